@@ -1,0 +1,82 @@
+"""Every error that Slipway raises on purpose. A message says what came, what is allowed and what to do.
+
+SlipwayError
+├── SettingsError        an environment variable or option
+├── UseCaseError         a usecase.yaml or a file beside it
+├── DataError            rows of a source, a snapshot or a split
+├── InputError           an instance of a prediction or feedback request; names its place
+├── BundleError          a bundle whose bytes, contract or content are not as promised
+│   └── GateRefused      a bundle whose gates failed and which nobody overrode
+├── RegistryError        the registry does not answer, or answers an error
+│   └── NotFound         … that there is no such model, version or alias
+├── RunLocked            another training of the same use case is under way
+├── ServiceError         a server does not answer, or answers an error
+└── PortTaken            a port is in use
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SlipwayError(Exception):
+    """The base of all: the command line prints its message and exits with 1."""
+
+
+class SettingsError(SlipwayError):
+    pass
+
+
+class UseCaseError(SlipwayError):
+    pass
+
+
+class DataError(SlipwayError):
+    pass
+
+
+class InputError(SlipwayError):
+    """A request that cannot be answered.
+
+    `place` names where, as `instances[3].age`; `status` is the HTTP status that says so.
+    """
+
+    def __init__(self, message: str, place: str | None = None, status: int = 422) -> None:
+        super().__init__(message)
+        self.place = place
+        self.status = status
+
+
+class BundleError(SlipwayError):
+    pass
+
+
+class GateRefused(BundleError):
+    pass
+
+
+class RegistryError(SlipwayError):
+    pass
+
+
+class NotFound(RegistryError):
+    pass
+
+
+class RunLocked(SlipwayError):
+    pass
+
+
+class ServiceError(SlipwayError):
+    pass
+
+
+class PortTaken(SlipwayError):
+    pass
+
+
+def suggestion(came: str, allowed: Iterable[str]) -> str:
+    """` Did you mean 'age'?`, or nothing where nothing allowed is near what came."""
+    near = difflib.get_close_matches(came, list(allowed), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,180 @@
+"""Where Slipway finds things: one frozen, typed class read from the environment (`SLIPWAY_*` and the libraries' own)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from slipway.errors import SettingsError, suggestion
+
+PREFIX = "SLIPWAY_"
+_NOT_SETTINGS = ("SLIPWAY_TEST_",)
+_LEAST_SECRET = 16
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable `SLIPWAY_` and its name in capitals, unless it names another."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    var: Path = Field(Path("var"), description="Folder of everything that a run writes on a laptop.")
+    usecases: Path = Field(Path("usecases"), description="Folder that holds one folder per use case.")
+    environment: str = Field("local", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of this environment.")
+    alias: str = Field("", description="Alias that servers follow; empty: `challenger` in staging, else `champion`.")
+
+    host: str = Field("127.0.0.1", description="Address that the service binds to.")
+    service_port: int = Field(3000, ge=1, le=65535, description="Port of the service.")
+    grpc_port: int = Field(3001, ge=1, le=65535, description="Port of the gRPC service.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
+    status_port: int = Field(8080, ge=1, le=65535, description="Port of the status page.")
+    servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses of the servers to watch, separated by commas; empty: the local one."
+    )
+    workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
+    container: bool = Field(False, description="Set by the images: refuse to start without credentials.")
+    insecure: bool = Field(False, description="Serve other addresses than loopback without credentials.")
+    serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
+    bundle: Path | None = Field(None, description="Serve just this bundle, whatever the registry says.")
+    packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder a use case.")
+    start_wait_seconds: float = Field(20.0, ge=0, description="Time that a starting server waits for its alias.")
+    follow_seconds: float = Field(2.0, gt=0, description="Time between two looks of the follower at the registry.")
+
+    max_instances: int = Field(10_000, ge=1, description="Most instances in one request.")
+    max_body_bytes: int = Field(64 << 20, ge=1024, description="Largest request body, in bytes.")
+    max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of an image, before it is resized.")
+
+    log_url: str = Field("", description="Where the prediction log is kept as Parquet; empty: the folder `log` in var.")
+    segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
+    segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
+    mask_key: SecretStr | None = Field(
+        None, description="Secret that masks private values, shared by training and serving; made in var if not set."
+    )
+
+    mlflow_tracking_uri: str = Field(
+        "", validation_alias=AliasChoices("MLFLOW_TRACKING_URI"), description="The registry; empty: the local server."
+    )
+    prefect_api_url: str = Field(
+        "", validation_alias=AliasChoices("PREFECT_API_URL"), description="Prefect's API; empty: the local server."
+    )
+    elasticsearch_url: str = Field(
+        "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
+    )
+
+    @field_validator("servers", "serve", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("mask_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
+            raise ValueError(f"has {len(value.get_secret_value())} characters; at least {_LEAST_SECRET} are needed")
+        return value
+
+    @property
+    def registry_uri(self) -> str:
+        return (self.mlflow_tracking_uri or f"http://127.0.0.1:{self.mlflow_port}").rstrip("/")
+
+    @property
+    def prefect_uri(self) -> str:
+        return (self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}/api").rstrip("/")
+
+    @property
+    def server_urls(self) -> tuple[str, ...]:
+        return self.servers or (f"http://127.0.0.1:{self.service_port}",)
+
+    @property
+    def follow_alias(self) -> str:
+        return self.alias or ("challenger" if self.environment == "staging" else "champion")
+
+    @property
+    def log_root(self) -> str:
+        """A folder's absolute path, or a URL."""
+        if "://" in self.log_url:
+            return self.log_url.rstrip("/")
+        return str(Path(self.log_url or self.var / "log").resolve())
+
+    @property
+    def spool(self) -> Path:
+        return self.var / "spool"
+
+    @property
+    def store(self) -> Path:
+        return self.var / "store"
+
+    @property
+    def serving(self) -> Path:
+        return self.var / "serving"
+
+    @property
+    def runs(self) -> Path:
+        return self.var / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "logs"
+
+    def mask_secret(self) -> bytes:
+        """The secret of every mask and row key: the one that is set, else the laptop's own, made on first use."""
+        if self.mask_key is not None:
+            return self.mask_key.get_secret_value().encode()
+        path = self.var / "mask.key"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create_whole(path, secrets.token_hex(32))
+        secret = path.read_bytes().strip()
+        if len(secret) < _LEAST_SECRET:
+            raise SettingsError(f"{path} holds {len(secret)} characters, at least {_LEAST_SECRET} are needed: remove it.")
+        return secret
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: a variable is unknown or its value is not allowed; the message names it.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(part) for part in error.errors())) from None
+
+
+def _create_whole(path: Path, text: str) -> None:
+    """Write a file that nobody can see half written, and leave the one that another process made first."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+
+
+def _sentence(problem: dict) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    variable = name if name.isupper() else PREFIX + name.upper()
+    given = "" if "mask_key" in name else f"={problem['input']!r}"
+    return f"{variable}{given}: {problem['msg']}"
+
+
+def _refuse_unknown(environment: os._Environ[str]) -> None:
+    known = {PREFIX + name.upper() for name, field in Settings.model_fields.items() if field.validation_alias is None}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_NOT_SETTINGS):
+            raise SettingsError(
+                f"{name} is not a setting.{suggestion(name, known)} docs/configuration.md lists them all."
+            )

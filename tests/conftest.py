@@ -1,0 +1,105 @@
+"""What every test has: its own state folder, no server that it did not start, and a reason for each skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from slipway.settings import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "MPLBACKEND": "Agg",
+}
+
+
+def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """A fresh state folder, and none of the settings or servers of the person who runs the tests."""
+    for name in os.environ:
+        if name.startswith("SLIPWAY_") and not name.startswith("SLIPWAY_TEST_"):
+            patch.delenv(name)
+    patch.delenv("ELASTICSEARCH_URL", raising=False)
+    patch.setenv("SLIPWAY_VAR", str(folder / "var"))
+    patch.setenv("SLIPWAY_USECASES", str(ROOT / "usecases"))
+    patch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    patch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    for name, value in QUIET.items():
+        patch.setenv(name, value)
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        _isolate(patch, tmp_path_factory.mktemp("session"))
+        yield
+    settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This test's own `SLIPWAY_VAR`. After `monkeypatch.setenv(…)` call `settings.cache_clear()`."""
+    _isolate(monkeypatch, tmp_path)
+    yield tmp_path / "var"
+    settings.cache_clear()
+
+
+def _german_data() -> str | None:
+    path = os.environ.get("SLIPWAY_TEST_GERMAN_DATA")
+    return path if path and Path(path).is_file() else None
+
+
+NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
+    "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
+    "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
+}
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], Path]:
+    """`needs("chromium")` is its path, or skips the test and says why; a skip is a failure in CI."""
+
+    def need(what: str) -> Path:
+        find, remedy = NEEDS[what]
+        found = find()
+        if found:
+            return Path(found)
+        if os.environ.get("SLIPWAY_TEST_NO_SKIP") == "1":
+            pytest.fail(f"{what} is missing, and SLIPWAY_TEST_NO_SKIP=1 allows no skip: {remedy}")
+        pytest.skip(f"{what} is missing: {remedy}")
+
+    return need
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """`cli("train", "digits", "--json")` runs the command line in this process."""
+    from slipway.cli import main
+
+    def run(*args: str) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(args))
+        written = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), written.out, written.err)
+
+    return run

@@ -1,0 +1,167 @@
+"""The writing end of the prediction log: lines reach the page cache before the response leaves.
+
+Standard library only: this runs in the server, for every prediction.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slipway.prediction_log.segments import complete, create
+
+SYNC_SECONDS = 1.0
+_log = logging.getLogger("slipway.prediction_log")
+
+
+class Writer:
+    """Appends lines to the use case's current segment of one stream; each process has its own.
+
+    >>> writer = Writer(Path("var/spool"), "digits", "prediction")
+    >>> writer.write(b'{"event":{"id":"..."}}\\n')
+    True
+
+    `lost` counts the lines that `write` could not keep.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        usecase: str,
+        stream: str,
+        segment_bytes: int = 64 * 2**20,
+        segment_seconds: float = 15.0,
+    ) -> None:
+        self.lost = 0
+        self._folder = Path(spool) / usecase
+        self._stream = stream
+        self._limits = (segment_bytes, segment_seconds)
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._path = self._folder
+        self._size = 0
+        self._opened = 0.0
+        self._failing = False
+        self._finished: list[tuple[int, Path]] = []
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._syncer = threading.Thread(target=self._sync_in_groups, name=f"log-sync-{stream}", daemon=True)
+        self._syncer.start()
+
+    def write(self, lines: bytes) -> bool:
+        """Append complete lines, all or none, in one system call. False: they are not in the log.
+
+        When this returns True the lines outlive the process; they outlive the machine after the next sync,
+        within about a second. A full disk is an answer, not an exception.
+        """
+        if not lines.endswith(b"\n"):
+            lines += b"\n"
+        with self._lock:
+            if self._append(lines):
+                if not self._dirty.is_set():
+                    self._dirty.set()
+                return True
+            self.lost += lines.count(b"\n")
+            return False
+
+    def rotate_if_due(self) -> None:
+        """Complete the segment when it is large or old enough; for a timer, so that the last lines before a quiet
+        time move on as well. Returns at once: the sync and the renaming follow in the writer's thread."""
+        with self._lock:
+            self._rotate_if_due()
+
+    def close(self) -> None:
+        """Sync and complete the current segment. A later `write` answers False."""
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self._rotate()
+            self._closing.set()
+            self._dirty.set()
+        self._syncer.join()
+
+    def _append(self, lines: bytes) -> bool:
+        try:
+            self._rotate_if_due()
+            if self._descriptor is None:
+                self._open()
+            if os.write(self._descriptor, lines) == len(lines):
+                self._size += len(lines)
+                self._failing = False
+                return True
+            self._fail("the disk took a part of it")
+        except OSError as error:
+            self._fail(error)
+        self._take_back()
+        return False
+
+    def _fail(self, reason: object) -> None:
+        if not self._failing:  # a full disk fails every line: say it once
+            _log.error("%s lines of %s are being lost: %s", self._stream, self._folder, reason)
+        self._failing = True
+
+    def _open(self) -> None:
+        if self._closing.is_set():
+            raise OSError("the log is closed")
+        self._descriptor, self._path = create(self._folder, self._stream)
+        self._size = 0
+        self._opened = time.monotonic()
+
+    def _take_back(self) -> None:
+        """After a failed or partial write: no line may follow a cut one. What failed may be this file alone
+        (its size limit, a bad block), so the next line tries a new one."""
+        if self._descriptor is None:
+            return
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError as error:
+            _log.error("%s ends with a cut line: %s", self._path, error)
+            self._rotate()
+        else:
+            if self._size:
+                self._rotate()
+
+    def _rotate_if_due(self) -> None:
+        if self._descriptor is None:
+            return
+        size, seconds = self._limits
+        if self._size >= size or time.monotonic() - self._opened >= seconds:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        if self._descriptor is not None:
+            self._finished.append((self._descriptor, self._path))
+            self._descriptor = None
+            self._dirty.set()
+
+    def _sync_in_groups(self) -> None:
+        """One fsync for all lines of a second: after hundreds of MB one can take 0.2 s, too long for a response."""
+        while not self._closing.is_set():
+            self._dirty.wait()
+            self._dirty.clear()
+            self._sync()
+            self._closing.wait(SYNC_SECONDS)
+        self._sync()
+
+    def _sync(self) -> None:
+        with self._lock:
+            finished, self._finished = self._finished, []
+            current = os.dup(self._descriptor) if self._descriptor is not None else None
+        for descriptor, path in finished:
+            _sync_and_close(descriptor, lambda path=path: complete(path))
+        if current is not None:
+            _sync_and_close(current)
+
+
+def _sync_and_close(descriptor: int, then: Callable[[], None] = lambda: None) -> None:
+    try:
+        os.fsync(descriptor)
+        then()
+    except OSError as error:
+        _log.error("a segment of the prediction log could not be synced and completed: %s", error)
+    finally:
+        os.close(descriptor)

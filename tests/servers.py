@@ -1,0 +1,139 @@
+"""Real servers for tests: one MLflow for the whole session, and a model version put into it over plain HTTP.
+
+The fixture is shared by everything that talks to a registry: starting one takes 10 seconds, so nobody starts a second.
+Tests name their registered models apart (`unique_name`) and never delete them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def unique_name(prefix: str) -> str:
+    """A use case's name that no other test of this session has."""
+    return f"{prefix}_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"http://127.0.0.1:{free_port()}"
+    log = folder / "mlflow.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _mlflow_command(folder, uri),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"},
+            start_new_session=True,
+        )
+    try:
+        _wait_until_healthy(process, f"{uri}/health", log)
+        yield uri
+    finally:
+        _end(process)
+
+
+def _mlflow_command(folder: Path, uri: str) -> list[str]:
+    store = [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"--artifacts-destination={folder}/artifacts"]
+    address = ["--host=127.0.0.1", f"--port={uri.rsplit(':', 1)[1]}"]
+    return [sys.executable, "-m", "mlflow", "server", "--workers=1", "--serve-artifacts", *store, *address]
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError(f"the MLflow server did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+    except ProcessLookupError:
+        pass
+
+
+def publish(
+    uri: str,
+    name: str,
+    bundle: Path,
+    tags: Mapping[str, str] | None = None,
+    artifacts: Mapping[str, Path] | None = None,
+) -> str:
+    """Logs `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and registers it.
+
+    Returns the new version of the registered model `name`, which is made when there is none. The tag
+    `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's `register` writes it.
+    """
+    created = _call(uri, "POST", "runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)})
+    run = created["run"]["info"]
+    proxied = run["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
+    files = {f"bundle/{p.relative_to(bundle).as_posix()}": p for p in bundle.rglob("*") if p.is_file()}
+    for path, file in {**files, **(artifacts or {})}.items():
+        _send(uri, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{proxied}/{path}", file.read_bytes())
+    try:
+        _call(uri, "POST", "registered-models/create", {"name": name})
+    except urllib.error.HTTPError as error:
+        if b"RESOURCE_ALREADY_EXISTS" not in error.read():
+            raise
+    tags = {"slipway.bundle_sha256": _manifest_digest(bundle), **(tags or {})}
+    version = _call(
+        uri,
+        "POST",
+        "model-versions/create",
+        {
+            "name": name,
+            "source": f"{run['artifact_uri']}/bundle",
+            "run_id": run["run_id"],
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        },
+    )
+    return version["model_version"]["version"]
+
+
+def _manifest_digest(bundle: Path) -> str:
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
+def _call(uri: str, method: str, route: str, body: object) -> dict:
+    return json.loads(_send(uri, method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode()))
+
+
+def _send(uri: str, method: str, path: str, body: bytes) -> bytes:
+    request = urllib.request.Request(uri + path, body, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read()

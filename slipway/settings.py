@@ -1,4 +1,4 @@
-"""Where Slipway finds things: one frozen, typed class read from the environment (`SLIPWAY_*` and the libraries' own)."""
+"""Where Slipway finds things: one frozen, typed class, read from `SLIPWAY_*` and the libraries' own variables."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ class Settings(BaseSettings):
             _create_whole(path, secrets.token_hex(32))
         secret = path.read_bytes().strip()
         if len(secret) < _LEAST_SECRET:
-            raise SettingsError(f"{path} holds {len(secret)} characters, at least {_LEAST_SECRET} are needed: remove it.")
+            raise SettingsError(
+                f"{path} holds {len(secret)} characters, at least {_LEAST_SECRET} are needed: remove it."
+            )
         return secret
 
 
@@ -157,8 +159,8 @@ def settings() -> Settings:
 def _create_whole(path: Path, text: str) -> None:
     """Write a file that nobody can see half written, and leave the one that another process made first."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
+    draft.touch(0o600)
+    draft.write_text(text)
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()

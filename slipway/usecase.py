@@ -228,7 +228,9 @@ class UseCase(_Part):
             if classes or positive:
                 raise ValueError("a regression has no `target.classes` and no `target.positive`")
         elif len(classes) < 2 or (self.task == "binary" and len(classes) != 2):
-            raise ValueError(f"target.classes {classes}: {'two' if self.task == 'binary' else 'two or more'} are needed")
+            raise ValueError(
+                f"target.classes {classes}: {'two' if self.task == 'binary' else 'two or more'} are needed"
+            )
         elif self.task == "binary" and positive not in classes:
             raise ValueError(f"target.positive {positive!r} is none of {classes}")
         elif self.task == "multiclass" and positive:
@@ -287,7 +289,9 @@ def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
     path = settings().usecases / name / "usecase.yaml"
     if not path.exists():
         known = names()
-        raise UseCaseError(f"no use case {name!r} in {settings().usecases}/.{suggestion(name, known)} There are: {known}.")
+        raise UseCaseError(
+            f"no use case {name!r} in {settings().usecases}/.{suggestion(name, known)} There are: {known}."
+        )
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

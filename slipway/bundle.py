@@ -1,0 +1,156 @@
+"""The bundle: what training hands to serving and monitoring, a directory whose every byte its manifest vouches for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway.errors import BundleError, GateRefused
+from slipway.schema import CONTRACT, READABLE_CONTRACTS
+
+MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+SIGNATURE = "manifest.sig"
+SERVE_FILES = ("serve/model.onnx", "serve/schema.json", "serve/serving.json", "serve/probe.json")
+MONITOR_FILES = ("monitor/reference.parquet", "monitor/thresholds.json")
+SERVER_FILES = (METRICS, *SERVE_FILES)
+FILES = (*SERVER_FILES, *MONITOR_FILES, "card.md")
+_MANIFEST_LIMIT = 1 << 20
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """`files` maps each path to the sha256 of its bytes; `facts` say what made them (data, commit, libraries)."""
+
+    contract: int
+    usecase: str
+    files: dict[str, str]
+    facts: dict[str, Any] = {}
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One condition on a new model: `verdict` is `passed`, `failed` or `waived`; the sentence is for people."""
+
+    name: str
+    figure: float | None
+    threshold: float | None
+    verdict: str
+    sentence: str
+
+    @property
+    def failed(self) -> bool:
+        return self.verdict == "failed"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    passed: bool
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def reasons(self) -> list[str]:
+        return [gate.sentence for gate in self.gates if gate.failed]
+
+
+def write(directory: Path, usecase: str, facts: dict[str, Any]) -> str:
+    """Write the manifest over every file that lies in the directory; its own sha256 is the bundle's digest.
+
+    Raises:
+        BundleError: a file that a bundle has is missing, or one lies there that it has not.
+    """
+    found = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+    if set(found) != set(FILES):
+        wrong = sorted(set(found) ^ set(FILES))
+        raise BundleError(f"{directory} is no whole bundle: {', '.join(wrong)} missing or not of one.")
+    files = {name: file_sha256(found[name]) for name in sorted(found)}
+    manifest = msgspec.json.format(msgspec.json.encode(Manifest(CONTRACT, usecase, files, facts)), indent=1)
+    (directory / MANIFEST).write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def verify(directory: Path, digest: str | None = None, *, serving_only: bool = False) -> Manifest:
+    """Check every file against the manifest, and the manifest against `digest`, before anything is parsed.
+
+    Raises:
+        BundleError: a byte differs, a file is missing, additional or a link, or the contract version is not readable.
+    """
+    manifest = read_manifest(directory, digest)
+    wanted = SERVER_FILES if serving_only else FILES
+    for name in wanted:
+        path = directory / name
+        if name not in manifest.files:
+            raise BundleError(f"the manifest of {directory} does not list {name}.")
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{name} is missing in {directory}, or is no plain file: fetch the bundle again.")
+        if (found := file_sha256(path)) != manifest.files[name]:
+            raise BundleError(
+                f"{name} in {directory} is not what was registered: its sha256 is {found}, the manifest says "
+                f"{manifest.files[name]}."
+            )
+    return manifest
+
+
+def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
+    """The manifest, its bytes checked against `digest` first, and its contract version readable."""
+    path = directory / MANIFEST
+    try:
+        if path.stat().st_size > _MANIFEST_LIMIT:
+            raise BundleError(f"{path} has {path.stat().st_size} bytes, a manifest at most {_MANIFEST_LIMIT}.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{directory} holds no manifest: {error}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if digest is not None and found != digest:
+        raise BundleError(f"the bundle's digest is {found}, the registry says {digest}: it was changed, or mixed up.")
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} is not a manifest: {error}") from None
+    if manifest.contract not in READABLE_CONTRACTS:
+        raise BundleError(
+            f"the bundle is of contract version {manifest.contract}; this release reads {list(READABLE_CONTRACTS)}: "
+            "install a newer Slipway here, or train the model with this one."
+        )
+    return manifest
+
+
+def verdict(directory: Path) -> Verdict:
+    """What the gates said, from the digest-covered `metrics.json`.
+
+    Raises:
+        BundleError: the file holds no verdict, or says passed of a gate that failed.
+    """
+    try:
+        found = msgspec.json.decode((directory / METRICS).read_bytes(), type=Verdict)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{directory / METRICS} holds no gate verdict: {error}") from None
+    if found.passed and found.reasons:
+        raise BundleError(f"{directory / METRICS} says passed of a gate that failed: {found.reasons[0]}")
+    return found
+
+
+def require_passed(directory: Path, override: str | None = None) -> Verdict:
+    """The verdict; raises GateRefused where a gate failed and no `override` (`WHO: WHY`) stands against it."""
+    found = verdict(directory)
+    if not found.passed and not override:
+        raise GateRefused(
+            f"its gates failed: {' '.join(found.reasons) or 'no reason is recorded.'} "
+            "A person overrides that by the version's tag slipway.override = `WHO: WHY`."
+        )
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Make a file or a directory entry outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ COMMANDS names it. So `slipway --help` loads typer and nothing else.
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 from typing import Annotated, Any, NoReturn
 
@@ -14,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from slipway import __version__
+from slipway.cli.environment import prepare
 from slipway.errors import SlipwayError, suggestion
 
 COMMANDS = {
@@ -57,9 +59,16 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> TyperCommand:
-    """The typer command made from `slipway.cli.NAME.command`."""
+    """The typer command made from `slipway.cli.NAME.command`, which finds its environment prepared."""
+    command = importlib.import_module(f"slipway.cli.{name}").command
+
+    @functools.wraps(command)
+    def prepared(*args: Any, **kwargs: Any) -> Any:
+        prepare()
+        return command(*args, **kwargs)
+
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name, help=None)(importlib.import_module(f"slipway.cli.{name}").command)
+    single.command(name, help=None)(prepared)
     return typer.main.get_command(single)
 
 

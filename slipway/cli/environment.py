@@ -1,0 +1,29 @@
+"""Variables of the libraries: no telemetry, little noise, and their caches under the state folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def prepare() -> None:
+    """Set what is not set yet, for this process and those it starts; reads no settings, so that it costs nothing."""
+    from slipway.stack import join
+
+    var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
+    join(var)
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": str(var / "cache" / "matplotlib"),
+        "KERAS_HOME": str(var / "cache" / "keras"),
+        "BENTOML_HOME": str(var / "bentoml"),
+        "PREFECT_HOME": str(var / "prefect"),
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,36 @@
+"""Ports: the wanted one where it is free, else the next free one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Container
+
+from slipway.errors import PortTaken
+
+SEARCH = 100
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could bind to the port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(start: int, taken: Container[int] = (), host: str = "127.0.0.1") -> int:
+    """The first free port from `start` on that is not in `taken`.
+
+    Raises:
+        PortTaken: none of the next 100 ports is free.
+    """
+    last = min(start + SEARCH, 65536)
+    for port in range(start, last):
+        if port not in taken and is_free(port, host):
+            return port
+    raise PortTaken(
+        f"no port from {start} to {last - 1} is free on {host}. Set another start, see docs/configuration.md."
+    )

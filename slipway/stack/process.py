@@ -1,0 +1,110 @@
+"""One process: its own session, its own log, and a death that follows its parent's."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slipway.errors import ServiceError
+
+_PR_SET_PDEATHSIG = 1
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Process:
+    """What to start: `argv` with `env` added to ours, output in `log`; up when `health_url` answers below 400."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    health_url: str | None = None
+    url: str | None = None
+
+
+class Running:
+    """A started process. It leads a session of its own, so that Ctrl-C reaches it only through us."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        process.log.parent.mkdir(parents=True, exist_ok=True)
+        parent = os.getpid()
+        with process.log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                process.argv,
+                env={**os.environ, **process.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: _die_with(parent),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def wait_ready(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Return when the health URL answers.
+
+        Raises:
+            ServiceError: the process ended, or did not answer in time; with the last lines of its log.
+        """
+        deadline = time.monotonic() + seconds
+        url = self.process.health_url
+        while True:
+            if not self.alive:
+                raise ServiceError(self._report(f"ended with exit code {self._popen.returncode} while starting"))
+            if url is None or answers(url):
+                return
+            if time.monotonic() > deadline:
+                raise ServiceError(self._report(f"did not answer at {url} within {seconds:.0f} s"))
+            sleep(0.25)
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End it and everything it started: politely, then, after `seconds`, by force."""
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def last_lines(self) -> str:
+        lines = self.process.log.read_text(errors="replace").rstrip().splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+
+    def _report(self, what: str) -> str:
+        return f"{self.process.name} {what}. The end of {self.process.log}:\n{self.last_lines()}"
+
+
+def answers(url: str, seconds: float = 2.0) -> bool:
+    """Whether a GET of the URL is answered with a status below 400."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:
+            return answer.status < 400
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _die_with(parent: int) -> None:
+    """In the child: have the kernel end us when our parent dies, however it dies (prctl(2), Linux only)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

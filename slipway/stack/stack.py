@@ -1,0 +1,120 @@
+"""A stack: processes in an order, ended in the reverse one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from slipway.errors import ServiceError
+from slipway.stack.process import Process, Running
+from slipway.stack.state import Lock, Part, State
+
+START_SECONDS = 120.0
+
+
+class Stack:
+    """Use as a context manager: whatever ends the block (an error, Ctrl-C, SIGTERM) ends every process."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._running: dict[str, Running] = {}
+        self._lock: Lock | None = None
+        self._claim: tuple[str, Mapping[str, str]] = ("", {})
+        self._ready = False
+        self._signals: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._signals[number] = signal.signal(number, _leave)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            with _no_interruption():
+                self.stop()
+                if self._lock:
+                    self._lock.release()
+        finally:
+            for number, handler in self._signals.items():
+                signal.signal(number, handler)
+
+    def claim(self, var: Path, command: str, env: Mapping[str, str]) -> None:
+        """Be the one stack of `var`, and be found there by `status`, `down` and every other command.
+
+        Raises:
+            ServiceError: another stack runs from `var`.
+        """
+        self._lock = Lock(var)
+        self._claim = (command, env)
+        self._publish()
+
+    def start(self, *processes: Process, seconds: float = START_SECONDS) -> None:
+        """Start the processes together and return when all of them answer.
+
+        Raises:
+            ServiceError: one ended or did not answer; with the end of its log.
+        """
+        started = time.monotonic()
+        for process in processes:
+            self._running[process.name] = Running(process)
+        self._publish()
+        for process in processes:
+            self._running[process.name].wait_ready(seconds)
+            where = f" at {process.url}" if process.url else ""
+            self._say(f"  {process.name} is up{where} ({time.monotonic() - started:.0f} s)")
+
+    def ready(self) -> None:
+        """Everything that was to be started runs; who waits for the stack may go on."""
+        self._ready = True
+        self._publish()
+
+    def keep(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Return only by an error or a signal.
+
+        Raises:
+            ServiceError: a process ended by itself; with the end of its log.
+        """
+        while True:
+            for name, running in self._running.items():
+                if not running.alive:
+                    raise ServiceError(f"{name} ended. The end of {running.process.log}:\n{running.last_lines()}")
+            sleep(1.0)
+
+    def stop(self, *names: str) -> None:
+        """End the named processes, or all, each before those that were started earlier."""
+        for name in reversed(list(self._running)):
+            if not names or name in names:
+                self._running.pop(name).stop()
+        self._publish()
+
+    def _publish(self) -> None:
+        if self._lock:
+            parts = tuple(
+                Part(name, running.pid, str(running.process.log), running.process.url)
+                for name, running in self._running.items()
+            )
+            command, env = self._claim
+            self._lock.write(State(os.getpid(), command, dict(env), parts, self._ready))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _no_interruption() -> Iterator[None]:
+    """A second Ctrl-C must not leave half of the processes behind."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

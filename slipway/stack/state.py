@@ -1,0 +1,90 @@
+"""`stack.json`: which stack runs from this state folder, where its parts are, and how others find them.
+
+The lock beside it is held for as long as the stack's parent lives; so a stale file is never taken for a running stack.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from slipway.errors import ServiceError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A running process of the stack."""
+
+    name: str
+    pid: int
+    log: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """A running stack: its parent's pid, the environment that leads to its servers, its parts."""
+
+    pid: int
+    command: str
+    env: Mapping[str, str]
+    parts: tuple[Part, ...] = field(default_factory=tuple)
+    ready: bool = False
+
+
+class Lock:
+    """The right to be the one stack of this state folder; the kernel gives it back when the holder dies."""
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+        var.mkdir(parents=True, exist_ok=True)
+        self._file = (var / "stack.lock").open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ServiceError(
+                f"a stack runs from {var} already. `slipway status` shows it, `slipway down` ends it."
+            ) from None
+
+    def write(self, state: State) -> None:
+        draft = self._var / f"stack.json.{os.getpid()}.tmp"
+        draft.write_text(json.dumps(asdict(state), indent=1))
+        draft.replace(self._var / "stack.json")
+
+    def release(self) -> None:
+        (self._var / "stack.json").unlink(missing_ok=True)
+        self._file.close()
+
+
+def running(var: Path) -> State | None:
+    """The stack that runs from `var`, or None."""
+    if not _held(var / "stack.lock"):
+        return None
+    try:
+        raw = json.loads((var / "stack.json").read_text())
+    except FileNotFoundError:
+        return None
+    return State(**{**raw, "parts": tuple(Part(**part) for part in raw["parts"])})
+
+
+def join(var: Path) -> None:
+    """Let this process find the servers of the stack that runs from `var`, where nothing else is set."""
+    state = running(var)
+    for name, value in (state.env if state else {}).items():
+        os.environ.setdefault(name, value)
+
+
+def _held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,245 @@
+"""The model registry over MLflow's REST API, without MLflow's client: what servers and commands need, and no more.
+
+Routes as MLflow 3 documents them (https://mlflow.org/docs/latest/api_reference/rest-api.html); artifacts come through
+the tracking server's proxy, so nobody but the server needs the store's credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from slipway import bundle
+from slipway.errors import BundleError, NotFound, RegistryError
+from slipway.settings import settings
+
+CHAMPION, CHALLENGER, SHADOW, CANARY = "champion", "challenger", "shadow", "canary"
+ALIASES = (CHAMPION, CHALLENGER, SHADOW, CANARY)
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_PROXIED = "mlflow-artifacts:"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """`aliases` maps an alias to a version's number, as a string."""
+
+    name: str
+    aliases: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    name: str
+    version: str
+    run_id: str
+    source: str
+    tags: dict[str, str] = field(default_factory=dict)
+    created_ms: int = 0
+
+    @property
+    def digest(self) -> str | None:
+        return self.tags.get("slipway.bundle_sha256")
+
+
+class Registry:
+    """One registry; every method raises RegistryError where it does not answer, NotFound where a name is unknown."""
+
+    def __init__(self, uri: str | None = None, timeout: float = 10.0) -> None:
+        self.uri = (uri or settings().registry_uri).rstrip("/")
+        self.timeout = timeout
+        if not self.uri.startswith(("http://", "https://")):
+            raise RegistryError(
+                f"the registry {self.uri} is not a server: set MLFLOW_TRACKING_URI to an http:// or https:// address."
+            )
+
+    def alive(self) -> bool:
+        try:
+            with self._open("GET", "/health"):
+                return True
+        except RegistryError:
+            return False
+
+    def models(self) -> list[RegisteredModel]:
+        found = self._pages("registered-models/search", "registered_models", {"max_results": "100"})
+        return [_model(item) for item in found]
+
+    def model(self, name: str) -> RegisteredModel:
+        """The model with all its aliases, in one request."""
+        return _model(self._get("registered-models/get", name=name)["registered_model"])
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        return _version(self._get("model-versions/get", name=name, version=version)["model_version"])
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Every version, the newest first."""
+        query = {"filter": f"name='{name}'", "max_results": "200"}
+        found = [_version(item) for item in self._pages("model-versions/search", "model_versions", query)]
+        return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+    def aliased(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that an alias names; None where the alias is not set."""
+        number = self.model(name).aliases.get(alias)
+        return None if number is None else self.version(name, number)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """MLflow's run: `info` and `data`."""
+        return self._get("runs/get", run_id=run_id)["run"]
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        self._send("POST", "registered-models/alias", name=name, alias=alias, version=version)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        self._send("DELETE", "registered-models/alias", name=name, alias=alias)
+
+    def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
+        self._send("POST", "model-versions/set-tag", name=name, version=version, key=key, value=value)
+
+    def delete_version_tag(self, name: str, version: str, key: str) -> None:
+        self._send("DELETE", "model-versions/delete-tag", name=name, version=version, key=key)
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        self._send("POST", "registered-models/set-tag", name=name, key=key, value=value)
+
+    def fetch_bundle(self, version: ModelVersion, into: Path, *, serving_only: bool = True) -> str:
+        """Download the version's bundle into the directory and check every byte; returns its digest.
+
+        Raises:
+            BundleError: it is not what was registered, lacks a file, or the version has no digest.
+        """
+        if version.digest is None:
+            raise BundleError(
+                f"{version.name} version {version.version} has no tag slipway.bundle_sha256: it was not registered by "
+                "Slipway, or the tag was removed. Train and register it again."
+            )
+        base = self._artifact_path(self._source(version))
+        names = bundle.SERVER_FILES if serving_only else bundle.FILES
+        for name in (bundle.MANIFEST, *names):
+            try:
+                self._download(f"{base}/{name}", into / name)
+            except NotFound:
+                raise BundleError(f"{name} is missing in {version.name} version {version.version}.") from None
+        bundle.verify(into, version.digest, serving_only=serving_only)
+        return version.digest
+
+    def fetch_artifact(self, run_id: str, path: str, into: Path) -> Path:
+        """Download one file of a run's artifacts to `into`."""
+        base = self._artifact_path(self.run(run_id)["info"]["artifact_uri"])
+        self._download(f"{base}/{path}", into)
+        return into
+
+    def _source(self, version: ModelVersion) -> str:
+        answer = self._get("model-versions/get-download-uri", name=version.name, version=version.version)
+        return answer["artifact_uri"]
+
+    def _artifact_path(self, uri: str) -> str:
+        if not uri.startswith(_PROXIED):
+            raise RegistryError(
+                f"the artifacts lie at {uri}, which only the server can read: start MLflow with --serve-artifacts."
+            )
+        return urllib.parse.urlsplit(uri).path.strip("/")
+
+    def _download(self, path: str, into: Path) -> None:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with self._open("GET", f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(path)}") as answer:
+            draft = into.with_name(into.name + ".part")
+            with draft.open("wb") as file:
+                _copy(answer, file, path)
+            draft.replace(into)
+
+    def _pages(self, route: str, key: str, query: dict[str, str]) -> Iterable[dict[str, Any]]:
+        token = ""
+        while True:
+            answer = self._get(route, **query, **({"page_token": token} if token else {}))
+            yield from answer.get(key, ())
+            token = answer.get("next_page_token", "")
+            if not token:
+                return
+
+    def _get(self, route: str, **query: str) -> dict[str, Any]:
+        with self._open("GET", f"/api/2.0/mlflow/{route}?{urllib.parse.urlencode(query)}") as answer:
+            return _json(answer, self.uri)
+
+    def _send(self, method: str, route: str, **body: str) -> None:
+        with self._open(method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode()) as answer:
+            answer.read()
+
+    def _open(self, method: str, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(self.uri + path, body, _headers(body), method=method)
+        try:
+            return urllib.request.urlopen(request, timeout=self.timeout)
+        except urllib.error.HTTPError as error:
+            raise _refusal(error, self.uri) from None
+        except (urllib.error.URLError, OSError) as error:
+            raise RegistryError(
+                f"the registry {self.uri} does not answer ({getattr(error, 'reason', error)}): "
+                "start it (`slipway up`), or set MLFLOW_TRACKING_URI to one that runs."
+            ) from None
+
+
+def _model(item: dict[str, Any]) -> RegisteredModel:
+    aliases = {entry["alias"]: str(entry["version"]) for entry in item.get("aliases", ())}
+    return RegisteredModel(item["name"], aliases, _tags(item))
+
+
+def _version(item: dict[str, Any]) -> ModelVersion:
+    return ModelVersion(
+        name=item["name"],
+        version=str(item["version"]),
+        run_id=item.get("run_id", ""),
+        source=item.get("source", ""),
+        tags=_tags(item),
+        created_ms=int(item.get("creation_timestamp", 0)),
+    )
+
+
+def _tags(item: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in item.get("tags", ())}
+
+
+def _headers(body: bytes | None) -> dict[str, str]:
+    """MLflow's own variables name who asks, as with its client."""
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    elif user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    return headers
+
+
+def _copy(answer: Any, file: IO[bytes], path: str) -> None:
+    try:
+        shutil.copyfileobj(answer, file, 1 << 20)
+    except (OSError, http.client.HTTPException) as error:
+        raise RegistryError(f"the download of {path} broke off ({error}): try again.") from None
+    if answer.length:
+        raise RegistryError(f"the download of {path} broke off {answer.length} bytes before its end: try again.")
+
+
+def _json(answer: IO[bytes], uri: str) -> dict[str, Any]:
+    try:
+        return json.loads(answer.read())
+    except ValueError:
+        raise RegistryError(f"{uri} does not answer as MLflow does: is another program on that port?") from None
+
+
+def _refusal(error: urllib.error.HTTPError, uri: str) -> RegistryError:
+    """MLflow's error as ours; it answers a missing alias with 400, a missing model with 404."""
+    try:
+        content = json.loads(error.read())
+        code, message = content.get("error_code", ""), content.get("message", "")
+    except (ValueError, AttributeError, OSError):
+        code, message = "", error.reason
+    kind = NotFound if error.code == 404 or code in _MISSING else RegistryError
+    return kind(f"the registry {uri} answered {error.code}: {message or code}")

@@ -132,6 +132,11 @@ class Registry:
         bundle.verify(into, version.digest, serving_only=serving_only)
         return version.digest
 
+    def artifacts(self, run_id: str, folder: str) -> list[str]:
+        """The paths of the files that lie in a folder of a run's artifacts."""
+        found = self._get("artifacts/list", run_id=run_id, path=folder).get("files", ())
+        return [item["path"] for item in found if not item.get("is_dir")]
+
     def fetch_artifact(self, run_id: str, path: str, into: Path) -> Path:
         """Download one file of a run's artifacts to `into`."""
         base = self._artifact_path(self.run(run_id)["info"]["artifact_uri"])

@@ -35,6 +35,10 @@ class State:
     parts: tuple[Part, ...] = field(default_factory=tuple)
     ready: bool = False
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return tuple(int(value) for name, value in self.env.items() if name.endswith("_PORT"))
+
 
 class Lock:
     """The right to be the one stack of this state folder; the kernel gives it back when the holder dies."""

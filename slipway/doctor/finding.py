@@ -1,0 +1,30 @@
+"""A finding: what was looked at, how it is, and, where it is not well, what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state` is `error` where something will fail, `warning` where it may; both come with a `fix`."""
+
+    check: str
+    state: State
+    detail: str
+    fix: str = ""
+
+
+def ok(check: str, detail: str) -> Finding:
+    return Finding(check, "ok", detail)
+
+
+def warning(check: str, detail: str, fix: str) -> Finding:
+    return Finding(check, "warning", detail, fix)
+
+
+def error(check: str, detail: str, fix: str) -> Finding:
+    return Finding(check, "error", detail, fix)

@@ -1,0 +1,71 @@
+"""The machine: Python, disk, memory and ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway.doctor.finding import Finding, error, ok, warning
+from slipway.settings import Settings
+from slipway.stack import PORTS, running
+from slipway.stack.ports import is_free
+
+GB = 1e9
+DISK_NEEDED, DISK_WANTED = 0.5, 2.0
+MEMORY_WANTED = 3.0
+
+
+def python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] == (3, 11):
+        return ok("Python", f"{version} in {sys.prefix}")
+    return error("Python", f"{version}; 3.11 is needed", "make clean; make demo PYTHON=/path/to/python3.11")
+
+
+def disk(settings: Settings) -> Finding:
+    """Free space where the state folder is or will be."""
+    folder = settings.var.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GB
+    detail = f"{free:.1f} GB free in {folder}"
+    if free < DISK_NEEDED:
+        return error(
+            "disk", detail, f"free at least {DISK_WANTED:.0f} GB, or set SLIPWAY_VAR to a folder on another disk"
+        )
+    if free < DISK_WANTED:
+        return warning("disk", detail, f"a demo needs about {DISK_WANTED:.0f} GB")
+    if not os.access(folder, os.W_OK):
+        return error("disk", f"{folder} cannot be written to", "set SLIPWAY_VAR to a folder of your own")
+    return ok("disk", detail)
+
+
+def memory() -> Finding:
+    """What the kernel says is available to new processes."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return ok("memory", "not known on this system")
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) * 1024 / GB
+    if available < MEMORY_WANTED:
+        return warning(
+            "memory", f"{available:.1f} GB available", f"end other programs: a demo uses up to {MEMORY_WANTED:.0f} GB"
+        )
+    return ok("memory", f"{available:.1f} GB available")
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    stack = running(settings.var.resolve())
+    ours = stack.ports if stack else ()
+    for part in PORTS:
+        port = getattr(settings, f"{part}_port")
+        if port in ours:
+            yield ok("ports", f"{port} ({part}) is the running stack's")
+        elif is_free(port):
+            yield ok("ports", f"{port} ({part}) is free")
+        else:
+            fix = f"nothing, or set SLIPWAY_{part.upper()}_PORT: `demo` and `up` take the next free port and print it"
+            yield warning("ports", f"{port} ({part}) is taken by another program", fix)

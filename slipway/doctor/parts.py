@@ -1,0 +1,102 @@
+"""What runs and what is set: servers, use cases, the registry against the pointers, and unsafe settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from slipway import pointer, usecase
+from slipway.doctor.finding import Finding, error, ok, warning
+from slipway.errors import NotFound, SlipwayError
+from slipway.registry import Registry
+from slipway.settings import Settings
+from slipway.stack import answers
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def servers(settings: Settings) -> Iterator[Finding]:
+    fix = "`slipway up` starts it; `slipway train` starts one for its own time"
+    for name, address, health in (
+        ("MLflow", settings.registry_uri, f"{settings.registry_uri}/health"),
+        ("Prefect", settings.prefect_uri, f"{settings.prefect_uri}/health"),
+    ):
+        if answers(health):
+            yield ok(name, f"answers at {address}")
+        else:
+            yield warning(name, f"does not answer at {address}", fix)
+
+
+def use_cases() -> Iterator[Finding]:
+    for name in usecase.names():
+        try:
+            loaded = usecase.load(name)
+            yield ok("use cases", f"{name}: {loaded.task}, {len(loaded.features)} features")
+        except SlipwayError as problem:
+            yield error("use cases", str(problem), f"correct usecases/{name}/usecase.yaml")
+
+
+def agreement(settings: Settings) -> Iterator[Finding]:
+    """Whether each pointer leads to the version that the registry's alias names."""
+    registry = Registry()
+    served = sorted(path.parent.name for path in settings.serving.glob("*/pointer.json"))
+    if not served:
+        yield ok("serving", "no pointer yet: nothing was served from this folder")
+    elif not registry.alive():
+        yield warning(
+            "serving", "the registry does not answer, so nothing to compare the pointers with", "`slipway up`"
+        )
+    else:
+        for name in served:
+            yield _agreement(settings, registry, name)
+
+
+def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
+    alias = settings.follow_alias
+    digest = (pointer.read(settings.serving, name) or pointer.Pointer(0)).champion
+    try:
+        wanted = registry.aliased(name, alias)
+    except NotFound:
+        wanted = None
+    if wanted is None:
+        return warning("serving", f"{name}: the registry has no {alias}", f"slipway promote {name}")
+    if digest == wanted.digest:
+        return ok("serving", f"{name}: version {wanted.version} is {alias} and what the pointer names")
+    refusal = pointer.read_refusals(settings.serving, name).get(wanted.version)
+    if refusal:
+        return warning(
+            "serving", f"{name}: version {wanted.version} was refused: {refusal.reason}", "promote another version"
+        )
+    return warning(
+        "serving",
+        f"{name}: version {wanted.version} is {alias}, the pointer names {str(digest)[:12]}",
+        "start a follower: `slipway serve` has one, or `slipway follow`",
+    )
+
+
+def unsafe(settings: Settings) -> Iterator[Finding]:
+    """Settings that are allowed, and that somebody should have meant."""
+    found = []
+    if settings.insecure:
+        found.append(
+            (
+                "SLIPWAY_INSECURE=true: everybody who reaches the service may use it",
+                "unset it, or keep it off a network",
+            )
+        )
+    elif settings.host not in LOOPBACK:
+        found.append(
+            (f"SLIPWAY_HOST={settings.host}: other machines can reach the service", "set SLIPWAY_HOST=127.0.0.1")
+        )
+    if settings.environment != "local" and settings.mask_key is None:
+        found.append(
+            (f"no SLIPWAY_MASK_KEY in environment {settings.environment}", "set the secret that training uses, too")
+        )
+    if os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "").lower() == "true":
+        found.append(("MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true: loading a model may run its code", "set it to false"))
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
+        found.append(("MLFLOW_TRACKING_INSECURE_TLS=true: nobody checks who the registry is", "unset it"))
+    for detail, fix in found:
+        yield warning("settings", detail, fix)
+    if not found:
+        yield ok("settings", "none is unsafe")

@@ -52,6 +52,7 @@ FEEDBACK_COLUMNS = {
     "@timestamp": "TIMESTAMPTZ",
     "event.id": "VARCHAR",
     "trace.id": "VARCHAR",
+    "service.name": "VARCHAR",
     "service.environment": "VARCHAR",
     "slipway.contract": "INTEGER",
     "slipway.usecase": "VARCHAR",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -158,9 +159,10 @@ def settings() -> Settings:
 
 def _create_whole(path: Path, text: str) -> None:
     """Write a file that nobody can see half written, and leave the one that another process made first."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.touch(0o600)
-    draft.write_text(text)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = Path(name)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()

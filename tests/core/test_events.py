@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from slipway import events
+
+
+def _context(**changes: Any) -> events.PredictionContext:
+    fixed = {
+        "environment": "local",
+        "usecase": "loans",
+        "version": "3",
+        "bundle_sha256": "ab",
+        "role": "champion",
+        "answered": True,
+        "trace_id": "t",
+        "request_id": "r",
+        "timestamp": events.now_iso(),
+        "duration_ns": 5,
+        "model_ms": 0.2,
+    }
+    return events.PredictionContext(**(fixed | changes))
+
+
+def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
+    """Dotted names down to where the columns of the log end."""
+    found = set()
+    for name, value in event.items():
+        path = prefix + name
+        known = path in events.PREDICTION_COLUMNS or path in events.FEEDBACK_COLUMNS
+        found |= {path} if known or not isinstance(value, dict) else _columns(value, path + ".")
+    return found
+
+
+def test_a_prediction_is_one_line_with_every_column_of_the_contract() -> None:
+    line = _context(outcome="failure", error_type="timeout").line("x-0", {"age": 1}, label="bad", score=0.7)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert _columns(json.loads(line)) == set(events.PREDICTION_COLUMNS)
+
+
+def test_a_line_break_in_a_value_does_not_break_the_line() -> None:
+    line = _context().line("x-0", {"city": "a\nb\u2028c"}, key="k\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["slipway"]["features"]["city"] == "a\nb\u2028c"
+
+
+def test_the_same_row_has_an_event_of_its_own_for_each_role_and_version() -> None:
+    ids = {json.loads(_context(role=role, version=v).line("x-0", {}))["event"]["id"] for role in "ab" for v in "12"}
+    assert len(ids) == 4
+    assert json.loads(_context().line("x-0", {}))["event"]["id"] == "x-0:champion:3"
+
+
+def test_feedback_has_every_column_and_a_fresh_id() -> None:
+    said = {"environment": "local", "usecase": "loans", "trace_id": "t", "timestamp": "2026-01-01T00:00:00Z"}
+    made = [events.feedback_line(**said, known_at=said["timestamp"], row="x-0", label="bad") for _ in range(2)]
+    assert made[0][0] != made[1][0]
+    assert _columns(json.loads(made[0][1])) == set(events.FEEDBACK_COLUMNS)
+
+
+def test_uuids_are_of_version_7_distinct_and_rise_with_time() -> None:
+    many = [events.uuid7() for _ in range(1000)]
+    assert len(set(many)) == 1000
+    shape = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    assert all(shape.fullmatch(one) for one in many)
+    assert [one[:13] for one in many] == sorted(one[:13] for one in many)

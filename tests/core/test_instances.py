@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from slipway.errors import InputError
+from slipway.instances import InstanceReader
+from slipway.schema import Feature, Schema, bin_labels
+
+SCHEMA = Schema(
+    1,
+    "u",
+    "binary",
+    (
+        Feature("age of owner", "integer", range=(0, 120)),
+        Feature("city", "category", vocabulary=("Kiel", "Rome"), nullable=True),
+        Feature("income", "category", private="bucket", bins=(10, 20), vocabulary=bin_labels((10, 20))),
+        Feature("is_new", "boolean", nullable=True),
+    ),
+    "y",
+    ("good", "bad"),
+    "bad",
+    retired=("old",),
+)
+READER = InstanceReader(SCHEMA)
+GOOD = {"age of owner": 41, "income": 12.5}
+
+
+def read(*instances: object, **more: object) -> list[dict]:
+    return READER.request(json.dumps({"instances": instances, **more}).encode(), 100).instances
+
+
+def test_objects_and_arrays_say_the_same() -> None:
+    assert read({"age of owner": 41, "city": "Rome", "income": 12.5}) == read([41, "Rome", 12.5, None])
+
+
+def test_absent_is_the_same_as_null() -> None:
+    assert read(GOOD) == read(GOOD | {"city": None, "is_new": None})
+
+
+def test_a_retired_feature_is_accepted_and_ignored() -> None:
+    assert read(GOOD | {"old": {"any": ["thing"]}}) == read(GOOD)
+
+
+def test_a_masked_value_is_valid() -> None:
+    assert read(GOOD | {"income": "10 – 20"})[0]["income"] == "10 – 20"
+
+
+def test_a_whole_float_is_an_integer() -> None:
+    assert read(GOOD | {"age of owner": 41.0}) == read(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"age of owner": "41"}, "age of owner", "str came, an integer is needed. Numbers are not put in quotes"),
+        ({"age of owner": 41.5}, "age of owner", "41.5 came, an integer"),
+        ({"age of owner": True}, "age of owner", "bool came, an integer"),
+        ({"age of owner": None}, "age of owner", "null came, an integer"),
+        ({"city": 5}, "city", "int came, a string or null is needed"),
+        ({"is_new": "yes"}, "is_new", "str came, true or false or null"),
+        ({"income": "plenty"}, "income", "a number or one of"),
+        ({"agee": 1}, "agee", "unknown feature 'agee'"),
+        ({"citi": 1}, "citi", "Did you mean 'city'"),
+        ({"city": {"deep": 1}}, "city", "object came, a string"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_place(change: dict, place: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(GOOD, GOOD | change)
+    assert caught.value.place == f"instances[1].{place}"
+    assert caught.value.status == 422
+
+
+def test_a_missing_feature_is_named() -> None:
+    with pytest.raises(InputError, match="'income' is missing") as caught:
+        read({"age of owner": 1})
+    assert caught.value.place == "instances[0].income"
+
+
+def test_a_wrong_value_of_an_array_is_named_by_its_feature() -> None:
+    with pytest.raises(InputError) as caught:
+        read(["41", None, 12.5, None])
+    assert caught.value.place == "instances[0].age of owner"
+
+
+@pytest.mark.parametrize("instance", [[41], [41, None, 12.5, None, 1], []])
+def test_an_array_of_another_length_is_refused(instance: list) -> None:
+    with pytest.raises(InputError, match="an array has 4 values"):
+        read(instance)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"not json", 400),
+        (b"\xff\xfe", 400),
+        (b'{"instances":[{"\xff":1}]}', 400),
+        (b'{"instances":[{"age of owner":NaN,"income":1}]}', 400),
+        (b'{"instances":[{"age of owner":1e999,"income":1}]}', 422),
+        (b'{"instances":[]}', 422),
+        (b'{"instances":{}}', 422),
+        (b'{"instances":[5]}', 422),
+        (b'{"rows":[]}', 422),
+        (b"[]", 422),
+        (b'{"instances":[{"age of owner":1,"income":1}],"keys":["a","b"]}', 422),
+        (b'{"instances":[{"age of owner":1,"income":1}],"keys":[1]}', 422),
+        (b'{"instances":' + b"[" * 10_000, 422),
+        (b'{"instances":[{"age of owner":1,"income":1,"old":' + b"[" * 10_000 + b"]" * 10_000 + b"}]}", 400),
+    ],
+)
+def test_a_body_that_is_no_request_is_an_input_error(body: bytes, status: int) -> None:
+    with pytest.raises(InputError) as caught:
+        READER.request(body, 100)
+    assert caught.value.status == status
+
+
+def test_too_many_instances_are_refused_with_the_limit() -> None:
+    with pytest.raises(InputError, match="101 instances came, at most 100") as caught:
+        read(*[GOOD] * 101)
+    assert caught.value.status == 413
+
+
+def test_dictionaries_of_python_are_read_alike() -> None:
+    assert READER.rows([GOOD]) == read(GOOD)
+    with pytest.raises(InputError, match="str came") as caught:
+        READER.rows([GOOD, GOOD | {"age of owner": "1"}])
+    assert caught.value.place == "instances[1].age of owner"

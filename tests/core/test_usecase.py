@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slipway import usecase
+from slipway.errors import UseCaseError
+from slipway.settings import settings
+
+PLAIN = {
+    "name": "plain",
+    "owner": "us",
+    "task": "binary",
+    "source": {"path": "rows.csv"},
+    "features": [{"name": "age", "kind": "integer"}, {"name": "city", "kind": "category", "nullable": True}],
+    "target": {"name": "outcome", "classes": ["good", "bad"], "positive": "bad"},
+    "params": {"epochs": 10},
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
+    settings.cache_clear()
+    (tmp_path / "usecases" / "plain").mkdir(parents=True)
+
+    def write(**changes: object) -> None:
+        (tmp_path / "usecases" / "plain" / "usecase.yaml").write_text(yaml.safe_dump(PLAIN | changes))
+
+    write()
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"feature": []}, "feature: unknown key. Did you mean 'features'"),
+        ({"source": {"pth": "x", "generator": "data:load"}}, "source.pth: unknown key. Did you mean 'path'"),
+        ({"features": [{"name": "a", "kind": "number", "rnge": [0, 1]}]}, "features.0.rnge: .* Did you mean 'range'"),
+        ({"features": [{"name": "a", "kind": "text"}]}, "features.0.kind: .*'category'.*came: 'text'"),
+        ({"target": {"name": "age", "classes": ["a", "b"], "positive": "b"}}, "told the answer"),
+        ({"target": {"name": "y", "classes": ["a", "b"], "positive": "c"}}, "'c' is none of"),
+        ({"target": {"name": "y", "classes": ["a"]}}, "two are needed"),
+        ({"task": "regression"}, "a regression has no"),
+        ({"source": {}}, "names no data"),
+        ({"source": {"url": "https://example.com/rows.csv"}}, "without its `sha256`"),
+        ({"split": {"fractions": {"train": 0.9, "validation": 0.2, "holdout": 0.2}}}, "sum to 1.3"),
+        ({"features": [{"name": "a", "kind": "image"}]}, "size: .height, width."),
+        ({"features": [{"name": "a", "kind": "number", "private": "bucket"}]}, "`bins` go together"),
+        ({"features": [{"name": "a", "kind": "number", "private": "drop"}]}, "nothing is left for the model"),
+        ({"gates": {"slices": [{"feature": "cty"}]}}, "Did you mean 'city'"),
+        ({"name": "other"}, "must be the folder's"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dict, message: str) -> None:
+    write(**changes)
+    with pytest.raises(UseCaseError, match=message):
+        usecase.load("plain")
+
+
+def test_a_mistyped_name_gets_a_suggestion(write) -> None:
+    with pytest.raises(UseCaseError, match="no use case 'plan'.*Did you mean 'plain'"):
+        usecase.load("plan")
+
+
+def test_overrides_set_parameters_and_dotted_configuration(write) -> None:
+    loaded = usecase.load("plain", {"epochs": "2", "split.salt": "other", "seed": "11", "source.path": "there.csv"})
+    assert loaded.params == {"epochs": 2}
+    assert (loaded.split.salt, loaded.seed, loaded.source.path) == ("other", 11, "there.csv")
+    assert "source.path" in loaded.overridden
+
+
+def test_an_override_of_what_is_no_mapping_is_refused(write) -> None:
+    with pytest.raises(UseCaseError, match="'seed' is no mapping|'name' is no mapping"):
+        usecase.load("plain", {"name.x": "1"})
+
+
+def test_functions_come_from_the_folder_and_a_missing_one_is_said(write, tmp_path: Path) -> None:
+    loaded = usecase.load("plain")
+    assert loaded.function("clean", "clean") is None
+    (loaded.folder / "clean.py").write_text("def clean(frame):\n    return frame\n")
+    assert loaded.function("clean", "clean")("rows") == "rows"
+    with pytest.raises(UseCaseError, match="no function 'build'"):
+        loaded.function("clean", "build")

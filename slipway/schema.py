@@ -193,10 +193,8 @@ def compatible(old: Schema, new: Schema) -> list[str]:
     for feature in new.features:
         before = old.by_name.get(feature.name)
         if before is None:
-            if not feature.nullable and feature.name not in old.retired:
+            if not feature.nullable:
                 reasons.append(f"{feature.name} is new and not nullable")
-            elif not feature.nullable:
-                reasons.append(f"{feature.name} was retired and is needed again")
         elif _wire_form(before) != _wire_form(feature):
             reasons.append(f"{feature.name} was {before.kind} and is {feature.kind}")
         elif before.nullable and not feature.nullable:

@@ -12,6 +12,8 @@ import pytest
 
 from slipway.settings import settings
 
+pytest_plugins = ["tests.servers"]
+
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 QUIET = {

@@ -1,0 +1,1 @@
+"""The training side: one module per step, and the flow that puts them in order."""

@@ -1,0 +1,63 @@
+"""A snapshot to cleaned rows: those without a target go, then the use case's own `clean.py` drops and corrects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.files import read_json, write_json
+from pipelines.ingest import require_learnable
+from slipway.errors import UseCaseError
+from slipway.usecase import UseCase
+
+
+def clean(usecase: UseCase, ingested: Path, out: Path) -> None:
+    """Leave `cleaned.parquet` and `report.json` (what was dropped and changed, and where it came from) in `out`.
+
+    Raises:
+        UseCaseError: `clean(frame)` made, removed or renamed columns, or made rows.
+        DataError: too little is left.
+    """
+    snapshot = pd.read_parquet(ingested / "snapshot.parquet")
+    labelled = snapshot[snapshot[usecase.target.name].notna()]
+    cleaned = _cleaned(usecase, labelled)
+    require_learnable(cleaned, usecase, "what cleaning left")
+    cleaned.reset_index(drop=True).to_parquet(out / "cleaned.parquet", index=False, compression="zstd")
+    write_json(
+        out / "report.json",
+        {
+            "rows": len(snapshot),
+            "without_target": len(snapshot) - len(labelled),
+            "dropped": len(labelled) - len(cleaned),
+            "kept": len(cleaned),
+            "changed": _changed(labelled, cleaned),
+            "source": read_json(ingested / "source.json"),
+        },
+    )
+
+
+def _cleaned(usecase: UseCase, frame: pd.DataFrame) -> pd.DataFrame:
+    function = usecase.function("clean", "clean")
+    if function is None:
+        return frame
+    where, cleaned = f"usecases/{usecase.name}/clean.py", function(frame.copy())
+    if not isinstance(cleaned, pd.DataFrame):
+        raise UseCaseError(f"{where}: clean(frame) returned {type(cleaned).__name__}; return the cleaned DataFrame.")
+    if set(cleaned.columns) != set(frame.columns):
+        odd = sorted(set(cleaned.columns) ^ set(frame.columns))
+        raise UseCaseError(
+            f"{where}: clean(frame) added or removed the columns {odd}. It may drop and correct rows only: "
+            "a derived feature is a layer in model.py, so that callers need not compute it."
+        )
+    if not cleaned.index.isin(frame.index).all() or cleaned.index.has_duplicates:
+        raise UseCaseError(f"{where}: clean(frame) made rows or reset the index; it may drop and correct rows only.")
+    return cleaned[frame.columns]
+
+
+def _changed(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
+    """Column → number of kept rows whose value changed."""
+    kept = before.loc[after.index]
+    same = (kept == after) | (kept.isna() & after.isna())
+    counts = (~same).sum()
+    return {str(name): int(count) for name, count in counts.items() if count}

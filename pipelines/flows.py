@@ -1,0 +1,62 @@
+"""The flows that Prefect orders, retries, schedules and shows; which steps are done already, the run itself knows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from pipelines.runs import Run, begun
+from pipelines.training import Do, training
+from slipway.errors import NotFound, RegistryError, ServiceError
+from slipway.usecase import load
+
+_DELAYS_SECONDS = [5, 20]
+
+
+@flow(name="train", flow_run_name="train-{usecase}")
+def train(usecase: str, overrides: dict[str, str] | None = None, fresh: bool = False) -> dict[str, Any]:
+    """Train, judge and register `usecase`; a run that was killed is gone on with. See `pipelines.training`."""
+    found = load(usecase, overrides)
+    with begun(found, overrides or {}, register=True, fresh=fresh) as run:
+        return asdict(training(found, run, _as_task(run)))
+
+
+@flow(name="monitor", flow_run_name="monitor-{usecase}")
+def monitor(usecase: str) -> None:
+    """`slipway monitor USECASE`, as a process of its own: training does not know the monitoring room.
+
+    Raises:
+        ServiceError: it failed; its output is the runner's.
+    """
+    done = subprocess.run([sys.executable, "-m", "slipway.cli", "monitor", usecase], check=False)
+    if done.returncode:
+        raise ServiceError(f"slipway monitor {usecase} ended with exit code {done.returncode}: see the runner's log.")
+
+
+def _as_task(run: Run) -> Do:
+    def do(name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
+        step = task(
+            lambda: run.step(name, function, *args, **kwargs),
+            name=name,
+            cache_policy=NO_CACHE,
+            retries=len(_DELAYS_SECONDS),
+            retry_delay_seconds=_DELAYS_SECONDS,
+            retry_condition_fn=_worth_another_try,
+        )
+        return step()
+
+    return do
+
+
+def _worth_another_try(task: Task, task_run: TaskRun, state: State) -> bool:
+    """A server that does not answer may do so soon; data and code stay as they are."""
+    return isinstance(state.data, ServiceError | RegistryError) and not isinstance(state.data, NotFound)

@@ -1,0 +1,97 @@
+"""Raw rows to a typed, masked snapshot: the first step, and the last that sees a private value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines import columns, sources
+from pipelines.files import sha256, write_json
+from slipway import schema as schemas
+from slipway.errors import DataError
+from slipway.settings import settings
+from slipway.usecase import UseCase
+
+LEAST_ROWS = 30  # ten for each side of the split
+
+
+def ingest(usecase: UseCase, out: Path) -> None:
+    """Leave `snapshot.parquet` (features, target, what the split goes by) and `source.json` in `out`.
+
+    Raises:
+        DataError: the source cannot be read as the use case says, or there is nothing in it to learn from.
+    """
+    raw = sources.read(usecase)
+    decode = usecase.function("decode", "decode")
+    frame = columns.typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
+    require_learnable(frame, usecase, raw.origin)
+    snapshot = out / "snapshot.parquet"
+    masked(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
+    digest = sha256(snapshot)
+    write_json(
+        out / "source.json",
+        {
+            "origin": raw.origin,
+            "synthetic": raw.synthetic,
+            "rows": len(frame),
+            "sha256": raw.sha256 or digest,
+            "snapshot_sha256": digest,
+        },
+    )
+
+
+def require_learnable(frame: pd.DataFrame, usecase: UseCase, origin: str) -> None:
+    """Raises DataError where there are too few rows, or one class only."""
+    if len(frame) < LEAST_ROWS:
+        raise DataError(f"{origin} holds {len(frame)} rows; at least {LEAST_ROWS} are needed to train and to judge.")
+    if usecase.task == "regression":
+        return
+    seen = sorted(str(value) for value in frame[usecase.target.name].dropna().unique())
+    if len(seen) < 2:
+        raise DataError(
+            f"{origin}: the target {usecase.target.name!r} holds one class only, {seen}, in {len(frame)} rows. "
+            f"A classifier needs rows of {usecase.target.classes}."
+        )
+
+
+def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
+    """The frame without private values: features masked, the key as `row_key` and `split_bucket`, the group as a token.
+
+    Only a use case with `split.key` has the two here; otherwise the key is the cleaned values, known after cleaning.
+    """
+    schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
+    private = [feature.name for feature in schema.masked]
+    rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
+    kept = [feature.name for feature in schema.masked if feature.private != "drop"]
+    result = frame.drop(columns=private).assign(**{name: [row.get(name) for row in rows] for name in kept})
+    split = schema.split
+    if split.key:
+        texts = [schemas.key_text(row, schema) for row in result[list(split.key)].to_dict("records")]
+        result["row_key"] = [schemas.row_key(secret, text) for text in texts]
+        result["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
+    if split.group:
+        groups = [json.dumps(value, default=str) for value in result[split.group].tolist()]
+        result["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+    if split.time:
+        result["split_time"] = _times(result[split.time], split.time)
+    return result.drop(columns=columns.extra_names(usecase))[[*_order(result, usecase)]]
+
+
+def _times(column: pd.Series, name: str) -> pd.Series:
+    """Numbers order rows as they are; anything else is read as a time, in UTC where it says no zone."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    times = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        raise DataError(
+            f"split.time: {name} of row {row + 1} holds {column.iloc[row]!r}; a time is needed in each row."
+        )
+    return times
+
+
+def _order(frame: pd.DataFrame, usecase: UseCase) -> list[str]:
+    names = [feature.name for feature in usecase.features] + [usecase.target.name]
+    return [name for name in [*names, "row_key", "split_bucket", "split_group", "split_time"] if name in frame]

@@ -1,0 +1,162 @@
+"""Cleaned rows to training, validation and holdout: by the hash of the key, with groups together, or by time.
+
+The first training's holdout is frozen: later trainings are given it, and rows that reach its side meanwhile are a
+reserve that nobody trains on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from pipelines.files import read_json, sha256, write_json
+from slipway import schema as schemas
+from slipway.errors import DataError
+from slipway.predictor import rows_from_frame
+from slipway.schema import Schema
+from slipway.settings import settings
+from slipway.usecase import UseCase
+
+SIDES = ("train", "validation", "holdout")
+
+
+@dataclass(frozen=True)
+class Sides:
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    holdout: pd.DataFrame
+    reserve: int  # rows on the holdout's side that the frozen holdout does not hold
+
+
+def split(usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None) -> None:
+    """Leave the three sides, the completed `schema.json` and `split.json` in `out`.
+
+    `frozen` is the holdout of the first training, taken over byte by byte.
+
+    Raises:
+        DataError: a side is empty, training lacks a class, or a row is on two sides.
+    """
+    source = read_json(cleaned / "report.json")["source"]
+    draft = msgspec.structs.replace(schemas.from_usecase(usecase), synthetic=source["synthetic"])
+    frame = keyed(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
+    sides = divided(frame, draft, pd.read_parquet(frozen) if frozen else None)
+    _require_learnable(sides, usecase)
+    for name in SIDES:
+        getattr(sides, name).to_parquet(out / f"{name}.parquet", index=False, compression="zstd")
+    if frozen:
+        shutil.copyfile(frozen, out / "holdout.parquet")
+    schemas.complete(draft, sides.train).save(out / "schema.json")
+    write_json(
+        out / "split.json",
+        {
+            "counts": {name: len(getattr(sides, name)) for name in SIDES} | {"reserve": sides.reserve},
+            "frozen": frozen is not None,
+            "holdout_sha256": sha256(out / "holdout.parquet"),
+            "leaks": _require_no_leak(sides, draft, frozen is not None),
+        },
+    )
+
+
+def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """The frame with `row_key` and `split_bucket`; where there are groups, the bucket is the group's.
+
+    Ingest has made both where the key is columns; else the key is the cleaned values themselves.
+    """
+    result = frame.copy()
+    if "row_key" not in result:
+        texts = _texts(frame, schema)
+        result["row_key"] = [schemas.row_key(secret, text) for text in texts]
+        result["split_bucket"] = [schemas.bucket(schema.split.salt, text) for text in texts]
+    if "split_group" in result:
+        result["split_bucket"] = [schemas.bucket(schema.split.salt, group) for group in result["split_group"]]
+    return result
+
+
+def divided(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
+    """The keyed frame's sides; with a frozen holdout, no row or group of it is on the others."""
+    side = _by_time(frame, schema) if "split_time" in frame else _by_hash(frame, schema)
+    parts = {name: frame[side == name].reset_index(drop=True) for name in SIDES}
+    if frozen is None:
+        return Sides(**parts, reserve=0)
+    unseen = {name: part[~_held(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
+    return Sides(unseen["train"], unseen["validation"], frozen, reserve=len(unseen["holdout"]))
+
+
+def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    return np.array([schemas.side(number, schema.split.fractions) for number in frame["split_bucket"]], dtype=object)
+
+
+def _by_time(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """The oldest rows train, the newest are held out; a group, or equal rows, go where their newest row goes."""
+    time = frame["split_time"].groupby(frame[_unit(frame)]).transform("max")
+    fractions = schema.split.fractions
+    position = (time.rank(method="max") - 1) / max(len(time) - 1, 1)
+    held_out, validated = 1 - fractions["holdout"], 1 - fractions["holdout"] - fractions["validation"]
+    return np.select([position > held_out, position > validated], ["holdout", "validation"], "train").astype(object)
+
+
+def _unit(frame: pd.DataFrame) -> str:
+    """The column whose equal values stay on one side."""
+    return "split_group" if "split_group" in frame else "row_key"
+
+
+def _shared(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Which rows of `frame` have their group, or else their key, in `other`."""
+    return frame[_unit(frame)].isin(set(other[_unit(frame)]))
+
+
+def _held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
+    """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the features in common.
+
+    Values, because the keys of rows change when a feature is added, and a row must not escape by that.
+    """
+    if _unit(frame) in frozen and (schema.split.key or "split_group" in frame):
+        return _shared(frame, frozen)
+    common = tuple(feature for feature in schema.features if feature.name in frozen and feature.name in frame)
+    if not common:
+        return pd.Series(False, index=frame.index)
+    reduced = msgspec.structs.replace(schema, features=common, split=schemas.Split())
+    return pd.Series(_texts(frame, reduced), index=frame.index).isin(set(_texts(frozen, reduced)))
+
+
+def _texts(frame: pd.DataFrame, schema: Schema) -> list[str]:
+    return [schemas.key_text(row, schema) for row in rows_from_frame(schema, frame)]
+
+
+def _require_learnable(sides: Sides, usecase: UseCase) -> None:
+    counts = {name: len(getattr(sides, name)) for name in SIDES}
+    hint = "Give more rows, or set other split.fractions or another split.salt."
+    if not all(counts.values()):
+        raise DataError(f"the split left a side empty: {counts}. {hint}")
+    if usecase.task == "regression":
+        return
+    for name in ("train", "validation"):
+        absent = sorted(set(usecase.target.classes) - set(getattr(sides, name)[usecase.target.name]))
+        if absent:
+            raise DataError(f"the {name} side ({counts[name]} rows) has no row of {absent}. {hint}")
+
+
+def _require_no_leak(sides: Sides, schema: Schema, frozen: bool) -> dict[str, int]:
+    """How many rows of each pair of sides are the same, which must be none.
+
+    Raises:
+        DataError: some are.
+    """
+    train, validation, holdout = sides.train, sides.validation, sides.holdout
+    leaks = {
+        "train, validation": _shared(train, validation),
+        "train, holdout": _held(train, holdout, schema) if frozen else _shared(train, holdout),
+        "validation, holdout": _held(validation, holdout, schema) if frozen else _shared(validation, holdout),
+    }
+    counts = {pair: int(rows.sum()) for pair, rows in leaks.items()}
+    if any(counts.values()):
+        raise DataError(
+            f"rows are on two sides of the split: {json.dumps(counts)}. This is a defect; please report it."
+        )
+    return counts

@@ -1,0 +1,45 @@
+"""Training as a contents page: each line is a step, and each step is the module of its name.
+
+`pipelines.flows` gives it to Prefect; the quick loop (`--no-register`) runs it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.bundle import bundle
+from pipelines.champion import champion
+from pipelines.clean import clean
+from pipelines.evaluate import evaluate
+from pipelines.gates import gate
+from pipelines.ingest import ingest
+from pipelines.outcome import Outcome, facts, outcome
+from pipelines.register import register
+from pipelines.runs import Run
+from pipelines.split import split
+from pipelines.train import train
+from pipelines.validate import validate
+from slipway.usecase import UseCase
+
+Do = Callable[..., Path]
+
+
+def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
+    """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory."""
+    ingested = do("ingest", ingest, usecase)
+    cleaned = do("clean", clean, usecase, ingested)
+    do("validate", validate, usecase, cleaned)
+    standing = do("champion", champion, usecase.name, run.record.standing)
+    sides = do("split", split, usecase, cleaned, frozen=_there(standing / "holdout.parquet"))
+    trained = do("train", train, usecase, sides)
+    evaluated = do("evaluate", evaluate, usecase, sides, trained)
+    gated = do("gate", gate, usecase, sides, trained, evaluated, champion=_there(standing / "bundle"))
+    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, gated)
+    if run.registers:
+        do("register", register, usecase, run.paths, facts(usecase, run))
+    return outcome(usecase, run)
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.exists() else None

@@ -1,0 +1,89 @@
+"""`slipway train`: the pipeline of one use case, from its data to a registered version."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slipway.cli.options import Json, Set, UseCaseName, overrides, print_json
+from slipway.cli.progress import say
+
+if TYPE_CHECKING:
+    from slipway.usecase import UseCase
+
+
+def command(
+    name: UseCaseName,
+    set: Set = None,
+    no_register: Annotated[
+        bool, typer.Option("--no-register", help="The quick loop: nothing is compared, recorded or registered.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever has been done before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train, judge and register a use case; the same command goes on with a run that was killed.
+
+    A run that passes its gates becomes `challenger`; `slipway promote` makes it `champion`.
+    """
+    from slipway.usecase import load
+
+    changes = overrides(set)
+    usecase = load(name, changes)
+    result = _here(usecase, changes, fresh) if no_register else _registered(usecase, changes, fresh)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(_summary(result))
+
+
+def _here(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
+    """The steps as plain functions, without any server."""
+    from dataclasses import asdict
+
+    from pipelines.runs import begun
+    from pipelines.training import training
+
+    with begun(usecase, changes, register=False, fresh=fresh) as run:
+        return asdict(training(usecase, run, run.step))
+
+
+def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
+    """The Prefect flow, in this process; servers that do not answer are started for its length."""
+    from slipway.stack import services
+
+    # Their loggers repeat what we print; the Prefect server still gets every line.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with services("mlflow", "prefect", say=say):
+        from pipelines.deployments import heartbeats
+        from pipelines.flows import train
+
+        with heartbeats():
+            return train(usecase.name, changes, fresh=fresh)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    lines = [f"device   {result['device']}", *_scores(result["scores"])]
+    lines.append(f"gates    {result['gate']}" + "".join(f"\n         {reason}" for reason in result["reasons"]))
+    if result["synthetic"]:
+        lines.append("data     synthetic: made by the use case's generator, since its file is not there")
+    name, version = result["usecase"], result["version"]
+    if version is None:
+        lines.append(f"version  none (--no-register); everything is in {result['folder']}")
+    else:
+        already = ", which this run had registered before (--fresh begins anew)" if result["already"] else ""
+        lines.append(f"version  {name} {version}{already}")
+        if result["gate"] == "passed":
+            lines.append(f"next     slipway promote {name} {version}")
+    return "\n".join(lines)
+
+
+def _scores(scores: dict[str, Any]) -> list[str]:
+    """`roc_auc 0.781 (0.705 – 0.850)`, one a line."""
+    rows = []
+    for name, score in scores.items():
+        interval = f" ({score['low']:.3f} – {score['high']:.3f})" if score.get("low") is not None else ""
+        rows.append(f"         {name} {score['value']:.3f}{interval}")
+    return ["scores " + rows[0][7:], *rows[1:]] if rows else []

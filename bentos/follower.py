@@ -1,0 +1,225 @@
+"""The follower: brings what the registry's aliases name to the servers of this machine. It reads the registry only.
+
+One request every two seconds. Where that shows a change, the versions are fetched and checked, and the use case's
+pointer is renamed into place; a version that must not be served leaves the pointer as it was, and a reason.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO, NamedTuple
+
+import msgspec
+
+from bentos import store
+from slipway import pointer
+from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
+from slipway.events import now_iso
+from slipway.pointer import Canary, Pointer, Refusal
+from slipway.registry import CANARY, CHAMPION, SHADOW, ModelVersion, RegisteredModel, Registry
+from slipway.settings import Settings
+
+CANARY_TAG = "slipway.canary"
+_log = logging.getLogger("slipway.follower")
+
+
+class Wanted(NamedTuple):
+    """The versions that the registry names, by role; a canary counts when the rollout gave it a weight."""
+
+    champion: str | None
+    canary: str | None
+    weight: float
+    shadow: str | None
+
+
+def wanted(model: RegisteredModel, alias: str) -> Wanted:
+    """What the aliases and the tag `slipway.canary` = `{version, weight, stage}` ask for; `alias` is the champion's."""
+    canary = model.aliases.get(CANARY)
+    weight = _weight(model.tags.get(CANARY_TAG, ""), canary)
+    return Wanted(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
+
+
+def _weight(tag: str, canary: str | None) -> float:
+    try:
+        content = json.loads(tag)
+        return float(content["weight"]) if canary and str(content["version"]) == canary else 0.0
+    except (ValueError, TypeError, KeyError):
+        return 0.0
+
+
+@dataclass
+class Follower:
+    """Follows one use case. `look` is one look at the registry and all that comes of it."""
+
+    usecase: str
+    registry: Registry
+    settings: Settings
+    _done: Wanted | None = None
+    _admitted: dict[str, str] = field(default_factory=dict)
+    _refused: dict[str, tuple[ModelVersion, Refusal]] = field(default_factory=dict)
+    _said: dict[str, str | None] = field(default_factory=dict)
+    _lock: IO[str] | None = None
+
+    def look(self) -> None:
+        """Never raises for what a later look may find in order: it says so, once, and the pointer stays."""
+        try:
+            if not self._alone():
+                return
+            self._follow()
+        except RegistryError as error:
+            self._unreachable(str(error))
+        except (SlipwayError, OSError) as error:
+            self._say("trouble", f"cannot follow: {error} (what is served stays, the next look tries again)")
+        else:
+            self._say("trouble", None)
+            self._reachable()
+
+    def end(self) -> None:
+        """Let another follower take over."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _follow(self) -> None:
+        asked = self._ask()
+        if asked == self._done and not self._refused:
+            return
+        if asked != self._done:
+            self._admitted.clear()
+        names = {CANARY: asked.canary, SHADOW: asked.shadow, self.settings.follow_alias: asked.champion}
+        aliases = {version: alias for alias, version in names.items() if version}
+        self._refused = {version: entry for version, entry in self._refused.items() if version in aliases}
+        for version, alias in aliases.items():
+            self._admit(version, alias)
+        self._point(asked)
+        self._record_refusals()
+        self._done = asked
+
+    def _ask(self) -> Wanted:
+        try:
+            return wanted(self.registry.model(self.usecase), self.settings.follow_alias)
+        except NotFound:
+            return Wanted(None, None, 0.0, None)
+
+    def _admit(self, number: str, alias: str) -> None:
+        """Let the version in or refuse it; one that was refused is tried again only when something about it changed."""
+        if number in self._admitted:
+            return
+        try:
+            version = self.registry.version(self.usecase, number)
+        except NotFound:
+            version = ModelVersion(self.usecase, number, "", "")
+        if number in self._refused and _mark(version) == _mark(self._refused[number][0]):
+            return
+        try:
+            self._admitted[number] = store.admit(self.registry, version, self.settings.store).digest
+            self._refused.pop(number, None)
+        except BundleError as error:
+            self._refused[number] = (version, Refusal(number, alias, str(error), now_iso()))
+            _log.error("%s: version %s (%s) is refused: %s", self.usecase, number, alias, error)
+
+    def _point(self, asked: Wanted) -> None:
+        """The old champion stays where the new one is refused or its alias gone; other roles end with their alias."""
+        before = pointer.read(self.settings.serving, self.usecase) or Pointer(0)
+        canary, shadow = (self._admitted.get(number or "") for number in (asked.canary, asked.shadow))
+        after = Pointer(
+            before.generation,
+            self._admitted.get(asked.champion or "", before.champion),
+            Canary(canary, asked.weight) if canary else None,
+            shadow,
+        )
+        self._tell_missing(asked, before)
+        if after != before:
+            after = msgspec.structs.replace(after, generation=before.generation + 1)
+            pointer.write(self.settings.serving, self.usecase, after)
+            self._tell(asked, after)
+            self._prune(after)
+
+    def _tell(self, asked: Wanted, after: Pointer) -> None:
+        roles = {CHAMPION: asked.champion, CANARY: asked.canary, SHADOW: asked.shadow}
+        named = [f"{role} version {number}" for role, number in roles.items() if number in self._admitted]
+        said = ", ".join(named) or "no new champion, no canary and no shadow"
+        _log.info("%s: pointer %d: %s.", self.usecase, after.generation, said)
+
+    def _tell_missing(self, asked: Wanted, before: Pointer) -> None:
+        alias = self.settings.follow_alias
+        if asked.champion:
+            self._say("alias", None)
+        elif before.champion:
+            self._say("alias", f"the alias {alias} is gone; the bundle {before.champion[:12]} that serves stays.")
+        else:
+            self._say(
+                "alias", f"no version has the alias {alias} yet: `slipway promote {self.usecase} VERSION` sets it."
+            )
+
+    def _prune(self, now: Pointer) -> None:
+        """A bundle stays while a worker answers from it: it may have refused what the pointer names."""
+        serving = {state.serving for state in pointer.read_states(self.settings.serving, self.usecase)}
+        used = {now.champion, now.shadow, now.canary.digest if now.canary else None} | serving
+        store.prune(self.settings.store, self.usecase, used)
+
+    def _record_refusals(self) -> None:
+        refusals = {number: refusal for number, (_, refusal) in self._refused.items()}
+        if refusals != pointer.read_refusals(self.settings.serving, self.usecase):
+            pointer.write_refusals(self.settings.serving, self.usecase, refusals)
+
+    def _alone(self) -> bool:
+        """One follower a use case and machine: a second one waits until the first has ended."""
+        if self._lock is not None:
+            return True
+        path = self.settings.serving / self.usecase / "follower.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            self._say("lock", "another follower of this machine does it; this one stands by.")
+            return False
+        self._lock = lock
+        self._say("lock", None)
+        _log.info("%s: following the alias %s at %s.", self.usecase, self.settings.follow_alias, self.registry.uri)
+        return True
+
+    def _unreachable(self, message: str) -> None:
+        if not self._said.get("registry"):
+            self._say("registry", f"{message} (what is served stays)")
+
+    def _reachable(self) -> None:
+        if self._said.get("registry"):
+            _log.info("%s: the registry answers again.", self.usecase)
+        self._say("registry", None)
+
+    def _say(self, topic: str, message: str | None) -> None:
+        """Say what is new about a topic; None is that there is nothing to say any more."""
+        if message is not None and self._said.get(topic) != message:
+            _log.warning("%s: %s", self.usecase, message)
+        self._said[topic] = message
+
+
+def _mark(version: ModelVersion) -> tuple[str | None, ...]:
+    """What a refusal depends on, and no other tag: the reconciler writes the refusal itself into one."""
+    tags = version.tags
+    return (version.source, version.digest, tags.get(store.OVERRIDE), tags.get(store.REFUSED))
+
+
+def run(usecases: Sequence[str], settings: Settings, stop: threading.Event) -> None:
+    """Follow every use case until `stop` is set. The registry need not run yet."""
+    registry = Registry(settings.registry_uri)
+    followers = [Follower(usecase, registry, settings) for usecase in usecases]
+    while not stop.is_set():
+        for follower in followers:
+            follower.look()
+        stop.wait(settings.follow_seconds)
+    for follower in followers:
+        follower.end()
+
+
+def log_to_stderr() -> None:
+    """For a process that is a follower and nothing else."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s follower: %(message)s", force=True)

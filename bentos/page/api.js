@@ -1,0 +1,49 @@
+/** An answer that is an error: problem+json (RFC 9457), with the fields that it names. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `The server answered ${status}.`);
+    this.status = status;
+    this.title = body.title || "Error";
+    this.trace = body.trace_id;
+    this.places = body.errors || (body.place ? [{place: body.place, message: body.detail}] : []);
+  }
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Problem(0, {title: "No answer", detail: "The server does not answer. Is it still running?"});
+  }
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Problem(response.status, body);
+  return body;
+}
+
+function post(path, body) {
+  return ask(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
+}
+
+/** The routes of one use case. */
+export class Api {
+  constructor(usecase) {
+    this.root = `/v1/models/${encodeURIComponent(usecase)}`;
+  }
+
+  model() {
+    return ask(this.root);
+  }
+
+  schema() {
+    return ask(`${this.root}/schema`);
+  }
+
+  predict(instance) {
+    return post(`${this.root}/predict`, {instances: [instance]});
+  }
+
+  feedback(entry) {
+    return post(`${this.root}/feedback`, {feedback: [entry]});
+  }
+}

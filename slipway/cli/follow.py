@@ -1,0 +1,33 @@
+"""`slipway follow`: the follower as a process of its own, as beside a server that runs with `--no-follow`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", help="The use cases; none: those in SLIPWAY_SERVE.")
+]
+
+
+def command(names: Names = None) -> None:
+    """Bring the versions that the registry's aliases name to this machine, until it is told to end.
+
+    It only reads the registry. Each version is fetched into the store, checked, and pointed at; one that is broken, or
+    whose gates failed, is refused, and what serves stays.
+    """
+    from bentos import follower
+    from slipway.settings import settings
+
+    found = settings()
+    usecases = names or list(found.serve)
+    if not usecases:
+        raise typer.BadParameter("name one or more use cases, as in `slipway follow digits credit_risk`.")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    follower.log_to_stderr()
+    follower.run(usecases, found, stop)

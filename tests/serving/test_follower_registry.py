@@ -1,0 +1,81 @@
+"""The follower against a real MLflow server: what the registry really answers, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bentos.follower import Follower
+from slipway import pointer
+from slipway.registry import Registry
+from slipway.settings import settings
+from tests import bundles
+from tests.servers import publish, unique_name
+from tests.serving.broken import BREAKS, mix_up_the_digest
+
+
+def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_server: str, tmp_path: Path) -> None:
+    name = unique_name("loans")
+    schema = msgspec.structs.replace(bundles.TABULAR, usecase=name)
+    bundles.ROWS[name] = bundles.ROWS["loans"]
+    registry = Registry(mlflow_server)
+    following = Follower(name, registry, settings())
+    good = bundles.write(tmp_path / "good", schema)
+    registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "good"))
+    following.look()
+    assert pointer.read(settings().serving, name) == pointer.Pointer(1, good)
+
+    for spoil in BREAKS:
+        directory = tmp_path / spoil.__name__
+        bundles.write(directory, schema, bias=1.0)
+        reason = spoil(directory)
+        wrong = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else None
+        version = publish(mlflow_server, name, directory, tags=wrong)
+        registry.set_alias(name, "champion", version)
+        following.look()
+        refusals = pointer.read_refusals(settings().serving, name)
+        assert list(refusals) == [version] and reason in refusals[version].reason
+        assert pointer.read(settings().serving, name) == pointer.Pointer(1, good)
+    assert [path.name for path in settings().store.iterdir()] == [good]
+
+
+def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_path: Path, var: Path) -> None:
+    name = unique_name("loans")
+    bundles.ROWS[name] = bundles.ROWS["loans"]
+    first, second = (tmp_path / side for side in ("first", "second"))
+    for bias, directory in enumerate((first, second)):
+        bundles.write(directory, msgspec.structs.replace(bundles.TABULAR, usecase=name), bias=float(bias))
+    registry = Registry(mlflow_server)
+    registry.set_alias(name, "champion", publish(mlflow_server, name, first))
+    environment = os.environ | {"MLFLOW_TRACKING_URI": mlflow_server, "SLIPWAY_FOLLOW_SECONDS": "0.2"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slipway.cli", "follow", name], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: _generation(name) == 1)
+        registry.set_alias(name, "champion", publish(mlflow_server, name, second))
+        until(lambda: _generation(name) == 2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "champion version 2" in said and "Traceback" not in said
+
+
+def _generation(name: str) -> int:
+    found = pointer.read(settings().serving, name)
+    return found.generation if found else 0
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,92 @@
+"""What the servers say of themselves: `GET /v1/models/USECASE` at every address of `SLIPWAY_SERVERS`.
+
+A server that does not answer is an answer, too: `error` says what came instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from monitoring.http_client import Client
+from slipway.errors import ServiceError
+from slipway.pointer import Refusal, RoleState, WorkerState
+from slipway.registry import ModelVersion
+
+TIMEOUT_SECONDS = 3.0
+
+
+class Served(msgspec.Struct, frozen=True):
+    """The parts of a server's answer that monitoring goes by; others are left aside."""
+
+    version: str | None = None
+    digest: str | None = None
+    source: str | None = None
+    device: str | None = None
+    synthetic: bool = False
+    workers: tuple[WorkerState, ...] = ()
+    refused: dict[str, Refusal] = {}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at one server; `served` is None where `error` says why."""
+
+    address: str
+    served: Served | None = None
+    error: str = ""
+
+    @property
+    def workers(self) -> tuple[WorkerState, ...]:
+        return self.served.workers if self.served else ()
+
+    def refusals(self, role: str, alias: str, version: ModelVersion) -> list[str]:
+        """Why the server's follower or a worker will not take what the alias names; empty where nobody refused it."""
+        if self.served is None:
+            return []
+        refused = self.served.refused.get(version.version)
+        by_follower = [refused.reason] if refused and refused.alias == alias else []
+        return list(dict.fromkeys(by_follower + self._reasons(role, version, "refused")))
+
+    def failures(self, role: str, version: ModelVersion) -> list[str]:
+        """Why a worker could not take it for now, and will try again."""
+        return self._reasons(role, version, "failed")
+
+    def _reasons(self, role: str, version: ModelVersion, outcome: str) -> list[str]:
+        states = [worker.roles.get(role) for worker in self.workers]
+        return list(
+            dict.fromkeys(s.reason or outcome for s in states if s and s.outcome == outcome and _is(s, version))
+        )
+
+    def serving(self, role: str, version: ModelVersion) -> int:
+        """How many workers have this version in this role."""
+        if role == "champion":
+            return sum(worker.version == version.version for worker in self.workers)
+        states = [worker.roles.get(role) for worker in self.workers]
+        return sum(s is not None and s.outcome == "serving" and _is(s, version) for s in states)
+
+
+def _is(state: RoleState, version: ModelVersion) -> bool:
+    """A worker that refuses a bundle unread knows its digest only."""
+    return state.digest == version.digest or state.version == version.version
+
+
+def look(address: str, usecase: str) -> Look:
+    client = Client(address, TIMEOUT_SECONDS)
+    try:
+        answer = client.get(f"/v1/models/{usecase}")
+        if not answer.ok:
+            return Look(address, error=f"answered {answer.problem}")
+        return Look(address, msgspec.convert(answer.document, Served))
+    except ServiceError as error:
+        return Look(address, error=str(error))
+    except msgspec.ValidationError as error:
+        return Look(address, error=f"answered what is not the state of a model: {error}")
+    finally:
+        client.close()
+
+
+def look_at_all(addresses: Iterable[str], usecase: str) -> list[Look]:
+    return [look(address, usecase) for address in addresses]

@@ -1,0 +1,43 @@
+"""`slipway feedback`: labels that came later, from a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway.cli.options import Json, UseCaseName, print_json
+from slipway.cli.progress import say, track
+
+
+def command(
+    name: UseCaseName,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV, Parquet or JSON lines: id or key; label or value; known_at where it is known."
+        ),
+    ],
+    url: Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Put them into this machine's prediction log, without a server.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Send labels that came later."""
+    from monitoring import feedback, label_table
+    from slipway.settings import settings
+
+    if offline and url:
+        raise typer.BadParameter("--offline sends nothing: leave --url out")
+    rows = label_table.read(file)
+    if offline:
+        sent = feedback.append(name, label_table.checked(rows, feedback.stored_schema(name)))
+    else:
+        address = url or settings().server_urls[0]
+        entries = label_table.checked(rows, feedback.served_schema(name, address))
+        sent = feedback.send(name, entries, address, track)
+    say(f"{sent.labels} labels of {name} are with {sent.to}.")
+    if as_json:
+        print_json(sent.to_dict())

@@ -1,0 +1,75 @@
+"""`slipway traffic`: realistic requests, with drift of a chosen kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slipway.cli.options import Json, UseCaseName, print_json
+from slipway.cli.progress import track
+
+if TYPE_CHECKING:
+    from monitoring.traffic import Report
+
+
+def command(
+    name: UseCaseName,
+    rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many rows; all that are left where left out.")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.01, metavar="R", help="Rows a second.")] = 50,
+    drift: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="shift, scale, missing, new-category, prior, noise or brightness; none if left out."
+        ),
+    ] = None,
+    feature: Annotated[
+        str | None, typer.Option(metavar="F", help="The feature that drifts; the first that KIND fits if left out.")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(min=0.01, max=3, help="How strong: 1 shifts by one standard deviation.")
+    ] = 1,
+    labels: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of the rows whose label follows.")
+    ] = 0,
+    label_delay: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds until a label follows.")] = 0,
+    url: Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Order of the rows, and chance in what drifts.")] = 7,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again with the first row of the order.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send realistic requests, with drift of a chosen kind.
+
+    The rows are of the champion's holdout, none twice; another run goes on where the last one ended.
+    """
+    from monitoring.traffic import send
+
+    report = send(
+        name, url, rows, rate, drift, feature, strength, labels, label_delay, seed=seed, restart=restart, track=track
+    )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(_sentences(report))
+    if report.failures or report.labels["failed"]:
+        raise typer.Exit(1)
+
+
+def _sentences(report: Report) -> str:
+    versions = ", ".join(f"version {version}: {count}" for version, count in sorted(report.versions.items()))
+    times = report.latency_ms
+    lines = [
+        f"{report.sent} rows of {report.usecase} in {report.seconds:.1f} s, {report.failures} failed.",
+        f"answered by {versions or 'nobody'}",
+    ]
+    lines += [f"  {count} × {reason}" for reason, count in report.reasons.items()]
+    if times:
+        lines.append(f"latency: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
+    if report.drift:
+        lines.append(f"drift: {report.drift}" + (f" of {report.feature}" if report.feature else ""))
+    if any(report.labels.values()):
+        lines.append(f"labels: {report.labels['sent']} sent, {report.labels['failed']} failed")
+    lines.append(f"holdout: {report.holdout_left} of {report.holdout_rows} rows are left for the next run")
+    return "\n".join(lines)

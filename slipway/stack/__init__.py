@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from slipway.stack.laptop import PORTS, Home, home, services
+from slipway.stack.laptop import PORTS, Home, home, services, settle
+from slipway.stack.links import links
 from slipway.stack.ports import free_port
 from slipway.stack.process import Process, answers
 from slipway.stack.stack import Stack
 from slipway.stack.state import State, join, running
 
-__all__ = ["PORTS", "Home", "Process", "Stack", "State", "answers", "free_port", "home", "join", "running", "services"]
+__all__ = [
+    "PORTS",
+    "Home",
+    "Process",
+    "Stack",
+    "State",
+    "answers",
+    "free_port",
+    "home",
+    "join",
+    "links",
+    "running",
+    "services",
+    "settle",
+]

@@ -95,6 +95,21 @@ def home(found: Settings | None = None, say: Callable[[str], None] = lambda line
     return Home(found.var.resolve(), found.usecases.resolve(), ports)
 
 
+def settle(stack: Stack, command: str, say: Callable[[str], None]) -> Home:
+    """Make the stack this folder's only one, and lead this process and all others to its home.
+
+    Raises:
+        ServiceError: another stack runs from the folder.
+        PortTaken: no port is free near the one that is set.
+    """
+    stack.claim(settings().var.resolve(), command)
+    here = home(say=say)
+    stack.lead(here.env)
+    os.environ.update(here.env)
+    settings.cache_clear()
+    return here
+
+
 @contextmanager
 def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Iterator[dict[str, str]]:
     """Servers for the length of a command: `with services("mlflow", "prefect") as urls`.

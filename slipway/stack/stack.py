@@ -25,7 +25,8 @@ class Stack:
         self._say = say
         self._running: dict[str, Running] = {}
         self._lock: Lock | None = None
-        self._claim: tuple[str, Mapping[str, str]] = ("", {})
+        self._command = ""
+        self._env: dict[str, str] = {}
         self._ready = False
         self._signals: dict[int, object] = {}
 
@@ -44,14 +45,19 @@ class Stack:
             for number, handler in self._signals.items():
                 signal.signal(number, handler)
 
-    def claim(self, var: Path, command: str, env: Mapping[str, str]) -> None:
-        """Be the one stack of `var`, and be found there by `status`, `down` and every other command.
+    def claim(self, var: Path, command: str) -> None:
+        """Be the one stack of `var`, seen there by `status` and `down`.
 
         Raises:
             ServiceError: another stack runs from `var`.
         """
         self._lock = Lock(var)
-        self._claim = (command, env)
+        self._command = command
+        self._publish()
+
+    def lead(self, env: Mapping[str, str]) -> None:
+        """Publish the variables that lead other commands to this stack's servers."""
+        self._env = dict(env)
         self._publish()
 
     def start(self, *processes: Process, seconds: float = START_SECONDS) -> None:
@@ -99,8 +105,7 @@ class Stack:
                 Part(name, running.pid, str(running.process.log), running.process.url)
                 for name, running in self._running.items()
             )
-            command, env = self._claim
-            self._lock.write(State(os.getpid(), command, dict(env), parts, self._ready))
+            self._lock.write(State(os.getpid(), self._command, self._env, parts, self._ready))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

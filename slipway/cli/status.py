@@ -1,0 +1,94 @@
+"""`slipway status`: what runs, where, and in which version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from slipway.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from slipway.settings import Settings
+    from slipway.stack import State
+
+
+def command(as_json: Json = False) -> None:
+    """Say what runs, where, and in which version."""
+    from slipway.settings import settings
+    from slipway.stack import running
+
+    found = settings()
+    stack = running(found.var.resolve())
+    status = {
+        "stack": {"command": stack.command, "pid": stack.pid} if stack else None,
+        "parts": _parts(found, stack),
+        "models": [_model(found, name) for name in _served(found)],
+    }
+    if as_json:
+        print_json(status)
+    else:
+        typer.echo("\n".join(_lines(status, found)))
+
+
+def _parts(found: Settings, stack: State | None) -> list[dict[str, Any]]:
+    """The processes of the running stack, and whatever else answers where the settings say."""
+    from slipway.stack import answers
+
+    started = {part.name: part for part in stack.parts} if stack else {}
+    parts = [
+        {
+            "name": name,
+            "url": url,
+            "answers": answers(url + health),
+            "pid": started.pop(name).pid if name in started else None,
+        }
+        for name, url, health in (
+            ("mlflow", found.registry_uri, "/health"),
+            ("prefect", found.prefect_uri.removesuffix("/api"), "/api/health"),
+            ("service", found.server_urls[0], "/readyz"),
+            ("watch", f"http://127.0.0.1:{found.status_port}", "/livez"),
+        )
+    ]
+    return parts + [{"name": name, "url": None, "answers": None, "pid": part.pid} for name, part in started.items()]
+
+
+def _served(found: Settings) -> list[str]:
+    return sorted(path.parent.name for path in found.serving.glob("*/pointer.json"))
+
+
+def _model(found: Settings, name: str) -> dict[str, Any]:
+    """The version per worker of every server, and the one that the registry's alias names."""
+    from monitoring.servers import look_at_all
+    from slipway.errors import RegistryError
+    from slipway.registry import Registry
+
+    try:
+        wanted = Registry(timeout=3.0).model(name).aliases.get(found.follow_alias)
+    except RegistryError:
+        wanted = None
+    workers = [
+        {"server": look.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
+        for look in look_at_all(found.server_urls, name)
+        for worker in look.workers
+    ]
+    return {"usecase": name, "alias": found.follow_alias, "wanted": wanted, "workers": workers}
+
+
+def _lines(status: dict[str, Any], found: Settings) -> list[str]:
+    stack = status["stack"]
+    what = f"`slipway {stack['command']}` (pid {stack['pid']})" if stack else "no stack; `slipway up` starts one"
+    lines = [f"{found.var.resolve()}: {what}"]
+    for part in status["parts"]:
+        state = {True: "up", False: "does not answer", None: "runs"}[part["answers"]]
+        pid = f"pid {part['pid']}" if part["pid"] else ""
+        lines.append(f"  {part['name']:9}{state:17}{pid:12}{part['url'] or ''}".rstrip())
+    for model in status["models"]:
+        served = {worker["version"] for worker in model["workers"]}
+        by = (
+            f"version {', '.join(sorted(filter(None, served)))} in {len(model['workers'])} workers"
+            if served
+            else "not served"
+        )
+        lines.append(f"  {model['usecase']}: {by}; {model['alias']} is {model['wanted'] or 'not known'}")
+    return lines

@@ -1,0 +1,93 @@
+"""`slipway up`: the whole stack, kept running."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway.cli.progress import say
+from slipway.errors import ServiceError
+
+
+def command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Use cases to serve; all that have a champion.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when everything runs; `down` ends it.")] = False,
+) -> None:
+    """Start the whole stack and keep it running until Ctrl-C or `slipway down`.
+
+    It goes on from what is in the state folder: nothing is trained again.
+    """
+    if detach:
+        _detach(names or [])
+        return
+    from slipway.stack import Stack, links, settle
+    from slipway.usecase import names as known
+
+    with Stack(say) as stack:
+        at = settle(stack, "up", say)
+        say("starting the registry and the orchestration")
+        stack.start(at.mlflow(), at.prefect())
+        served = _champions(names or known())
+        say("starting what serves and watches")
+        parts = [at.service(served)] if served else []
+        stack.start(at.runner(known()), *parts, at.ship(), at.watch())
+        stack.ready()
+        typer.echo("\n".join(links(at, served)))
+        say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
+        stack.keep()
+
+
+def _champions(names: list[str]) -> list[str]:
+    """The use cases of these that have a champion to serve."""
+    from slipway.errors import NotFound
+    from slipway.registry import CHAMPION, Registry
+
+    registry, found = Registry(), []
+    for name in names:
+        try:
+            if CHAMPION in registry.model(name).aliases:
+                found.append(name)
+                continue
+        except NotFound:
+            pass
+        say(f"  {name} has no champion, so it is not served: slipway train {name}; slipway promote {name} VERSION")
+    return found
+
+
+def _detach(names: list[str]) -> None:
+    """Start `slipway up` in a session of its own and return when it is ready.
+
+    Raises:
+        ServiceError: it ended before; with what it said.
+    """
+    from slipway.settings import settings
+    from slipway.stack import running
+
+    var = settings().var.resolve()
+    log = Path(var / "logs" / "up.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "slipway.cli", "up", *names],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while not ((stack := running(var)) and stack.pid == child.pid and stack.ready):
+            if child.poll() is not None:
+                raise ServiceError(f"`slipway up` ended. It said ({log}):\n{log.read_text().strip()}")
+            time.sleep(0.3)
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    typer.echo(log.read_text().strip())

@@ -1,0 +1,29 @@
+"""Servers for the length of a command: the real MLflow and Prefect."""
+
+from __future__ import annotations
+
+import os
+
+from slipway.settings import settings
+from slipway.stack import answers, free_port, services
+
+
+def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch, tmp_path):
+    first = free_port(21000 + os.getpid() % 10000)
+    monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", str(first))
+    monkeypatch.setenv("SLIPWAY_PREFECT_PORT", str(first + 1))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    settings.cache_clear()
+    before, said = settings().registry_uri, []
+    with services("mlflow", "prefect", say=said.append) as urls:
+        assert settings().registry_uri == urls["mlflow"] == os.environ["MLFLOW_TRACKING_URI"]
+        assert settings().prefect_uri == urls["prefect"]
+        assert answers(f"{urls['mlflow']}/health")
+        assert answers(f"{urls['prefect']}/health")
+        lines = len(said)
+        with services("mlflow", "prefect", say=said.append) as again:
+            assert again == urls
+        assert len(said) == lines
+    assert settings().registry_uri == before
+    assert not answers(f"{urls['mlflow']}/health")
+    assert not answers(f"{urls['prefect']}/health")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 STREAMS = ("prediction", "feedback")
 OPEN = ".open"
@@ -79,6 +80,14 @@ def complete(path: Path) -> None:
         path.rename(path.with_name(path.name.removesuffix(OPEN)))
     else:
         path.unlink()
+
+
+def open_lines(segment: Segment) -> BinaryIO | None:
+    """The segment's file wherever it is by now; None when it was shipped and removed."""
+    for path in segment.names:
+        with suppress(FileNotFoundError):
+            return path.open("rb")
+    return None
 
 
 def adopt_orphans(spool: Path, usecase: str) -> None:

@@ -1,0 +1,85 @@
+"""A complete segment as Parquet: written whole or not at all, and the same however often it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from slipway.prediction_log.lines import count, literal
+from slipway.prediction_log.partitions import BAD, PARQUET, partitions
+from slipway.prediction_log.segments import Segment
+from slipway.prediction_log.spooled import create, insert
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from slipway.settings import Settings
+
+
+def archive(connection: DuckDBPyConnection, settings: Settings, usecase: str, segment: Segment) -> int:
+    """Write a file for each date among the segment's events, each event once, and its other lines into a file beside.
+
+    Returns the number of events, when all is on the disk. Raises OSError or duckdb.Error, and has then left no part of
+    a file behind.
+    """
+    folder = partitions(settings, segment.stream, usecase)
+    with segment.path.open("rb") as lines:
+        create(connection, "segment", segment.stream)
+        events = insert(connection, "segment", [lines], segment.stream)
+        for (date,) in connection.execute(f"SELECT DISTINCT {_DATE} FROM segment").fetchall():
+            with _whole(folder / date / f"{segment.stem}{PARQUET}") as draft:
+                connection.execute(_COPY.format(date=literal(date), draft=literal(draft)))
+        if count(lines) != events:
+            ids = {id for (id,) in connection.execute('SELECT "event.id" FROM segment').fetchall()}
+            with _whole(folder / f"{segment.opened:%Y-%m-%d}" / f"{segment.stem}{BAD}") as draft:
+                _keep_others(lines, ids, draft)
+        connection.execute("DROP TABLE segment")
+    return events
+
+
+_DATE = "strftime(\"@timestamp\", '%Y-%m-%d')"
+_COPY = f"""COPY (
+    SELECT DISTINCT ON ("event.id") * FROM segment WHERE {_DATE} = {{date}} ORDER BY "event.id"
+) TO {{draft}} (FORMAT parquet, COMPRESSION zstd)"""
+
+
+def _keep_others(lines: BinaryIO, ids: set[str], into: Path) -> None:
+    """The lines whose event is not among the ids, byte for byte, so that a person can see what was wrong."""
+    lines.seek(0)
+    with into.open("wb") as file:
+        for line in lines:
+            if _id(line) not in ids:
+                file.write(line if line.endswith(b"\n") else line + b"\n")
+
+
+def _id(line: bytes) -> str | None:
+    try:
+        return str(json.loads(line)["event"]["id"])
+    except Exception:  # whatever it is, it is no event
+        return None
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A draft that becomes the file once it is written and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(path)
+        _sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

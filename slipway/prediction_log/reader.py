@@ -1,0 +1,125 @@
+"""The one reader of the prediction log: what was shipped as Parquet and what still lies in the spool, as one.
+
+DuckDB is imported when the first query runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from slipway.errors import DataError
+from slipway.prediction_log.labels import labelled
+from slipway.prediction_log.lines import connect, literal, literals
+from slipway.prediction_log.partitions import PARQUET, bad_lines, between, partitions
+from slipway.prediction_log.spooled import read_spool
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from slipway.settings import Settings
+
+Time = datetime | str | None
+_CLOCKS_APART = timedelta(days=1)
+_ANSWERED = '"slipway.answered"'
+_EACH_ONCE = 'SELECT DISTINCT ON ("event.id") *'
+
+
+class Log:
+    """Every logged event once, wherever it lies. Times are UTC; `since` is included, `until` is not.
+
+    >>> Log(settings()).predictions("digits", since="2026-01-01").df()
+
+    The result is a DuckDB relation with the columns of `slipway.events`, in no order; each call sees the log as it was
+    at that moment. `bad_lines` counts the lines of the last call's dates that are no events.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.bad_lines = 0
+        self._settings = settings
+
+    def predictions(
+        self, usecase: str, since: Time = None, until: Time = None, answered: bool = True
+    ) -> DuckDBPyRelation:
+        """The prediction events; `answered=False` adds those that were no answers (shadow, failures)."""
+        connection = self._connect("prediction", usecase, instant(since), instant(until))
+        return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {_ANSWERED if answered else True}")
+
+    def feedback(self, usecase: str, since: Time = None, until: Time = None) -> DuckDBPyRelation:
+        """The feedback events, as they came: one row may have several, or none that holds."""
+        return self._connect("feedback", usecase, instant(since), instant(until)).sql(f"{_EACH_ONCE} FROM feedback")
+
+    def sample(self, usecase: str, since: Time = None, until: Time = None, n: int = 10_000) -> DuckDBPyRelation:
+        """The `n` answered events with the smallest first 8 bytes of md5(row_id).
+
+        The same events give the same sample, and the sample of a union is the sample of its parts' samples.
+        """
+        connection = self._connect("prediction", usecase, instant(since), instant(until))
+        return connection.sql(f"""
+            WITH chosen AS (
+                SELECT DISTINCT "slipway.row_id" AS row_id FROM prediction WHERE {_ANSWERED}
+                ORDER BY md5(row_id)[:16], row_id LIMIT {int(n)}
+            ) {_EACH_ONCE} FROM prediction SEMI JOIN chosen ON "slipway.row_id" = row_id WHERE {_ANSWERED}""")
+
+    def labelled(
+        self, usecase: str, since: Time = None, until: Time = None, labels: Collection[str] | None = None
+    ) -> DuckDBPyRelation:
+        """The answered predictions whose label has come by now, with `label_true`, `value_true` and `known_at`.
+
+        With `labels`, the classes, any other label is kept out as if it had not been sent.
+        """
+        since, until = instant(since), instant(until)
+        # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
+        connection = self._connect("prediction", usecase, since, None)
+        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, None)
+        answered = f"(FROM prediction WHERE {_ANSWERED})"
+        return connection.sql(
+            f"{_EACH_ONCE} FROM ({labelled(answered, 'feedback', labels)}) WHERE {_within(None, until)}"
+        )
+
+    def _connect(self, stream: str, usecase: str, since: datetime | None, until: datetime | None) -> DuckDBPyConnection:
+        self.bad_lines = 0
+        connection = connect(self._settings)
+        self._view(connection, stream, usecase, since, until)
+        return connection
+
+    def _view(
+        self, connection: DuckDBPyConnection, stream: str, usecase: str, since: datetime | None, until: datetime | None
+    ) -> None:
+        """The stream's events, some of them twice, as a view of its name. The spool is read before the Parquet is
+        listed: what the shipper moves meanwhile is seen in both places, never in none."""
+        spooled = f"spooled_{stream}"
+        self.bad_lines += read_spool(connection, spooled, self._settings.spool, usecase, stream)
+        source = f"FROM {spooled}"
+        shipped = between(partitions(self._settings, stream, usecase), since, until)
+        if files := [path for folder in shipped for path in folder.glob(f"*{PARQUET}")]:
+            source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"
+        self.bad_lines += sum(bad_lines(folder) for folder in shipped)
+        connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
+
+
+def instant(time: Time) -> datetime | None:
+    """A time as it came, as one in UTC; without a zone it is UTC.
+
+    Raises:
+        DataError: a text that is no ISO 8601 time.
+    """
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            raise DataError(f"{time!r} is no time. Write it in ISO 8601, as 2026-01-31 or 2026-01-31T12:00Z.") from None
+    if time is None:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _within(since: datetime | None, until: datetime | None) -> str:
+    bounds = [f'"@timestamp" >= {_literal(since)}'] if since else []
+    bounds += [f'"@timestamp" < {_literal(until)}'] if until else []
+    return " AND ".join(bounds) or "true"
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMPTZ {literal(time.isoformat())}"

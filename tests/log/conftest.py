@@ -1,0 +1,35 @@
+"""A log of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway.prediction_log import Log, Writer
+from slipway.settings import Settings, settings
+from tests.log.made_up import USECASE
+
+
+@pytest.fixture
+def home(var: Path) -> Settings:
+    return settings()
+
+
+@pytest.fixture
+def log(home: Settings) -> Log:
+    return Log(home)
+
+
+@pytest.fixture
+def write(home: Settings) -> Callable[..., None]:
+    """`write(*lines)` makes one complete segment of them."""
+
+    def write(*lines: bytes, stream: str = "prediction") -> None:
+        writer = Writer(home.spool, USECASE, stream)
+        for line in lines:
+            assert writer.write(line)
+        writer.close()
+
+    return write

@@ -1,0 +1,36 @@
+"""Made-up events of a use case that needs no folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from slipway import events
+
+USECASE = "made_up"
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    return (START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered: bool = True, **more) -> bytes:
+    context = events.PredictionContext(
+        environment="local",
+        usecase=USECASE,
+        version="1",
+        bundle_sha256="b" * 64,
+        role=role,
+        answered=answered,
+        trace_id="t" * 32,
+        request_id=row,
+        timestamp=at(seconds),
+        duration_ns=1_000_000,
+        model_ms=0.2,
+    )
+    return context.line(row, {"age": 40, "purpose": "car"}, label="good", score=0.25, **more)
+
+
+def label(seconds: float, known: float, **what) -> bytes:
+    sent = {"timestamp": at(seconds), "known_at": at(known), **what}
+    return events.feedback_line(environment="local", usecase=USECASE, trace_id="t" * 32, **sent)[1]

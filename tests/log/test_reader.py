@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from datetime import datetime
+
+import duckdb
+import pytest
+
+from monitoring.ship import ParquetSink, Shipper
+from slipway.errors import DataError, SettingsError
+from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from slipway.prediction_log import Log, Writer, segments
+from slipway.settings import settings
+from tests.log.made_up import USECASE, at, label, prediction
+
+
+def rows(relation: duckdb.DuckDBPyRelation) -> list[str]:
+    return sorted(row for (row,) in relation.select('"slipway.row_id"').fetchall())
+
+
+def ship(home) -> None:
+    assert not Shipper(home, [ParquetSink(home)]).ship().failed
+
+
+def test_an_empty_log_has_all_columns_and_no_rows(log):
+    relation = log.predictions(USECASE)
+    assert dict(zip(relation.columns, map(str, relation.types), strict=True)) == {
+        name: "TIMESTAMP WITH TIME ZONE" if kind == "TIMESTAMPTZ" else kind for name, kind in PREDICTION_COLUMNS.items()
+    }
+    assert relation.fetchall() == []
+    assert log.feedback(USECASE).columns == list(FEEDBACK_COLUMNS)
+    assert log.labelled(USECASE).fetchall() == []
+    assert log.sample(USECASE).fetchall() == []
+
+
+def test_every_field_of_an_event_comes_back_from_the_spool_and_from_parquet(log, home, write):
+    probabilities = {"good": 0.75, "bad": 0.25}
+    warnings = [{"feature": "age", "reason": "out_of_range"}]
+    line = prediction("r", key="k", row_key="h", split_bucket=7, probabilities=probabilities, warnings=warnings)
+    write(line)
+    for _ in ("spool", "parquet"):
+        (event,) = log.predictions(USECASE).df().to_dict("records")
+        assert event["@timestamp"].isoformat() == "2026-03-01T00:00:00+00:00"
+        assert (event["event.id"], event["slipway.key"], event["slipway.split_bucket"]) == ("r:champion:1", "k", 7)
+        assert json.loads(event["slipway.features"]) == {"age": 40, "purpose": "car"}
+        assert json.loads(event["slipway.probabilities"]) == probabilities
+        assert json.loads(event["slipway.warnings"]) == warnings
+        ship(home)
+    assert segments(home.spool, USECASE) == []
+
+
+def test_an_open_segment_is_read_up_to_its_last_whole_line(log, home):
+    writer = Writer(home.spool, USECASE, "prediction")
+    writer.write(prediction("a"))
+    with segments(home.spool, USECASE)[0].path.open("ab") as file:
+        file.write(prediction("b")[:40])
+    assert rows(log.predictions(USECASE)) == ["a"]
+    assert log.bad_lines == 0
+    writer.close()
+
+
+def test_an_event_sent_twice_counts_once(log, home, write):
+    write(prediction("a"), prediction("a"), prediction("b"))
+    ship(home)
+    write(prediction("a"), prediction("c"))
+    assert rows(log.predictions(USECASE)) == ["a", "b", "c"]
+
+
+def test_a_window_includes_its_start_and_not_its_end(log, home, write):
+    write(*(prediction(f"r{day}", day * 86_400) for day in range(4)))
+    for _ in ("spool", "parquet"):
+        assert rows(log.predictions(USECASE, since="2026-03-02", until=at(3 * 86_400))) == ["r1", "r2"]
+        assert rows(log.predictions(USECASE, since=datetime(2026, 3, 4))) == ["r3"]
+        assert rows(log.predictions(USECASE, until="2026-03-02T01:00+02:00")) == ["r0"]
+        ship(home)
+
+
+def test_a_time_that_is_none_is_refused(log):
+    with pytest.raises(DataError, match="'yesterday' is no time. Write it in ISO 8601"):
+        log.predictions(USECASE, since="yesterday")
+
+
+def test_only_answers_are_read_unless_all_events_are_wanted(log, write):
+    write(prediction("a"), prediction("a", role="shadow", answered=False), prediction("b", answered=False))
+    assert rows(log.predictions(USECASE)) == ["a"]
+    assert rows(log.predictions(USECASE, answered=False)) == ["a", "a", "b"]
+
+
+BROKEN = {
+    "a cut line": prediction("x")[:60] + b"\n",
+    "an empty line": b"\n",
+    "zeros after a power cut": bytes(300) + b"\n",
+    "no UTF-8": prediction("x").replace(b"car", b"\xff\xfe"),
+    "no object": b'[1, 2]\n"text"\n5\nnull\n',
+    "an object where a text belongs": b'{"event": 5}\n{"event": {"id": "x"}}\n',
+    "no readable time": prediction("x").replace(b"2026-03", b"yester"),
+    "two lines in one": prediction("x").rstrip() + prediction("y"),
+    "nested 10,000 deep and cut": prediction("x").replace(b'"car"', b"[" * 10_000),
+    "50 MB": prediction("x").replace(b"car", b"c" * 50_000_000),
+    "quotes, comments and delimiters of CSV": b'"' + prediction("x") + b"#" + prediction("x") + b"a\x01b,c;d\te\n",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_line_is_counted_and_hides_no_other(log, home, write, what):
+    write(prediction("a"), BROKEN[what], prediction("b"))
+    lines = BROKEN[what].count(b"\n")
+    for _ in ("spool", "parquet"):
+        assert rows(log.predictions(USECASE)) == ["a", "b"]
+        assert log.bad_lines == lines
+        ship(home)
+    kept = b"".join(path.read_bytes() for path in (home.var / "log" / "predictions").rglob("*.bad"))
+    assert kept == BROKEN[what]
+
+
+def test_a_sample_is_the_rows_with_the_smallest_digests_whatever_the_order(log, home, write):
+    ids = [f"r{number}" for number in range(200)]
+    digests = {row: hashlib.md5(row.encode()).digest()[:8] for row in ids}
+    write(*(prediction(row) for row in ids[:120]), prediction("hidden", answered=False))
+    ship(home)
+    write(*(prediction(row) for row in reversed(ids[60:])))
+    assert rows(log.sample(USECASE, n=50)) == sorted(sorted(ids, key=digests.get)[:50])
+    assert rows(log.sample(USECASE)) == sorted(ids)
+
+
+def test_parquet_written_before_a_column_was_added_is_read(log, home, write):
+    write(prediction("old"))
+    ship(home)
+    (path,) = (home.var / "log").rglob("*.parquet")
+    older = f"SELECT * EXCLUDE (\"slipway.cached\") FROM read_parquet('{path}')"
+    duckdb.sql(f"COPY ({older}) TO '{path}.new' (FORMAT parquet)")
+    path.with_name(path.name + ".new").rename(path)
+    assert log.predictions(USECASE).select('"slipway.row_id", "slipway.cached"').fetchall() == [("old", None)]
+    write(prediction("new"))
+    assert rows(log.predictions(USECASE)) == ["new", "old"]
+
+
+def test_readers_lose_and_double_nothing_while_segments_move(log, home):
+    """A writer, a shipper and a reader at once: what was acknowledged before a read is in it, once."""
+    writer = Writer(home.spool, USECASE, "prediction", segment_bytes=20_000)
+    acknowledged, done, trouble = [], threading.Event(), []
+
+    def write_and_ship() -> None:
+        try:
+            shipper = Shipper(home, [ParquetSink(home)])
+            for number in range(1200):
+                if writer.write(prediction(f"r{number:04}", number)):
+                    acknowledged.append(f"r{number:04}")
+                if number % 40 == 39:
+                    assert not shipper.ship().failed
+        except BaseException as error:
+            trouble.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=write_and_ship)
+    thread.start()
+    reads = 0
+    while not done.is_set():
+        before = list(acknowledged)
+        seen = rows(log.predictions(USECASE))
+        assert len(seen) == len(set(seen))
+        assert set(before) <= set(seen)
+        assert log.bad_lines == 0
+        reads += 1
+    thread.join()
+    writer.close()
+    assert not trouble and reads > 1
+    assert rows(log.predictions(USECASE)) == acknowledged
+
+
+def test_many_small_segments_are_read(log, home, write):
+    for number in range(130):
+        write(prediction(f"r{number:03}"), stream="prediction")
+    assert rows(log.predictions(USECASE)) == [f"r{number:03}" for number in range(130)]
+
+
+def test_folders_with_odd_names_are_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLIPWAY_VAR", str(tmp_path / "it's [a] *folder?"))
+    settings.cache_clear()
+    home = settings()
+    writer = Writer(home.spool, USECASE, "prediction")
+    writer.write(prediction("a"))
+    writer.close()
+    for _ in ("spool", "parquet"):
+        assert rows(Log(home).predictions(USECASE)) == ["a"]
+        ship(home)
+
+
+def test_a_log_url_that_is_no_folder_is_refused_with_a_remedy(monkeypatch):
+    monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match="s3://bucket/log: the log can be kept in a folder only"):
+        Log(settings()).predictions(USECASE)
+
+
+def test_feedback_comes_back_as_it_was_sent(log, write):
+    write(label(5, 4, row="a", label="bad"), label(6, 4, key="k", value=2.5), stream="feedback")
+    found = log.feedback(USECASE).order('"@timestamp"').select('"slipway.row_id", "slipway.key", "slipway.value"')
+    assert found.fetchall() == [("a", None, None), (None, "k", 2.5)]

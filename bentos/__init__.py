@@ -1,0 +1,1 @@
+"""The service, its page, and the follower beside it."""

@@ -1,0 +1,55 @@
+"""What a use case's server says of itself: its model, where that came from, how each worker is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bentos.worker import Served
+from slipway import pointer
+from slipway.errors import BundleError
+
+
+def describe(served: Served) -> bytes:
+    """`GET /v1/models/USECASE`; the workers' states are of all workers on this machine."""
+    live = served.holder.live
+    folder = served.settings.serving
+    content: dict[str, Any] = {
+        "name": served.name,
+        "version": live.version if live else None,
+        "environment": served.settings.environment,
+        "schema_url": f"/v1/models/{served.name}/schema",
+        "pointer": _pointer(served),
+        "workers": pointer.read_states(folder, served.name),
+        "refused": pointer.read_refusals(folder, served.name),
+    }
+    if live is None:
+        content["waits_for"] = served.holder.waits_for
+    else:
+        content |= {
+            "digest": live.digest,
+            "role": "champion",
+            "source": live.source,
+            "device": live.device,
+            "task": live.schema.task,
+            "synthetic": live.schema.synthetic,
+            "metrics": live.scores,
+            "gate": {"passed": live.verdict.passed, "gates": live.verdict.gates, "override": live.override},
+            "facts": live.manifest.facts,
+            "serving": live.serving,
+        }
+    return msgspec.json.encode(content)
+
+
+def described_schema(served: Served) -> bytes:
+    """`GET …/schema`: the bundle's schema, with examples that can be sent as instances."""
+    live = served.live
+    return msgspec.json.encode(msgspec.to_builtins(live.schema) | {"examples": live.examples})
+
+
+def _pointer(served: Served) -> Any:
+    try:
+        return pointer.read(served.settings.serving, served.name)
+    except BundleError as error:
+        return {"error": str(error)}

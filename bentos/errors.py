@@ -1,0 +1,107 @@
+"""Errors become HTTP here and nowhere else: `application/problem+json` (RFC 9457) with the request's `trace_id`."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from slipway.errors import InputError, SlipwayError
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+PROBLEM = b"application/problem+json"
+_OURS = "The server failed to answer; its log has the reason under this trace_id."
+_log = logging.getLogger("slipway.serving")
+
+
+class Unavailable(SlipwayError):
+    """Nothing wrong with the request: the server cannot answer it now (503)."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class MethodNotAllowed(InputError):
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"{method} is not allowed here, {allowed} is.", status=405)
+        self.allowed = allowed
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    title: str
+    status: int
+    detail: str
+    trace_id: str
+    place: str | None = None
+
+
+def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Header]]:
+    """Status, body and headers of the answer to an error. What we did not raise on purpose is logged, never told."""
+    extra: list[Header] = []
+    place = None
+    if isinstance(error, InputError):
+        status, detail, place = error.status, str(error), error.place
+        if isinstance(error, MethodNotAllowed):
+            extra.append((b"allow", error.allowed.encode()))
+    elif isinstance(error, Unavailable):
+        status, detail = 503, str(error)
+        extra.append((b"retry-after", b"%d" % error.retry_after))
+    else:
+        status, detail = 500, _OURS
+        _log.error("trace_id=%s: %s", trace_id, error, exc_info=error)
+    body = encode(status, detail, trace_id, place)
+    return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *extra]
+
+
+def encode(status: int, detail: str, trace_id: str, place: str | None = None) -> bytes:
+    return msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail, trace_id, place))
+
+
+def translating(send: Send, trace_id: str) -> Send:
+    """A `send` for the layers behind ours: their answers pass, their errors become problems."""
+    replaced = False
+
+    async def translated(message: dict[str, Any]) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            replaced = True
+            await _send_instead(send, message["status"], trace_id)
+        elif not replaced:
+            await send(message)
+
+    return translated
+
+
+async def _send_instead(send: Send, status: int, trace_id: str) -> None:
+    details = {
+        404: "There is nothing at this path; /docs lists what there is.",
+        405: "Not with this method; see /docs.",
+    }
+    body = encode(status, details.get(status, _OURS if status >= 500 else "The request was refused."), trace_id)
+    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def speak_problems_on_the_wire() -> None:
+    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
+
+    It is written below ASGI, where no callable of ours is asked; tests/serving/test_bentoml_contract.py watches it.
+    """
+    from uvicorn.protocols.http import httptools_impl
+
+    def send_400_response(self: Any, msg: str) -> None:
+        detail = f"{msg.rstrip('.')}: it is not valid HTTP/1.1 (two lengths, a broken chunk or header)."
+        body = encode(400, detail, uuid.uuid4().hex)
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(head % (PROBLEM, len(body)) + body)
+        self.transport.close()
+
+    httptools_impl.HttpToolsProtocol.send_400_response = send_400_response

@@ -1,0 +1,111 @@
+"""Feedback: what a prediction should have been, sent when it is known."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+
+from bentos.models import Loaded
+from bentos.request import Head
+from bentos.worker import Served
+from slipway.errors import InputError, suggestion
+from slipway.events import feedback_line, now_iso
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{1,6}")
+_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """One truth, for the prediction with this `id`, or for the latest one that was sent with this `key`."""
+
+    id: str | None = None
+    key: str | None = None
+    label: str | None = None
+    value: float | None = None
+    known_at: datetime | None = None
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    feedback: list[Entry]
+
+
+class _Answer(msgspec.Struct):
+    request_id: str
+    ids: list[str]
+
+
+_decoder = msgspec.json.Decoder(_Request)
+
+
+def accept(served: Served, live: Loaded, head: Head, body: bytes) -> bytes:
+    """Log every entry or none; the answer holds the ids of their events.
+
+    Raises:
+        InputError: 400 where the body is not JSON, 422 with the place where an entry is wrong.
+        Unavailable: the log cannot be written: a label that is lost would be missed silently.
+    """
+    entries = _read(body, served.settings.max_instances)
+    for index, entry in enumerate(entries):
+        _check(entry, live, f"feedback[{index}]")
+    now = now_iso()
+    events = [
+        feedback_line(
+            environment=served.settings.environment,
+            usecase=served.name,
+            trace_id=head.trace_id,
+            timestamp=now,
+            known_at=_utc(entry.known_at) if entry.known_at else now,
+            row=entry.id,
+            key=entry.key,
+            label=entry.label,
+            value=entry.value,
+        )
+        for entry in entries
+    ]
+    served.log(served.feedback, [line for _, line in events], required=True)
+    return msgspec.json.encode(_Answer(head.request_id, [identity for identity, _ in events]))
+
+
+def _read(body: bytes, most: int) -> list[Entry]:
+    try:
+        entries = _decoder.decode(body).feedback
+    except msgspec.ValidationError as error:
+        place = _PLACE.search(str(error))
+        raise InputError(f"{_PLACE.sub('', str(error))}.", place.group(1) if place else None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
+    if not entries:
+        raise InputError("no feedback came; at least one entry is needed.", "feedback")
+    if len(entries) > most:
+        raise InputError(f"{len(entries)} entries came, at most {most} are allowed.", "feedback", 413)
+    return entries
+
+
+def _check(entry: Entry, live: Loaded, place: str) -> None:
+    if (entry.id is None) == (entry.key is None):
+        raise InputError("either the `id` of a prediction or your own `key` is needed, not both.", place)
+    if entry.id is not None and not _ID.fullmatch(entry.id):
+        raise InputError(f"{entry.id[:60]!r} is not the id of a prediction, as answered under `id`.", f"{place}.id")
+    if entry.known_at is not None and not (entry.known_at.tzinfo and 1970 <= entry.known_at.year < 9999):
+        raise InputError("a time with its zone is needed, as 2026-01-31T12:00:00Z.", f"{place}.known_at")
+    _check_truth(entry, live, place)
+
+
+def _check_truth(entry: Entry, live: Loaded, place: str) -> None:
+    schema = live.schema
+    if schema.task == "regression":
+        if entry.value is None or entry.label is not None:
+            raise InputError(f"the `value` of {schema.target} is needed, a number, and no `label`.", place)
+        return
+    if entry.label is None or entry.value is not None:
+        raise InputError(f"the `label` of {schema.target} is needed, and no `value`.", place)
+    if entry.label not in schema.classes:
+        allowed = ", ".join(schema.classes)
+        hint = suggestion(entry.label, schema.classes)
+        raise InputError(f"{entry.label[:60]!r} is no class.{hint} Allowed: {allowed}.", f"{place}.label")
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

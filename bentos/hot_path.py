@@ -1,0 +1,113 @@
+"""The hot path: our ASGI callable in front of BentoML's own application (docs/decisions/0001).
+
+Predictions are answered here, our other routes by `bentos.routes`, and what is left by BentoML, its errors in our form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from bentos.answer import answer
+from bentos.errors import Header, Send, problem, translating
+from bentos.lifespan import lifespan
+from bentos.metrics import Metrics, metrics
+from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
+from bentos.routes import JSON, Routes
+from bentos.worker import Worker
+
+
+class Front:
+    """An ASGI application: answers what is ours, and lets the rest through to `behind`."""
+
+    def __init__(self, worker: Worker, behind: Any) -> None:
+        self._worker = worker
+        self._behind = behind
+        self._routes = Routes(worker)
+        names = worker.names
+        self._predict = {f"/v1/models/{name}/predict": name for name in names}
+        if len(names) == 1:
+            self._predict["/v1/predict"] = names[0]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            name = self._predict.get(scope["path"])
+            if name is not None and scope["method"] == "POST":
+                await self._answer(name, scope, receive, send)
+            else:
+                await self._route(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await lifespan(self._worker, self._behind, scope, receive, send)
+        else:
+            await self._behind(scope, receive, send)
+
+    async def _answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter_ns()
+        head = read_head(scope)
+        status, headers = 200, []
+        try:
+            served = self._worker.served[name]
+            live = served.live
+            body = await read_body(receive, head, served.settings.max_body_bytes)
+            if len(body) <= live.inline_bytes:
+                content = answer(served, live, head, body, started)
+            else:
+                threads = self._worker.threads
+                loop = asyncio.get_running_loop()
+                content = await loop.run_in_executor(threads, answer, served, live, head, body, started)
+            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content))]
+        except ClientGone:
+            return
+        except Exception as error:
+            status, content, headers = problem(error, head.trace_id)
+        _counters().request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
+        await _send(send, status, headers, content, head)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        head = read_head(scope)
+        usecase, label = self._routes.label(scope["path"])
+        try:
+            route = self._routes.find(scope["method"], scope["path"])
+            if route is None or route.handler is None:
+                status = await self._pass_on(scope, receive, send, head)
+            else:
+                label = route.name
+                reply = await route.handler(head, receive)
+                status, content = 200, reply.body
+                headers = [
+                    (b"content-type", reply.content_type),
+                    (b"content-length", b"%d" % len(content)),
+                    *reply.headers,
+                ]
+                await _send(send, status, headers, content, head)
+        except ClientGone:
+            return
+        except Exception as error:
+            status, content, headers = problem(error, head.trace_id)
+            await _send(send, status, headers, content, head)
+        _counters().request(usecase, label, status, time.perf_counter() - started)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: Head) -> int:
+        """Let BentoML's application answer; its status."""
+        status = 500
+
+        async def noting(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._behind(scope, receive, translating(noting, head.trace_id))
+        return status
+
+
+async def _send(send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
+    headers.append((b"x-request-id", head.request_id.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _counters() -> Metrics:
+    return metrics()

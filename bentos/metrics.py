@@ -1,0 +1,106 @@
+"""What the server counts. Made in a worker, never in the supervisor; `/metrics` is all workers as one.
+
+Every label comes from a fixed set: an unknown path counts as the route `other`, an unknown use case as none.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+
+ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
+_CODES = {code: str(code) for code in range(100, 600)}
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5)
+
+
+class Metrics:
+    """One attribute for each metric; `of` gives its children."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "slipway_requests", "Requests answered.", ["usecase", "route", "code"], registry=registry
+        )
+        self.durations = Histogram(
+            "slipway_request_duration_seconds",
+            "Time from the request's head to its answer.",
+            ["usecase", "route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.predictions = Counter(
+            "slipway_predictions", "Rows predicted.", ["usecase", "version", "role", "label"], registry=registry
+        )
+        self.model_seconds = Histogram(
+            "slipway_model_seconds",
+            "Time in the model, for each request.",
+            ["usecase", "version", "role"],
+            buckets=_MODEL_SECONDS,
+            registry=registry,
+        )
+        self.model_errors = Counter(
+            "slipway_model_errors", "Requests that the model failed.", ["usecase", "version", "role"], registry=registry
+        )
+        self.model_info = Gauge(
+            "slipway_model_info",
+            "1 for what a living worker serves.",
+            ["usecase", "version", "role", "source", "device"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.warnings = Counter(
+            "slipway_input_warnings",
+            "Values that were answered although unlike training.",
+            ["usecase", "feature", "reason"],
+            registry=registry,
+        )
+        self.lost = Counter(
+            "slipway_prediction_log_lost", "Lines that the log could not keep.", ["usecase"], registry=registry
+        )
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
+
+    def of(self, metric: Any, *labels: str) -> Any:
+        """The metric's child with these labels; kept, for prometheus_client looks it up more slowly than it counts."""
+        try:
+            return self._children[metric, labels]
+        except KeyError:
+            child = self._children[metric, labels] = metric.labels(*labels)
+            return child
+
+    def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
+        self.of(self.requests, usecase, route, _CODES[code]).inc()
+        self.of(self.durations, usecase, route).observe(seconds)
+
+
+@lru_cache(maxsize=1)
+def metrics() -> Metrics:
+    """This process's metrics, made on first use."""
+    return Metrics(CollectorRegistry())
+
+
+def exposition() -> bytes:
+    """The text of `/metrics`: of all workers where BentoML runs us, of this process elsewhere."""
+    registry = metrics().registry
+    if _DIRECTORY in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+    return prometheus_client.generate_latest(registry)
+
+
+def forget_dead_workers() -> None:
+    """Take away what workers that were killed said of the present; what they counted stays in the sums."""
+    directory = os.environ.get(_DIRECTORY)
+    if not directory:
+        return
+    pids = {path.stem.rpartition("_")[2] for path in Path(directory).glob("gauge_live*_*.db")}
+    for pid in pids:
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            multiprocess.mark_process_dead(int(pid))

@@ -1,0 +1,76 @@
+"""What lies on disk for one use case: bundles in the store, the lock for loading, and what served last."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from slipway import pointer
+from slipway.errors import BundleError
+from slipway.settings import Settings
+
+_DIGEST_LENGTH = 64
+
+
+class Disk:
+    def __init__(self, settings: Settings, usecase: str) -> None:
+        self._settings = settings
+        self._usecase = usecase
+        self._folder = settings.serving / usecase
+        self._last_good = self._folder / "served.json"
+
+    def stored(self, digest: str) -> Path:
+        """Where the bundle lies; raises BundleError for what is no digest, so that no name leads out of the store."""
+        if len(digest) != _DIGEST_LENGTH or not set(digest) <= set("0123456789abcdef"):
+            raise BundleError(f"the pointer names {digest!r}, which is not a digest.")
+        return self._settings.store / digest
+
+    def version(self, digest: str) -> str | None:
+        with contextlib.suppress(BundleError):
+            found = pointer.stored_version(self.stored(digest))
+            return found.version if found else None
+        return None
+
+    def pointer_stamp(self) -> tuple[int, int] | None:
+        """Changes with every write of the pointer; None where there is none. One system call."""
+        try:
+            found = pointer.pointer_path(self._settings.serving, self._usecase).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    @property
+    def packaged(self) -> Path | None:
+        """The bundle that the image brought along."""
+        folder = self._settings.packaged / self._usecase if self._settings.packaged else None
+        return folder if folder and folder.is_dir() else None
+
+    def last_good(self) -> str | None:
+        """The digest that a worker took last: what to serve where a worker starts and the pointer's is refused."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode(self._last_good.read_bytes(), type=str)
+        return None
+
+    def remember_good(self, digest: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not keep a model from serving
+            pointer.write_whole(self._last_good, digest)
+
+    def forget_dead_workers(self) -> None:
+        """Remove the states of workers that were killed: a pid may come again, for another program."""
+        alive = {state.pid for state in pointer.read_states(self._settings.serving, self._usecase)}
+        for path in (self._folder / "state").glob("*.json"):
+            if int(path.stem) not in alive:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Hold this machine's lock for loading the use case; the kernel frees it when a worker dies."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "swap.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,86 @@
+"""Load: from a bundle's directory to a network that is warm, with everything refused that should not be served."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slipway import bundle, pointer
+from slipway.bundle import Manifest, Verdict
+from slipway.errors import BundleError
+from slipway.instances import InstanceReader
+from slipway.predictor import Predictor
+
+INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
+INLINE_BYTES = 32_768  # parsing and encoding this much JSON takes about as long, too
+_WARM_UP_RUNS = 5
+
+
+class Loaded:
+    """A bundle that can answer. Nothing in it changes, so requests in flight keep the one that they began with."""
+
+    def __init__(self, usecase: str, manifest: Manifest, verdict: Verdict, predictor: Predictor, source: str) -> None:
+        self.usecase = usecase
+        self.manifest = manifest
+        self.verdict = verdict
+        self.predictor = predictor
+        self.source = source
+        self.schema = predictor.schema
+        self.serving = predictor.serving
+        self.device = predictor.device
+        self.reader = InstanceReader(self.schema)
+        self.probe_rows = predictor.probe_rows()
+        self.digest = ""
+        self.version = ""
+        self.override: str | None = None
+        self.scores: dict[str, Any] = {}
+        self.model = msgspec.Raw(b"{}")
+        self.inline_bytes = INLINE_BYTES
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        """The first of the probe's rows, as a caller may send them."""
+        return self.predictor.probe["rows"][:8]
+
+
+def load(
+    directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
+) -> Loaded:
+    """The bundle in `directory`, warm. Its digest and its gates are looked at before anything under `serve/` is parsed.
+
+    Raises:
+        BundleError: it is not what was registered, of another use case, not allowed, or cannot be loaded.
+        SettingsError: the device that was asked for cannot be used.
+    """
+    manifest = bundle.verify(directory, digest, serving_only=True)
+    if manifest.usecase != usecase:
+        raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
+    stored = pointer.stored_version(directory)
+    override = stored.override if stored else None
+    verdict = bundle.require_passed(directory, override)
+    loaded = Loaded(usecase, manifest, verdict, Predictor(directory, device), source)
+    loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
+    loaded.version = stored.version if stored else loaded.digest[:12]
+    loaded.override = override
+    loaded.model = msgspec.Raw(msgspec.json.encode({"name": usecase, "version": loaded.version}))
+    loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
+    _warm_up(loaded)
+    return loaded
+
+
+def _warm_up(loaded: Loaded) -> None:
+    """Run the network until it has its memory. One that takes long is kept off the event loop, and so are images: a
+    small file may hold many pixels."""
+    if not loaded.probe_rows:
+        raise BundleError("the probe has no rows: the bundle cannot be checked before it serves.")
+    feeds = loaded.predictor.encode(loaded.probe_rows[:1])
+    seconds = []
+    for _ in range(_WARM_UP_RUNS):
+        started = time.perf_counter()
+        loaded.predictor.run(feeds)
+        seconds.append(time.perf_counter() - started)
+    if min(seconds) > INLINE_SECONDS or loaded.schema.images:
+        loaded.inline_bytes = -1

@@ -1,0 +1,185 @@
+"""Swap: one use case's model in this worker follows the pointer, and the old one is kept whenever anything fails.
+
+A thread stats the pointer. A new bundle is loaded, warmed and checked beside the one that serves, by one worker of the
+machine at a time; then one reference changes. What became of it is in this worker's state file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bentos.models.check import check
+from bentos.models.disk import Disk
+from bentos.models.load import Loaded, load
+from slipway import pointer
+from slipway.errors import BundleError, SettingsError, SlipwayError
+from slipway.events import now_iso
+from slipway.pointer import Pointer, RoleState, WorkerState
+from slipway.settings import Settings
+
+LOOK_SECONDS = 0.25
+RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays
+_NOT_SERVED = "not served by this version of Slipway, which serves the champion only: remove the alias {role}."
+_log = logging.getLogger("slipway.serving")
+
+
+class Holder:
+    """The model of one use case. `live` is what answers, None until there is one; `waits_for` says for what.
+
+    `swapped(before, after)` is called with each change.
+    """
+
+    def __init__(self, usecase: str, settings: Settings, swapped: Callable[[Loaded | None, Loaded], None]) -> None:
+        self.usecase = usecase
+        self.live: Loaded | None = None
+        self.waits_for = f"its first version: promote one with `slipway promote {usecase} VERSION`."
+        self._settings = settings
+        self._swapped = swapped
+        self._disk = Disk(settings, usecase)
+        self._seen: tuple[int, int] | None = None
+        self._state = WorkerState(os.getpid(), 0, None, None, "none", "none", now_iso())
+        self._retry_at: float | None = None
+        self._packaged_at: float | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"models-{usecase}", daemon=True)
+
+    def start(self) -> None:
+        """Load what is there to load, then follow the pointer.
+
+        Raises:
+            SlipwayError: a bundle was named (SLIPWAY_BUNDLE) and cannot be served, or the device cannot be used.
+        """
+        self._disk.forget_dead_workers()
+        if self._settings.bundle is not None:
+            self._take(self._settings.bundle, source="bundle")
+            self._write_state({})
+            return
+        if self._disk.packaged:
+            self._packaged_at = time.monotonic() + self._settings.start_wait_seconds
+        self._look(starting=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        pointer.remove_state(self._settings.serving, self.usecase, os.getpid())
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception:
+                _log.exception("%s: the pointer could not be followed", self.usecase)
+
+    def _look(self, *, starting: bool = False) -> None:
+        seen = self._disk.pointer_stamp()
+        now = time.monotonic()
+        if seen is not None and (seen != self._seen or (self._retry_at is not None and now >= self._retry_at)):
+            self._seen, self._retry_at = seen, None
+            self._follow(starting)
+        if self.live is None and self._packaged_at is not None and now >= self._packaged_at:
+            self._packaged_at = None
+            self._fall_back_to_packaged()
+
+    def _follow(self, starting: bool) -> None:
+        try:
+            target = pointer.read(self._settings.serving, self.usecase)
+        except BundleError as error:
+            self.waits_for = str(error)
+            _log.error("%s: %s", self.usecase, error)
+            return
+        if target is None:
+            return
+        roles = _refused_roles(target)
+        if target.champion is not None:
+            roles["champion"] = self._become(target.champion, roles, target.generation, starting)
+            if self.live is None:
+                self._return_to_last_good(target.champion)
+        self._write_state(roles, target.generation)
+
+    def _become(self, digest: str, roles: dict[str, RoleState], generation: int, starting: bool) -> RoleState:
+        """Serve the pointer's champion, or say why not."""
+        if self.live is not None and self.live.digest == digest:
+            return RoleState(digest, self.live.version)
+        version = self._disk.version(digest)
+        self._write_state(roles | {"champion": RoleState(digest, version, "loading")}, generation)
+        try:
+            with self._disk.one_at_a_time():
+                self._take(self._disk.stored(digest), digest=digest)
+            self._disk.remember_good(digest)
+        except SlipwayError as error:
+            if starting and isinstance(error, SettingsError):
+                raise
+            return self._not_taken(digest, version, "refused", str(error))
+        except Exception as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return self._not_taken(digest, version, "failed", f"{type(error).__name__}: {error}")
+        return RoleState(digest, version)
+
+    def _take(self, directory: Path, *, digest: str | None = None, source: str = "pointer") -> None:
+        """Load and check the bundle beside the one that serves, then let it take over."""
+        loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
+        check(loaded, self.live, self._settings)
+        before, self.live = self.live, loaded
+        self._swapped(before, loaded)
+        _log.info("%s: version %s serves now (%s, %s)", self.usecase, loaded.version, source, loaded.device)
+
+    def _not_taken(self, digest: str, version: str | None, outcome: str, reason: str) -> RoleState:
+        named = f"version {version}" if version else f"the bundle {digest[:12]}"
+        kept = f"version {self.live.version} keeps serving" if self.live else "nothing serves yet"
+        _log.error("%s: %s was %s, %s: %s", self.usecase, named, outcome, kept, reason)
+        self.waits_for = f"a version that can be served; {named} was {outcome}: {reason}"
+        return RoleState(digest, version, outcome, reason)
+
+    def _return_to_last_good(self, refused: str) -> None:
+        """A worker that starts while the pointer names a refused bundle serves what its predecessor served."""
+        digest = self._disk.last_good()
+        if digest is not None and digest != refused:
+            try:
+                self._take(self._disk.stored(digest), digest=digest)
+            except SlipwayError as error:
+                _log.error("%s: nor can the version that served last: %s", self.usecase, error)
+
+    def _fall_back_to_packaged(self) -> None:
+        """With no model after the wait for the alias, the champion of the day the image was built serves."""
+        assert self._disk.packaged is not None
+        try:
+            self._take(self._disk.packaged, source="packaged")
+        except SlipwayError as error:
+            self.waits_for = f"a version that can be served; the packaged one cannot: {error}"
+            _log.error("%s: the packaged bundle cannot be served: %s", self.usecase, error)
+        else:
+            self._write_state(self._state.roles, self._state.generation)
+
+    def _write_state(self, roles: dict[str, RoleState], generation: int = 0) -> None:
+        live, before = self.live, self._state
+        serving = live.digest if live else None
+        self._state = WorkerState(
+            pid=before.pid,
+            generation=generation,
+            serving=serving,
+            version=live.version if live else None,
+            device=live.device if live else "none",
+            source=live.source if live else "none",
+            since=before.since if serving == before.serving else now_iso(),
+            roles=roles,
+        )
+        try:
+            pointer.write_state(self._settings.serving, self.usecase, self._state)
+        except OSError as error:  # a full disk must not keep a model from serving
+            _log.error("%s: this worker's state cannot be written: %s", self.usecase, error)
+
+
+def _refused_roles(target: Pointer) -> dict[str, RoleState]:
+    wanted = {"canary": target.canary.digest if target.canary else None, "shadow": target.shadow}
+    return {
+        role: RoleState(digest, None, "refused", _NOT_SERVED.format(role=role))
+        for role, digest in wanted.items()
+        if digest is not None
+    }

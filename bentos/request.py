@@ -1,0 +1,92 @@
+"""What every request brings: ids taken over when they are valid and made when not, and a body of limited size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from slipway.errors import InputError
+from slipway.events import uuid7
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_NO_TRACE = b"0" * 32
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole: there is nobody to answer."""
+
+
+class Head(NamedTuple):
+    """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it."""
+
+    uuid: str
+    trace_id: str
+    request_id: str
+    content_type: bytes
+    content_length: int | None
+    encoding: bytes
+
+
+def read_head(scope: Scope) -> Head:
+    """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""
+    uuid = uuid7()
+    trace_id, request_id = uuid.replace("-", ""), uuid
+    content_type = encoding = b""
+    content_length = None
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            content_length = int(value)
+        elif name == b"content-encoding":
+            encoding = value
+        elif name == b"traceparent":
+            found = _TRACEPARENT.fullmatch(value)
+            if found and found.group(1) != _NO_TRACE:
+                trace_id = found.group(1).decode()
+        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+    return Head(uuid, trace_id, request_id, content_type, content_length, encoding)
+
+
+async def read_body(receive: Receive, head: Head, limit: int) -> bytes:
+    """The whole body, refused as soon as it is known to be larger than `limit` bytes.
+
+    Raises:
+        InputError: 413, or 415 for a compressed body.
+        ClientGone: the connection ended first.
+    """
+    if head.encoding and head.encoding != b"identity":
+        raise InputError(
+            f"Content-Encoding {head.encoding.decode('latin-1')!r} came; send the body as it is.", status=415
+        )
+    if head.content_length is not None and head.content_length > limit:
+        raise _too_large(limit)
+    message = await receive()
+    body = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return body
+    return await _read_rest(receive, message, limit)
+
+
+async def _read_rest(receive: Receive, message: dict[str, Any], limit: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> InputError:
+    return InputError(f"the body is larger than {limit} bytes, which is the limit: send several requests.", status=413)

@@ -1,0 +1,99 @@
+"""A worker: the use cases that it serves, each with its model and its logs, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bentos import access
+from bentos.capture import Capture
+from bentos.errors import Unavailable, speak_problems_on_the_wire
+from bentos.metrics import Metrics, forget_dead_workers, metrics
+from bentos.models import Holder, Loaded
+from slipway.prediction_log import Writer
+from slipway.settings import Settings
+
+ROTATE_SECONDS = 1.0
+THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile
+
+
+class Served:
+    """One use case: its model, and the logs of its predictions and of its feedback."""
+
+    def __init__(self, name: str, settings: Settings, metrics: Metrics, capture: Capture) -> None:
+        self.name = name
+        self.settings = settings
+        self.metrics = metrics
+        self.capture = capture
+        self.secret = settings.mask_secret()
+        self.holder = Holder(name, settings, self._swapped)
+        limits = settings.segment_bytes, settings.segment_seconds
+        self.predictions = Writer(settings.spool, name, "prediction", *limits)
+        self.feedback = Writer(settings.spool, name, "feedback", *limits)
+
+    @property
+    def live(self) -> Loaded:
+        """The model that answers now. Raises Unavailable where there is none yet."""
+        live = self.holder.live
+        if live is None:
+            raise Unavailable(f"{self.name} waits for {self.holder.waits_for}")
+        return live
+
+    def log(self, writer: Writer, lines: Sequence[bytes], *, required: bool) -> None:
+        """Write before the answer leaves. What is lost is counted; raises Unavailable where it may not be lost."""
+        if writer.write(b"".join(lines)):
+            return
+        self.metrics.of(self.metrics.lost, self.name).inc(len(lines))
+        if required:
+            raise Unavailable("the log cannot be written, and nothing is answered here that is not in it.", 5)
+
+    def close(self) -> None:
+        self.holder.stop()
+        self.predictions.close()
+        self.feedback.close()
+
+    def _swapped(self, before: Loaded | None, after: Loaded) -> None:
+        for model, value in ((before, 0), (after, 1)):
+            if model is not None:
+                labels = self.name, model.version, "champion", model.source, model.device
+                self.metrics.of(self.metrics.model_info, *labels).set(value)
+
+
+class Worker:
+    """Everything between `start` and `stop`; made once, in the process that answers."""
+
+    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+        self.settings = settings
+        self.names = tuple(names)
+        self.served: dict[str, Served] = {}
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
+        self._capture = Capture(settings.log_root)
+
+    def start(self) -> None:
+        """Raises SlipwayError where the server must not start."""
+        logging.getLogger("slipway").setLevel(logging.INFO)
+        for address in access.listening_addresses():
+            access.check(self.settings, address)
+        speak_problems_on_the_wire()
+        forget_dead_workers()
+        for name in self.names:
+            self.served[name] = Served(name, self.settings, metrics(), self._capture)
+        for served in self.served.values():
+            served.holder.start()
+
+    async def tick(self) -> None:
+        """Close segments of the log that are old, also where no further request comes."""
+        while True:
+            await asyncio.sleep(ROTATE_SECONDS)
+            for served in self.served.values():
+                served.predictions.rotate_if_due()
+                served.feedback.rotate_if_due()
+
+    def stop(self) -> None:
+        """After the last answer: nothing of the log is left in memory."""
+        self.threads.shutdown()
+        self._capture.close()
+        for served in self.served.values():
+            served.close()

@@ -92,7 +92,7 @@ def wait_until_served(
         refused = any(look.refusals(CHAMPION, promoted.alias, promoted.version) for look in looks)
         now = time.monotonic()
         if now >= deadline or (refused and now >= settled):
-            said = "; ".join(f"{look.address} {_words(look, promoted)}" for look in looks)
+            said = "; ".join(_words(look, promoted) for look in looks)
             raise ServiceError(f"{promoted.version.name} version {promoted.version.version} has the alias, but {said}.")
         time.sleep(_EVERY_SECONDS)
 
@@ -139,9 +139,9 @@ def _serves(look: Look, promoted: Promoted) -> bool:
 def _words(look: Look, promoted: Promoted) -> str:
     reasons = look.refusals(CHAMPION, promoted.alias, promoted.version)
     if reasons:
-        return f"refused it: {'; '.join(reasons)}"
+        return f"{look.address} refused it: {'; '.join(reasons)}"
     if failures := look.failures(CHAMPION, promoted.version):
-        return f"cannot load it: {'; '.join(failures)}"
+        return f"{look.address} cannot load it: {'; '.join(failures)}"
     if look.served is None:
         return look.error
-    return f"serves it in {look.serving(CHAMPION, promoted.version)} of {len(look.workers)} workers"
+    return f"{look.address} serves it in {look.serving(CHAMPION, promoted.version)} of {len(look.workers)} workers"

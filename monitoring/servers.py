@@ -78,12 +78,12 @@ def look(address: str, usecase: str) -> Look:
     try:
         answer = client.get(f"/v1/models/{usecase}")
         if not answer.ok:
-            return Look(address, error=f"answered {answer.problem}")
+            return Look(address, error=f"{address} answered {answer.problem}")
         return Look(address, msgspec.convert(answer.document, Served))
     except ServiceError as error:
         return Look(address, error=str(error))
     except msgspec.ValidationError as error:
-        return Look(address, error=f"answered what is not the state of a model: {error}")
+        return Look(address, error=f"{address} answered what is not the state of a model: {error}")
     finally:
         client.close()
 

@@ -1,0 +1,89 @@
+"""`/metrics` of the watch process: the last verdicts, and how far the shipper is behind. Read when it is scraped.
+
+A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from monitoring import ship, verdict
+from slipway.errors import SlipwayError
+from slipway.settings import Settings
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_log = logging.getLogger("slipway.watch")
+
+
+class VerdictCollector(Collector):
+    """Gauges from the last verdict of each use case; none for a use case that has no verdict yet."""
+
+    def __init__(self, config: Settings, usecases: Callable[[], Iterable[str]]) -> None:
+        self._config = config
+        self._usecases = usecases
+
+    def collect(self) -> Iterator[Metric]:
+        found = {usecase: last for usecase in self._usecases() if (last := last_verdict(self._config, usecase))}
+        yield from _drift(found)
+        yield from _quality(found)
+        lag = GaugeMetricFamily(
+            "slipway_prediction_log_lag_seconds", "Age of the oldest line that is not shipped.", labels=["usecase"]
+        )
+        for usecase, seconds in ship.lag(self._config).items():
+            lag.add_metric([usecase], seconds)
+        yield lag
+
+
+def exposition(config: Settings, usecases: Callable[[], Iterable[str]]) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(VerdictCollector(config, usecases))
+    return generate_latest(registry)
+
+
+def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
+    """The last verdict; None where there is none, or none that can be read: that is said in the log."""
+    try:
+        return verdict.latest(config, usecase)
+    except (SlipwayError, OSError, json.JSONDecodeError) as error:
+        _log.warning("%s: the last verdict cannot be read: %s", usecase, error)
+        return None
+
+
+def _drift(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
+    score = GaugeMetricFamily(
+        "slipway_drift_score",
+        "Size of a feature's change: normed Wasserstein distance by ks, population stability index by chi2.",
+        labels=["usecase", "feature", "method"],
+    )
+    detected = GaugeMetricFamily("slipway_drift_detected", "1 where the last verdict is drift.", labels=["usecase"])
+    created = GaugeMetricFamily("slipway_verdict_timestamp_seconds", "Time of the last verdict.", labels=["usecase"])
+    for usecase, last in verdicts.items():
+        for test in [*last["features"], *last["predictions"]]:
+            score.add_metric([usecase, test["name"], test["method"]], test["effect"]["value"])
+        detected.add_metric([usecase], float(last["verdict"] == verdict.DRIFT))
+        created.add_metric([usecase], datetime.fromisoformat(last["created"]).timestamp())
+    yield from (score, detected, created)
+
+
+def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
+    scores = GaugeMetricFamily(
+        "slipway_quality", "Live score of the watched version.", labels=["usecase", "version", "metric"]
+    )
+    coverage = GaugeMetricFamily(
+        "slipway_label_coverage_ratio", "Share of predictions that have a label.", labels=["usecase"]
+    )
+    for usecase, last in verdicts.items():
+        if not last["quality"]:
+            continue
+        coverage.add_metric([usecase], last["quality"]["coverage"])
+        for name, live in last["quality"]["metrics"].items():
+            scores.add_metric([usecase, str(last["version"]), name], live["value"])
+    yield from (scores, coverage)

@@ -1,0 +1,137 @@
+"""What the status page shows, gathered: the parts of the home and their health, and each use case at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monitoring.metrics import last_verdict
+from monitoring.reconcile import Reconciled
+from slipway import stack
+from slipway.events import now_iso
+from slipway.settings import Settings
+from slipway.stack.process import answers
+
+_PURPOSES = {
+    "mlflow": "runs, models, and the aliases that promote them",
+    "prefect": "flows, their runs and schedules",
+    "service": "predictions: page, API and metrics",
+    "runner": "runs trainings and monitors when they are due",
+    "ship": "moves the prediction log to Parquet",
+    "watch": "this page, its metrics, and the reconciler of aliases",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A server or process; `ok` is whether it answers, or lives where it has no address."""
+
+    name: str
+    purpose: str
+    ok: bool
+    url: str | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """A use case at a glance: what serves it, what the reconciler made of that, and the last verdict."""
+
+    name: str
+    versions: list[str]
+    alias: str
+    aliased: str | None
+    workers: int
+    tag: str
+    source: str
+    synthetic: bool
+    trouble: list[str]
+    verdict: dict[str, Any] | None
+    report: str | None
+    links: dict[str, str]
+
+    @property
+    def is_served(self) -> bool:
+        return bool(self.versions)
+
+
+@dataclass(frozen=True)
+class Board:
+    """One picture of everything, taken at `created`."""
+
+    environment: str
+    created: str
+    parts: list[Part]
+    usecases: list[UseCase]
+    trouble: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def gather(config: Settings, reconciled: Iterable[Reconciled]) -> Board:
+    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once."""
+    passes = list(reconciled)
+    common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
+    usecases = [_usecase(config, one, [line for line in _trouble(one) if line not in common]) for one in passes]
+    usecases.sort(key=lambda one: (not one.is_served, one.name))
+    return Board(config.environment, now_iso(), _parts(config), usecases, sorted(common))
+
+
+def _trouble(one: Reconciled) -> list[str]:
+    return [*filter(None, [one.error]), *(look.error for look in one.looks if look.error)]
+
+
+def _parts(config: Settings) -> list[Part]:
+    """The servers of the settings, and the processes of the stack where one runs from this state folder."""
+    state = stack.running(config.var)
+    processes = {part.name: part for part in state.parts} if state else {}
+    logs = {name: part.log for name, part in processes.items()}
+    prefect = config.prefect_uri
+    servers = [
+        ("mlflow", config.registry_uri, "/health"),
+        ("prefect", prefect.removesuffix("/api"), "/api/health"),
+        *(("service", url, "/readyz") for url in config.server_urls),
+    ]
+    found = [Part(name, _PURPOSES[name], answers(url + health), url, logs.get(name)) for name, url, health in servers]
+    named = {part.name for part in found}
+    others = [part for name, part in processes.items() if name not in named]
+    return found + [
+        Part(part.name, _PURPOSES.get(part.name, ""), Path(f"/proc/{part.pid}").exists(), None, part.log)
+        for part in others
+    ]
+
+
+def _usecase(config: Settings, one: Reconciled, trouble: list[str]) -> UseCase:
+    served = [look.served for look in one.looks if look.served]
+    workers = [worker for look in one.looks for worker in look.workers]
+    last = last_verdict(config, one.usecase)
+    return UseCase(
+        name=one.usecase,
+        versions=one.serving or list(dict.fromkeys(answer.version for answer in served if answer.version)),
+        alias=config.follow_alias,
+        aliased=one.aliases.get(config.follow_alias),
+        workers=len(workers),
+        tag=one.tag,
+        source=", ".join(sorted({answer.source for answer in served if answer.source})),
+        synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
+        trouble=trouble,
+        verdict=last,
+        report=_report(one.usecase, last),
+        links=_links(config, one),
+    )
+
+
+def _report(usecase: str, last: dict[str, Any] | None) -> str | None:
+    return f"/verdicts/{usecase}/{Path(last['report']).name}" if last and last.get("report") else None
+
+
+def _links(config: Settings, one: Reconciled) -> dict[str, str]:
+    """Where to go from here, by what the link says."""
+    served = next((look.address for look in one.looks if look.served), None)
+    links = {"try it": f"{served}/#{one.usecase}"} if served else {}
+    if one.aliases:
+        links["versions in MLflow"] = f"{config.registry_uri}/#/models/{one.usecase}"
+    return links

@@ -1,0 +1,26 @@
+"""How the status page puts figures and times into words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def ago(moment: str) -> str:
+    """`3 min ago`, from an ISO 8601 time."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            return f"{seconds / size:.0f} {unit} ago"
+    return "just now"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+
+
+def plain(name: str) -> str:
+    """`credit_risk` as `credit risk`."""
+    return name.replace("_", " ")
+
+
+FILTERS = {"ago": ago, "percent": percent, "plain": plain}

@@ -1,0 +1,139 @@
+"""`slipway watch`, the one long-lived monitoring process: the reconciler's passes, the status page and its metrics."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+
+from monitoring.reconcile import Reconciler
+from monitoring.status import board
+from monitoring.status.app import application
+from slipway import usecase as usecases
+from slipway.errors import PortTaken, RegistryError, ServiceError
+from slipway.registry import Registry
+from slipway.settings import Settings
+
+PASS_SECONDS = 5.0
+STUCK_SECONDS = 120.0
+_REGISTRY_SECONDS = 5.0
+_HOST = "127.0.0.1"
+_log = logging.getLogger("slipway.watch")
+
+
+class Watcher:
+    """Takes a pass every few seconds in a thread of its own; `board` is the last picture."""
+
+    def __init__(self, names: Sequence[str], config: Settings) -> None:
+        self._names = list(names)
+        self._config = config
+        self._registry = Registry(config.registry_uri, _REGISTRY_SECONDS)
+        self._reconciler = Reconciler(config, self._registry)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._last = time.monotonic()
+        self.board = board.Board(config.environment, "", [], [])
+
+    def start(self) -> None:
+        self.board = board.gather(self._config, [])
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(PASS_SECONDS)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive() and time.monotonic() - self._last < STUCK_SECONDS
+
+    def pass_once(self) -> None:
+        """Reconcile every use case, and take a new picture."""
+        self.board = board.gather(self._config, [self._reconciler.once(name) for name in self._watched()])
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.pass_once()
+            except Exception:  # whatever is wrong with one pass, the next one may find it in order
+                _log.exception("a pass failed")
+            self._last = time.monotonic()
+            self._stop.wait(PASS_SECONDS)
+
+    def _watched(self) -> list[str]:
+        """The named use cases, else those with a folder here, else those that the registry has."""
+        if names := self._names or usecases.names():
+            return names
+        try:
+            return [model.name for model in self._registry.models()]
+        except RegistryError:
+            return []
+
+
+def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) -> None:
+    """Runs until SIGTERM or Ctrl-C.
+
+    Raises:
+        ServiceError: another one watches this environment from this state folder.
+        PortTaken: the status page's port is in use.
+    """
+    with _alone(config), _bound(config.status_port) as listening, _stopped_by_signals():
+        watcher = Watcher(names, config)
+        watcher.start()
+        say(f"status page: http://{_HOST}:{config.status_port}")
+        say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
+        app = application(config, lambda: watcher.board, lambda: watcher.is_alive)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        )
+        try:
+            server.run(sockets=[listening])
+        finally:
+            watcher.stop()
+
+
+@contextmanager
+def _alone(config: Settings) -> Iterator[None]:
+    """One reconciler per environment: two would move an alias against each other."""
+    path = config.var / f"reconcile-{config.environment}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceError(
+                f"another `slipway watch` looks after {config.environment} from {config.var} (it holds {path}): "
+                "`slipway status` shows it."
+            ) from None
+        yield
+
+
+@contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((_HOST, port))
+        except OSError as error:
+            raise PortTaken(
+                f"port {port}, for the status page, is not to be had ({error.strerror}): set SLIPWAY_STATUS_PORT."
+            ) from None
+        yield listening
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """uvicorn stops on a signal and then raises it again, for handlers that were there before: ours let it end well."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

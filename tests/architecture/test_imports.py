@@ -1,0 +1,84 @@
+"""Which room imports which, and what may be imported at the top of a module."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = {"slipway", "pipelines", "bentos", "monitoring", "usecases"}
+# A cold import of any of these takes seconds; prefect's is the price of a module that declares flows.
+SCIENCE = {"duckdb", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"}
+HEAVY = SCIENCE | {"evidently", "great_expectations", "keras", "mlflow", "onnx", "prefect", "tensorflow", "tf2onnx"}
+PREDICTOR = {"numpy", "onnxruntime", "PIL"}
+ALLOWED = {
+    "slipway": {"msgspec", "pydantic", "pydantic_settings", "typer", "yaml"},
+    "usecases": {"slipway", "keras", "numpy"},
+}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(body: list[ast.stmt]) -> Iterator[str]:
+    """Full names that a module imports when it is imported itself; those under TYPE_CHECKING are not."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
+            yield from imported([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try | ast.With | ast.ClassDef):
+            yield from imported(node.body)
+
+
+def foreign(path: Path) -> set[str]:
+    """Top-level packages outside the standard library and the module's own room."""
+    names = {name.partition(".")[0] for name in imported(ast.parse(path.read_text()).body)}
+    return names - sys.stdlib_module_names - {path.relative_to(ROOT).parts[0]}
+
+
+def test_the_arrows_between_rooms_point_one_way():
+    ran = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("path", modules("slipway"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_core_imports_little(path):
+    allowed = ALLOWED["slipway"] | (PREDICTOR if path.name == "predictor.py" else set())
+    assert foreign(path) <= allowed
+
+
+@pytest.mark.parametrize("path", modules("usecases"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_use_case_imports_the_core_and_keras_only(path):
+    assert foreign(path) <= ALLOWED["usecases"]
+
+
+@pytest.mark.parametrize("room", ["bentos", "monitoring", "pipelines"])
+def test_a_room_imports_no_other_room_and_loads_heavy_libraries_only_when_it_uses_them(room):
+    allowed_heavy = {"bentos": set(), "monitoring": {"pandas"}, "pipelines": {"pandas"}}[room]
+    for path in modules(room):
+        heavy = set(allowed_heavy)
+        if "networks" in path.parts:
+            heavy.add("keras")
+        if path.name in {"training.py", "deployments.py", "flows.py"}:
+            heavy.add("prefect")
+        found = foreign(path)
+        assert not found & (ROOMS - {room, "slipway"}), path
+        assert found & HEAVY <= heavy, path
+
+
+def test_the_server_names_no_training_library_even_inside_functions():
+    banned = {"tensorflow", "keras", "mlflow", "pandas", "pyarrow", "sklearn", "prefect"}
+    for path in modules("bentos"):
+        nodes = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert not {name.partition(".")[0] for name in imported(nodes)} & banned, path

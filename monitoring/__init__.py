@@ -1,0 +1,1 @@
+"""Monitoring: what was logged, compared with what was promised."""

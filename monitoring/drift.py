@@ -1,0 +1,137 @@
+"""Drift: which columns of a window come from another distribution than the reference, and by how much.
+
+Every column is tested twice where it can be: its values, and its share of missing ones. All tests of a comparison are
+one family under Holm's correction, so the chance of any false alarm is the stated significance for the whole set; what
+is significant must also be large enough to matter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from monitoring.sentences import describe
+from monitoring.statistics import contingency, holm, homogeneity, kolmogorov_smirnov, population_stability, wasserstein
+
+KS, CHI2, MISSING = "ks", "chi2", "chi2_missing"
+NUMERIC = ("number", "integer")
+_MEASURE = {KS: "wasserstein", CHI2: "psi", MISSING: "psi"}
+_DEFAULT_MINIMUM = 0.1
+
+Table = Mapping[str, np.ndarray]
+"""Columns of equal length: float64 with NaN where the kind is numeric, else object with None where it is missing."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column to compare; `of` is `feature` or `prediction`."""
+
+    name: str
+    kind: str
+    of: str = "feature"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """`monitor/thresholds.json`: what a bundle pins for the comparison with its reference."""
+
+    significance: float = 0.05
+    features: Mapping[str, Mapping] = field(default_factory=dict)
+    minimum_effect: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def load(path: Path) -> Thresholds:
+        content = json.loads(path.read_text())
+        return Thresholds(content["significance"], content.get("features", {}), content.get("minimum_effect", {}))
+
+    def method(self, column: Column) -> str:
+        pinned = self.features.get(column.name, {}).get("method")
+        return pinned or (KS if column.kind in NUMERIC else CHI2)
+
+    def minimum(self, column: Column, measure: str) -> float:
+        """The smallest effect that matters: the column's own, else the bundle's for that measure."""
+        own = self.features.get(column.name, {}).get("minimum_effect", {})
+        return own["value"] if own.get("measure") == measure else self.minimum_effect.get(measure, _DEFAULT_MINIMUM)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of one column. `effect` is in units of `measure`; `sentence` says for people what was found."""
+
+    name: str
+    kind: str
+    of: str
+    method: str
+    statistic: float
+    p_value: float
+    measure: str
+    effect: float
+    minimum: float
+    adjusted_p: float = 1.0
+    drifted: bool = False
+    sentence: str = ""
+
+
+def compare(reference: Table, window: Table, columns: Iterable[Column], thresholds: Thresholds) -> list[Finding]:
+    """Every test of every column, in the columns' order; those with `drifted` are the alarm.
+
+    A column's missing values are tested where either side has any: without one there is nothing to reject.
+    """
+    tests = [test for column in columns for test in _tests(reference, window, column, thresholds)]
+    adjusted = holm(np.array([test.p_value for test in tests]))
+    return [
+        _judged(test, float(p), thresholds.significance, reference[test.name], window[test.name])
+        for test, p in zip(tests, adjusted, strict=True)
+    ]
+
+
+def holm_cutoff(findings: list[Finding], significance: float) -> float:
+    """The one p-value at or below which Holm's procedure rejects, given all the p-values of these findings."""
+    rejected = sum(finding.adjusted_p <= significance for finding in findings)
+    return significance / (len(findings) - max(rejected - 1, 0)) if findings else significance
+
+
+def present(values: np.ndarray) -> np.ndarray:
+    """The values that are there."""
+    return values[~pd.isna(values)]
+
+
+def _tests(reference: Table, window: Table, column: Column, thresholds: Thresholds) -> list[Finding]:
+    before, after = reference[column.name], window[column.name]
+    there, now = present(before), present(after)
+    tests = [_values(there, now, column, thresholds)]
+    gone = [len(before) - len(there), len(after) - len(now)]
+    if column.of == "feature" and sum(gone):
+        counts = np.array([[len(there), gone[0]], [len(now), gone[1]]])
+        tests.append(_finding(column, MISSING, *homogeneity(counts), population_stability(counts), thresholds))
+    return tests
+
+
+def _values(there: np.ndarray, now: np.ndarray, column: Column, thresholds: Thresholds) -> Finding:
+    method = thresholds.method(column)
+    if method == KS:
+        return _finding(column, KS, *kolmogorov_smirnov(there, now), wasserstein(there, now), thresholds)
+    counts, _ = contingency(there, now)
+    effect = population_stability(counts) if len(there) and len(now) else 0.0
+    return _finding(column, CHI2, *homogeneity(counts), effect, thresholds)
+
+
+def _finding(
+    column: Column, method: str, statistic: float, p_value: float, effect: float, thresholds: Thresholds
+) -> Finding:
+    measure = _MEASURE[method]
+    minimum = thresholds.minimum(column, measure)
+    return Finding(column.name, column.kind, column.of, method, statistic, p_value, measure, effect, minimum)
+
+
+def _judged(test: Finding, adjusted_p: float, significance: float, before: np.ndarray, after: np.ndarray) -> Finding:
+    significant = adjusted_p <= significance
+    drifted = significant and test.effect >= test.minimum
+    sentence = describe(test.method, before, after, significant, drifted)
+    return replace(test, adjusted_p=adjusted_p, drifted=drifted, sentence=sentence)

@@ -1,0 +1,102 @@
+"""Evidently's view of the same comparison: every test's method and threshold pinned, and its detailed page.
+
+Importing Evidently takes some ten seconds, so the verdict never waits for it: `monitoring.drift` computes, this shows.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from monitoring.drift import CHI2, KS, MISSING, Finding, Table, holm_cutoff
+from monitoring.statistics import contingency, homogeneity
+
+HOMOGENEITY = "slipway_chi2"
+
+
+class Scores:
+    """Evidently's run over findings: `p_values` and `drifted` by (name, of, method), in the findings' order."""
+
+    def __init__(self, snapshot: Any, findings: Sequence[Finding]) -> None:
+        content = snapshot.dict()
+        keys = [(finding.name, finding.of, finding.method) for finding in findings]
+        self._snapshot = snapshot
+        self.p_values = dict(zip(keys, (float(metric["value"]) for metric in content["metrics"]), strict=True))
+        self.drifted = dict(zip(keys, (test["status"] == "FAIL" for test in content["tests"]), strict=True))
+
+    def save(self, path: Path) -> None:
+        self._snapshot.save_html(str(path))
+
+
+def score(reference: Table, window: Table, findings: Sequence[Finding], significance: float) -> Scores:
+    """Let Evidently test what `compare` has tested, but for columns without any value on one side, which it refuses."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    _register_homogeneity()
+    testable = [f for f in findings if not (_empty(f, reference) or _empty(f, window))]
+    definition = DataDefinition(
+        numerical_columns=[_column(f) for f in testable if f.method == KS],
+        categorical_columns=[_column(f) for f in testable if f.method != KS],
+    )
+    cutoff = holm_cutoff(findings, significance)
+    report = Report(
+        [ValueDrift(column=_column(f), method=_method(f), threshold=_threshold(f, cutoff)) for f in testable],
+        include_tests=True,
+    )
+    now, before = (
+        Dataset.from_pandas(pd.DataFrame({_column(f): _values(f, table) for f in testable}), definition)
+        for table in (window, reference)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Evidently 0.7.23 relies on pandas 2's downcasting
+        return Scores(report.run(now, before), testable)
+
+
+def _register_homogeneity() -> None:
+    """Give Evidently the test of this project for categories.
+
+    Its own chi-square takes the reference for the truth: with 800 rows it alarms on most samples without drift.
+    """
+    from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    test = StatTest(HOMOGENEITY, "chi-square of homogeneity, p_value", [ColumnType.Categorical])
+    register_stattest(test, _homogeneity)
+
+
+def _homogeneity(reference: pd.Series, window: pd.Series, _: Any, threshold: float) -> tuple[float, bool]:
+    counts, _ = contingency(reference.to_numpy(dtype=object), window.to_numpy(dtype=object))
+    p_value = homogeneity(counts)[1]
+    return p_value, p_value <= threshold
+
+
+def _method(finding: Finding) -> str:
+    return "ks" if finding.method == KS else HOMOGENEITY
+
+
+def _threshold(finding: Finding, cutoff: float) -> float:
+    """Holm's cut-off, and for an effect too small to matter one that nothing reaches: Evidently knows no effects."""
+    return cutoff if finding.effect >= finding.minimum else -1.0
+
+
+def _column(finding: Finding) -> str:
+    return f"{finding.name} (missing)" if finding.method == MISSING else finding.name
+
+
+def _values(finding: Finding, table: Table) -> np.ndarray:
+    values = table[finding.name]
+    if finding.method == MISSING:
+        return np.where(pd.isna(values), "missing", "present").astype(object)
+    return values.astype(object) if finding.method == CHI2 else values
+
+
+def _empty(finding: Finding, table: Table) -> bool:
+    return len(table[finding.name]) == 0 or (finding.method != MISSING and bool(pd.isna(table[finding.name]).all()))

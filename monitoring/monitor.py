@@ -1,0 +1,96 @@
+"""Monitoring once: from the prediction log to a verdict, its page, and its record in MLflow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from monitoring import verdict, watched, window
+from monitoring.comparison import Comparison, compare_period
+from monitoring.evidently_report import score
+from monitoring.record import record
+from monitoring.report import render
+from monitoring.window import Period
+from slipway import usecase as usecases
+from slipway.errors import RegistryError
+from slipway.prediction_log import Log
+from slipway.settings import settings
+from slipway.usecase import UseCase
+
+
+def monitor(
+    name: str,
+    since: datetime | None = None,
+    window_rows: int | None = None,
+    bundle: Path | None = None,
+    detailed: bool = True,
+) -> dict[str, Any]:
+    """Compare the last answers with the reference of the version that gave them, and leave the verdict: that dict.
+
+    The window is the last `window_rows` answers, none older than `since`; where neither is given, the use case's
+    `monitoring` says how many and how old. `bundle` is that version's bundle where no registry has it, as with
+    `serve --bundle`; `detailed` adds Evidently's page, which takes ten seconds more.
+
+    Raises:
+        SlipwayError: there is no such use case, or the bundle cannot be had.
+    """
+    usecase, now, log = usecases.load(name), datetime.now(UTC), Log(settings())
+    oldest = since or now - timedelta(hours=usecase.monitoring.window_hours)
+    rows = window_rows or (None if since else usecase.monitoring.window_rows)
+    period = window.last_period(log, name, oldest, now, rows)
+    compared = None
+    if period:
+        folder = bundle or watched.fetch(settings(), name, period.version, period.digest)
+        compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
+    return _leave(_verdict(usecase, now, period, compared), now, compared, detailed)
+
+
+def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None) -> dict[str, Any]:
+    watch = usecase.monitoring
+    return {
+        "usecase": usecase.name,
+        "environment": settings().environment,
+        "created": _iso(now),
+        "version": period.version if period else None,
+        "bundle_sha256": period.digest if period else None,
+        "window": {
+            "since": _iso(period.since) if period else None,
+            "until": _iso(now),
+            "rows": period.rows if period else 0,
+            "sampled": compared.sampled if compared else 0,
+        },
+        "reference": {"rows": compared.reference_rows if compared else 0},
+        **verdict.conclude(compared.findings if compared else [], period.rows if period else 0, watch.min_rows),
+        "alarm_rate": compared.significance if compared else watch.significance,
+        "quality": compared.quality if compared else None,
+        "synthetic": compared.schema.synthetic if compared else False,
+        "notes": compared.notes if compared else [],
+        "report": None,
+        "evidently": None,
+        "mlflow_run_id": None,
+    }
+
+
+def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool) -> dict[str, Any]:
+    """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
+    folder = verdict.folder(settings(), found["usecase"])
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = now.strftime("%Y%m%dT%H%M%S%fZ")
+    page, details, told = (folder / f"{stem}{ending}" for ending in (".html", "-evidently.html", ".json"))
+    pages, links = [page], {"this verdict as JSON": told.name}
+    if detailed and compared and compared.findings:
+        score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
+        pages, links = [page, details], {"Evidently's detailed report": details.name, **links}
+    found |= {"report": str(page), "evidently": str(details) if details in pages else None}
+    page.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
+    try:
+        found["mlflow_run_id"] = record(found, pages, told.name)
+    except RegistryError as error:
+        found["notes"].append(f"Not recorded in MLflow: {error}.")
+    verdict.write(found, told)
+    return found
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

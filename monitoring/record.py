@@ -1,0 +1,72 @@
+"""The verdict as an MLflow run: experiment `monitor/USECASE`, its figures as metrics, its pages as artifacts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import RegistryError
+from slipway.registry import Registry
+
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")
+
+
+def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
+    """Log the verdict under the file name `name`, with its run in it, and the pages; the id of the run.
+
+    Raises:
+        RegistryError: MLflow does not answer, or refuses.
+    """
+    registry = Registry()
+    if not registry.alive():
+        raise RegistryError(f"MLflow at {registry.uri} does not answer")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _log(MlflowClient(registry.uri, registry.uri), verdict, pages, name)
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"MLflow at {registry.uri} did not take it: {error}") from None
+
+
+def metrics(verdict: dict[str, Any]) -> dict[str, float]:
+    """Every figure of a verdict under a name that MLflow allows."""
+    tests = [*verdict["features"], *verdict["predictions"]]
+    found = {"drift_detected": float(verdict["verdict"] == "drift"), "window_rows": float(verdict["window"]["rows"])}
+    found |= {f"effect/{test['name']}/{test['method']}": test["effect"]["value"] for test in tests}
+    found |= {f"adjusted_p/{test['name']}/{test['method']}": test["adjusted_p"] for test in tests}
+    if verdict["quality"]:
+        found["label_coverage"] = verdict["quality"]["coverage"]
+        found |= {f"quality/{name}": score["value"] for name, score in verdict["quality"]["metrics"].items()}
+    return {_NOT_IN_A_NAME.sub("_", name): float(value) for name, value in found.items()}
+
+
+def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
+    run_id = client.create_run(_experiment(client, f"monitor/{verdict['usecase']}"), tags=_tags(verdict)).info.run_id
+    for key, value in metrics(verdict).items():
+        client.log_metric(run_id, key, value)
+    for page in pages:
+        client.log_artifact(run_id, str(page))
+    client.log_dict(run_id, {**verdict, "mlflow_run_id": run_id}, name)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _experiment(client: Any, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found else client.create_experiment(name)
+
+
+def _tags(verdict: dict[str, Any]) -> dict[str, str]:
+    return {
+        "slipway.verdict": verdict["verdict"],
+        "slipway.environment": verdict["environment"],
+        "slipway.model_version": str(verdict["version"]),
+        "slipway.synthetic": str(verdict["synthetic"]).lower(),
+        "mlflow.note.content": verdict["sentence"],
+    }

@@ -1,0 +1,55 @@
+"""The page that a person reads in a minute: the verdict, what moved and how much, and what the labels say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from monitoring.drift import Table
+from monitoring.histogram import draw
+from monitoring.quality import METRICS
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict[str, str]) -> str:
+    """The page of a verdict as one HTML document; `links` maps what a link says to the file beside it."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "p_value": p_value, "percent": percent, "moment": moment}
+    shown = {test["name"] for test in [*verdict["features"], *verdict["predictions"]]}
+    pictures = {name: draw(reference[name], window[name]) for name in shown}
+    return environment.from_string(_TEMPLATE.read_text()).render(
+        verdict=verdict,
+        features=ordered(verdict["features"]),
+        predictions=ordered(verdict["predictions"]),
+        pictures=pictures,
+        metric_names=METRICS,
+        links=links,
+    )
+
+
+def ordered(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The tests of each column together; what drifted first, then the nearest to it."""
+    columns = [list(tests) for _, tests in groupby(entries, key=lambda entry: entry["name"])]
+    return sorted(columns, key=lambda tests: min((not test["drifted"], test["adjusted_p"]) for test in tests))
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+
+
+def p_value(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
+def moment(time: str) -> str:
+    """A time to the minute, in UTC."""
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,78 @@
+"""The verdict: what a comparison means as a whole, and the file that tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monitoring.drift import Finding
+from slipway.errors import SettingsError
+from slipway.settings import Settings
+
+NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
+LATEST = "latest.json"
+
+
+def conclude(findings: Sequence[Finding], rows: int, least: int) -> dict[str, Any]:
+    """The verdict as a whole, the names of what `drifted`, and an entry per test in `features` and `predictions`."""
+    drifted = list(dict.fromkeys(finding.name for finding in findings if finding.drifted))
+    kind = TOO_LITTLE_DATA if rows < least else DRIFT if drifted else NONE
+    return {
+        "verdict": kind,
+        "sentence": _sentence(kind, drifted, rows, least),
+        "drifted": drifted,
+        "features": [_entry(finding) for finding in findings if finding.of == "feature"],
+        "predictions": [_entry(finding) for finding in findings if finding.of == "prediction"],
+    }
+
+
+def folder(settings: Settings, usecase: str) -> Path:
+    """Where a use case's verdicts lie: `LOG_ROOT/verdicts/ENVIRONMENT/USECASE`.
+
+    Raises:
+        SettingsError: the log is not in a folder.
+    """
+    root = settings.log_root
+    if "://" in root:
+        raise SettingsError(f"SLIPWAY_LOG_URL={root}: verdicts can be kept in a folder only. Give a path.")
+    return Path(root) / "verdicts" / settings.environment / usecase
+
+
+def write(verdict: dict[str, Any], path: Path) -> None:
+    """Leave the verdict at `path` and as the folder's `latest.json`, each whole or not at all."""
+    for target in (path, path.with_name(LATEST)):
+        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        draft.write_text(json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False))
+        draft.replace(target)
+
+
+def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
+    """The last verdict of a use case, or None."""
+    try:
+        return json.loads((folder(settings, usecase) / LATEST).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _entry(finding: Finding) -> dict[str, Any]:
+    entry = asdict(finding)
+    effect = {"measure": entry.pop("measure"), "value": entry.pop("effect"), "minimum": entry.pop("minimum")}
+    del entry["of"]
+    return {**entry, "effect": effect}
+
+
+def _sentence(kind: str, drifted: Sequence[str], rows: int, least: int) -> str:
+    if kind == TOO_LITTLE_DATA:
+        return f"Too little data: {rows:,} answered predictions, at least {least:,} are needed for a verdict."
+    if kind == NONE:
+        return "No drift: what is asked and answered looks like what the model was judged on."
+    return f"Drift in {_listed(drifted)}: no longer as in the data that the model was judged on."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [*names[:4], f"{len(names) - 4} more"] if len(names) > 5 else list(names)
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

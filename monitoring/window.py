@@ -1,0 +1,144 @@
+"""The two samples as typed columns: the window from the prediction log, the reference from a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from monitoring.drift import NUMERIC, Column
+from slipway.errors import BundleError
+from slipway.schema import IMAGE_STATISTICS
+
+if TYPE_CHECKING:
+    from slipway.prediction_log import Log
+    from slipway.schema import Schema
+
+SAMPLE_ROWS = 10_000
+PREDICTION = "prediction."
+
+
+@dataclass(frozen=True)
+class Period:
+    """The answered events from `since` on: how many, and which version answered last as champion."""
+
+    since: datetime
+    until: datetime
+    rows: int
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """A bounded sample of a period: `rows` of features, of which `own` were answered by the watched version.
+
+    The prediction columns hold those `own` rows only: another version's answers say nothing about this one's.
+    """
+
+    table: dict[str, np.ndarray]
+    rows: int
+    own: int
+
+
+def columns(schema: Schema) -> list[Column]:
+    """What is compared: each feature that is logged, an image by its statistics, and the predictions."""
+    found: list[Column] = []
+    for feature in schema.features:
+        if feature.kind == "image":
+            found += [Column(f"{feature.name}_{statistic}", "number") for statistic in IMAGE_STATISTICS]
+        elif feature.private != "drop":
+            found.append(Column(feature.name, feature.kind, unit=feature.unit))
+    if schema.task == "regression":
+        return [*found, Column(PREDICTION + "value", "number", "prediction", schema.unit)]
+    return [*found, *(Column(PREDICTION + name, kind, "prediction") for name, kind in _CLASSIFIED)]
+
+
+def last_period(
+    log: Log, usecase: str, since: datetime | None, until: datetime, most_rows: int | None = None
+) -> Period | None:
+    """From `since` until `until`, and no further back than the last `most_rows` answers; None without any."""
+    answers = log.predictions(usecase, since, until)
+    newest = f'ORDER BY "@timestamp" DESC LIMIT {int(most_rows)}' if most_rows else ""
+    found = answers.query(
+        "answers",
+        f"""SELECT count(*), min("@timestamp"), {_last("slipway.model_version")}, {_last("slipway.bundle_sha256")}
+        FROM (FROM answers {newest})""",
+    ).fetchall()
+    rows, first, version, digest = found[0]
+    return Period(first, until, rows, str(version), str(digest)) if rows else None
+
+
+def read(log: Log, schema: Schema, period: Period) -> Window:
+    """The period's sample: the answered events with the smallest digests of their `row_id`, at most 10,000."""
+    answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
+    events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
+    features = [_flat(msgspec.json.decode(event[0])) for event in events]
+    own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.version]
+    table = {}
+    for column in columns(schema):
+        rows, name = (features, column.name) if column.of == "feature" else (own, _plain(column))
+        table[column.name] = typed((row.get(name) for row in rows), column)
+    return Window(table, len(events), len(own))
+
+
+def load_reference(folder: Path) -> pd.DataFrame:
+    """The bundle's `monitor/reference.parquet`; raises BundleError where it is no Parquet file."""
+    path = folder / "monitor" / "reference.parquet"
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is no Parquet file: {error}") from None
+
+
+def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+    """The reference's features and predictions; raises BundleError where one is missing."""
+    missing = [_plain(column) for column in columns(schema) if _plain(column) not in frame]
+    if missing:
+        raise BundleError(
+            f"the bundle's reference lacks the columns {missing}: train the model again with this release."
+        )
+    return {column.name: typed(frame[_plain(column)], column) for column in columns(schema)}
+
+
+def typed(values: Iterable[Any], column: Column) -> np.ndarray:
+    """float64 with NaN for missing where the kind is numeric, else object: texts, with None for missing."""
+    if column.kind in NUMERIC:
+        numbers = np.array([np.nan if value is None else float(value) for value in values], dtype=float)
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+    texts = [_text(value, column.kind) for value in values]
+    return np.array(texts, dtype=object) if texts else np.empty(0, dtype=object)
+
+
+def _text(value: Any, kind: str) -> str | None:
+    if value is None or value != value:
+        return None
+    return str(bool(value)).lower() if kind == "boolean" and not isinstance(value, str) else str(value)
+
+
+def _flat(features: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's statistics as columns of their own: `{"photo": {"contrast": 1}}` → `{"photo_contrast": 1}`."""
+    row: dict[str, Any] = {}
+    for name, value in features.items():
+        row |= {f"{name}_{part}": v for part, v in value.items()} if isinstance(value, dict) else {name: value}
+    return row
+
+
+def _plain(column: Column) -> str:
+    return column.name.removeprefix(PREDICTION) if column.of == "prediction" else column.name
+
+
+def _last(name: str) -> str:
+    """The value in the champion's last event, or where there is none in anybody's."""
+    return f"""coalesce(arg_max("{name}", "@timestamp") FILTER ("slipway.role" = 'champion'),
+        arg_max("{name}", "@timestamp"))"""
+
+
+_CLASSIFIED = (("label", "category"), ("score", "number"))
+_READ = ("features", "model_version", "label", "score", "value")

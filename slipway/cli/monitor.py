@@ -1,0 +1,73 @@
+"""`slipway monitor`: has the world changed, and are the answers still good?"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from slipway.cli.options import Json, UseCaseName, print_json
+from slipway.cli.progress import say
+
+_AGO = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def command(
+    name: UseCaseName,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Compare the answers since then: 30m, 24h, 7d, or an ISO 8601 time (UTC)."),
+    ] = None,
+    window_rows: Annotated[
+        int | None, typer.Option(min=1, help="Compare no more than the last so many answers.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="The bundle that answered, where no registry has it.", exists=True, file_okay=False),
+    ] = None,
+    detailed: Annotated[bool, typer.Option(help="Add Evidently's detailed page (ten seconds more).")] = True,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 1 when there is drift.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the logged predictions with the model's reference, and leave a verdict.
+
+    Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
+    """
+    start = _instant(since) if since else None
+    from monitoring.monitor import monitor
+
+    found = monitor(name, start, window_rows, bundle, detailed)
+    if as_json:
+        print_json(found)
+    else:
+        _tell(found)
+    if fail_on_drift and found["verdict"] == "drift":
+        raise typer.Exit(1)
+
+
+def _instant(text: str) -> datetime:
+    if ago := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"--since {text!r}: give 30m, 24h, 7d or a time like 2026-01-31T12:00Z.") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    typer.echo(f"{found['usecase']}: {found['sentence']}")
+    for test in [*found["features"], *found["predictions"]]:
+        if test["drifted"]:
+            typer.echo(f"  {test['name']}: {test['sentence']}")
+    if found["quality"]:
+        typer.echo(found["quality"]["sentence"])
+    if found["synthetic"]:
+        say("The model was trained on synthetic data.")
+    for note in found["notes"]:
+        say(note)
+    typer.echo(f"Report: {found['report']}")

@@ -1,0 +1,201 @@
+"""`monitor`: from logged answers to a verdict, its pages and its record."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitoring.monitor import monitor
+from slipway.errors import BundleError, RegistryError
+from slipway.settings import settings
+from tests.monitoring import watched_loans as loans
+from tests.servers import publish
+
+REFERENCE = loans.rows(800, seed=1)
+
+
+@pytest.fixture
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    loans.write_usecase(tmp_path / "usecases", monkeypatch)
+    return loans.write_bundle(tmp_path / "bundle", REFERENCE)
+
+
+def run(tmp_path: Path, **options: object) -> dict:
+    return monitor("loans", bundle=tmp_path / "bundle", **{"detailed": False, **options})
+
+
+def test_answers_from_the_same_population_are_no_drift(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(1000, seed=2), digest)
+    found = run(tmp_path)
+    assert (found["verdict"], found["drifted"], found["alarm_rate"]) == ("none", [], 0.05)
+    assert (found["version"], found["bundle_sha256"]) == ("1", digest)
+    assert (found["window"]["rows"], found["window"]["sampled"], found["reference"]["rows"]) == (1000, 1000, 800)
+    assert [(test["name"], test["method"]) for test in found["features"]] == [
+        ("age", "ks"),
+        ("visits", "ks"),
+        ("visits", "chi2_missing"),
+        ("job", "chi2"),
+        ("member", "chi2"),
+    ]
+    assert [test["name"] for test in found["predictions"]] == ["prediction.label", "prediction.score"]
+
+
+def test_what_has_drifted_is_named_with_a_sentence(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(1000, seed=3, age=6, missing=0.3, astronaut=0.1), digest)
+    found = run(tmp_path)
+    assert found["verdict"] == "drift"
+    assert found["drifted"] == ["age", "visits", "job"]
+    assert found["sentence"].startswith("Drift in age, visits and job")
+    said = {(test["name"], test["method"]): test["sentence"] for test in found["features"] if test["drifted"]}
+    assert "median rose" in said["age", "ks"]
+    assert "never seen before" in said["job", "chi2"]
+    assert "Missing values went from" in said["visits", "chi2_missing"]
+
+
+def test_too_few_answers_are_said_and_no_alarm(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(99, seed=4, age=50), digest)
+    found = run(tmp_path)
+    assert (found["verdict"], found["features"], found["drifted"]) == ("too_little_data", [], [])
+    assert "99 answered predictions, at least 100" in found["sentence"]
+
+
+def test_no_answers_at_all_are_too_little_data_too(tmp_path: Path, digest: str) -> None:
+    found = run(tmp_path)
+    assert (found["verdict"], found["window"]["rows"], found["version"]) == ("too_little_data", 0, None)
+    assert Path(found["report"]).exists()
+
+
+def test_the_window_is_the_newest_answers_and_since_moves_its_start(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(500, seed=5, age=30), digest, minutes_ago=60)
+    loans.answer(loans.rows(500, seed=6), digest, minutes_ago=5)
+    assert run(tmp_path)["drifted"] == ["age"]
+    assert run(tmp_path, window_rows=500)["verdict"] == "none"
+    recent = run(tmp_path, since=datetime.now(UTC) - timedelta(minutes=30))
+    assert (recent["verdict"], recent["window"]["rows"]) == ("none", 500)
+
+
+def test_answers_of_another_version_count_as_questions_only(tmp_path: Path, digest: str) -> None:
+    other = loans.rows(600, seed=7)
+    other["score"] = 0.9
+    loans.answer(other, "0" * 64, version="0", minutes_ago=20)
+    loans.answer(loans.rows(400, seed=8), digest, version="1", minutes_ago=5)
+    found = run(tmp_path)
+    assert (found["version"], found["window"]["sampled"], found["verdict"]) == ("1", 1000, "none")
+    few = run(tmp_path, window_rows=1000, since=datetime.now(UTC) - timedelta(hours=1))
+    assert few["verdict"] == "none"
+
+
+def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(500, seed=9), "0" * 64, version="0", minutes_ago=20)
+    loans.answer(loans.rows(20, seed=10), digest, version="1", minutes_ago=5)
+    found = run(tmp_path)
+    assert (found["version"], found["verdict"], found["predictions"]) == ("1", "none", [])
+    assert "gave only 20 of the answers" in found["notes"][0]
+
+
+def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(400, seed=11)
+    ids = loans.answer(frame, digest)
+    loans.tell(ids[:300], frame["label_true"].tolist()[:300])
+    quality = run(tmp_path)["quality"]
+    assert (quality["labelled"], quality["predictions"], quality["coverage"]) == (300, 400, 0.75)
+    accuracy = quality["metrics"]["accuracy"]
+    expected = (frame["label"] == frame["label_true"])[:300].mean()
+    assert accuracy["value"] == pytest.approx(expected)
+    assert accuracy["low"] < expected < accuracy["high"]
+    assert not accuracy["worse"]
+    assert set(quality["metrics"]) == {"accuracy", "roc_auc", "brier"}
+
+
+def test_worse_answers_are_said_to_be_worse(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(400, seed=12)
+    ids = loans.answer(frame, digest)
+    loans.tell(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
+    quality = run(tmp_path)["quality"]
+    assert quality["metrics"]["accuracy"]["worse"]
+    assert "Worse than on the reference: accuracy" in quality["sentence"]
+
+
+def test_the_verdict_lies_under_the_log_and_latest_is_the_newest(tmp_path: Path, digest: str, var: Path) -> None:
+    loans.answer(loans.rows(200, seed=13), digest)
+    run(tmp_path)
+    found = run(tmp_path)
+    folder = var / "log" / "verdicts" / "local" / "loans"
+    assert json.loads((folder / "latest.json").read_text()) == found
+    assert len(list(folder.glob("2*.json"))) == 2
+    assert "MLflow at http://127.0.0.1:9 does not answer" in found["notes"][-1]
+    assert found["mlflow_run_id"] is None
+
+
+def test_the_page_says_the_verdict_first_names_synthetic_data_and_is_whole(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(600, seed=14, age=6), digest)
+    page = Path(run(tmp_path)["report"]).read_text()
+    assert "Drift in age: no longer as in the data" in page
+    assert "synthetic data" in page
+    assert page.index("Drift in age") < page.index("What is asked") < page.index("What is answered")
+    assert page.count('<svg class="histogram"') == 6
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_value_from_a_caller_cannot_become_markup(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(400, seed=15)
+    frame.loc[:200, "job"] = "<script>alert(1)</script>"
+    loans.answer(frame, digest)
+    page = Path(run(tmp_path)["report"]).read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_registry_that_does_not_answer_is_named_when_the_reference_is_not_there(digest: str) -> None:
+    loans.answer(loans.rows(200, seed=16), digest)
+    with pytest.raises(RegistryError, match="does not answer"):
+        monitor("loans", detailed=False)
+
+
+def test_reference_and_record_come_from_and_go_to_the_registry(
+    tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slipway.registry import Registry
+
+    version = publish(mlflow_server, "loans", tmp_path / "bundle")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    loans.answer(loans.rows(1000, seed=17, age=6), digest, version=version)
+    found = monitor("loans")
+    run_id = found["mlflow_run_id"]
+    data = Registry().run(run_id)["data"]
+    assert {m["key"]: m["value"] for m in data["metrics"]}["drift_detected"] == 1
+    names = [Path(found[kind]).name for kind in ("report", "evidently")]
+    assert {*names, names[0].replace(".html", ".json")} <= set(Registry().artifacts(run_id, ""))
+    logged = Registry().fetch_artifact(run_id, names[0].replace(".html", ".json"), tmp_path / "logged.json")
+    assert json.loads(logged.read_text())["mlflow_run_id"] == run_id
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    settings.cache_clear()
+    assert monitor("loans", detailed=False)["drifted"] == ["age"]
+
+
+def test_a_version_whose_bundle_is_not_the_one_that_answered_is_refused(
+    tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = publish(mlflow_server, "loans", tmp_path / "bundle")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    loans.answer(loans.rows(200, seed=18), "f" * 64, version=version)
+    with pytest.raises(BundleError, match="the registry says"):
+        monitor("loans", detailed=False)
+
+
+def test_the_command_prints_the_verdict_and_exits_with_zero_on_drift(tmp_path: Path, digest: str, cli) -> None:
+    loans.answer(loans.rows(600, seed=19, age=6), digest)
+    bundle = ("--bundle", str(tmp_path / "bundle"), "--no-detailed")
+    ran = cli("monitor", "loans", *bundle)
+    assert ran.code == 0
+    assert ran.out.startswith("loans: Drift in age")
+    assert "synthetic" in ran.err
+    assert json.loads(cli("monitor", "loans", *bundle, "--since", "1h", "--json").out)["drifted"] == ["age"]
+    assert cli("monitor", "loans", *bundle, "--fail-on-drift").code == 1
+    assert cli("monitor", "loans", *bundle, "--since", "yesterday").code == 2
+    assert "Did you mean 'loans'" in cli("monitor", "loan").err

@@ -1,0 +1,120 @@
+"""A watched use case without training or servers: its folder, a bundle with a real reference, and logged answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slipway import bundle, events
+from slipway.prediction_log import Writer
+from slipway.settings import settings
+from tests import bundles
+
+USECASE_YAML = """
+name: loans
+owner: tests
+task: binary
+source: {generator: "data:load"}
+features:
+  - {name: age, kind: number, unit: years}
+  - {name: visits, kind: integer, nullable: true}
+  - {name: job, kind: category}
+  - {name: member, kind: boolean, nullable: true}
+target: {name: risk, classes: [good, bad], positive: bad}
+monitoring: {window_rows: 2000, window_hours: 24, min_rows: 100}
+"""
+
+
+def rows(n: int, seed: int, **shift: float) -> pd.DataFrame:
+    """Loans of the population; `age` adds years, `missing` is the share without visits, `pilot` of a new profession."""
+    rng = np.random.default_rng(seed)
+    job = rng.choice(["clerk", "nurse", "pilot"], n, p=[0.5, 0.3, 0.2]).astype(object)
+    job[rng.random(n) < shift.get("astronaut", 0.0)] = "astronaut"
+    visits = rng.poisson(3, n).astype(float)
+    visits[rng.random(n) < shift.get("missing", 0.02)] = np.nan
+    score = rng.beta(2, 5, n)
+    return pd.DataFrame(
+        {
+            "age": rng.normal(45 + shift.get("age", 0.0), 12, n),
+            "visits": visits,
+            "job": job,
+            "member": rng.random(n) < 0.4,
+            "score": score,
+            "label": np.where(score >= 0.5, "bad", "good"),
+            "label_true": np.where(rng.random(n) < score, "bad", "good"),
+        }
+    )
+
+
+def write_usecase(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "loans").mkdir(parents=True)
+    (folder / "loans" / "usecase.yaml").write_text(USECASE_YAML)
+    patch.setenv("SLIPWAY_USECASES", str(folder))
+    settings.cache_clear()
+
+
+def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
+    """A whole bundle with that reference: its digest."""
+    bundles.write(folder, bundles.TABULAR)
+    reference.assign(side="holdout").to_parquet(folder / "monitor" / "reference.parquet")
+    age = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": 0.1}}
+    (folder / "monitor" / "thresholds.json").write_text(json.dumps({"significance": 0.05, "features": {"age": age}}))
+    (folder / bundle.MANIFEST).unlink()
+    return bundle.write(folder, "loans", {})
+
+
+def answer(frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: float = 5) -> list[str]:
+    """Log an answered prediction for each row; their ids."""
+    when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
+    context = _context(digest, version, when)
+    ids = [events.row_id(events.uuid7(), 0) for _ in range(len(frame))]
+    lines = []
+    for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
+        features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
+        lines.append(context.line(row_id, features, label=row["label"], score=row["score"]))
+    _append("prediction", b"".join(lines))
+    return ids
+
+
+def tell(ids: list[str], labels: list[str]) -> None:
+    """Log the label of each prediction."""
+    now = events.now_iso()
+    lines = [
+        events.feedback_line(
+            environment="local", usecase="loans", trace_id="t", timestamp=now, known_at=now, row=row, label=label
+        )[1]
+        for row, label in zip(ids, labels, strict=True)
+    ]
+    _append("feedback", b"".join(lines))
+
+
+def _context(digest: str, version: str, when: str) -> events.PredictionContext:
+    return events.PredictionContext(
+        environment="local",
+        usecase="loans",
+        version=version,
+        bundle_sha256=digest,
+        role="champion",
+        answered=True,
+        trace_id="t" * 32,
+        request_id="r",
+        timestamp=when,
+        duration_ns=1,
+        model_ms=1.0,
+    )
+
+
+def _append(stream: str, lines: bytes) -> None:
+    writer = Writer(settings().spool, "loans", stream)
+    assert writer.write(lines)
+    writer.close()
+
+
+def _json(value: Any) -> Any:
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -10,9 +10,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from slipway.errors import ServiceError
 
@@ -22,11 +23,14 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True)
 class Process:
-    """What to start: `argv` with `env` added to ours, output in `log`; up when `health_url` answers below 400."""
+    """What to start: `argv` with `env` added to ours, output in `log`; up when `health_url` answers below 400.
+
+    Without a log the output goes where ours does.
+    """
 
     name: str
     argv: tuple[str, ...]
-    log: Path
+    log: Path | None
     env: Mapping[str, str] = field(default_factory=dict)
     health_url: str | None = None
     url: str | None = None
@@ -37,15 +41,14 @@ class Running:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        process.log.parent.mkdir(parents=True, exist_ok=True)
         parent = os.getpid()
-        with process.log.open("wb") as log:
+        with _output(process.log) as log:
             self._popen = subprocess.Popen(
                 process.argv,
                 env={**os.environ, **process.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=log and subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=lambda: _die_with(parent),
             )
@@ -86,11 +89,14 @@ class Running:
         self._popen.wait()
 
     def last_lines(self) -> str:
+        if self.process.log is None:
+            return ""
         lines = self.process.log.read_text(errors="replace").rstrip().splitlines()
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
 
     def _report(self, what: str) -> str:
-        return f"{self.process.name} {what}. The end of {self.process.log}:\n{self.last_lines()}"
+        end = f" The end of {self.process.log}:\n{self.last_lines()}" if self.process.log else ""
+        return f"{self.process.name} {what}.{end}"
 
 
 def answers(url: str, seconds: float = 2.0) -> bool:
@@ -100,6 +106,16 @@ def answers(url: str, seconds: float = 2.0) -> bool:
             return answer.status < 400
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+@contextlib.contextmanager
+def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        yield file
 
 
 def _die_with(parent: int) -> None:

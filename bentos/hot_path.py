@@ -12,7 +12,6 @@ from typing import Any
 from bentos.answer import answer
 from bentos.errors import Header, Send, problem, translating
 from bentos.lifespan import lifespan
-from bentos.metrics import Metrics, metrics
 from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
 from bentos.routes import JSON, Routes
 from bentos.worker import Worker
@@ -61,7 +60,7 @@ class Front:
             return
         except Exception as error:
             status, content, headers = problem(error, head.trace_id)
-        _counters().request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
+        self._worker.metrics.request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
         await _send(send, status, headers, content, head)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +86,7 @@ class Front:
         except Exception as error:
             status, content, headers = problem(error, head.trace_id)
             await _send(send, status, headers, content, head)
-        _counters().request(usecase, label, status, time.perf_counter() - started)
+        self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: Head) -> int:
         """Let BentoML's application answer; its status."""
@@ -107,7 +106,3 @@ async def _send(send: Send, status: int, headers: list[Header], content: bytes, 
     headers.append((b"x-request-id", head.request_id.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-def _counters() -> Metrics:
-    return metrics()

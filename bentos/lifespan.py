@@ -4,30 +4,29 @@ last."""
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from typing import Any
 
+from bentos import supervisor
 from bentos.errors import Send
 from bentos.request import Receive, Scope
 from bentos.worker import Worker
-from slipway import pointer
 from slipway.errors import SlipwayError
 
 
 async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, send: Send) -> None:
-    """BentoML's application starts first and ends first; ours last, so that its failure is the worker's."""
+    """BentoML's application starts before ours and ends before it."""
     ticking: list[asyncio.Task[None]] = []
 
     async def sending(message: dict[str, Any]) -> None:
         if message["type"] == "lifespan.startup.complete":
+            supervisor.end_with_it()
             try:
                 await asyncio.to_thread(worker.start)
-                ticking.append(asyncio.create_task(worker.tick()))
             except SlipwayError as error:
                 await send({"type": "lifespan.startup.failed", "message": f"Slipway cannot serve: {error}"})
-                _end_the_server(worker)
+                supervisor.end_it(worker.settings, worker.names)
                 return
+            ticking.append(asyncio.create_task(worker.tick()))
         elif message["type"] == "lifespan.shutdown.complete":
             for task in ticking:
                 task.cancel()
@@ -35,17 +34,3 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
         await send(message)
 
     await behind(scope, receive, sending)
-
-
-def _end_the_server(worker: Worker) -> None:
-    """BentoML's supervisor would start a worker that cannot start again and again, its port open all the while.
-
-    Where no other worker serves, there is nothing to keep it for.
-    """
-    from bentoml._internal.context import server_context
-
-    settings = worker.settings
-    others = [state for name in worker.names for state in pointer.read_states(settings.serving, name)]
-    alone = not any(state.serving and state.pid != os.getpid() for state in others)
-    if server_context.worker_index is not None and alone:
-        os.kill(os.getppid(), signal.SIGTERM)

@@ -68,6 +68,7 @@ class Worker:
         self.settings = settings
         self.names = tuple(names)
         self.served: dict[str, Served] = {}
+        self.metrics = metrics()
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
         self._capture = Capture(settings.log_root)
 
@@ -79,7 +80,7 @@ class Worker:
         speak_problems_on_the_wire()
         forget_dead_workers()
         for name in self.names:
-            self.served[name] = Served(name, self.settings, metrics(), self._capture)
+            self.served[name] = Served(name, self.settings, self.metrics, self._capture)
         for served in self.served.values():
             served.holder.start()
 

@@ -16,7 +16,9 @@ from slipway.errors import InputError, suggestion
 from slipway.schema import Feature, Schema
 
 _KINDS = {"number": float, "integer": int | float, "category": str, "boolean": bool}
+_LARGEST = 2**63 - 1
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_LISTED = re.compile(r"Expected `object`, got `array` - at `\$\.instances\[\d+\]`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _WANTED = {
@@ -95,7 +97,7 @@ class InstanceReader:
             raise InputError(f'the body is not JSON: {error}. Send {{"instances": [{{…}}]}}.', status=400) from None
         except RecursionError:
             raise InputError("the body is nested too deeply: instances are flat.", status=400) from None
-        if not message.startswith("Expected `object`, got `array` - at `$.instances["):
+        if not _LISTED.fullmatch(message):
             self._refuse(message)
         try:
             return self._arrays.decode(body)
@@ -121,6 +123,8 @@ class InstanceReader:
                 value = row[name]
                 if value.__class__ is float and not value.is_integer():
                     raise InputError(f"{value} came, an integer is needed.", f"instances[{position}].{name}")
+                if value.__class__ is int and abs(value) > _LARGEST:
+                    raise InputError("the integer is larger than 64 bits hold.", f"instances[{position}].{name}")
         for name, buckets in self._texts.items():
             for position, row in enumerate(rows):
                 if isinstance(row[name], str) and row[name] not in buckets:
@@ -147,7 +151,8 @@ class InstanceReader:
             name = missing.group(1)
             raise InputError(f"{name!r} is missing and must be given.", f"{place}.{name}" if place else name)
         if message.startswith("Expected `array` of at "):
-            raise InputError(f"an instance given as an array has {self._width} values, in the features' order.", place)
+            detail = f"an instance given as an array has {self._width} values, in the features' order."
+            raise InputError(detail, place or "instances")  # msgspec names no place where there are too many
         raise InputError(_in_words(message), self._named(place))
 
     def _named(self, place: str | None) -> str | None:

@@ -243,7 +243,8 @@ def decode_image(data: bytes, feature: Feature, max_pixels: int = 40_000_000) ->
     except InputError:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"not an image that can be read ({error}); {', '.join(_FORMATS)} files can.") from None
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # its text is a memory address
+        raise InputError(f"not an image that can be read{reason}; {', '.join(_FORMATS)} files can.") from None
     return np.asarray(resized, np.uint8).reshape(*feature.size, feature.channels or 3)
 
 

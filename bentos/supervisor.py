@@ -1,0 +1,44 @@
+"""BentoML's supervisor, seen from a worker: it must not outlive its use, nor the worker it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+
+from slipway import pointer
+from slipway.settings import Settings
+
+_PR_SET_PDEATHSIG = 1
+
+
+def is_there() -> bool:
+    """Whether this process is a worker that BentoML started; not so in tests, or under another ASGI server."""
+    from bentoml._internal.context import server_context
+
+    return server_context.worker_index is not None
+
+
+def end_with_it() -> None:
+    """Have the kernel send SIGTERM when the supervisor dies, even by SIGKILL: orphans would keep the port (Linux only).
+
+    Call it in the main thread: the kernel binds it to the thread.
+    """
+    if not is_there():
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_it(settings: Settings, names: tuple[str, ...]) -> None:
+    """End the server where this worker cannot start and no other one serves.
+
+    The supervisor would start it again and again, the port open all the while and nothing behind it.
+    """
+    states = [state for name in names for state in pointer.read_states(settings.serving, name)]
+    alone = not any(state.serving and state.pid != os.getpid() for state in states)
+    if is_there() and alone:
+        os.kill(os.getppid(), signal.SIGTERM)

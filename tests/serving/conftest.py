@@ -1,0 +1,114 @@
+"""The service in this process (fast: `front`), and as real processes (`serve`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bentos.hot_path import Front
+from bentos.worker import Worker
+from slipway.settings import settings
+from tests import bundles
+from tests.serving.processes import Server
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def nothing_behind(scope: dict, receive: Callable, send: Callable) -> None:
+    """Stands in for BentoML's application, which knows none of the tests' paths."""
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"Not Found"})
+
+
+class Client:
+    """Calls the ASGI application as uvicorn does, without a socket."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.front = Front(worker, nothing_behind)
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.request("GET", path, b"", headers)
+
+    def post(self, path: str, content: Any, **headers: str) -> Answer:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return self.request("POST", path, body, {"content-type": "application/json"} | headers)
+
+    def predict(self, *instances: Any, usecase: str = "loans", **more: Any) -> Answer:
+        return self.post(f"/v1/models/{usecase}/predict", {"instances": list(instances)} | more)
+
+    def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        return asyncio.run(self._call(method, path, body, headers))
+
+    async def _call(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        raw = [(name.encode(), value.encode()) for name, value in named.items()]
+        if body:
+            raw.append((b"content-length", str(len(body)).encode()))
+        scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""}
+        sent: list[dict] = []
+
+        async def receive() -> dict:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        await self.front(scope, receive, send)
+        start, *parts = sent
+        answered = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        return Answer(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
+
+    def events(self, usecase: str = "loans", stream: str = "prediction") -> list[dict]:
+        """The lines that are in the log now, in the files themselves."""
+        paths = sorted((self.worker.settings.spool / usecase).glob(f"{stream}-*"))
+        return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def front(var: Path, tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """`front(schema, …)` promotes a bundle of each schema and starts a worker that serves them, here in the test.
+
+    Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them.
+    """
+    with ExitStack() as running:
+
+        def start(*schemas: Any, promote: bool = True, **options: Any) -> Client:
+            schemas = schemas or (bundles.TABULAR,)
+            for schema in schemas if promote else ():
+                bundles.promote(var, tmp_path / schema.usecase, schema, **options)
+            settings.cache_clear()
+            worker = Worker(settings(), [schema.usecase for schema in schemas])
+            running.callback(worker.stop)
+            worker.start()
+            return Client(worker)
+
+        yield start
+
+
+@pytest.fixture
+def serve(var: Path) -> Iterator[Callable[..., Server]]:
+    """`serve("loans", workers=2)` starts the real server on a free port, and ends it after the test."""
+    with ExitStack() as running:
+
+        def start(*usecases: str, **options: Any) -> Server:
+            return running.enter_context(Server(var, usecases, **options))
+
+        yield start

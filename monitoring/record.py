@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from slipway.errors import RegistryError
 from slipway.registry import Registry
 
+_MOST_AT_ONCE = 1000  # MLflow's own limit of one request
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")
 
 
@@ -47,9 +49,13 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
 
 
 def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
+    from mlflow.entities import Metric
+
     run_id = client.create_run(_experiment(client, f"monitor/{verdict['usecase']}"), tags=_tags(verdict)).info.run_id
-    for key, value in metrics(verdict).items():
-        client.log_metric(run_id, key, value)
+    now = int(time.time() * 1000)
+    figures = [Metric(key, value, now, 0) for key, value in metrics(verdict).items()]
+    for start in range(0, len(figures), _MOST_AT_ONCE):
+        client.log_batch(run_id, metrics=figures[start : start + _MOST_AT_ONCE])
     for page in pages:
         client.log_artifact(run_id, str(page))
     client.log_dict(run_id, {**verdict, "mlflow_run_id": run_id}, name)

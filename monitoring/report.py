@@ -39,11 +39,14 @@ def ordered(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def number(value: float) -> str:
+    """Three digits; a size of less than a thousandth is no more than that."""
+    if 0 < abs(value) < 0.001:
+        return "< 0.001"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.3g} %"
 
 
 def p_value(value: float) -> str:

@@ -63,13 +63,16 @@ def columns(schema: Schema) -> list[Column]:
 def last_period(
     log: Log, usecase: str, since: datetime | None, until: datetime, most_rows: int | None = None
 ) -> Period | None:
-    """From `since` until `until`, and no further back than the last `most_rows` answers; None without any."""
+    """From `since` until `until`, no further back than the last `most_rows` answers and those of the same moment.
+
+    None where there is no answer.
+    """
     answers = log.predictions(usecase, since, until)
-    newest = f'ORDER BY "@timestamp" DESC LIMIT {int(most_rows)}' if most_rows else ""
+    newest = f'SELECT "@timestamp" AS moment FROM answers ORDER BY moment DESC LIMIT {int(most_rows or 0)}'
     found = answers.query(
         "answers",
         f"""SELECT count(*), min("@timestamp"), {_last("slipway.model_version")}, {_last("slipway.bundle_sha256")}
-        FROM (FROM answers {newest})""",
+        FROM answers {f'WHERE "@timestamp" >= (SELECT min(moment) FROM ({newest}))' if most_rows else ""}""",
     ).fetchall()
     rows, first, version, digest = found[0]
     return Period(first, until, rows, str(version), str(digest)) if rows else None

@@ -1,4 +1,4 @@
-"""How often drift is cried for nothing, and how often it is found: `python benchmarks/drift.py` writes docs/drift.md.
+"""How often drift is cried for nothing, and how often it is found: `make bench` writes the table in docs/drift.md.
 
 A made-up population of 20 features (correlated numbers, heavy tails, counts, common and rare categories, missing
 values) is sampled anew in every run, reference and window, and compared as live data is (`monitoring.drift.compare`).

@@ -1,0 +1,1 @@
+"""Benchmarks: what the documentation says in figures, measured again by `make bench`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway.stack.laptop import PORTS, Home, home, services, settle
 from slipway.stack.links import links
 from slipway.stack.ports import free_port
-from slipway.stack.process import Process, answers
+from slipway.stack.process import Process, answers, die_with
 from slipway.stack.stack import Stack
 from slipway.stack.state import State, join, running
 
@@ -16,6 +16,7 @@ __all__ = [
     "Stack",
     "State",
     "answers",
+    "die_with",
     "free_port",
     "home",
     "join",

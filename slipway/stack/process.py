@@ -50,7 +50,7 @@ class Running:
                 stdout=log,
                 stderr=log and subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=lambda: die_with(parent),
             )
 
     @property
@@ -118,7 +118,7 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
         yield file
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """In the child: have the kernel end us when our parent dies, however it dies (prctl(2), Linux only)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

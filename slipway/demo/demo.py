@@ -1,0 +1,178 @@
+"""The demo's scenario, top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from slipway import usecase as usecases
+from slipway.demo import evidence, traffic
+from slipway.demo.checks import Check
+from slipway.demo.jobs import Jobs
+from slipway.demo.prefect import Prefect
+from slipway.doctor import examine
+from slipway.errors import ServiceError
+from slipway.registry import Registry
+from slipway.settings import settings
+from slipway.stack import Home, Stack, settle
+
+PROMOTION_SECONDS = 90
+PROMOTION_TRAFFIC_SECONDS = 25
+
+
+@dataclass
+class Result:
+    """What was checked, the files that a person may open, and how long all of it took."""
+
+    checks: list[Check] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def held(self) -> bool:
+        return bool(self.checks) and all(check.held for check in self.checks)
+
+
+class Demo:
+    """`Demo(names, say).run()`; nothing that it starts outlives it."""
+
+    def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
+        self._started = time.monotonic()
+        self._since = datetime.now(UTC)
+        self._usecases = [usecases.load(name) for name in names]
+        self._names = list(names)
+        self._write = say
+        self._sent = dict.fromkeys(names, 0)
+        self.result = Result()
+
+    def run(self) -> Result:
+        """Every stage in order.
+
+        Raises:
+            SlipwayError: a part did not start or a command gave no result; what was checked until then is in `result`.
+        """
+        try:
+            self._doctor()
+            with Stack(self._say) as stack:
+                here = settle(stack, "demo", self._say)
+                with Jobs(here.var / "logs") as jobs:
+                    self._stages(stack, here, jobs)
+        finally:
+            self.result.seconds = time.monotonic() - self._started
+        return self.result
+
+    def _stages(self, stack: Stack, here: Home, jobs: Jobs) -> None:
+        self._title("Starting the registry (MLflow) and the orchestration (Prefect)")
+        stack.start(here.mlflow(), here.prefect())
+        stack.start(here.runner(self._names))
+        self._title("Training: data in, a gated and registered version out, as Prefect deployments")
+        first = self._train(here, {})
+        self._title("Promoting, serving, shipping the log, watching")
+        for name, version in first.items():
+            jobs.start("promote", name, version).result()
+        stack.start(here.service(self._names), here.ship(), here.watch())
+        for name, version in first.items():
+            self._check(evidence.served(here, name, version))
+        self._title("Traffic as in the holdout: no drift")
+        self._verdict(jobs, "none", seed=1)
+        self._title("Traffic with drift on purpose")
+        self._verdict(jobs, "drift", seed=2)
+        self._title("A second version, with another seed")
+        second = self._train(here, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
+        self._title("Promoting it while requests flow")
+        self._swap(here, jobs, first, second)
+        self._title("Looking at what is left behind")
+        for usecase in self._usecases:
+            for check in evidence.left_behind(here, usecase.name, self._since, self._sent[usecase.name]):
+                self._check(check)
+            self._check(evidence.reconciled(usecase.name, second[usecase.name]))
+            self.result.files |= evidence.card(here, usecase.name, second[usecase.name])
+        self._check(evidence.pages(here))
+
+    def _doctor(self) -> None:
+        self._title("The doctor looks at this machine")
+        findings = list(examine())
+        for finding in findings:
+            if finding.state == "error":
+                self._say(f"  {finding.check}: {finding.detail}; fix: {finding.fix}")
+        errors = [finding for finding in findings if finding.state == "error"]
+        self._check(Check("all", "doctor", not errors, f"{len(findings)} findings, {len(errors)} errors"))
+        if errors:
+            raise ServiceError(f"the doctor found what would fail: {errors[0].detail}. Fix: {errors[0].fix}")
+
+    def _train(self, here: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Train every use case at the same time; returns the version of each.
+
+        Raises:
+            ServiceError: a flow run failed, or its version did not pass its gates, so that nothing can go on.
+        """
+        prefect, registry = Prefect(settings().prefect_uri), Registry()
+        runs = {name: prefect.start(f"train/{name}", {"overrides": overrides.get(name, {})}) for name in self._names}
+        versions = {}
+        for name, run in sorted(prefect.wait(runs, self._say).items()):
+            self._check(
+                Check(name, "flow run in Prefect", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
+            )
+            if not run.completed:
+                raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
+            found, check = evidence.challenger(registry, name)
+            self._check(check)
+            if not check.held:
+                raise ServiceError(f"no version of {name} passed its gates: {check.seen}")
+            versions[name] = found.version
+        return versions
+
+    def _verdict(self, jobs: Jobs, expected: str, seed: int) -> None:
+        """Send traffic for every use case, then compare it with the reference."""
+        since = datetime.now(UTC).isoformat()
+        drifts = {u.name: traffic.drift_for(u) if expected == "drift" else None for u in self._usecases}
+        sending = {
+            u.name: jobs.start(*traffic.arguments(u, traffic.enough(u), seed, drift=drifts[u.name]))
+            for u in self._usecases
+        }
+        reports = {name: job.result() for name, job in sending.items()}
+        for name, report in reports.items():
+            self._sent[name] += report["sent"]
+            self._check(traffic.answered(name, report))
+        detail = "--detailed" if expected == "drift" else "--no-detailed"
+        monitors = {name: jobs.start("monitor", name, "--since", since, detail) for name in self._names}
+        for name, job in monitors.items():
+            verdict = job.result()
+            self._check(evidence.verdict(name, verdict, expected, reports[name]["feature"]))
+            if expected == "drift":
+                self.result.files[f"{name}: drift report"] = verdict["report"]
+
+    def _swap(self, here: Home, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
+        """Promote while traffic flows: no request may fail, and both versions must have answered."""
+        rows = {u.name: traffic.enough(u) for u in self._usecases}
+        sending = {
+            u.name: jobs.start(
+                *traffic.arguments(u, rows[u.name], 3, rate=max(1.0, rows[u.name] / PROMOTION_TRAFFIC_SECONDS))
+            )
+            for u in self._usecases
+        }
+        traffic.wait_for_flow(here.url("service"), sending)
+        promoting = {
+            name: jobs.start("promote", name, version, "--wait", str(PROMOTION_SECONDS))
+            for name, version in second.items()
+        }
+        for job in promoting.values():
+            job.result()
+        for name, job in sending.items():
+            report: Mapping[str, Any] = job.result()
+            self._sent[name] += report["sent"]
+            self._check(traffic.answered(name, report))
+            self._check(evidence.swapped(name, report["versions"], first[name], second[name]))
+
+    def _check(self, check: Check) -> None:
+        self.result.checks.append(check)
+        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.subject}, {check.what}: {check.seen}")
+
+    def _title(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, line: str) -> None:
+        self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

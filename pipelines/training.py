@@ -15,6 +15,7 @@ from pipelines.evaluate import evaluate
 from pipelines.gates import gate
 from pipelines.ingest import ingest
 from pipelines.outcome import Outcome, facts, outcome
+from pipelines.params import resolve
 from pipelines.register import register
 from pipelines.runs import Run
 from pipelines.split import split
@@ -26,7 +27,12 @@ Do = Callable[..., Path]
 
 
 def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
-    """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory."""
+    """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
+
+    Raises:
+        SlipwayError: a parameter, the data or the network is not as it must be; what is done stays done.
+    """
+    resolve(usecase)  # a mistyped parameter is said before any work
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)

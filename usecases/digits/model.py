@@ -18,7 +18,7 @@ def build(inputs: Inputs, params: dict[str, Any]) -> keras.Model:
     for block, filters in enumerate((params["filters"], 2 * params["filters"])):
         for step in range(2):
             x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv_{block}_{step}")(x)
-            x = layers.BatchNormalization(name=f"norm_{block}_{step}")(x)
+            x = layers.BatchNormalization(momentum=0.9, name=f"norm_{block}_{step}")(x)
             x = layers.Activation("relu", name=f"relu_{block}_{step}")(x)
         x = layers.MaxPooling2D(name=f"pool_{block}")(x)
         x = layers.Dropout(params["dropout"], name=f"drop_{block}")(x)

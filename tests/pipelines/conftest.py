@@ -1,0 +1,85 @@
+"""A small use case of the tests' own: a shop's orders, in a folder that each test may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from slipway.settings import settings
+from slipway.usecase import UseCase, load
+
+ORDERS: dict[str, Any] = {
+    "name": "orders",
+    "owner": "shop@example.com",
+    "task": "binary",
+    "features": [
+        {"name": "amount", "kind": "number", "range": [0, 1000], "nullable": True},
+        {"name": "items", "kind": "integer"},
+        {"name": "country", "kind": "category", "vocabulary": ["de", "fr", "it"]},
+        {"name": "gift", "kind": "boolean"},
+        {"name": "email", "kind": "category", "private": "token"},
+        {"name": "phone", "kind": "category", "private": "drop"},
+        {"name": "age", "kind": "integer", "private": "bucket", "bins": [30, 60]},
+    ],
+    "target": {"name": "returned", "classes": ["no", "yes"], "positive": "yes"},
+}
+
+
+@pytest.fixture
+def orders() -> pd.DataFrame:
+    """300 orders as text, as a CSV file has them; expensive ones come back."""
+    rng = np.random.default_rng(5)
+    amount = rng.uniform(1, 900, 300).round(2)
+    return pd.DataFrame(
+        {
+            "amount": amount.astype(str),
+            "items": rng.integers(1, 9, 300).astype(str),
+            "country": rng.choice(["de", "fr", "it"], 300),
+            "gift": rng.choice(["true", "false"], 300),
+            "email": [f"person{number}@example.com" for number in range(300)],
+            "phone": [f"+49 30 {number:06d}" for number in range(300)],
+            "age": rng.integers(18, 90, 300).astype(str),
+            "returned": np.where(amount + rng.normal(0, 200, 300) > 500, "yes", "no"),
+        }
+    )
+
+
+@pytest.fixture
+def usecase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., UseCase]:
+    """`usecase(frame, **changes)`: the orders' use case on that frame as a CSV file; `changes` are keys of its YAML."""
+    folder = tmp_path / "usecases" / "orders"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("SLIPWAY_USECASES", str(folder.parent))
+    settings.cache_clear()
+
+    def make(frame: pd.DataFrame | None = None, **changes: Any) -> UseCase:
+        path = tmp_path / "orders.csv"
+        if frame is not None:
+            frame.to_csv(path, index=False)
+        content = {**ORDERS, "source": {"path": str(path)}, **changes}
+        (folder / "usecase.yaml").write_text(yaml.safe_dump(content))
+        return load("orders")
+
+    return make
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Callable[..., Path]:
+    """`step(ingest, usecase)` runs a step into a directory of its own and gives that directory."""
+    made = 0
+
+    def run(function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
+        nonlocal made
+        made += 1
+        out = tmp_path / "steps" / f"{made}-{function.__name__}"
+        out.mkdir(parents=True)
+        function(*args, **kwargs, out=out)
+        return out
+
+    return run

@@ -1,0 +1,229 @@
+"""Ingest: what a file may be, what a message says when it is not, and that nothing private gets past."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipelines.files import read_json, sha256
+from pipelines.ingest import ingest
+from slipway.errors import DataError, ServiceError, UseCaseError
+from slipway.schema import from_usecase, key_text, mask, row_key
+from slipway.settings import settings
+from slipway.usecase import load
+
+IMAGES = {
+    "task": "multiclass",
+    "features": [{"name": "picture", "kind": "image", "size": [4, 4], "channels": 1}],
+    "target": {"name": "shape", "classes": ["dot", "line"]},
+}
+
+
+def refused(step, usecase) -> str:
+    with pytest.raises((DataError, ServiceError)) as error:
+        step(ingest, usecase)
+    return str(error.value)
+
+
+def test_a_csv_becomes_a_typed_snapshot(usecase, orders, step):
+    orders.loc[3, "amount"] = ""
+    snapshot = pd.read_parquet(step(ingest, usecase(orders)) / "snapshot.parquet")
+    assert snapshot["amount"].dtype == "float64" and snapshot["items"].dtype == "int64"
+    assert snapshot["gift"].tolist() == [text == "true" for text in orders["gift"]]
+    assert np.isnan(snapshot["amount"][3])
+
+
+def test_parquet_and_csv_of_the_same_rows_give_the_same_snapshot(usecase, orders, step, tmp_path):
+    from_csv = step(ingest, usecase(orders)) / "snapshot.parquet"
+    typed = orders.assign(amount=orders["amount"].astype(float), gift=orders["gift"] == "true")
+    typed.assign(items=orders["items"].astype("int32")).to_parquet(tmp_path / "orders.parquet")
+    parquet = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
+    assert sha256(step(ingest, parquet) / "snapshot.parquet") == sha256(from_csv)
+
+
+def test_the_snapshot_is_named_by_its_content(usecase, orders, step):
+    first, second = step(ingest, usecase(orders)), step(ingest, usecase(orders))
+    told = read_json(first / "source.json")
+    assert told == read_json(second / "source.json")
+    assert told["snapshot_sha256"] == sha256(first / "snapshot.parquet")
+    assert told["rows"] == 300 and told["synthetic"] is False
+
+
+def test_no_private_value_is_in_the_snapshot(usecase, orders, step):
+    found = usecase(orders)
+    content = (step(ingest, found) / "snapshot.parquet").read_bytes()
+    snapshot = pd.read_parquet(BytesIO(content))
+    assert "phone" not in snapshot
+    assert snapshot["email"].str.match(r"^tok_[0-9a-f]{32}$").all()
+    assert set(snapshot["age"]) == {"< 30", "30 – 60", "≥ 60"}
+    assert not any(private in content for private in (b"person1@", b"+49 30"))
+
+
+def test_training_and_server_give_a_row_the_same_key(usecase, orders, step):
+    found = usecase(orders, split={"key": ["email"]})
+    snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
+    schema, secret = from_usecase(found), settings().mask_secret()
+    asked = mask({"email": "person7@example.com"}, schema, secret)
+    assert row_key(secret, key_text(asked, schema)) == snapshot["row_key"][7]
+
+
+def test_key_columns_that_are_no_features_leave_only_their_pseudonym(usecase, orders, step):
+    found = usecase(orders.assign(customer=range(300)), split={"key": ["customer"], "group": "country"})
+    snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
+    assert "customer" not in snapshot and snapshot["row_key"].nunique() == 300
+    assert snapshot["split_group"].nunique() == 3
+
+
+def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_path):
+    found = usecase(orders, source={"path": str(tmp_path / "orders.csv"), "sha256": "0" * 64})
+    message = refused(step, found)
+    assert sha256(tmp_path / "orders.csv") in message and "0" * 64 in message and "source.sha256" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", ["is empty"]),
+        (b"\xff\xfe\x00garbage\xe9", ["is not utf-8", "source.csv.encoding"]),
+        (b'a,b\n"1,2\n', ["source.csv.separator"]),
+        (b"amount;items\n1;2\n", ["lacks the target column 'returned'", "source.csv.separator"]),
+    ],
+)
+def test_a_file_that_is_no_such_csv_is_explained(usecase, step, tmp_path, content, told):
+    found = usecase()
+    (tmp_path / "orders.csv").write_bytes(content)
+    message = refused(step, found)
+    assert all(part in message for part in told), message
+
+
+def test_another_encoding_is_read_when_it_is_named(usecase, orders, step, tmp_path):
+    orders["country"] = "Österreich"
+    orders.to_csv(tmp_path / "orders.csv", index=False, encoding="latin-1")
+    features = [{"name": "country", "kind": "category"}]
+    source = {"path": str(tmp_path / "orders.csv")}
+    assert "is not utf-8" in refused(step, usecase(source=source, features=features))
+    named = usecase(source={**source, "csv": {"encoding": "latin-1"}}, features=features)
+    assert set(pd.read_parquet(step(ingest, named) / "snapshot.parquet")["country"]) == {"Österreich"}
+    unknown = usecase(source={**source, "csv": {"encoding": "klingon"}}, features=features)
+    assert "klingon" in refused(step, unknown)
+
+
+def test_something_else_than_parquet_is_explained(usecase, orders, step, tmp_path):
+    found = usecase(orders, source={"path": str(tmp_path / "orders.csv"), "format": "parquet"})
+    assert "is not Parquet" in refused(step, found)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("amount", "inf", ["amount", "row 6", "'inf'", "Infinities"]),
+        ("amount", "1e39", ["Infinities"]),
+        ("amount", "a lot", ["declared number", "row 6 holds 'a lot'", "1 of 300"]),
+        ("items", "2.5", ["declared integer", "row 6 holds '2.5'"]),
+        ("gift", "maybe", ["declared boolean", "true, false"]),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_row(usecase, orders, step, column, value, told):
+    orders.loc[5, column] = value
+    message = refused(step, usecase(orders))
+    assert all(part in message for part in told), message
+
+
+def test_a_message_does_not_show_a_private_value(usecase, orders, step):
+    orders.loc[5, "age"] = "secret-age"
+    assert "secret-age" not in refused(step, usecase(orders))
+
+
+def test_dates_are_refused_with_a_hint(usecase, orders, step, tmp_path):
+    orders.assign(amount=pd.Timestamp("2026-01-01")).to_parquet(tmp_path / "orders.parquet")
+    found = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
+    assert "holds dates" in refused(step, found)
+
+
+def test_a_missing_column_is_named_with_the_nearest_one(usecase, orders, step):
+    assert "Did you mean 'item'?" in refused(step, usecase(orders.rename(columns={"items": "item"})))
+    message = refused(step, usecase(orders.rename(columns={"returned": "was_returned"})))
+    assert "lacks the target column 'returned'" in message and "was_returned" in message
+
+
+def test_too_few_rows_and_one_class_are_refused(usecase, orders, step):
+    assert "1 rows" in refused(step, usecase(orders[:1]))
+    assert "0 rows" in refused(step, usecase(orders[:0]))
+    assert "one class only, ['no']" in refused(step, usecase(orders.assign(returned="no")))
+
+
+def test_what_is_no_image_is_named_with_its_row(usecase, step, tmp_path):
+    buffer = BytesIO()
+    Image.fromarray(np.arange(16, dtype="uint8").reshape(4, 4)).save(buffer, "PNG")
+    frame = pd.DataFrame({"picture": [buffer.getvalue()] * 40, "shape": ["dot", "line"] * 20})
+    path = tmp_path / "images.parquet"
+    for wrong in (b"not an image", buffer.getvalue()[:40], "text"):
+        broken = frame.assign(picture=[*frame["picture"][:6], wrong, *frame["picture"][7:]])
+        broken = broken.assign(picture=broken["picture"].map(lambda x: x if isinstance(x, bytes) else x.encode()))
+        broken.to_parquet(path)
+        message = refused(step, usecase(source={"path": str(path), "format": "parquet"}, **IMAGES))
+        assert "picture of row 7" in message
+    frame.to_parquet(path)
+    found = usecase(source={"path": str(path), "format": "parquet"}, **IMAGES)
+    assert len(pd.read_parquet(step(ingest, found) / "snapshot.parquet")) == 40
+
+
+def test_a_path_that_was_asked_for_must_be_there(usecase, orders, tmp_path, step):
+    csv = str(tmp_path / "orders.csv")
+    code = f"import pandas as pd\n\n\ndef load(seed):\n    return pd.read_csv({csv!r}, dtype=str)\n"
+    (tmp_path / "usecases" / "orders" / "data.py").write_text(code)
+    source = {"path": "not/there.csv", "generator": "data:load"}
+    told = read_json(step(ingest, usecase(orders, source=source)) / "source.json")
+    assert told["synthetic"] is True and told["origin"] == "usecases/orders/data.py:load"
+    assert "not/there.csv" in refused(step, load("orders", {"source.path": "not/there.csv"}))
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """A server of one folder, and how often each path was asked for."""
+    asked: list[str] = []
+    folder = tmp_path / "www"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{running.server_port}", asked
+        running.shutdown()
+
+
+def test_a_url_is_fetched_once_and_checked(usecase, orders, step, server, var):
+    folder, url, asked = server
+    content = orders.to_csv(index=False).encode()
+    (folder / "orders.csv").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    found = usecase(source={"url": f"{url}/orders.csv", "sha256": digest})
+    for _ in range(2):
+        assert read_json(step(ingest, found) / "source.json")["sha256"] == digest
+    assert len(asked) == 1
+    wrong = usecase(source={"url": f"{url}/orders.csv", "sha256": "1" * 64})
+    assert "source.sha256" in refused(step, wrong)
+    assert [path.name for path in (var / "downloads").iterdir()] == [digest], "a wrong download is not kept"
+    assert "does not answer" in refused(step, usecase(source={"url": f"{url}/gone.csv", "sha256": "1" * 64}))
+    with pytest.raises(UseCaseError, match="sha256"):
+        usecase(source={"url": f"{url}/orders.csv"})
+
+
+def test_only_web_addresses_are_fetched(usecase, step):
+    assert "only https:// and http://" in refused(
+        step, usecase(source={"url": "file:///etc/passwd", "sha256": "1" * 64})
+    )

@@ -1,0 +1,166 @@
+"""Runs: a command finds its unfinished run, a finished one says so, and nothing else is taken for either."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines import runs
+from pipelines.champion import Standing
+from pipelines.files import write_json
+from pipelines.runs import STEPS, Run, begun
+from slipway.errors import DataError, RunLocked
+from slipway.usecase import UseCase, load
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """What the registry says: its standing, and the keys of the runs that it holds versions of."""
+    says = {"standing": Standing(), "keys": set()}
+    monkeypatch.setattr(runs, "observe", lambda name: says["standing"])
+    monkeypatch.setattr(runs, "registered", lambda name, key: key in says["keys"])
+    return says
+
+
+@pytest.fixture
+def go(usecase: Callable[..., UseCase], orders, registry) -> Callable[..., tuple[Run, list[str]]]:
+    """`go(until="split")` runs pretended steps up to and without that one; gives the run and the steps that ran."""
+    found = usecase(orders)
+
+    def run(until: str | None = None, *, fresh: bool = False, register: bool = True, changes: dict | None = None):
+        ran: list[str] = []
+        with begun(load("orders", changes) if changes else found, changes or {}, register=register, fresh=fresh) as it:
+            for name in STEPS if register else STEPS[:-1]:
+                if name == until:
+                    break
+                it.step(name, lambda out, name=name: (ran.append(name), leave(name, out)))
+            if it.paths.register.exists():
+                registry["keys"].add(it.record.key)
+        return it, ran
+
+    return run
+
+
+def leave(name: str, out: Path) -> None:
+    write_json(out / "result.json", {"version": "1", "digest": "d1"})
+    write_json(out / "split.json", {"holdout_sha256": "h1"})
+
+
+def test_the_same_command_goes_on_with_an_unfinished_run(go):
+    first, ran = go(until="train")
+    assert ran == list(STEPS[: STEPS.index("train")])
+    second, ran = go()
+    assert second.record == first.record
+    assert ran == list(STEPS[STEPS.index("train") :])
+    assert not second.finished_before and second.finished
+
+
+def test_a_finished_run_does_nothing_and_says_so(go):
+    first, _ = go()
+    again, ran = go()
+    assert (again.record, ran, again.finished_before) == (first.record, [], True)
+
+
+def test_its_own_promotion_and_holdout_leave_a_finished_run_finished(go, registry):
+    first, _ = go()
+    registry["standing"] = Standing("1", "d1", "h1")
+    assert go()[0].record.key == first.record.key
+
+
+def test_another_champion_is_a_reason_to_train_again(go, registry):
+    first, _ = go()
+    registry["standing"] = Standing("7", "another", "h1")
+    second, ran = go()
+    assert second.record.key != first.record.key and ran == list(STEPS)
+
+
+def test_an_unfinished_run_keeps_the_champion_that_it_recorded(go, registry):
+    first, _ = go(until="train")
+    registry["standing"] = Standing("7", "another", "h1")
+    assert go()[0].record.standing == first.record.standing == Standing()
+
+
+def test_a_registry_that_lost_the_version_gets_it_again(go, registry):
+    first, _ = go()
+    registry["keys"].clear()
+    again, ran = go()
+    assert (again.record.key, ran) == (first.record.key, ["register"])
+
+
+def test_fresh_begins_anew_and_is_then_what_is_repeated(go):
+    first, _ = go(until="train")
+    second, ran = go(fresh=True)
+    assert second.record.attempt == 2 and ran == list(STEPS)
+    assert second.record.key != first.record.key
+    assert go()[0].record.key == second.record.key
+
+
+@pytest.mark.parametrize("changes", [{"seed": "8"}, {"split.salt": "other"}, {"epochs": "3"}])
+def test_another_configuration_is_another_run(go, changes):
+    assert go(until="clean")[0].record.key != go(until="clean", changes=changes)[0].record.key
+
+
+def test_other_data_code_or_mask_key_are_another_run(go, tmp_path, var):
+    from slipway.settings import settings
+
+    keys = {go(until="clean")[0].record.key}
+    (tmp_path / "orders.csv").write_text("another,file\n")
+    keys.add(go(until="clean")[0].record.key)
+    (tmp_path / "usecases" / "orders" / "clean.py").write_text("def clean(frame):\n    return frame\n")
+    keys.add(go(until="clean")[0].record.key)
+    (var / "mask.key").write_text("another secret of this machine")
+    settings.cache_clear()
+    keys.add(go(until="clean")[0].record.key)
+    assert len(keys) == 4
+
+
+def test_the_quick_loop_asks_no_registry_and_is_a_run_of_its_own(go, monkeypatch):
+    registered, _ = go()
+    monkeypatch.setattr(runs, "observe", lambda name: pytest.fail("asked the registry"))
+    quick, _ = go(register=False)
+    assert quick.record.key != registered.record.key
+    assert go(register=False)[0].finished_before
+
+
+def test_a_failed_step_leaves_its_files_aside_and_is_done_again(go, usecase, orders, capsys):
+    found = usecase(orders)
+
+    def fail(out: Path) -> None:
+        (out / "why.txt").write_text("because")
+        raise DataError("wrong")
+
+    with pytest.raises(DataError), begun(found, {}, register=False, fresh=False) as run:
+        run.step("ingest", fail)
+    failed = run.paths.root / "ingest.failed"
+    assert (failed / "why.txt").exists() and not run.paths.ingest.exists()
+    assert str(failed) in capsys.readouterr().err
+    assert go(register=False)[1][0] == "ingest"
+
+
+def test_a_run_of_another_release_is_left_alone(go, var):
+    (var / "runs" / "old").mkdir(parents=True)
+    (var / "runs" / "old" / "run.json").write_text('{"usecase": "orders", "shape": "unknown"}')
+    assert go()[0].finished
+
+
+def _hold(name: str, ready, done) -> None:
+    with runs._locked(name):
+        ready.set()
+        done.wait(20)
+
+
+def test_a_second_training_is_refused_and_a_dead_one_does_not_block(go, var):
+    go(until="clean")
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=("orders", ready, done))
+    other.start()
+    assert ready.wait(20)
+    with pytest.raises(RunLocked, match=rf"process {other.pid}, since .*Wait for it"):
+        go()
+    other.kill()
+    other.join()
+    assert go()[0].finished

@@ -1,0 +1,148 @@
+"""What every folder in `usecases/` must be able to do: one suite, so that a new use case is tested by being there."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.files import read_json
+from slipway import bundle
+from slipway.instances import InstanceReader
+from slipway.predictor import Predictor, rows_from_frame
+from slipway.settings import settings
+from slipway.usecase import UseCase, load
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/usecase.yaml"))
+ROOMS = ("slipway", "pipelines", "bentos", "monitoring")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A use case after its quick loop of one epoch."""
+
+    usecase: UseCase
+    root: Path
+
+    @property
+    def bundle(self) -> Path:
+        return self.root / "bundle" / "bundle"
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    from pipelines.runs import begun
+    from pipelines.training import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_VAR", str(tmp_path_factory.mktemp(request.param)))
+        settings.cache_clear()
+        usecase = load(request.param, {"epochs": "1"})
+        with begun(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
+            training(usecase, run, run.step)
+        yield Trained(usecase, run.paths.root)
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_what_it_is(name):
+    usecase, folder = load(name), ROOT / "usecases" / name
+    assert usecase.owner and usecase.description.endswith(".")
+    readme = (folder / "README.md").read_text()
+    assert readme.startswith(f"# {name}\n") and "**Data.**" in readme
+    assert usecase.gates.absolute, "a first version needs a bound that it must reach"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_scheduled_by_lines_that_cron_reads(name):
+    from prefect.client.schemas.schedules import CronSchedule
+
+    schedule = load(name).schedule
+    assert all(CronSchedule(cron=line) for line in (schedule.train, schedule.monitor) if line)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_code_knows_no_room_but_slipway(name):
+    for path in (ROOT / "usecases" / name).glob("*.py"):
+        assert not _imported(path) & {"pipelines", "bentos", "monitoring"}, path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_room_knows_it_by_name(name):
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    assert paths
+    naming = [path for path in paths if name in _strings(path)]
+    assert not naming, "what is true of one use case belongs into its folder"
+
+
+def test_its_data_pass_their_own_expectations(trained):
+    told = read_json(trained.root / "validate" / "result.json")
+    assert told["passed"] and not told["warnings"]
+
+
+def test_its_sides_share_no_row(trained):
+    told = read_json(trained.root / "split" / "split.json")
+    assert set(told["leaks"].values()) == {0}
+    assert told["counts"]["holdout"] >= 100
+
+
+def test_one_epoch_ends_in_a_whole_bundle(trained):
+    bundle.verify(trained.bundle)
+    assert bundle.verdict(trained.bundle).gates
+    assert read_json(trained.root / "bundle" / "parity.json")
+
+
+def test_a_row_is_answered_alike_alone_and_in_a_batch(trained):
+    predictor = Predictor(trained.bundle)
+    frame = pd.read_parquet(trained.root / "split" / "holdout.parquet")[:100]
+    rows = rows_from_frame(predictor.schema, frame)
+    together = predictor.run(predictor.encode(rows))
+    alone = np.concatenate([predictor.run(predictor.encode([row])) for row in rows])
+    assert np.abs(together - alone).max() <= 1e-6
+    assert [p.label for p in predictor.decode(together)] == [p.label for p in predictor.decode(alone)]
+
+
+def test_its_probe_is_a_request_that_the_server_takes(trained):
+    predictor = Predictor(trained.bundle)
+    body = json.dumps({"instances": predictor.probe["rows"][:5]}).encode()
+    assert len(InstanceReader(predictor.schema).request(body, 10).instances) == 5
+    outputs = predictor.run(predictor.encode(predictor.probe_rows()))
+    assert np.abs(outputs - np.array(predictor.probe["outputs"], np.float32)).max() <= 1e-5
+
+
+def test_nothing_private_leaves_by_its_bundle(trained):
+    reference = pd.read_parquet(trained.bundle / "monitor" / "reference.parquet")
+    probe = read_json(trained.bundle / "serve" / "probe.json")
+    assert not {"row_key", "split_bucket", "key"} & set(reference.columns)
+    for feature in trained.usecase.features:
+        if feature.private == "drop":
+            assert feature.name not in reference and not any(feature.name in row for row in probe["rows"])
+        elif feature.private == "token" and feature.name in reference:
+            assert reference[feature.name].dropna().str.startswith("tok_").all()
+
+
+def test_synthetic_data_are_called_so(trained):
+    synthetic = read_json(trained.root / "ingest" / "source.json")["synthetic"]
+    assert Predictor(trained.bundle).schema.synthetic is synthetic
+    assert ("synthetic" in (trained.bundle / "card.md").read_text().lower()) is synthetic
+
+
+def _imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def _strings(path: Path) -> set[str]:
+    return {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}

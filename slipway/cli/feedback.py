@@ -38,6 +38,6 @@ def command(
         address = url or settings().server_urls[0]
         entries = label_table.checked(rows, feedback.served_schema(name, address))
         sent = feedback.send(name, entries, address, track)
-    say(f"{sent.labels} labels of {name} are with {sent.to}.")
+    say(f"labels of {name}: {sent.labels} went to {sent.to}")
     if as_json:
         print_json(sent.to_dict())

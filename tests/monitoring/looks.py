@@ -1,0 +1,45 @@
+"""What servers would say: looks at made-up servers, for tests of those who go by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from monitoring.servers import Look, Served
+from slipway.pointer import Refusal, RoleState, WorkerState
+
+SINCE = "2026-01-01T00:00:00.000000Z"
+
+
+def worker(version: str | None, pid: int = 1, **roles: RoleState) -> WorkerState:
+    """A worker that serves a version, or nothing yet; `roles` is what became of what it was told to take."""
+    return WorkerState(pid, 1, version and digest(version), version, "cpu", "pointer", SINCE, roles)
+
+
+def served(address: str, versions: Sequence[str | None], **roles: RoleState) -> Look:
+    """A server whose workers serve these versions, each having made the same of its roles."""
+    workers = tuple(worker(version, pid, **roles) for pid, version in enumerate(versions, start=1))
+    return Look(address, Served(version=next((v for v in versions if v), None), workers=workers))
+
+
+def refused_by_follower(
+    address: str, versions: Sequence[str | None], refused: str, reason: str, alias: str = "champion"
+) -> Look:
+    look = served(address, versions)
+    refusals = {refused: Refusal(refused, alias, reason, SINCE)}
+    return _with(look, refused=refusals)
+
+
+def refused_by_workers(address: str, serving: Sequence[str | None], refused: str, reason: str) -> Look:
+    return served(address, serving, champion=RoleState(digest(refused), refused, "refused", reason))
+
+
+def digest(version: str) -> str:
+    return f"{int(version):064x}"
+
+
+def _with(look: Look, **changes: Any) -> Look:
+    assert look.served
+    return Look(look.address, msgspec.structs.replace(look.served, **changes))

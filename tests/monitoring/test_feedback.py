@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from monitoring import feedback, label_table
+from slipway.errors import BundleError, DataError, ServiceError
+from slipway.prediction_log import Log
+from slipway.settings import settings
+from tests import bundles
+from tests.monitoring.service_double import Service, serving
+
+ID = "01890a5d-ac96-774b-bcce-b302099a8057-0"
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with serving("loans", bundles.TABULAR) as running:
+        yield running
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[[str, str], Path]:
+    def write(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
+    return label_table.checked(label_table.read(path), schema)
+
+
+def test_csv_parquet_and_json_lines_say_the_same(table: Callable, tmp_path: Path) -> None:
+    rows = [
+        {"key": "7", "label": "bad", "known_at": "2026-01-31T12:00:00.000Z"},
+        {"key": "8", "label": "good", "known_at": "2026-02-01T00:00:00.000Z"},
+    ]
+    text = "key,label,known_at\n7,bad,2026-01-31T13:00:00+01:00\n8,good,2026-02-01\n"
+    first = '{"key": 7, "label": "bad", "known_at": "2026-01-31 12:00:00"}'
+    lines = first + '\n\n{"key": "8", "label": "good", "known_at": "2026-02-01"}\n'
+    frame = pd.DataFrame({"key": [7, 8], "label": ["bad", "good"]})
+    frame["known_at"] = [datetime(2026, 1, 31, 12, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)]
+    frame.to_parquet(tmp_path / "labels.parquet")
+    assert entries(table("labels.csv", text)) == rows
+    assert entries(table("labels.jsonl", lines)) == rows
+    assert entries(tmp_path / "labels.parquet") == rows
+
+
+def test_a_regression_takes_values(table: Callable) -> None:
+    path = table("prices.csv", f"id,value\n{ID},12.5\n")
+    assert entries(path, bundles.REGRESSION) == [{"id": ID, "value": 12.5}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("key,label\n1,bda\n", r"labels.csv:2: label 'bda' is no class. Did you mean 'bad'\? Classes: good, bad"),
+        ("key,label\n1,\n", "needs a label; none came"),
+        ("key,value\n1,3\n", "needs a label; a value came"),
+        ("label\nbad\n", "either an id or a key; this one has neither"),
+        (f"id,key,label\n{ID},1,bad\n", "this one has id and key"),
+        ("key,label,known_at\n1,bad,yesterday\n", "known_at 'yesterday' is no time; write 2026-01-31T12:00:00Z"),
+        ("key,labell\n1,bad\n", r"unknown column 'labell'. Did you mean 'label'\? Allowed: id, key, label"),
+        ("key,label\n1,bad,extra\n", "labels.csv:2: has not as many cells"),
+        ("key,label\n", "holds no rows"),
+        ('key,label\n1,"ba\0d\n', "is not CSV in UTF-8"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_place(table: Callable, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        entries(table("labels.csv", text))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("labels.txt", "x", r"files ending in '.txt' are not read; .csv, .parquet"),
+        ("labels.jsonl", "[1]\n", "labels.jsonl:1: holds list, an object is needed"),
+        ("labels.jsonl", '{"key": 1\n', "labels.jsonl:1: is not JSON"),
+        ("labels.jsonl", "[" * 10_000 + "\n", "labels.jsonl:1: is not JSON"),
+        ("labels.parquet", "PAR1 no", "is not Parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(table: Callable, name: str, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        entries(table(name, text))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "high"])
+def test_a_value_is_a_finite_number(table: Callable, value: str) -> None:
+    with pytest.raises(DataError, match=f"value '{value}' is no finite number"):
+        entries(table("prices.csv", f"key,value\n1,{value}\n"), bundles.REGRESSION)
+
+
+def test_one_wrong_row_keeps_all_from_being_sent(service: Service, table: Callable, cli: Callable) -> None:
+    path = table("labels.csv", "key,label\n" + "".join(f"{k},{'good' if k % 10 else 'x'}\n" for k in range(100)))
+    ran = cli("feedback", "loans", str(path), "--url", service.url)
+    assert ran.code == 1
+    assert "10 of 100 rows are wrong, nothing was sent" in ran.err
+    assert "… and 5 more" in ran.err
+    assert service.batches == []
+
+
+def test_labels_are_sent_in_batches(service: Service, table: Callable, cli: Callable) -> None:
+    path = table("labels.csv", "key,label\n" + "".join(f"{k},good\n" for k in range(2500)))
+    ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["labels"] == 2500
+    assert [len(batch) for batch in service.batches] == [1000, 1000, 500]
+
+
+def test_a_failure_on_the_way_says_what_was_sent(service: Service) -> None:
+    service.refuses_feedback_after = 1000
+    some = [{"key": str(k), "label": "good"} for k in range(2500)]
+    with pytest.raises(ServiceError, match=r"1000 of 2500 labels were accepted.*503 the log cannot be written"):
+        feedback.send("loans", some, service.url)
+
+
+def test_an_unknown_use_case_is_the_services_answer(service: Service, table: Callable, cli: Callable) -> None:
+    ran = cli("feedback", "cars", str(table("labels.csv", "key,label\n1,bad\n")), "--url", service.url)
+    assert ran.code == 1
+    assert "does not serve cars: it answered 404" in ran.err
+
+
+def test_offline_labels_are_in_the_log_when_the_command_ends(
+    var: Path, tmp_path: Path, table: Callable, cli: Callable
+) -> None:
+    bundles.promote(var, tmp_path / "bundle")
+    ran = cli("feedback", "loans", str(table("labels.csv", f"id,label\n{ID},bad\n")), "--offline")
+    assert (ran.code, ran.err) == (0, f"labels of loans: 1 went to {var / 'spool' / 'loans'}\n")
+    found = Log(settings()).feedback("loans").fetchall()
+    assert len(found) == 1
+    assert {ID, "bad"} <= set(found[0])
+
+
+def test_offline_without_anything_served_says_how_to_go_on(table: Callable) -> None:
+    with pytest.raises(BundleError, match="slipway serve loans"):
+        feedback.stored_schema("loans")
+
+
+def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callable) -> None:
+    path = table("labels.csv", "key,label\n1,bad\n")
+    assert cli("feedback", "loans", str(path), "--offline", "--url", "http://x").code == 2

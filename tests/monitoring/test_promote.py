@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitoring import promote as promotion
+from monitoring.promote import promote, wait_until_served
+from monitoring.servers import Look
+from slipway.errors import BundleError, GateRefused, NotFound, RegistryError, ServiceError, SettingsError
+from slipway.registry import Registry
+from slipway.settings import settings
+from tests import bundles
+from tests.monitoring.looks import refused_by_follower, served
+from tests.servers import publish, unique_name
+
+Publish = Callable[..., str]
+
+
+@pytest.fixture
+def registry(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    return Registry()
+
+
+@pytest.fixture
+def name() -> str:
+    return unique_name("loans")
+
+
+@pytest.fixture
+def registered(registry: Registry, name: str, tmp_path: Path) -> Publish:
+    """Registers one more version, `passed` or not, and returns its number."""
+
+    def make(tags: dict[str, str] | None = None, **options: object) -> str:
+        folder = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+        bundles.write(folder, **options)
+        return publish(registry.uri, name, folder, tags)
+
+    return make
+
+
+def test_the_alias_moves_and_what_it_replaced_is_said(
+    registry: Registry, name: str, registered: Publish, cli: Callable
+) -> None:
+    first, second = registered(), registered(bias=0.1)
+    ran = cli("promote", name, first)
+    assert (ran.code, ran.err.strip()) == (0, f"champion of {name} is version 1, which had none.")
+    ran = cli("promote", name, second, "--json")
+    assert json.loads(ran.out) | {"usecase": name} == {
+        "usecase": name,
+        "version": "2",
+        "alias": "champion",
+        "replaced": "1",
+        "override": None,
+        "serving": None,
+    }
+    assert registry.model(name).aliases == {"champion": "2"}
+
+
+def test_challenger_can_be_promoted_to_and_other_aliases_cannot(registry: Registry, name: str, registered) -> None:
+    promote(name, registered(), "challenger")
+    assert registry.model(name).aliases == {"challenger": "1"}
+    for alias in ("canary", "shadow", "champ"):
+        with pytest.raises(SettingsError, match="There are: champion, challenger"):
+            promote(name, "1", alias)
+
+
+def test_a_version_whose_gates_failed_is_refused_and_nothing_moves(registry, name: str, registered: Publish) -> None:
+    promote(name, registered())
+    failed = registered(passed=False)
+    with pytest.raises(GateRefused, match=r"ROC AUC is 0.6.*--override 'WHO: WHY'.*slipway.override"):
+        promote(name, failed)
+    assert registry.model(name).aliases == {"champion": "1"}
+
+
+def test_an_override_is_kept_with_the_version(registry: Registry, name: str, registered: Publish) -> None:
+    failed = registered(passed=False)
+    promoted = promote(name, failed, override="ada: the slice is too small to tell")
+    assert promoted.override == "ada: the slice is too small to tell"
+    assert registry.version(name, failed).tags["slipway.override"] == promoted.override
+    assert registry.model(name).aliases == {"champion": failed}
+
+
+def test_an_override_that_stands_already_is_enough(name: str, registered: Publish) -> None:
+    failed = registered({"slipway.override": "ada: known"}, passed=False)
+    assert promote(name, failed).override == "ada: known"
+
+
+def test_a_version_that_passed_needs_no_override_and_gets_none(registry, name: str, registered: Publish) -> None:
+    version = registered()
+    assert promote(name, version, override="ada: just in case").override is None
+    assert "slipway.override" not in registry.version(name, version).tags
+
+
+@pytest.mark.parametrize("override", ["", "ada", "ada:", ": why", " : "])
+def test_an_override_says_who_and_why(override: str) -> None:
+    with pytest.raises(SettingsError, match="WHO: WHY"):
+        promote("loans", "1", override=override)
+
+
+def test_a_version_that_a_person_refused_stays_refused(name: str, registered: Publish) -> None:
+    version = registered({"slipway.refused": "wrong currency"})
+    with pytest.raises(GateRefused, match="slipway.refused: wrong currency. .*delete the tag"):
+        promote(name, version)
+
+
+def test_a_bundle_that_is_not_what_was_registered_is_not_promoted(registry, name: str, registered: Publish) -> None:
+    version = registered({"slipway.bundle_sha256": "0" * 64})
+    with pytest.raises(BundleError, match="the registry says 0000"):
+        promote(name, version)
+    assert registry.model(name).aliases == {}
+
+
+def test_unknown_names_and_versions_are_told_from_known_ones(registry, name: str, registered: Publish) -> None:
+    registered()
+    with pytest.raises(NotFound, match=f"{name} has no version '9'. It has: 1"):
+        promote(name, "9")
+    with pytest.raises(NotFound, match=f"no model '{name}x'.*Did you mean '{name}'"):
+        promote(f"{name}x", "1")
+
+
+def test_a_registry_that_does_not_answer_says_so() -> None:
+    with pytest.raises(RegistryError, match="does not answer.*MLFLOW_TRACKING_URI"):
+        promote("loans", "1")
+
+
+@pytest.fixture
+def promoted(name: str, registered: Publish) -> promotion.Promoted:
+    return promote(name, registered())
+
+
+def watching(*looks: list[Look]) -> Callable[..., list[Look]]:
+    """Servers that say one thing after the other, and the last one for ever."""
+    left = list(looks)
+    return lambda addresses, usecase: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promoted: promotion.Promoted) -> None:
+    then = [served("a", ["1", "1"]), served("b", ["1", "1"])]
+    seen = watching(
+        [served("a", ["1", None]), served("b", [])], [served("a", ["1", "1"]), served("b", ["1", "0"])], then
+    )
+    assert wait_until_served(promoted, 30, look_at_all=seen).serving == 4
+
+
+def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promoted) -> None:
+    seen = watching([served("http://a", ["1", "0"]), Look("http://b", error="http://b does not answer")])
+    with pytest.raises(ServiceError, match=r"a serves it in 1 of 2 workers; http://b does not answer"):
+        wait_until_served(promoted, 0.1, look_at_all=seen)
+
+
+def test_waiting_ends_early_where_the_version_is_refused(promoted: promotion.Promoted, monkeypatch) -> None:
+    monkeypatch.setattr(promotion, "SETTLE_SECONDS", 0.1)
+    seen = watching([refused_by_follower("http://a", ["0"], "1", "its probe rows come out wrong.")])
+    with pytest.raises(ServiceError, match="http://a refused it: its probe rows come out wrong"):
+        wait_until_served(promoted, 60, look_at_all=seen)
+
+
+def test_servers_that_follow_another_alias_are_not_waited_for(promoted: promotion.Promoted, monkeypatch) -> None:
+    monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match="follow challenger, not champion"):
+        wait_until_served(promoted, 1, look_at_all=watching([]))

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from monitoring import verdict
+from monitoring.reconcile import Reconciled
+from monitoring.servers import Look
+from monitoring.status import board
+from monitoring.status.app import application, report_file
+from slipway.prediction_log import Writer
+from slipway.settings import settings
+from slipway.stack.state import Lock, Part, State
+from tests.monitoring.looks import served
+
+DOWN = Look("http://a", error="http://a does not answer: refused.")
+
+
+def tested(name: str, drifted: bool, effect: float, method: str = "ks") -> dict[str, Any]:
+    return {
+        "name": name,
+        "method": method,
+        "drifted": drifted,
+        "effect": {"measure": "wasserstein", "value": effect, "minimum": 0.1},
+    }
+
+
+def a_verdict(kind: str = "drift", **more: Any) -> dict[str, Any]:
+    return {
+        "usecase": "loans",
+        "created": "2026-01-31T12:00:00.000Z",
+        "version": "3",
+        "verdict": kind,
+        "sentence": "Drift in age & <b>job</b>.",
+        "features": [tested("age", True, 0.8), tested("age", False, 0.0, "chi2_missing")],
+        "predictions": [tested("prediction.score", False, 0.05)],
+        "quality": {"coverage": 0.25, "metrics": {"accuracy": {"value": 0.9}}, "sentence": "25 of 100 have a label."},
+        "synthetic": True,
+        "report": "20260131T120000000000Z.html",
+        **more,
+    }
+
+
+@pytest.fixture
+def leave(var: Path) -> Callable[..., Path]:
+    """Leaves a verdict and its report, as `slipway monitor` does, and returns their folder."""
+
+    def write(usecase: str = "loans", **more: Any) -> Path:
+        folder = verdict.folder(settings(), usecase)
+        folder.mkdir(parents=True)
+        found = a_verdict(**more)
+        found["report"] = str(folder / found["report"])
+        (folder / "20260131T120000000000Z.html").write_text("<h1>the report</h1>")
+        verdict.write(found, folder / "20260131T120000000000Z.json")
+        return folder
+
+    return write
+
+
+class Client:
+    """Asks the application without a socket."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def get(self, path: str) -> httpx.Response:
+        async def call() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://status") as client:
+                return await client.get(path)
+
+        return asyncio.run(call())
+
+
+def client(*passes: Reconciled, is_alive: bool = True) -> Client:
+    return Client(application(settings(), lambda: board.gather(settings(), passes), lambda: is_alive))
+
+
+def serving(usecase: str = "loans", versions: tuple = ("3", "3"), **more: Any) -> Reconciled:
+    return Reconciled(usecase, {"champion": "3"}, [served("http://a", list(versions))], **more)
+
+
+def test_the_page_shows_version_verdict_report_and_label_coverage(leave: Callable[..., Path]) -> None:
+    leave()
+    page = client(serving()).get("/")
+    assert page.status_code == 200
+    for part in ("version 3", "2 workers", "synthetic data", "drift", "25 %", "http://a/#loans", "/#/models/loans"):
+        assert part in page.text, part
+    assert 'href="/verdicts/loans/20260131T120000000000Z.html"' in page.text
+    assert "&lt;b&gt;job&lt;/b&gt;" in page.text
+
+
+def test_the_same_is_there_as_json(leave: Callable[..., Path]) -> None:
+    leave()
+    found = client(serving(tag="serving: 2 of 2 workers since T")).get("/api/status").json()
+    assert found["environment"] == "local"
+    assert [part["name"] for part in found["parts"]] == ["mlflow", "prefect", "service"]
+    assert not any(part["ok"] for part in found["parts"])
+    loans = found["usecases"][0]
+    assert (loans["versions"], loans["workers"], loans["synthetic"]) == (["3"], 2, True)
+    assert loans["verdict"]["quality"]["coverage"] == 0.25
+
+
+def test_what_troubles_all_is_said_once_and_the_rest_with_its_model() -> None:
+    silent = "the registry does not answer."
+    page = client(Reconciled("loans", {}, [DOWN], error=silent), Reconciled("cars", {}, [DOWN], error=silent)).get("/")
+    assert page.text.count(silent) == page.text.count(DOWN.error) == 1
+    found = client(serving(), Reconciled("cars", {}, [DOWN], error=silent)).get("/api/status").json()
+    assert found["trouble"] == []
+    assert [one["trouble"] for one in found["usecases"]] == [[], [silent, DOWN.error]]
+
+
+def test_a_refusal_and_two_versions_at_once_are_shown() -> None:
+    page = client(serving(versions=("2", "3"), tag="refused: its gates failed.")).get("/").text
+    assert "version 2 and 3" in page
+    assert "version 3: refused: its gates failed." in page
+
+
+def test_a_use_case_without_a_verdict_says_how_to_get_one() -> None:
+    assert "slipway monitor loans" in client(serving()).get("/").text
+
+
+def test_a_broken_verdict_is_no_verdict_and_breaks_nothing(leave: Callable[..., Path]) -> None:
+    folder = leave()
+    (folder / "latest.json").write_text("{")
+    assert client(serving()).get("/").status_code == 200
+    assert "slipway_drift_detected{" not in client(serving()).get("/metrics").text
+
+
+def test_a_page_before_the_first_pass_is_a_page() -> None:
+    assert "No use case has been looked at yet" in client().get("/").text
+
+
+def test_the_last_verdicts_are_metrics(leave: Callable[..., Path]) -> None:
+    leave()
+    lines = client(serving()).get("/metrics").text.splitlines()
+    for line in (
+        'slipway_drift_score{feature="age",method="ks",usecase="loans"} 0.8',
+        'slipway_drift_score{feature="age",method="chi2_missing",usecase="loans"} 0.0',
+        'slipway_drift_score{feature="prediction.score",method="ks",usecase="loans"} 0.05',
+        'slipway_drift_detected{usecase="loans"} 1.0',
+        'slipway_quality{metric="accuracy",usecase="loans",version="3"} 0.9',
+        'slipway_label_coverage_ratio{usecase="loans"} 0.25',
+        'slipway_verdict_timestamp_seconds{usecase="loans"} 1.7698608e+09',
+    ):
+        assert line in lines, line
+
+
+def test_too_little_data_is_no_alarm_and_without_labels_there_is_no_quality(leave: Callable[..., Path]) -> None:
+    leave(kind="too_little_data", quality=None, features=[], predictions=[])
+    text = client(serving()).get("/metrics").text
+    assert 'slipway_drift_detected{usecase="loans"} 0.0' in text
+    assert "slipway_label_coverage_ratio{" not in text
+
+
+def test_the_shippers_lag_is_a_metric() -> None:
+    writer = Writer(settings().spool, "loans", "prediction")
+    writer.write(b"{}\n")
+    text = client(serving()).get("/metrics").text
+    writer.close()
+    assert 'slipway_prediction_log_lag_seconds{usecase="loans"} 0.' in text
+
+
+def test_reports_are_served_and_can_reach_nothing_of_this_page(leave: Callable[..., Path]) -> None:
+    leave()
+    answer = client(serving()).get("/verdicts/loans/20260131T120000000000Z.html")
+    assert answer.text == "<h1>the report</h1>"
+    assert answer.headers["content-security-policy"].startswith("sandbox")
+    assert "allow-same-origin" not in answer.headers["content-security-policy"]
+    assert client(serving()).get("/verdicts/loans/latest.json").json()["version"] == "3"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/verdicts/loans/../secret.html",
+        "/verdicts/loans/..%2f..%2fsecret.html",
+        "/verdicts/loans/%2e%2e/secret.html",
+        "/verdicts/..%2f/secret.html",
+        "/verdicts/loans/%2fetc%2fpasswd",
+        "/verdicts/loans/.hidden.html",
+        "/verdicts/loans/notes.txt",
+        "/verdicts/loans/link.html",
+        "/verdicts/loans/nothing.html",
+        "/verdicts/nobody/latest.json",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+    ],
+)
+def test_nothing_but_a_verdicts_files_is_served(leave: Callable[..., Path], path: str) -> None:
+    folder = leave()
+    (folder.parent / "secret.html").write_text("secret")
+    (folder / ".hidden.html").write_text("secret")
+    (folder / "notes.txt").write_text("secret")
+    (folder / "link.html").symlink_to(folder.parent / "secret.html")
+    answer = client(serving()).get(path)
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+def test_a_log_that_is_no_folder_has_no_reports_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
+    settings.cache_clear()
+    assert report_file(settings(), "loans", "latest.json") is None
+    assert client(serving()).get("/").status_code == 200
+
+
+def test_health_is_that_pictures_are_still_taken() -> None:
+    for path in ("/livez", "/healthz"):
+        assert client().get(path).status_code == 200
+        assert client(is_alive=False).get(path).status_code == 503
+
+
+def test_the_page_brings_all_it_needs_and_runs_nothing_of_others() -> None:
+    running = client(serving())
+    assert "default-src 'self'" in running.get("/").headers["content-security-policy"]
+    for name in ("page.css", "page.js", "mark.svg"):
+        assert running.get(f"/static/{name}").status_code == 200
+
+
+def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
+    lock = Lock(var)
+    lock.write(State(os.getpid(), "up", {}, (Part("ship", os.getpid(), "ship.log"), Part("runner", 2**22, "r.log"))))
+    try:
+        parts = {part["name"]: part for part in client().get("/api/status").json()["parts"]}
+    finally:
+        lock.release()
+    assert (parts["ship"]["ok"], parts["ship"]["log"]) == (True, "ship.log")
+    assert not parts["runner"]["ok"]

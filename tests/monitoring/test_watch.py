@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from slipway.registry import Registry
+from slipway.settings import settings
+from tests import bundles
+from tests.servers import free_port, publish, unique_name
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90
+
+
+class Watch:
+    """`slipway watch` as a process."""
+
+    def __init__(self, log: Path, *names: str, **env: str) -> None:
+        self.port = free_port()
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "slipway.cli", "watch", *names],
+                cwd=ROOT,
+                env={**os.environ, "SLIPWAY_STATUS_PORT": str(self.port), **env},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def wait_for(self, path: str, text: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError):
+                if text in self.get(path):
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"{path} never said {text!r} (exit code {self.process.poll()}):\n{self.log.read_text()}")
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+    running: list[Watch] = []
+
+    def start(*names: str, **env: str) -> Watch:
+        running.append(Watch(tmp_path / f"watch-{len(running)}.log", *names, **env))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_shows_what_is_down_and_ends_well_on_a_signal(watch: Callable[..., Watch], number: signal.Signals) -> None:
+    running = watch("loans")
+    running.wait_for("/api/status", "loans")
+    page = running.get("/")
+    assert "does not answer" in page
+    assert running.get("/livez") == "ok\n"
+    running.process.send_signal(number)
+    assert running.process.wait(30) == 0
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_two_never_watch_one_environment(watch: Callable[..., Watch]) -> None:
+    first = watch("loans")
+    first.wait_for("/livez", "ok")
+    second = watch("loans")
+    assert second.process.wait(START_SECONDS) == 1
+    assert "another `slipway watch` looks after local" in second.log.read_text()
+    assert first.get("/livez") == "ok\n"
+
+
+def test_a_taken_port_is_a_clear_message(watch: Callable[..., Watch]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = watch("loans", SLIPWAY_STATUS_PORT=str(taken.getsockname()[1]))
+        assert refused.process.wait(START_SECONDS) == 1
+    assert "SLIPWAY_STATUS_PORT" in refused.log.read_text()
+
+
+def test_it_watches_what_the_registry_has_where_no_folder_says(
+    watch: Callable[..., Watch], mlflow_server: str, tmp_path: Path
+) -> None:
+    name = unique_name("loans")
+    bundles.write(tmp_path / "bundle")
+    registry = Registry(mlflow_server)
+    registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "bundle"))
+    running = watch(MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_USECASES=str(tmp_path / "none"))
+    running.wait_for("/api/status", name)
+    assert f"{settings().server_urls[0]} does not answer" in running.get("/")

@@ -23,7 +23,7 @@ from tests.monitoring.looks import served
 DOWN = Look("http://a", error="http://a does not answer: refused.")
 
 
-def tested(name: str, drifted: bool, effect: float, method: str = "ks") -> dict[str, Any]:
+def finding(name: str, drifted: bool, effect: float, method: str = "ks") -> dict[str, Any]:
     return {
         "name": name,
         "method": method,
@@ -39,8 +39,8 @@ def a_verdict(kind: str = "drift", **more: Any) -> dict[str, Any]:
         "version": "3",
         "verdict": kind,
         "sentence": "Drift in age & <b>job</b>.",
-        "features": [tested("age", True, 0.8), tested("age", False, 0.0, "chi2_missing")],
-        "predictions": [tested("prediction.score", False, 0.05)],
+        "features": [finding("age", True, 0.8), tested("age", False, 0.0, "chi2_missing")],
+        "predictions": [finding("prediction.score", False, 0.05)],
         "quality": {"coverage": 0.25, "metrics": {"accuracy": {"value": 0.9}}, "sentence": "25 of 100 have a label."},
         "synthetic": True,
         "report": "20260131T120000000000Z.html",

@@ -53,7 +53,7 @@ class InstanceReader:
         self._texts = {f.name: frozenset(f.vocabulary or ()) for f in schema.features if f.bins}
         self._allowed = [*self._names, *schema.retired]
         fields = [_field(position, feature) for position, feature in enumerate(schema.features)]
-        retired = [(f"r{position}", msgspec.Raw, msgspec.Raw(b"null")) for position in range(len(schema.retired))]
+        retired = [(f"r{position}", Any, None) for position in range(len(schema.retired))]
         rename = dict(zip([name for name, *_ in [*fields, *retired]], self._allowed, strict=True))
         options: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
         self._object = msgspec.defstruct("Instance", [*fields, *retired], kw_only=True, **options)

@@ -1,0 +1,196 @@
+"""`slipway predict`: the server's answer without a server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from slipway.settings import settings
+from tests import bundles
+from tests.servers import publish, unique_name
+
+ROW = {"age": 42, "job": "nurse", "visits": 3, "member": True}
+
+
+@pytest.fixture
+def loans(tmp_path: Path) -> str:
+    bundles.write(tmp_path / "loans", version_of("loans"))
+    return str(tmp_path / "loans")
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> str:
+    bundles.write(tmp_path / "shapes", bundles.IMAGES)
+    return str(tmp_path / "shapes")
+
+
+def version_of(name: str):
+    """The tabular schema under another name."""
+    import msgspec
+
+    bundles.ROWS[name] = bundles.ROWS["loans"]
+    return msgspec.structs.replace(bundles.TABULAR, usecase=name)
+
+
+def test_a_row_is_answered_in_words(cli, loans) -> None:
+    ran = cli("predict", "loans", json.dumps(ROW), "--bundle", loans)
+    assert ran.code == 0
+    label, reason = ran.out.rstrip("\n").split("\t")
+    assert label in ("good", "bad") and reason.startswith("P(bad) = 0.") and reason.endswith("threshold 0.5000")
+    assert "synthetic" in ran.err
+
+
+def test_the_answer_is_the_servers(cli, front, var) -> None:
+    client = front()
+    served = client.predict(ROW, {**ROW, "age": 300, "visits": None}).json
+    ran = cli("predict", "loans", json.dumps([ROW, {**ROW, "age": 300, "visits": None}]), "--json")
+    found = json.loads(ran.out)
+    assert found["model"] == served["model"] and found["warnings"] == served["warnings"]
+    assert list(found) == list(served)
+    for ours, theirs in zip(found["predictions"], served["predictions"], strict=True):
+        assert {**ours, "id": ""} == {**theirs, "id": ""}
+        assert ours["id"].startswith(found["request_id"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ROW),
+        json.dumps([ROW]),
+        json.dumps({"instances": [ROW]}),
+        json.dumps([[42, 3, "nurse", True]]),
+        json.dumps({**ROW, "fax": "retired, and still accepted"}),
+    ],
+)
+def test_rows_come_in_every_form_that_the_server_takes(cli, loans, text) -> None:
+    expected = cli("predict", "loans", json.dumps(ROW), "--bundle", loans).out
+    assert cli("predict", "loans", text, "--bundle", loans).out == expected
+
+
+def test_lines_of_json_come_from_standard_input(cli, loans, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{json.dumps(ROW)}\n{json.dumps({**ROW, 'age': 50})}\n"))
+    assert len(cli("predict", "loans", "-", "--bundle", loans).out.splitlines()) == 2
+
+
+def test_tables_are_read_by_the_schema(cli, loans, tmp_path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    lines = "age,visits,job,member,risk\n42,3,nurse,yes,good\n30,,clerk,,bad\n"
+    (tmp_path / "rows.csv").write_text("\ufeff" + lines)
+    rows = [ROW, {"age": 30, "visits": None, "job": "clerk", "member": None}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    answers = {
+        cli("predict", "loans", str(tmp_path / f"rows.{kind}"), "--bundle", loans).out
+        for kind in ("csv", "parquet", "jsonl", "json")
+    }
+    assert len(answers) == 1 and len(answers.pop().splitlines()) == 2
+
+
+def test_images_are_answered_one_by_one(cli, shapes, tmp_path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bundles.png(seed=number))
+    ran = cli("predict", "shapes", *map(str, paths), "--bundle", shapes)
+    assert [line.split("\t")[0] in bundles.IMAGES.classes for line in ran.out.splitlines()] == [True] * 3
+    text = json.dumps({"image": {"b64": base64.b64encode(bundles.png(seed=0)).decode()}})
+    assert cli("predict", "shapes", text, "--bundle", shapes).out == ran.out.splitlines(keepends=True)[0]
+
+
+def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None:
+    bundles.write(tmp_path / "private", bundles.PRIVATE)
+    raw = {**ROW, "income": 2000.0, "email": "ann@example.org", "nation": "x"}
+    masked = {**ROW, "income": "1000 – 3000"}
+    answers = [
+        cli("predict", "private_loans", json.dumps(row), "--bundle", str(tmp_path / "private")) for row in (raw, masked)
+    ]
+    assert answers[0].code == 0 and answers[0].out == answers[1].out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"agee": 42, "job": "nurse"}', "instances[0].agee: unknown feature 'agee'. Did you mean 'age'?"),
+        ('[{"age": 42, "job": "nurse"}, {"age": "42", "job": "nurse"}]', "instances[1].age: str came"),
+        ('{"age": 42}', "instances[0].job: 'job' is missing"),
+        ('{"age": 1e39, "job": "nurse"}', "instances[0].age: the number is infinite"),
+        ('{"age": ', "the argument is not JSON"),
+        ("[]", "no rows came"),
+        ("[1, 2]", "instances[0]: array came"),
+        ('{"a":' * 10_000, "the argument is nested too deeply"),
+        ("rows.txt", "a file of a kind that is read: .json"),
+        ("missing.csv", "there is no file missing.csv"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
+    ran = cli("predict", "loans", text, "--bundle", loans)
+    assert ran.code == 1 and ran.out == "" and said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
+        ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
+        ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str came"),
+        ("a.parquet", b"nothing", "is not a Parquet file"),
+        ("a.png", b"nothing", "takes no image"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_said(cli, loans, tmp_path, name, content, said) -> None:
+    (tmp_path / name).write_bytes(content)
+    ran = cli("predict", "loans", str(tmp_path / name), "--bundle", loans)
+    assert ran.code == 1 and said in ran.err
+
+
+def test_a_file_that_is_no_image_is_said(cli, shapes, tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(bundles.png()[:50])
+    ran = cli("predict", "shapes", str(tmp_path / "a.png"), "--bundle", shapes)
+    assert ran.code == 1 and "instances[0].image: not an image" in ran.err
+
+
+def test_a_bundle_with_a_failed_gate_answers_with_a_warning(cli, tmp_path) -> None:
+    bundles.write(tmp_path / "failed", passed=False)
+    ran = cli("predict", "loans", json.dumps(ROW), "--bundle", str(tmp_path / "failed"))
+    assert ran.code == 0 and "its gates failed: ROC AUC is 0.6" in ran.err
+
+
+def test_a_bundle_of_another_use_case_is_refused(cli, loans) -> None:
+    ran = cli("predict", "digits", "{}", "--bundle", loans)
+    assert ran.code == 1 and "is of the use case 'loans', not of 'digits'" in ran.err
+
+
+def test_many_warnings_are_counted_not_listed(cli, loans) -> None:
+    ran = cli("predict", "loans", json.dumps([{**ROW, "age": 300}] * 50), "--bundle", loans)
+    assert ran.err.count("age: out of range") == 20 and "and 30 more" in ran.err
+
+
+def test_a_registry_that_does_not_answer_is_said(cli) -> None:
+    ran = cli("predict", "loans", json.dumps(ROW))
+    assert ran.code == 1 and "does not answer" in ran.err and "MLFLOW_TRACKING_URI" in ran.err
+
+
+def test_the_registry_is_asked_once_and_then_the_store(cli, mlflow_server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    name = unique_name("loans")
+    missing = cli("predict", name, json.dumps(ROW))
+    assert missing.code == 1 and f"slipway train {name}" in missing.err
+    bundles.write(tmp_path / "one", version_of(name))
+    publish(mlflow_server, name, tmp_path / "one", tags={"slipway.gate": "passed"})
+    unpromoted = cli("predict", name, json.dumps(ROW))
+    assert unpromoted.code == 1 and f"slipway promote {name} 1" in unpromoted.err
+    first = cli("predict", name, json.dumps(ROW), "--version", "1")
+    assert first.code == 0
+    unknown = cli("predict", name, json.dumps(ROW), "--version", "9")
+    assert unknown.code == 1 and "There are: 1." in unknown.err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    settings.cache_clear()
+    assert cli("predict", name, json.dumps(ROW), "--version", "1").out == first.out

@@ -1,0 +1,172 @@
+"""The page: its files by themselves, then as a person uses it, in a real browser against the real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bentos import page
+from tests import bundles
+from tests.serving.browser import Browser
+from tests.serving.processes import Server
+
+SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION)
+PREDICT = ".actions button"
+
+
+def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+    html = page.index(["digits"]).decode()
+    sources = re.findall(r'(?:src|href)="([^"#]*)', html)
+    assert all(source in ("", "/", "/docs") or page.asset(source) for source in sources)
+    assert not re.search(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=", html)
+    assert "unsafe" not in page.HEADERS["Content-Security-Policy"]
+    assert page.HEADERS["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_scripts_import_only_files_of_the_page() -> None:
+    for script in Path(page.__file__).parent.glob("*.js"):
+        for name in re.findall(r'from "([^"]+)"', script.read_text()):
+            assert page.asset(f"/page/{name.removeprefix('./')}"), f"{script.name} imports {name}"
+
+
+def test_names_are_escaped() -> None:
+    assert b"<b>" not in page.index(['<b>"'])
+
+
+@pytest.mark.parametrize("path", ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.html", "/x"])
+def test_no_path_leads_out_of_the_page(path: str) -> None:
+    assert page.asset(path) is None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("page")
+    for schema in SCHEMAS:
+        bundles.promote(folder / "var", folder / schema.usecase, schema, version="7")
+    with Server(folder / "var", tuple(schema.usecase for schema in SCHEMAS)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(needs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(needs("chromium"), tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser, server: Server) -> Iterator[Browser]:
+    """A browser whose console must stay empty, but for the refusals that a test provokes."""
+    chromium.console.clear()
+    yield chromium
+    unexpected = [text for text in chromium.console if "status of 4" not in text]
+    assert not unexpected, "scripts failed, or the policy refused something"
+
+
+def open_usecase(browser: Browser, server: Server, usecase: str, **options: object) -> None:
+    browser.open(f"http://127.0.0.1:{server.port}/#{usecase}", **options)
+    browser.until("document.querySelector('form.inputs')")
+
+
+def feedback_lines(server: Server, usecase: str) -> list[dict]:
+    paths = (server.var / "spool" / usecase).glob("feedback-*")
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def test_a_row_is_filled_in_answered_and_told_what_it_really_was(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "loans")
+    assert "Synthetic" in browser.text(".heading")
+    assert browser.run("document.getElementById('field-age').value") == "20"
+    assert browser.run("document.getElementById('field-job').value") == "clerk"
+    assert browser.run("document.getElementById('field-member').value") == "true"
+    assert "18 to 100" in browser.text("#field-age-hint") and "years" in browser.text(".field .unit")
+    browser.run("document.getElementById('field-age').value = 300, document.getElementById('field-visits').value = ''")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
+    assert browser.text(".verdict strong") in ("good", "bad")
+    assert re.search(r"P\(bad\) = 0\.\d+, (at or above|below) the threshold 0\.5", browser.text(".decision"))
+    assert browser.run("document.querySelectorAll('.bars li').length") == 2
+    assert "Age is outside the range" in browser.text(".warnings")
+    assert "Visits is empty" in browser.text(".warnings")
+    assert "loans, version 7" in browser.text(".origin")
+    browser.run("document.querySelector('.feedback select').value = 'bad'")
+    browser.click(".feedback button")
+    browser.until("document.querySelector('.feedback [role=status]').innerText.includes('Recorded')")
+    (sent,) = feedback_lines(server, "loans")
+    assert sent["slipway"]["label"] == "bad"
+    assert sent["slipway"]["row_id"] == browser.text(".origin dd:last-of-type")
+
+
+def test_what_the_server_refuses_is_shown_at_the_field(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "loans")
+    browser.run("document.getElementById('field-age').value = ''")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.refused')")
+    assert browser.run("document.getElementById('field-age').getAttribute('aria-invalid')") == "true"
+    assert browser.text("#field-age-problem") and browser.text(".refused code")
+    assert browser.run("document.activeElement.id") == "field-age"
+    browser.run("document.getElementById('field-age').value = '30'")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
+    assert browser.text("#field-age-problem") == ""
+
+
+def test_another_example_fills_the_form_anew(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "loans")
+    browser.click(".actions .plain")
+    assert browser.run("document.getElementById('field-age').value") == "21"
+
+
+def test_a_sample_image_answers_with_one_click(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "shapes", dark=True)
+    browser.click(".samples button:nth-child(3)")
+    browser.until("document.querySelector('.verdict')")
+    assert browser.text(".verdict strong") in bundles.IMAGES.classes
+    assert browser.run("document.querySelectorAll('.bars li').length") == 3
+    assert browser.run("document.querySelector('.drop img').naturalWidth") == 8
+    assert not browser.run("document.querySelector('.note')"), "these images are real"
+
+
+def test_an_image_is_answered_and_a_broken_one_refused_at_its_field(
+    browser: Browser, server: Server, tmp_path: Path
+) -> None:
+    open_usecase(browser, server, "shapes", width=400)
+    (tmp_path / "mine.png").write_bytes(bundles.png(seed=5))
+    browser.choose_file("#field-image", tmp_path / "mine.png")
+    browser.until("document.querySelector('.verdict')")
+    (tmp_path / "broken.png").write_bytes(bundles.png(seed=5)[:40])
+    browser.choose_file("#field-image", tmp_path / "broken.png")
+    browser.until("document.querySelector('.refused')")
+    assert "image" in browser.text("#field-image-problem")
+    assert browser.run("document.documentElement.scrollWidth") <= 400, "nothing sticks out on a telephone"
+
+
+def test_a_regression_answers_in_its_unit(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "prices")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
+    assert browser.text(".verdict strong").endswith(" EUR")
+    assert not browser.run("document.querySelector('.bars')")
+
+
+def test_the_tabs_lead_from_one_use_case_to_the_next(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "loans")
+    browser.click("nav a[data-usecase=prices]")
+    browser.until("document.querySelector('h1')?.innerText === 'Prices'")
+    assert browser.text("nav a[aria-current]") == "prices"
+    assert browser.run("document.title") == "Prices · Slipway"
+
+
+@pytest.mark.parametrize("usecase", [schema.usecase for schema in SCHEMAS])
+def test_every_control_has_a_name_for_those_who_do_not_see_it(browser: Browser, server: Server, usecase: str) -> None:
+    open_usecase(browser, server, usecase)
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
+    nameless = """[...document.querySelectorAll('input, select, button, img')].filter(one =>
+        !(one.labels?.length || one.innerText || one.alt || one.ariaLabel || one.querySelector?.('img[alt]')
+          || (one.tagName === 'IMG' && one.getAttribute('alt') === ''))).map(one => one.outerHTML)"""
+    assert browser.run(nameless) == []

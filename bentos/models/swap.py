@@ -57,7 +57,8 @@ class Holder:
         self._disk.forget_dead_workers()
         if self._settings.bundle is not None:
             self._take(self._settings.bundle, source="bundle")
-            self._write_state({})
+        self._write_state({})
+        if self._settings.bundle is not None:
             return
         if self._disk.packaged:
             self._packaged_at = time.monotonic() + self._settings.start_wait_seconds

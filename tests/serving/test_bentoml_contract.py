@@ -1,0 +1,120 @@
+"""What docs/decisions/0001 relies on in BentoML and uvicorn. A failure here after an upgrade: read that page first."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import bentoml
+import pytest
+
+from tests.serving.processes import ROOT
+
+AFTER_AN_UPGRADE = "an upgrade changed what our callable in front of BentoML relies on: see docs/decisions/0001"
+
+
+def test_a_service_may_be_of_a_class_of_ours():
+    assert "service_class" in inspect.signature(bentoml.service).parameters, AFTER_AN_UPGRADE
+    assert "is_main" in inspect.signature(bentoml.Service.to_asgi).parameters, AFTER_AN_UPGRADE
+    assert "__dict__" not in dir(bentoml.Service), f"Service has no slots any more; {AFTER_AN_UPGRADE}"
+
+
+def test_a_worker_serves_what_to_asgi_returns_with_uvicorns_own_choice_of_protocol():
+    from _bentoml_impl.worker import service as worker
+
+    source = inspect.getsource(worker)
+    assert "service.to_asgi(is_main=" in source, AFTER_AN_UPGRADE
+    assert "uvicorn.Config(" in source, AFTER_AN_UPGRADE
+    assert "http=" not in source, f"BentoML chooses the HTTP protocol itself; {AFTER_AN_UPGRADE}"
+    assert "app=asgi_app" in source, AFTER_AN_UPGRADE
+
+
+def test_a_worker_knows_that_it_is_one():
+    from bentoml._internal.context import server_context
+
+    assert server_context.worker_index is None, AFTER_AN_UPGRADE
+
+
+def test_uvicorn_picks_httptools_and_uvloop_and_answers_bad_bytes_where_we_do():
+    import uvicorn
+    import uvloop
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    config = uvicorn.Config(lambda: None)
+    config.load()
+    assert config.http_protocol_class is HttpToolsProtocol, AFTER_AN_UPGRADE
+    assert config.get_loop_factory() is uvloop.new_event_loop, AFTER_AN_UPGRADE
+    parameters = list(inspect.signature(HttpToolsProtocol.send_400_response).parameters)
+    assert parameters == ["self", "msg"], AFTER_AN_UPGRADE
+
+
+def test_swagger_ui_lies_where_the_documents_page_reads_it():
+    from bentos import docs_page
+
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
+        found = docs_page.asset(f"/docs/{name}")
+        assert found is not None
+        assert len(found[1]) > 10_000, AFTER_AN_UPGRADE
+
+
+PROBE = """
+import json, sys
+from bentos.service import slipway
+from bentoml._internal.configuration.containers import BentoMLContainer as c
+app = slipway.to_asgi(is_main=True)
+server = c.api_server_config
+print(json.dumps({
+    "front": type(app).__module__,
+    "behind": type(app._behind).__module__,
+    "import": slipway.import_string,
+    "metrics": server.metrics.enabled.get(),
+    "access log": server.logging.access.enabled.get(),
+    "address": [c.http.host.get(), c.http.port.get()],
+    "workers": c.config.services["slipway"].get()["workers"],
+    "tracing": c.config.tracing.exporter_type.get(),
+    "heavy": sorted({"tensorflow", "mlflow", "pandas", "pyarrow", "duckdb", "sklearn"} & set(sys.modules)),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory) -> dict:
+    home = tmp_path_factory.mktemp("home")
+    ours = {
+        "SLIPWAY_SERVE": "loans",
+        "SLIPWAY_WORKERS": "3",
+        "SLIPWAY_SERVICE_PORT": "3456",
+        "SLIPWAY_HOST": "localhost",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=ROOT,
+        env={**os.environ, "BENTOML_HOME": str(home), **ours},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{AFTER_AN_UPGRADE}\n{ended.stderr}"
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_our_callable_stands_in_front_of_bentomls_application(configured):
+    assert configured["front"] == "bentos.hot_path", AFTER_AN_UPGRADE
+    assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
+    assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
+
+
+def test_bentoml_takes_our_settings_and_keeps_quiet(configured):
+    assert configured["workers"] == 3, AFTER_AN_UPGRADE
+    assert configured["address"] == ["127.0.0.1", 3456], AFTER_AN_UPGRADE
+    assert configured["metrics"] is False, AFTER_AN_UPGRADE
+    assert configured["access log"] is False, AFTER_AN_UPGRADE
+    assert configured["tracing"] is None, AFTER_AN_UPGRADE
+
+
+def test_a_server_imports_nothing_heavy(configured):
+    assert configured["heavy"] == []

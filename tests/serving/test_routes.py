@@ -1,0 +1,233 @@
+"""Every route but the prediction: what serves, feedback, probes, metrics, documents, and what there is not."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests import bundles
+
+ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
+
+
+def test_the_model_tells_what_serves_and_why(front):
+    client = front()
+    said = client.get("/v1/models/loans").json
+    live = client.worker.served["loans"].live
+    assert (said["name"], said["version"], said["role"], said["source"]) == ("loans", "1", "champion", "pointer")
+    assert said["digest"] == live.digest
+    assert said["device"] == "cpu"
+    assert said["synthetic"] is True
+    assert said["gate"]["passed"] is True
+    assert said["metrics"]["roc_auc"]["value"] == 0.8
+    assert said["pointer"]["champion"] == live.digest
+    assert [state["serving"] for state in said["workers"]] == [live.digest]
+    assert client.get("/v1/model").json["name"] == "loans"
+
+
+def test_a_use_case_without_a_model_says_what_it_waits_for(front):
+    client = front(promote=False)
+    said = client.get("/v1/models/loans").json
+    assert said["version"] is None
+    assert "slipway promote loans" in said["waits_for"]
+    for answer in (client.predict(ROW), client.get("/readyz"), client.get("/v1/models/loans/schema")):
+        assert answer.status == 503
+        assert "slipway promote loans" in answer.json["detail"]
+        assert "retry-after" in answer.headers
+    assert client.get("/livez").status == 200
+
+
+def test_one_of_two_models_is_not_ready(front, var, tmp_path):
+    bundles.promote(var, tmp_path / "loans")
+    client = front(bundles.TABULAR, bundles.REGRESSION, promote=False)
+    assert client.predict(ROW).status == 200
+    assert client.get("/readyz").status == 503
+    assert [m["ready"] for m in client.get("/v1/models").json["models"]] == [True, False]
+
+
+def test_the_schema_comes_with_examples_that_can_be_sent(front):
+    client = front(bundles.TABULAR, bundles.IMAGES)
+    for usecase in ("loans", "shapes"):
+        schema = client.get(f"/v1/models/{usecase}/schema").json
+        assert [f["name"] for f in schema["features"]] == [
+            f.name for f in client.worker.served[usecase].live.schema.features
+        ]
+        assert len(schema["examples"]) == 8
+        assert client.predict(*schema["examples"], usecase=usecase).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "/nope", 404, "/docs"),
+        ("GET", "/v1", 404, "/docs"),
+        ("GET", "/v1/", 404, "nothing at this path"),
+        ("POST", "/v1/models/loanz/predict", 404, "Did you mean 'loans'?"),
+        ("GET", "/v1/models/loanz", 404, "Served: loans"),
+        ("GET", "/v1/models/loans/nope", 404, "nothing at this path"),
+        ("GET", "/v1/models/loans/", 404, "nothing at this path"),
+        ("GET", "/v1/models/../loans", 404, "no use case"),
+        ("POST", "/v1/models/loans/explain", 404, "explain is reserved"),
+        ("POST", "/v1/explain", 404, "explain is reserved"),
+        ("GET", "/v2", 404, "/v2 is reserved"),
+        ("POST", "/v2/models/loans/infer", 404, "/v2 is reserved"),
+        ("GET", "/v1/models/loans/predict", 405, "POST is"),
+        ("DELETE", "/v1/models/loans", 405, "GET is"),
+        ("POST", "/readyz", 405, "GET is"),
+        ("PUT", "/v1/models/loans/feedback", 405, "POST is"),
+        ("GET", "/page/../service.py", 404, "/docs"),
+        ("GET", "/page/nope.js", 404, "/docs"),
+        ("GET", "/docs/../../secret", 404, "/docs"),
+    ],
+)
+def test_what_there_is_not_is_a_problem_that_says_what_there_is(front, method, path, status, says):
+    answer = front().request(method, path, b"", {})
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert says in answer.json["detail"]
+    assert len(answer.json["trace_id"]) == 32
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_unknown_paths_make_no_new_series(front):
+    client = front()
+
+    def series() -> int:
+        return client.get("/metrics").body.count(b"\nslipway_requests_total{")
+
+    client.get("/nope")
+    client.get("/v1/models/nope")
+    client.get("/metrics")
+    before = series()
+    for number in range(200):
+        client.get(f"/nope/{number}")
+        client.get(f"/v1/models/nope{number}/predict")
+    assert series() == before
+
+
+def test_metrics_have_the_names_that_dashboards_rely_on(front):
+    client = front()
+    client.predict(ROW, {**ROW, "job": "astronaut"})
+    text = client.get("/metrics").body.decode()
+    for series in (
+        'slipway_requests_total{code="200",route="predict",usecase="loans"}',
+        'slipway_request_duration_seconds_count{route="predict",usecase="loans"}',
+        'slipway_model_seconds_count{role="champion",usecase="loans",version="1"}',
+        'slipway_model_info{device="cpu",role="champion",source="pointer",usecase="loans",version="1"} 1.0',
+        'slipway_input_warnings_total{feature="job",reason="unknown_category",usecase="loans"}',
+    ):
+        assert f"\n{series}" in text
+    assert re.search(
+        r'slipway_predictions_total\{label="(good|bad)",role="champion",usecase="loans",version="1"\}', text
+    )
+
+
+def test_the_openapi_document_describes_what_is_served(front):
+    client = front(bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION)
+    document = client.get("/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    assert {"/v1/models/loans/predict", "/v1/models/shapes/feedback", "/v1/models/prices/schema"} <= set(
+        document["paths"]
+    )
+    instance = document["components"]["schemas"]["loans.Instance"]
+    assert instance["required"] == ["age", "job"]
+    assert instance["additionalProperties"] is False
+    assert instance["properties"]["visits"]["type"] == ["integer", "null"]
+    assert client.predict(*instance["examples"]).status == 200
+    shapes = document["paths"]["/v1/models/shapes/predict"]["post"]["requestBody"]["content"]
+    assert set(shapes) == {"application/json", "multipart/form-data"}
+    references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document))
+    assert set(references) <= set(document["components"]["schemas"])
+
+
+def test_the_documents_page_and_its_files_come_from_here(front):
+    client = front()
+    page = client.get("/docs")
+    found = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
+    assert len(found) == 3
+    assert "http" not in page.body.decode()
+    for path in found:
+        assert client.get(path).status == 200
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+
+def test_the_page_and_its_files_are_served_with_its_policy(front):
+    client = front()
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "content-security-policy" in page.headers
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode()):
+        assert client.get(path).status == 200
+
+
+def test_head_is_answered_like_get(front):
+    client = front()
+    assert client.request("HEAD", "/readyz", b"", {}).status == 200
+
+
+class TestFeedback:
+    def send(self, client, *entries: object, usecase: str = "loans"):
+        return client.post(f"/v1/models/{usecase}/feedback", {"feedback": list(entries)})
+
+    def test_a_label_for_a_prediction_is_an_event_whose_id_is_answered(self, front):
+        client = front()
+        (row,) = client.predict(ROW).json["predictions"]
+        answer = self.send(client, {"id": row["id"], "label": "bad", "known_at": "2026-01-31T12:00:00+02:00"})
+        (event,) = client.events(stream="feedback")
+        assert answer.status == 200
+        assert answer.json["ids"] == [event["event"]["id"]]
+        assert event["slipway"]["row_id"] == row["id"]
+        assert event["slipway"]["label"] == "bad"
+        assert event["slipway"]["known_at"] == "2026-01-31T10:00:00.000000Z"
+
+    def test_a_key_of_the_callers_own_will_do_and_the_time_is_now(self, front):
+        client = front()
+        assert self.send(client, {"key": "mine", "label": "good"}).status == 200
+        (event,) = client.events(stream="feedback")
+        assert event["slipway"]["key"] == "mine"
+        assert event["slipway"]["known_at"] == event["@timestamp"]
+
+    def test_a_regression_takes_a_value(self, front):
+        client = front(bundles.REGRESSION)
+        assert self.send(client, {"key": "k", "value": 120.5}, usecase="prices").status == 200
+        assert client.events("prices", "feedback")[0]["slipway"]["value"] == 120.5
+
+    @pytest.mark.parametrize(
+        ("entry", "place"),
+        [
+            ({"label": "bad"}, "feedback[1]"),
+            ({"id": f"{'0' * 8}-0000-7000-8000-{'0' * 12}-0", "key": "k", "label": "bad"}, "feedback[1]"),
+            ({"id": "17", "label": "bad"}, "feedback[1].id"),
+            ({"key": "k"}, "feedback[1]"),
+            ({"key": "k", "value": 1}, "feedback[1]"),
+            ({"key": "k", "label": "bda"}, "feedback[1].label"),
+            ({"key": "k", "label": 1}, "feedback[1].label"),
+            ({"key": "k", "label": "bad", "known_at": "yesterday"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": "2026-01-31T12:00:00"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": "0001-01-01T00:00:00+14:00"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "when": 1}, "feedback[1]"),
+            (7, "feedback[1]"),
+        ],
+    )
+    def test_a_wrong_entry_is_refused_with_its_place_and_none_is_kept(self, front, entry, place):
+        client = front()
+        answer = self.send(client, {"key": "k", "label": "bad"}, entry)
+        assert answer.status == 422
+        assert answer.json["place"] == place
+        assert client.events(stream="feedback") == []
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [(b"", 400), (b"{", 400), (b"[" * 10_000, None), (b"{}", 422), (b'{"feedback":[]}', 422), (b"null", 422)],
+    )
+    def test_a_body_that_is_no_feedback_is_refused(self, front, body, status):
+        answer = front().post("/v1/models/loans/feedback", body)
+        assert answer.status == status if status else 400 <= answer.status < 500
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    def test_feedback_that_cannot_be_kept_is_not_accepted(self, front):
+        client = front()
+        client.worker.served["loans"].feedback.write = lambda lines: False
+        assert self.send(client, {"key": "k", "label": "bad"}).status == 503

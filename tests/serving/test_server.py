@@ -1,0 +1,176 @@
+"""The server as real processes: killed, ended, swapped under load, and refused a start."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from slipway import pointer
+from tests import bundles
+from tests.serving.processes import ROOT, Load, Server
+
+ROW = bundles.ROWS["loans"][0]
+
+
+def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
+    """How often each row is in the log, from the files themselves; a line that is cut would not parse."""
+    lines = [line for path in (var / "spool" / usecase).glob("prediction-*") for line in path.read_bytes().splitlines()]
+    return Counter(json.loads(line)["slipway"]["row_id"] for line in lines)
+
+
+def test_a_killed_worker_and_a_killed_server_lose_no_answered_prediction(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "one")
+    server = serve("loans", workers=2)
+    victim, survivor = server.workers()
+    with Load(server, "loans", ROW) as load:
+        time.sleep(2)
+        os.kill(victim, signal.SIGKILL)
+        time.sleep(2)
+        os.kill(server.process.pid, signal.SIGKILL)
+        time.sleep(1)
+    assert len(load.answered) > 100
+    assert load.failed == []
+    logged = logged_ids(var)
+    assert [identity for identity in load.ids if logged[identity] != 1] == []
+    psutil.wait_procs([psutil.Process(survivor)] if psutil.pid_exists(survivor) else [], timeout=20)
+    assert not psutil.pid_exists(survivor), "a worker outlived its killed supervisor"
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", server.port))
+
+
+def test_ten_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_ends_it_clean(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "v1", version="1")
+    server = serve("loans", workers=2)
+    with Load(server, "loans", ROW, rate=100) as load:
+        started = time.monotonic()
+        for number in range(2, 12):
+            digest = bundles.promote(var, tmp_path / f"v{number}", version=str(number), bias=number / 10)
+            deadline = time.monotonic() + 30
+            while {state.serving for state in pointer.read_states(var / "serving", "loans")} != {digest}:
+                assert time.monotonic() < deadline, server.log.read_text()
+                time.sleep(0.05)
+        seconds = time.monotonic() - started
+        time.sleep(0.5)
+    assert load.failed == []
+    assert load.broken == 0
+    assert len(load.answered) > 0.8 * 100 * seconds
+    assert set(load.versions) == {str(number) for number in range(1, 12)}
+    assert load.versions[-1] == "11"
+    server.process.terminate()
+    assert server.process.wait(30) == 0
+    assert logged_ids(var) == Counter(load.ids)
+    assert list((var / "spool").rglob("*.open")) == []
+    assert pointer.read_states(var / "serving", "loans") == []
+
+
+def test_workers_are_one_server_and_every_layer_speaks_problems(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "one")
+    server = serve("loans", workers=2)
+    for _ in range(40):
+        assert server.predict("loans", **ROW)[0] == 200
+    assert sum(_series(server, "slipway_predictions_total")) == 40
+    assert _series(server, "slipway_model_info") == [1.0]
+    _kill_a_worker_and_wait(server)
+    server.predict("loans", **ROW)
+    assert sum(_series(server, "slipway_predictions_total")) == 41
+    assert _series(server, "slipway_model_info") == [1.0]
+    assert len(json.loads(server.get("/v1/models/loans")[1])["workers"]) == 2
+
+    for wrong in (
+        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: two\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n",
+        b"\x16\x03\x01rubbish\r\n\r\n",
+    ):
+        status, kind, content = _raw(server, wrong)
+        assert (status, kind) == (400, "application/problem+json")
+        assert len(content["trace_id"]) == 32
+    status, kind, content = _raw(server, b"GET /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert (status, kind, content["status"]) == (404, "application/problem+json", 404)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(_body()), _body())
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    assert _raw(server, head + chunks)[0] == 200
+
+
+def _body() -> bytes:
+    return json.dumps({"instances": [ROW]}).encode()
+
+
+def _series(server: Server, name: str) -> list[float]:
+    text = server.get("/metrics")[1].decode()
+    return [float(value) for value in re.findall(rf"^{name}{{.*}} (.*)$", text, re.MULTILINE)]
+
+
+def _kill_a_worker_and_wait(server: Server) -> None:
+    """BentoML's supervisor looks every 10 s."""
+    before = server.workers()
+    os.kill(before[0], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while True:
+        after = json.loads(server.get("/v1/models/loans")[1])["workers"]
+        if len(after) == 2 and {state["pid"] for state in after} != set(before) and all(s["serving"] for s in after):
+            return
+        assert time.monotonic() < deadline, server.log.read_text()
+        time.sleep(0.3)
+
+
+def _raw(server: Server, request: bytes) -> tuple[int, str, dict]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.getheader("content-type") or "", json.loads(answer.read())
+
+
+def test_a_device_that_is_not_there_ends_the_server_with_the_reason(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "one")
+    server = serve("loans", ready=False, SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
+    server.process.wait(60)
+    assert "a GPU was asked for" in server.log.read_text()
+
+
+def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "one")
+    server = serve("loans", ready=False, BENTOML_HOST="0.0.0.0")
+    server.process.wait(60)
+    assert "No credentials are configured" in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "says"),
+    [
+        ({}, 1, "SLIPWAY_SERVE names no use case"),
+        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_HOST": "0.0.0.0"}, 1, "SLIPWAY_INSECURE=true"),
+        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true"}, 78, "SLIPWAY_INSECURE=true"),
+        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_HOSST": "x"}, 1, "Did you mean 'SLIPWAY_HOST'?"),
+        ({"SLIPWAY_BUNDLE": "nowhere"}, 1, "holds no manifest"),
+        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true", "SLIPWAY_INSECURE": "true"}, 0, ""),
+    ],
+)
+def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, says):
+    ended = subprocess.run(
+        [sys.executable, "-c", "import bentos.service"],
+        cwd=ROOT,
+        env={**os.environ, "BENTOML_HOME": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,380 @@
+"""A worker follows the pointer, and keeps what it serves whenever anything is wrong with what it should serve."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bentos.models import Holder
+from bentos.models.check import slowdown
+from bentos.models.load import load
+from slipway import bundle, pointer
+from slipway.errors import BundleError, SettingsError
+from slipway.pointer import Canary, Pointer, WorkerState
+from slipway.schema import Feature
+from slipway.settings import settings
+from tests import bundles
+
+SECONDS = 20.0
+
+
+def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def holder(var):
+    """`holder()` starts one for `loans`, which ends with the test; `swaps` are the versions that it took over to."""
+    running: list[Holder] = []
+
+    def start(**environment: object) -> Holder:
+        settings.cache_clear()
+        swaps: list[tuple[str | None, str]] = []
+        held = Holder("loans", settings(), lambda old, new: swaps.append((old and old.version, new.version)))
+        held.swaps = swaps  # type: ignore[attr-defined]
+        running.append(held)
+        held.start()
+        return held
+
+    yield start
+    for held in running:
+        held.stop()
+
+
+def state(var: Path) -> WorkerState:
+    (found,) = pointer.read_states(var / "serving", "loans")
+    return found
+
+
+def acted_on(var: Path, generation: int) -> Callable[[], bool]:
+    """Whether the worker is done with that generation of the pointer."""
+
+    def done() -> bool:
+        found = state(var)
+        champion = found.roles.get("champion")
+        return found.generation == generation and (champion is None or champion.outcome != "loading")
+
+    return done
+
+
+class TestSwap:
+    def test_a_moved_pointer_is_followed_within_a_second(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        assert held.live.version == "1"
+        digest = bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: held.live.version == "2", 3)
+        until(acted_on(var, 2))
+        assert held.swaps == [(None, "1"), ("1", "2")]
+        assert state(var).serving == digest
+        assert state(var).roles["champion"].outcome == "serving"
+        assert state(var).source == "pointer"
+
+    def test_the_same_digest_is_not_loaded_again(self, holder, var, tmp_path):
+        digest = bundles.promote(var, tmp_path / "one")
+        held = holder()
+        live = held.live
+        generation = bundles.point(var, "loans", digest)
+        until(acted_on(var, generation))
+        assert held.live is live
+
+    def test_workers_load_one_at_a_time(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        with (var / "serving" / "loans" / "swap.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+            until(lambda: state(var).roles["champion"].outcome == "loading")
+            time.sleep(0.3)
+            assert held.live.version == "1"
+        until(lambda: held.live.version == "2")
+
+    def test_requests_in_flight_keep_the_model_that_they_began_with(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        old = held.live
+        bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: held.live.version == "2")
+        assert old.version == "1"
+        assert old.predictor.predict(bundles.ROWS["loans"][:1])
+
+    def test_the_state_goes_with_the_worker(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one")
+        held = holder()
+        held.stop()
+        assert pointer.read_states(var / "serving", "loans") == []
+
+    def test_the_states_of_killed_workers_are_removed(self, holder, var, tmp_path):
+        pointer.write_state(var / "serving", "loans", WorkerState(2**22 + 1, 1, "d", "1", "cpu", "pointer", "now"))
+        holder()
+        assert len(list((var / "serving" / "loans" / "state").iterdir())) == 1
+
+
+def _changed_byte(stored: Path) -> None:
+    model = stored / "serve" / "model.onnx"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+
+
+def _missing_file(stored: Path) -> None:
+    (stored / "serve" / "schema.json").unlink()
+
+
+def _link(stored: Path) -> None:
+    probe = stored / "serve" / "probe.json"
+    probe.rename(stored / "elsewhere.json")
+    probe.symlink_to(stored / "elsewhere.json")
+
+
+BROKEN_IN_THE_STORE = [
+    pytest.param(_changed_byte, "not what was registered", id="a changed byte"),
+    pytest.param(_missing_file, "schema.json is missing", id="a missing file"),
+    pytest.param(_link, "no plain file", id="a link"),
+    pytest.param(shutil.rmtree, "no manifest", id="nothing"),
+    pytest.param(lambda stored: (stored / "manifest.json").write_text("{}"), "digest is", id="another manifest"),
+]
+RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))
+NARROWER = msgspec.structs.replace(bundles.TABULAR, features=bundles.TABULAR.features[:3])
+WIDER = msgspec.structs.replace(bundles.TABULAR, features=(*bundles.TABULAR.features, Feature("height", "number")))
+BROKEN_AS_WRITTEN = [
+    pytest.param({"passed": False}, "its gates failed: ROC AUC is 0.6", id="failed gates"),
+    pytest.param({"probe_shift": 0.1}, "probe rows come out", id="a wrong probe"),
+    pytest.param({"slow": 60}, "times as long as version 1", id="too slow"),
+    pytest.param({"schema": RENAMED}, "classes differ", id="other classes"),
+    pytest.param({"schema": NARROWER}, "member is gone and not retired", id="a feature less"),
+    pytest.param({"schema": WIDER}, "height is new and not nullable", id="a feature more"),
+]
+
+
+class TestBroken:
+    @pytest.mark.parametrize(("damage", "reason"), BROKEN_IN_THE_STORE)
+    def test_a_damaged_bundle_is_refused_and_the_old_one_serves(self, holder, var, tmp_path, damage, reason):
+        before = bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        digest = bundles.write(tmp_path / "two", bias=0.3)
+        damage(bundles.put_in_store(var, tmp_path / "two", "2"))
+        self._is_refused(held, var, before, digest, reason)
+
+    @pytest.mark.parametrize(("options", "reason"), BROKEN_AS_WRITTEN)
+    def test_a_bundle_that_may_not_replace_is_refused_and_the_old_one_serves(
+        self, holder, var, tmp_path, options, reason
+    ):
+        before = bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        digest = bundles.write(tmp_path / "two", bias=0.3, **options)
+        bundles.put_in_store(var, tmp_path / "two", "2")
+        self._is_refused(held, var, before, digest, reason)
+
+    def test_a_newer_contract_is_refused(self, holder, var, tmp_path):
+        before = bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        bundles.write(tmp_path / "two")
+        manifest = json.loads((tmp_path / "two" / "manifest.json").read_text()) | {"contract": 99}
+        (tmp_path / "two" / "manifest.json").write_text(json.dumps(manifest))
+        digest = bundle.file_sha256(tmp_path / "two" / "manifest.json")
+        bundles.put_in_store(var, tmp_path / "two", "2")
+        self._is_refused(held, var, before, digest, "contract version 99")
+
+    def test_a_bundle_of_another_use_case_is_refused(self, holder, var, tmp_path):
+        before = bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        digest = bundles.write(tmp_path / "two", bundles.REGRESSION)
+        bundles.put_in_store(var, tmp_path / "two", "2")
+        self._is_refused(held, var, before, digest, "of the use case prices")
+
+    @pytest.mark.parametrize("digest", ["../../etc", "", "A" * 64, "0" * 63])
+    def test_a_digest_that_is_none_leads_nowhere(self, holder, var, tmp_path, digest):
+        before = bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        self._is_refused(held, var, before, digest, "not a digest")
+
+    def test_a_pointer_that_is_rubbish_changes_nothing(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        pointer.pointer_path(var / "serving", "loans").write_text("rubbish")
+        time.sleep(0.6)
+        assert held.live.version == "1"
+        pointer.pointer_path(var / "serving", "loans").unlink()
+        bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: held.live.version == "2")
+
+    def test_a_refused_bundle_is_not_tried_again_until_the_pointer_moves(self, holder, var, tmp_path, monkeypatch):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        tried = []
+        monkeypatch.setattr("bentos.models.swap.load", lambda *a, **k: tried.append(1) or load(*a, **k))
+        bundles.write(tmp_path / "two", passed=False)
+        digest = bundle.file_sha256(tmp_path / "two" / "manifest.json")
+        bundles.put_in_store(var, tmp_path / "two", "2")
+        until(acted_on(var, bundles.point(var, "loans", digest)))
+        time.sleep(0.8)
+        assert len(tried) == 1
+        assert held.live.version == "1"
+
+    def test_what_failed_for_the_machines_reasons_is_tried_again(self, holder, var, tmp_path, monkeypatch):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        faults = [OSError(28, "No space left on device")]
+        monkeypatch.setattr("bentos.models.swap.RETRY_SECONDS", 0.5)
+        monkeypatch.setattr(
+            "bentos.models.swap.load",
+            lambda *a, **k: load(*a, **k) if not faults else (_ for _ in ()).throw(faults.pop()),
+        )
+        bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: state(var).roles["champion"].outcome == "failed")
+        assert "No space left" in state(var).roles["champion"].reason
+        until(lambda: held.live.version == "2")
+
+    def _is_refused(self, held: Holder, var: Path, before: str, digest: str, reason: str) -> None:
+        until(acted_on(var, bundles.point(var, "loans", digest)))
+        found = state(var)
+        assert held.live.version == "1"
+        assert found.serving == before
+        assert found.roles["champion"].digest == digest
+        assert found.roles["champion"].outcome == "refused"
+        assert reason in found.roles["champion"].reason
+
+
+class TestAllowed:
+    def test_an_override_lets_failed_gates_in_and_shows(self, holder, var, tmp_path):
+        digest = bundles.write(tmp_path / "one", passed=False)
+        bundles.put_in_store(var, tmp_path / "one", "1", override="ann: the old one is worse")
+        bundles.point(var, "loans", digest)
+        assert holder().live.override == "ann: the old one is worse"
+
+    def test_a_feature_may_be_added_nullable_and_another_retired(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        features = (*bundles.TABULAR.features[:3], Feature("height", "number", nullable=True))
+        schema = msgspec.structs.replace(bundles.TABULAR, features=features, retired=("fax", "member"))
+        bundles.promote(var, tmp_path / "two", schema, version="2")
+        until(lambda: held.live.version == "2")
+
+    def test_a_use_case_may_allow_a_slower_network(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        bundles.promote(var, tmp_path / "two", version="2", slow=20, serving={"swap_ratio": 1e6})
+        until(lambda: held.live.version == "2")
+
+    def test_the_ratio_of_equal_networks_is_about_one(self, tmp_path):
+        bundles.write(tmp_path / "one", slow=4)
+        bundles.write(tmp_path / "two", slow=4, bias=0.1)
+        one, two = load(tmp_path / "one", "loans"), load(tmp_path / "two", "loans")
+        assert 0.5 < slowdown(one, two) < 2
+
+
+class TestRoles:
+    def test_canary_and_shadow_are_refused_with_the_reason_and_the_champion_serves(self, holder, var, tmp_path):
+        digest = bundles.promote(var, tmp_path / "one", version="1")
+        pointer.write(var / "serving", "loans", Pointer(2, digest, Canary("c" * 64, 5), "5" * 64))
+        held = holder()
+        roles = state(var).roles
+        assert held.live.version == "1"
+        assert roles["champion"].outcome == "serving"
+        for role in ("canary", "shadow"):
+            assert roles[role].outcome == "refused"
+            assert "not served by this version" in roles[role].reason
+
+    def test_a_champion_that_is_taken_away_keeps_serving(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        until(acted_on(var, bundles.point(var, "loans", None)))
+        assert held.live.version == "1"
+
+
+class TestStart:
+    def test_without_a_pointer_it_waits_and_says_what_to_do(self, holder):
+        held = holder()
+        assert held.live is None
+        assert "slipway promote loans" in held.waits_for
+
+    def test_the_first_promotion_is_taken_when_it_comes(self, holder, var, tmp_path):
+        held = holder()
+        bundles.promote(var, tmp_path / "one", version="1")
+        until(lambda: held.live is not None and held.live.version == "1")
+
+    def test_after_the_wait_the_packaged_bundle_serves_until_a_pointer_comes(self, holder, var, tmp_path, monkeypatch):
+        bundles.write(tmp_path / "image" / "loans")
+        monkeypatch.setenv("SLIPWAY_PACKAGED", str(tmp_path / "image"))
+        monkeypatch.setenv("SLIPWAY_START_WAIT_SECONDS", "0.6")
+        held = holder()
+        assert held.live is None
+        until(lambda: held.live is not None, 5)
+        assert held.live.source == "packaged"
+        assert state(var).source == "packaged"
+        bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: held.live.version == "2")
+        assert held.live.source == "pointer"
+
+    def test_a_pointer_comes_before_the_packaged_bundle(self, holder, var, tmp_path, monkeypatch):
+        bundles.write(tmp_path / "image" / "loans", bias=0.3)
+        bundles.promote(var, tmp_path / "one", version="1")
+        monkeypatch.setenv("SLIPWAY_PACKAGED", str(tmp_path / "image"))
+        monkeypatch.setenv("SLIPWAY_START_WAIT_SECONDS", "0")
+        assert holder().live.source == "pointer"
+
+    def test_a_worker_that_starts_under_a_refused_pointer_serves_what_served_before(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        holder().stop()
+        bundles.promote(var, tmp_path / "two", version="2", passed=False)
+        held = holder()
+        found = state(var)
+        assert held.live.version == found.version == "1"
+        assert found.roles["champion"].outcome == "refused"
+        assert found.roles["champion"].version == "2"
+
+    def test_a_named_bundle_serves_whatever_the_pointer_says(self, holder, var, tmp_path, monkeypatch):
+        bundles.promote(var, tmp_path / "one", version="1")
+        digest = bundles.write(tmp_path / "two", bias=0.3)
+        monkeypatch.setenv("SLIPWAY_BUNDLE", str(tmp_path / "two"))
+        held = holder()
+        assert (held.live.digest, held.live.source) == (digest, "bundle")
+        assert state(var).source == "bundle"
+
+    def test_a_named_bundle_that_is_broken_stops_the_start(self, holder, tmp_path, monkeypatch):
+        bundles.write(tmp_path / "two")
+        _changed_byte(tmp_path / "two")
+        monkeypatch.setenv("SLIPWAY_BUNDLE", str(tmp_path / "two"))
+        with pytest.raises(BundleError, match="not what was registered"):
+            holder()
+
+    def test_a_gpu_that_is_asked_for_and_absent_stops_the_start(self, holder, var, tmp_path, monkeypatch):
+        bundles.promote(var, tmp_path / "one")
+        monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+        monkeypatch.setenv("SLIPWAY_DEVICE", "gpu")
+        with pytest.raises(SettingsError, match="GPU was asked for"):
+            holder()
+
+
+def test_ten_swaps_under_requests_fail_none(front, var, tmp_path):
+    client = front()
+    folders = [tmp_path / f"v{number}" for number in range(2, 12)]
+    statuses, stopping = [], threading.Event()
+
+    def ask() -> None:
+        while not stopping.is_set():
+            statuses.append(client.predict(bundles.ROWS["loans"][0]).status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for number, folder in enumerate(folders, start=2):
+        bundles.promote(var, folder, version=str(number), bias=number / 10)
+        until(lambda number=number: client.worker.served["loans"].live.version == str(number))
+    stopping.set()
+    asking.join()
+    assert set(statuses) == {200}
+    info = {"usecase": "loans", "role": "champion", "source": "pointer", "device": "cpu"}
+    assert client.metric("slipway_model_info", version="11", **info) == 1
+    assert client.metric("slipway_model_info", version="10", **info) == 0

@@ -10,8 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from monitoring import metrics, verdict
 from monitoring.status.board import Board
@@ -20,6 +19,7 @@ from slipway.errors import SlipwayError
 from slipway.settings import Settings
 
 _HERE = Path(__file__).parent
+_STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
 _FILE = re.compile(r"[\w-][\w.-]*\.(html|json)")
 _USECASE = re.compile(r"[a-z][a-z0-9_]*")
 _PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -55,6 +55,10 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             return PlainTextResponse("There is no such report.\n", 404)
         return FileResponse(path, headers=_HEADERS | {"Content-Security-Policy": _REPORT_POLICY})
 
+    def static(request: Request) -> Response:
+        path = _STATIC.get(request.path_params["name"])
+        return FileResponse(path, headers={"Cache-Control": "no-cache"}) if path else PlainTextResponse("", 404)
+
     return Starlette(
         routes=[
             Route("/", index),
@@ -63,7 +67,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/healthz", alive),
             Route("/metrics", scrape),
             Route("/verdicts/{usecase}/{file}", report),
-            Mount("/static", StaticFiles(directory=_HERE / "static")),
+            Route("/static/{name}", static),
         ]
     )
 

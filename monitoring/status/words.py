@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+_BACKTICKED = re.compile(r"`([^`]+)`")
 
 
 def ago(moment: str) -> str:
@@ -23,4 +28,14 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-FILTERS = {"ago": ago, "percent": percent, "plain": plain}
+def tail(path: str) -> str:
+    """The last three parts of a path: `var/logs/ship.log`."""
+    return "/".join(path.split("/")[-3:])
+
+
+def code(text: str) -> Markup:
+    """What stands between backticks as code; everything is escaped."""
+    return Markup(_BACKTICKED.sub(r"<code>\1</code>", str(escape(text))))
+
+
+FILTERS = {"ago": ago, "percent": percent, "plain": plain, "tail": tail, "code": code}

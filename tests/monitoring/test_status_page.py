@@ -39,7 +39,7 @@ def a_verdict(kind: str = "drift", **more: Any) -> dict[str, Any]:
         "version": "3",
         "verdict": kind,
         "sentence": "Drift in age & <b>job</b>.",
-        "features": [finding("age", True, 0.8), tested("age", False, 0.0, "chi2_missing")],
+        "features": [finding("age", True, 0.8), finding("age", False, 0.0, "chi2_missing")],
         "predictions": [finding("prediction.score", False, 0.05)],
         "quality": {"coverage": 0.25, "metrics": {"accuracy": {"value": 0.9}}, "sentence": "25 of 100 have a label."},
         "synthetic": True,

@@ -1,0 +1,55 @@
+"""What a linear model makes of the same inputs and rows: a network that does no better is not worth its keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.encoded import Encoded
+from slipway.predictor import FIRST
+from slipway.schema import Schema
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """`outputs` [n, k] are for the rows that were asked for, as the network's would be."""
+
+    name: str
+    outputs: np.ndarray
+
+
+def baseline(schema: Schema, train: Encoded, asked: Encoded) -> Baseline | None:
+    """scikit-learn's LogisticRegression, or Ridge for a regression; None for images, where it says little."""
+    if schema.images:
+        return None
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    medians = _medians(train)
+    columns, wanted = _columns(schema, train, medians), _columns(schema, asked, medians)
+    if schema.task == "regression":
+        model = make_pipeline(StandardScaler(), Ridge()).fit(columns, train.target)
+        return Baseline("Ridge", model.predict(wanted)[:, None])
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(columns, train.target)
+    outputs = np.zeros((len(wanted), len(schema.classes)))
+    outputs[:, model.classes_] = model.predict_proba(wanted)
+    return Baseline("LogisticRegression", outputs)
+
+
+def _medians(train: Encoded) -> np.ndarray:
+    columns = train.features.get("numbers", np.empty((0, 0))).T
+    return np.array([np.nanmedian(column) if not np.isnan(column).all() else 0.0 for column in columns])
+
+
+def _columns(schema: Schema, rows: Encoded, medians: np.ndarray) -> np.ndarray:
+    """Numbers with their median where missing, an indicator of that, and one column per category."""
+    found: list[np.ndarray] = []
+    if schema.numbers:
+        numbers = rows.features["numbers"]
+        found += [np.where(np.isnan(numbers), medians, numbers), np.isnan(numbers)]
+    for index, feature in enumerate(schema.codes):
+        codes = rows.features["codes"][:, index]
+        found.append(codes[:, None] == np.arange(FIRST + len(feature.vocabulary or (False, True))))
+    return np.concatenate(found, axis=1).astype("float64")

@@ -1,0 +1,83 @@
+"""A Keras network as ONNX, proven to be the same one: an export may succeed and leave a file that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines import networks
+from slipway.errors import BundleError
+from slipway.predictor import Predictor, encode
+from slipway.schema import Feature, Schema
+
+if TYPE_CHECKING:
+    import keras
+
+LIMIT = 1e-5
+LIMIT_ALONE = 1e-6
+_ALONE = 20
+_UNSEEN = "\N{REPLACEMENT CHARACTER}"
+_FAR = 1e30
+
+
+def export(network: keras.Model, path: Path, features: dict[str, np.ndarray]) -> None:
+    """Write the network to `path`; `features` are a few encoded rows, since a model that never ran does not export."""
+    network({name: rows[:1] for name, rows in features.items()})
+    network.export(path, format="onnx", verbose=False)
+
+
+def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]], scale: float) -> dict[str, Any]:
+    """The largest difference between Keras and the predictor, on the rows and on strange ones made from them.
+
+    `scale` is the unit of differences: 1 for probabilities, the target's standard deviation in a regression. Also the
+    largest difference between a row alone and the same row among all.
+
+    Raises:
+        BundleError: a difference is above its limit, so the network that would be served is not the one judged.
+    """
+    tried = [*rows, *strange(rows, predictor.schema)]
+    feeds = encode(predictor.schema, tried)
+    together = predictor.run(feeds)
+    alone = np.concatenate([predictor.run(encode(predictor.schema, [row])) for row in tried[:_ALONE]])
+    found = {
+        "rows": len(tried),
+        "keras": _largest(on_processor(network, feeds) - together, scale),
+        "keras_limit": LIMIT,
+        "alone": _largest(alone - together[:_ALONE], scale),
+        "alone_limit": LIMIT_ALONE,
+    }
+    for name, what in (("keras", "from Keras' outputs"), ("alone", "between a row alone and the same row in a batch")):
+        if not found[name] <= found[f"{name}_limit"]:  # NaN, too
+            raise BundleError(
+                f"the exported network differs by {found[name]:.2g} {what}; at most {found[f'{name}_limit']:g} is "
+                "allowed. Use layers made of keras.ops only: Normalization, lookups and Discretization do not export."
+            )
+    return found
+
+
+def strange(rows: list[dict[str, Any]], schema: Schema) -> Iterator[dict[str, Any]]:
+    """For each feature but images, rows in which it is missing, unknown or far out of range; one with all missing."""
+    features = [feature for feature in schema.inputs if feature.kind != "image"]
+    for index, feature in enumerate(features):
+        for value in _strange_values(feature):
+            yield {**rows[index % len(rows)], feature.name: value}
+    yield {**rows[0], **{feature.name: None for feature in features}}
+
+
+def on_processor(network: keras.Model, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    """Keras' outputs computed where they are compared: a GPU sums in another order."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        return networks.predict(network, feeds)
+
+
+def _strange_values(feature: Feature) -> list[Any]:
+    return {"category": [None, _UNSEEN], "boolean": [None]}.get(feature.kind, [None, -_FAR, _FAR])
+
+
+def _largest(differences: np.ndarray, scale: float) -> float:
+    return float(np.abs(differences).max() / scale)

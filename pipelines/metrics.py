@@ -1,0 +1,188 @@
+"""The field's metrics, each a function of scored rows; definitions and names as in scikit-learn's user guide.
+
+They are plain numpy because each is computed a thousand times for its bootstrap interval; a test holds them equal to
+scikit-learn's. One that the rows do not define (the ROC AUC of one class) is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.schema import Schema
+from slipway.usecase import Cost
+
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows with the truth and a model's outputs [n, k], as the bundle promises them.
+
+    `truth` and `label` are indices of classes, `positive` the positive class's (None but for binary tasks); in a
+    regression `truth` and `outputs` [n, 1] are in the target's unit and `label` is empty.
+    """
+
+    truth: np.ndarray
+    outputs: np.ndarray
+    label: np.ndarray
+    positive: int | None = None
+    cost: Cost | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def at(self, rows: NDArray) -> Scored:
+        """Those rows alone: a mask, or indices with repetitions."""
+        return replace(self, truth=self.truth[rows], outputs=self.outputs[rows], label=self.label[rows])
+
+
+def scored(schema: Schema, cost: Cost | None, truth: np.ndarray, outputs: np.ndarray) -> Scored:
+    """The outputs with the labels that they decide: by the threshold in a binary task, else by the largest."""
+    if schema.positive_index is None:
+        label = outputs.argmax(axis=1) if schema.classes else np.zeros(len(truth), "int64")
+        return Scored(truth, outputs, label)
+    positive = schema.positive_index
+    above = outputs[:, positive] >= (0.5 if schema.threshold is None else schema.threshold)
+    return Scored(truth, outputs, np.where(above, positive, 1 - positive), positive, cost or Cost())
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`sign` is 1 where more is better, else -1."""
+
+    title: str
+    compute: Callable[[Scored], float]
+    sign: int
+
+
+def accuracy(rows: Scored) -> float:
+    return float(np.mean(rows.label == rows.truth))
+
+
+def balanced_accuracy(rows: Scored) -> float:
+    """The mean recall of the classes that occur."""
+    return float(np.mean([np.mean(rows.label[rows.truth == k] == k) for k in np.unique(rows.truth)]))
+
+
+def f1_macro(rows: Scored) -> float:
+    """The mean F1 of the classes that occur, or were predicted."""
+    seen = np.union1d(rows.truth, rows.label)
+    hits = [np.sum((rows.truth == k) & (rows.label == k)) for k in seen]
+    both = [np.sum(rows.truth == k) + np.sum(rows.label == k) for k in seen]
+    return float(np.mean(2 * np.array(hits) / np.array(both)))
+
+
+def log_loss(rows: Scored) -> float:
+    """Mean of -log p of the true class."""
+    p = rows.outputs[np.arange(len(rows)), rows.truth]
+    return float(-np.log(np.clip(p.astype("float64"), 1e-15, 1)).mean())
+
+
+def brier(rows: Scored) -> float:
+    """Mean squared distance of P(positive) from the truth; summed over the classes where there is no positive one."""
+    if rows.positive is not None:
+        return float(np.mean((rows.outputs[:, rows.positive] - (rows.truth == rows.positive)) ** 2))
+    distances = (rows.outputs - np.eye(rows.outputs.shape[1])[rows.truth]) ** 2
+    return float(distances.sum(axis=1).mean())
+
+
+def roc_auc(rows: Scored) -> float:
+    """P(a positive row scores higher than a negative one); without a positive class, the mean of each against all."""
+    if rows.positive is not None:
+        return _auc(rows.truth == rows.positive, rows.outputs[:, rows.positive])
+    return float(np.mean([_auc(rows.truth == k, rows.outputs[:, k]) for k in range(rows.outputs.shape[1])]))
+
+
+def average_precision(rows: Scored) -> float:
+    """The precision at each score, weighted by the recall that it adds."""
+    assert rows.positive is not None
+    truth, score = rows.truth == rows.positive, rows.outputs[:, rows.positive]
+    if not truth.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    hits, ends = np.cumsum(truth[order]), np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    recall = hits[ends] / truth.sum()
+    return float(np.sum(np.diff(recall, prepend=0) * hits[ends] / (ends + 1)))
+
+
+def expected_cost(rows: Scored) -> float:
+    """What a row's decision costs on average, in the unit of `target.cost`."""
+    assert rows.positive is not None and rows.cost is not None
+    missed = np.mean((rows.truth == rows.positive) & (rows.label != rows.positive))
+    false = np.mean((rows.truth != rows.positive) & (rows.label == rows.positive))
+    return float(missed * rows.cost.false_negative + false * rows.cost.false_positive)
+
+
+def ece(rows: Scored) -> float:
+    """Expected calibration error (Naeini et al. 2015): the mean distance of confidence from frequency over its bins."""
+    return float(
+        sum(part["rows"] * abs(part["predicted"] - part["observed"]) for part in calibration(rows)) / len(rows)
+    )
+
+
+def calibration(rows: Scored) -> list[dict[str, float]]:
+    """Ten bins of equal width, of P(positive), or of the largest probability: mean prediction beside frequency."""
+    if rows.positive is not None:
+        predicted, happened = rows.outputs[:, rows.positive], rows.truth == rows.positive
+    else:
+        predicted, happened = rows.outputs.max(axis=1), rows.outputs.argmax(axis=1) == rows.truth
+    bins = np.minimum((predicted * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    sums = np.bincount(bins, predicted, CALIBRATION_BINS), np.bincount(bins, happened, CALIBRATION_BINS)
+    return [
+        {"rows": int(count[k]), "predicted": float(sums[0][k] / count[k]), "observed": float(sums[1][k] / count[k])}
+        for k in np.flatnonzero(count)
+    ]
+
+
+def rmse(rows: Scored) -> float:
+    return float(np.sqrt(np.mean((rows.outputs[:, 0] - rows.truth) ** 2)))
+
+
+def mae(rows: Scored) -> float:
+    return float(np.mean(np.abs(rows.outputs[:, 0] - rows.truth)))
+
+
+def r2(rows: Scored) -> float:
+    """The share of the target's variance that the model explains."""
+    variance = np.mean((rows.truth - rows.truth.mean()) ** 2)
+    return float(1 - np.mean((rows.outputs[:, 0] - rows.truth) ** 2) / variance) if variance else float("nan")
+
+
+def _auc(truth: np.ndarray, score: np.ndarray) -> float:
+    """By ranks (Mann and Whitney), equal scores sharing theirs."""
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if not positives or not negatives:
+        return float("nan")
+    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+_CLASSES = {
+    "accuracy": Metric("accuracy", accuracy, 1),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy, 1),
+    "f1_macro": Metric("macro F1", f1_macro, 1),
+    "roc_auc": Metric("ROC AUC", roc_auc, 1),
+    "log_loss": Metric("log loss", log_loss, -1),
+    "brier": Metric("Brier score", brier, -1),
+    "ece": Metric("expected calibration error", ece, -1),
+}
+METRICS: dict[str, dict[str, Metric]] = {
+    "binary": {
+        **_CLASSES,
+        "average_precision": Metric("average precision", average_precision, 1),
+        "expected_cost": Metric("expected cost", expected_cost, -1),
+    },
+    "multiclass": _CLASSES,
+    "regression": {
+        "r2": Metric("R²", r2, 1),
+        "rmse": Metric("root mean squared error", rmse, -1),
+        "mae": Metric("mean absolute error", mae, -1),
+    },
+}
+PRIMARY = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}

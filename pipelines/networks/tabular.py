@@ -1,0 +1,44 @@
+"""How the default network reads a table's columns: what each layer must know comes from the training rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipelines.networks.layers import CodeEncoding, NumberEncoding
+from slipway.predictor import FIRST
+from slipway.usecase import Inputs
+
+
+def numbers(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:
+    rows = inputs.features["numbers"]
+    pieces = max(2, min(params["bins"], round(math.sqrt(len(rows)) / 2)))
+    columns = [column[~np.isnan(column)] for column in rows.T]
+    layer = NumberEncoding(
+        medians=[np.median(column) if len(column) else 0.0 for column in columns],
+        edges=[quantile_edges(column, pieces) for column in columns],
+        frequencies=params["frequencies"],
+        sigma=params["sigma"],
+        width=params["number_width"],
+        name="number_encoding",
+    )
+    return layer(source)
+
+
+def codes(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:
+    sizes = [FIRST + (2 if f.kind == "boolean" else len(f.vocabulary or ())) for f in inputs.schema.codes]
+    return CodeEncoding(sizes, params["unknown_rate"], name="code_encoding")(source)
+
+
+def quantile_edges(column: np.ndarray, pieces: int) -> np.ndarray:
+    """Rising float32 edges with about as many values between each two; few distinct values have an edge each.
+
+    A column that is constant, or empty, has one edge and so no pieces: it tells nothing but whether it is missing.
+    """
+    distinct = np.unique(column)
+    if len(distinct) <= pieces:
+        return distinct if len(distinct) else np.zeros(1, "float32")
+    return np.unique(np.quantile(column.astype("float64"), np.linspace(0, 1, pieces + 1)).astype("float32"))

@@ -1,0 +1,97 @@
+"""Pictures of a training and its holdout scores, as PNG files for MLflow and the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines import metrics
+from pipelines.metrics import Scored
+from slipway.schema import Schema
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+History = dict[str, list[float]]
+_MOST_NAMED = 20
+
+
+def draw(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
+    """Training curves; then confusion matrix, reliability and ROC, or for a regression predicted against true."""
+    folder.mkdir(parents=True)
+    _save(folder / "training_curves.png", lambda axes: training_curves(axes, history))
+    if schema.task == "regression":
+        _save(folder / "predicted_against_true.png", lambda axes: predicted_against_true(axes, rows, schema))
+        return
+    _save(folder / "confusion_matrix.png", lambda axes: confusion_matrix(axes, rows, schema))
+    _save(folder / "reliability.png", lambda axes: reliability(axes, rows, schema))
+    _save(folder / "roc.png", lambda axes: roc(axes, rows, schema))
+
+
+def training_curves(axes: Axes, history: History) -> None:
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    for name in ("loss", "val_loss"):
+        axes.plot(epochs, history[name], label="training" if name == "loss" else "validation")
+    best = int(np.argmin(history["val_error"])) + 1
+    axes.axvline(best, color="grey", linestyle=":", label=f"kept: epoch {best}")
+    axes.set(xlabel="epoch", ylabel="loss", title="Training")
+    axes.legend()
+
+
+def confusion_matrix(axes: Axes, rows: Scored, schema: Schema) -> None:
+    k = len(schema.classes)
+    counts = np.bincount(rows.truth * k + rows.label, minlength=k * k).reshape(k, k)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if k <= _MOST_NAMED:
+        for (i, j), count in np.ndenumerate(counts):
+            axes.text(j, i, count, ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+        axes.set_xticks(range(k), schema.classes, rotation=45 if max(map(len, schema.classes)) > 3 else 0)
+        axes.set_yticks(range(k), schema.classes)
+    axes.set(xlabel="predicted", ylabel="true", title="Holdout: confusion matrix")
+
+
+def reliability(axes: Axes, rows: Scored, schema: Schema) -> None:
+    bins = metrics.calibration(rows)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    predicted, observed = [part["predicted"] for part in bins], [part["observed"] for part in bins]
+    axes.plot(predicted, observed, marker="o")
+    for part in bins:
+        axes.annotate(
+            str(part["rows"]), (part["predicted"], part["observed"]), xytext=(4, 4), textcoords="offset points"
+        )
+    what = f"P({schema.positive})" if schema.positive else "largest probability"
+    axes.set(xlabel=f"predicted: {what}", ylabel="observed frequency", title="Holdout: reliability (with rows per bin)")
+
+
+def roc(axes: Axes, rows: Scored, schema: Schema) -> None:
+    """One curve for the positive class, or one for each class against the rest."""
+    shown = range(len(schema.classes)) if rows.positive is None else [rows.positive]
+    for k in shown:
+        order = np.argsort(-rows.outputs[:, k], kind="stable")
+        hits = (rows.truth == k)[order]
+        found, false = np.cumsum(hits) / max(hits.sum(), 1), np.cumsum(~hits) / max((~hits).sum(), 1)
+        axes.plot([0, *false], [0, *found], label=schema.classes[k])
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="Holdout: ROC")
+    if len(shown) <= _MOST_NAMED:
+        axes.legend(loc="lower right")
+
+
+def predicted_against_true(axes: Axes, rows: Scored, schema: Schema) -> None:
+    span = [float(rows.truth.min()), float(rows.truth.max())]
+    axes.plot(span, span, color="grey", linestyle=":")
+    axes.scatter(rows.truth, rows.outputs[:, 0], s=8, alpha=0.5)
+    unit = f" ({schema.unit})" if schema.unit else ""
+    axes.set(xlabel=f"true{unit}", ylabel=f"predicted{unit}", title=f"Holdout: {schema.target}")
+
+
+def _save(path: Path, draw_on) -> None:
+    """Without pyplot, which keeps every figure and picks a window system."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), dpi=110, layout="constrained")
+    draw_on(figure.subplots())
+    figure.savefig(path)

@@ -1,0 +1,108 @@
+"""A finished bundle to one version of the registered model; a version that a gate refuses is registered as refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipelines import tracking
+from pipelines.files import read_json, sha256, write_json
+from pipelines.metrics import METRICS
+from pipelines.runs import RunPaths
+from slipway import bundle as bundles
+from slipway.errors import NotFound
+from slipway.registry import CHALLENGER, ModelVersion, Registry
+from slipway.usecase import UseCase
+
+HOLDOUT = "slipway.holdout_sha256"
+
+
+def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) -> None:
+    """Leave `result.json` in `out`: the version of this run, made now or by a call that was killed after it made it.
+
+    Raises:
+        RegistryError: the registry does not answer; the run is kept, and the same command goes on from here.
+    """
+    registry = Registry()
+    before = registered(registry, usecase.name, facts["run_key"])
+    verdict = bundles.verdict(run.bundle / "bundle")
+    version = before or publish(registry, usecase, run, facts, verdict)
+    if HOLDOUT not in registry.model(usecase.name).tags:
+        registry.set_model_tag(usecase.name, HOLDOUT, facts["holdout_sha256"])
+    if verdict.passed:
+        challenge(registry, version)
+    write_json(
+        out / "result.json",
+        {
+            "name": usecase.name,
+            "version": version.version,
+            "run_id": version.run_id,
+            "gate": "passed" if verdict.passed else "refused",
+            "reasons": verdict.reasons,
+            "digest": version.digest,
+            "already": before is not None,
+        },
+    )
+
+
+def registered(registry: Registry, name: str, run_key: str) -> ModelVersion | None:
+    """The version that this run has made, if it has."""
+    try:
+        found = registry.versions(name)
+    except NotFound:
+        return None
+    return next((version for version in found if version.tags.get(tracking.RUN_KEY) == run_key), None)
+
+
+def publish(
+    registry: Registry, usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict
+) -> ModelVersion:
+    """Log the run, then make the version with all its tags in one request: there is none without them."""
+    with tracking.client(registry.uri) as mlflow:
+        logged = tracking.log(mlflow, usecase, run, facts)
+        _require_model(mlflow, registry, usecase, facts)
+        made = mlflow.create_model_version(
+            usecase.name,
+            f"{logged.info.artifact_uri}/bundle",
+            logged.info.run_id,
+            tags=_tags(run, facts, verdict),
+            description=_description(usecase, run, facts, verdict),
+        )
+    return registry.version(usecase.name, str(made.version))
+
+
+def challenge(registry: Registry, version: ModelVersion) -> None:
+    """Name it the challenger, unless a newer version is: a run that is resumed late displaces nobody."""
+    now = registry.model(version.name).aliases.get(CHALLENGER)
+    if now is None or int(now) < int(version.version):
+        registry.set_alias(version.name, CHALLENGER, version.version)
+
+
+def _require_model(mlflow: Any, registry: Registry, usecase: UseCase, facts: dict[str, Any]) -> None:
+    try:
+        registry.model(usecase.name)
+    except NotFound:
+        tags = {HOLDOUT: facts["holdout_sha256"]}
+        mlflow.create_registered_model(usecase.name, tags, usecase.description)
+
+
+def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dict[str, str]:
+    found = {
+        tracking.RUN_KEY: facts["run_key"],
+        "slipway.gate": "passed" if verdict.passed else "failed",
+        "slipway.gate_reason": " ".join(verdict.reasons),
+        "slipway.data_sha256": facts["data_sha256"],
+        "slipway.bundle_sha256": sha256(run.bundle / "bundle" / bundles.MANIFEST),
+        "slipway.git_commit": facts.get("git_commit"),
+        "slipway.synthetic": "true" if facts.get("synthetic") else None,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _description(usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> str:
+    metrics = read_json(run.gate / "metrics.json")
+    name, found = METRICS[usecase.task][metrics["metric"]].title, metrics["scores"][metrics["metric"]]
+    score = f"{name} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found["value"] else name
+    told = "Passed its gates." if verdict.passed else f"Refused by its gates: {' '.join(verdict.reasons)}"
+    data = " Synthetic data." if facts.get("synthetic") else ""
+    return f"{told} {score} on the holdout.{data} The run's card.md says more."

@@ -1,0 +1,149 @@
+"""The split's rows to a trained network, its temperature and its decision threshold."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from pipelines import calibrate, networks
+from pipelines.device import Placement, placement, reproducible
+from pipelines.encoded import Encoded, encoded, read_frame
+from pipelines.files import write_json
+from pipelines.params import Fitting, Params, resolve
+from slipway.cli.progress import say
+from slipway.errors import DataError
+from slipway.schema import Schema
+from slipway.usecase import Inputs, UseCase
+
+if TYPE_CHECKING:
+    import keras
+
+History = dict[str, list[float]]
+_BATCHES = (32, 512)
+_STEPS = 25  # an epoch's, where the batch size is left to the number of rows
+
+
+def train(usecase: UseCase, split: Path, out: Path) -> None:
+    """Leave `model.keras`, the final `schema.json`, `history.json` (a list per epoch) and `training.json` in `out`.
+
+    Raises:
+        UseCaseError: a parameter, or the network of `model.py`, is not as it must be.
+        DataError: the loss became infinite.
+    """
+    params = resolve(usecase)
+    schema = Schema.load(split / "schema.json")
+    rows = encoded(read_frame(split, "train"), schema)
+    validation = encoded(read_frame(split, "validation"), schema)
+    place, started = placement(), time.monotonic()
+    reproducible(usecase.seed)
+    say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with(place)}")
+    network, history = fit(usecase, Inputs(schema, rows.features, rows.target), validation, params, place)
+    network.save(out / "model.keras")
+    threshold = calibrate.threshold(usecase.target.cost) if schema.positive else None
+    msgspec.structs.replace(schema, threshold=threshold).save(out / "schema.json")
+    write_json(out / "history.json", history)
+    facts = {
+        "seconds": round(time.monotonic() - started, 2),
+        "epochs": len(history["loss"]),
+        "best_epoch": int(np.argmin(history["val_error"])) + 1,
+        "seed": usecase.seed,
+        "rows": {"train": len(rows), "validation": len(validation)},
+        "network": "model.py" if usecase.function("model", "build") else "default",
+        "weights": network.count_params(),
+        "params": params.as_used(batch_size(params.fitting, len(rows))),
+        "threshold": threshold,
+        "target_scale": _scale(rows.target) if schema.task == "regression" else 1.0,
+    }
+    write_json(out / "training.json", place.facts() | facts | _calibration(network, validation, schema))
+
+
+def fit(
+    usecase: UseCase, inputs: Inputs, validation: Encoded, params: Params, place: Placement
+) -> tuple[keras.Model, History]:
+    """The network with the weights of its best epoch, and each epoch's losses and errors."""
+    from pipelines.networks.losses import truth
+
+    fitting, classes = params.fitting, len(inputs.schema.classes)
+    with place.scope():
+        network = networks.build(usecase, inputs, params.network)
+        fitted = networks.trainable(network)
+        _compile(fitted, fitting, None if classes else _scale(inputs.target))
+    members = len(fitted.output.shape) == 3
+    known = fitted.fit(
+        inputs.features,
+        truth(inputs.target, classes, members),
+        validation_data=(validation.features, truth(validation.target, classes, members)),
+        batch_size=batch_size(fitting, len(inputs.target)),
+        validation_batch_size=networks.ROWS_AT_ONCE,
+        epochs=fitting.epochs,
+        verbose=0,
+        callbacks=_callbacks(fitting),
+    )
+    history = {name: [float(value) for value in values] for name, values in known.history.items()}
+    if not np.isfinite(history["loss"] + history.get("val_error", [np.nan])).all():
+        raise DataError(f"the loss became infinite in epoch {len(history['loss'])}: set a smaller learning_rate.")
+    return network, history
+
+
+def batch_size(fitting: Fitting, rows: int) -> int:
+    """What was asked for, else the power of two that makes about 25 steps of an epoch, between 32 and 512."""
+    least, most = _BATCHES
+    return fitting.batch_size or int(np.clip(2 ** round(np.log2(rows / _STEPS)), least, most))
+
+
+def _compile(fitted: keras.Model, fitting: Fitting, scale: float | None) -> None:
+    """`scale` is the target's, for a regression; None for classes."""
+    import keras
+
+    from pipelines.networks import losses
+
+    fitted.compile(
+        optimizer=keras.optimizers.AdamW(fitting.learning_rate, weight_decay=fitting.weight_decay),
+        loss=losses.squared(scale) if scale else losses.cross_entropy,
+        metrics=[losses.error],
+        jit_compile=False,  # compiling takes longer than training a small network
+    )
+
+
+def _callbacks(fitting: Fitting) -> list[keras.callbacks.Callback]:
+    import keras
+    import typer
+
+    stop = keras.callbacks.EarlyStopping("val_error", patience=fitting.patience, mode="min", restore_best_weights=True)
+    if not sys.stderr.isatty():
+        return [keras.callbacks.TerminateOnNaN(), stop]
+    bar = typer.progressbar(length=fitting.epochs, label="train", file=sys.stderr)
+    progress = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: bar.__enter__(),
+        on_epoch_end=lambda epoch, logs: bar.update(1),
+        on_train_end=lambda logs: bar.__exit__(None, None, None),
+    )
+    return [keras.callbacks.TerminateOnNaN(), stop, progress]
+
+
+def _calibration(network: keras.Model, validation: Encoded, schema: Schema) -> dict[str, Any]:
+    """The temperature, with the validation log loss before and after it; nothing to calibrate in a regression."""
+    if schema.task == "regression":
+        return {"temperature": None}
+    before = networks.predict(network, validation.features)
+    found = calibrate.temperature(before, validation.target)
+    return {
+        "temperature": found,
+        "validation_log_loss": {
+            "uncalibrated": calibrate.log_loss(before, validation.target),
+            "calibrated": calibrate.log_loss(calibrate.soften(before, found), validation.target),
+        },
+    }
+
+
+def _scale(target: np.ndarray) -> float:
+    return float(target.std()) or 1.0
+
+
+def _with(place: Placement) -> str:
+    return f" with {place.strategy}" if place.distribution else ""

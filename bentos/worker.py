@@ -28,6 +28,7 @@ class Served:
         self.metrics = metrics
         self.capture = capture
         self.secret = settings.mask_secret()
+        metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
         self.holder = Holder(name, settings, self._swapped)
         limits = settings.segment_bytes, settings.segment_seconds
         self.predictions = Writer(settings.spool, name, "prediction", *limits)
@@ -74,7 +75,7 @@ class Worker:
 
     def start(self) -> None:
         """Raises SlipwayError where the server must not start."""
-        logging.getLogger("slipway").setLevel(logging.INFO)
+        _set_up_logging()
         for address in access.listening_addresses():
             access.check(self.settings, address)
         speak_problems_on_the_wire()
@@ -98,3 +99,11 @@ class Worker:
         self._capture.close()
         for served in self.served.values():
             served.close()
+
+
+def _set_up_logging() -> None:
+    """Our own lines; uvicorn's access log off before it formats them; its errors once, where BentoML says them twice."""
+    logging.getLogger("slipway").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").propagate = False
+    errors = logging.getLogger("uvicorn.error")
+    errors.propagate = not errors.handlers

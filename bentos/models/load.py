@@ -15,7 +15,7 @@ from slipway.instances import InstanceReader
 from slipway.predictor import Predictor
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
-INLINE_BYTES = 32_768  # parsing and encoding this much JSON takes about as long, too
+INLINE_BYTES = 4096  # parsing, encoding and logging this much JSON takes about as long, too
 _WARM_UP_RUNS = 5
 
 

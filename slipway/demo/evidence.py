@@ -57,7 +57,7 @@ def left_behind(here: Home, name: str, since: datetime, sent: int) -> Iterator[C
     from slipway.prediction_log import Log
 
     events = Log(settings()).predictions(name, since=since)
-    rows, distinct = events.aggregate('count(*), count(DISTINCT "slipway.row_id")').fetchone()
+    [(rows, distinct)] = events.aggregate('count(*), count(DISTINCT "slipway.row_id")').fetchall()
     yield Check(name, "prediction log", rows == distinct == sent, f"{rows} answers logged, {sent} sent")
     folder = Path(settings().log_root) / "predictions" / settings().environment / name
     yield Check(name, "shipped", *_soon(lambda: _files(folder)))

@@ -1,0 +1,174 @@
+"""Each finding of the doctor, well and not well, with its fix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections import namedtuple
+
+import pytest
+
+from slipway import pointer
+from slipway.cli import doctor as doctor_command
+from slipway.doctor import Finding, accelerators, machine, packages, parts
+from slipway.pointer import Pointer, Refusal
+from slipway.registry import ModelVersion, Registry
+from slipway.settings import settings
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def states(findings) -> set[str]:
+    return {finding.state for finding in findings}
+
+
+def test_this_environment_has_what_the_extras_name_and_no_incompatible_pair():
+    assert machine.python().state == "ok"
+    assert states([*packages.pairs(), *packages.extras()]) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("package", "bad", "good"),
+    [("sqlalchemy", "2.1.9", "2.0.58"), ("pandas", "3.0.0", "2.3.3"), ("fastapi", "0.155.1", "0.154.0")],
+)
+def test_an_incompatible_pair_is_an_error_with_its_fix(package, bad, good):
+    [found] = packages.pairs(lambda name: bad if name == package else None)
+    assert found.state == "error"
+    assert bad in found.detail
+    assert f"'{package}<" in found.fix
+    assert states(packages.pairs(lambda name: good if name == package else None)) == {"ok"}
+
+
+def test_a_missing_package_is_named_with_its_extra():
+    found = [f for f in packages.extras(lambda name: None if name == "tensorflow" else "1.0") if f.state != "ok"]
+    assert [f.state for f in found] == ["warning"]
+    assert "extra training" in found[0].detail
+    assert "tensorflow missing" in found[0].detail
+
+
+@pytest.mark.parametrize(("free", "state"), [(0.1e9, "error"), (1e9, "warning"), (50e9, "ok")])
+def test_a_full_disk_is_an_error_before_anything_is_written(monkeypatch, free, state):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100e9, 0, free))
+    assert machine.disk(settings()).state == state
+    assert not settings().var.exists()
+
+
+def test_a_taken_port_is_a_warning_and_the_stacks_own_is_not(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", str(taken.getsockname()[1]))
+        settings.cache_clear()
+        [found] = [f for f in machine.ports(settings()) if f.state == "warning" and "mlflow" in f.detail]
+        assert "SLIPWAY_MLFLOW_PORT" in found.fix
+
+
+class Answer:
+    """A library that was asked, without the seconds that it takes to load."""
+
+    def __init__(self, library: str, gpus: list[str] | str) -> None:
+        self.library, self._gpus = library, gpus
+
+    def answer(self) -> list[str] | str:
+        return self._gpus
+
+
+def test_three_answers_about_gpus_may_differ(monkeypatch):
+    monkeypatch.setattr(accelerators, "driver", lambda: ["GPU 0: H200"])
+    driver, tensorflow, onnxruntime = accelerators.findings(
+        (Answer("TensorFlow", []), Answer("ONNX Runtime", ["CUDA"]))
+    )
+    assert driver.detail == "driver: GPU 0: H200"
+    assert (tensorflow.state, "tensorflow[and-cuda]" in tensorflow.fix) == ("warning", True)
+    assert onnxruntime.state == "ok"
+
+
+def test_a_library_that_cannot_be_loaded_is_a_warning(monkeypatch):
+    monkeypatch.setattr(accelerators, "driver", lambda: [])
+    _, found = accelerators.findings((Answer("TensorFlow", "ImportError: libx"),))
+    assert (found.state, found.detail) == ("warning", "TensorFlow: ImportError: libx")
+
+
+def test_a_question_reports_the_last_line_of_a_crash():
+    crashed = subprocess.Popen(
+        ["sh", "-c", "echo no such symbol >&2; exit 3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert accelerators.Question("TensorFlow", crashed).answer() == "no such symbol"
+
+
+def test_silent_servers_are_warnings_that_say_who_starts_them():
+    found = list(parts.servers(settings()))
+    assert states(found) == {"warning"}
+    assert all("slipway up" in f.fix for f in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("SLIPWAY_INSECURE", "true", "SLIPWAY_INSECURE=true"),
+        ("SLIPWAY_HOST", "0.0.0.0", "other machines can reach"),
+        ("SLIPWAY_ENVIRONMENT", "production", "no SLIPWAY_MASK_KEY"),
+        ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true", "may run its code"),
+    ],
+)
+def test_an_unsafe_setting_is_a_warning(monkeypatch, name, value, part):
+    assert states(parts.unsafe(settings())) == {"ok"}
+    monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    [found] = parts.unsafe(settings())
+    assert found.state == "warning"
+    assert part in found.detail
+
+
+def a_registry(monkeypatch, digest: str, number: str = "2") -> None:
+    version = ModelVersion("loans", number, "run", "source", {"slipway.bundle_sha256": digest})
+    monkeypatch.setattr(Registry, "alive", lambda self: True)
+    monkeypatch.setattr(Registry, "aliased", lambda self, name, alias: version)
+
+
+def test_registry_and_pointer_that_agree_are_well(monkeypatch):
+    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    a_registry(monkeypatch, "abc")
+    assert states(parts.agreement(settings())) == {"ok"}
+
+
+def test_a_pointer_that_stayed_behind_says_what_to_start(monkeypatch):
+    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    a_registry(monkeypatch, "def")
+    [found] = parts.agreement(settings())
+    assert found.state == "warning"
+    assert "slipway follow" in found.fix
+
+
+def test_a_refused_champion_is_told_with_its_reason(monkeypatch):
+    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    pointer.write_refusals(settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")})
+    a_registry(monkeypatch, "def")
+    [found] = parts.agreement(settings())
+    assert "refused: its gates failed" in found.detail
+
+
+def test_the_command_exits_with_1_only_for_errors_and_prints_each_fix(monkeypatch, cli):
+    findings = [Finding("disk", "ok", "50 GB free"), Finding("ports", "warning", "3000 is taken", "set another")]
+    monkeypatch.setattr("slipway.doctor.examine", lambda: iter(findings))
+    ran = cli("doctor")
+    assert ran.code == 0
+    assert "fix: set another" in ran.out
+    findings.append(Finding("Python", "error", "3.9", "install 3.11"))
+    assert cli("doctor").code == 1
+    ran = cli("doctor", "--json")
+    assert (ran.code, [f["state"] for f in json.loads(ran.out)]) == (1, ["ok", "warning", "error"])
+    assert doctor_command.COLOURS.keys() == {"ok", "warning", "error"}
+
+
+def test_a_wrong_setting_is_a_finding_and_not_the_end_of_the_examination(monkeypatch):
+    from slipway import doctor
+
+    monkeypatch.setenv("SLIPWAY_MLFLOW_PRT", "5000")
+    settings.cache_clear()
+    monkeypatch.setattr(accelerators, "ask", lambda: ())
+    found = list(doctor.examine())
+    assert any("SLIPWAY_MLFLOW_PORT" in f.detail and f.state == "error" for f in found)
+    assert found[-1].check == "GPU"

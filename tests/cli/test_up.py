@@ -1,0 +1,138 @@
+"""`up`, `status` and `down` with toy parts: what is started is found, shown, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import ServiceError
+from slipway.settings import settings
+from slipway.stack import free_port, running
+
+# `slipway up` with each part replaced by a small server on that part's own port
+TOY = """
+import sys
+from slipway.cli import main
+from slipway.stack import Home, Process
+from slipway.registry import RegisteredModel, Registry
+
+SERVER = "import sys, http.server as h; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
+
+def toy(part, listens):
+    def make(self, *_):
+        url = self.url(part) if listens else None
+        code = SERVER if listens else "import time; time.sleep(120)"
+        port = str(self.ports.get(part, 0))
+        return Process(part, (sys.executable, "-c", code, port), self.var / "logs" / f"{part}.log", {}, url, url)
+    return make
+
+for method, part, listens in (
+    ("mlflow", "mlflow", True), ("prefect", "prefect", True), ("service", "service", True), ("watch", "status", True),
+    ("runner", "runner", False), ("ship", "ship", False),
+):
+    setattr(Home, method, toy(part, listens))
+Registry.model = lambda self, name: RegisteredModel(name, {"champion": "1"} if name == "digits" else {})
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def ports(monkeypatch) -> int:
+    """Five ports in a row that nobody else of this machine is likely to want."""
+    first = free_port(22000 + os.getpid() % 10000)
+    for offset, part in enumerate(("SERVICE", "GRPC", "MLFLOW", "PREFECT", "STATUS")):
+        monkeypatch.setenv(f"SLIPWAY_{part}_PORT", str(first + offset))
+    settings.cache_clear()
+    return first
+
+
+@pytest.fixture
+def up(ports, var, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", TOY, "up"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not ((stack := running(var.resolve())) and stack.ready):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
+    pids = [part.pid for part in running(var.resolve()).parts]
+    status = json.loads(cli("status", "--json").out)
+    assert status["stack"]["command"] == "up"
+    assert {part["name"]: bool(part["pid"]) for part in status["parts"]}.items() >= {
+        "mlflow": True,
+        "runner": True,
+    }.items()
+    assert "`slipway up` (pid" in cli("status").out
+    ran = cli("down")
+    assert (ran.code, ran.out[:6]) == (0, "ended ")
+    assert up.wait(10) != 0
+    assert not [pid for pid in pids if alive(pid)]
+    assert cli("down").out.startswith("nothing runs from")
+
+
+def test_up_prints_where_to_look_and_what_it_does_not_serve(up, ports, cli):
+    cli("down")
+    said = up.communicate(timeout=10)[0]
+    assert f"http://127.0.0.1:{ports}" in said
+    assert "credit_risk has no champion, so it is not served: slipway train credit_risk" in said
+
+
+def test_ctrl_c_ends_every_process_that_up_started(up, var):
+    pids = [part.pid for part in running(var.resolve()).parts]
+    assert len(pids) == 6
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 130
+    assert not [pid for pid in pids if alive(pid)]
+    assert running(var.resolve()) is None
+
+
+def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli, var):
+    ran = cli("up")
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: a stack runs from {var.resolve()} already")
+    assert up.poll() is None
+
+
+def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
+    stack = running(var.resolve())
+    [ship] = [part.pid for part in stack.parts if part.name == "ship"]
+    os.kill(ship, signal.SIGKILL)
+    said = up.communicate(timeout=30)[0]
+    assert up.returncode == 1
+    assert "error: ship ended" in said
+    assert not [part.pid for part in stack.parts if alive(part.pid)]
+
+
+def test_a_detached_up_that_fails_says_why(monkeypatch, tmp_path):
+    from slipway.cli import up as command
+
+    monkeypatch.setattr(command.sys, "executable", "/bin/false")
+    with pytest.raises(ServiceError, match="`slipway up` ended"):
+        command.command(detach=True)
+
+
+def test_status_of_nothing_says_what_starts_it(ports, cli):
+    ran = cli("status")
+    assert ran.code == 0
+    assert "no stack; `slipway up` starts one" in ran.out

@@ -1,0 +1,147 @@
+"""What the demo concludes from what it sees; the demo itself is run by `.ci/run`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from slipway.demo import Check, Demo, evidence, table, traffic
+from slipway.demo.jobs import Jobs
+from slipway.demo.prefect import Prefect
+from slipway.errors import ServiceError
+from slipway.registry import ModelVersion
+from slipway.usecase import load
+
+VERDICT = {
+    "verdict": "drift",
+    "window": {"rows": 240},
+    "features": [{"name": "duration", "drifted": True}, {"name": "age", "drifted": False}],
+}
+
+
+def test_drift_counts_only_where_the_feature_that_was_changed_is_named_and_no_other():
+    assert evidence.verdict("loans", VERDICT, "drift", "duration").held
+    assert not evidence.verdict("loans", VERDICT, "drift", "age").held
+    assert not evidence.verdict("loans", VERDICT, "none", None).held
+    both = {**VERDICT, "features": [{"name": "duration", "drifted": True}, {"name": "age", "drifted": True}]}
+    assert not evidence.verdict("loans", both, "drift", "duration").held
+    nothing = {**VERDICT, "features": []}
+    assert not evidence.verdict("loans", nothing, "drift", "duration").held
+
+
+def test_an_image_feature_is_named_by_its_statistics():
+    seen = {**VERDICT, "features": [{"name": "image_brightness", "drifted": True}]}
+    assert evidence.verdict("digits", seen, "drift", "image").held
+
+
+def test_too_little_data_is_neither_verdict():
+    seen = {**VERDICT, "verdict": "too_little_data", "features": []}
+    assert not evidence.verdict("loans", seen, "none", None).held
+    assert not evidence.verdict("loans", seen, "drift", "age").held
+
+
+def test_a_swap_counts_only_where_both_versions_answered():
+    assert evidence.swapped("loans", {"1": 90, "2": 60}, "1", "2").held
+    assert not evidence.swapped("loans", {"2": 150}, "1", "2").held
+    assert not evidence.swapped("loans", {"1": 150}, "1", "2").held
+
+
+def test_one_failed_request_fails_the_check():
+    report = {"sent": 150, "failures": 1, "latency_ms": {"p99": 9.0}, "drift": None, "feature": None}
+    assert not traffic.answered("loans", report).held
+    assert traffic.answered("loans", {**report, "failures": 0}).held
+
+
+def test_a_refused_version_is_told_with_its_gates(monkeypatch):
+    class Registry:
+        def versions(self, name):
+            return [ModelVersion(name, "3", "run", "source", {"slipway.gate": "refused"})]
+
+        def model(self, name):
+            return type("Model", (), {"aliases": {"challenger": "2"}})
+
+    found, check = evidence.challenger(Registry(), "loans")
+    assert found.version == "3"
+    assert (check.held, check.seen) == (False, "gates refused, challenger is 2")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("digits", "brightness"), ("credit_risk", "shift")])
+def test_the_kind_of_drift_fits_the_use_case(name, kind):
+    assert traffic.drift_for(load(name)) == kind
+
+
+def test_the_table_marks_what_did_not_hold():
+    lines = table([Check("all", "doctor", True, "24 findings"), Check("digits", "served", False, "version 1")])
+    assert lines[0].split() == ["ok", "all", "doctor", "24", "findings"]
+    assert lines[1].lstrip().startswith("FAIL  digits")
+
+
+def test_a_demo_that_checked_nothing_did_not_hold():
+    assert not Demo([], print).result.held
+
+
+def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):
+    with Jobs(tmp_path) as jobs, pytest.raises(ServiceError, match=r"slipway monitor nothing.*no use case 'nothing'"):
+        jobs.start("monitor", "nothing").result()
+
+
+def test_commands_that_still_run_end_with_the_demo(tmp_path):
+    with Jobs(tmp_path) as jobs:
+        job = jobs.start("doctor")
+    assert not job.running
+
+
+class FlowRuns(BaseHTTPRequestHandler):
+    """A Prefect server that has one deployment, whose run completes at the second look."""
+
+    looks = 0
+
+    def do_GET(self):
+        if self.path.startswith("/api/deployments/name/train/loans"):
+            return self._answer({"id": "d1", "parameters": {"usecase": "loans"}})
+        if self.path == "/api/flow_runs/r1":
+            FlowRuns.looks += 1
+            state = "RUNNING" if FlowRuns.looks < 2 else "COMPLETED"
+            return self._answer({"state": {"type": state, "message": None}, "total_run_time": 7.0})
+        return self._answer({"detail": "not found"}, 404)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/api/task_runs/filter":
+            return self._answer([{"name": "split", "state_type": "COMPLETED", "total_run_time": 1.0}])
+        return self._answer({"id": "r1", "sent": body}, 201)
+
+    def _answer(self, body, status=200):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    monkeypatch.setattr("slipway.demo.prefect.POLL_SECONDS", 0.01)
+    FlowRuns.looks = 0
+    server = HTTPServer(("127.0.0.1", 0), FlowRuns)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Prefect(f"http://127.0.0.1:{server.server_port}/api")
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_flow_run_is_waited_for_and_each_task_told_once(prefect):
+    said = []
+    run = prefect.start("train/loans", {"overrides": {}})
+    done = prefect.wait({"loans": run}, said.append)
+    assert done["loans"].completed
+    assert said == ["  loans: split completed (1 s)"]
+
+
+def test_a_deployment_that_is_not_there_is_told(prefect):
+    with pytest.raises(ServiceError, match="Prefect answered 404 to GET deployments/name/train/nothing"):
+        prefect.start("train/nothing", {})

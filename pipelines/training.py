@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.bundle import bundle
 from pipelines.champion import champion
+from pipelines.check import check
 from pipelines.clean import clean
 from pipelines.evaluate import evaluate
 from pipelines.gates import gate
@@ -33,6 +34,7 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
         SlipwayError: a parameter, the data or the network is not as it must be; what is done stays done.
     """
     resolve(usecase)  # a mistyped parameter is said before any work
+    check(usecase)
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)

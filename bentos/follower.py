@@ -6,50 +6,27 @@ pointer is renamed into place; a version that must not be served leaves the poin
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
 
 from bentos import store
+from bentos.wanted import Wanted, wanted
 from slipway import pointer
 from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
 from slipway.events import now_iso
 from slipway.pointer import Canary, Pointer, Refusal
-from slipway.registry import CANARY, CHAMPION, SHADOW, ModelVersion, RegisteredModel, Registry
+from slipway.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
 from slipway.settings import Settings
 
-CANARY_TAG = "slipway.canary"
 _log = logging.getLogger("slipway.follower")
-
-
-class Wanted(NamedTuple):
-    """The versions that the registry names, by role; a canary counts when the rollout gave it a weight."""
-
-    champion: str | None
-    canary: str | None
-    weight: float
-    shadow: str | None
-
-
-def wanted(model: RegisteredModel, alias: str) -> Wanted:
-    """What the aliases and the tag `slipway.canary` = `{version, weight, stage}` ask for; `alias` is the champion's."""
-    canary = model.aliases.get(CANARY)
-    weight = _weight(model.tags.get(CANARY_TAG, ""), canary)
-    return Wanted(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
-
-
-def _weight(tag: str, canary: str | None) -> float:
-    try:
-        content = json.loads(tag)
-        return float(content["weight"]) if canary and str(content["version"]) == canary else 0.0
-    except (ValueError, TypeError, KeyError):
-        return 0.0
 
 
 @dataclass
@@ -73,8 +50,9 @@ class Follower:
             self._follow()
         except RegistryError as error:
             self._unreachable(str(error))
-        except (SlipwayError, OSError) as error:
-            self._say("trouble", f"cannot follow: {error} (what is served stays, the next look tries again)")
+        except Exception as error:  # a full disk, an answer that no registry gives: the servers need us alive
+            what = str(error) if isinstance(error, (SlipwayError, OSError)) else repr(error)
+            self._say("trouble", f"cannot follow: {what} (what is served stays, the next look tries again)")
         else:
             self._say("trouble", None)
             self._reachable()
@@ -158,10 +136,16 @@ class Follower:
             )
 
     def _prune(self, now: Pointer) -> None:
-        """A bundle stays while a worker answers from it: it may have refused what the pointer names."""
+        """A bundle stays while a worker answers from it, or would return to it when it refuses the pointer's."""
         serving = {state.serving for state in pointer.read_states(self.settings.serving, self.usecase)}
-        used = {now.champion, now.shadow, now.canary.digest if now.canary else None} | serving
+        used = {now.champion, now.shadow, now.canary.digest if now.canary else None, self._last_good()} | serving
         store.prune(self.settings.store, self.usecase, used)
+
+    def _last_good(self) -> str | None:
+        """The digest that a worker took last (bentos.models writes it): in a sidecar, workers' pids say nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((self.settings.serving / self.usecase / "served.json").read_bytes())
+        return None
 
     def _record_refusals(self) -> None:
         refusals = {number: refusal for number, (_, refusal) in self._refused.items()}

@@ -51,7 +51,7 @@ def command(
     found = _settings({name: value for name, value in given.items() if value is not None})
     access.refuse_unsafe(found)
     served = list(dict.fromkeys(names or found.serve))
-    directory = _fixed(served, version, bundle, found)
+    directory = _fixed(served, version, bundle or found.bundle, found)
     if directory is None and not served:
         raise typer.BadParameter("name one or more use cases, as in `slipway serve digits credit_risk`.")
     launch.refuse_taken(found, served)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bentos import follower, store
+from bentos import store
 from bentos.follower import Follower
+from bentos.wanted import wanted
 from slipway import bundle, pointer
 from slipway.errors import BundleError, NotFound, RegistryError
 from slipway.pointer import Canary, WorkerState
@@ -150,7 +151,7 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
 @pytest.mark.parametrize("tag", ["", "no json", "[]", '{"version": "1", "weight": 5}', '{"version": "2"}'])
 def test_a_canary_without_a_weight_of_its_own_gets_no_traffic(tag: str) -> None:
     model = RegisteredModel(NAME, {"champion": "1", "canary": "2"}, {"slipway.canary": tag})
-    assert follower.wanted(model, "champion") == ("1", None, 0.0, None)
+    assert wanted(model, "champion") == ("1", None, 0.0, None)
 
 
 def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
@@ -293,6 +294,13 @@ def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found
     assert pointed(found).champion == digest
 
 
+def test_another_program_on_the_registrys_port_is_told_once(following, registry, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(registry, "model", lambda name: {}["registered_model"])
+    following.look()
+    following.look()
+    assert caplog.text.count("cannot follow: KeyError('registered_model')") == 1
+
+
 def test_an_alias_that_is_gone_leaves_what_serves(following, registry, found, make, caplog) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
@@ -329,6 +337,16 @@ def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, reg
     for number in ("2", "3", "4", "5"):
         registry.aliases["champion"] = number
         following.look()
+    assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
+
+
+def test_what_a_worker_took_last_is_kept_though_its_pid_is_not_to_be_seen(following, registry, found, make) -> None:
+    digests = [make(str(number)) for number in range(1, 6)]
+    for number in range(1, 6):
+        registry.aliases["champion"] = str(number)
+        following.look()
+        if number == 1:
+            pointer.write_whole(found.serving / NAME / "served.json", digests[0])
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 

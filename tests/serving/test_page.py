@@ -14,7 +14,7 @@ from tests import bundles
 from tests.serving.browser import Browser
 from tests.serving.processes import Server
 
-SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION)
+SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)
 PREDICT = ".actions button"
 
 
@@ -151,6 +151,15 @@ def test_a_regression_answers_in_its_unit(browser: Browser, server: Server) -> N
     browser.until("document.querySelector('.verdict')")
     assert browser.text(".verdict strong").endswith(" EUR")
     assert not browser.run("document.querySelector('.bars')")
+
+
+def test_private_values_are_asked_for_as_the_schema_takes_them(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "private_loans")
+    assert not browser.run("document.getElementById('field-nation')"), "what is dropped is not asked for"
+    assert browser.run("document.getElementById('field-income').value") == "1000 – 3000"
+    browser.run("document.getElementById('field-email').value = 'ann@example.org'")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
 
 
 def test_the_tabs_lead_from_one_use_case_to_the_next(browser: Browser, server: Server) -> None:

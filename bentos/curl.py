@@ -23,7 +23,9 @@ def line(url: str, usecase: str, schema: dict[str, Any], folder: Path) -> str:
     if images and needed == images:
         file = _kept(folder / "example.png", base64.b64decode(example[images[0]]["b64"]))
         return f"curl -s {route} -F {shlex.quote(f'image=@{file}')}"
-    body = json.dumps({"instances": [example]}, ensure_ascii=False)
+    tokens = [feature["name"] for feature in schema["features"] if feature.get("private") == "token"]
+    instance = {name: value for name, value in example.items() if name not in tokens}  # they are never needed
+    body = json.dumps({"instances": [instance]}, ensure_ascii=False)
     if len(body) > _LONGEST:
         body = f"@{_kept(folder / 'example.json', body.encode())}"
     return f"curl -s {route} -H 'Content-Type: application/json' -d {shlex.quote(body)}"

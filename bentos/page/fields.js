@@ -48,6 +48,7 @@ function hintFor(feature) {
   if (feature.description) parts.push(feature.description);
   if (feature.range) parts.push(`${figure(feature.range[0], 9)} to ${figure(feature.range[1], 9)}`);
   if (feature.kind === "image") parts.push(`read as ${feature.size[1]} × ${feature.size[0]} pixels`);
+  if (feature.private) parts.push("masked before anything keeps it");
   if (feature.nullable) parts.push("may be empty");
   return parts.join(" · ");
 }
@@ -86,7 +87,7 @@ function choice(feature, id, options) {
   };
 }
 
-/** Free text: a category without a vocabulary, or a value that is masked or will be. */
+/** Free text: a category without a vocabulary, or a value that will be masked; an example's token tells nobody anything. */
 function text(feature, id) {
   const input = el("input", {id, type: "text", autocomplete: "off"});
   const numeric = () => ["number", "integer"].includes(feature.kind) && Number.isFinite(Number(input.value));
@@ -94,6 +95,6 @@ function text(feature, id) {
     element: input,
     target: input,
     read: () => (input.value === "" ? null : numeric() ? Number(input.value) : input.value),
-    fill: (value) => (input.value = value ?? ""),
+    fill: (value) => (input.value = feature.private ? "" : (value ?? "")),
   };
 }

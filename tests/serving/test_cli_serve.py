@@ -221,6 +221,12 @@ def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
     assert json.loads((tmp_path / "example.json").read_text()) == {"instances": schema["examples"]}
 
 
+def test_a_token_is_left_out_of_the_curl_line(tmp_path) -> None:
+    features = [{"name": "job", "kind": "category"}, {"name": "email", "kind": "category", "private": "token"}]
+    schema = {"features": features, "examples": [{"job": "nurse", "email": "tok_0"}]}
+    assert "tok_" not in curl.line("http://x", "loans", schema, tmp_path)
+
+
 def test_quotes_and_spaces_survive_the_shell(tmp_path) -> None:
     schema = {"features": [{"name": "job", "kind": "category"}], "examples": [{"job": 'it\'s "a" $job `x` ü'}]}
     line = curl.line("http://x", "loans", schema, tmp_path).replace("curl", "printf '%s\\n'", 1)

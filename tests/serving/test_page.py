@@ -157,6 +157,8 @@ def test_private_values_are_asked_for_as_the_schema_takes_them(browser: Browser,
     open_usecase(browser, server, "private_loans")
     assert not browser.run("document.getElementById('field-nation')"), "what is dropped is not asked for"
     assert browser.run("document.getElementById('field-income').value") == "1000 – 3000"
+    assert browser.run("document.getElementById('field-email').value") == "", "a token tells nobody anything"
+    assert "masked" in browser.text("#field-email-hint")
     browser.run("document.getElementById('field-email').value = 'ann@example.org'")
     browser.click(PREDICT)
     browser.until("document.querySelector('.verdict')")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from prefect import Flow, serve
@@ -13,13 +11,11 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from pipelines import flows
 from slipway.usecase import UseCase, load, names
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
-_HEARTBEAT_SECONDS = 30
 _SILENCE_SECONDS = 90
 
 
@@ -27,7 +23,7 @@ def main() -> None:
     """Serve the deployments of every use case until a signal ends it."""
     deployments = [deployment for name in names() for deployment in of(load(name))]
     watch_heartbeats()
-    with heartbeats():
+    with flows.heartbeats():
         serve(*deployments, print_starting_message=False)
 
 
@@ -46,13 +42,6 @@ def _deployed(flow: Flow, usecase: UseCase, cron: str | None) -> RunnerDeploymen
         tags=[usecase.name],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-
-
-@contextmanager
-def heartbeats() -> Iterator[None]:
-    """Flow runs that begin here say every 30 s that they live."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: _HEARTBEAT_SECONDS}):
-        yield
 
 
 def watch_heartbeats() -> None:

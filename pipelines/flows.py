@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
 from pipelines.runs import Run, begun
@@ -20,6 +24,8 @@ from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.usecase import load
 
 _DELAYS_SECONDS = [5, 20]
+_HEARTBEAT_SECONDS = 30
+_LAST_LINES_SECONDS = 5.0
 
 
 @flow(name="train", flow_run_name="train-{usecase}")
@@ -40,6 +46,23 @@ def monitor(usecase: str) -> None:
     done = subprocess.run([sys.executable, "-m", "slipway.cli", "monitor", usecase], check=False)
     if done.returncode:
         raise ServiceError(f"slipway monitor {usecase} ended with exit code {done.returncode}: see the runner's log.")
+
+
+@contextmanager
+def heartbeats() -> Iterator[None]:
+    """Flow runs that begin here say every 30 s that they live, so that the server can tell which were killed."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: _HEARTBEAT_SECONDS}):
+        yield
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Everything that a flow run logs has reached the server before it may be stopped."""
+    try:
+        yield
+    finally:
+        APILogWorker.drain_all(timeout=_LAST_LINES_SECONDS)
+        EventsWorker.drain_all(timeout=_LAST_LINES_SECONDS)
 
 
 def _as_task(run: Run) -> Do:

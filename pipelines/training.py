@@ -33,6 +33,8 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     Raises:
         SlipwayError: a parameter, the data or the network is not as it must be; what is done stays done.
     """
+    if run.finished:
+        return outcome(usecase, run)
     resolve(usecase)  # a mistyped parameter is said before any work
     check(usecase)
     ingested = do("ingest", ingest, usecase)

@@ -6,7 +6,6 @@ only, so no page shows a raw private value.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,6 @@ def validate(usecase: UseCase, cleaned: Path, out: Path) -> None:
 
 
 def _check(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResult:
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read once, when it is imported
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -53,14 +53,11 @@ def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[
     """The Prefect flow, in this process; servers that do not answer are started for its length."""
     from slipway.stack import services
 
-    # Their loggers repeat what we print; the Prefect server still gets every line.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     with services("mlflow", "prefect", say=say):
-        from pipelines.deployments import heartbeats
-        from pipelines.flows import train
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its server still gets every line
+        from pipelines.flows import heartbeats, reported, train
 
-        with heartbeats():
+        with heartbeats(), reported():
             return train(usecase.name, changes, fresh=fresh)
 
 

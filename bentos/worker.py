@@ -102,7 +102,7 @@ class Worker:
 
 
 def _set_up_logging() -> None:
-    """Our own lines; uvicorn's access log off before it formats them; its errors once, where BentoML says them twice."""
+    """Our own lines; no access log, which uvicorn would format first; errors once, not twice as BentoML has them."""
     logging.getLogger("slipway").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").propagate = False
     errors = logging.getLogger("uvicorn.error")

@@ -154,11 +154,9 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
     ("environment", "code", "says"),
     [
         ({}, 1, "SLIPWAY_SERVE names no use case"),
-        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_HOST": "0.0.0.0"}, 1, "SLIPWAY_INSECURE=true"),
         ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true"}, 78, "SLIPWAY_INSECURE=true"),
         ({"SLIPWAY_SERVE": "loans", "SLIPWAY_HOSST": "x"}, 1, "Did you mean 'SLIPWAY_HOST'?"),
         ({"SLIPWAY_BUNDLE": "nowhere"}, 1, "holds no manifest"),
-        ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true", "SLIPWAY_INSECURE": "true"}, 0, ""),
     ],
 )
 def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, says):

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.quiet import load_tensorflow
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -34,6 +36,7 @@ def placement(kind: str = "GPU") -> Placement:
 
     Products keep 32 bits on a GPU: rounded to TensorFlow-32 they differ from what is served by up to 1e-3.
     """
+    load_tensorflow()
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices(kind)

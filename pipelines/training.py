@@ -31,11 +31,11 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
 
     Raises:
-        SlipwayError: a parameter, the data or the network is not as it must be; what is done stays done.
+        SlipwayError: a parameter or a gate (said before any work), the data or the network is not as it must be.
     """
     if run.finished:
         return outcome(usecase, run)
-    resolve(usecase)  # a mistyped parameter is said before any work
+    resolve(usecase)
     check(usecase)
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipelines.quiet import load_tensorflow
 from slipway.errors import UseCaseError
 from slipway.usecase import Inputs, UseCase
 
@@ -41,6 +42,7 @@ def build(usecase: UseCase, inputs: Inputs, params: dict[str, Any]) -> keras.Mod
 
 def load(usecase: UseCase, path: Path) -> keras.Model:
     """The network in a `model.keras` that this run wrote; layers of the use case's own are known by its `model.py`."""
+    load_tensorflow()
     import keras
 
     from pipelines.networks import layers  # noqa: F401  its layers must be registered before they are loaded

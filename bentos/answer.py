@@ -18,7 +18,7 @@ from slipway.errors import InputError, SlipwayError
 from slipway.events import PredictionContext, now_iso, row_id
 from slipway.instances import Request
 from slipway.predictor import InputWarning, Prediction, image_statistics, images_decoded, pixels_sha256
-from slipway.schema import bucket, key_text, mask, row_key
+from slipway.schema import identity, mask
 
 ROLE = "champion"
 _encode = msgspec.json.Encoder().encode
@@ -148,13 +148,13 @@ def _lines(
         strange[warning.instance].append({"feature": warning.feature, "reason": warning.reason})
     lines = []
     for index, (identity, row) in enumerate(zip(ids, rows, strict=True)):
-        text = key_text(row, schema)
+        key_of_row, split_bucket = identity(row, schema, served.secret)
         found = predictions[index] if predictions else nothing
         line = context.line(
             identity,
             _logged(served, live, row) if schema.images else row,
-            row_key=row_key(served.secret, text),
-            split_bucket=bucket(schema.split.salt, text),
+            row_key=key_of_row,
+            split_bucket=split_bucket,
             key=keys[index] if keys else None,
             label=found.label,
             value=found.value,

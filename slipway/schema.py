@@ -286,6 +286,18 @@ def bucket(salt: str, text: str) -> int:
     return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
+def identity(row: Mapping[str, Any], schema: Schema, secret: bytes) -> tuple[str | None, int | None]:
+    """A served row's key and bucket: (`row_key`, `split_bucket`), None where a caller's row alone does not tell.
+
+    `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.
+    """
+    if not all(name in schema.by_name for name in schema.split.key):
+        return None, None
+    text = key_text(row, schema)
+    divided_by_key = schema.split.group is None and schema.split.time is None
+    return row_key(secret, text), bucket(schema.split.salt, text) if divided_by_key else None
+
+
 def side(number: int, fractions: Mapping[str, float]) -> str:
     """`train`, `validation` or `holdout`: the holdout has the lowest buckets, then validation, then training."""
     holdout = round(fractions["holdout"] * BUCKETS)

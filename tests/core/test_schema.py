@@ -17,6 +17,7 @@ from slipway.schema import (
     bucket,
     compatible,
     complete,
+    identity,
     key_text,
     mask,
     row_key,
@@ -90,6 +91,21 @@ def test_the_row_key_hides_the_key_and_needs_the_secret() -> None:
     assert row_key(SECRET, text) == row_key(SECRET, text)
     assert row_key(SECRET, text) != row_key(b"another secret", text)
     assert len(row_key(SECRET, text)) == 32
+
+
+def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None:
+    text = key_text(ROW, SCHEMA)
+    assert identity(ROW, SCHEMA, SECRET) == (row_key(SECRET, text), bucket(SCHEMA.split.salt, text))
+
+
+@pytest.mark.parametrize(
+    ("split", "key", "number"),
+    [(Split(key=("customer",)), False, False), (Split(group="city"), True, False), (Split(time="day"), True, False)],
+)
+def test_what_a_request_does_not_tell_is_left_out_of_its_event(split: Split, key: bool, number: bool) -> None:
+    schema = msgspec.structs.replace(SCHEMA, split=split)
+    found = identity(ROW, schema, SECRET)
+    assert (found[0] is not None, found[1] is not None) == (key, number)
 
 
 def test_buckets_are_even_and_change_with_the_salt() -> None:

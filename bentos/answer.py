@@ -18,7 +18,7 @@ from slipway.errors import InputError, SlipwayError
 from slipway.events import PredictionContext, now_iso, row_id
 from slipway.instances import Request
 from slipway.predictor import InputWarning, Prediction, image_statistics, images_decoded, pixels_sha256
-from slipway.schema import identity, mask
+from slipway.schema import mask, row_identity
 
 ROLE = "champion"
 _encode = msgspec.json.Encoder().encode
@@ -148,7 +148,7 @@ def _lines(
         strange[warning.instance].append({"feature": warning.feature, "reason": warning.reason})
     lines = []
     for index, (identity, row) in enumerate(zip(ids, rows, strict=True)):
-        key_of_row, split_bucket = identity(row, schema, served.secret)
+        key_of_row, split_bucket = row_identity(row, schema, served.secret)
         found = predictions[index] if predictions else nothing
         line = context.line(
             identity,

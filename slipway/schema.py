@@ -286,7 +286,7 @@ def bucket(salt: str, text: str) -> int:
     return int.from_bytes(digest[:8], "big") % BUCKETS
 
 
-def identity(row: Mapping[str, Any], schema: Schema, secret: bytes) -> tuple[str | None, int | None]:
+def row_identity(row: Mapping[str, Any], schema: Schema, secret: bytes) -> tuple[str | None, int | None]:
     """A served row's key and bucket: (`row_key`, `split_bucket`), None where a caller's row alone does not tell.
 
     `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.

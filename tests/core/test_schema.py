@@ -17,9 +17,9 @@ from slipway.schema import (
     bucket,
     compatible,
     complete,
-    identity,
     key_text,
     mask,
+    row_identity,
     row_key,
     side,
 )
@@ -95,7 +95,7 @@ def test_the_row_key_hides_the_key_and_needs_the_secret() -> None:
 
 def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None:
     text = key_text(ROW, SCHEMA)
-    assert identity(ROW, SCHEMA, SECRET) == (row_key(SECRET, text), bucket(SCHEMA.split.salt, text))
+    assert row_identity(ROW, SCHEMA, SECRET) == (row_key(SECRET, text), bucket(SCHEMA.split.salt, text))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None
 )
 def test_what_a_request_does_not_tell_is_left_out_of_its_event(split: Split, key: bool, number: bool) -> None:
     schema = msgspec.structs.replace(SCHEMA, split=split)
-    found = identity(ROW, schema, SECRET)
+    found = row_identity(ROW, schema, SECRET)
     assert (found[0] is not None, found[1] is not None) == (key, number)
 
 

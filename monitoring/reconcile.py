@@ -7,6 +7,7 @@ again at a version whose refusal a person has just overridden.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from slipway.settings import Settings
 HOMES_OF_THE_ALIAS = ("production", "local")
 SETTLE_SECONDS = 10.0
 SERVING, LOADING, REFUSED, FAILED, REPLACED = "serving", "loading", "refused", "failed", "replaced"
+_log = logging.getLogger("slipway.watch")
 
 LookAtAll = Callable[[Sequence[str], str], list[Look]]
 
@@ -123,6 +125,7 @@ class Reconciler:
             return before
         after = said if said.startswith(REFUSED) else f"{said} since {now_iso()}"
         self._registry.set_version_tag(version.name, version.version, self._key, after)
+        _log.info("%s version %s: %s", version.name, version.version, after)
         return after
 
     def _retire_others(self, version: ModelVersion) -> None:

@@ -9,11 +9,9 @@ Rows are drawn without replacement, because a small set drawn with replacement i
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from monitoring import distort, holdout
 from monitoring.distort import PRIOR
 from monitoring.http_client import Client
 from monitoring.late_labels import LateLabels
+from monitoring.pace import Outcome, send_each
 from slipway.errors import ServiceError
 from slipway.schema import Feature, Schema
 from slipway.settings import settings
@@ -31,7 +30,6 @@ from slipway.settings import settings
 if TYPE_CHECKING:
     from monitoring.feedback import Track
 
-CONNECTIONS = 8
 _SHOWN_REASONS = 3
 
 
@@ -57,17 +55,6 @@ class Report:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """One answered or failed request; `id` names the prediction that a label may follow."""
-
-    row: int
-    seconds: float
-    version: str = ""
-    id: str = ""
-    reason: str = ""
-
-
 def send(
     usecase: str,
     url: str | None = None,
@@ -91,36 +78,25 @@ def send(
     """
     url = url or settings().server_urls[0]
     _check_service(url, usecase)
-    source = holdout.of_champion(usecase)
-    rng = np.random.default_rng(seed)
+    source, rng = holdout.of_champion(usecase), np.random.default_rng(seed)
     changed = distort.choose(source.schema, drift, feature) if drift else None
-    keep = (
-        distort.favoured(source.frame[source.schema.target], source.schema, strength, rng) if drift == PRIOR else None
-    )
+    target = source.frame[source.schema.target]
+    keep = distort.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
     drawn = holdout.draw(source, rows, seed, restart, keep)
     frame = distort.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
-    labelled = rng.random(len(frame)) < labels
-    truths = {row: _truth(source.schema, frame[source.schema.target].iloc[row]) for row in np.flatnonzero(labelled)}
+    truths = _truths(source.schema, frame, labels, rng)
     late = LateLabels(usecase, url, label_delay)
     started = time.monotonic()
     try:
-        outcomes = [*_labelled(_sent(url, usecase, instances(source.schema, frame), rate, track), truths, late)]
-        seconds = time.monotonic() - started
+        outcomes = [*_labelled(send_each(url, usecase, instances(source.schema, frame), rate, track), truths, late)]
+        seconds = round(time.monotonic() - started, 1)
         late.finish()
     except BaseException:
         late.give_up()
         raise
-    return Report(
-        usecase=usecase,
-        url=url,
-        **_summary(outcomes),
-        seconds=round(seconds, 1),
-        drift=drift,
-        feature=changed.name if changed else None,
-        labels={"sent": late.sent, "failed": late.failed},
-        holdout_rows=len(source.frame),
-        holdout_left=drawn.left,
-    )
+    sent = {"sent": late.sent, "failed": late.failed}
+    name = changed.name if changed else None
+    return Report(usecase, url, *_summary(outcomes), seconds, drift, name, sent, len(source.frame), drawn.left)
 
 
 def instances(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -141,8 +117,13 @@ def _value(cell: Any, feature: Feature) -> Any:
     return {"integer": int, "boolean": bool, "category": str}.get(feature.kind, float)(cell)
 
 
-def _truth(schema: Schema, target: Any) -> dict[str, Any]:
-    return {"value": float(target)} if schema.task == "regression" else {"label": str(target)}
+def _truths(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:
+    """The labels, as feedback, of a share of the rows that chance picks; by the row's place."""
+    picked = np.flatnonzero(rng.random(len(frame)) < share)
+    target = frame[schema.target].tolist()
+    if schema.task == "regression":
+        return {row: {"value": float(target[row])} for row in picked}
+    return {row: {"label": str(target[row])} for row in picked}
 
 
 def _check_service(url: str, usecase: str) -> None:
@@ -154,31 +135,7 @@ def _check_service(url: str, usecase: str) -> None:
         raise ServiceError(f"{client.url} does not serve {usecase}: it answered {answer.problem}.")
 
 
-def _sent(
-    url: str, usecase: str, rows: Sequence[dict[str, Any]], rate: float, track: Track | None
-) -> Iterator[_Outcome]:
-    """Sends row i at i / rate seconds, over a few connections, whether or not the ones before were answered."""
-    local, stopped = threading.local(), threading.Event()
-    started = time.monotonic()
-    path = f"/v1/models/{usecase}/predict"
-
-    def one(row: int) -> _Outcome:
-        if not hasattr(local, "client"):
-            local.client = Client(url)
-        if stopped.wait(max(0.0, started + row / rate - time.monotonic())):
-            raise CancelledError
-        return _request(local.client, path, row, rows[row])
-
-    pool = ThreadPoolExecutor(CONNECTIONS)
-    try:
-        answered: Iterable[_Outcome] = pool.map(one, range(len(rows)))
-        yield from track(answered, f"traffic to {usecase}", len(rows)) if track else answered
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _labelled(outcomes: Iterable[_Outcome], truths: dict[int, dict[str, Any]], late: LateLabels) -> Iterator[_Outcome]:
+def _labelled(outcomes: Iterable[Outcome], truths: dict[int, dict[str, Any]], late: LateLabels) -> Iterator[Outcome]:
     """Passes the outcomes on, and queues the label of each answered row that is to have one."""
     for outcome in outcomes:
         if outcome.id and outcome.row in truths:
@@ -186,29 +143,11 @@ def _labelled(outcomes: Iterable[_Outcome], truths: dict[int, dict[str, Any]], l
         yield outcome
 
 
-def _request(client: Client, path: str, row: int, instance: dict[str, Any]) -> _Outcome:
-    began = time.monotonic()
-    try:
-        answer = client.post(path, {"instances": [instance]})
-    except ServiceError as error:
-        return _Outcome(row, time.monotonic() - began, reason=str(error))
-    seconds = time.monotonic() - began
-    if answer.status != 200:
-        return _Outcome(row, seconds, reason=answer.problem)
-    try:
-        return _Outcome(row, seconds, str(answer.document["model"]["version"]), answer.document["predictions"][0]["id"])
-    except (TypeError, KeyError, IndexError):
-        return _Outcome(row, seconds, reason="200, but not an answer of the form that is documented")
-
-
-def _summary(outcomes: list[_Outcome]) -> dict[str, Any]:
+def _summary(outcomes: list[Outcome]) -> tuple[int, int, dict[str, int], dict[str, int], dict[str, float]]:
+    """Rows sent, failures, the most common reasons, versions that answered, and their times in milliseconds."""
     reasons = Counter(outcome.reason for outcome in outcomes if outcome.reason)
+    versions = Counter(outcome.version for outcome in outcomes if not outcome.reason)
     times = [outcome.seconds * 1000 for outcome in outcomes if not outcome.reason]
-    p50, p99 = np.percentile(times, [50, 99]) if times else (float("nan"), float("nan"))
-    return {
-        "sent": len(outcomes),
-        "failures": sum(reasons.values()),
-        "reasons": dict(reasons.most_common(_SHOWN_REASONS)),
-        "versions": dict(Counter(outcome.version for outcome in outcomes if not outcome.reason)),
-        "latency_ms": {"p50": round(float(p50), 2), "p99": round(float(p99), 2)} if times else {},
-    }
+    percentiles = np.percentile(times, [50, 99]) if times else ()
+    latency = {name: round(float(value), 2) for name, value in zip(("p50", "p99"), percentiles, strict=False)}
+    return len(outcomes), sum(reasons.values()), dict(reasons.most_common(_SHOWN_REASONS)), dict(versions), latency

@@ -31,6 +31,6 @@ def command(
     say(f"{alias} of {name} is version {version}, {before}.")
     if wait:
         promoted = wait_until_served(promoted, wait)
-        say(f"{promoted.serving} workers serve it.")
+        say(f"workers that serve it: {promoted.serving}, all of them.")
     if as_json:
         print_json(promoted.to_dict())

@@ -23,6 +23,13 @@ from tests.monitoring.looks import served
 DOWN = Look("http://a", error="http://a does not answer: refused.")
 
 
+@pytest.fixture(autouse=True)
+def no_service(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has on port 3000, it is not asked."""
+    monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
+    settings.cache_clear()
+
+
 def finding(name: str, drifted: bool, effect: float, method: str = "ks") -> dict[str, Any]:
     return {
         "name": name,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import holdout, traffic
+from monitoring import holdout, pace, traffic
 from monitoring.holdout import Holdout
 from slipway.errors import DataError, NotFound, ServiceError
 from slipway.predictor import decode_image
@@ -105,7 +105,7 @@ def test_the_versions_that_answered_are_counted(service: Service) -> None:
 
 def test_connections_are_kept_open(service: Service) -> None:
     send(service)
-    assert service.connections <= traffic.CONNECTIONS + 2
+    assert service.connections <= pace.CONNECTIONS + 2
 
 
 def test_rows_are_sent_at_the_rate_that_was_asked_for(service: Service) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from slipway.registry import Registry
-from slipway.settings import settings
 from tests import bundles
 from tests.servers import free_port, publish, unique_name
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
+NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 
 class Watch:
@@ -32,7 +32,7 @@ class Watch:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "slipway.cli", "watch", *names],
                 cwd=ROOT,
-                env={**os.environ, "SLIPWAY_STATUS_PORT": str(self.port), **env},
+                env={**os.environ, "SLIPWAY_STATUS_PORT": str(self.port), "SLIPWAY_SERVERS": NOWHERE, **env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -104,4 +104,4 @@ def test_it_watches_what_the_registry_has_where_no_folder_says(
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "bundle"))
     running = watch(MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_USECASES=str(tmp_path / "none"))
     running.wait_for("/api/status", name)
-    assert f"{settings().server_urls[0]} does not answer" in running.get("/")
+    assert f"{NOWHERE} does not answer" in running.get("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import re
 import signal
 import socket
 import threading
@@ -71,7 +72,7 @@ class Watcher:
         if names := self._names or usecases.names():
             return names
         try:
-            return [model.name for model in self._registry.models()]
+            return [model.name for model in self._registry.models() if re.fullmatch(usecases.NAME, model.name)]
         except RegistryError:
             return []
 

@@ -22,28 +22,33 @@ from slipway.usecase import UseCase
 def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     """Leave `metrics.json`, `plots/` and the predictions of validation and holdout in `out`."""
     schema = Schema.load(trained / "schema.json")
-    training = read_json(trained / "training.json")
-    network = networks.calibrated(networks.load(usecase, trained / "model.keras"), training["temperature"])
+    temperature = read_json(trained / "training.json")["temperature"]
+    network = networks.calibrated(networks.load(usecase, trained / "model.keras"), temperature)
     frames = {side: read_frame(split, side) for side in ("train", "validation", "holdout")}
     rows = {side: encoded(frame, schema) for side, frame in frames.items()}
-    for side in ("validation", "holdout"):
-        outputs = networks.predict(network, rows[side].features)
-        predictions.table(schema, rows[side].target, outputs).to_parquet(out / f"{side}_predictions.parquet")
-    held_out = predictions.read(schema, usecase.target.cost, pd.read_parquet(out / "holdout_predictions.parquet"))
-    name = primary(usecase)
-    write_json(
-        out / "metrics.json",
-        {
-            "metric": name,
-            "rows": {side: len(frame) for side, frame in frames.items()},
-            "scores": {m: found._asdict() for m, found in intervals(held_out, METRICS[usecase.task]).items()},
-            "calibration": _calibration(held_out, usecase.task, training["temperature"]),
-            "confusion": confusion(held_out, schema),
-            "slices": _slices(usecase, schema, frames["holdout"], held_out, name),
-            "baseline": _baseline(usecase, schema, rows["train"], rows["holdout"], name),
-        },
-    )
+    said = {side: _predicted(network, schema, rows[side]) for side in ("validation", "holdout")}
+    for side, table in said.items():
+        table.to_parquet(out / f"{side}_predictions.parquet")
+    facts = {
+        "rows": {side: len(frame) for side, frame in frames.items()},
+        "temperature": temperature,
+        "baseline": _baseline(usecase, schema, rows["train"], rows["holdout"]),
+    }
+    write_json(out / "metrics.json", {**measure(usecase, schema, frames["holdout"], said["holdout"]), **facts})
+    held_out = predictions.read(schema, usecase.target.cost, said["holdout"])
     plots.draw(schema, held_out, read_json(trained / "history.json"), out / "plots")
+
+
+def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
+    """The scores of what was said of the frame's rows: as a whole with intervals, by class, by bin and by slice."""
+    rows, name = predictions.read(schema, usecase.target.cost, said), primary(usecase)
+    return {
+        "metric": name,
+        "scores": {m: found._asdict() for m, found in intervals(rows, METRICS[usecase.task]).items()},
+        "calibration": metrics.calibration(rows) if schema.classes else None,
+        "confusion": metrics.confusion(rows).tolist() if schema.classes else None,
+        "slices": _slices(usecase, schema, frame, rows),
+    }
 
 
 def primary(usecase: UseCase) -> str:
@@ -51,19 +56,13 @@ def primary(usecase: UseCase) -> str:
     return usecase.gates.metric or PRIMARY[usecase.task]
 
 
-def confusion(rows: Scored, schema: Schema) -> list[list[int]] | None:
-    """Counts [true class][predicted class]; None for a regression."""
-    k = len(schema.classes)
-    return np.bincount(rows.truth * k + rows.label, minlength=k * k).reshape(k, k).tolist() if k else None
+def _predicted(network: Any, schema: Schema, rows: Encoded) -> pd.DataFrame:
+    return predictions.table(schema, rows.target, networks.predict(network, rows.features))
 
 
-def _calibration(rows: Scored, task: str, temperature: float | None) -> dict[str, Any] | None:
-    return None if task == "regression" else {"temperature": temperature, "bins": metrics.calibration(rows)}
-
-
-def _slices(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored, name: str) -> list[dict[str, Any]]:
+def _slices(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored) -> list[dict[str, Any]]:
     """Each slice's score, and how much better it is than over all rows (less than 0: worse), with its interval."""
-    metric = METRICS[usecase.task][name]
+    metric = METRICS[usecase.task][primary(usecase)]
     return [
         {
             "feature": part.feature,
@@ -76,8 +75,8 @@ def _slices(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored,
     ]
 
 
-def _baseline(usecase: UseCase, schema: Schema, train: Encoded, asked: Encoded, name: str) -> dict[str, Any] | None:
-    found = baseline(schema, train, asked)
+def _baseline(usecase: UseCase, schema: Schema, train: Encoded, asked: Encoded) -> dict[str, Any] | None:
+    found, name = baseline(schema, train, asked), primary(usecase)
     if found is None:
         return None
     rows = metrics.scored(schema, usecase.target.cost, asked.target, found.outputs)

@@ -42,11 +42,12 @@ def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]
     feeds = encode(predictor.schema, tried)
     together = predictor.run(feeds)
     alone = np.concatenate([predictor.run(encode(predictor.schema, [row])) for row in tried[:_ALONE]])
+    rounding = 2 * np.spacing(np.abs(together)) if predictor.schema.task == "regression" else np.zeros_like(together)
     found = {
         "rows": len(tried),
-        "keras": _largest(on_processor(network, feeds) - together, scale),
+        "keras": _largest(on_processor(network, feeds) - together, rounding, scale),
         "keras_limit": LIMIT,
-        "alone": _largest(alone - together[:_ALONE], scale),
+        "alone": _largest(alone - together[:_ALONE], rounding[:_ALONE], scale),
         "alone_limit": LIMIT_ALONE,
     }
     for name, what in (("keras", "from Keras' outputs"), ("alone", "between a row alone and the same row in a batch")):
@@ -79,5 +80,6 @@ def _strange_values(feature: Feature) -> list[Any]:
     return {"category": [None, _UNSEEN], "boolean": [None]}.get(feature.kind, [None, -_FAR, _FAR])
 
 
-def _largest(differences: np.ndarray, scale: float) -> float:
-    return float(np.abs(differences).max() / scale)
+def _largest(differences: np.ndarray, rounding: np.ndarray, scale: float) -> float:
+    """Beyond `rounding`: a target around 1e6 with a deviation of 1 has float32 steps of 0.06."""
+    return float(np.maximum(np.abs(differences) - rounding, 0).max() / scale)

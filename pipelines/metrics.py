@@ -139,6 +139,12 @@ def calibration(rows: Scored) -> list[dict[str, float]]:
     ]
 
 
+def confusion(rows: Scored) -> np.ndarray:
+    """Counts of rows, int64 [true class, predicted class]."""
+    k = rows.outputs.shape[1]
+    return np.bincount(rows.truth * k + rows.label, minlength=k * k).reshape(k, k)
+
+
 def rmse(rows: Scored) -> float:
     return float(np.sqrt(np.mean((rows.outputs[:, 0] - rows.truth) ** 2)))
 

@@ -41,8 +41,7 @@ def training_curves(axes: Axes, history: History) -> None:
 
 
 def confusion_matrix(axes: Axes, rows: Scored, schema: Schema) -> None:
-    k = len(schema.classes)
-    counts = np.bincount(rows.truth * k + rows.label, minlength=k * k).reshape(k, k)
+    counts, k = metrics.confusion(rows), len(schema.classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if k <= _MOST_NAMED:

@@ -1,0 +1,116 @@
+"""Metrics equal scikit-learn's, intervals hold what they promise, calibration and threshold do what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as known
+
+from pipelines import calibrate
+from pipelines.bootstrap import against_all, difference, intervals
+from pipelines.metrics import METRICS, Scored, calibration
+from slipway.usecase import Cost
+
+
+def made(classes: int, rows: int = 400, skill: float = 0.4, seed: int = 0) -> Scored:
+    """Outputs that are right more often than not, rounded so that scores are equal here and there."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, rows)
+    outputs = rng.dirichlet(np.ones(classes), rows)
+    outputs[np.arange(rows), truth] += skill
+    outputs = np.round(outputs / outputs.sum(axis=1, keepdims=True), 2)
+    outputs /= outputs.sum(axis=1, keepdims=True)
+    if classes == 2:
+        label = (outputs[:, 1] >= 0.3).astype(int)
+        return Scored(truth, outputs, label, 1, Cost(false_negative=5))
+    return Scored(truth, outputs, outputs.argmax(axis=1))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_they_equal_scikit_learns(classes):
+    rows = made(classes)
+    truth, label, p = rows.truth, rows.label, rows.outputs
+    expected = {
+        "accuracy": known.accuracy_score(truth, label),
+        "balanced_accuracy": known.balanced_accuracy_score(truth, label),
+        "f1_macro": known.f1_score(truth, label, average="macro"),
+        "log_loss": known.log_loss(truth, p),
+        "roc_auc": known.roc_auc_score(truth, p[:, 1] if classes == 2 else p, multi_class="ovr"),
+        "brier": known.brier_score_loss(truth, p[:, 1])
+        if classes == 2
+        else ((p - np.eye(4)[truth]) ** 2).sum(1).mean(),
+    }
+    if classes == 2:
+        expected["average_precision"] = known.average_precision_score(truth, p[:, 1])
+    for name, value in expected.items():
+        assert METRICS["binary"][name].compute(rows) == pytest.approx(value), name
+
+
+def test_a_regressions_equal_scikit_learns():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(100, 10, 200)
+    rows = Scored(truth, (truth + rng.normal(0, 3, 200))[:, None], np.zeros(200, int))
+    values = {name: metric.compute(rows) for name, metric in METRICS["regression"].items()}
+    assert values["r2"] == pytest.approx(known.r2_score(truth, rows.outputs[:, 0]))
+    assert values["mae"] == pytest.approx(known.mean_absolute_error(truth, rows.outputs[:, 0]))
+    assert values["rmse"] == pytest.approx(known.root_mean_squared_error(truth, rows.outputs[:, 0]))
+
+
+def test_the_expected_cost_counts_each_kind_of_mistake():
+    rows = Scored(np.array([1, 1, 0, 0]), np.zeros((4, 2)), np.array([1, 0, 1, 0]), 1, Cost(false_negative=5))
+    assert METRICS["binary"]["expected_cost"].compute(rows) == (5 + 1) / 4
+
+
+def test_rows_of_one_class_define_no_auc():
+    rows = made(2)
+    alone = rows.at(rows.truth == 1)
+    assert intervals(alone, {"roc_auc": METRICS["binary"]["roc_auc"]})["roc_auc"] == (None, None, None)
+
+
+def test_calibration_bins_count_every_row():
+    rows = made(2)
+    assert sum(part["rows"] for part in calibration(rows)) == len(rows)
+
+
+def test_an_interval_covers_the_truth_about_as_often_as_it_says():
+    """Accuracy of rows that are right with probability 0.8; 95 % of intervals should hold it."""
+    metric = {"accuracy": METRICS["binary"]["accuracy"]}
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(60):
+        right = (rng.random(200) < 0.8).astype(int)
+        found = intervals(Scored(np.ones(200, int), np.zeros((200, 2)), right, 1), metric)["accuracy"]
+        held += found.low <= 0.8 <= found.high
+    assert held >= 52
+
+
+def test_the_paired_difference_is_narrower_than_two_apart():
+    metric = METRICS["binary"]["log_loss"]
+    rows = made(2)
+    worse = Scored(rows.truth, calibrate.soften(rows.outputs, 1.3), rows.label, 1)
+    paired = difference(rows, worse, metric)
+    alone = intervals(rows, {"log_loss": metric})["log_loss"]
+    assert paired.high - paired.low < (alone.high - alone.low) / 2
+    assert difference(rows, rows, metric) == (0.0, 0.0, 0.0)
+
+
+def test_a_slice_that_is_answered_badly_stands_out():
+    rows = made(2, rows=1000)
+    bad = np.arange(1000) < 200
+    label = np.where(bad, 1 - rows.truth, rows.truth)
+    found = against_all(bad, Scored(rows.truth, rows.outputs, label, 1), METRICS["binary"]["accuracy"])
+    assert found.value == pytest.approx(-0.8) and found.high < -0.7
+
+
+def test_temperature_undoes_what_sharpened_the_probabilities():
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet(np.ones(3), 5000)
+    truth = np.array([rng.choice(3, p=row) for row in honest])
+    sharpened = calibrate.soften(honest, 0.5)
+    found = calibrate.temperature(sharpened, truth)
+    assert found == pytest.approx(2.0, abs=0.15)
+    assert calibrate.log_loss(calibrate.soften(sharpened, found), truth) < calibrate.log_loss(sharpened, truth)
+
+
+def test_the_threshold_is_where_both_mistakes_cost_the_same():
+    assert calibrate.threshold(Cost(false_negative=5, false_positive=1)) == pytest.approx(1 / 6)
+    assert calibrate.threshold(None) == 0.5

@@ -1,0 +1,211 @@
+"""Registration: one version however often it is asked for, everything reachable from it, refusals with their reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import tracking
+from pipelines.files import read_json, sha256, write_json
+from pipelines.register import register
+from pipelines.runs import RunPaths
+from slipway import bundle
+from slipway.errors import NotFound, RegistryError
+from slipway.registry import Registry
+from slipway.settings import settings
+from slipway.usecase import load
+from tests import bundles
+from tests.servers import unique_name
+
+HISTORY = {"loss": [0.7, 0.5], "error": [0.5, 0.4], "val_loss": [0.8, 0.6], "val_error": [0.5, 0.45]}
+
+
+@pytest.fixture
+def name(tmp_path, monkeypatch):
+    """A use case `loans` under a name of its own."""
+    name = unique_name("loans")
+    folder = tmp_path / "usecases" / name
+    folder.mkdir(parents=True)
+    features = [
+        {"name": "age", "kind": "number"},
+        {"name": "visits", "kind": "integer"},
+        {"name": "job", "kind": "category"},
+        {"name": "member", "kind": "boolean"},
+    ]
+    target = {"name": "risk", "classes": ["good", "bad"], "positive": "bad"}
+    content = {"name": name, "owner": "tests", "description": "Loans.", "task": "binary", "features": features}
+    source = {"generator": "data:load"}
+    (folder / "usecase.yaml").write_text(yaml.safe_dump({**content, "target": target, "source": source}))
+    monkeypatch.setenv("SLIPWAY_USECASES", str(folder.parent))
+    settings.cache_clear()
+    return name
+
+
+@pytest.fixture
+def registry(mlflow_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    return Registry()
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """`finished(key, passed=…)`: a run's directories up to its bundle, and its facts."""
+
+    def make(key: str = "a", passed: bool = True) -> tuple[RunPaths, dict]:
+        run = RunPaths.under(tmp_path / "runs" / key)
+        for folder in (
+            run.ingest,
+            run.split,
+            run.train,
+            run.gate,
+            run.bundle,
+            run.evaluate / "plots",
+            run.validate / "docs",
+        ):
+            folder.mkdir(parents=True)
+        (run.ingest / "snapshot.parquet").write_bytes(b"snapshot")
+        (run.split / "holdout.parquet").write_bytes(b"holdout")
+        (run.evaluate / "plots" / "roc.png").write_bytes(b"PNG")
+        (run.validate / "docs" / "index.html").write_text("<p>docs</p>")
+        (run.train / "model.keras").write_bytes(b"keras")
+        bundles.write(run.bundle / "bundle", passed=passed)
+        bundles.TABULAR.save(run.train / "schema.json")
+        scores = {
+            "roc_auc": {"value": 0.8, "low": 0.75, "high": 0.85},
+            "ece": {"value": None, "low": None, "high": None},
+        }
+        base = {"name": "LogisticRegression", "metric": "roc_auc", "value": 0.78, "low": 0.7, "high": 0.8}
+        write_json(run.gate / "metrics.json", {"metric": "roc_auc", "scores": scores, "baseline": base})
+        write_json(run.train / "history.json", HISTORY)
+        fit = {"params": {"epochs": 2, "width": 8}, "network": "default", "device": "cpu", "strategy": "none"}
+        write_json(run.train / "training.json", {**fit, "best_epoch": 2, "temperature": 1.1, "threshold": 0.5})
+        source = {"origin": "made up", "synthetic": True, "rows": 40}
+        write_json(run.ingest / "source.json", {**source, "snapshot_sha256": sha256(run.ingest / "snapshot.parquet")})
+        write_json(run.split / "split.json", {"holdout_sha256": sha256(run.split / "holdout.parquet")})
+        facts = {
+            "run_key": hashlib.sha256(f"{tmp_path}{key}".encode()).hexdigest(),
+            "data_sha256": sha256(run.ingest / "snapshot.parquet"),
+            "holdout_sha256": sha256(run.split / "holdout.parquet"),
+            "git_commit": "0" * 40,
+            "synthetic": True,
+        }
+        return run, facts
+
+    return make
+
+
+@pytest.fixture
+def registered(name, finished, tmp_path):
+    """`registered(key, passed=…)` registers and gives `result.json`."""
+
+    def run(key: str = "a", passed: bool = True, paths=None) -> dict:
+        paths, facts = paths or finished(key, passed)
+        out = tmp_path / f"register-{key}-{time.monotonic_ns()}"
+        out.mkdir()
+        register(load(name), paths, facts, out)
+        return read_json(out / "result.json")
+
+    return run
+
+
+def test_a_version_carries_its_tags_and_becomes_the_challenger(registry, registered, name):
+    told = registered()
+    assert (told["version"], told["gate"], told["already"]) == ("1", "passed", False)
+    model, version = registry.model(name), registry.version(name, "1")
+    assert model.aliases == {"challenger": "1"}
+    assert model.tags["slipway.holdout_sha256"] == hashlib.sha256(b"holdout").hexdigest()
+    assert version.tags["slipway.gate"] == "passed" and version.digest == told["digest"]
+    assert version.tags["slipway.data_sha256"] == hashlib.sha256(b"snapshot").hexdigest()
+    assert version.tags["slipway.git_commit"] == "0" * 40 and version.tags["slipway.synthetic"] == "true"
+
+
+def test_the_server_can_fetch_what_was_registered(registry, registered, name, tmp_path):
+    told = registered()
+    assert (
+        registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched", serving_only=False) == told["digest"]
+    )
+    assert bundle.verdict(tmp_path / "fetched").passed
+
+
+def test_everything_is_reached_from_the_run(registry, registered, name, tmp_path):
+    run_id = registered()["run_id"]
+    data, held = (hashlib.sha256(part).hexdigest() for part in (b"snapshot", b"holdout"))
+    for path in (f"snapshot/{data}.parquet", f"holdout/{held}.parquet", "plots/roc.png", "data_docs/index.html"):
+        registry.fetch_artifact(run_id, path, tmp_path / path)
+    registry.fetch_artifact(run_id, "card.md", tmp_path / "card.md")
+    run = registry.run(run_id)
+    params = {item["key"]: item["value"] for item in run["data"]["params"]}
+    metrics = {item["key"]: item["value"] for item in run["data"]["metrics"]}
+    assert params["epochs"] == "2" and params["device"] == "cpu"
+    assert (metrics["roc_auc"], metrics["roc_auc_low"], metrics["baseline_roc_auc"]) == (0.8, 0.75, 0.78)
+    assert metrics["val_loss"] == 0.6 and "ece" not in metrics
+    dataset = run["inputs"]["dataset_inputs"][0]["dataset"]
+    assert dataset["name"].endswith("(synthetic)") and json.loads(dataset["profile"]) == {"num_rows": 40}
+    assert run["info"]["status"] == "FINISHED"
+
+
+def test_its_pages_show_signature_and_example(registry, registered, name, tmp_path):
+    run_id = registered()["run_id"]
+    model = yaml.safe_load(registry.fetch_artifact(run_id, "bundle/MLmodel", tmp_path / "MLmodel").read_text())
+    inputs = {column["name"]: column for column in json.loads(model["signature"]["inputs"])}
+    assert inputs["age"]["type"] == "double" and inputs["age"]["required"]
+    assert inputs["visits"]["type"] == "long" and not inputs["visits"]["required"]
+    assert [column["name"] for column in json.loads(model["signature"]["outputs"])] == ["label", "score"]
+    example = json.loads(registry.fetch_artifact(run_id, "bundle/input_example.json", tmp_path / "e.json").read_text())
+    assert example["instances"][0] == bundles.ROWS["loans"][0]
+
+
+def test_registering_again_makes_no_second_version(registry, registered, name, finished):
+    paths = finished()
+    first, again = registered(paths=paths), registered(paths=paths)
+    assert (again["version"], again["run_id"], again["already"]) == ("1", first["run_id"], True)
+    assert len(registry.versions(name)) == 1
+
+
+def test_a_run_killed_between_logging_and_version_leaves_one_of_each(registry, registered, name, finished, monkeypatch):
+    paths = finished()
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.register._require_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registered(paths=paths)
+    with pytest.raises(NotFound):
+        registry.model(name)
+    told = registered(paths=paths)
+    assert told["version"] == "1" and not told["already"]
+    with tracking.client(registry.uri) as mlflow:
+        experiment = mlflow.get_experiment_by_name(name).experiment_id
+        assert [run.info.run_id for run in mlflow.search_runs([experiment])] == [told["run_id"]]
+
+
+def test_a_refused_version_says_why_and_gets_no_alias(registry, registered, name):
+    told = registered(passed=False)
+    assert told["gate"] == "refused" and "at least 0.7 is needed" in told["reasons"][0]
+    version = registry.version(name, told["version"])
+    assert version.tags["slipway.gate"] == "failed"
+    assert "at least 0.7 is needed" in version.tags["slipway.gate_reason"]
+    assert registry.model(name).aliases == {}
+
+
+def test_a_newer_version_keeps_the_alias_and_the_first_holdout_stays(registry, registered, name, finished):
+    old = finished("old")
+    registered("old", paths=old)
+    newer = registered("new")
+    registry.set_model_tag(name, "slipway.holdout_sha256", "the first one")
+    registered("old", paths=old)
+    model = registry.model(name)
+    assert model.aliases["challenger"] == newer["version"] == "2"
+    assert model.tags["slipway.holdout_sha256"] == "the first one"
+
+
+def test_a_registry_that_does_not_answer_is_said_at_once(name, registered, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(RegistryError, match="does not answer"):
+        registered()
+    assert time.monotonic() - started < 20
+    assert not any(Path(out).name == "result.json" for out in tmp_path.rglob("register-*/*"))

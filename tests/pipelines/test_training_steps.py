@@ -1,0 +1,204 @@
+"""Train, evaluate and bundle on real steps' directories: what each leaves, and that they agree with one another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipelines import export, train
+from pipelines.bundle import bundle
+from pipelines.clean import clean
+from pipelines.evaluate import evaluate
+from pipelines.files import read_json, sha256
+from pipelines.gates import gate
+from pipelines.ingest import ingest
+from pipelines.split import split
+from slipway import bundle as bundles
+from slipway.errors import BundleError, DataError
+from slipway.predictor import Predictor, rows_from_frame
+from slipway.schema import Schema
+from slipway.settings import settings
+from slipway.usecase import UseCase, load
+
+PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
+
+
+@dataclass(frozen=True)
+class Steps:
+    usecase: UseCase
+    split: Path
+    train: Path
+    evaluate: Path
+    gate: Path
+    bundle: Path
+
+
+@pytest.fixture(scope="module", params=["binary", "regression"])
+def steps(request, tmp_path_factory):
+    """One quick training of people's incomes, as classes and as a number."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIPWAY_VAR", str(folder / "var"))
+        patch.setenv("SLIPWAY_USECASES", str(folder / "usecases"))
+        settings.cache_clear()
+        yield _run(_usecase(folder, request.param), folder)
+    settings.cache_clear()
+
+
+def _usecase(folder: Path, task: str) -> UseCase:
+    rng = np.random.default_rng(2)
+    hours, school = rng.normal(38, 9, 400).round(1), rng.choice(["primary", "secondary", "degree"], 400)
+    income = 400 * hours + 8000 * (school == "degree") + rng.normal(0, 2000, 400)
+    hours[::20] = np.nan
+    frame = pd.DataFrame({"hours": hours, "school": school, "name": [f"p{n}" for n in range(400)], "income": income})
+    target: dict = {"name": "income", "unit": "EUR"}
+    if task == "binary":
+        frame["income"] = np.where(income > 18_000, "high", "low")
+        cost = {"false_negative": 3, "false_positive": 1}
+        target = {"name": "income", "classes": ["low", "high"], "positive": "high", "cost": cost}
+    frame.to_csv(folder / "people.csv", index=False)
+    content = {
+        "name": "people",
+        "owner": "tests",
+        "description": "What people earn.",
+        "task": task,
+        "source": {"path": str(folder / "people.csv")},
+        "features": [
+            {"name": "hours", "kind": "number", "nullable": True, "unit": "h"},
+            {"name": "school", "kind": "category"},
+            {"name": "name", "kind": "category", "private": "token"},
+        ],
+        "target": target,
+        "params": PARAMS,
+        "gates": {"slices": [{"feature": "school"}, {"feature": "hours"}], "min_slice_rows": 10},
+    }
+    (folder / "usecases" / "people").mkdir(parents=True)
+    (folder / "usecases" / "people" / "usecase.yaml").write_text(yaml.safe_dump(content))
+    return load("people")
+
+
+def _run(usecase: UseCase, folder: Path) -> Steps:
+    def step(function, *args, **kwargs) -> Path:
+        out = folder / function.__name__
+        out.mkdir()
+        function(*args, **kwargs, out=out)
+        return out
+
+    sides = step(split, usecase, step(clean, usecase, step(ingest, usecase)))
+    trained = step(train.train, usecase, sides)
+    evaluated = step(evaluate, usecase, sides, trained)
+    gated = step(gate, usecase, sides, trained, evaluated)
+    facts = {"git_commit": "0" * 40, "data_sha256": "ab" * 32, "run_key": "cd" * 32, "synthetic": False}
+    return Steps(
+        usecase, sides, trained, evaluated, gated, step(bundle, usecase, facts, sides, trained, evaluated, gated)
+    )
+
+
+def test_training_records_how_it_was_done(steps):
+    told = read_json(steps.train / "training.json")
+    assert told["device"] in ("cpu", "gpu") and told["devices"]
+    assert told["params"]["epochs"] == 4 and told["params"]["batch_size"] == 32
+    assert 1 <= told["best_epoch"] <= told["epochs"] <= 4
+    history = read_json(steps.train / "history.json")
+    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(history, told["epochs"])
+
+
+def test_threshold_and_temperature_follow_from_costs_and_validation(steps):
+    told, schema = read_json(steps.train / "training.json"), Schema.load(steps.train / "schema.json")
+    if steps.usecase.task == "regression":
+        assert told["temperature"] is None and schema.threshold is None
+        return
+    assert schema.threshold == told["threshold"] == 0.25
+    losses = told["validation_log_loss"]
+    assert losses["calibrated"] <= losses["uncalibrated"] + 1e-9
+
+
+def test_scores_have_intervals_slices_and_a_linear_model_beside_them(steps):
+    told = read_json(steps.evaluate / "metrics.json")
+    for score in told["scores"].values():
+        assert score["low"] <= score["value"] <= score["high"]
+    assert {part["value"] for part in told["slices"] if part["feature"] == "school"} == {
+        "primary",
+        "secondary",
+        "degree",
+    }
+    assert "missing" in {part["value"] for part in told["slices"] if part["feature"] == "hours"}
+    assert told["baseline"]["name"] in ("LogisticRegression", "Ridge") and told["baseline"]["value"] > 0.5
+
+
+def test_people_get_pictures(steps):
+    found = {path.stem for path in (steps.evaluate / "plots").glob("*.png") if path.stat().st_size > 5000}
+    if steps.usecase.task == "regression":
+        assert found == {"training_curves", "predicted_against_true"}
+    else:
+        assert found == {"training_curves", "confusion_matrix", "reliability", "roc"}
+
+
+def test_the_bundle_answers_as_the_network_that_was_judged(steps):
+    predictor = Predictor(steps.bundle / "bundle", "cpu")
+    said = pd.read_parquet(steps.evaluate / "holdout_predictions.parquet")
+    rows = rows_from_frame(predictor.schema, pd.read_parquet(steps.split / "holdout.parquet"))
+    column = "value" if steps.usecase.task == "regression" else "score"
+    answers = [getattr(answer, column) for answer in predictor.predict(rows)]
+    scale = said[column].abs().max()
+    assert np.abs(np.array(answers) - said[column]).max() <= 1e-5 * scale
+    told = read_json(steps.bundle / "parity.json")
+    assert told["keras"] <= told["keras_limit"] == 1e-5 and told["alone"] <= told["alone_limit"] == 1e-6
+
+
+def test_the_manifest_says_what_made_it(steps):
+    manifest = bundles.verify(steps.bundle / "bundle")
+    assert manifest.facts["git_commit"] == "0" * 40 and manifest.facts["data_sha256"] == "ab" * 32
+    assert manifest.facts["libraries"]["tensorflow"]
+    assert manifest.facts["model_keras_sha256"] == sha256(steps.train / "model.keras")
+    assert bundles.verdict(steps.bundle / "bundle").gates
+
+
+def test_the_reference_is_of_rows_that_were_not_trained_on_and_holds_no_keys(steps):
+    frame = pd.read_parquet(steps.bundle / "bundle" / "monitor" / "reference.parquet")
+    counts = read_json(steps.split / "split.json")["counts"]
+    assert frame["side"].value_counts().to_dict() == {side: counts[side] for side in ("validation", "holdout")}
+    assert not {"row_key", "split_bucket"} & set(frame)
+    truth = {"value_true", "value"} if steps.usecase.task == "regression" else {"label_true", "label", "score"}
+    assert truth | {"hours", "school", "name", "side"} == set(frame)
+
+
+def test_thresholds_pin_a_method_for_every_column(steps):
+    told = json.loads((steps.bundle / "bundle" / "monitor" / "thresholds.json").read_text())
+    assert told["features"]["hours"]["method"] == "ks" and told["features"]["school"]["method"] == "chi2"
+    assert told["significance"] == 0.05
+    assert any(name.startswith("prediction.") for name in told["features"])
+
+
+def test_the_card_tells_what_a_person_must_know(steps):
+    card = (steps.bundle / "bundle" / "card.md").read_text()
+    assert card.startswith("# people\n\nWhat people earn.")
+    for part in ("## Data", "## Scores", "## Slices", "## Gates", "## Limits", "## Made from", "same inputs and rows"):
+        assert part in card
+    assert "ynthetic" not in card
+
+
+def test_an_export_that_differs_fails_the_run(steps):
+    schema = Schema.load(steps.train / "schema.json")
+    rows = rows_from_frame(schema, pd.read_parquet(steps.split / "validation.parquet")[:20])
+    predictor = Predictor(steps.bundle / "bundle", "cpu")
+
+    class Other:
+        def predict(self, feeds, **_):
+            return predictor.run(feeds) + np.float32(0.5)
+
+    with pytest.raises(BundleError, match="differs by 0.5 from Keras"):
+        export.parity(Other(), predictor, rows, scale=1.0)
+
+
+def test_a_loss_that_explodes_is_an_error_and_no_model(steps, tmp_path):
+    mad = steps.usecase.model_copy(update={"params": {**PARAMS, "learning_rate": 1e30}})
+    with pytest.raises(DataError, match="smaller learning_rate"):
+        train.train(mad, steps.split, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -46,6 +46,7 @@ def _show(result: Result) -> None:
         width = max(map(len, result.files))
         typer.echo("\n".join(["", "Open:", *(f"  {what:{width}}  {path}" for what, path in result.files.items())]))
     held = sum(check.held for check in result.checks)
-    typer.echo(f"\n{held} of {len(result.checks)} checks held, in {result.seconds:.0f} s.")
+    ended = "" if result.finished else " It did not finish: the same command goes on where the training stopped."
+    typer.echo(f"\n{held} of {len(result.checks)} checks held, in {result.seconds:.0f} s.{ended}")
     if result.held:
         typer.echo("`make up` keeps all of it running, without training again.")

@@ -30,10 +30,11 @@ class Result:
     checks: list[Check] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    finished: bool = False
 
     @property
     def held(self) -> bool:
-        return bool(self.checks) and all(check.held for check in self.checks)
+        return self.finished and all(check.held for check in self.checks)
 
 
 class Demo:
@@ -60,6 +61,7 @@ class Demo:
                 here = settle(stack, "demo", self._say)
                 with Jobs(here.var / "logs") as jobs:
                     self._stages(stack, here, jobs)
+            self.result.finished = True
         finally:
             self.result.seconds = time.monotonic() - self._started
         return self.result

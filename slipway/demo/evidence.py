@@ -27,13 +27,17 @@ def challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check]:
 
 
 def served(here: Home, name: str, version: str) -> Check:
-    """Whether the service says that it serves the version, in every worker."""
-    with urllib.request.urlopen(f"{here.url('service')}/v1/models/{name}", timeout=10) as answer:
-        said = json.load(answer)
-    workers = [worker["version"] for worker in said["workers"]]
-    data = "synthetic data" if said.get("synthetic") else "real data"
-    held = bool(workers) and set(workers) == {version}
-    return Check(name, "served", held, f"version {said['version']} in {len(workers)} workers, trained on {data}")
+    """Whether the service says that every worker serves the version, as soon as all of them have started."""
+
+    def workers() -> tuple[bool, str]:
+        with urllib.request.urlopen(f"{here.url('service')}/v1/models/{name}", timeout=10) as answer:
+            said = json.load(answer)
+        versions = [worker["version"] for worker in said["workers"]]
+        data = "synthetic data" if said.get("synthetic") else "real data"
+        seen = f"version {said['version']} in {versions.count(version)} of {len(versions)} workers, trained on {data}"
+        return bool(versions) and set(versions) == {version}, seen
+
+    return Check(name, "served", *_soon(workers))
 
 
 def verdict(name: str, found: Mapping[str, Any], expected: str, feature: str | None) -> Check:
@@ -69,7 +73,7 @@ def reconciled(name: str, version: str) -> Check:
 
     def tag() -> tuple[bool, str]:
         said = registry.version(name, version).tags.get(key, "no tag yet")
-        return said.startswith("serving"), f"{key} of version {version}: {said}"
+        return said.startswith("serving"), f"version {version}, {key}: {said.partition(' since')[0]}"
 
     return Check(name, "reconciled", *_soon(tag))
 

@@ -31,8 +31,8 @@ class Stack:
         self._signals: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._signals[number] = signal.signal(number, _leave)
+        for number, handler in _HANDLERS.items():
+            self._signals[number] = signal.signal(number, handler)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -112,12 +112,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+# Ctrl-C ends a stack in the background of a script, too, where the shell has it ignored.
+_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _leave, signal.SIGHUP: _leave}
+
+
 @contextmanager
 def _no_interruption() -> Iterator[None]:
     """A second Ctrl-C must not leave half of the processes behind."""
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _HANDLERS}
     try:
         yield
     finally:

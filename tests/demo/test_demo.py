@@ -98,8 +98,12 @@ class FlowRuns(BaseHTTPRequestHandler):
     """A Prefect server that has one deployment, whose run completes at the second look."""
 
     looks = 0
+    busy = 0
 
     def do_GET(self):
+        if FlowRuns.busy:
+            FlowRuns.busy -= 1
+            return self._answer({"exception_message": "Service Unavailable"}, 503)
         if self.path.startswith("/api/deployments/name/train/loans"):
             return self._answer({"id": "d1", "parameters": {"usecase": "loans"}})
         if self.path == "/api/flow_runs/r1":
@@ -111,7 +115,7 @@ class FlowRuns(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/api/task_runs/filter":
-            return self._answer([{"name": "split", "state_type": "COMPLETED", "total_run_time": 1.0}])
+            return self._answer([{"name": "split-4f2", "state_type": "COMPLETED", "total_run_time": 1.0}])
         return self._answer({"id": "r1", "sent": body}, 201)
 
     def _answer(self, body, status=200):
@@ -126,7 +130,8 @@ class FlowRuns(BaseHTTPRequestHandler):
 @pytest.fixture
 def prefect(monkeypatch):
     monkeypatch.setattr("slipway.demo.prefect.POLL_SECONDS", 0.01)
-    FlowRuns.looks = 0
+    monkeypatch.setattr("slipway.demo.prefect.BUSY_SECONDS", 0.01)
+    FlowRuns.looks = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield Prefect(f"http://127.0.0.1:{server.server_port}/api")
@@ -140,6 +145,14 @@ def test_a_flow_run_is_waited_for_and_each_task_told_once(prefect):
     done = prefect.wait({"loans": run}, said.append)
     assert done["loans"].completed
     assert said == ["  loans: split completed (1 s)"]
+
+
+def test_a_busy_server_is_asked_again_until_patience_ends(prefect):
+    FlowRuns.busy = 3
+    assert prefect.start("train/loans", {}) == "r1"
+    FlowRuns.busy = 100
+    with pytest.raises(ServiceError, match="Prefect answered 503"):
+        prefect.start("train/loans", {})
 
 
 def test_a_deployment_that_is_not_there_is_told(prefect):

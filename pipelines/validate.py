@@ -19,6 +19,7 @@ from slipway.usecase import UseCase
 if TYPE_CHECKING:
     from great_expectations.checkpoint import CheckpointResult
     from great_expectations.core import ExpectationValidationResult
+    from great_expectations.data_context.types.base import DataContextConfig
 
 _SHOWN = 5
 
@@ -56,12 +57,8 @@ def validate(usecase: UseCase, cleaned: Path, out: Path) -> None:
 
 def _check(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResult:
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    context.add_data_docs_site("pages", {"class_name": "SiteBuilder", "store_backend": store})
+    context = gx.get_context(mode="ephemeral", project_config=_configuration(docs))
     suite = context.suites.add(gx.ExpectationSuite(name=usecase.name))
     for expectation in from_usecase(usecase):
         suite.add_expectation(expectation)
@@ -81,6 +78,23 @@ def _check(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResul
         result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
     )
     return context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame})
+
+
+def _configuration(docs: Path) -> DataContextConfig:
+    """Everything in memory but the pages; the default one makes a folder of its own in /tmp, and draws bars."""
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        data_docs_sites={"pages": {"class_name": "SiteBuilder", "store_backend": store}},
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
 
 
 def _line(checked: ExpectationValidationResult) -> dict[str, Any]:

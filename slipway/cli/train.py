@@ -53,12 +53,29 @@ def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[
     """The Prefect flow, in this process; servers that do not answer are started for its length."""
     from slipway.stack import services
 
+    _require_what_is_named()
     with services("mlflow", "prefect", say=say):
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its server still gets every line
         from pipelines.flows import heartbeats, reported, train
 
         with heartbeats(), reported():
             return train(usecase.name, changes, fresh=fresh)
+
+
+def _require_what_is_named() -> None:
+    """A server that a variable names must answer: one started here instead would keep the version to itself."""
+    from slipway.errors import ServiceError
+    from slipway.settings import settings
+    from slipway.stack import answers
+
+    found = settings()
+    named = {"MLFLOW_TRACKING_URI": found.mlflow_tracking_uri, "PREFECT_API_URL": found.prefect_api_url}
+    for variable, uri in named.items():
+        if uri and not answers(f"{uri.rstrip('/')}/health"):
+            raise ServiceError(
+                f"{variable} names {uri}, and nothing answers there. Start it; or unset the variable, "
+                "and servers are started here; or train with --no-register, which needs none."
+            )
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -1,0 +1,66 @@
+"""`slipway train`: what it prints, what it refuses, and that its result alone is on standard output."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from slipway.settings import settings
+
+SMALL = {"epochs": 1, "members": 2, "width": 8, "bins": 4, "frequencies": 2}
+QUICK = ("train", "orders", "--no-register")
+
+
+def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecase, orders, var):
+    usecase(orders, params=SMALL, gates={"absolute": {"roc_auc": 0.999}})
+    ran = cli(*QUICK)
+    assert ran.code == 0, ran.err
+    for part in ("device   ", "roc_auc 0.", "gates    refused", "at least 0.999 is needed", f"everything is in {var}"):
+        assert part in ran.out
+    steps = [line.split(":")[0] for line in ran.err.splitlines()]
+    assert steps == [
+        *("ingest", "clean", "validate", "champion", "split"),
+        "train",
+        "train",
+        "evaluate",
+        "gate",
+        "bundle",
+    ]
+
+    again = cli(*QUICK, "--json")
+    assert json.loads(again.out)["already"] is True
+    assert json.loads(again.out)["version"] is None
+    assert again.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--set", "epocs=2"), "Did you mean 'epochs'?"),
+        (("--set", "source.path=nowhere.csv"), "there is no file 'nowhere.csv'"),
+        (("--set", "split.fractions.train=0.9"), "sum to 1.3"),
+        (("--set", "epochs"), "has no '='"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_clear_line(cli, usecase, orders, arguments, told):
+    usecase(orders)
+    ran = cli(*QUICK, *arguments)
+    assert ran.code == 1 and ran.out == ""
+    assert ran.err.startswith("error: ") and told in ran.err and "Traceback" not in ran.err
+
+
+def test_a_mistyped_use_case_is_suggested(cli, usecase, orders):
+    usecase(orders)
+    assert "Did you mean 'orders'?" in cli("train", "order", "--no-register").err
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "sqlite:///mlflow.db"])
+def test_a_registry_that_is_named_must_answer(cli, usecase, orders, monkeypatch, var, address):
+    usecase(orders)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    settings.cache_clear()
+    ran = cli("train", "orders")
+    assert ran.code == 1
+    assert f"MLFLOW_TRACKING_URI names {address}, and nothing answers there" in ran.err
+    assert not (var / "runs").exists()

@@ -170,7 +170,7 @@ def write(lines: list[str], page: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000, help="runs without drift (default: 1,000)")
-    parser.add_argument("--detection-runs", type=int, default=300, help="runs of each shift (default: 300)")
+    parser.add_argument("--detection-runs", type=int, default=200, help="runs of each shift (default: 200)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one per core)")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write the tables into")
     options = parser.parse_args()

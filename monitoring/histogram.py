@@ -16,11 +16,21 @@ Bars = list[tuple[str, float, float]]
 
 
 def draw(reference: np.ndarray, window: np.ndarray) -> str:
-    """The picture of a column: bins of a number, the commonest categories otherwise; missing values are left out."""
+    """The picture of a column: bins of a number that has many values, else a bar a value; the missing are left out."""
     before, after = reference[~pd.isna(reference)], window[~pd.isna(window)]
     if not len(before) and not len(after):
         return ""
-    return _svg(_bins(before, after) if reference.dtype.kind == "f" else _categories(before, after))
+    if reference.dtype.kind != "f":
+        return _svg(_categories(before, after))
+    few = np.unique(np.concatenate([before, after]))
+    return _svg(_values(few, before, after) if len(few) <= MOST_CATEGORIES else _bins(before, after))
+
+
+def _values(values: np.ndarray, before: np.ndarray, after: np.ndarray) -> Bars:
+    return [
+        (f"{value:g}", *(float(np.mean(part == value)) if len(part) else 0.0 for part in (before, after)))
+        for value in values
+    ]
 
 
 def _bins(before: np.ndarray, after: np.ndarray) -> Bars:

@@ -24,13 +24,14 @@ def monitor(
     since: datetime | None = None,
     window_rows: int | None = None,
     bundle: Path | None = None,
-    detailed: bool = True,
+    detailed: bool | None = None,
 ) -> dict[str, Any]:
     """Compare the last answers with the reference of the version that gave them, and leave the verdict: that dict.
 
     The window is the last `window_rows` answers, none older than `since`; where neither is given, the use case's
     `monitoring` says how many and how old. `bundle` is that version's bundle where no registry has it, as with
-    `serve --bundle`; `detailed` adds Evidently's page, which takes ten seconds more.
+    `serve --bundle`; `detailed` adds Evidently's page, which takes ten seconds and 4 MB: where it is not given, only
+    drift does.
 
     Raises:
         SlipwayError: there is no such use case, or the bundle cannot be had.
@@ -72,14 +73,15 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
     }
 
 
-def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool) -> dict[str, Any]:
+def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool | None) -> dict[str, Any]:
     """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
     folder = verdict.folder(settings(), found["usecase"])
     folder.mkdir(parents=True, exist_ok=True)
     stem = now.strftime("%Y%m%dT%H%M%S%fZ")
     page, details, told = (folder / f"{stem}{ending}" for ending in (".html", "-evidently.html", ".json"))
     pages, links = [page], {"this verdict as JSON": told.name}
-    if detailed and compared and compared.findings:
+    wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
+    if wanted and compared and compared.findings:
         score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
         pages, links = [page, details], {"Evidently's detailed report": details.name, **links}
     found |= {"report": str(page), "evidently": str(details) if details in pages else None}

@@ -7,9 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from monitoring.drift import Table
 from monitoring.histogram import draw
 from monitoring.quality import METRICS
+from monitoring.window import PREDICTION
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -19,7 +22,7 @@ def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "p_value": p_value, "percent": percent, "moment": moment}
+    environment.filters |= {"number": number, "p_value": p_value, "percent": percent, "moment": moment, "name": name}
     shown = {test["name"] for test in [*verdict["features"], *verdict["predictions"]]}
     pictures = {name: draw(reference[name], window[name]) for name in shown}
     return environment.from_string(_TEMPLATE.read_text()).render(
@@ -47,6 +50,11 @@ def number(value: float) -> str:
 
 def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
+
+
+def name(column: str) -> Markup:
+    """A column's name, which a line may break after an underscore."""
+    return Markup(escape(column.removeprefix(PREDICTION)).replace("_", Markup("_<wbr>")))
 
 
 def p_value(value: float) -> str:

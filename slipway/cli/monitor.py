@@ -29,7 +29,13 @@ def command(
         Path | None,
         typer.Option(help="The bundle that answered, where no registry has it.", exists=True, file_okay=False),
     ] = None,
-    detailed: Annotated[bool, typer.Option(help="Add Evidently's detailed page (ten seconds more).")] = True,
+    detailed: Annotated[
+        bool | None,
+        typer.Option(
+            "--detailed/--no-detailed",
+            help="Add Evidently's detailed page (ten seconds, 4 MB); by default when there is drift.",
+        ),
+    ] = None,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 1 when there is drift.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ _FAR = 1e30
 def export(network: keras.Model, path: Path, features: dict[str, np.ndarray]) -> None:
     """Write the network to `path`; `features` are a few encoded rows, since a model that never ran does not export."""
     network({name: rows[:1] for name, rows in features.items()})
-    network.export(path, format="onnx", verbose=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # Keras' own, on its import
+        network.export(path, format="onnx", verbose=False)
 
 
 def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]], scale: float) -> dict[str, Any]:

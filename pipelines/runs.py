@@ -6,7 +6,6 @@ what that one recorded when it began; a finished run is found finished.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -20,8 +19,8 @@ from typing import Any
 from pipelines import identity
 from pipelines.champion import Standing, observe, registered
 from pipelines.files import read_json, write_json
+from pipelines.lock import locked
 from slipway.cli.progress import say
-from slipway.errors import RunLocked
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
@@ -119,7 +118,7 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
         RegistryError: the registry does not answer, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
-    with _locked(usecase.name):
+    with locked(usecase.name):
         run = Run(_record(usecase, overrides, register=register, fresh=fresh))
         run.paths.root.mkdir(exist_ok=True)
         draft = run.paths.root / ".run.json.tmp"
@@ -169,24 +168,6 @@ def _stands(record: Record, now: Standing) -> bool:
     if not registered(record.usecase, record.key):
         shutil.rmtree(run.paths.register)
     return True
-
-
-@contextmanager
-def _locked(name: str) -> Iterator[None]:
-    path = settings().runs / f"{name}.lock"
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RunLocked(
-                f"a training of {name} is under way ({lock.read().strip() or 'just begun'}). "
-                "Wait for it, or end that process: the same command then goes on where it stopped."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {datetime.now(UTC).isoformat(timespec='seconds')}")
-        lock.flush()
-        yield
 
 
 def _sync(directory: Path) -> None:

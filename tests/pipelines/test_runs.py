@@ -11,6 +11,7 @@ import pytest
 from pipelines import runs
 from pipelines.champion import Standing
 from pipelines.files import write_json
+from pipelines.lock import locked
 from pipelines.runs import STEPS, Run, begun
 from slipway.errors import DataError, RunLocked
 from slipway.usecase import UseCase, load
@@ -147,7 +148,7 @@ def test_a_run_of_another_release_is_left_alone(go, var):
 
 
 def _hold(name: str, ready, done) -> None:
-    with runs._locked(name):
+    with locked(name):
         ready.set()
         done.wait(20)
 

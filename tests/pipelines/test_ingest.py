@@ -227,3 +227,11 @@ def test_only_web_addresses_are_fetched(usecase, step):
     assert "only https:// and http://" in refused(
         step, usecase(source={"url": "file:///etc/passwd", "sha256": "1" * 64})
     )
+
+
+def test_codes_are_decoded_before_they_are_masked(usecase, orders, step, tmp_path):
+    words = step(ingest, usecase(orders)) / "snapshot.parquet"
+    code = "def decode(frame):\n    return frame.assign(email=frame['email'].str.removeprefix('code-'))\n"
+    (tmp_path / "usecases" / "orders" / "decode.py").write_text(code)
+    coded = usecase(orders.assign(email="code-" + orders["email"]))
+    assert sha256(step(ingest, coded) / "snapshot.parquet") == sha256(words)

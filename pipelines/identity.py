@@ -17,7 +17,7 @@ from slipway.usecase import UseCase
 
 ROOT = Path(slipway.__file__).resolve().parents[1]
 _CODE = (".py", ".yaml")
-_NO_TRAINING = ("slipway/cli", "slipway/stack")
+_NO_TRAINING = ("slipway/cli", "slipway/demo", "slipway/stack")
 
 
 def base(usecase: UseCase, register: bool) -> dict[str, Any]:

@@ -112,13 +112,13 @@ def _shared(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
 
 
 def _held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
-    """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the features in common.
+    """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the inputs in common.
 
-    Values, because the keys of rows change when a feature is added, and a row must not escape by that.
+    Values, because keys change when a feature is added, and tokens with the secret; a row must not escape by that.
     """
     if _unit(frame) in frozen and (schema.split.key or "split_group" in frame):
         return _shared(frame, frozen)
-    common = tuple(feature for feature in schema.features if feature.name in frozen and feature.name in frame)
+    common = tuple(feature for feature in schema.inputs if feature.name in frozen and feature.name in frame)
     if not common:
         return pd.Series(False, index=frame.index)
     reduced = msgspec.structs.replace(schema, features=common, split=schemas.Split())

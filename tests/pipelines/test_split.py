@@ -13,8 +13,9 @@ from pipelines.files import read_json, sha256
 from pipelines.ingest import ingest
 from pipelines.split import SIDES, split
 from slipway.errors import DataError
-from slipway.schema import Schema, bucket, key_text, mask, side
+from slipway.schema import Schema, bucket, key_text, mask, row_key, side
 from slipway.settings import settings
+from tests.pipelines.conftest import ORDERS
 
 
 @pytest.fixture
@@ -46,8 +47,6 @@ def test_the_server_finds_the_same_side(sides, orders):
     request = {"amount": float(orders["amount"][0]), "items": int(orders["items"][0]), "country": orders["country"][0]}
     request |= {"gift": orders["gift"][0] == "true", "email": orders["email"][0], "age": int(orders["age"][0])}
     text = key_text(mask({**request, "phone": "anything"}, schema, secret), schema)
-    from slipway.schema import row_key
-
     on_holdout = side(bucket(schema.split.salt, text), schema.split.fractions) == "holdout"
     assert (row_key(secret, text) in held_out) == on_holdout
     assert row_key(secret, text) in set(pd.concat(parts(out).values())["row_key"])
@@ -81,7 +80,7 @@ def test_an_unreadable_time_is_named(sides, orders):
 @pytest.fixture
 def more(orders) -> pd.DataFrame:
     """The orders and 300 newer ones."""
-    newer = orders.assign(email=[f"new{number}@example.com" for number in range(300)])
+    newer = orders.assign(amount=(orders["amount"].astype(float) + 0.005).astype(str))
     return pd.concat([orders, newer], ignore_index=True)
 
 
@@ -97,8 +96,6 @@ def test_a_frozen_holdout_is_taken_over_byte_by_byte(sides, orders, more, tmp_pa
 
 
 def test_a_frozen_row_is_never_trained_on_whatever_the_salt_or_the_features(sides, orders, usecase, tmp_path):
-    from tests.pipelines.conftest import ORDERS
-
     first = parts(sides(orders))
     frozen = tmp_path / "frozen.parquet"
     first["holdout"].to_parquet(frozen)
@@ -108,6 +105,16 @@ def test_a_frozen_row_is_never_trained_on_whatever_the_salt_or_the_features(side
     found = parts(second)
     assert not held_out & (set(found["train"]["email"]) | set(found["validation"]["email"]))
     assert set(read_json(second / "split.json")["leaks"].values()) == {0}
+
+
+def test_a_frozen_row_is_known_again_under_another_secret(sides, orders, tmp_path, var):
+    frozen = shutil.copy(sides(orders) / "holdout.parquet", tmp_path / "frozen.parquet")
+    (var / "mask.key").write_text("another secret of this machine")
+    settings.cache_clear()
+    found, held_out = parts(sides(orders, frozen=frozen)), pd.read_parquet(frozen)
+    seen = pd.concat([found["train"], found["validation"]])
+    assert not held_out.merge(seen, on="email").size, "its tokens are others now"
+    assert not held_out.merge(seen, on=["amount", "items", "country", "gift", "age"]).size
 
 
 def test_the_schema_is_completed_from_training_rows_only(sides, orders):

@@ -25,6 +25,7 @@ def command(
     from slipway.demo import Demo
     from slipway.usecase import names as known
 
+    say("This takes about four minutes on two cores.")
     demo = Demo(names or known(), say)
     try:
         demo.run()

@@ -67,26 +67,26 @@ class Demo:
         return self.result
 
     def _stages(self, stack: Stack, here: Home, jobs: Jobs) -> None:
-        self._title("Starting the registry (MLflow) and the orchestration (Prefect)")
+        self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
         stack.start(here.mlflow(), here.prefect())
         stack.start(here.runner(self._names))
-        self._title("Training: data in, a gated and registered version out, as Prefect deployments")
+        self._say("Training: data in, a gated and registered version out, as Prefect deployments")
         first = self._train(here, {})
-        self._title("Promoting, serving, shipping the log, watching")
+        self._say("Promoting, serving, shipping the log, watching")
         for name, version in first.items():
             jobs.start("promote", name, version).result()
         stack.start(here.service(self._names), here.ship(), here.watch())
         for name, version in first.items():
             self._check(evidence.served(here, name, version))
-        self._title("Traffic as in the holdout: no drift")
+        self._say("Traffic as in the holdout: no drift")
         self._verdict(jobs, "none", seed=1)
-        self._title("Traffic with drift on purpose")
+        self._say("Traffic with drift on purpose")
         self._verdict(jobs, "drift", seed=2)
-        self._title("A second version, with another seed")
+        self._say("A second version, with another seed")
         second = self._train(here, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
-        self._title("Promoting it while requests flow")
+        self._say("Promoting it while requests flow")
         self._swap(here, jobs, first, second)
-        self._title("Looking at what is left behind")
+        self._say("Looking at what is left behind")
         for usecase in self._usecases:
             for check in evidence.left_behind(here, usecase.name, self._since, self._sent[usecase.name]):
                 self._check(check)
@@ -95,15 +95,13 @@ class Demo:
         self._check(evidence.pages(here))
 
     def _doctor(self) -> None:
-        self._title("The doctor looks at this machine")
+        """Stop before anything is started or written where something will fail, such as for a missing package."""
+        self._say("The doctor looks at this machine")
         findings = list(examine())
-        for finding in findings:
-            if finding.state == "error":
-                self._say(f"  {finding.check}: {finding.detail}; fix: {finding.fix}")
-        errors = [finding for finding in findings if finding.state == "error"]
-        self._check(Check("all", "doctor", not errors, f"{len(findings)} findings, {len(errors)} errors"))
-        if errors:
-            raise ServiceError(f"the doctor found what would fail: {errors[0].detail}. Fix: {errors[0].fix}")
+        wrong = [f for f in findings if f.state == "error" or (f.check == "packages" and f.state != "ok")]
+        self._check(Check("all", "doctor", not wrong, f"{len(findings)} findings, {len(wrong)} would fail"))
+        if wrong:
+            raise ServiceError("; ".join(f"{f.detail}. Fix: {f.fix}" for f in wrong))
 
     def _train(self, here: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """Train every use case at the same time; returns the version of each.
@@ -172,9 +170,6 @@ class Demo:
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)
         self._say(f"  {'ok' if check.held else 'FAIL'}: {check.subject}, {check.what}: {check.seen}")
-
-    def _title(self, text: str) -> None:
-        self._say(text)
 
     def _say(self, line: str) -> None:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -28,14 +29,15 @@ def challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check]:
 
 def served(here: Home, name: str, version: str) -> Check:
     """Whether the service says that every worker serves the version, as soon as all of them have started."""
+    wanted = [version] * (settings().workers or len(os.sched_getaffinity(0)))
 
     def workers() -> tuple[bool, str]:
         with urllib.request.urlopen(f"{here.url('service')}/v1/models/{name}", timeout=10) as answer:
             said = json.load(answer)
         versions = [worker["version"] for worker in said["workers"]]
         data = "synthetic data" if said.get("synthetic") else "real data"
-        seen = f"version {said['version']} in {versions.count(version)} of {len(versions)} workers, trained on {data}"
-        return bool(versions) and set(versions) == {version}, seen
+        seen = f"version {said['version']} in {versions.count(version)} of {len(wanted)} workers, trained on {data}"
+        return versions == wanted, seen
 
     return Check(name, "served", *_soon(workers))
 

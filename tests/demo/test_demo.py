@@ -11,6 +11,7 @@ import pytest
 from slipway.demo import Check, Demo, evidence, table, traffic
 from slipway.demo.jobs import Jobs
 from slipway.demo.prefect import Prefect
+from slipway.doctor import Finding
 from slipway.errors import ServiceError
 from slipway.registry import ModelVersion
 from slipway.usecase import load
@@ -81,6 +82,25 @@ def test_the_table_marks_what_did_not_hold():
 
 def test_a_demo_that_checked_nothing_did_not_hold():
     assert not Demo([], print).result.held
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (
+            Finding("disk", "error", "0.1 GB free in /", "free at least 2 GB"),
+            "0.1 GB free in /. Fix: free at least 2 GB",
+        ),
+        (Finding("packages", "warning", "tensorflow missing", "make demo"), "tensorflow missing. Fix: make demo"),
+    ],
+)
+def test_what_would_fail_ends_the_demo_before_anything_is_left_behind(monkeypatch, var, cli, finding, said):
+    monkeypatch.setattr("slipway.demo.demo.examine", lambda: iter([finding]))
+    ran = cli("demo")
+    assert ran.code == 1
+    assert f"error: {said}" in ran.err
+    assert "It did not finish" in ran.out
+    assert not var.exists()
 
 
 def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+__all__ = ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"]
+
 MEMBERS = "members"
 ROWS_AT_ONCE = 4096
 

@@ -18,6 +18,8 @@ from slipway import __version__
 from slipway.cli.environment import prepare
 from slipway.errors import SlipwayError, suggestion
 
+__all__ = ["COMMANDS", "load", "main"]
+
 COMMANDS = {
     "doctor": "Check this machine and what runs; each finding has its fix.",
     "train": "Run a use case's pipeline: data in, a registered version out.",

@@ -264,12 +264,12 @@ def _canonical(value: Any) -> Any:
 
 
 def key_text(row: Mapping[str, Any], schema: Schema) -> str:
-    """What makes a cleaned, masked row the same row: its `split.key` columns, else all its features' values.
+    """What makes a cleaned, masked row the same row: its `split.key` columns, else the values of the model's inputs.
 
     Canonical JSON: sorted names, absent and null alike, no target; an image is the digest of its decoded pixels.
-    Group and time columns that are no features never count.
+    Tokens do not count: they differ from one secret to another, and the split must be the same everywhere.
     """
-    names = schema.split.key or [feature.name for feature in schema.features if feature.private != "drop"]
+    names = schema.split.key or [feature.name for feature in schema.inputs]
     values = {name: _canonical(row.get(name)) for name in names}
     present = {name: value for name, value in values.items() if value is not None}
     return json.dumps(present, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -74,6 +74,11 @@ def test_the_key_is_the_same_for_equal_rows_however_they_come() -> None:
     assert key_text({"income": 5.5}, SCHEMA) != without_null
 
 
+def test_the_key_is_the_same_under_another_secret() -> None:
+    one, other = (key_text(mask(ROW, SCHEMA, secret), SCHEMA) for secret in (SECRET, b"another secret"))
+    assert one == other
+
+
 def test_the_key_of_an_image_is_its_pixels() -> None:
     schema = msgspec.structs.replace(SCHEMA, features=(Feature("image", "image", size=(2, 2), channels=1),))
     pixels = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)

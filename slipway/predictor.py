@@ -9,18 +9,23 @@ import base64
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from slipway.errors import BundleError, DataError, InputError, SettingsError
 from slipway.instances import EncodedImage
 from slipway.schema import Feature, Schema
+
+# Since 1.29 its Linux builds tell Microsoft the name and size of every model, unless this is set before the import
+# (https://github.com/microsoft/onnxruntime/pull/27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd

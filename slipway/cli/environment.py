@@ -17,6 +17,7 @@ def prepare() -> None:
         "BENTOML_DO_NOT_TRACK": "True",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "ORT_DISABLE_TELEMETRY": "1",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

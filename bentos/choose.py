@@ -62,7 +62,7 @@ def named(registry: Registry, name: str, settings: Settings) -> ModelVersion:
         found = registry.aliased(name, settings.follow_alias)
     except NotFound:
         known = [model.name for model in registry.models()]
-        hint = suggestion(name, known) or f" Train it first: slipway train {name}"
+        hint = f"{suggestion(name, known)} To train it: slipway train {name}"
         raise NotFound(f"the registry {registry.uri} has no model {name!r}.{hint}") from None
     if found is None:
         raise NotFound(f"{name} has no {settings.follow_alias} yet. {_advice(registry, name, settings)}")

@@ -25,7 +25,7 @@ from slipway.schema import Feature, Schema
 # Since 1.29 its Linux builds tell Microsoft the name and size of every model, unless this is set before the import
 # (https://github.com/microsoft/onnxruntime/pull/27379).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 if TYPE_CHECKING:
     import pandas as pd

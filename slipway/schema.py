@@ -9,8 +9,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import hmac
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -32,6 +30,8 @@ BUCKETS = 10_000
 IMAGE_STATISTICS = ("brightness", "contrast", "sharpness", "entropy")
 _TOKEN = re.compile(r"^tok_[0-9a-f]{32}$")
 _VOCABULARY_LIMIT = 1000
+_PLAIN = frozenset({str, int, bool, type(None)})
+_encode = msgspec.json.Encoder().encode
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,6 +100,11 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def masked(self) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if f.private)
+
+    @cached_property
+    def key_names(self) -> tuple[str, ...]:
+        """What makes a row's key, in the order of its text."""
+        return tuple(sorted(self.split.key or (feature.name for feature in self.inputs)))
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
@@ -247,20 +252,24 @@ def _token(name: str, value: Any, secret: bytes) -> str:
 
 def _text(value: Any) -> str:
     """The same text for values that are equal: `5`, `5.0` and numpy's 5 are one."""
-    return value if isinstance(value, str) else json.dumps(_canonical(value))
+    return value if isinstance(value, str) else _encode(_canonical(value)).decode()
 
 
 def _canonical(value: Any) -> Any:
-    if hasattr(value, "shape") and getattr(value, "shape", ()) != ():
+    """One value for all that are equal: 5.0 is 5, NaN is None, pixels are their digest."""
+    kind = value.__class__
+    if kind is float:
+        if value != value:
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if kind in _PLAIN:
+        return value
+    if getattr(value, "shape", ()) != ():
         return hashlib.sha256(repr(value.shape).encode() + value.tobytes()).hexdigest()
     if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        if value.is_integer() and abs(value) < 2**53:
-            return int(value)
-    return value
+        return _canonical(value.item())
+    text = str(value)  # a time, or pandas' own kinds of missing
+    return None if text in ("NaT", "<NA>") else text
 
 
 def key_text(row: Mapping[str, Any], schema: Schema) -> str:
@@ -269,15 +278,13 @@ def key_text(row: Mapping[str, Any], schema: Schema) -> str:
     Canonical JSON: sorted names, absent and null alike, no target; an image is the digest of its decoded pixels.
     Tokens do not count: they differ from one secret to another, and the split must be the same everywhere.
     """
-    names = schema.split.key or [feature.name for feature in schema.inputs]
-    values = {name: _canonical(row.get(name)) for name in names}
-    present = {name: value for name, value in values.items() if value is not None}
-    return json.dumps(present, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    values = {name: _canonical(row.get(name)) for name in schema.key_names}
+    return _encode({name: value for name, value in values.items() if value is not None}).decode()
 
 
 def row_key(secret: bytes, text: str) -> str:
     """The pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(secret, text.encode(), "sha256").hex()[:32]
 
 
 def bucket(salt: str, text: str) -> int:

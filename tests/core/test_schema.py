@@ -91,6 +91,14 @@ def test_the_key_columns_of_the_split_alone_make_the_key() -> None:
     assert key_text({"customer": 7, "income": 1}, schema) == key_text({"customer": 7.0, "income": 2}, schema)
 
 
+def test_the_key_may_be_a_time_and_a_missing_one_is_null() -> None:
+    schema = msgspec.structs.replace(SCHEMA, split=Split(key=("day", "id")))
+    assert key_text({"day": pd.Timestamp("2026-01-02"), "id": np.int64(3)}, schema) == (
+        '{"day":"2026-01-02 00:00:00","id":3}'
+    )
+    assert key_text({"day": pd.NaT, "id": pd.NA}, schema) == "{}"
+
+
 def test_the_row_key_hides_the_key_and_needs_the_secret() -> None:
     text = key_text(ROW, SCHEMA)
     assert row_key(SECRET, text) == row_key(SECRET, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_the_contracts_page_names_every_file_and_every_field():
 def test_the_configuration_page_is_that_of_the_settings_class():
     page = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
     assert (ROOT / "docs" / "configuration.md").read_text() == page, "run: python docs/configuration.py"
+
+
+def test_make_help_lists_every_verb():
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([a-z-]+) ", said, re.MULTILINE)) == verbs()
+
+
+def test_no_lock_file_names_an_index():
+    locks = list((ROOT / "locks").glob("*.txt"))
+    assert {lock.name for lock in locks} >= {"all.txt", "serving.txt", "uv.txt"}
+    assert not [lock.name for lock in locks if re.search(r"https?://|--index|--find-links", lock.read_text())]
 
 
 def test_a_clean_machine_runs_the_two_commands_of_the_readme():

@@ -6,11 +6,14 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipway.errors import InputError, SlipwayError
+
+if TYPE_CHECKING:
+    from bentos.models import Loaded
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
@@ -26,6 +29,21 @@ class Unavailable(SlipwayError):
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ModelError(SlipwayError):
+    """The network raised, or answered NaN: our fault, not the caller's."""
+
+
+class Late(ModelError):
+    """The model's deadline, the champion's `serving.deadline_ms`, passed before its answer was ready."""
+
+    def __init__(self, live: Loaded) -> None:
+        super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
+
+
+class Busy(ModelError):
+    """The role's thread has more to do than it gets done, so the model was not asked."""
 
 
 class MethodNotAllowed(InputError):

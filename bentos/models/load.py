@@ -31,6 +31,7 @@ class Loaded:
         self.schema = predictor.schema
         self.serving = predictor.serving
         self.device = predictor.device
+        self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
         self.reader = InstanceReader(self.schema)
         self.probe_rows = predictor.probe_rows()
         self.digest = ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from bentos import multipart, record
 from bentos.errors import Late, ModelError
 from bentos.models import Loaded
-from bentos.record import CANARY, CHAMPION, Asked
+from bentos.record import CANARY, CHAMPION, Asked, Fallen
 from bentos.request import Head
 from bentos.worker import Served
 from slipway.errors import InputError
@@ -25,14 +24,6 @@ from slipway.predictor import InputWarning, Prediction, images_decoded
 from slipway.schema import mask
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Fallen(NamedTuple):
-    """A canary that was to answer and did not; the champion answers, and writes the canary's failure with its own."""
-
-    live: Loaded
-    error: Exception
-    began: float
 
 
 class _Row(msgspec.Struct, omit_defaults=True):
@@ -71,8 +62,7 @@ def answer(
     """
     asked, feeds = _read(served, live, head, body)
     if fallen is not None:
-        about = record.context(served, fallen.live, head, CANARY, started, fallen.began, fallen.error)
-        record.failure(served, live, about, asked)
+        record.fallen(served, live, fallen, head, started, asked)
     began = time.perf_counter()
     try:
         outputs = _run(live, feeds)
@@ -85,8 +75,7 @@ def answer(
             raise Late(live)
     except ModelError as error:
         if role != CANARY:
-            record.error(served, live, role)
-            record.failure(served, live, record.context(served, live, head, role, started, began, error), asked)
+            record.failed(served, live, head, role, started, began, error, asked)
         raise
     served.log(served.predictions, lines, required=about.answered and live.serving.get("log") == "required")
     record.count(served, about, predictions, warnings)

@@ -43,7 +43,10 @@ class Late(ModelError):
 
 
 class Busy(ModelError):
-    """The role's thread has more to do than it gets done, so the model was not asked."""
+    """The canary's thread has more to do than it gets done, so the model was not asked."""
+
+    def __init__(self, live: Loaded) -> None:
+        super().__init__(f"{live.usecase} version {live.version} has a full queue")
 
 
 class MethodNotAllowed(InputError):

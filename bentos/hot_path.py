@@ -5,12 +5,13 @@ Predictions are answered here, our other routes by `bentos.routes`, and what is 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
 from bentos.answer import answer
+from bentos.beside import answer_beside
 from bentos.errors import Header, Send, problem, translating
+from bentos.job import answer_in_thread
 from bentos.lifespan import lifespan
 from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
 from bentos.routes import JSON, Routes
@@ -49,12 +50,12 @@ class Front:
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, head, served.settings.max_body_bytes)
-            if len(body) <= live.inline_bytes:
+            if served.roles.beside is not None:
+                content = await answer_beside(self._worker.threads, served, live, scope, head, body, started)
+            elif len(body) <= live.inline_bytes:
                 content = answer(served, live, head, body, started)
             else:
-                threads = self._worker.threads
-                loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(threads, answer, served, live, head, body, started)
+                content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content))]
         except ClientGone:
             return

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bentos.errors import Busy, Late
 from bentos.models import Loaded
 from bentos.request import Head
 from bentos.worker import Served
@@ -23,6 +24,14 @@ class Asked(NamedTuple):
     ids: list[str]
     rows: list[dict[str, Any]]
     keys: list[str] | None
+
+
+class Fallen(NamedTuple):
+    """A canary that was to answer and did not; `began` is `perf_counter()` when it was asked."""
+
+    live: Loaded
+    error: Exception
+    began: float
 
 
 def context(
@@ -46,8 +55,23 @@ def context(
     )
 
 
-def failure(served: Served, live: Loaded, about: PredictionContext, asked: Asked) -> None:
-    """Leave an event without a prediction for each row; `live` is the model whose schema read them."""
+def failed(
+    served: Served, live: Loaded, head: Head, role: str, started: int, began: float, raised: Exception, asked: Asked
+) -> None:
+    """Count it, and leave an event without a prediction for each row."""
+    error(served, live, role)
+    about = context(served, live, head, role, started, began, raised)
+    served.log(served.predictions, lines(served, live, about, asked), required=False)
+
+
+def fallen(served: Served, live: Loaded, canary: Fallen, head: Head, started: int, asked: Asked) -> None:
+    """The same for a canary whose place `live` takes, which has read the rows by its own schema."""
+    reason = {Late: "late", Busy: "busy"}.get(type(canary.error), "error")
+    metrics, version = served.metrics, canary.live.version
+    metrics.of(metrics.canary_fallbacks, served.name, version, reason).inc()
+    if reason != "busy":
+        error(served, canary.live, CANARY)
+    about = context(served, canary.live, head, CANARY, started, canary.began, canary.error)
     served.log(served.predictions, lines(served, live, about, asked), required=False)
 
 

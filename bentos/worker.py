@@ -29,7 +29,8 @@ class Served:
         self.capture = capture
         self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
-        self.holder = Holder(name, settings, self._swapped)
+        self.holder = Holder(name, settings, self._changed)
+        self.roles = self.holder.roles
         limits = settings.segment_bytes, settings.segment_seconds
         self.predictions = Writer(settings.spool, name, "prediction", *limits)
         self.feedback = Writer(settings.spool, name, "feedback", *limits)
@@ -55,10 +56,10 @@ class Served:
         self.predictions.close()
         self.feedback.close()
 
-    def _swapped(self, before: Loaded | None, after: Loaded) -> None:
+    def _changed(self, role: str, before: Loaded | None, after: Loaded | None) -> None:
         for model, value in ((before, 0), (after, 1)):
             if model is not None:
-                labels = self.name, model.version, "champion", model.source, model.device
+                labels = self.name, model.version, role, model.source, model.device
                 self.metrics.of(self.metrics.model_info, *labels).set(value)
 
 

@@ -19,6 +19,11 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 PROBLEM = b"application/problem+json"
+SAFE: list[Header] = [  # for what no browser should show, frame, guess the type of or keep
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 _OURS = "The server failed to answer; its log has the reason under this trace_id."
 _log = logging.getLogger("slipway.serving")
 
@@ -49,6 +54,15 @@ class Busy(ModelError):
         super().__init__(f"{live.usecase} version {live.version} has a full queue")
 
 
+class Refused(SlipwayError):
+    """Who asks may not, or not now: 401, 403 or 429, with the headers that say more."""
+
+    def __init__(self, message: str, status: int, headers: list[Header]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
 class MethodNotAllowed(InputError):
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"{method} is not allowed here, {allowed} is.", status=405)
@@ -71,6 +85,9 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         status, detail, place = error.status, str(error), error.place
         if isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
+    elif isinstance(error, Refused):
+        status, detail = error.status, str(error)
+        extra.extend(error.headers)
     elif isinstance(error, Unavailable):
         status, detail = 503, str(error)
         extra.append((b"retry-after", b"%d" % error.retry_after))
@@ -78,7 +95,7 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         status, detail = 500, _OURS
         _log.error("trace_id=%s: %s", trace_id, error, exc_info=error)
     body = encode(status, detail, trace_id, place)
-    return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *extra]
+    return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *extra]
 
 
 def encode(status: int, detail: str, trace_id: str, place: str | None = None) -> bytes:
@@ -106,7 +123,7 @@ async def _send_instead(send: Send, status: int, trace_id: str) -> None:
         405: "Not with this method; see /docs.",
     }
     body = encode(status, details.get(status, _OURS if status >= 500 else "The request was refused."), trace_id)
-    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bentos.answer import answer
 from bentos.beside import answer_beside
-from bentos.errors import Header, Send, problem, translating
+from bentos.errors import SAFE, Header, Send, problem, translating
 from bentos.job import answer_in_thread
 from bentos.lifespan import lifespan
 from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
@@ -47,6 +47,9 @@ class Front:
         head = read_head(scope)
         status, headers = 200, []
         try:
+            waits = self._worker.gate.admit(head, "predict", scope)
+            if waits is not None:
+                await waits
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, head, served.settings.max_body_bytes)
@@ -56,7 +59,7 @@ class Front:
                 content = answer(served, live, head, body, started)
             else:
                 content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
-            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content))]
+            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
         except ClientGone:
             return
         except Exception as error:
@@ -69,6 +72,9 @@ class Front:
         head = read_head(scope)
         usecase, label = self._routes.label(scope["path"])
         try:
+            waits = self._worker.gate.admit(head, label, scope)
+            if waits is not None:
+                await waits
             route = self._routes.find(scope["method"], scope["path"])
             if route is None or route.handler is None:
                 status = await self._pass_on(scope, receive, send, head)
@@ -105,5 +111,6 @@ class Front:
 
 async def _send(send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
     headers.append((b"x-request-id", head.request_id.encode()))
+    headers += head.limits
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

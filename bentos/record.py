@@ -52,6 +52,7 @@ def context(
         model_ms=(time.perf_counter() - began) * 1000,
         outcome="success" if error is None else "failure",
         error_type=None if error is None else type(error).__name__,
+        caller=head.caller,
     )
 
 

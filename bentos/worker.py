@@ -71,6 +71,7 @@ class Worker:
         self.names = tuple(names)
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
+        self.gate: access.Gate
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
         self._capture = Capture(settings.log_root)
 
@@ -79,6 +80,7 @@ class Worker:
         _set_up_logging()
         for address in access.listening_addresses():
             access.check(self.settings, address)
+        self.gate = access.Gate(self.settings, self.settings.mask_secret())
         speak_problems_on_the_wire()
         forget_dead_workers()
         for name in self.names:
@@ -97,6 +99,7 @@ class Worker:
     def stop(self) -> None:
         """After the last answer: nothing of the log is left in memory."""
         self.threads.shutdown()
+        self.gate.close()
         self._capture.close()
         for served in self.served.values():
             served.close()

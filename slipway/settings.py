@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         None, description="Secret that masks private values, shared by training and serving; made in var if not set."
     )
 
+    signing_key: Path | None = Field(
+        None, description="PEM file of the Ed25519 private key that training signs bundles with; empty: none."
+    )
+    trusted_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="PEM files of Ed25519 public keys, separated by commas; if set, only signed bundles are served."
+    )
+
     mlflow_tracking_uri: str = Field(
         "", validation_alias=AliasChoices("MLFLOW_TRACKING_URI"), description="The registry; empty: the local server."
     )
@@ -91,7 +98,7 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
     )
 
-    @field_validator("servers", "serve", "jwt_algorithms", "cors_origins", mode="before")
+    @field_validator("servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

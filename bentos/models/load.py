@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from slipway import bundle, pointer
+from bentos.models import content
+from slipway import bundle, pointer, signing
 from slipway.bundle import Manifest, Verdict
 from slipway.errors import BundleError
 from slipway.instances import InstanceReader
@@ -50,19 +51,22 @@ class Loaded:
 def load(
     directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
 ) -> Loaded:
-    """The bundle in `directory`, warm. Its digest and its gates are looked at before anything under `serve/` is parsed.
+    """The bundle in `directory`, warm. Digest, signature and gates are looked at before anything in `serve/` is parsed.
 
     Raises:
-        BundleError: it is not what was registered, of another use case, not allowed, or cannot be loaded.
+        BundleError: it is not what was registered, unsigned, of another use case, not allowed, or cannot be loaded.
         SettingsError: the device that was asked for cannot be used.
     """
     manifest = bundle.verify(directory, digest, serving_only=True)
+    signing.require(directory)
     if manifest.usecase != usecase:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
     stored = pointer.stored_version(directory)
     override = stored.override if stored else None
     verdict = bundle.require_passed(directory, override)
-    loaded = Loaded(usecase, manifest, verdict, Predictor(directory, device), source)
+    predictor = Predictor(directory, device)
+    content.check(predictor, usecase)
+    loaded = Loaded(usecase, manifest, verdict, predictor, source)
     loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]
     loaded.override = override

@@ -17,6 +17,7 @@ from slipway.settings import Settings
 
 RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays
 DRAIN_SECONDS = 3.0
+RESTS = {"canary": 0.0, "shadow": 3.0}
 _log = logging.getLogger("slipway.serving")
 
 Changed = Callable[[str, Loaded | None, Loaded | None], None]
@@ -134,7 +135,7 @@ class Role:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return self._not_taken(digest, version, "failed", f"{type(error).__name__}: {error}")
         if kept is None:
-            self.side = Side(loaded, f"{self.name}-{self._usecase}")
+            self.side = Side(loaded, f"{self.name}-{self._usecase}", RESTS[self.name])
             self._publish(self.name, None, loaded)
             _log.info("%s: version %s is the %s now", self._usecase, loaded.version, self.name)
         return RoleState(digest, loaded.version)

@@ -38,8 +38,8 @@ def look_often(monkeypatch):
 class World:
     """A worker with the champion, version 1, and bundles to put beside it."""
 
-    def __init__(self, front: Callable, var: Path, tmp_path: Path, **champion: object) -> None:
-        self.client = front(serving={"deadline_ms": 300, "swap_ratio": 1e6}, **champion)
+    def __init__(self, front: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
+        self.client = front(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
         self.var, self.folder = var, tmp_path
         self.champion = self.client.worker.served["loans"].live.digest
 
@@ -54,13 +54,14 @@ class World:
         """Returns when the worker has done what it is told."""
         roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
         generation = bundles.point(self.var, "loans", self.champion, **roles)
-        wanted = {role for role, digest in {"champion": 1, "canary": canary, "shadow": shadow}.items() if digest}
+        asked = {"champion": self.champion, "canary": canary, "shadow": shadow}
+        wanted = {role: digest for role, digest in asked.items() if digest is not None}
         until(lambda: self.settled(generation, wanted))
 
-    def settled(self, generation: int, wanted: set[str]) -> bool:
+    def settled(self, generation: int, wanted: dict[str, str]) -> bool:
         (state,) = pointer.read_states(self.var / "serving", "loans")
-        done = {role for role, found in state.roles.items() if found.outcome != "loading"}
-        return state.generation == generation and done == set(state.roles) == wanted
+        done = {role: found.digest for role, found in state.roles.items() if found.outcome != "loading"}
+        return state.generation == generation and done == wanted
 
     @property
     def roles(self) -> dict[str, RoleState]:
@@ -84,7 +85,7 @@ class World:
 
 @pytest.fixture
 def world(front, var, tmp_path) -> Callable[..., World]:
-    return lambda **champion: World(front, var, tmp_path, **champion)
+    return lambda **options: World(front, var, tmp_path, **options)
 
 
 def broken(fault: str) -> Callable:
@@ -149,12 +150,14 @@ class TestCanary:
     def test_while_it_hangs_nobody_else_waits_for_it(self, world):
         world = world()
         world.point(world.store("2"))
-        world.breaks("canary", broken("hangs"))
+        end = threading.Event()
+        world.breaks("canary", lambda feeds: end.wait(20))
         world.client.predict(ROW)
         started = time.monotonic()
         for _ in range(20):
             assert world.client.predict(ROW).json["model"]["version"] == "1"
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 20 * 0.3 / 2
+        end.set()
         assert world.metric("slipway_canary_fallbacks_total", version="2", reason="busy") >= 20
 
     def test_a_request_that_is_wrong_is_refused_as_ever_and_no_fault_of_the_canary(self, world):
@@ -186,7 +189,7 @@ class TestCanary:
 
 class TestShadow:
     def test_it_gets_a_copy_whose_answer_nobody_gets(self, world):
-        world = world()
+        world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
         answer = world.client.predict(ROW, OLD).json
         until(lambda: len(world.events()) == 4)
@@ -194,10 +197,10 @@ class TestShadow:
         assert answer["model"]["version"] == "1"
         assert found == {("champion", "1", True, "success"): 2, ("shadow", "3", False, "success"): 2}
         assert len({e["row_id"] for e in world.events()}) == 2
-        assert world.metric("slipway_model_seconds_count", version="3", role="shadow") >= 1
+        until(lambda: world.metric("slipway_model_seconds_count", version="3", role="shadow") >= 1)
 
     def test_it_gets_what_the_canary_answers_too(self, world):
-        world = world()
+        world = world(deadline_ms=5000)
         world.point(world.store("2"), shadow=world.store("3"))
         world.client.predict(ROW)
         until(lambda: len(world.events()) == 2)
@@ -223,7 +226,7 @@ class TestShadow:
             started = time.perf_counter()
             assert world.client.predict(ROW).status == 200
             seconds.append(time.perf_counter() - started)
-        assert float(np.median(seconds)) < 0.01
+        assert float(np.median(seconds)) < 0.015
         assert world.metric("slipway_shadow_shed_total", version="3") > shed
 
     def test_what_waited_past_the_deadline_is_shed(self, world):
@@ -238,7 +241,7 @@ class TestShadow:
         assert Counter(e["role"] for e in world.events())["champion"] == 5
 
     def test_the_end_of_the_worker_waits_for_what_it_has(self, world):
-        world = world()
+        world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
         network = world.beside.shadow.live.predictor.run
         world.breaks("shadow", lambda feeds: time.sleep(0.05) or network(feeds))

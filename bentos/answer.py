@@ -6,12 +6,14 @@ Every role goes through `answer`: the champion, a canary in its place, a shadow 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 
 from bentos import multipart, record
+from bentos.cache import Remembered
 from bentos.errors import Late, ModelError
 from bentos.models import Loaded
 from bentos.record import CANARY, CHAMPION, Asked, Fallen
@@ -65,11 +67,11 @@ def answer(
         record.fallen(served, live, fallen, head, started, asked)
     began = time.perf_counter()
     try:
-        outputs = _run(live, feeds)
+        outputs, hits = _outputs(live, feeds)
         about = record.context(served, live, head, role, started, began)
         predictions = live.predictor.decode(outputs)
         warnings = live.predictor.encoder.warnings(feeds)
-        lines = record.lines(served, live, about, asked, predictions, warnings)
+        lines = record.lines(served, live, about, asked, predictions, warnings, hits)
         content = _content(live, head, asked, predictions, warnings)
         if take_turn is not None and not take_turn():
             raise Late(live)
@@ -79,7 +81,7 @@ def answer(
         raise
     served.log(served.predictions, lines, required=about.answered and live.serving.get("log") == "required")
     record.count(served, about, predictions, warnings)
-    return content
+    return Remembered.of(content, hits) if hits else content
 
 
 def _read(served: Served, live: Loaded, head: Head, body: bytes) -> tuple[Asked, dict[str, np.ndarray]]:
@@ -112,6 +114,13 @@ def _is_json(content_type: bytes) -> bool:
     kind, _, parameters = content_type.lower().partition(b";")
     charset = parameters.partition(b"charset=")[2].strip(b' "')
     return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
+
+
+def _outputs(live: Loaded, feeds: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Sequence[bool]]:
+    """The network's outputs, and which rows came from the cache; nothing of that where there is none."""
+    if live.cache is None:
+        return _run(live, feeds), ()
+    return live.cache.run(feeds, partial(_run, live))
 
 
 def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bentos.answer import answer
 from bentos.beside import answer_beside
+from bentos.cache import HEADER, Remembered
 from bentos.errors import SAFE, Header, Send, problem, translating
 from bentos.job import answer_in_thread
 from bentos.lifespan import lifespan
@@ -60,6 +61,8 @@ class Front:
             else:
                 content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
+            if isinstance(content, Remembered):
+                headers.append((HEADER, content.said))
         except ClientGone:
             return
         except Exception as error:

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bentos.errors import Busy, Late
 from bentos.models import Loaded
 from bentos.request import Head
@@ -83,9 +85,11 @@ def lines(
     asked: Asked,
     predictions: Sequence[Prediction] = (),
     warnings: Sequence[InputWarning] = (),
+    hits: Sequence[bool] = (),
 ) -> list[bytes]:
-    """One event for each row; a failed request's have no prediction."""
+    """One event for each row; a failed request's have no prediction. `hits` are the rows that a cache answered."""
     schema, keys, nothing = live.schema, asked.keys, Prediction()
+    remembered = msgspec.structs.replace(about, cached=True) if True in hits else about
     strange: dict[int, list[dict[str, str]]] = defaultdict(list)
     for warning in warnings:
         strange[warning.instance].append({"feature": warning.feature, "reason": warning.reason})
@@ -93,7 +97,7 @@ def lines(
     for index, (identity, row) in enumerate(zip(asked.ids, asked.rows, strict=True)):
         key_of_row, split_bucket = row_identity(row, schema, served.secret)
         found = predictions[index] if predictions else nothing
-        line = about.line(
+        line = (remembered if hits and hits[index] else about).line(
             identity,
             _logged(served, live, row, about.answered) if schema.images else row,
             row_key=key_of_row,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from bentos.cache import MOST_ENTRIES
 from slipway.errors import BundleError
 from slipway.predictor import Predictor
 from slipway.schema import Feature, Schema
@@ -28,6 +29,7 @@ class _Serving(msgspec.Struct):
     log: Literal["best_effort", "required"] = "best_effort"
     capture: bool = False
     max_instances: _Count = 10_000
+    cache: Annotated[int, msgspec.Meta(ge=0, le=MOST_ENTRIES)] = 0
 
 
 class _Probe(msgspec.Struct):

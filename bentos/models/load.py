@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bentos.cache import Cache
 from bentos.models import content
 from slipway import bundle, pointer, signing
 from slipway.bundle import Manifest, Verdict
@@ -35,6 +36,7 @@ class Loaded:
         self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
         self.reader = InstanceReader(self.schema)
         self.probe_rows = predictor.probe_rows()
+        self.cache: Cache | None = None
         self.digest = ""
         self.version = ""
         self.override: str | None = None
@@ -70,6 +72,8 @@ def load(
     loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]
     loaded.override = override
+    if entries := loaded.serving.get("cache"):
+        loaded.cache = Cache(entries, loaded.digest)
     loaded.model = msgspec.Raw(msgspec.json.encode({"name": usecase, "version": loaded.version}))
     loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
     _warm_up(loaded)

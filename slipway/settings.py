@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         return self.keys or self.var / "keys" / "keys.json"
 
     @property
+    def authorization(self) -> dict[str, str]:
+        """The header that Slipway's own commands send to a server; empty where no key is set."""
+        return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
+
+    @property
     def runs(self) -> Path:
         return self.var / "runs"
 

@@ -28,7 +28,8 @@ def challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check]:
 
 def served(here: Home, name: str, version: str) -> Check:
     """Whether the service says that it serves the version, in every worker."""
-    with urllib.request.urlopen(f"{here.url('service')}/v1/models/{name}", timeout=10) as answer:
+    asked = urllib.request.Request(f"{here.url('service')}/v1/models/{name}", headers=settings().authorization)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
         said = json.load(answer)
     workers = [worker["version"] for worker in said["workers"]]
     data = "synthetic data" if said.get("synthetic") else "real data"

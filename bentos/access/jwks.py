@@ -74,7 +74,7 @@ class Jwks:
             self.problem = f"{type(error).__name__}: {error}"
             _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
             return
-        if keys.keys() != self.keys.keys():
+        if _prints(keys) != _prints(self.keys):
             self.generation += 1
         self.keys, self.problem, self._read_at = keys, "", time.monotonic()
 
@@ -114,6 +114,11 @@ def _imported(document: Any) -> dict[str, Key]:
     if not keys:
         raise ValueError("there is no public key for signatures in it")
     return keys
+
+
+def _prints(keys: dict[str, Key]) -> dict[str, str]:
+    """The keys' thumbprints (RFC 7638): an issuer may give an old name to a new key."""
+    return {kid: key.thumbprint() for kid, key in keys.items()}
 
 
 def _refuse_plain_http(source: str) -> None:

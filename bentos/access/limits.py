@@ -103,4 +103,6 @@ class SharedWindows:
             end = self._ends[limit.key] = now + limit.seconds
         elif end <= now:  # another worker opened this window
             end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
+        if len(self._ends) > _MOST_WINDOWS:
+            self._ends = {key: until for key, until in self._ends.items() if until > now}
         return Count(used, max(end - now, 0.0))

@@ -36,10 +36,15 @@ def later(monkeypatch):
 
 def ready(client):
     """The client, once the key set has been read at the worker's start."""
-    deadline = time.time() + 10
-    while not client.worker.gate._tokens.jwks.keys and time.time() < deadline:
-        time.sleep(0.01)
+    read(client, 1)
     return client
+
+
+def read(client, generation):
+    """Wait until the key set has changed that often."""
+    deadline = time.time() + 10
+    while client.worker.gate._tokens.jwks.generation < generation and time.time() < deadline:
+        time.sleep(0.01)
 
 
 def test_a_valid_token_passes_and_is_verified_once(front, issuer, monkeypatch):
@@ -130,6 +135,17 @@ def test_a_new_key_is_found_and_a_withdrawn_one_ends(front, issuer, later):
     later(jwks.RETRY_SECONDS)
     assert predict(client, **bearer(issuer.token(second))).status == 200
     assert predict(client, **bearer(old)).status == 401, "although it was verified before"
+
+
+def test_a_new_key_under_an_old_name_ends_the_old_tokens(front, issuer, later):
+    client, old = ready(front()), issuer.token()
+    assert predict(client, **bearer(old)).status == 200
+    issuer.published = [new_key("first")]
+    later(jwks.REFRESH_SECONDS + 1)
+    predict(client, **bearer(old))
+    read(client, 2)
+    assert predict(client, **bearer(issuer.token(issuer.published[0]))).status == 200
+    assert predict(client, **bearer(old)).status == 401
 
 
 def test_made_up_key_ids_do_not_make_the_server_ask_on_and_on(front, issuer, later):

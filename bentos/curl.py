@@ -11,12 +11,15 @@ from typing import Any
 _LONGEST = 4096  # a terminal passes on longer lines badly; then the body goes by way of a file
 
 
-def line(url: str, usecase: str, schema: dict[str, Any], folder: Path) -> str:
+def line(url: str, usecase: str, schema: dict[str, Any], folder: Path, with_key: bool = False) -> str:
     """The command; `schema` is what `GET …/schema` answers, and `folder` takes the example's file, where one is needed.
 
-    An image goes as a file in a form, anything else as JSON in the line.
+    An image goes as a file in a form, anything else as JSON in the line; the key comes from the shell's own variable,
+    so that no terminal shows it.
     """
     route = f"{url}/v1/models/{usecase}/predict"
+    if with_key:
+        route += ' -H "Authorization: Bearer $SLIPWAY_API_KEY"'
     example = schema["examples"][0]
     images = [feature["name"] for feature in schema["features"] if feature["kind"] == "image"]
     needed = [feature["name"] for feature in schema["features"] if not feature.get("nullable")]

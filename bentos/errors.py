@@ -6,16 +6,24 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipway.errors import InputError, SlipwayError
 
+if TYPE_CHECKING:
+    from bentos.models import Loaded
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 PROBLEM = b"application/problem+json"
+SAFE: list[Header] = [  # for what no browser should show, frame, guess the type of or keep
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 _OURS = "The server failed to answer; its log has the reason under this trace_id."
 _log = logging.getLogger("slipway.serving")
 
@@ -26,6 +34,33 @@ class Unavailable(SlipwayError):
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ModelError(SlipwayError):
+    """The network raised, or answered NaN: our fault, not the caller's."""
+
+
+class Late(ModelError):
+    """The model's deadline, the champion's `serving.deadline_ms`, passed before its answer was ready."""
+
+    def __init__(self, live: Loaded) -> None:
+        super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
+
+
+class Busy(ModelError):
+    """The canary's thread has more to do than it gets done, so the model was not asked."""
+
+    def __init__(self, live: Loaded) -> None:
+        super().__init__(f"{live.usecase} version {live.version} has a full queue")
+
+
+class Refused(SlipwayError):
+    """Who asks may not, or not now: 401, 403 or 429, with the headers that say more."""
+
+    def __init__(self, message: str, status: int, headers: list[Header]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
 
 
 class MethodNotAllowed(InputError):
@@ -50,6 +85,9 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         status, detail, place = error.status, str(error), error.place
         if isinstance(error, MethodNotAllowed):
             extra.append((b"allow", error.allowed.encode()))
+    elif isinstance(error, Refused):
+        status, detail = error.status, str(error)
+        extra.extend(error.headers)
     elif isinstance(error, Unavailable):
         status, detail = 503, str(error)
         extra.append((b"retry-after", b"%d" % error.retry_after))
@@ -57,7 +95,7 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         status, detail = 500, _OURS
         _log.error("trace_id=%s: %s", trace_id, error, exc_info=error)
     body = encode(status, detail, trace_id, place)
-    return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *extra]
+    return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *extra]
 
 
 def encode(status: int, detail: str, trace_id: str, place: str | None = None) -> bytes:
@@ -85,7 +123,7 @@ async def _send_instead(send: Send, status: int, trace_id: str) -> None:
         405: "Not with this method; see /docs.",
     }
     body = encode(status, details.get(status, _OURS if status >= 500 else "The request was refused."), trace_id)
-    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

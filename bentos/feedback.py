@@ -61,6 +61,7 @@ def accept(served: Served, live: Loaded, head: Head, body: bytes) -> bytes:
             key=entry.key,
             label=entry.label,
             value=entry.value,
+            caller=head.caller,
         )
         for entry in entries
     ]

@@ -5,12 +5,14 @@ Predictions are answered here, our other routes by `bentos.routes`, and what is 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
 from bentos.answer import answer
-from bentos.errors import Header, Send, problem, translating
+from bentos.beside import answer_beside
+from bentos.cache import HEADER, Remembered
+from bentos.errors import SAFE, Header, Send, problem, translating
+from bentos.job import answer_in_thread
 from bentos.lifespan import lifespan
 from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
 from bentos.routes import JSON, Routes
@@ -46,16 +48,21 @@ class Front:
         head = read_head(scope)
         status, headers = 200, []
         try:
+            waits = self._worker.gate.admit(head, "predict", scope)
+            if waits is not None:
+                await waits
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, head, served.settings.max_body_bytes)
-            if len(body) <= live.inline_bytes:
+            if served.roles.beside is not None:
+                content = await answer_beside(self._worker.threads, served, live, scope, head, body, started)
+            elif len(body) <= live.inline_bytes:
                 content = answer(served, live, head, body, started)
             else:
-                threads = self._worker.threads
-                loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(threads, answer, served, live, head, body, started)
-            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content))]
+                content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
+            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
+            if isinstance(content, Remembered):
+                headers.append((HEADER, content.said))
         except ClientGone:
             return
         except Exception as error:
@@ -68,6 +75,9 @@ class Front:
         head = read_head(scope)
         usecase, label = self._routes.label(scope["path"])
         try:
+            waits = self._worker.gate.admit(head, label, scope)
+            if waits is not None:
+                await waits
             route = self._routes.find(scope["method"], scope["path"])
             if route is None or route.handler is None:
                 status = await self._pass_on(scope, receive, send, head)
@@ -104,5 +114,6 @@ class Front:
 
 async def _send(send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
     headers.append((b"x-request-id", head.request_id.encode()))
+    headers += head.limits
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -85,13 +85,20 @@ def announce(settings: Settings, names: Sequence[str], say: Say) -> None:
     say("")
     lines = []
     for name in names:
-        model, schema = _get(f"{url}/v1/models/{name}"), _get(f"{url}/v1/models/{name}/schema")
+        try:
+            model, schema = (_get(f"{url}/v1/models/{name}{end}", settings) for end in ("", "/schema"))
+        except urllib.error.HTTPError as error:
+            if error.code not in (401, 403):
+                raise
+            say(f"{name} is served, for whoever has a key: SLIPWAY_API_KEY holds none with the scope predict or read.")
+            continue
         synthetic = ", trained on synthetic data" if model["synthetic"] else ""
         say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
-        lines.append(curl.line(url, name, schema, settings.serving / name))
+        lines.append(curl.line(url, name, schema, settings.serving / name, bool(settings.authorization)))
     say(f"  page  {url}/")
     say(f"  API   {url}/docs")
-    say("Try:")
+    if lines:
+        say("Try:")
     for line in lines:
         say(f"  {line}")
 
@@ -159,6 +166,7 @@ def _look_after(running: dict[str, Running], stop: threading.Event, say: Say) ->
             running[name] = Running(one.process)
 
 
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def _get(url: str, settings: Settings) -> Any:
+    asked = urllib.request.Request(url, headers=settings.authorization)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
         return json.loads(answer.read())

@@ -65,6 +65,18 @@ class Metrics:
         self.lost = Counter(
             "slipway_prediction_log_lost", "Lines that the log could not keep.", ["usecase"], registry=registry
         )
+        self.shadow_shed = Counter(
+            "slipway_shadow_shed",
+            "Requests that the shadow got no copy of, or not in time.",
+            ["usecase", "version"],
+            registry=registry,
+        )
+        self.canary_fallbacks = Counter(
+            "slipway_canary_fallbacks",
+            "Requests that the champion answered in place of the canary: it failed, was late, or busy.",
+            ["usecase", "version", "reason"],
+            registry=registry,
+        )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
     def of(self, metric: Any, *labels: str) -> Any:

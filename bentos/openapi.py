@@ -22,6 +22,10 @@ _PROBLEM: Json = {
         "trace_id": {"type": "string"},
     },
 }
+_CREDENTIALS: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a JSON Web Token"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _KINDS: dict[str, list[str]] = {
     "number": ["number"],
     "integer": ["integer"],
@@ -37,11 +41,20 @@ _WARNING: Json = {
         "reason": {"enum": ["missing", "unknown_category", "out_of_range"]},
     },
 }
+_UNIT: Json = {
+    "name": "X-Slipway-Unit",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "What should not go back and forth between two models, as a user's id: the canary's share is by it.",
+}
 _ERRORS = {
     "400": "Not JSON, or no multipart form",
+    "401": "No credential, or none that is valid",
+    "403": "The credential lacks a scope, which is named",
     "413": "Too large, or too many instances",
     "415": "A content type or encoding that is not taken",
     "422": "A value, a name or a place is wrong; `place` says where",
+    "429": "More requests than the credential's rate; `Retry-After` says when to come again",
     "503": "No model yet, or the log cannot be written",
 }
 
@@ -60,8 +73,9 @@ def document(schemas: Mapping[str, Schema], examples: Mapping[str, list[Json]], 
     return {
         "openapi": "3.1.0",
         "info": {"title": "Slipway", "version": __version__, "description": "Models as a service, and their feedback."},
+        "security": [{}, *({name: []} for name in _CREDENTIALS)],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _CREDENTIALS},
     }
 
 
@@ -87,8 +101,9 @@ def _routes(name: str, schema: Schema, most: int) -> Json:
         content["multipart/form-data"] = {"schema": form}
     accepted = {"type": "object", "properties": {"ids": {"type": "array", "items": {"type": "string"}}}}
     feedback = {"application/json": {"schema": _feedback(schema, most)}}
+    predict = _post(f"Predict {schema.target}", content, _ref(f"{name}.Answer"))
     return {
-        "/predict": {"post": _post(f"Predict {schema.target}", content, _ref(f"{name}.Answer"))},
+        "/predict": {"post": predict | {"parameters": [_UNIT]}},
         "/feedback": {"post": _post(f"Tell what {schema.target} really was", feedback, accepted)},
         "": {"get": _get("What serves, and how each worker is", {"type": "object"})},
         "/schema": {"get": _get("The features, their kinds, units and vocabularies", {"type": "object"})},
@@ -184,7 +199,7 @@ def _post(summary: str, content: Json, answer: Json) -> Json:
 
 
 def _get(summary: str, answer: Json) -> Json:
-    return {"summary": summary, "responses": _responses(answer, ("503",))}
+    return {"summary": summary, "responses": _responses(answer, ("401", "403", "429", "503"))}
 
 
 def _responses(answer: Json, codes: tuple[str, ...] = tuple(_ERRORS)) -> Json:

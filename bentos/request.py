@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from slipway.errors import InputError
 from slipway.events import uuid7
@@ -21,8 +23,11 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole: there is nobody to answer."""
 
 
-class Head(NamedTuple):
-    """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it."""
+class Head(msgspec.Struct):
+    """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it.
+
+    `credential` is unchecked. `caller` (a mask) and `limits` (headers of the answer) are set at the gate.
+    """
 
     uuid: str
     trace_id: str
@@ -30,19 +35,27 @@ class Head(NamedTuple):
     content_type: bytes
     content_length: int | None
     encoding: bytes
+    credential: bytes = b""
+    caller: str | None = None
+    limits: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def read_head(scope: Scope) -> Head:
     """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
-    content_type = encoding = b""
+    content_type = encoding = credential = b""
     content_length = None
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
         elif name == b"content-length":
             content_length = int(value)
+        elif name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                credential = credential or value[7:].strip()
+        elif name == b"x-api-key":
+            credential = value
         elif name == b"content-encoding":
             encoding = value
         elif name == b"traceparent":
@@ -51,7 +64,7 @@ def read_head(scope: Scope) -> Head:
                 trace_id = found.group(1).decode()
         elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
-    return Head(uuid, trace_id, request_id, content_type, content_length, encoding)
+    return Head(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
 
 
 async def read_body(receive: Receive, head: Head, limit: int) -> bytes:

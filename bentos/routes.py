@@ -10,7 +10,7 @@ import msgspec
 
 from bentos import docs_page, openapi, page
 from bentos.describe import describe, described_schema
-from bentos.errors import Header, MethodNotAllowed, Unavailable
+from bentos.errors import SAFE, Header, MethodNotAllowed, Unavailable
 from bentos.feedback import accept
 from bentos.metrics import CONTENT_TYPE, exposition
 from bentos.request import Head, Receive, read_body
@@ -19,13 +19,14 @@ from slipway.errors import InputError, suggestion
 
 JSON = b"application/json"
 _PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in page.HEADERS.items()]
+_FOLDERS = {"/page/": "page", "/docs/": "docs"}
 _RESERVED = "is reserved for a later version: this one does not answer it."
 
 
 class Reply(NamedTuple):
     body: bytes
     content_type: bytes = JSON
-    headers: list[Header] = []
+    headers: list[Header] = SAFE
 
 
 Handler = Callable[[Head, Receive], Awaitable[Reply]]
@@ -77,7 +78,9 @@ class Routes:
     def label(self, path: str) -> tuple[str, str]:
         """Use case and route of a path for the metrics: from fixed sets, whatever the path."""
         route = self._table.get(path)
-        return (route.usecase, route.name) if route else ("", "other")
+        if route:
+            return route.usecase, route.name
+        return "", _FOLDERS.get(path[:6], "other")
 
     def _of_usecase(self, usecase: str) -> dict[str, Route]:
         async def model(head: Head, receive: Receive) -> Reply:

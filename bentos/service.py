@@ -28,7 +28,8 @@ class FrontedService(bentoml.Service):
         from bentos.hot_path import Front
         from bentos.worker import Worker
 
-        return Front(Worker(_settings, _names), super().to_asgi(is_main))
+        front = Front(Worker(_settings, _names), super().to_asgi(is_main))
+        return access.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 
 
 def served_names(settings: Settings) -> tuple[str, ...]:

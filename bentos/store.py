@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway import bundle, pointer
+from slipway import bundle, pointer, signing
 from slipway.errors import BundleError
 from slipway.pointer import StoredVersion
 from slipway.registry import ModelVersion, Registry
@@ -50,11 +50,13 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
 
 
 def check(directory: Path, found: StoredVersion) -> None:
-    """Raises BundleError where whole bytes must not be served: another use case's, or with a failed gate.
+    """Raises BundleError where whole bytes must not be served: unsigned, another use case's, or with a failed gate.
 
-    A failed gate passes where the version's tag says who overrides it, and why.
+    A signature is asked for where keys are trusted (SLIPWAY_TRUSTED_KEYS). A failed gate passes where the version's tag
+    says who overrides it, and why.
     """
     manifest = bundle.read_manifest(directory, found.digest)
+    signing.require(directory)
     if manifest.usecase != found.name:
         raise BundleError(f"the bundle is of the use case {manifest.usecase!r}, and registered as {found.name!r}.")
     if found.override and not _WHO_WHY.fullmatch(found.override):
@@ -79,7 +81,7 @@ def _fetch(registry: Registry, version: ModelVersion, found: StoredVersion, stor
         try:
             registry.fetch_bundle(version, draft)
         except BundleError as error:
-            raise BundleError(str(error).replace(f" in {draft}", "")) from None
+            raise BundleError(str(error).replace(f" in {draft}", "").replace(f" of {draft}", "")) from None
         check(draft, found)
         pointer.write_whole(draft / "version.json", found)
         for path in (*draft.rglob("*"), draft):
@@ -92,13 +94,16 @@ def _put(draft: Path, directory: Path) -> None:
     try:
         draft.rename(directory)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         if _whole(directory):
             return
-        directory.rename(draft.with_name(f"{draft.name}-broken"))
+        broken = draft.with_name(f"{draft.name}-broken")
+        directory.rename(broken)
         draft.rename(directory)
-        shutil.rmtree(draft.with_name(f"{draft.name}-broken"), ignore_errors=True)
+        if broken.is_symlink() or broken.is_file():
+            broken.unlink()
+        shutil.rmtree(broken, ignore_errors=True)
     bundle.sync(directory.parent)
 
 
@@ -114,9 +119,11 @@ def _draft(store: Path) -> Iterator[Path]:
 
 
 def _whole(directory: Path) -> bool:
+    """Whether every byte lies there, and the signature that is asked for: it may have been added in the registry."""
     with contextlib.suppress(BundleError):
         bundle.verify(directory, directory.name, serving_only=True)
-        return True
+        signing.require(directory)
+        return not directory.is_symlink()
     return False
 
 

@@ -29,7 +29,8 @@ class Served:
         self.capture = capture
         self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
-        self.holder = Holder(name, settings, self._swapped)
+        self.holder = Holder(name, settings, self._changed)
+        self.roles = self.holder.roles
         limits = settings.segment_bytes, settings.segment_seconds
         self.predictions = Writer(settings.spool, name, "prediction", *limits)
         self.feedback = Writer(settings.spool, name, "feedback", *limits)
@@ -55,10 +56,10 @@ class Served:
         self.predictions.close()
         self.feedback.close()
 
-    def _swapped(self, before: Loaded | None, after: Loaded) -> None:
+    def _changed(self, role: str, before: Loaded | None, after: Loaded | None) -> None:
         for model, value in ((before, 0), (after, 1)):
             if model is not None:
-                labels = self.name, model.version, "champion", model.source, model.device
+                labels = self.name, model.version, role, model.source, model.device
                 self.metrics.of(self.metrics.model_info, *labels).set(value)
 
 
@@ -70,6 +71,7 @@ class Worker:
         self.names = tuple(names)
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
+        self.gate: access.Gate
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
         self._capture = Capture(settings.log_root)
 
@@ -78,6 +80,7 @@ class Worker:
         _set_up_logging()
         for address in access.listening_addresses():
             access.check(self.settings, address)
+        self.gate = access.Gate(self.settings, self.settings.mask_secret())
         speak_problems_on_the_wire()
         forget_dead_workers()
         for name in self.names:
@@ -96,6 +99,7 @@ class Worker:
     def stop(self) -> None:
         """After the last answer: nothing of the log is left in memory."""
         self.threads.shutdown()
+        self.gate.close()
         self._capture.close()
         for served in self.served.values():
             served.close()

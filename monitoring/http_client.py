@@ -4,7 +4,7 @@
     answer = client.post("/v1/models/digits/predict", {"instances": rows})
     answer.status, answer.document
 
-Standard library only, so that whatever holds `slipway` can ask a server.
+Standard library only, so that whatever holds `slipway` can ask a server. The key in SLIPWAY_API_KEY goes along.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from slipway.errors import ServiceError
+from slipway.settings import settings
 
 # Servers close idle connections, uvicorn after 5 s: a request sent into that moment would look like a failed one.
 REUSE_SECONDS = 2.0
@@ -52,6 +53,7 @@ class Client:
         self._prefix = parts.path.rstrip("/")
         self._connection = kind(parts.hostname, parts.port, timeout=timeout)
         self._used = 0.0
+        self._headers = {"Accept": "application/json", **settings().authorization}
 
     def get(self, path: str) -> Answer:
         return self._send("GET", path, None)
@@ -66,7 +68,7 @@ class Client:
         """Raises ServiceError where no answer comes; a request is never sent twice."""
         if time.monotonic() - self._used > REUSE_SECONDS:
             self._connection.close()
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
+        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         try:
             self._connection.request(method, self._prefix + path, body, headers)
             response = self._connection.getresponse()

@@ -18,6 +18,7 @@ from pipelines.files import read_json, sha256, write_json
 from pipelines.probe import probe_rows
 from pipelines.reference import reference, thresholds
 from slipway import bundle as bundles
+from slipway import signing
 from slipway.predictor import Predictor, encode, rows_from_frame
 from slipway.schema import Schema
 from slipway.usecase import UseCase
@@ -50,6 +51,7 @@ def bundle(
     known = {**facts, **made, "parity": read_json(out / "parity.json")}
     (folder / "card.md").write_text(card(usecase, schema, read_json(gated / "metrics.json"), known))
     bundles.write(folder, usecase.name, known)
+    signing.sign(folder)
     bundles.verify(folder)
 
 

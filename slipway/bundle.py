@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from slipway import untrusted_json
 from slipway.errors import BundleError, GateRefused
 from slipway.schema import CONTRACT, READABLE_CONTRACTS
 
@@ -19,7 +20,19 @@ SERVE_FILES = ("serve/model.onnx", "serve/schema.json", "serve/serving.json", "s
 MONITOR_FILES = ("monitor/reference.parquet", "monitor/thresholds.json")
 SERVER_FILES = (METRICS, *SERVE_FILES)
 FILES = (*SERVER_FILES, *MONITOR_FILES, "card.md")
-_MANIFEST_LIMIT = 1 << 20
+# The most bytes that a file may have: far more than ours have, and nothing that fills a server's disk or memory.
+LIMITS = {
+    MANIFEST: 1 << 20,
+    SIGNATURE: 1 << 10,
+    METRICS: 16 << 20,
+    "card.md": 16 << 20,
+    "serve/model.onnx": 1 << 30,
+    "serve/schema.json": 16 << 20,
+    "serve/serving.json": 1 << 20,
+    "serve/probe.json": 128 << 20,
+    "monitor/reference.parquet": 1 << 30,
+    "monitor/thresholds.json": 16 << 20,
+}
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -74,39 +87,33 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
     """Check every file against the manifest, and the manifest against `digest`, before anything is parsed.
 
     Raises:
-        BundleError: a byte differs, a file is missing, additional or a link, or the contract version is not readable.
+        BundleError: a byte differs, a file is missing, too large, a link or lies behind one, JSON is nested too deep,
+            the manifest lists what no bundle has, or the contract version is not readable.
     """
     manifest = read_manifest(directory, digest)
-    wanted = SERVER_FILES if serving_only else FILES
-    for name in wanted:
-        path = directory / name
+    if strange := sorted(set(manifest.files) - set(FILES)):
+        raise BundleError(f"the manifest of {directory} lists {strange[0]!r}, which no bundle has.")
+    for name in SERVER_FILES if serving_only else FILES:
         if name not in manifest.files:
             raise BundleError(f"the manifest of {directory} does not list {name}.")
-        if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{name} is missing in {directory}, or is no plain file: fetch the bundle again.")
-        if (found := file_sha256(path)) != manifest.files[name]:
-            raise BundleError(
-                f"{name} in {directory} is not what was registered: its sha256 is {found}, the manifest says "
-                f"{manifest.files[name]}."
-            )
+        _check_file(directory, name, manifest.files[name])
     return manifest
 
 
 def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
     """The manifest, its bytes checked against `digest` first, and its contract version readable."""
     path = directory / MANIFEST
-    try:
-        if path.stat().st_size > _MANIFEST_LIMIT:
-            raise BundleError(f"{path} has {path.stat().st_size} bytes, a manifest at most {_MANIFEST_LIMIT}.")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{directory} holds no manifest: {error}") from None
+    if not path.exists():
+        raise BundleError(f"{directory} holds no manifest: there is no {path}.")
+    _check_plain(directory, MANIFEST)
+    content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if digest is not None and found != digest:
         raise BundleError(f"the bundle's digest is {found}, the registry says {digest}: it was changed, or mixed up.")
+    _check_nesting(directory, MANIFEST)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} is not a manifest: {error}") from None
     if manifest.contract not in READABLE_CONTRACTS:
         raise BundleError(
@@ -114,6 +121,31 @@ def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
             "install a newer Slipway here, or train the model with this one."
         )
     return manifest
+
+
+def _check_file(directory: Path, name: str, sha256: str) -> None:
+    _check_plain(directory, name)
+    if (found := file_sha256(directory / name)) != sha256:
+        raise BundleError(
+            f"{name} in {directory} is not what was registered: its sha256 is {found}, the manifest says {sha256}."
+        )
+    if name.endswith(".json"):
+        _check_nesting(directory, name)
+
+
+def _check_plain(directory: Path, name: str) -> None:
+    """Raises BundleError for a file that is none, is too large, or would be read from outside of the directory."""
+    path = directory / name
+    ways = [path, *path.parents[: len(Path(name).parts) - 1]]
+    if any(way.is_symlink() for way in ways) or not path.is_file():
+        raise BundleError(f"{name} is missing in {directory}, or is no plain file (a link?): fetch the bundle again.")
+    if (size := path.stat().st_size) > LIMITS[name]:
+        raise BundleError(f"{name} in {directory} has {size} bytes, {LIMITS[name]} are allowed.")
+
+
+def _check_nesting(directory: Path, name: str) -> None:
+    if problem := untrusted_json.problem((directory / name).read_bytes()):
+        raise BundleError(f"{name} in {directory} is refused: {problem}.")
 
 
 def verdict(directory: Path) -> Verdict:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from slipway import onnx_file
 from slipway.errors import BundleError, DataError, InputError, SettingsError
 from slipway.instances import EncodedImage
 from slipway.schema import Feature, Schema
@@ -127,6 +128,7 @@ class Predictor:
         self.serving: dict[str, Any] = _read_json(serve / "serving.json")
         self.probe: dict[str, Any] = _read_json(serve / "probe.json")
         self.encoder = Encoder(self.schema)
+        onnx_file.check(serve / "model.onnx")
         self.session = _session(serve / "model.onnx", device)
         self.device = "gpu" if self.session.get_providers()[0].startswith("CUDA") else "cpu"
         self._check_inputs(serve / "model.onnx")

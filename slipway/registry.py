@@ -7,10 +7,10 @@ the tracking server's proxy, so nobody but the server needs the store's credenti
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -27,6 +27,9 @@ CHAMPION, CHALLENGER, SHADOW, CANARY = "champion", "challenger", "shadow", "cana
 ALIASES = (CHAMPION, CHALLENGER, SHADOW, CANARY)
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PROXIED = "mlflow-artifacts:"
+_CHUNK = 1 << 20
+_MOST_ANSWER = 64 << 20
+_MOST_ARTIFACT = 16 << 30
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,12 @@ class Registry:
                 "Slipway, or the tag was removed. Train and register it again."
             )
         base = self._artifact_path(self._source(version))
-        names = bundle.SERVER_FILES if serving_only else bundle.FILES
-        for name in (bundle.MANIFEST, *names):
-            try:
-                self._download(f"{base}/{name}", into / name)
-            except NotFound:
-                raise BundleError(f"{name} is missing in {version.name} version {version.version}.") from None
+        self._fetch_file(version, base, bundle.MANIFEST, into)
+        bundle.read_manifest(into, version.digest)  # nothing more comes of a version that is not what was registered
+        for name in bundle.SERVER_FILES if serving_only else bundle.FILES:
+            self._fetch_file(version, base, name, into)
+        with contextlib.suppress(NotFound):
+            self._download(f"{base}/{bundle.SIGNATURE}", into / bundle.SIGNATURE, bundle.LIMITS[bundle.SIGNATURE])
         bundle.verify(into, version.digest, serving_only=serving_only)
         return version.digest
 
@@ -140,7 +143,7 @@ class Registry:
     def fetch_artifact(self, run_id: str, path: str, into: Path) -> Path:
         """Download one file of a run's artifacts to `into`."""
         base = self._artifact_path(self.run(run_id)["info"]["artifact_uri"])
-        self._download(f"{base}/{path}", into)
+        self._download(f"{base}/{path}", into, _MOST_ARTIFACT)
         return into
 
     def _source(self, version: ModelVersion) -> str:
@@ -154,13 +157,25 @@ class Registry:
             )
         return urllib.parse.urlsplit(uri).path.strip("/")
 
-    def _download(self, path: str, into: Path) -> None:
+    def _fetch_file(self, version: ModelVersion, base: str, name: str, into: Path) -> None:
+        try:
+            self._download(f"{base}/{name}", into / name, bundle.LIMITS[name])
+        except NotFound:
+            raise BundleError(f"{name} is missing in {version.name} version {version.version}.") from None
+
+    def _download(self, path: str, into: Path, most_bytes: int) -> None:
+        """Raises BundleError as soon as more than `most_bytes` have come; nothing of them stays."""
         into.parent.mkdir(parents=True, exist_ok=True)
-        with self._open("GET", f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(path)}") as answer:
-            draft = into.with_name(into.name + ".part")
-            with draft.open("wb") as file:
-                _copy(answer, file, path)
+        draft = into.with_name(into.name + ".part")
+        try:
+            with (
+                self._open("GET", f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(path)}") as answer,
+                draft.open("wb") as file,
+            ):
+                _copy(answer, file, path, most_bytes)
             draft.replace(into)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _pages(self, route: str, key: str, query: dict[str, str]) -> Iterable[dict[str, Any]]:
         token = ""
@@ -223,9 +238,14 @@ def _headers(body: bytes | None) -> dict[str, str]:
     return headers
 
 
-def _copy(answer: Any, file: IO[bytes], path: str) -> None:
+def _copy(answer: Any, file: IO[bytes], path: str, most_bytes: int) -> None:
+    left = most_bytes
     try:
-        shutil.copyfileobj(answer, file, 1 << 20)
+        while content := answer.read(_CHUNK):
+            left -= len(content)
+            if left < 0:
+                raise BundleError(f"{path} has more than {most_bytes} bytes, which are the most that it may have.")
+            file.write(content)
     except (OSError, http.client.HTTPException) as error:
         raise RegistryError(f"the download of {path} broke off ({error}): try again.") from None
     if answer.length:
@@ -234,8 +254,8 @@ def _copy(answer: Any, file: IO[bytes], path: str) -> None:
 
 def _json(answer: IO[bytes], uri: str) -> dict[str, Any]:
     try:
-        return json.loads(answer.read())
-    except ValueError:
+        return json.loads(answer.read(_MOST_ANSWER))
+    except (ValueError, RecursionError):
         raise RegistryError(f"{uri} does not answer as MLflow does: is another program on that port?") from None
 
 

@@ -10,14 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.errors import SettingsError, suggestion
+from slipway.keys import RATE
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
 _LEAST_SECRET = 16
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_SECRETS = ("mask_key", "api_key", "redis_url")
 
 
 class Settings(BaseSettings):
@@ -43,6 +46,24 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
     container: bool = Field(False, description="Set by the images: refuse to start without credentials.")
     insecure: bool = Field(False, description="Serve other addresses than loopback without credentials.")
+    keys: Path | None = Field(None, description="File of API keys, by `slipway keys`; empty: `keys/keys.json` in var.")
+    api_key: SecretStr | None = Field(None, description="Key that Slipway's own commands send to a server.")
+    rate: str = Field("", pattern=rf"^({RATE})?$", description="Rate limit of credentials without one of their own.")
+    redis_url: SecretStr | None = Field(None, description="Redis that all workers count rate limits in; empty: none.")
+    jwt_issuer: str = Field("", description="Issuer (`iss`) of OAuth 2 bearer tokens that are accepted; empty: none.")
+    jwt_audience: str = Field("", description="Audience (`aud`) that a bearer token must be for.")
+    jwt_jwks: str = Field("", description="The issuer's public keys (JWKS): an https URL or a file.")
+    jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("RS256", "ES256", "EdDSA"), description="Signature algorithms of tokens that are accepted."
+    )
+    jwks_outage_seconds: float = Field(
+        3600.0, ge=0, description="Time that known public keys count while their JWKS cannot be read; then 503."
+    )
+    open_metrics: bool = Field(False, description="Answer `/metrics` without credentials.")
+    open_docs: bool = Field(False, description="Answer `/docs` and `/openapi.json` without credentials.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may use the API, as `https://app.example.com`; empty: none."
+    )
     serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
     bundle: Path | None = Field(None, description="Serve just this bundle, whatever the registry says.")
     packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder a use case.")
@@ -60,6 +81,13 @@ class Settings(BaseSettings):
         None, description="Secret that masks private values, shared by training and serving; made in var if not set."
     )
 
+    signing_key: Path | None = Field(
+        None, description="PEM file of the Ed25519 private key that training signs bundles with; empty: none."
+    )
+    trusted_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="PEM files of Ed25519 public keys, separated by commas; if set, only signed bundles are served."
+    )
+
     mlflow_tracking_uri: str = Field(
         "", validation_alias=AliasChoices("MLFLOW_TRACKING_URI"), description="The registry; empty: the local server."
     )
@@ -70,7 +98,7 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
     )
 
-    @field_validator("servers", "serve", mode="before")
+    @field_validator("servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -83,6 +111,23 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
             raise ValueError(f"has {len(value.get_secret_value())} characters; at least {_LEAST_SECRET} are needed")
         return value
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """With HS… whoever knows the public keys could sign; with `none`, everybody."""
+        wrong = [name for name in value if name not in _ALGORITHMS]
+        if wrong or not value:
+            raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _tokens_whole(self) -> Settings:
+        given = {"JWT_ISSUER": self.jwt_issuer, "JWT_AUDIENCE": self.jwt_audience, "JWT_JWKS": self.jwt_jwks}
+        missing = [PREFIX + name for name, value in given.items() if not value]
+        if len(missing) not in (0, len(given)):
+            raise ValueError(f"bearer tokens need all of issuer, audience and JWKS: set {', '.join(missing)}, too")
+        return self
 
     @property
     def registry_uri(self) -> str:
@@ -118,6 +163,15 @@ class Settings(BaseSettings):
     @property
     def serving(self) -> Path:
         return self.var / "serving"
+
+    @property
+    def key_file(self) -> Path:
+        return self.keys or self.var / "keys" / "keys.json"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that Slipway's own commands send to a server; empty where no key is set."""
+        return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
 
     @property
     def runs(self) -> Path:
@@ -170,8 +224,10 @@ def _create_whole(path: Path, text: str) -> None:
 
 def _sentence(problem: dict) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
+    if not name:
+        return problem["msg"].removeprefix("Value error, ")
     variable = name if name.isupper() else PREFIX + name.upper()
-    given = "" if "mask_key" in name else f"={problem['input']!r}"
+    given = "" if name.lower() in _SECRETS else f"={problem['input']!r}"
     return f"{variable}{given}: {problem['msg']}"
 
 

@@ -153,6 +153,7 @@ class Serving(_Part):
     log: Literal["best_effort", "required"] = "best_effort"
     capture: bool = False
     max_instances: int = Field(10_000, ge=1)
+    cache: int = Field(0, ge=0, le=1_000_000)
 
 
 class MinimumEffect(_Part):

@@ -65,6 +65,7 @@ def _german_data() -> str | None:
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
+    "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

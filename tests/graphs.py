@@ -14,11 +14,21 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 17
 
 
-def tabular(path: Path, numbers: int, codes: int, outputs: int, *, bias: float = 0.0, slow: int = 0) -> None:
+def tabular(
+    path: Path,
+    numbers: int,
+    codes: int,
+    outputs: int,
+    *,
+    bias: float = 0.0,
+    slow: int = 0,
+    nan_above: float | None = None,
+) -> None:
     """A linear layer over numbers (missing counts as zero) and codes; softmax where there is more than one output.
 
     `bias` is added to the first output, so that two bundles answer differently. `slow` adds that many products with a
-    768 x 768 matrix, whose result does not change the answer.
+    768 x 768 matrix, whose result does not change the answer. Rows whose first number is above `nan_above` come out as
+    NaN: a fault that no probe finds.
     """
     nodes, constants, parts = [], [], []
     inputs = []
@@ -31,6 +41,9 @@ def tabular(path: Path, numbers: int, codes: int, outputs: int, *, bias: float =
             helper.make_node("MatMul", ["present", "per_number"], ["from_numbers"]),
         ]
         parts.append("from_numbers")
+        if nan_above is not None:
+            _spoil(nodes, constants, nan_above)
+            parts.append("spoiled")
     if codes:
         inputs.append(helper.make_tensor_value_info("codes", TensorProto.INT64, [None, codes]))
         constants.append(_constant("per_code", _weights(codes, outputs) / 10))
@@ -71,6 +84,19 @@ def _finish(path: Path, inputs: list, nodes: list, constants: list, outputs: int
     answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [None, outputs])
     graph = helper.make_graph(nodes, "test", inputs, [answer], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9), path)
+
+
+def _spoil(nodes: list, constants: list, above: float) -> None:
+    constants += [
+        numpy_helper.from_array(np.array([0], np.int64), "first"),
+        _constant("limit", np.array([above])),
+        _constant("nan", np.array([np.nan])),
+    ]
+    nodes += [
+        helper.make_node("Gather", ["numbers", "first"], ["first_number"], axis=1),
+        helper.make_node("Greater", ["first_number", "limit"], ["beyond"]),
+        helper.make_node("Where", ["beyond", "nan", "zero"], ["spoiled"]),
+    ]
 
 
 def _slow_down(nodes: list, constants: list, outputs: int, times: int) -> str:

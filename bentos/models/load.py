@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from slipway import bundle, pointer
+from bentos.cache import Cache
+from bentos.models import content
+from slipway import bundle, pointer, signing
 from slipway.bundle import Manifest, Verdict
 from slipway.errors import BundleError
 from slipway.instances import InstanceReader
@@ -31,8 +33,10 @@ class Loaded:
         self.schema = predictor.schema
         self.serving = predictor.serving
         self.device = predictor.device
+        self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
         self.reader = InstanceReader(self.schema)
         self.probe_rows = predictor.probe_rows()
+        self.cache: Cache | None = None
         self.digest = ""
         self.version = ""
         self.override: str | None = None
@@ -49,22 +53,27 @@ class Loaded:
 def load(
     directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
 ) -> Loaded:
-    """The bundle in `directory`, warm. Its digest and its gates are looked at before anything under `serve/` is parsed.
+    """The bundle in `directory`, warm. Digest, signature and gates are looked at before anything in `serve/` is parsed.
 
     Raises:
-        BundleError: it is not what was registered, of another use case, not allowed, or cannot be loaded.
+        BundleError: it is not what was registered, unsigned, of another use case, not allowed, or cannot be loaded.
         SettingsError: the device that was asked for cannot be used.
     """
     manifest = bundle.verify(directory, digest, serving_only=True)
+    signing.require(directory)
     if manifest.usecase != usecase:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
     stored = pointer.stored_version(directory)
     override = stored.override if stored else None
     verdict = bundle.require_passed(directory, override)
-    loaded = Loaded(usecase, manifest, verdict, Predictor(directory, device), source)
+    predictor = Predictor(directory, device)
+    content.check(predictor, usecase)
+    loaded = Loaded(usecase, manifest, verdict, predictor, source)
     loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]
     loaded.override = override
+    if entries := loaded.serving.get("cache"):
+        loaded.cache = Cache(entries, loaded.digest)
     loaded.model = msgspec.Raw(msgspec.json.encode({"name": usecase, "version": loaded.version}))
     loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
     _warm_up(loaded)

@@ -1,7 +1,8 @@
 """Swap: one use case's model in this worker follows the pointer, and the old one is kept whenever anything fails.
 
 A thread stats the pointer. A new bundle is loaded, warmed and checked beside the one that serves, by one worker of the
-machine at a time; then one reference changes. What became of it is in this worker's state file.
+machine at a time; then one reference changes. What became of it is in this worker's state file. The canary and the
+shadow come after the champion, so that they hold nothing up (bentos.models.roles).
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from bentos.models.check import check
 from bentos.models.disk import Disk
 from bentos.models.load import Loaded, load
+from bentos.models.roles import RETRY_SECONDS, Changed, Roles
 from slipway import pointer
 from slipway.errors import BundleError, SettingsError, SlipwayError
 from slipway.events import now_iso
@@ -23,24 +24,24 @@ from slipway.pointer import Pointer, RoleState, WorkerState
 from slipway.settings import Settings
 
 LOOK_SECONDS = 0.25
-RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays
-_NOT_SERVED = "not served by this version of Slipway, which serves the champion only: remove the alias {role}."
 _log = logging.getLogger("slipway.serving")
 
 
 class Holder:
-    """The model of one use case. `live` is what answers, None until there is one; `waits_for` says for what.
+    """The models of one use case. `live` is what answers, None until there is one; `waits_for` says for what.
 
-    `swapped(before, after)` is called with each change.
+    `roles` is what runs beside it. `changed(role, before, after)` is called with each change.
     """
 
-    def __init__(self, usecase: str, settings: Settings, swapped: Callable[[Loaded | None, Loaded], None]) -> None:
+    def __init__(self, usecase: str, settings: Settings, changed: Changed) -> None:
         self.usecase = usecase
         self.live: Loaded | None = None
         self.waits_for = f"its first version: promote one with `slipway promote {usecase} VERSION`."
         self._settings = settings
-        self._swapped = swapped
+        self._changed = changed
         self._disk = Disk(settings, usecase)
+        self.roles = Roles(usecase, settings, self._disk, changed)
+        self._target: Pointer | None = None
         self._seen: tuple[int, int] | None = None
         self._state = WorkerState(os.getpid(), 0, None, None, "none", "none", now_iso())
         self._retry_at: float | None = None
@@ -57,7 +58,7 @@ class Holder:
         self._disk.forget_dead_workers()
         if self._settings.bundle is not None:
             self._take(self._settings.bundle, source="bundle")
-        self._write_state({})
+        self._write_state(None)
         if self._settings.bundle is not None:
             return
         if self._disk.packaged:
@@ -69,6 +70,7 @@ class Holder:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        self.roles.stop()
         pointer.remove_state(self._settings.serving, self.usecase, os.getpid())
 
     def _watch(self) -> None:
@@ -87,6 +89,8 @@ class Holder:
         if self.live is None and self._packaged_at is not None and now >= self._packaged_at:
             self._packaged_at = None
             self._fall_back_to_packaged()
+        if self.live is not None and self._target is not None and not starting:
+            self.roles.follow(self._target, self.live, self._tell)
 
     def _follow(self, starting: bool) -> None:
         try:
@@ -97,19 +101,21 @@ class Holder:
             return
         if target is None:
             return
-        roles = _refused_roles(target)
+        self._target = target
+        self.roles.weigh(target.canary)
+        champion = None
         if target.champion is not None:
-            roles["champion"] = self._become(target.champion, roles, target.generation, starting)
+            champion = self._become(target.champion, target.generation, starting)
             if self.live is None:
                 self._return_to_last_good(target.champion)
-        self._write_state(roles, target.generation)
+        self._write_state(champion, target.generation)
 
-    def _become(self, digest: str, roles: dict[str, RoleState], generation: int, starting: bool) -> RoleState:
+    def _become(self, digest: str, generation: int, starting: bool) -> RoleState:
         """Serve the pointer's champion, or say why not."""
         if self.live is not None and self.live.digest == digest:
             return RoleState(digest, self.live.version)
         version = self._disk.version(digest)
-        self._write_state(roles | {"champion": RoleState(digest, version, "loading")}, generation)
+        self._write_state(RoleState(digest, version, "loading"), generation)
         try:
             with self._disk.one_at_a_time():
                 self._take(self._disk.stored(digest), digest=digest)
@@ -128,7 +134,7 @@ class Holder:
         loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
         check(loaded, self.live, self._settings)
         before, self.live = self.live, loaded
-        self._swapped(before, loaded)
+        self._changed("champion", before, loaded)
         _log.info("%s: version %s serves now (%s, %s)", self.usecase, loaded.version, source, loaded.device)
 
     def _not_taken(self, digest: str, version: str | None, outcome: str, reason: str) -> RoleState:
@@ -156,9 +162,13 @@ class Holder:
             self.waits_for = f"a version that can be served; the packaged one cannot: {error}"
             _log.error("%s: the packaged bundle cannot be served: %s", self.usecase, error)
         else:
-            self._write_state(self._state.roles, self._state.generation)
+            self._tell()
 
-    def _write_state(self, roles: dict[str, RoleState], generation: int = 0) -> None:
+    def _tell(self) -> None:
+        """Write what has changed, other than what became of the pointer's champion."""
+        self._write_state(self._state.roles.get("champion"), self._state.generation)
+
+    def _write_state(self, champion: RoleState | None, generation: int = 0) -> None:
         live, before = self.live, self._state
         serving = live.digest if live else None
         self._state = WorkerState(
@@ -169,18 +179,9 @@ class Holder:
             device=live.device if live else "none",
             source=live.source if live else "none",
             since=before.since if serving == before.serving else now_iso(),
-            roles=roles,
+            roles=({"champion": champion} if champion else {}) | self.roles.states,
         )
         try:
             pointer.write_state(self._settings.serving, self.usecase, self._state)
         except OSError as error:  # a full disk must not keep a model from serving
             _log.error("%s: this worker's state cannot be written: %s", self.usecase, error)
-
-
-def _refused_roles(target: Pointer) -> dict[str, RoleState]:
-    wanted = {"canary": target.canary.digest if target.canary else None, "shadow": target.shadow}
-    return {
-        role: RoleState(digest, None, "refused", _NOT_SERVED.format(role=role))
-        for role, digest in wanted.items()
-        if digest is not None
-    }

@@ -1,3 +1,5 @@
+import {authorization} from "./key.js";
+
 /** An answer that is an error: problem+json (RFC 9457), with the fields that it names. */
 export class Problem extends Error {
   constructor(status, body) {
@@ -9,10 +11,10 @@ export class Problem extends Error {
   }
 }
 
-async function ask(path, options) {
+async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, {...options, headers: {...options.headers, ...authorization()}});
   } catch {
     throw new Problem(0, {title: "No answer", detail: "The server does not answer. Is it still running?"});
   }

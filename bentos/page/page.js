@@ -3,6 +3,7 @@ import {Api} from "./api.js";
 import {answerView, problemView} from "./answer.js";
 import {el, title} from "./dom.js";
 import {field} from "./fields.js";
+import {keyForm} from "./key.js";
 
 const page = document.getElementById("page");
 const tabs = [...document.querySelectorAll("nav a[data-usecase]")];
@@ -21,7 +22,7 @@ async function show() {
     const [model, schema] = await Promise.all([api.model(), api.schema()]);
     if (shown === usecase) page.replaceChildren(...useCaseView(model, schema, api));
   } catch (problem) {
-    if (shown === usecase) page.replaceChildren(problemView(problem), el("button", {onclick: show}, "Try again"));
+    if (shown === usecase) page.replaceChildren(problemView(problem), keyForm(problem, show) || el("button", {onclick: show}, "Try again"));
   }
 }
 
@@ -86,7 +87,8 @@ async function submit(fields, schema, api, outcome) {
     const answer = await api.predict(instance);
     outcome.replaceChildren(answerView(schema, answer, performance.now() - started, api));
   } catch (problem) {
-    outcome.replaceChildren(problemView(problem));
+    const again = keyForm(problem, () => submit(fields, schema, api, outcome));
+    outcome.replaceChildren(...[problemView(problem), again].filter(Boolean));
     complain(fields, problem.places || []);
   } finally {
     outcome.removeAttribute("aria-busy");

@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Answer rows, a file or an image without a server.",
     "promote": "Make a version the champion.",
     "serve": "Serve use cases over HTTP.",
+    "keys": "Create, list and revoke API keys.",
     "follow": "Bring the registry's choice to the servers of this machine.",
     "ship": "Move the prediction log to Parquet.",
     "watch": "Keep registry and servers in agreement; show their state.",

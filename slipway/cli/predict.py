@@ -63,10 +63,11 @@ def command(
 
 def _check(directory: Path, name: str) -> str:
     """The bundle's digest, shortened, its bytes being what they should; failed gates are told and not in the way."""
-    from slipway import bundle
+    from slipway import bundle, signing
     from slipway.errors import BundleError
 
     manifest = bundle.verify(directory, serving_only=True)
+    signing.require(directory)
     if manifest.usecase != name:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase!r}, not of {name!r}.")
     verdict = bundle.verdict(directory)

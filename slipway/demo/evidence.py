@@ -32,7 +32,8 @@ def served(here: Home, name: str, version: str) -> Check:
     wanted = [version] * (settings().workers or len(os.sched_getaffinity(0)))
 
     def workers() -> tuple[bool, str]:
-        with urllib.request.urlopen(f"{here.url('service')}/v1/models/{name}", timeout=10) as answer:
+        asked = urllib.request.Request(f"{here.url('service')}/v1/models/{name}", headers=settings().authorization)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             said = json.load(answer)
         versions = [worker["version"] for worker in said["workers"]]
         data = "synthetic data" if said.get("synthetic") else "real data"

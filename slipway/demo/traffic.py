@@ -11,6 +11,7 @@ from typing import Any
 from slipway.demo.checks import Check
 from slipway.demo.jobs import Job
 from slipway.errors import ServiceError
+from slipway.settings import settings
 from slipway.usecase import UseCase
 
 RATE = 40  # rows a second
@@ -61,7 +62,8 @@ def wait_for_flow(url: str, jobs: Mapping[str, Job]) -> None:
 
 def count(url: str, name: str) -> float:
     """Predictions of a use case that the service has counted so far."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+    asked = urllib.request.Request(f"{url}/metrics", headers=settings().authorization)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
         text = answer.read().decode()
     pattern = rf'^slipway_predictions_total{{[^}}]*usecase="{re.escape(name)}"[^}}]*}} (\S+)'
     return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))

@@ -14,13 +14,14 @@ from pipelines import tracking
 from pipelines.files import read_json, sha256, write_json
 from pipelines.register import register
 from pipelines.runs import RunPaths
-from slipway import bundle
+from slipway import bundle, signing
 from slipway.errors import NotFound, RegistryError
 from slipway.registry import Registry
 from slipway.settings import settings
 from slipway.usecase import load
 from tests import bundles
 from tests.servers import unique_name
+from tests.signed import key_pair
 
 HISTORY = {"loss": [0.7, 0.5], "error": [0.5, 0.4], "val_loss": [0.8, 0.6], "val_error": [0.5, 0.45]}
 
@@ -123,6 +124,20 @@ def test_a_version_carries_its_tags_and_becomes_the_challenger(registry, registe
     assert version.tags["slipway.gate"] == "passed" and version.digest == told["digest"]
     assert version.tags["slipway.data_sha256"] == hashlib.sha256(b"snapshot").hexdigest()
     assert version.tags["slipway.git_commit"] == "0" * 40 and version.tags["slipway.synthetic"] == "true"
+
+
+def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
+    registry, registered, name, finished, tmp_path, monkeypatch
+):
+    private, public = key_pair(tmp_path)
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(private))
+    monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(public))
+    settings.cache_clear()
+    run, facts = finished()
+    signing.sign(run.bundle / "bundle")
+    registered(paths=(run, facts))
+    registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched")
+    signing.require(tmp_path / "fetched")
 
 
 def test_the_server_can_fetch_what_was_registered(registry, registered, name, tmp_path):

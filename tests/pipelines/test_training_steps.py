@@ -20,11 +20,13 @@ from pipelines.gates import gate
 from pipelines.ingest import ingest
 from pipelines.split import split
 from slipway import bundle as bundles
+from slipway import signing
 from slipway.errors import BundleError, DataError
 from slipway.predictor import Predictor, rows_from_frame
 from slipway.schema import Schema
 from slipway.settings import settings
 from slipway.usecase import UseCase, load
+from tests.signed import key_pair
 
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 
@@ -46,6 +48,7 @@ def steps(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_VAR", str(folder / "var"))
         patch.setenv("SLIPWAY_USECASES", str(folder / "usecases"))
+        patch.setenv("SLIPWAY_SIGNING_KEY", str(key_pair(folder)[0]))
         settings.cache_clear()
         yield _run(_usecase(folder, request.param), folder)
     settings.cache_clear()
@@ -158,6 +161,12 @@ def test_the_manifest_says_what_made_it(steps):
     assert manifest.facts["libraries"]["tensorflow"]
     assert manifest.facts["model_keras_sha256"] == sha256(steps.train / "model.keras")
     assert bundles.verdict(steps.bundle / "bundle").gates
+
+
+def test_the_bundle_is_signed_where_a_key_is_set(steps, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(steps.bundle.parent / "key.pub.pem"))
+    settings.cache_clear()
+    signing.require(steps.bundle / "bundle")
 
 
 def test_the_reference_is_of_rows_that_were_not_trained_on_and_holds_no_keys(steps):

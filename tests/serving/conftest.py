@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from bentos.hot_path import Front
 from bentos.worker import Worker
+from slipway import keys
 from slipway.settings import settings
 from tests import bundles
 from tests.serving.processes import Server
@@ -112,3 +114,28 @@ def serve(var: Path) -> Iterator[Callable[..., Server]]:
             return running.enter_context(Server(var, usecases, **options))
 
         yield start
+
+
+@pytest.fixture
+def key(var: Path) -> Callable[..., str]:
+    """`key("ci", "predict", rate=…)` makes an API key and returns it."""
+
+    def make(name: str, *scopes: str, **options: Any) -> str:
+        return keys.create(settings().key_file, name, scopes, **options)[1]
+
+    return make
+
+
+@pytest.fixture
+def audit() -> Iterator[list[str]]:
+    """The audit lines, as they are written."""
+    lines: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger, handler = logging.getLogger("slipway.audit"), Kept()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

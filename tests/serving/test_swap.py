@@ -18,7 +18,7 @@ from bentos.models.check import slowdown
 from bentos.models.load import load
 from slipway import bundle, pointer
 from slipway.errors import BundleError, SettingsError
-from slipway.pointer import Canary, Pointer, WorkerState
+from slipway.pointer import WorkerState
 from slipway.schema import Feature
 from slipway.settings import settings
 from tests import bundles
@@ -46,7 +46,7 @@ def holder(var):
     def start(**environment: object) -> Holder:
         settings.cache_clear()
         swaps: list[tuple[str | None, str]] = []
-        held = Holder("loans", settings(), lambda old, new: swaps.append((old and old.version, new.version)))
+        held = Holder("loans", settings(), lambda _, old, new: swaps.append((old and old.version, new.version)))
         held.swaps = swaps  # type: ignore[attr-defined]
         running.append(held)
         held.start()
@@ -93,6 +93,12 @@ class TestSwap:
         generation = bundles.point(var, "loans", digest)
         until(acted_on(var, generation))
         assert held.live is live
+
+    def test_a_champion_that_is_taken_away_keeps_serving(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        until(acted_on(var, bundles.point(var, "loans", None)))
+        assert held.live.version == "1"
 
     def test_workers_load_one_at_a_time(self, holder, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
@@ -285,25 +291,6 @@ class TestAllowed:
         bundles.write(tmp_path / "two", slow=4, bias=0.1)
         one, two = load(tmp_path / "one", "loans"), load(tmp_path / "two", "loans")
         assert 0.5 < slowdown(one, two) < 2
-
-
-class TestRoles:
-    def test_canary_and_shadow_are_refused_with_the_reason_and_the_champion_serves(self, holder, var, tmp_path):
-        digest = bundles.promote(var, tmp_path / "one", version="1")
-        pointer.write(var / "serving", "loans", Pointer(2, digest, Canary("c" * 64, 5), "5" * 64))
-        held = holder()
-        roles = state(var).roles
-        assert held.live.version == "1"
-        assert roles["champion"].outcome == "serving"
-        for role in ("canary", "shadow"):
-            assert roles[role].outcome == "refused"
-            assert "not served by this version" in roles[role].reason
-
-    def test_a_champion_that_is_taken_away_keeps_serving(self, holder, var, tmp_path):
-        bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        until(acted_on(var, bundles.point(var, "loans", None)))
-        assert held.live.version == "1"
 
 
 class TestStart:

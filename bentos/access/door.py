@@ -1,4 +1,4 @@
-"""Who may reach the server. Without credentials that is this machine alone, unless a person says otherwise."""
+"""Where the server may listen: without credentials for this machine alone, unless a person says otherwise."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def configured(settings: Settings) -> bool:
+    """Whether credentials are asked for: from the moment that there is a key file, or an issuer of tokens."""
+    return settings.key_file.exists() or bool(settings.jwt_jwks)
+
+
 def check(settings: Settings, address: str | None = None) -> None:
     """Raises SettingsError where the server would answer strangers.
 
     `address` is what the socket is really bound to, where that is known; else the setting counts.
     """
     host = address or settings.host
-    if settings.insecure or (is_loopback(host) and not settings.container):
+    if settings.insecure or configured(settings) or (is_loopback(host) and not settings.container):
         return
     where = "in a container (SLIPWAY_CONTAINER=true)" if settings.container else f"on {host}"
     raise SettingsError(
         f"No credentials are configured, so Slipway does not serve {where}: everybody who reaches it could use it. "
-        "Serve on 127.0.0.1, or set SLIPWAY_INSECURE=true where the network in front of it lets only the right ones in."
+        f"Make a key with `slipway keys create NAME` (in {settings.key_file}, or where SLIPWAY_KEYS says), accept "
+        "tokens (SLIPWAY_JWT_ISSUER, SLIPWAY_JWT_AUDIENCE, SLIPWAY_JWT_JWKS), or serve on 127.0.0.1. "
+        "SLIPWAY_INSECURE=true serves everybody: for a network that lets only the right ones in."
     )
 
 

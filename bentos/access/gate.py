@@ -1,0 +1,152 @@
+"""The gate: every request passes here before anything of it is read but its head."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable
+from hashlib import sha256
+
+from bentos.access import audit
+from bentos.access.caller import Caller
+from bentos.access.keys import KeyRing
+from bentos.access.limits import Count, Limit, SharedWindows, Windows
+from bentos.access.scopes import needed, open_routes
+from bentos.access.tokens import InvalidToken, Tokens
+from bentos.errors import Header, Refused, Unavailable
+from bentos.request import Head, Scope
+from slipway.keys import PREFIX
+from slipway.settings import Settings
+
+LOOK_SECONDS = 0.25  # between two looks at the key file
+_KEY = PREFIX.encode()
+_CHALLENGE = b'Bearer realm="slipway"'
+
+
+class Gate:
+    """Lets a request pass, notes its caller and its limit in the head, or refuses it with an audit line.
+
+    Raises:
+        SettingsError: the key file is broken, or the source of tokens' keys is not safe.
+    """
+
+    def __init__(self, settings: Settings, secret: bytes) -> None:
+        self._environment = settings.environment
+        self._ring = KeyRing(settings.key_file, secret, settings.rate)
+        self._tokens = Tokens(settings, secret) if settings.jwt_jwks else None
+        self._open = open_routes(settings)
+        self._windows = Windows()
+        redis = settings.redis_url
+        self._shared = SharedWindows(redis.get_secret_value(), self._windows) if redis else None
+        self._look_at = 0.0
+        if self._tokens is not None:
+            self._tokens.jwks.read_soon()
+        audit.set_up()
+
+    def close(self) -> None:
+        if self._tokens is not None:
+            self._tokens.jwks.close()
+
+    def admit(self, head: Head, route: str, scope: Scope) -> Awaitable[None] | None:
+        """Let pass or refuse; what comes back, if anything, is to be awaited first.
+
+        Raises:
+            Refused: 401, 403 or 429.
+            Unavailable: a token cannot be checked now.
+        """
+        now = time.time()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._ring.look()
+        if route in self._open or not (self._ring.present or self._tokens):
+            return None
+        credential = head.credential
+        digest = sha256(credential).digest()
+        caller = self._ring.callers.get(digest)
+        if caller is None:
+            if self._tokens is None or not credential or credential.startswith(_KEY):
+                raise self._unknown(head, scope)
+            try:
+                caller = self._tokens.known(digest)
+            except Unavailable:
+                return self._verified(head, route, scope, digest)
+            if caller is None:
+                return self._verified(head, route, scope, digest)
+        return self._pass(caller, head, route, scope, now)
+
+    async def _verified(self, head: Head, route: str, scope: Scope, digest: bytes) -> None:
+        """The way of a token that is seen for the first time, or while its issuer's keys are unknown."""
+        assert self._tokens is not None
+        try:
+            if not self._tokens.jwks.known():
+                await self._tokens.read_keys()
+            caller = self._tokens.known(digest) or await self._tokens.verify(head.credential, digest)
+        except InvalidToken as error:
+            raise self._refusal(head, scope, 401, str(error), error="invalid_token") from None
+        except Unavailable as error:
+            audit.refused(head, scope, self._environment, 503, str(error), None, None)
+            raise
+        waits = self._pass(caller, head, route, scope, time.time())
+        if waits is not None:
+            await waits
+
+    def _pass(self, caller: Caller, head: Head, route: str, scope: Scope, now: float) -> Awaitable[None] | None:
+        if now >= caller.expires:
+            raise self._refusal(head, scope, 401, "the credential has expired.", caller, error="invalid_token")
+        if not caller.may(route):
+            scopes = needed(route)
+            detail = f"the scope {' or '.join(scopes)} is needed here, and this credential does not have it."
+            raise self._refusal(
+                head, scope, 403, detail, caller, error="insufficient_scope", more=f', scope="{" ".join(scopes)}"'
+            )
+        head.caller = caller.mask
+        limit = caller.limit
+        if limit is None:
+            return None
+        if self._shared is not None:
+            return self._count_shared(caller, limit, head, scope, now)
+        self._count(self._windows.hit(limit, now), caller, limit, head, scope)
+        return None
+
+    async def _count_shared(self, caller: Caller, limit: Limit, head: Head, scope: Scope, now: float) -> None:
+        assert self._shared is not None
+        self._count(await self._shared.hit(limit, now), caller, limit, head, scope)
+
+    def _count(self, count: Count, caller: Caller, limit: Limit, head: Head, scope: Scope) -> None:
+        reset = b"%d" % math.ceil(count.reset)
+        left = limit.amount - count.used
+        head.limits = (
+            (b"ratelimit-limit", limit.text),
+            (b"ratelimit-remaining", b"%d" % left if left > 0 else b"0"),
+            (b"ratelimit-reset", reset),
+        )
+        if left < 0:
+            detail = f"more than {limit.amount} requests in {limit.seconds} s came with this credential."
+            self._note(head, scope, 429, detail, caller)
+            raise Refused(detail, 429, [(b"retry-after", reset)])
+
+    def _unknown(self, head: Head, scope: Scope) -> Refused:
+        if head.credential:
+            detail = "this API key is not known here: it is wrong, or was revoked."
+            return self._refusal(head, scope, 401, detail, error="invalid_token")
+        detail = "a credential is needed: an API key or a bearer token, as `Authorization: Bearer …` or `X-API-Key: …`."
+        return self._refusal(head, scope, 401, detail)
+
+    def _refusal(
+        self,
+        head: Head,
+        scope: Scope,
+        status: int,
+        detail: str,
+        caller: Caller | None = None,
+        error: str = "",
+        more: str = "",
+    ) -> Refused:
+        """With the challenge of RFC 6750, section 3."""
+        self._note(head, scope, status, detail, caller)
+        challenge: Header = (b"www-authenticate", _CHALLENGE + (f', error="{error}"{more}'.encode() if error else b""))
+        return Refused(detail, status, [challenge])
+
+    def _note(self, head: Head, scope: Scope, status: int, reason: str, caller: Caller | None) -> None:
+        name, mask = (caller.name, caller.mask) if caller else (None, None)
+        audit.refused(head, scope, self._environment, status, reason, name, mask)

@@ -1,0 +1,137 @@
+"""The issuer's public keys (JWKS, RFC 7517), from URL or file: read again in time, and when a token names a new one.
+
+Reading happens in a thread. While it fails, the keys known so far count for a stated time; after that nobody can say
+which of them the issuer has withdrawn.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import time
+import urllib.request
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry, Key
+
+from slipway.errors import SettingsError
+
+REFRESH_SECONDS = 300.0
+RETRY_SECONDS = 5.0  # between two readings, so that made-up key ids cannot make us ask on and on
+TIMEOUT_SECONDS = 5.0
+_MOST_BYTES = 1 << 20
+_log = logging.getLogger("slipway.serving")
+
+
+class Jwks:
+    """`keys` by key id; `generation` changes with them.
+
+    Raises:
+        SettingsError: the source is plain http to another machine: whoever is in between could choose the keys.
+    """
+
+    def __init__(self, source: str, outage_seconds: float) -> None:
+        self.source = source
+        self.keys: dict[str, Key] = {}
+        self.generation = 0
+        self.problem = "it was not read yet"
+        self._outage = outage_seconds
+        self._read_at = self._tried_at = float("-inf")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jwks")
+        self._reading: Future[None] | None = None
+        _refuse_plain_http(source)
+
+    def known(self) -> bool:
+        """Whether the keys count now. Starts a reading where one is due; never waits for it."""
+        now = time.monotonic()
+        if now - self._read_at > REFRESH_SECONDS:
+            self.read_soon(now)
+        return now - self._read_at <= REFRESH_SECONDS + self._outage
+
+    def read_soon(self, now: float | None = None) -> Future[None] | None:
+        """The reading that is under way, or a new one; None where the last one was a moment ago."""
+        now = time.monotonic() if now is None else now
+        if self._reading is not None and not self._reading.done():
+            return self._reading
+        if now - self._tried_at < RETRY_SECONDS:
+            return None
+        self._tried_at = now
+        self._reading = self._thread.submit(self._read)
+        return self._reading
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self) -> None:
+        try:
+            keys = _imported(json.loads(_content(self.source)))
+        except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+            self.problem = f"{type(error).__name__}: {error}"
+            _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
+            return
+        if _prints(keys) != _prints(self.keys):
+            self.generation += 1
+        self.keys, self.problem, self._read_at = keys, "", time.monotonic()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The keys come from where the operator said, and nowhere else."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+
+
+def _content(source: str) -> bytes:
+    if "://" not in source:
+        return Path(source).read_bytes()
+    with _opener.open(source, timeout=TIMEOUT_SECONDS) as answer:
+        content = answer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES} bytes came")
+    return content
+
+
+def _imported(document: Any) -> dict[str, Key]:
+    """Public keys for signatures alone: a symmetric one has no business in a set that everybody can read."""
+    keys = {}
+    for entry in document["keys"]:
+        if entry.get("kty") == "oct" or entry.get("use", "sig") != "sig":
+            continue
+        try:
+            key = JWKRegistry.import_key(entry)
+        except (JoseError, ValueError):
+            continue  # RFC 7517, section 5: what is not understood is left aside
+        key.ensure_kid()
+        keys[str(key.kid)] = key
+    if not keys:
+        raise ValueError("there is no public key for signatures in it")
+    return keys
+
+
+def _prints(keys: dict[str, Key]) -> dict[str, str]:
+    """The keys' thumbprints (RFC 7638): an issuer may give an old name to a new key."""
+    return {kid: key.thumbprint() for kid, key in keys.items()}
+
+
+def _refuse_plain_http(source: str) -> None:
+    parts = urlsplit(source)
+    if parts.scheme in ("https", "") or "://" not in source:
+        return
+    if parts.scheme == "http" and parts.hostname and _is_here(parts.hostname):
+        return
+    raise SettingsError(f"SLIPWAY_JWT_JWKS={source}: an https URL or a file is needed; http on this machine only.")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

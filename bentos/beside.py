@@ -1,0 +1,89 @@
+"""Beside: a request where a canary or a shadow runs, too. Neither can make the answer worse than the champion's."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Executor
+
+from bentos import record
+from bentos.answer import answer
+from bentos.choice import chosen, unit_of
+from bentos.errors import Busy, ModelError
+from bentos.job import Job, answer_in_thread
+from bentos.models import Loaded
+from bentos.models.side import Side
+from bentos.record import CANARY, SHADOW, Fallen
+from bentos.request import Head, Scope
+from bentos.worker import Served
+
+_log = logging.getLogger("slipway.serving")
+
+
+async def answer_beside(
+    threads: Executor, served: Served, live: Loaded, scope: Scope, head: Head, body: bytes, started: int
+) -> bytes:
+    """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
+    shadow. Raises what the champion's `answer` raises."""
+    canary, weight, shadow = served.roles.beside or (None, 0.0, None)
+    content, fallen = None, None
+    if canary is not None and chosen(canary.live.version, unit_of(scope, head.uuid), weight):
+        content, fallen = await _of_canary(canary, served, live, head, body, started)
+    if content is None:
+        if len(body) <= live.inline_bytes:
+            content = answer(served, live, head, body, started, fallen=fallen)
+        else:
+            content = await answer_in_thread(threads, served, live, head, body, started, fallen)
+    if shadow is not None and not shadow.submit(Copy(served, shadow.live, live.deadline, head, body)):
+        _shed(served, shadow.live)
+    return content
+
+
+async def _of_canary(
+    canary: Side, served: Served, live: Loaded, head: Head, body: bytes, started: int
+) -> tuple[bytes | None, Fallen | None]:
+    """Its answer, or why there is none. A request that it refuses is left to the champion, which may not."""
+    began = time.perf_counter()
+    job = Job(served, canary.live, head, body, started, CANARY)
+    if not canary.submit(job):
+        # One that was closed this moment is not to blame.
+        return None, None if canary.closed else Fallen(canary.live, Busy(canary.live), began)
+    try:
+        return await job.within(live.deadline), None
+    except Exception as error:
+        if job.answered:
+            raise
+        return None, Fallen(canary.live, error, began)
+
+
+class Copy:
+    """A request for the shadow: what it answers is in the log, and nowhere else."""
+
+    def __init__(self, served: Served, live: Loaded, seconds: float, head: Head, body: bytes) -> None:
+        self._arguments = served, live, head, body, time.perf_counter_ns(), SHADOW, self._in_time
+        self._until = time.monotonic() + seconds
+        self.size = len(body)
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self._until
+
+    def run(self) -> None:
+        served, live = self._arguments[:2]
+        if self.late:
+            _shed(served, live)
+            return
+        try:
+            answer(*self._arguments)
+        except ModelError:
+            pass  # it is in the log
+        except Exception as error:
+            record.error(served, live, SHADOW)
+            _log.debug("the shadow, version %s, could not read a request: %s", live.version, error)
+
+    def _in_time(self) -> bool:
+        return not self.late
+
+
+def _shed(served: Served, live: Loaded) -> None:
+    served.metrics.of(served.metrics.shadow_shed, served.name, live.version).inc()

@@ -1,0 +1,100 @@
+"""A request's work on another thread, and whose word counts: the thread's when it is done, or the clock's before."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Executor
+from contextlib import suppress
+
+from bentos.answer import answer
+from bentos.errors import Late, Unavailable
+from bentos.models import Loaded
+from bentos.record import CHAMPION, Fallen
+from bentos.request import Head
+from bentos.worker import Served
+
+
+class Job:
+    """Made on the event loop, run on a thread, awaited with a deadline.
+
+    Model and clock both ask for the turn before they speak, and one of them gets it: either the model's answer is
+    written to the log and sent (`answered`), or it is neither (`late`).
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        live: Loaded,
+        head: Head,
+        body: bytes,
+        started: int,
+        role: str = CHAMPION,
+        fallen: Fallen | None = None,
+    ) -> None:
+        self._live = live
+        self._arguments = served, live, head, body, started, role, self._answer, fallen
+        self._turn = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._outcome: asyncio.Future[bytes] = self._loop.create_future()
+        self.answered = self.late = False
+        self.size = len(body)
+
+    def run(self) -> None:
+        """In the thread. What is late before it begins is not begun."""
+        if self.late:
+            return
+        content, error = b"", None
+        try:
+            content = answer(*self._arguments)
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._tell, content, error)
+
+    async def within(self, seconds: float) -> bytes:
+        """The thread's outcome. Raises Late where the clock was first."""
+        timer = self._loop.call_later(seconds, self._expire)
+        try:
+            return await self._outcome
+        finally:
+            timer.cancel()
+
+    def _answer(self) -> bool:
+        self.answered = self._turn.acquire(blocking=False)
+        return self.answered
+
+    def _expire(self) -> None:
+        self.late = self._turn.acquire(blocking=False)
+        if self.late:
+            self._tell(b"", Late(self._live))
+
+    def _tell(self, content: bytes, error: Exception | None) -> None:
+        if self._outcome.done():
+            return
+        if error is not None:
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(content)
+
+
+async def answer_in_thread(
+    threads: Executor,
+    served: Served,
+    live: Loaded,
+    head: Head,
+    body: bytes,
+    started: int,
+    fallen: Fallen | None = None,
+) -> bytes:
+    """The champion's answer, made where it does not hold up the event loop.
+
+    Raises:
+        Unavailable: it was not ready within the deadline; nothing is in the log as answered.
+    """
+    job = Job(served, live, head, body, started, fallen=fallen)
+    threads.submit(job.run)
+    try:
+        return await job.within(live.deadline)
+    except Late as error:
+        raise Unavailable(f"{error}.") from None

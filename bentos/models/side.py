@@ -1,0 +1,85 @@
+"""Side: a model that runs beside the champion, on a thread of its own, behind a queue that is never long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from bentos.models.load import Loaded
+
+MOST_JOBS = 64
+MOST_BYTES = 32 << 20
+MOST_REST_SECONDS = 1.0
+
+
+class Work(Protocol):
+    """`run` raises nothing; `late` becomes true when its time is up, also while it runs; `size` is in bytes."""
+
+    size: int
+
+    @property
+    def late(self) -> bool: ...
+
+    def run(self) -> None: ...
+
+
+class Side:
+    """`live` is the model; what is submitted runs in its order, on the one thread.
+
+    After each it rests `rest` times as long as that took: with 3, it never takes more than a quarter of a core from
+    those who answer, and less where the machine is busy.
+    """
+
+    def __init__(self, live: Loaded, name: str, rest: float = 0.0) -> None:
+        self.live = live
+        self._rest = rest
+        self.closed = False
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._put = self._taken = 0  # bytes; each has one thread that writes it, so neither needs a lock
+        self._running: Work | None = None
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> bool:
+        """For the event loop alone. False, at once: the queue is full, or what runs is past its time and may never end.
+
+        A large body is let in when there is no other.
+        """
+        running, waiting = self._running, self._put - self._taken
+        if self.closed or self._queue.qsize() >= MOST_JOBS or (running is not None and running.late):
+            return False
+        if waiting and waiting + work.size > MOST_BYTES:
+            return False
+        self._put += work.size
+        self._queue.put(work)
+        return True
+
+    def close(self) -> None:
+        """Take nothing more; the thread ends when it has done what it has."""
+        self.closed = True
+        self._queue.put(None)
+
+    def drain(self, seconds: float) -> int:
+        """Wait for a closed one to end; how many jobs were left undone, and never will be done."""
+        self._thread.join(seconds)
+        left = 0
+        try:
+            while self._queue.get_nowait() is not None:
+                left += 1
+        except Empty:
+            pass
+        else:
+            self._queue.put(None)
+        return left
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            self._running = work
+            started = time.perf_counter()
+            work.run()
+            self._running = None
+            self._taken += work.size
+            if self._rest and not self.closed:
+                time.sleep(min(self._rest * (time.perf_counter() - started), MOST_REST_SECONDS))

@@ -1,0 +1,78 @@
+"""`slipway keys`: who may use the service, for what, how often and until when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slipway.cli.options import Json, print_json
+from slipway.cli.progress import say
+
+if TYPE_CHECKING:
+    from slipway.keys import Key
+
+
+class Action(StrEnum):
+    create, list, revoke = "create", "list", "revoke"
+
+
+def command(
+    action: Annotated[Action, typer.Argument(help="What to do.")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The name of the key.")] = None,
+    scopes: Annotated[
+        str, typer.Option(metavar="A,B", help="What it is for: predict, feedback, explain, read, admin (all).")
+    ] = "predict",
+    rate: Annotated[str, typer.Option(metavar="N/PERIOD", help="Its limit: 100/second, or minute, hour, day.")] = "",
+    expires: Annotated[str, typer.Option(metavar="WHEN", help="Its end: 30d, 12h, or a date as 2027-01-31.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Create, list and revoke API keys; servers of this machine follow within a second.
+
+    A key is printed once, when it is created: the file keeps its digest only.
+    """
+    from slipway import keys
+    from slipway.settings import settings
+
+    path = settings().key_file
+    if action is Action.list:
+        return _list(keys.read(path), as_json)
+    if name is None:
+        raise typer.BadParameter(f"name the key, as in `slipway keys {action} ci`.")
+    if action is Action.revoke:
+        key = keys.revoke(path, name)
+        return _told(key, f"revoked {name}: servers that read {path} refuse it within a second.", as_json)
+    asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    key, secret = keys.create(path, name, asked, rate, keys.expiry(expires) if expires else None)
+    say(f"created {name} in {path}. This is the only time that the key is shown:")
+    if as_json:
+        return print_json(_public(key) | {"key": secret})
+    return typer.echo(secret)
+
+
+def _list(found: list[Key], as_json: bool) -> None:
+    if as_json:
+        return print_json([_public(key) for key in found])
+    if not found:
+        return say("there is no key. Make one: slipway keys create NAME --scopes predict,feedback")
+    for key in found:
+        until = f"until {key.expires:%Y-%m-%d %H:%M}" if key.expires else "without end"
+        typer.echo(f"{key.name:20}  {','.join(key.scopes):30}  {key.rate or 'default rate':14}  {until}")
+    return None
+
+
+def _told(key: Key, sentence: str, as_json: bool) -> None:
+    say(sentence)
+    if as_json:
+        print_json(_public(key))
+
+
+def _public(key: Key) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "scopes": key.scopes,
+        "rate": key.rate or None,
+        "created": key.created.isoformat(),
+        "expires": key.expires.isoformat() if key.expires else None,
+    }

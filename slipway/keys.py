@@ -1,0 +1,142 @@
+"""API keys at rest: the file that `slipway keys` writes and every server reads; it holds digests, never a key.
+
+A key is 256 random bits, so its plain SHA-256 can be neither guessed nor reversed: a slow hash would add nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import SettingsError, suggestion
+
+PREFIX = "slk_"
+SCOPES = ("predict", "feedback", "explain", "read", "admin")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
+_PERIODS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_VERSION = 1
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`rate` is `N/second|minute|hour|day`, or empty: the server's default. `expires` is None where it never does."""
+
+    name: str
+    sha256: str
+    scopes: tuple[str, ...]
+    created: datetime
+    rate: str = ""
+    expires: datetime | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: int = _VERSION
+    keys: list[Key] = []
+
+
+def read(path: Path) -> list[Key]:
+    """The keys in the file; none where there is none. Raises SettingsError where it is not as `slipway keys` writes."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the key file {path} cannot be read: {error}") from None
+    if found.version != _VERSION:
+        raise SettingsError(f"the key file {path} has version {found.version}; this Slipway reads {_VERSION}.")
+    for key in found.keys:
+        _check(key, path)
+    return found.keys
+
+
+def create(
+    path: Path, name: str, scopes: Iterable[str], rate: str = "", expires: datetime | None = None
+) -> tuple[Key, str]:
+    """Add a key; returns its entry and the key itself, which nobody can show again.
+
+    Raises:
+        SettingsError: the name is taken, or a scope, a rate or a name is none.
+    """
+    secret = PREFIX + secrets.token_urlsafe(32)
+    key = Key(name, digest(secret), tuple(dict.fromkeys(scopes)), datetime.now(UTC), rate, expires)
+    _check(key, path)
+    with _changed(path) as keys:
+        if any(other.name == name for other in keys):
+            raise SettingsError(f"there is a key {name!r} already: choose another name, or revoke it first.")
+        keys.append(key)
+    return key, secret
+
+
+def revoke(path: Path, name: str) -> Key:
+    """Take a key out of the file; servers refuse it within a second. Raises SettingsError where there is none."""
+    with _changed(path) as keys:
+        for index, key in enumerate(keys):
+            if key.name == name:
+                return keys.pop(index)
+        names = [key.name for key in keys]
+        raise SettingsError(f"there is no key {name!r}.{suggestion(name, names)} There are: {', '.join(names)}.")
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def expiry(text: str, now: datetime | None = None) -> datetime:
+    """
+    >>> expiry("30d", datetime(2026, 1, 1, tzinfo=UTC)).date().isoformat(), expiry("2027-01-31").isoformat()
+    ('2026-01-31', '2027-01-31T00:00:00+00:00')
+    """
+    now = now or datetime.now(UTC)
+    if found := re.fullmatch(r"([1-9]\d{0,4})([mhd])", text):
+        return now + int(found.group(1)) * _PERIODS[found.group(2)]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{text!r} is no time: write 30d, 12h, 15m, or a date as 2027-01-31.") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment <= now:
+        raise SettingsError(f"{text!r} is in the past: such a key would never be accepted.")
+    return moment
+
+
+def _check(key: Key, path: Path) -> None:
+    where = f"the key {key.name!r} of {path}"
+    if not re.fullmatch(NAME, key.name):
+        raise SettingsError(f"{key.name!r} is no name of a key: letters, digits, '.', '_' and '-', at most 64.")
+    if not re.fullmatch(r"[0-9a-f]{64}", key.sha256):
+        raise SettingsError(f"{where} has no SHA-256 in hexadecimal.")
+    if not key.scopes:
+        raise SettingsError(f"{where} has no scope. There are: {', '.join(SCOPES)}.")
+    for scope in key.scopes:
+        if scope not in SCOPES:
+            raise SettingsError(f"{scope!r} is no scope.{suggestion(scope, SCOPES)} There are: {', '.join(SCOPES)}.")
+    if key.rate and not re.fullmatch(RATE, key.rate):
+        raise SettingsError(f"{key.rate!r} is no rate: write it as 100/second, or per minute, hour or day.")
+    if key.expires is not None and key.expires.tzinfo is None:
+        raise SettingsError(f"{where} expires at a time without its zone.")
+
+
+@contextmanager
+def _changed(path: Path) -> Iterator[list[Key]]:
+    """The keys to change in place, written back as one rename; two commands at once wait for each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        keys = read(path)
+        yield keys
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner alone
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(_File(keys=keys)), indent=2) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)

@@ -1,0 +1,237 @@
+"""ONNX files made with the `onnx` package, which the reader under test does without."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from slipway import onnx_file
+from slipway.errors import BundleError
+from tests import graphs
+
+HUGE = 1 << 40
+
+
+def model(*nodes: onnx.NodeProto, constants: tuple[onnx.TensorProto, ...] = (), width: int = 2) -> onnx.ModelProto:
+    """A network of the nodes, which go from `numbers` to `answer`."""
+    numbers = helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, width])
+    answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)
+    graph = helper.make_graph(list(nodes), "test", [numbers], [answer], list(constants))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def plain() -> onnx.ModelProto:
+    return model(helper.make_node("Identity", ["numbers"], ["answer"]))
+
+
+def constant(name: str, values: list, kind: type = np.int64) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(values, kind), name)
+
+
+def external(name: str = "weights") -> onnx.TensorProto:
+    tensor = constant(name, [1.0], np.float32)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    return tensor
+
+
+def refused(tmp_path: Path, made: onnx.ModelProto | bytes) -> str:
+    """The reason for which the file is refused."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
+    with pytest.raises(BundleError) as raised:
+        onnx_file.check(path)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 10])
+def test_a_network_is_read_as_onnx_reads_it(tmp_path, outputs):
+    path = tmp_path / "model.onnx"
+    graphs.tabular(path, 3, 2, outputs, slow=2)
+    found, expected = onnx_file.check(path), onnx.load(path).graph
+    assert [(node.domain, node.operator, node.inputs) for node in found.nodes] == [
+        (node.domain, node.op_type, list(node.input)) for node in expected.node
+    ]
+    assert [(tensor.name, tensor.dims, tensor.data_type) for tensor in found.tensors] == [
+        (tensor.name, list(tensor.dims), tensor.data_type) for tensor in expected.initializer
+    ]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.int32, np.float64, np.uint8, np.bool_, np.float16])
+def test_constants_of_every_usual_type_are_accepted(tmp_path, kind):
+    path = tmp_path / "model.onnx"
+    values = np.arange(6).reshape(2, 3).astype(kind)
+    made = model(constants=(numpy_helper.from_array(values, "raw"),))
+    typed = made.graph.initializer.add()
+    data_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    typed.CopyFrom(helper.make_tensor("typed", data_type, [2, 3], values.flatten().tolist()))
+    path.write_bytes(made.SerializeToString())
+    onnx_file.check(path)
+
+
+class TestRefused:
+    def test_a_tensor_in_another_file(self, tmp_path):
+        assert "'weights' lies in another file" in refused(tmp_path, model(constants=(external(),)))
+
+    def test_a_tensor_in_another_file_without_a_location(self, tmp_path):
+        tensor = constant("weights", [1])
+        tensor.data_location = TensorProto.EXTERNAL
+        assert "lies in another file" in refused(tmp_path, model(constants=(tensor,)))
+
+    def test_a_tensor_in_another_file_inside_a_node(self, tmp_path):
+        node = helper.make_node("Constant", [], ["answer"], value=external())
+        assert "lies in another file" in refused(tmp_path, model(node))
+
+    def test_a_tensor_in_another_file_inside_a_subgraph(self, tmp_path):
+        graph = helper.make_graph([], "inner", [], [], [external()])
+        node = helper.make_node("If", ["numbers"], ["answer"], then_branch=graph, else_branch=graph)
+        assert "lies in another file" in refused(tmp_path, model(node))
+
+    @pytest.mark.parametrize("domain", ["com.microsoft", "evil", "ai.onnx.preview.training", "ai.onnx\x00"])
+    def test_an_operator_of_another_domain(self, tmp_path, domain):
+        node = helper.make_node("Run", ["numbers"], ["answer"], domain=domain)
+        assert "the operator Run is of the domain" in refused(tmp_path, model(node))
+
+    def test_an_operator_of_another_domain_inside_a_subgraph(self, tmp_path):
+        graph = helper.make_graph([helper.make_node("Run", [], [], domain="evil")], "inner", [], [])
+        node = helper.make_node("Scan", ["numbers"], ["answer"], body=graph, num_scan_inputs=1)
+        assert "of the domain 'evil'; ai.onnx and ai.onnx.ml are allowed" in refused(tmp_path, model(node))
+
+    def test_functions(self, tmp_path):
+        made = plain()
+        made.functions.append(helper.make_function("ai.onnx", "Relu", ["x"], ["y"], [], []))
+        assert "functions of its own" in refused(tmp_path, made)
+
+    def test_training_that_is_brought_along(self, tmp_path):
+        made = plain()
+        made.training_info.add()
+        assert "brings training along" in refused(tmp_path, made)
+
+    def test_a_loop(self, tmp_path):
+        graph = helper.make_graph([], "inner", [], [])
+        node = helper.make_node("Loop", ["numbers"], ["answer"], body=graph)
+        assert "the operator Loop may never end" in refused(tmp_path, model(node))
+
+    def test_graphs_that_are_nested_without_end(self, tmp_path):
+        graph = helper.make_graph([], "innermost", [], [])
+        for _ in range(10):
+            node = helper.make_node("If", ["numbers"], ["answer"], then_branch=graph)
+            graph = helper.make_graph([node], "inner", [], [])
+        assert "4 deep in each other" in refused(tmp_path, model(*graph.node))
+
+    def test_sparse_tensors(self, tmp_path):
+        sparse = helper.make_sparse_tensor(constant("values", [1.0], np.float32), constant("at", [0]), [HUGE])
+        made = plain()
+        made.graph.sparse_initializer.append(sparse)
+        assert "sparse tensor" in refused(tmp_path, made)
+        node = helper.make_node("Constant", [], ["answer"], sparse_value=sparse)
+        assert "sparse tensor" in refused(tmp_path, model(node))
+
+    @pytest.mark.parametrize("dims", [[3], [HUGE, HUGE], [-1], [1 << 29], [1] * 40])
+    def test_a_shape_that_its_bytes_do_not_fill(self, tmp_path, dims):
+        tensor = constant("weights", [1, 2])
+        del tensor.dims[:]
+        tensor.dims.extend(dims)
+        assert "the tensor 'weights' has" in refused(tmp_path, model(constants=(tensor,)))
+
+    def test_a_shape_that_its_typed_values_do_not_fill(self, tmp_path):
+        tensor = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[1000], float_data=[1.0])
+        assert "bytes that do not fill it" in refused(tmp_path, model(constants=(tensor,)))
+
+    def test_a_type_that_there_is_not(self, tmp_path):
+        tensor = constant("weights", [1])
+        tensor.data_type = 99
+        assert "unknown type 99" in refused(tmp_path, model(constants=(tensor,)))
+
+    def test_an_input_of_an_absurd_width(self, tmp_path):
+        made = model(helper.make_node("Identity", ["numbers"], ["answer"]), width=HUGE)
+        assert "is declared" in refused(tmp_path, made)
+
+    @pytest.mark.parametrize(
+        ("operator", "inputs", "shape"),
+        [
+            ("ConstantOfShape", ["shape"], constant("shape", [1 << 20, 1 << 20])),
+            ("Expand", ["numbers", "shape"], constant("shape", [1 << 20, 1 << 20])),
+            ("Tile", ["numbers", "shape"], constant("shape", [HUGE, 1])),
+            ("Resize", ["numbers", "", "", "shape"], constant("shape", [1, 1 << 30])),
+            ("OneHot", ["numbers", "shape", "numbers"], constant("shape", HUGE)),
+            ("Range", ["numbers", "shape", "numbers"], constant("shape", 1e30, np.float32)),
+        ],
+    )
+    def test_an_operator_that_makes_gigabytes_of_a_few_bytes(self, tmp_path, operator, inputs, shape):
+        node = helper.make_node(operator, inputs, ["answer"])
+        assert f"the operator {operator} makes a tensor of more than" in refused(
+            tmp_path, model(node, constants=(shape,))
+        )
+
+    def test_gigabytes_whose_shape_is_a_node(self, tmp_path):
+        for value in ({"value": constant("", [HUGE])}, {"value_ints": [HUGE, 1]}, {"value_int": HUGE}):
+            shape = helper.make_node("Constant", [], ["shape"], **value)
+            node = helper.make_node("ConstantOfShape", ["shape"], ["answer"])
+            assert "the operator ConstantOfShape makes" in refused(tmp_path, model(shape, node))
+
+    def test_gigabytes_of_chance(self, tmp_path):
+        node = helper.make_node("RandomNormal", [], ["answer"], shape=[HUGE])
+        assert "RandomNormal makes a tensor of any size" in refused(tmp_path, model(node))
+
+
+class TestMalformed:
+    @pytest.mark.parametrize(
+        "content", [b"", b"\x00" * 8, b"not a model", b"\xff" * 64, b"\x1f\x8b\x08\x00", b"\x08\x09"]
+    )
+    def test_what_is_no_onnx_is_said(self, tmp_path, content):
+        assert "model.onnx is no ONNX file" in refused(tmp_path, content)
+
+    def test_a_file_that_ends_early(self, tmp_path):
+        content = plain().SerializeToString()
+        for size in range(1, len(content) - 1):
+            (tmp_path / "model.onnx").write_bytes(content[:size])
+            try:
+                onnx_file.check(tmp_path / "model.onnx")
+            except BundleError:
+                continue
+            onnx.load_from_string(content[:size])  # what is accepted is a whole file, too
+
+    def test_a_file_of_nothing_but_fields(self, tmp_path):
+        assert "too many fields" in refused(tmp_path, b"\x08\x01" * 400_000)
+
+    def test_two_graphs_of_which_readers_make_one(self, tmp_path):
+        content = plain().SerializeToString()
+        assert "stands twice" in refused(tmp_path, content * 2)
+
+    def test_an_overlong_field_number_that_other_readers_cut_short(self, tmp_path):
+        functions = b"\xca\x81\x80\x80\x70\x00"  # (25 << 3 | 2) with bits beyond the 32nd
+        assert "no field begins" in refused(tmp_path, plain().SerializeToString() + functions)
+
+
+def test_no_changed_byte_hides_what_onnx_would_find(tmp_path):
+    """Of 3,000 files with changed bytes, those that are accepted hold nothing that is refused."""
+    weights = constant("weights", [[1, 2], [3, 4]], np.float32)
+    inner = helper.make_node("MatMul", ["numbers", "weights"], ["answer"])
+    content = bytearray(model(inner, constants=(weights, external("far"))).SerializeToString())
+    chance, path, accepted = random.Random(4), tmp_path / "model.onnx", 0
+    for _ in range(3000):
+        changed = bytearray(content)
+        for _ in range(chance.randint(1, 3)):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        path.write_bytes(changed)
+        try:
+            onnx_file.check(path)
+        except BundleError:
+            continue
+        accepted += 1
+        try:
+            found = onnx.load_from_string(bytes(changed))
+        except Exception:
+            continue
+        assert not any(tensor.data_location for tensor in found.graph.initializer)
+        assert not any(tensor.external_data for tensor in found.graph.initializer)
+        assert not found.functions
+    assert accepted

@@ -1,0 +1,94 @@
+"""API keys: what the command writes, what it never writes, and what the file may hold."""
+
+from __future__ import annotations
+
+import json
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from slipway import keys
+from slipway.errors import SettingsError
+from slipway.settings import settings
+
+
+def test_a_key_is_shown_once_and_kept_as_a_digest_in_a_file_for_its_owner_alone(cli, var):
+    made = cli("keys", "create", "ci", "--scopes", "predict,read", "--rate", "10/second", "--expires", "30d")
+    secret = made.out.strip()
+    path = settings().key_file
+    assert made.code == 0 and secret.startswith("slk_") and len(secret) > 40
+    assert secret not in path.read_text() and keys.digest(secret) in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secret not in cli("keys", "list").out
+
+
+def test_the_list_says_for_what_how_often_and_until_when(cli, var):
+    cli("keys", "create", "ci", "--scopes", "predict", "--rate", "10/second")
+    (said,) = json.loads(cli("keys", "list", "--json").out)
+    assert (said["name"], said["scopes"], said["rate"], said["expires"]) == ("ci", ["predict"], "10/second", None)
+    assert "key" not in said and "sha256" not in said
+
+
+def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
+    cli("keys", "create", "nightly")
+    wrong = cli("keys", "revoke", "nightli")
+    assert wrong.code == 1 and "Did you mean 'nightly'?" in wrong.err
+    assert cli("keys", "revoke", "nightly").code == 0
+    assert keys.read(settings().key_file) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scopes", "predit"], "Did you mean 'predict'?"),
+        (["--scopes", ","], "has no scope"),
+        (["--rate", "fast"], "100/second"),
+        (["--rate", "0/second"], "100/second"),
+        (["--expires", "soon"], "30d"),
+        (["--expires", "2020-01-01"], "in the past"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_would(cli, var, options, said):
+    ran = cli("keys", "create", "ci", *options)
+    assert ran.code == 1 and said in ran.err
+    assert not settings().key_file.exists() or keys.read(settings().key_file) == []
+
+
+def test_a_name_is_needed_and_cannot_be_taken_twice(cli, var):
+    assert cli("keys", "create").code == 2
+    assert cli("keys", "create", "ci").code == 0
+    assert "already" in cli("keys", "create", "ci").err
+    assert "no name of a key" in cli("keys", "create", "../x").err
+
+
+def test_two_commands_at_once_lose_no_key(var):
+    path = var / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: keys.create(path, f"key{n}", ["predict"]), range(24)))
+    assert len(keys.read(path)) == 24
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"version": 2, "keys": []}',
+        '{"keys": [{"name": "a"}]}',
+        '{"keys": [], "kees": []}',
+        '{"keys": [{"name": "a", "sha256": "00", "scopes": ["predict"], "created": "2026-01-01T00:00:00Z"}]}',
+    ],
+)
+def test_a_broken_file_is_an_error_that_names_it(tmp_path, content):
+    path = tmp_path / "keys.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=r"keys\.json"):
+        keys.read(path)
+
+
+def test_a_time_may_be_a_span_or_a_date():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert keys.expiry("12h", now) - now == timedelta(hours=12)
+    assert keys.expiry("2026-02-01T10:00:00+02:00", now).astimezone(UTC).hour == 8

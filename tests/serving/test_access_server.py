@@ -1,0 +1,122 @@
+"""Access in the real server: every worker, a key's end within a second, tokens, and the page with a key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slipway import keys
+from tests import bundles
+from tests.serving.browser import Browser
+from tests.serving.credentials import ROW
+from tests.serving.issuers import Issuer
+from tests.serving.processes import ROOT, Server
+
+PREDICT = ".actions button"
+
+
+def ask(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[int, http.client.HTTPResponse, bytes]:
+    """One prediction on a connection of its own, so that either worker may take it."""
+    connection = http.client.HTTPConnection(host, server.port, timeout=10)
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
+    connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [ROW]}), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer, body
+
+
+def test_a_revoked_key_ends_within_a_second_in_every_worker(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    path = var / "keys" / "keys.json"
+    keys.create(path, "first", ["predict"])
+    server = serve("loans", workers=2, SLIPWAY_HOST="0.0.0.0")
+    secret = keys.create(path, "second", ["predict"])[1]
+    time.sleep(1)
+    assert {ask(server, secret)[0] for _ in range(30)} == {200}, "made without a restart"
+    assert ask(server, secret, "127.0.0.2")[0] == 200, "with credentials, any address may be served"
+    keys.revoke(path, "second")
+    time.sleep(1)
+    assert {ask(server, secret)[0] for _ in range(30)} == {401}
+    written = server.log.read_text()
+    lines = [json.loads(line) for line in written.splitlines() if '"slipway.audit"' in line]
+    assert len(lines) == 30
+    assert lines[0]["source"]["ip"] and lines[0]["url"]["path"] == "/v1/models/loans/predict"
+    assert secret not in written and secret.removeprefix(keys.PREFIX) not in written
+
+
+def test_limits_and_tokens_work_over_the_wire(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    with Issuer() as issuer:
+        server = serve("loans", SLIPWAY_RATE="3/hour", **issuer.settings)
+        answers = [ask(server, issuer.token()) for _ in range(4)]
+        assert [status for status, _, _ in answers] == [200, 200, 200, 429]
+        assert answers[0][1].headers["RateLimit-Remaining"] == "2"
+        assert answers[3][1].headers["Retry-After"]
+        assert json.loads(answers[3][2])["status"] == 429
+        assert ask(server, None)[0] == 401
+        assert server.get("/metrics")[0] == 401 and server.get("/readyz")[0] == 200
+
+
+def test_a_container_serves_with_credentials_and_not_without(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    refused = serve("loans", ready=False, SLIPWAY_CONTAINER="true", SLIPWAY_HOST="0.0.0.0")
+    assert refused.process.wait(60) == 78
+    assert "slipway keys create" in refused.log.read_text()
+    keys.create(var / "keys" / "keys.json", "ci", ["predict"])
+    server = serve("loans", SLIPWAY_CONTAINER="true", SLIPWAY_HOST="0.0.0.0")
+    assert ask(server, None)[0] == 401
+
+
+@pytest.fixture
+def chromium(needs, tmp_path: Path):
+    browser = Browser(needs("chromium"), tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    secret = keys.create(var / "keys" / "keys.json", "visitor", ["predict", "feedback"])[1]
+    server = serve("loans")
+    chromium.open(f"http://127.0.0.1:{server.port}/")
+    chromium.until("document.querySelector('form.key')")
+    assert chromium.run("document.getElementById('key').type") == "password"
+    enter(chromium, "slk_wrong")
+    chromium.until("document.querySelector('.refused')?.innerText.includes('not known')")
+    enter(chromium, secret)
+    chromium.until(f"document.querySelector('{PREDICT}')")
+    chromium.click(PREDICT)
+    chromium.until("document.querySelector('.verdict')")
+    assert chromium.run("sessionStorage.getItem('slipway.key')") == secret
+    assert chromium.run("localStorage.length + document.cookie.length") == 0
+    keys.revoke(var / "keys" / "keys.json", "visitor")
+    time.sleep(1)
+    chromium.click(PREDICT)
+    chromium.until("document.querySelector('.outcome form.key')")
+
+
+def enter(browser: Browser, secret: str) -> None:
+    browser.run(f"document.getElementById('key').value = {json.dumps(secret)}")
+    browser.run("document.querySelector('form.key').requestSubmit()")
+
+
+def test_commands_send_the_key_of_their_setting(serve, var: Path, tmp_path: Path, monkeypatch) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    secret = keys.create(var / "keys" / "keys.json", "labels", ["feedback", "read"])[1]
+    server = serve("loans")
+    table = tmp_path / "labels.csv"
+    table.write_text("key,label\na,bad\n")
+    to = ["--url", f"http://127.0.0.1:{server.port}"]
+    command = [sys.executable, "-m", "slipway.cli", "feedback", "loans", str(table), *to]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 1 and "401" in refused.stderr
+    monkeypatch.setenv("SLIPWAY_API_KEY", secret)
+    sent = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert sent.returncode == 0, sent.stderr

@@ -1,0 +1,207 @@
+"""Bearer tokens: which are taken, which are not, and what happens when the issuer changes its keys or is away."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from bentos.access import Gate, jwks
+from slipway.errors import SettingsError
+from slipway.settings import Settings, settings
+from tests.serving.credentials import bearer, predict
+from tests.serving.issuers import Issuer, new_key
+
+
+@pytest.fixture
+def issuer(monkeypatch):
+    with Issuer() as running:
+        for name, value in running.settings.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """`later(seconds)` moves the key set's clock on; tokens keep theirs."""
+    moved = [0.0]
+    monkeypatch.setattr(jwks.time, "monotonic", lambda clock=time.monotonic: clock() + moved[0])
+
+    def move(seconds):
+        moved[0] += seconds
+
+    return move
+
+
+def ready(client):
+    """The client, once the key set has been read at the worker's start."""
+    read(client, 1)
+    return client
+
+
+def read(client, generation):
+    """Wait until the key set has changed that often."""
+    deadline = time.time() + 10
+    while client.worker.gate._tokens.jwks.generation < generation and time.time() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_valid_token_passes_and_is_verified_once(front, issuer, monkeypatch):
+    client, token = ready(front()), issuer.token()
+    assert predict(client, **bearer(token)).status == 200
+    monkeypatch.setattr("bentos.access.tokens.jwt.decode", None)
+    assert predict(client, **bearer(token)).status == 200
+
+
+def test_a_new_token_of_the_same_subject_has_the_same_mask(front, issuer):
+    client = ready(front())
+    for token in (issuer.token(), issuer.token(jti="2"), issuer.token(sub="bob")):
+        assert predict(client, **bearer(token)).status == 200
+    one, again, other = (event["slipway"]["caller"] for event in client.events())
+    assert one == again != other
+
+
+@pytest.mark.parametrize(
+    ("claims", "metrics"),
+    [({"scope": "openid read"}, 200), ({"scope": None, "scp": ["read"]}, 200), ({"scope": None}, 403)],
+)
+def test_scopes_come_from_scope_or_scp(front, issuer, claims, metrics):
+    client, token = ready(front()), issuer.token(**claims)
+    assert predict(client, **bearer(token)).status == 403
+    assert client.get("/metrics", **bearer(token)).status == metrics
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"exp": int(time.time()) - 100}, "expired"),
+        ({"exp": None}, "exp"),
+        ({"iss": "https://elsewhere.example"}, "iss"),
+        ({"iss": None}, "iss"),
+        ({"aud": "another"}, "aud"),
+        ({"aud": None}, "aud"),
+        ({"aud": []}, "aud"),
+        ({"sub": None}, "sub"),
+        ({"nbf": int(time.time()) + 1000}, "not yet valid"),
+    ],
+)
+def test_a_claim_that_is_wrong_or_missing_is_named(front, issuer, audit, claims, said):
+    token = issuer.token(**claims)
+    answer = predict(ready(front()), **bearer(token))
+    assert answer.status == 401 and said in answer.json["detail"]
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert token not in audit[0] and token.split(".")[2] not in audit[0]
+
+
+def test_signatures_that_prove_nothing_are_refused(front, issuer):
+    client, good = ready(front()), issuer.token()
+    head, body, signature = good.split(".")
+    stolen = issuer.token(new_key("first"))
+    mine = new_key("mine")
+    wrong = [
+        issuer.unsigned(),
+        issuer.signed_with_public_bytes(),
+        stolen,
+        f"{head}.{body}.{signature[:-4]}AAAA",
+        f"{head}.{issuer.token(sub='root').split('.')[1]}.{signature}",
+        issuer.token(mine, header={"kid": "first", "jwk": mine.as_dict(private=False)}),
+        "a.b.c",
+        "x" * 9000,
+        "....",
+    ]
+    assert {predict(client, **bearer(token)).status for token in wrong} == {401}
+    assert client.events() == []
+
+
+def test_symmetric_algorithms_cannot_be_allowed(cli, monkeypatch):
+    for name in ("HS256", "none", ""):
+        monkeypatch.setenv("SLIPWAY_JWT_ALGORITHMS", name)
+        settings.cache_clear()
+        ran = cli("keys", "list")
+        assert ran.code == 1 and "SLIPWAY_JWT_ALGORITHMS" in ran.err
+
+
+def test_an_algorithm_that_is_not_on_the_list_is_refused(front, issuer, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_JWT_ALGORITHMS", "RS256")
+    assert predict(ready(front()), **bearer(issuer.token())).status == 401
+
+
+def test_a_new_key_is_found_and_a_withdrawn_one_ends(front, issuer, later):
+    client, old = ready(front()), issuer.token()
+    assert predict(client, **bearer(old)).status == 200
+    second = new_key("second")
+    issuer.published = [second]
+    later(jwks.RETRY_SECONDS)
+    assert predict(client, **bearer(issuer.token(second))).status == 200
+    assert predict(client, **bearer(old)).status == 401, "although it was verified before"
+
+
+def test_a_new_key_under_an_old_name_ends_the_old_tokens(front, issuer, later):
+    client, old = ready(front()), issuer.token()
+    assert predict(client, **bearer(old)).status == 200
+    issuer.published = [new_key("first")]
+    later(jwks.REFRESH_SECONDS + 1)
+    predict(client, **bearer(old))
+    read(client, 2)
+    assert predict(client, **bearer(issuer.token(issuer.published[0]))).status == 200
+    assert predict(client, **bearer(old)).status == 401
+
+
+def test_made_up_key_ids_do_not_make_the_server_ask_on_and_on(front, issuer, later):
+    client = ready(front())
+    later(jwks.RETRY_SECONDS)
+    before = issuer.asked
+    for number in range(20):
+        assert predict(client, **bearer(issuer.token(new_key(f"made-up-{number}")))).status == 401
+    assert issuer.asked - before <= 1
+
+
+def test_while_the_issuer_is_away_known_keys_count_for_a_stated_time(front, issuer, later, monkeypatch, key, audit):
+    monkeypatch.setenv("SLIPWAY_JWKS_OUTAGE_SECONDS", "600")
+    client, seen = ready(front()), issuer.token()
+    assert predict(client, **bearer(seen)).status == 200
+    issuer.down = True
+    later(jwks.REFRESH_SECONDS + 500)
+    assert predict(client, **bearer(seen)).status == 200
+    assert predict(client, **bearer(issuer.token(sub="new"))).status == 200
+    later(200)
+    for token in (seen, issuer.token(sub="newer")):
+        answer = predict(client, **bearer(token))
+        assert answer.status == 503 and "500" in answer.json["detail"] and issuer.url in answer.json["detail"]
+        assert answer.headers["retry-after"] == "5"
+    issuer.down = False
+    later(jwks.RETRY_SECONDS)
+    assert predict(client, **bearer(seen)).status == 200
+
+
+def test_a_server_starts_while_the_issuer_is_away_and_its_keys_work(front, issuer, key):
+    issuer.down = True
+    secret, client = key("ci", "predict"), front()
+    assert predict(client, **bearer(secret)).status == 200
+    assert predict(client, **bearer(issuer.token())).status == 503
+
+
+def test_keys_may_come_from_a_file(front, issuer, tmp_path, monkeypatch):
+    path = tmp_path / "jwks.json"
+    path.write_text(
+        json.dumps({"keys": [issuer.key.as_dict(private=False), {"kty": "oct", "k": "AAAA"}, {"kty": "?"}]})
+    )
+    monkeypatch.setenv("SLIPWAY_JWT_JWKS", str(path))
+    client = ready(front())
+    assert predict(client, **bearer(issuer.token())).status == 200
+    assert list(client.worker.gate._tokens.jwks.keys) == ["first"]
+    assert issuer.asked == 0
+
+
+@pytest.mark.parametrize("source", ["http://issuer.example/jwks", "ftp://issuer.example/jwks", "file:///etc/passwd"])
+def test_keys_come_over_https_only(source):
+    with pytest.raises(SettingsError, match="https"):
+        Gate(Settings(jwt_issuer="i", jwt_audience="a", jwt_jwks=source), b"secret")
+
+
+def test_tokens_need_all_three_settings(cli, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_JWT_JWKS", "https://issuer.example/jwks")
+    settings.cache_clear()
+    ran = cli("keys", "list")
+    assert ran.code == 1 and "SLIPWAY_JWT_ISSUER, SLIPWAY_JWT_AUDIENCE" in ran.err

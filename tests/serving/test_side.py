@@ -1,0 +1,97 @@
+"""The thread beside the champion's: what it takes, what it refuses at once, and how little it takes from others."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from bentos.models.side import MOST_BYTES, MOST_JOBS, Side
+
+
+class Task:
+    """Runs until it is let go, or for some seconds."""
+
+    def __init__(self, size: int = 1, seconds: float = 20.0) -> None:
+        self.size, self.late = size, False
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._seconds = seconds
+
+    def run(self) -> None:
+        self.begun.set()
+        self.go.wait(self._seconds)
+
+
+@pytest.fixture
+def side():
+    made = Side(None, "side")
+    yield made
+    made.close()
+
+
+def occupied(side: Side) -> Task:
+    task = Task()
+    assert side.submit(task)
+    assert task.begun.wait(5)
+    return task
+
+
+def test_a_full_queue_takes_no_more_until_something_is_done(side):
+    running = occupied(side)
+    waiting = [Task(seconds=0) for _ in range(MOST_JOBS)]
+    assert all(side.submit(task) for task in waiting)
+    assert not side.submit(Task())
+    running.go.set()
+    assert waiting[-1].begun.wait(5)
+    assert side.submit(Task(seconds=0))
+
+
+def test_large_bodies_are_bounded_together_and_one_alone_is_let_in(side):
+    running = occupied(side)
+    assert not side.submit(Task(MOST_BYTES))
+    assert side.submit(Task(MOST_BYTES // 2, 0))
+    assert not side.submit(Task(MOST_BYTES // 2 + 1))
+    running.go.set()
+    alone = Task(2 * MOST_BYTES, 0)
+    deadline = time.monotonic() + 5
+    while not side.submit(alone):
+        assert time.monotonic() < deadline
+    assert alone.begun.wait(5)
+
+
+def test_while_one_is_past_its_time_nothing_is_queued_behind_it(side):
+    running = occupied(side)
+    running.late = True
+    assert not side.submit(Task())
+    running.go.set()
+
+
+def test_a_closed_one_does_what_it_has_and_ends(side):
+    running, waiting = occupied(side), Task(seconds=0)
+    side.submit(waiting)
+    side.close()
+    assert not side.submit(Task())
+    running.go.set()
+    assert side.drain(5) == 0
+    assert waiting.begun.is_set()
+
+
+def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(side):
+    running = occupied(side)
+    for _ in range(3):
+        side.submit(Task())
+    side.close()
+    assert side.drain(0.05) == 3
+    running.go.set()
+
+
+def test_one_that_rests_takes_a_quarter_of_the_time():
+    side = Side(None, "resting", rest=3.0)
+    started = time.monotonic()
+    tasks = [Task(seconds=0.02) for _ in range(10)]
+    for task in tasks:
+        side.submit(task)
+    assert tasks[-1].begun.wait(20)
+    assert time.monotonic() - started > 9 * 4 * 0.02
+    side.close()

@@ -1,0 +1,261 @@
+"""Whatever a registry or a folder hands out: it is refused with a reason, the old model serves, nothing leaks out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bentos.follower import Follower
+from bentos.models import Holder, load
+from slipway import bundle, pointer, signing
+from slipway.errors import BundleError
+from slipway.predictor import Predictor
+from slipway.registry import Registry
+from slipway.settings import settings
+from tests import bundles
+from tests.serving.hostile import HOSTILE, link_a_file, link_a_folder, vouch
+from tests.serving.registry_double import RegistryDouble
+from tests.signed import key_pair
+
+NAME = bundles.TABULAR.usecase
+MIB = 1 << 20
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def files(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
+
+
+@pytest.fixture
+def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """`trust()` makes a key, which signs from then on, and is the only one that is trusted."""
+
+    def trust() -> None:
+        private, public = key_pair(tmp_path)
+        monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(private))
+        monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(public))
+        settings.cache_clear()
+
+    return trust
+
+
+class TestFollower:
+    """The registry is the attacker's: it hands out what it likes."""
+
+    @pytest.fixture
+    def registry(self) -> Iterator[RegistryDouble]:
+        with RegistryDouble(NAME) as double:
+            yield double
+
+    @pytest.fixture
+    def serving(self, registry: RegistryDouble, tmp_path: Path, var: Path) -> str:
+        """The digest of version 1, which is good, and which this machine serves."""
+        bundles.write(tmp_path / "good")
+        digest = registry.add("1", tmp_path / "good")
+        self.follow(registry, "1")
+        assert pointer.read(var / "serving", NAME).champion == digest
+        return digest
+
+    @pytest.fixture
+    def bad(self, tmp_path: Path) -> Path:
+        bundles.write(tmp_path / "bad", bias=0.5)
+        return tmp_path / "bad"
+
+    def follow(self, registry: RegistryDouble, version: str) -> str | None:
+        """Move the alias there and have the follower look: the reason of the refusal, if it is one."""
+        registry.aliases["champion"] = version
+        found = settings()
+        follower = Follower(NAME, Registry(registry.uri), found)
+        follower.look()
+        follower.end()
+        refusal = pointer.read_refusals(found.serving, NAME).get(version)
+        return refusal.reason if refusal else None
+
+    def assert_refused(self, registry: RegistryDouble, serving: str, reason: str, **tags: str) -> None:
+        """Version 2, in `bad`, is refused for the reason; version 1 stays, and no other file comes to be."""
+        var, root = settings().var, settings().var.parent
+        before = files(root)
+        said = self.follow(registry, "2")
+        assert said and reason in said
+        assert str(var) not in said, "no path of this machine is in a reason that the registry gets"
+        assert pointer.read(var / "serving", NAME).champion == serving
+        bundle.verify(var / "store" / serving, serving, serving_only=True)
+        assert files(root) - before <= {f"var/serving/{NAME}/refused.json"}
+
+    @pytest.mark.parametrize(
+        "name", ["../../../../escaped", "/tmp/escaped", "serve/../../escaped", "serve/model.onnx.data"]
+    )
+    def test_a_manifest_that_lists_what_no_bundle_has(self, registry, serving, bad, name):
+        manifest = json.loads((bad / bundle.MANIFEST).read_bytes())
+        manifest["files"][name] = "0" * 64
+        (bad / bundle.MANIFEST).write_text(json.dumps(manifest))
+        registry.add("2", bad)
+        registry.asked.clear()
+        self.assert_refused(registry, serving, f"lists {name!r}, which no bundle has")
+        assert not [asked for asked in registry.asked if "escaped" in asked or asked.endswith(".data")]
+
+    @pytest.mark.parametrize(
+        "name", ["serve/probe.json", "serve/model.onnx", "metrics.json", "manifest.json", "manifest.sig"]
+    )
+    def test_a_file_that_never_ends(self, registry, serving, bad, name, monkeypatch):
+        monkeypatch.setitem(bundle.LIMITS, name, 2 * MIB)
+        registry.add("2", bad)
+        registry.endless.add(name)
+        self.assert_refused(registry, serving, f"{name} has more than 2097152 bytes")
+        assert registry.sent < 64 * MIB, "the download ends at the limit"
+
+    def test_a_changed_manifest_ends_the_download(self, registry, serving, bad):
+        registry.add("2", bad, **{"slipway.bundle_sha256": "f" * 64})
+        registry.asked.clear()
+        self.assert_refused(registry, serving, "the registry says ffff")
+        assert registry.asked == ["manifest.json"]
+
+    def test_a_manifest_that_is_nested_too_deep(self, registry, serving, bad):
+        manifest = json.loads((bad / bundle.MANIFEST).read_bytes()) | {"facts": 0}
+        text = json.dumps(manifest).replace('"facts": 0', f'"facts": {{"a": {"[" * 5000}{"]" * 5000}}}')
+        (bad / bundle.MANIFEST).write_text(text)
+        registry.add("2", bad)
+        self.assert_refused(registry, serving, "manifest.json is refused: it is nested more than 32 deep")
+
+    def test_a_link_in_place_of_a_stored_bundle_is_replaced_and_not_followed(
+        self, registry, serving, bad, var, tmp_path
+    ):
+        digest = registry.add("2", bad)
+        shutil.copytree(bad, tmp_path / "elsewhere")
+        (var / "store" / digest).symlink_to(tmp_path / "elsewhere")
+        before = files(tmp_path / "elsewhere")
+        assert self.follow(registry, "2") is None
+        assert not (var / "store" / digest).is_symlink()
+        assert files(tmp_path / "elsewhere") == before
+        assert {path.name for path in (var / "store").iterdir()} == {serving, digest}
+
+    @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
+    def test_a_link_inside_of_a_stored_bundle_is_fetched_anew(self, registry, serving, bad, var, link):
+        digest = registry.add("2", bad)
+        self.follow(registry, "2")
+        self.follow(registry, "1")
+        link(var / "store" / digest)
+        assert self.follow(registry, "2") is None
+        bundle.verify(var / "store" / digest, digest, serving_only=True)
+
+    def test_no_signature_where_one_is_asked_for(self, registry, serving, bad, trust):
+        trust()
+        registry.add("2", bad)
+        self.assert_refused(registry, serving, "it has no manifest.sig, and SLIPWAY_TRUSTED_KEYS is set")
+
+    def test_a_strangers_signature(self, registry, serving, bad, trust):
+        trust()
+        signing.sign(bad)
+        trust()
+        registry.add("2", bad)
+        self.assert_refused(registry, serving, "is of none of the 1 keys")
+
+    def test_a_signed_bundle_is_served_and_its_signature_kept(self, registry, serving, bad, trust, var):
+        trust()
+        signing.sign(bad)
+        digest = registry.add("2", bad)
+        assert self.follow(registry, "2") is None
+        assert pointer.read(var / "serving", NAME).champion == digest
+        signing.require(var / "store" / digest)
+
+    def test_a_signature_that_was_added_later_is_fetched(self, registry, serving, trust, tmp_path, var):
+        trust()
+        assert "it has no manifest.sig" in self.follow(registry, "1")
+        signing.sign(tmp_path / "good")
+        assert self.follow(registry, "1") is None
+        signing.require(var / "store" / serving)
+
+
+class TestWorker:
+    """The attacker may register what he likes: every byte is as the manifest says."""
+
+    @pytest.fixture
+    def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holder]:
+        """A worker's model, which follows the pointer and serves version 1."""
+        monkeypatch.setattr("bentos.models.swap.LOOK_SECONDS", 0.02)
+        bundles.promote(var, tmp_path / "good", version="1")
+        settings.cache_clear()
+        held = Holder(NAME, settings(), lambda *_: None)
+        held.start()
+        yield held
+        held.stop()
+
+    def assert_refused(self, holder: Holder, var: Path, folder: Path, reason: str) -> None:
+        digest = bundle.file_sha256(folder / bundle.MANIFEST)
+        generation = bundles.point(var, NAME, digest)
+
+        def done() -> bool:
+            (found,) = pointer.read_states(var / "serving", NAME)
+            return found.generation == generation and found.roles["champion"].outcome != "loading"
+
+        until(done)
+        (state,) = pointer.read_states(var / "serving", NAME)
+        role = state.roles["champion"]
+        assert (role.outcome, holder.live.version) == ("refused", "1")
+        assert role.reason and reason in role.reason
+        assert holder.live.predictor.predict(bundles.ROWS[NAME][:1])
+
+    @pytest.mark.parametrize("kind", HOSTILE)
+    def test_it_is_refused_and_the_old_one_serves(self, holder, var, tmp_path, kind):
+        spoil, reason = HOSTILE[kind]
+        folder = tmp_path / "bad"
+        bundles.write(folder, bias=0.5)
+        spoil(folder)
+        vouch(folder)
+        bundles.put_in_store(var, folder, version="2")
+        self.assert_refused(holder, var, folder, reason)
+
+    def test_an_image_of_gigabytes_is_refused_before_one_is_made(self, tmp_path):
+        folder = tmp_path / "bad"
+        bundles.write(folder, bundles.IMAGES)
+        schema = json.loads((folder / "serve/schema.json").read_text())
+        schema["features"][0]["size"] = [100_000, 100_000]
+        (folder / "serve/schema.json").write_text(json.dumps(schema))
+        vouch(folder)
+        with pytest.raises(BundleError, match="has a feature 'image' that is no image as it must be"):
+            load(folder, bundles.IMAGES.usecase)
+
+    @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
+    def test_links_are_refused_where_the_bytes_are_right(self, holder, var, tmp_path, link):
+        bundles.write(tmp_path / "bad", bias=0.5)
+        link(bundles.put_in_store(var, tmp_path / "bad", version="2"))
+        self.assert_refused(holder, var, tmp_path / "bad", "serve/model.onnx is missing")
+
+    def test_a_file_larger_than_its_limit_is_not_even_hashed(self, holder, var, tmp_path, monkeypatch):
+        bundles.write(tmp_path / "bad", bias=0.5)
+        bundles.put_in_store(var, tmp_path / "bad", version="2")
+        monkeypatch.setitem(bundle.LIMITS, "serve/model.onnx", 100)
+        self.assert_refused(holder, var, tmp_path / "bad", "bytes, 100 are allowed")
+
+    def test_an_unsigned_bundle_is_refused_by_pointer_folder_and_package(self, holder, var, tmp_path, trust):
+        trust()
+        bundles.write(tmp_path / "bad", bias=0.5)
+        bundles.put_in_store(var, tmp_path / "bad", version="2")
+        self.assert_refused(holder, var, tmp_path / "bad", "it has no manifest.sig")
+        for source in ("bundle", "packaged"):
+            with pytest.raises(BundleError, match=r"it has no manifest\.sig"):
+                load(tmp_path / "bad", NAME, source=source)
+        signing.sign(tmp_path / "bad")
+        assert load(tmp_path / "bad", NAME, source="packaged").source == "packaged"
+
+    @pytest.mark.parametrize("what", ["digest", "signature", "gates"])
+    def test_nothing_under_serve_is_parsed_before_digest_signature_and_gates_are_right(
+        self, tmp_path, monkeypatch, trust, what
+    ):
+        bundles.write(tmp_path / "bad", passed=what != "gates")
+        if what == "signature":
+            trust()
+        monkeypatch.setattr(Predictor, "__init__", lambda *_: pytest.fail("it was parsed"))
+        with pytest.raises(BundleError):
+            load(tmp_path / "bad", NAME, digest="0" * 64 if what == "digest" else None)

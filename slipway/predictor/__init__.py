@@ -1,0 +1,26 @@
+"""The one implementation of a prediction: encode rows, run the network in ONNX Runtime, decode its output.
+
+The service, batch scoring, parity, gates and smoke tests all go through it.
+"""
+
+from slipway.predictor.decoding import Prediction, decode
+from slipway.predictor.encoding import FIRST, Encoder, InputWarning, Row, encode, rows_from_frame
+from slipway.predictor.images import decode_image, encode_png, image_statistics, images_decoded, pixels_sha256
+from slipway.predictor.network import Predictor
+
+__all__ = [
+    "FIRST",
+    "Encoder",
+    "InputWarning",
+    "Prediction",
+    "Predictor",
+    "Row",
+    "decode",
+    "decode_image",
+    "encode",
+    "encode_png",
+    "image_statistics",
+    "images_decoded",
+    "pixels_sha256",
+    "rows_from_frame",
+]

@@ -1,0 +1,42 @@
+"""Decoding: the network's output to labels, scores and values."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from slipway.schema import Schema
+
+
+class Prediction(msgspec.Struct, omit_defaults=True):
+    """`label` is a string, `score` P(positive class) or the largest probability; a regression has `value` alone."""
+
+    label: str | None = None
+    value: float | None = None
+    score: float | None = None
+    probabilities: dict[str, float] | None = None
+
+
+def decode(schema: Schema, outputs: np.ndarray) -> list[Prediction]:
+    """The network's output, float32 [n, k], as predictions: the threshold decides a binary label, the largest else."""
+    rows = outputs.tolist()
+    if schema.task == "regression":
+        return [Prediction(value=row[0]) for row in rows]
+    classes = schema.classes
+    if schema.positive_index is None:
+        best = outputs.argmax(axis=1).tolist()
+        return [
+            Prediction(classes[k], None, row[k], dict(zip(classes, row, strict=True)))
+            for k, row in zip(best, rows, strict=True)
+        ]
+    positive = schema.positive_index
+    threshold = 0.5 if schema.threshold is None else schema.threshold
+    return [
+        Prediction(
+            classes[positive if row[positive] >= threshold else 1 - positive],
+            None,
+            row[positive],
+            dict(zip(classes, row, strict=True)),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,115 @@
+"""Encoding: rows as callers send them to the arrays that the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from slipway.errors import DataError, InputError
+from slipway.predictor.images import decode_image
+from slipway.schema import Feature, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, Any]
+MISSING, UNKNOWN, FIRST = 0, 1, 2
+
+
+class InputWarning(msgspec.Struct, frozen=True):
+    """An instance that was answered although one of its values is unlike any in training.
+
+    `reason` is `missing`, `unknown_category` or `out_of_range`.
+    """
+
+    instance: int
+    feature: str
+    reason: str
+
+
+class Encoder:
+    """Turns rows into the network's inputs, and says which of their values it has never seen."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._numbers = [feature.name for feature in schema.numbers]
+        ranges = [feature.range or (-np.inf, np.inf) for feature in schema.numbers]
+        self._low, self._high = np.array(ranges, np.float32).reshape(-1, 2).T
+        self._codes = [(feature.name, _codebook(feature)) for feature in schema.codes]
+        self._images = schema.images
+
+    def encode(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        """`numbers` float32 [n, N], `codes` int64 [n, C], `images` uint8 [n, h, w, c]; one without features is absent.
+
+        Raises:
+            InputError: a number is infinite, also after its cast to float32.
+        """
+        feeds: dict[str, np.ndarray] = {}
+        if self._numbers:
+            names = self._numbers
+            with np.errstate(over="ignore"):
+                feeds["numbers"] = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float32)
+            if np.isinf(feeds["numbers"]).any():
+                self._refuse_infinite(feeds["numbers"])
+        if self._codes:
+            codes = self._codes
+            values = [
+                [MISSING if (v := row.get(n)) is None else book.get(v, UNKNOWN) for n, book in codes] for row in rows
+            ]
+            feeds["codes"] = np.array(values, dtype=np.int64)
+        for feature in self._images:
+            feeds["images"] = np.stack([row[feature.name] for row in rows])
+        return feeds
+
+    def warnings(self, feeds: Mapping[str, np.ndarray]) -> list[InputWarning]:
+        """What is missing, of an unknown category or out of the range that training saw."""
+        found: list[InputWarning] = []
+        if self._numbers:
+            numbers = feeds["numbers"]
+            strange = ~((numbers >= self._low) & (numbers <= self._high))
+            for row, column in np.argwhere(strange) if strange.any() else ():
+                reason = "missing" if np.isnan(numbers[row, column]) else "out_of_range"
+                found.append(InputWarning(int(row), self._numbers[column], reason))
+        if self._codes:
+            codes = feeds["codes"]
+            for row, column in np.argwhere(codes < FIRST) if (codes < FIRST).any() else ():
+                reason = "missing" if codes[row, column] == MISSING else "unknown_category"
+                found.append(InputWarning(int(row), self._codes[column][0], reason))
+        return sorted(found, key=lambda warning: warning.instance)
+
+    def _refuse_infinite(self, numbers: np.ndarray) -> None:
+        row, column = np.argwhere(np.isinf(numbers))[0]
+        raise InputError(
+            "the number is infinite, or too large for 32 bits (3.4e38).", f"instances[{row}].{self._numbers[column]}"
+        )
+
+
+def encode(schema: Schema, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """`Encoder(schema).encode(rows)`, for callers that do it once."""
+    return Encoder(schema).encode(rows)
+
+
+def rows_from_frame(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows as `encode` takes them: None for what is missing, images decoded from their files' bytes."""
+    columns: dict[str, list[Any]] = {}
+    for feature in schema.features:
+        if feature.name not in frame.columns:
+            continue
+        values = frame[feature.name]
+        if feature.kind == "image":
+            columns[feature.name] = [decode_image(data, feature) for data in values]
+        else:
+            present = values.notna().tolist()
+            columns[feature.name] = [v if there else None for v, there in zip(values.tolist(), present, strict=True)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _codebook(feature: Feature) -> dict[Any, int]:
+    if feature.kind == "boolean":
+        return {None: MISSING, False: FIRST, True: FIRST + 1}
+    if feature.vocabulary is None:
+        raise DataError(f"{feature.name} has no vocabulary yet: complete the schema with training rows first.")
+    return {None: MISSING, **{value: code for code, value in enumerate(feature.vocabulary, start=FIRST)}}

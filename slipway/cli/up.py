@@ -41,7 +41,10 @@ def command(
         stack.ready()
         typer.echo("\n".join(links(at, served)))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
-        stack.keep()
+        try:
+            stack.keep()
+        except (KeyboardInterrupt, SystemExit):  # a person asked for it, here or with `down`: that is no failure
+            say("ending all of it")
 
 
 def _champions(names: list[str]) -> list[str]:

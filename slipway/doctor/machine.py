@@ -15,7 +15,7 @@ from slipway.stack.ports import is_free
 
 GB = 1e9
 DISK_NEEDED, DISK_WANTED = 0.5, 2.0
-MEMORY_WANTED = 3.0
+MEMORY_WANTED = 3.5
 
 
 def python() -> Finding:

@@ -7,6 +7,7 @@ table in docs/default-network.md. Both see the same inputs and the same 600, 200
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -74,6 +75,7 @@ def mean(results: list[Result]) -> tuple[float, float]:
 
 def main() -> int:
     """0 where the network's mean is at least the linear model's less 0.02."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=settings().var / "data" / "german.data", help="the UCI file")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write the table into")

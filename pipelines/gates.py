@@ -77,7 +77,7 @@ def comparison(judged: Judged) -> list[Gate]:
     found, margin = _difference(judged, judged.incumbent), judged.usecase.gates.margin
     if found.high is None:
         return [Gate(name, None, -margin, "failed", f"The holdout's rows define no {judged.metric.title}.")]
-    better = f"On the holdout its {judged.metric.title} is {_signed(found)} than the champion's (95 % interval)"
+    better = f"On the holdout its {judged.metric.title} differs from the champion's by {_signed(found)}"
     if found.high < -margin:
         return [Gate(name, found.high, -margin, "failed", f"{better}: worse by more than the margin of {margin:g}.")]
     return [Gate(name, found.high, -margin, "passed", f"{better}: not worse by more than the margin of {margin:g}.")]
@@ -119,7 +119,7 @@ def _slice(judged: Judged, part: dict[str, Any]) -> Gate:
     where = f"Where {part['feature']} is {part['value']} ({part['rows']} rows)"
     if found.high is None:
         return Gate(label, None, -margin, "passed", f"{where} the rows define no {judged.metric.title}.")
-    told = f"{where} its {judged.metric.title} is {_signed(found)} than over all rows (95 % interval)"
+    told = f"{where} its {judged.metric.title} differs from that over all rows by {_signed(found)}"
     failed = found.high < -margin
     end = f"{'worse' if failed else 'not worse'} by more than the margin of {margin:g}."
     return Gate(label, found.high, -margin, "failed" if failed else "passed", f"{told}: {end}")
@@ -147,4 +147,4 @@ def _classes(schema: Schema) -> tuple[Any, ...]:
 
 def _signed(found: Interval) -> str:
     assert found.low is not None and found.high is not None
-    return f"better by {found.low:+.3f} to {found.high:+.3f}"
+    return f"{found.low:+.3f} to {found.high:+.3f} (95 % interval; above 0 is better)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.errors import UseCaseError, suggestion
 from slipway.usecase import UseCase, load
+
+_STEPS = 25  # of an epoch
+_FEW = 1000
 
 
 class _Params(BaseModel):
@@ -26,15 +30,15 @@ class Fitting(_Params):
 
 
 class Network(_Params):
-    """The default network's size; the defaults did well on a dozen public tables without a search."""
+    """The default network's size. What is 0 is left to the number of rows: small tables like small networks."""
 
     members: int = Field(8, ge=1, description="Independent networks whose mean is the model.")
-    layers: int = Field(2, ge=1, description="Hidden layers of a member.")
-    width: int = Field(128, ge=1, description="Units of a hidden layer.")
+    layers: int = Field(0, ge=0, description="Hidden layers of a member; 0: by the rows, 1 below a thousand, else 2.")
+    width: int = Field(0, ge=0, description="Units of a hidden layer; 0: by the rows, 64 to 256.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden units that a training step leaves out.")
     bins: int = Field(32, ge=1, description="Most pieces of a number's range; small tables have fewer.")
     frequencies: int = Field(16, ge=1, description="Waves of a number.")
-    sigma: float = Field(2.0, gt=0, description="Spread of the waves' initial frequencies.")
+    sigma: float = Field(0.0, ge=0, description="Spread of the waves' frequencies; 0: by the rows, 0.5 to 2.")
     number_width: int = Field(12, ge=1, description="Values that stand for a number.")
     unknown_rate: float = Field(0.02, ge=0, lt=1, description="Share of categories made unknown in training.")
     filters: int = Field(
@@ -44,14 +48,29 @@ class Network(_Params):
 
 @dataclass(frozen=True)
 class Params:
-    """`network` goes to `build(inputs, params)` as it is."""
+    """`network` goes to `build(inputs, params)`: the default network's parameters, or a dictionary of one's own."""
 
     fitting: Fitting
-    network: dict[str, Any]
+    network: Network | dict[str, Any]
 
-    def as_used(self, batch_size: int) -> dict[str, Any]:
-        """All of them, for the records, with the batch size that was found where it was left open."""
-        return {**self.fitting.model_dump(), **self.network, "batch_size": batch_size}
+    def sized(self, rows: int) -> Params:
+        """With everything decided that is left to the number of training rows."""
+        root = math.sqrt(rows)
+        fitting = _filled(self.fitting, batch_size=_power_of_two(rows / _STEPS, 32, 512))
+        if not isinstance(self.network, Network):
+            return Params(fitting, self.network)
+        # On some hundreds of noisy rows deep and wide networks with fast waves fit the noise: docs/default-network.md.
+        layers, sigma = 1 if rows < _FEW else 2, min(2.0, max(0.5, root / 50))
+        return Params(
+            fitting, _filled(self.network, layers=layers, width=_power_of_two(2.5 * root, 64, 256), sigma=sigma)
+        )
+
+    def for_network(self) -> dict[str, Any]:
+        return self.network.model_dump() if isinstance(self.network, Network) else self.network
+
+    def record(self) -> dict[str, Any]:
+        """All of them by name."""
+        return {**self.fitting.model_dump(), **self.for_network()}
 
 
 def resolve(usecase: UseCase) -> Params:
@@ -67,9 +86,18 @@ def resolve(usecase: UseCase) -> Params:
     checked = _checked(Fitting, fitting, usecase)
     if not (usecase.folder / "model.py").exists():
         _refuse_unknown(network, set(Network.model_fields), usecase)
-        return Params(checked, _checked(Network, network, usecase).model_dump())
+        return Params(checked, _checked(Network, network, usecase))
     _refuse_unknown(network, set(load(usecase.name).params), usecase)
     return Params(checked, network)
+
+
+def _filled(params: _Params, **decided: Any) -> Any:
+    """The parameters with a value for those that are 0."""
+    return params.model_copy(update={name: value for name, value in decided.items() if not getattr(params, name)})
+
+
+def _power_of_two(near: float, least: int, most: int) -> int:
+    return int(min(most, max(least, 2 ** round(math.log2(near)))))
 
 
 def _refuse_unknown(network: dict[str, Any], known: set[str], usecase: UseCase) -> None:

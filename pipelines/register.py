@@ -67,6 +67,7 @@ def publish(
             logged.info.run_id,
             tags=_tags(run, facts, verdict),
             description=_description(usecase, run, facts, verdict),
+            await_creation_for=0,
         )
     return registry.version(usecase.name, str(made.version))
 

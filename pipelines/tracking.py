@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 RUN_KEY = "slipway.run_key"
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+_CLIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for `--json`
+}
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its pages otherwise take it for language models'
 _MOST_METRICS = 1000  # MLflow's own limit for one request
 _LONGEST = 500
 
@@ -37,7 +42,7 @@ def client(uri: str) -> Iterator[MlflowClient]:
     Raises:
         RegistryError: the server does not answer, or refuses what it is asked.
     """
-    for name, value in _PATIENCE.items():
+    for name, value in _CLIENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -70,7 +75,7 @@ def _experiment(mlflow: MlflowClient, name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found and found.lifecycle_stage == "deleted":
         mlflow.restore_experiment(found.experiment_id)
-    return found.experiment_id if found else mlflow.create_experiment(name)
+    return found.experiment_id if found else mlflow.create_experiment(name, tags=_KIND)
 
 
 def _tags(usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> dict[str, str]:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import keras
 
 History = dict[str, list[float]]
-_BATCHES = (32, 512)
-_STEPS = 25  # an epoch's, where the batch size is left to the number of rows
 
 
 def train(usecase: UseCase, split: Path, out: Path) -> None:
@@ -35,10 +33,10 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
         UseCaseError: a parameter, or the network of `model.py`, is not as it must be.
         DataError: the loss became infinite.
     """
-    params = resolve(usecase)
     schema = Schema.load(split / "schema.json")
     rows = encoded(read_frame(split, "train"), schema)
     validation = encoded(read_frame(split, "validation"), schema)
+    params = resolve(usecase).sized(len(rows))
     place, started = placement(), time.monotonic()
     reproducible(usecase.seed)
     say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with(place)}")
@@ -55,7 +53,7 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
         "rows": {"train": len(rows), "validation": len(validation)},
         "network": "model.py" if usecase.function("model", "build") else "default",
         "weights": network.count_params(),
-        "params": params.as_used(batch_size(params.fitting, len(rows))),
+        "params": params.record(),
         "threshold": threshold,
         "target_scale": _scale(rows.target) if schema.task == "regression" else 1.0,
     }
@@ -70,7 +68,7 @@ def fit(
 
     fitting, classes = params.fitting, len(inputs.schema.classes)
     with place.scope():
-        network = networks.build(usecase, inputs, params.network)
+        network = networks.build(usecase, inputs, params.for_network())
         fitted = networks.trainable(network)
         _compile(fitted, fitting, None if classes else _scale(inputs.target))
     members = len(fitted.output.shape) == 3
@@ -78,7 +76,7 @@ def fit(
         inputs.features,
         truth(inputs.target, classes, members),
         validation_data=(validation.features, truth(validation.target, classes, members)),
-        batch_size=batch_size(fitting, len(inputs.target)),
+        batch_size=fitting.batch_size,
         validation_batch_size=networks.ROWS_AT_ONCE,
         epochs=fitting.epochs,
         verbose=0,
@@ -88,12 +86,6 @@ def fit(
     if not np.isfinite(history["loss"] + history.get("val_error", [np.nan])).all():
         raise DataError(f"the loss became infinite in epoch {len(history['loss'])}: set a smaller learning_rate.")
     return network, history
-
-
-def batch_size(fitting: Fitting, rows: int) -> int:
-    """What was asked for, else the power of two that makes about 25 steps of an epoch, between 32 and 512."""
-    least, most = _BATCHES
-    return fitting.batch_size or int(np.clip(2 ** round(np.log2(rows / _STEPS)), least, most))
 
 
 def _compile(fitted: keras.Model, fitting: Fitting, scale: float | None) -> None:

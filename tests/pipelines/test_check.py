@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.check import check
-from pipelines.params import Fitting, resolve
+from pipelines.params import Fitting, Network, Params, resolve
 from slipway.errors import UseCaseError
 from slipway.usecase import load
 
@@ -30,7 +30,15 @@ def test_it_names_what_is_wrong(usecase, orders, changes, says):
 def test_parameters_come_over_the_defaults(usecase, orders):
     found = resolve(usecase(orders, params={"epochs": 2, "learning_rate": "1e-2", "width": 64}))
     assert found.fitting == Fitting(epochs=2, learning_rate=0.01)
-    assert found.network["width"] == 64 and found.network["members"] == 8
+    assert found.network == Network(width=64)
+
+
+def test_what_is_left_open_follows_from_the_rows():
+    few, many = Params(Fitting(), Network()).sized(600), Params(Fitting(), Network()).sized(100_000)
+    assert (few.fitting.batch_size, few.network.layers, few.network.width, few.network.sigma) == (32, 1, 64, 0.5)
+    assert (many.fitting.batch_size, many.network.layers, many.network.width, many.network.sigma) == (512, 2, 256, 2.0)
+    assert Params(Fitting(batch_size=8), Network(width=10, sigma=1.0)).sized(600).record()["width"] == 10
+    assert Params(Fitting(), {"width": 0}).sized(600).network == {"width": 0}
 
 
 def test_a_network_of_ones_own_takes_the_parameters_that_the_file_names(usecase, orders):

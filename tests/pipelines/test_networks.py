@@ -42,7 +42,7 @@ PICTURES = msgspec.structs.replace(
     TABLE, features=(*TABLE.features, Feature("photo", "image", size=(6, 5), channels=3))
 )
 SCHEMAS = {"binary": TABLE, "multiclass": MULTICLASS, "regression": REGRESSION, "images": PICTURES}
-SMALL = Network(members=4, width=32).model_dump()
+SMALL = Network(members=4, width=32)
 
 
 class NoFolder:
@@ -77,7 +77,7 @@ def rows(schema: Schema, count: int, seed: int = 0) -> Encoded:
 def fitted(schema: Schema, epochs: int = 1, count: int = 600, seed: int = 3, **fitting):
     train, validation = rows(schema, count), rows(schema, 300, seed=1)
     reproducible(seed)
-    params = Params(Fitting(epochs=epochs, **fitting), SMALL)
+    params = Params(Fitting(epochs=epochs, **fitting), SMALL).sized(count)
     inputs = Inputs(schema, train.features, train.target)
     return fit(NoFolder(schema), inputs, validation, params, placement())
 
@@ -188,7 +188,7 @@ from tests.pipelines import test_networks as made
 place = device.placement("CPU")
 assert (place.strategy, place.replicas) == ("MirroredStrategy", 2), place
 train, validation = made.rows(made.TABLE, 200), made.rows(made.TABLE, 100, seed=1)
-params = Params(Fitting(epochs=2), made.SMALL)
+params = Params(Fitting(epochs=2), made.SMALL).sized(200)
 inputs = Inputs(made.TABLE, train.features, train.target)
 network, history = fit(made.NoFolder(made.TABLE), inputs, validation, params, place)
 assert history["loss"][1] < history["loss"][0], history

@@ -59,7 +59,15 @@ def _usecase(folder: Path, task: str) -> UseCase:
     hours, school = rng.normal(38, 9, 400).round(1), rng.choice(["primary", "secondary", "degree"], 400)
     income = 400 * hours + 8000 * (school == "degree") + rng.normal(0, 2000, 400)
     hours[::20] = np.nan
-    frame = pd.DataFrame({"hours": hours, "school": school, "name": [f"p{n}" for n in range(400)], "income": income})
+    frame = pd.DataFrame(
+        {
+            "hours": hours,
+            "school": school,
+            "age": np.arange(400) % 97,
+            "name": [f"p{n}" for n in range(400)],
+            "income": income,
+        }
+    )
     target: dict = {"name": "income", "unit": "EUR"}
     if task == "binary":
         frame["income"] = np.where(income > 18_000, "high", "low")
@@ -75,6 +83,7 @@ def _usecase(folder: Path, task: str) -> UseCase:
         "features": [
             {"name": "hours", "kind": "number", "nullable": True, "unit": "h"},
             {"name": "school", "kind": "category"},
+            {"name": "age", "kind": "integer"},
             {"name": "name", "kind": "category", "private": "token"},
         ],
         "target": target,
@@ -175,7 +184,7 @@ def test_the_reference_is_of_rows_that_were_not_trained_on_and_holds_no_keys(ste
     assert frame["side"].value_counts().to_dict() == {side: counts[side] for side in ("validation", "holdout")}
     assert not {"row_key", "split_bucket"} & set(frame)
     truth = {"value_true", "value"} if steps.usecase.task == "regression" else {"label_true", "label", "score"}
-    assert truth | {"hours", "school", "name", "side"} == set(frame)
+    assert truth | {"hours", "school", "age", "name", "side"} == set(frame)
 
 
 def test_thresholds_pin_a_method_for_every_column(steps):

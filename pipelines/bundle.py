@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipelines import networks
 from pipelines.card import card
-from pipelines.encoded import read_frame
+from pipelines.encoded import read_side
 from pipelines.export import export, parity
 from pipelines.files import read_json, sha256, write_json
 from pipelines.probe import probe_rows
@@ -37,7 +37,7 @@ def bundle(
         BundleError: the exported network does not load, or does not answer as the one in `model.keras`.
     """
     schema, training = Schema.load(trained / "schema.json"), read_json(trained / "training.json")
-    folder, frames = out / "bundle", {side: read_frame(split, side) for side in _SIDES}
+    folder, frames = out / "bundle", {side: read_side(split, side, schema) for side in _SIDES}
     said = {side: pd.read_parquet(evaluated / f"{side}_predictions.parquet") for side in _SIDES}
     (folder / "monitor").mkdir(parents=True)
     network = networks.calibrated(networks.load(usecase, trained / "model.keras"), training["temperature"])

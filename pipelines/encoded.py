@@ -24,9 +24,11 @@ class Encoded:
         return len(self.target)
 
 
-def read_frame(split: Path, *sides: str) -> pd.DataFrame:
-    """The rows of one or more sides, one after the other."""
-    return pd.concat([pd.read_parquet(split / f"{side}.parquet") for side in sides], ignore_index=True)
+def read_side(split: Path, side: str, schema: Schema) -> pd.DataFrame:
+    """The side's rows with every feature; one that is newer than a frozen holdout is missing in all of its rows."""
+    frame = pd.read_parquet(split / f"{side}.parquet")
+    newer = [f.name for f in schema.features if f.private != "drop" and f.name not in frame]
+    return frame.assign(**dict.fromkeys(newer))
 
 
 def encoded(frame: pd.DataFrame, schema: Schema) -> Encoded:

@@ -11,7 +11,7 @@ import pandas as pd
 from pipelines import metrics, networks, plots, predictions
 from pipelines.baseline import baseline
 from pipelines.bootstrap import against_all, intervals
-from pipelines.encoded import Encoded, encoded, read_frame
+from pipelines.encoded import Encoded, encoded, read_side
 from pipelines.files import read_json, write_json
 from pipelines.metrics import METRICS, PRIMARY, Scored
 from pipelines.slices import parts
@@ -24,7 +24,7 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     schema = Schema.load(trained / "schema.json")
     temperature = read_json(trained / "training.json")["temperature"]
     network = networks.calibrated(networks.load(usecase, trained / "model.keras"), temperature)
-    frames = {side: read_frame(split, side) for side in ("train", "validation", "holdout")}
+    frames = {side: read_side(split, side, schema) for side in ("train", "validation", "holdout")}
     rows = {side: encoded(frame, schema) for side, frame in frames.items()}
     said = {side: _predicted(network, schema, rows[side]) for side in ("validation", "holdout")}
     for side, table in said.items():

@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipelines import predictions
 from pipelines.bootstrap import Interval, difference
-from pipelines.encoded import read_frame, target
+from pipelines.encoded import read_side, target
 from pipelines.files import read_json, write_json
 from pipelines.metrics import METRICS, Metric, scored
 from slipway.bundle import Gate
@@ -126,9 +126,8 @@ def _slice(judged: Judged, part: dict[str, Any]) -> Gate:
 
 
 def _difference(judged: Judged, incumbent: Predictor) -> Interval:
-    frame = read_frame(judged.split, "holdout")
-    cost, rows = judged.usecase.target.cost, rows_from_frame(judged.schema, frame)
-    outputs = _outputs(incumbent, rows)
+    frame, cost = read_side(judged.split, "holdout", incumbent.schema), judged.usecase.target.cost
+    outputs = _outputs(incumbent, rows_from_frame(incumbent.schema, frame))
     old = scored(incumbent.schema, cost, target(frame, incumbent.schema), outputs)
     said = pd.read_parquet(judged.evaluated / "holdout_predictions.parquet")
     return difference(predictions.read(judged.schema, cost, said), old, judged.metric)

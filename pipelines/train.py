@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines import calibrate, networks
 from pipelines.device import Placement, placement, reproducible
-from pipelines.encoded import Encoded, encoded, read_frame
+from pipelines.encoded import Encoded, encoded, read_side
 from pipelines.files import write_json
 from pipelines.params import Fitting, Params, resolve
 from slipway.cli.progress import say
@@ -34,8 +34,8 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
         DataError: the loss became infinite.
     """
     schema = Schema.load(split / "schema.json")
-    rows = encoded(read_frame(split, "train"), schema)
-    validation = encoded(read_frame(split, "validation"), schema)
+    rows = encoded(read_side(split, "train", schema), schema)
+    validation = encoded(read_side(split, "validation", schema), schema)
     params = resolve(usecase).sized(len(rows))
     place, started = placement(), time.monotonic()
     reproducible(usecase.seed)

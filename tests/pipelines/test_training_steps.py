@@ -14,6 +14,7 @@ import yaml
 from pipelines import export, train
 from pipelines.bundle import bundle
 from pipelines.clean import clean
+from pipelines.encoded import encoded, read_side
 from pipelines.evaluate import evaluate
 from pipelines.files import read_json, sha256
 from pipelines.gates import gate
@@ -142,6 +143,15 @@ def test_scores_have_intervals_slices_and_a_linear_model_beside_them(steps):
     }
     assert "missing" in {part["value"] for part in told["slices"] if part["feature"] == "hours"}
     assert told["baseline"]["name"] in ("LogisticRegression", "Ridge") and told["baseline"]["value"] > 0.5
+
+
+def test_a_feature_newer_than_the_frozen_holdout_is_missing_in_it(steps, tmp_path):
+    older, schema = tmp_path / "split", Schema.load(steps.train / "schema.json")
+    older.mkdir()
+    pd.read_parquet(steps.split / "holdout.parquet").drop(columns="age").to_parquet(older / "holdout.parquet")
+    frame = read_side(older, "holdout", schema)
+    assert frame["age"].isna().all()
+    assert np.isnan(encoded(frame, schema).features["numbers"][:, 1]).all()
 
 
 def test_people_get_pictures(steps):

@@ -49,7 +49,7 @@ $(INSTALLED): locks/uv.txt locks/all.txt pyproject.toml
 	@$(PYTHON) -m venv .venv || { \
 	  echo "error: $(PYTHON) -m venv failed. On Debian and Ubuntu: apt install python3.11-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes locks/all.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes locks/all.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "Set up: $$($(BIN)/slipway --version), $$(grep -c == locks/all.txt) locked packages"

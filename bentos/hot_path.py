@@ -53,13 +53,13 @@ class Front:
                 await waits
             served = self._worker.served[name]
             live = served.live
-            body = await read_body(receive, head, served.settings.max_body_bytes)
+            body = await read_body(receive, head, served)
             if served.roles.beside is not None:
-                content = await answer_beside(self._worker.threads, served, live, scope, head, body, started)
+                content = await answer_beside(receive, served, live, scope, head, body, started)
             elif len(body) <= live.inline_bytes:
                 content = answer(served, live, head, body, started)
             else:
-                content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
+                content = await answer_in_thread(receive, served, live, head, body, started)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, Remembered):
                 headers.append((HEADER, content.said))

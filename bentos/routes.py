@@ -91,7 +91,7 @@ class Routes:
 
         async def feedback(head: Head, receive: Receive) -> Reply:
             served = self._served(usecase)
-            body = await read_body(receive, head, served.settings.max_body_bytes)
+            body = await read_body(receive, head, served)
             return Reply(await asyncio.to_thread(accept, served, served.live, head, body))
 
         return {

@@ -138,6 +138,8 @@ class Routes:
         return Reply(b"alive\n", b"text/plain")
 
     async def _readyz(self, head: Head, receive: Receive) -> Reply:
+        if self._worker.draining:
+            raise Unavailable("this server ends.")
         waiting = [
             f"{s.name} waits for {s.holder.waits_for}" for s in self._worker.served.values() if not s.holder.live
         ]

@@ -65,13 +65,14 @@ class Served:
 
 
 class Worker:
-    """Everything between `start` and `stop`; made once, in the process that answers."""
+    """Everything between `start` and `stop`; made once, in the process that answers. `draining` is before `stop`."""
 
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
         self.names = tuple(names)
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
+        self.draining = False
         self.gate: access.Gate
         self.slots = Slots(settings, self.metrics)
         self._capture = Capture(settings.log_root)

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     max_receive_seconds: float = Field(
         15.0, gt=0, description="Time in which a request must have come whole, head and body; else 408."
     )
+    drain_seconds: float = Field(
+        0.5, ge=0, description="Time after SIGTERM in which a worker is not ready any more, and still takes requests."
+    )
     max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of an image, before it is resized.")
 
     log_url: str = Field("", description="Where the prediction log is kept as Parquet; empty: the folder `log` in var.")

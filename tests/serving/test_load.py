@@ -19,7 +19,7 @@ from bentos.errors import Unavailable
 from bentos.slots import THREADS, Slots
 from slipway.settings import Settings
 from tests import bundles
-from tests.serving.processes import Load, Server
+from tests.serving.processes import Load, Server, logged_ids
 
 ROW = bundles.ROWS["loans"][0]
 BODY = json.dumps({"instances": [ROW]}).encode()
@@ -275,17 +275,21 @@ def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_pa
     assert b'slipway_requests_shed_total{reason="slow",usecase=""} 5.0' in server.get("/metrics")[1]
 
 
-def test_sigterm_under_load_loses_nothing_that_was_answered_and_ends_in_time(serve, var: Path, tmp_path: Path) -> None:
+def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=40)
-    server = serve("loans", workers=2, SLIPWAY_MAX_RECEIVE_SECONDS="2")
+    server = serve("loans", workers=2, SLIPWAY_MAX_RECEIVE_SECONDS="2", SLIPWAY_DRAIN_SECONDS="1")
     slow = socket.create_connection(("127.0.0.1", server.port))
     slow.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n" % PATH.encode())
     with Load(server, "loans", ROW, rate=200, connections=8) as load:
         time.sleep(2)
+        before = len(load.ids)
         server.process.terminate()
-        assert server.process.wait(25) == 0
+        time.sleep(0.4)
+        status, said = server.get("/readyz")
+        assert status == 503 and b"this server ends" in said
+    assert len(load.ids) > before > 50, "not ready, it still answers"
+    assert not load.failed and not load.broken
+    assert server.process.wait(15) == 0
     slow.close()
-    assert not load.failed and len(load.ids) > 50
-    lines = [line for path in (var / "spool" / "loans").glob("prediction-*") for line in path.read_bytes().splitlines()]
-    logged = {json.loads(line)["slipway"]["row_id"] for line in lines}
-    assert set(load.ids) <= logged
+    assert logged_ids(var) == Counter(load.ids)
+    assert list((var / "spool").rglob("*.open")) == []

@@ -16,7 +16,7 @@ from bentos.metrics import Metrics
 from slipway.settings import Settings
 
 THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile
-PATIENCE = 0.75  # of its deadline is what a request may be expected to take; the rest is for what was not expected
+PATIENCE = 0.5  # of its deadline is what a request may be expected to take; the rest is for what was not expected
 _WEIGHT = 0.1  # of the newest request, in the mean time of a use case's requests
 _REASONS = {
     "full": "as many requests as may wait are waiting",

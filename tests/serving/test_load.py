@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import statistics
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bentos.errors import Unavailable
@@ -161,7 +163,7 @@ class TestSlots:
 
     def test_what_would_be_late_is_refused_before_it_waits(self, slots):
         slots._means["loans"] = 0.1
-        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(12)]
+        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(7)]
         with pytest.raises(Unavailable, match="deadline"):
             taken += [slots.take("loans", 1, deadline=1.0) for _ in range(3)]
         slots.take("prices", 1, deadline=5.0)
@@ -192,6 +194,24 @@ def test_ten_thousand_unknown_paths_make_no_new_series(front):
     before = series()
     asyncio.run(ask(range(4, 10_004)))
     assert series() == before
+
+
+@pytest.mark.parametrize("inline_bytes", [1 << 20, -1], ids=["on the event loop", "in threads"])
+def test_memory_is_flat(front, inline_bytes: int) -> None:
+    client = front()
+    client.worker.served["loans"].live.inline_bytes = inline_bytes
+
+    async def ask(times: int) -> int:
+        for _ in range(times):
+            assert await Connection(client).answered() == 200
+        gc.collect()
+        return psutil.Process().memory_info().rss
+
+    async def scene() -> int:
+        before = await ask(2_000)
+        return await ask(8_000) - before
+
+    assert asyncio.run(scene()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
 
 
 class Flood:
@@ -239,7 +259,7 @@ def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve,
     over = Flood(server, 60, 4)
     assert {status for status, _ in over.answers} == {200, 503}, Counter(status for status, _ in over.answers)
     accepted = over.times(200)
-    assert accepted[int(0.99 * len(accepted))] < 0.3 + 0.1, "the deadline, and what the busy machine adds"
+    assert accepted[int(0.99 * len(accepted))] < 0.3 + 0.2, "the deadline, and what the flood on the same cores adds"
     assert len(accepted) / 4 > 0.5 * len(alone.times(200)) / 3, "on two cores that the flood is on, too"
     assert statistics.median(over.times(503)) < 0.1
     assert server.get("/readyz")[0] == 200

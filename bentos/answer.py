@@ -22,7 +22,7 @@ from bentos.worker import Served
 from slipway.errors import InputError
 from slipway.events import row_id
 from slipway.instances import Request
-from slipway.predictor import InputWarning, Prediction, all_true, images_decoded
+from slipway.predictor import InputWarning, Prediction, images_decoded
 from slipway.schema import mask
 
 _encode = msgspec.json.Encoder().encode
@@ -128,7 +128,7 @@ def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         outputs = live.predictor.run(feeds)
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         raise ModelError(f"{live.usecase} version {live.version} failed: {error}") from error
-    if not all_true(np.isfinite(outputs)):
+    if not np.isfinite(outputs).all():
         raise ModelError(f"{live.usecase} version {live.version} answered NaN or infinity")
     return outputs
 

@@ -52,7 +52,7 @@ class Encoder:
             names = self._numbers
             with np.errstate(over="ignore"):
                 feeds["numbers"] = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float32)
-            if not all_true(np.isfinite(feeds["numbers"])) and np.isinf(feeds["numbers"]).any():
+            if not _all_true(np.isfinite(feeds["numbers"])) and np.isinf(feeds["numbers"]).any():
                 self._refuse_infinite(feeds["numbers"])
         if self._codes:
             codes = self._codes
@@ -70,13 +70,13 @@ class Encoder:
         if self._numbers:
             numbers = feeds["numbers"]
             usual = (numbers >= self._low) & (numbers <= self._high)
-            for row, column in np.argwhere(~usual) if not all_true(usual) else ():
+            for row, column in np.argwhere(~usual) if not _all_true(usual) else ():
                 reason = "missing" if np.isnan(numbers[row, column]) else "out_of_range"
                 found.append(InputWarning(int(row), self._numbers[column], reason))
         if self._codes:
             codes = feeds["codes"]
             known = codes >= FIRST
-            for row, column in np.argwhere(~known) if not all_true(known) else ():
+            for row, column in np.argwhere(~known) if not _all_true(known) else ():
                 reason = "missing" if codes[row, column] == MISSING else "unknown_category"
                 found.append(InputWarning(int(row), self._codes[column][0], reason))
         return sorted(found, key=lambda warning: warning.instance) if found else found
@@ -88,7 +88,7 @@ class Encoder:
         )
 
 
-def all_true(flags: np.ndarray) -> bool:
+def _all_true(flags: np.ndarray) -> bool:
     """`flags.all()`, which takes a microsecond and a half of a request before it looks at the first value."""
     return b"\0" not in flags.tobytes()
 

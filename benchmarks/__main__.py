@@ -2,7 +2,8 @@
 
 import sys
 
-from benchmarks import credit_risk, drift
+from benchmarks import credit_risk, drift, serving
 
 drift.main()
+serving.main()
 sys.exit(credit_risk.main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Executor
 
 from bentos import record
 from bentos.answer import answer
@@ -14,14 +13,14 @@ from bentos.job import Job, answer_in_thread
 from bentos.models import Loaded
 from bentos.models.side import Side
 from bentos.record import CANARY, SHADOW, Fallen
-from bentos.request import Head, Scope
+from bentos.request import Head, Receive, Scope
 from bentos.worker import Served
 
 _log = logging.getLogger("slipway.serving")
 
 
 async def answer_beside(
-    threads: Executor, served: Served, live: Loaded, scope: Scope, head: Head, body: bytes, started: int
+    receive: Receive, served: Served, live: Loaded, scope: Scope, head: Head, body: bytes, started: int
 ) -> bytes:
     """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
     shadow. Raises what the champion's `answer` raises."""
@@ -33,7 +32,7 @@ async def answer_beside(
         if len(body) <= live.inline_bytes:
             content = answer(served, live, head, body, started, fallen=fallen)
         else:
-            content = await answer_in_thread(threads, served, live, head, body, started, fallen)
+            content = await answer_in_thread(receive, served, live, head, body, started, fallen)
     if shadow is not None and not shadow.submit(Copy(served, shadow.live, live.deadline, head, body)):
         _shed(served, shadow.live)
     return content

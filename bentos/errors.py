@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -126,20 +125,3 @@ async def _send_instead(send: Send, status: int, trace_id: str) -> None:
     headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def speak_problems_on_the_wire() -> None:
-    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
-
-    It is written below ASGI, where no callable of ours is asked; tests/serving/test_bentoml_contract.py watches it.
-    """
-    from uvicorn.protocols.http import httptools_impl
-
-    def send_400_response(self: Any, msg: str) -> None:
-        detail = f"{msg.rstrip('.')}: it is not valid HTTP/1.1 (two lengths, a broken chunk or header)."
-        body = encode(400, detail, uuid.uuid4().hex)
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (PROBLEM, len(body)) + body)
-        self.transport.close()
-
-    httptools_impl.HttpToolsProtocol.send_400_response = send_400_response

@@ -53,13 +53,13 @@ class Front:
                 await waits
             served = self._worker.served[name]
             live = served.live
-            body = await read_body(receive, head, served.settings.max_body_bytes)
+            body = await read_body(receive, head, served)
             if served.roles.beside is not None:
-                content = await answer_beside(self._worker.threads, served, live, scope, head, body, started)
+                content = await answer_beside(receive, served, live, scope, head, body, started)
             elif len(body) <= live.inline_bytes:
                 content = answer(served, live, head, body, started)
             else:
-                content = await answer_in_thread(self._worker.threads, served, live, head, body, started)
+                content = await answer_in_thread(receive, served, live, head, body, started)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, Remembered):
                 headers.append((HEADER, content.said))
@@ -68,7 +68,7 @@ class Front:
         except Exception as error:
             status, content, headers = problem(error, head.trace_id)
         self._worker.metrics.request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
-        await _send(send, status, headers, content, head)
+        await self._send(send, status, headers, content, head)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -90,12 +90,12 @@ class Front:
                     (b"content-length", b"%d" % len(content)),
                     *reply.headers,
                 ]
-                await _send(send, status, headers, content, head)
+                await self._send(send, status, headers, content, head)
         except ClientGone:
             return
         except Exception as error:
             status, content, headers = problem(error, head.trace_id)
-            await _send(send, status, headers, content, head)
+            await self._send(send, status, headers, content, head)
         self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: Head) -> int:
@@ -111,9 +111,10 @@ class Front:
         await self._behind(scope, receive, translating(noting, head.trace_id))
         return status
 
-
-async def _send(send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
-    headers.append((b"x-request-id", head.request_id.encode()))
-    headers += head.limits
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    async def _send(self, send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
+        headers.append((b"x-request-id", head.request_id.encode()))
+        headers += head.limits
+        if self._worker.draining:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import Executor
 from contextlib import suppress
 
 from bentos.answer import answer
 from bentos.errors import Late, Unavailable
 from bentos.models import Loaded
 from bentos.record import CHAMPION, Fallen
-from bentos.request import Head
+from bentos.request import ClientGone, Head, Receive
 from bentos.worker import Served
 
 
@@ -60,6 +59,10 @@ class Job:
         finally:
             timer.cancel()
 
+    def forsake(self) -> None:
+        """The client has gone: whoever waits for the outcome gets ClientGone."""
+        self._tell(b"", ClientGone())
+
     def _answer(self) -> bool:
         self.answered = self._turn.acquire(blocking=False)
         return self.answered
@@ -79,7 +82,7 @@ class Job:
 
 
 async def answer_in_thread(
-    threads: Executor,
+    receive: Receive,
     served: Served,
     live: Loaded,
     head: Head,
@@ -90,11 +93,26 @@ async def answer_in_thread(
     """The champion's answer, made where it does not hold up the event loop.
 
     Raises:
-        Unavailable: it was not ready within the deadline; nothing is in the log as answered.
+        Unavailable: there is no slot for it, or it was late; nothing is in the log as answered.
+        ClientGone: nobody waits for it any more.
     """
+    slot = served.slots.take(served.name, len(body), live.deadline)
     job = Job(served, live, head, body, started, fallen=fallen)
-    threads.submit(job.run)
+    slot.start(job.run)
+    watch = asyncio.create_task(_watch(receive, job))
     try:
         return await job.within(live.deadline)
     except Late as error:
+        slot.give_up(late=True)
         raise Unavailable(f"{error}.") from None
+    except ClientGone:
+        slot.give_up(late=False)
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _watch(receive: Receive, job: Job) -> None:
+    """After the body, an ASGI server has one thing more to say."""
+    if (await receive())["type"] == "http.disconnect":
+        job.forsake()

@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 from bentos import supervisor
+from bentos.drain import drain_first
 from bentos.errors import Send
 from bentos.request import Receive, Scope
 from bentos.worker import Worker
@@ -26,6 +27,7 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
                 await send({"type": "lifespan.startup.failed", "message": f"Slipway cannot serve: {error}"})
                 supervisor.end_it(worker.settings, worker.names)
                 return
+            drain_first(worker)
             ticking.append(asyncio.create_task(worker.tick()))
         elif message["type"] == "lifespan.shutdown.complete":
             for task in ticking:

@@ -65,6 +65,19 @@ class Metrics:
         self.lost = Counter(
             "slipway_prediction_log_lost", "Lines that the log could not keep.", ["usecase"], registry=registry
         )
+        self.shed = Counter(
+            "slipway_requests_shed",
+            "Requests refused, so that those accepted are in time; slow: the sender was.",
+            ["usecase", "reason"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "slipway_requests_in_flight",
+            "Requests that wait for a thread or are on one.",
+            ["usecase"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.shadow_shed = Counter(
             "slipway_shadow_shed",
             "Requests that the shadow got no copy of, or not in time.",

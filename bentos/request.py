@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipway.errors import InputError
 from slipway.events import uuid7
+
+if TYPE_CHECKING:
+    from bentos.worker import Served
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -67,38 +70,45 @@ def read_head(scope: Scope) -> Head:
     return Head(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
 
 
-async def read_body(receive: Receive, head: Head, limit: int) -> bytes:
-    """The whole body, refused as soon as it is known to be larger than `limit` bytes.
+async def read_body(receive: Receive, head: Head, served: Served) -> bytes:
+    """The whole body, refused as soon as it is known to be larger than the settings allow.
 
     Raises:
         InputError: 413, or 415 for a compressed body.
+        Unavailable: other bodies take all the room there is.
         ClientGone: the connection ended first.
     """
     if head.encoding and head.encoding != b"identity":
         raise InputError(
             f"Content-Encoding {head.encoding.decode('latin-1')!r} came; send the body as it is.", status=415
         )
+    limit = served.settings.max_body_bytes
     if head.content_length is not None and head.content_length > limit:
         raise _too_large(limit)
     message = await receive()
     body = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body"):
         return body
-    return await _read_rest(receive, message, limit)
+    return await _read_rest(receive, message, served, limit)
 
 
-async def _read_rest(receive: Receive, message: dict[str, Any], limit: int) -> bytes:
+async def _read_rest(receive: Receive, message: dict[str, Any], served: Served, limit: int) -> bytes:
     parts, size = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+    try:
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            if size + len(part) > limit:
+                raise _too_large(limit)
+            served.slots.receive(served.name, len(part))
+            size += len(part)
+            parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await receive()
+    finally:
+        served.slots.received(size)
 
 
 def _too_large(limit: int) -> InputError:

@@ -91,7 +91,7 @@ class Routes:
 
         async def feedback(head: Head, receive: Receive) -> Reply:
             served = self._served(usecase)
-            body = await read_body(receive, head, served.settings.max_body_bytes)
+            body = await read_body(receive, head, served)
             return Reply(await asyncio.to_thread(accept, served, served.live, head, body))
 
         return {
@@ -138,6 +138,8 @@ class Routes:
         return Reply(b"alive\n", b"text/plain")
 
     async def _readyz(self, head: Head, receive: Receive) -> Reply:
+        if self._worker.draining:
+            raise Unavailable("this server ends.")
         waiting = [
             f"{s.name} waits for {s.holder.waits_for}" for s in self._worker.served.values() if not s.holder.live
         ]

@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from bentos import access
 from bentos.capture import Capture
-from bentos.errors import Unavailable, speak_problems_on_the_wire
+from bentos.errors import Unavailable
 from bentos.metrics import Metrics, forget_dead_workers, metrics
 from bentos.models import Holder, Loaded
+from bentos.slots import Slots
+from bentos.wire import cut_off_slow_senders, speak_problems
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
 ROTATE_SECONDS = 1.0
-THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile
 
 
 class Served:
-    """One use case: its model, and the logs of its predictions and of its feedback."""
+    """One use case: its model, and the logs of its predictions and of its feedback. `slots` are the worker's."""
 
-    def __init__(self, name: str, settings: Settings, metrics: Metrics, capture: Capture) -> None:
+    def __init__(self, name: str, settings: Settings, metrics: Metrics, capture: Capture, slots: Slots) -> None:
         self.name = name
         self.settings = settings
         self.metrics = metrics
         self.capture = capture
+        self.slots = slots
         self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
         self.holder = Holder(name, settings, self._changed)
@@ -64,15 +65,16 @@ class Served:
 
 
 class Worker:
-    """Everything between `start` and `stop`; made once, in the process that answers."""
+    """Everything between `start` and `stop`; made once, in the process that answers. `draining` is before `stop`."""
 
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
         self.names = tuple(names)
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
+        self.draining = False
         self.gate: access.Gate
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
+        self.slots = Slots(settings, self.metrics)
         self._capture = Capture(settings.log_root)
 
     def start(self) -> None:
@@ -81,10 +83,11 @@ class Worker:
         for address in access.listening_addresses():
             access.check(self.settings, address)
         self.gate = access.Gate(self.settings, self.settings.mask_secret())
-        speak_problems_on_the_wire()
+        speak_problems()
+        cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
         forget_dead_workers()
         for name in self.names:
-            self.served[name] = Served(name, self.settings, self.metrics, self._capture)
+            self.served[name] = Served(name, self.settings, self.metrics, self._capture, self.slots)
         for served in self.served.values():
             served.holder.start()
 
@@ -98,7 +101,7 @@ class Worker:
 
     def stop(self) -> None:
         """After the last answer: nothing of the log is left in memory."""
-        self.threads.shutdown()
+        self.slots.close()
         self.gate.close()
         self._capture.close()
         for served in self.served.values():

@@ -72,6 +72,18 @@ class Settings(BaseSettings):
 
     max_instances: int = Field(10_000, ge=1, description="Most instances in one request.")
     max_body_bytes: int = Field(64 << 20, ge=1024, description="Largest request body, in bytes.")
+    max_waiting: int = Field(
+        128, ge=1, description="Most requests of a worker that wait for a thread or are on one; more get 503."
+    )
+    max_waiting_bytes: int = Field(
+        256 << 20, ge=1024, description="Most bytes of bodies that a worker keeps; more get 503."
+    )
+    max_receive_seconds: float = Field(
+        15.0, gt=0, description="Time in which a request must have come whole, head and body; else 408."
+    )
+    drain_seconds: float = Field(
+        0.5, ge=0, description="Time after SIGTERM in which a worker is not ready any more, and still takes requests."
+    )
     max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of an image, before it is resized.")
 
     log_url: str = Field("", description="Where the prediction log is kept as Parquet; empty: the folder `log` in var.")

@@ -52,7 +52,7 @@ class Encoder:
             names = self._numbers
             with np.errstate(over="ignore"):
                 feeds["numbers"] = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float32)
-            if np.isinf(feeds["numbers"]).any():
+            if not _all_true(np.isfinite(feeds["numbers"])) and np.isinf(feeds["numbers"]).any():
                 self._refuse_infinite(feeds["numbers"])
         if self._codes:
             codes = self._codes
@@ -69,22 +69,28 @@ class Encoder:
         found: list[InputWarning] = []
         if self._numbers:
             numbers = feeds["numbers"]
-            strange = ~((numbers >= self._low) & (numbers <= self._high))
-            for row, column in np.argwhere(strange) if strange.any() else ():
+            usual = (numbers >= self._low) & (numbers <= self._high)
+            for row, column in np.argwhere(~usual) if not _all_true(usual) else ():
                 reason = "missing" if np.isnan(numbers[row, column]) else "out_of_range"
                 found.append(InputWarning(int(row), self._numbers[column], reason))
         if self._codes:
             codes = feeds["codes"]
-            for row, column in np.argwhere(codes < FIRST) if (codes < FIRST).any() else ():
+            known = codes >= FIRST
+            for row, column in np.argwhere(~known) if not _all_true(known) else ():
                 reason = "missing" if codes[row, column] == MISSING else "unknown_category"
                 found.append(InputWarning(int(row), self._codes[column][0], reason))
-        return sorted(found, key=lambda warning: warning.instance)
+        return sorted(found, key=lambda warning: warning.instance) if found else found
 
     def _refuse_infinite(self, numbers: np.ndarray) -> None:
         row, column = np.argwhere(np.isinf(numbers))[0]
         raise InputError(
             "the number is infinite, or too large for 32 bits (3.4e38).", f"instances[{row}].{self._numbers[column]}"
         )
+
+
+def _all_true(flags: np.ndarray) -> bool:
+    """`flags.all()`, which takes a microsecond and a half of a request before it looks at the first value."""
+    return b"\0" not in flags.tobytes()
 
 
 def encode(schema: Schema, rows: Sequence[Row]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -156,3 +157,9 @@ class Load:
             self.answered.append((time.monotonic(), content["model"]["version"], content["predictions"][0]["id"]))
         else:
             self.failed.append(f"{status}: {content}")
+
+
+def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
+    """How often each row is in the log, from the files themselves; a line that is cut would not parse."""
+    lines = [line for path in (var / "spool" / usecase).glob("prediction-*") for line in path.read_bytes().splitlines()]
+    return Counter(json.loads(line)["slipway"]["row_id"] for line in lines)

@@ -51,6 +51,17 @@ def test_uvicorn_picks_httptools_and_uvloop_and_answers_bad_bytes_where_we_do():
     assert parameters == ["self", "msg"], AFTER_AN_UPGRADE
 
 
+def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_way():
+    from uvicorn.protocols.http import httptools_impl
+
+    protocol = inspect.getsource(httptools_impl.HttpToolsProtocol)
+    for name in ("self.cycle:", "self.headers:", "self.timeout_keep_alive_task:", "self.loop ="):
+        assert name in protocol, AFTER_AN_UPGRADE
+    cycle = inspect.getsource(httptools_impl.RequestResponseCycle)
+    for name in ("self.more_body =", "self.response_started =", "self.response_complete ="):
+        assert name in cycle, AFTER_AN_UPGRADE
+
+
 def test_swagger_ui_lies_where_the_documents_page_reads_it():
     from bentos import docs_page
 

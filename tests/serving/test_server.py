@@ -12,22 +12,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
 
 from slipway import pointer
 from tests import bundles
-from tests.serving.processes import ROOT, Load, Server
+from tests.serving.processes import ROOT, Load, Server, logged_ids
 
 ROW = bundles.ROWS["loans"][0]
-
-
-def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
-    """How often each row is in the log, from the files themselves; a line that is cut would not parse."""
-    lines = [line for path in (var / "spool" / usecase).glob("prediction-*") for line in path.read_bytes().splitlines()]
-    return Counter(json.loads(line)["slipway"]["row_id"] for line in lines)
 
 
 def test_a_killed_worker_and_a_killed_server_lose_no_answered_prediction(serve, var, tmp_path):

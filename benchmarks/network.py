@@ -1,0 +1,95 @@
+"""The network that serving is measured with: 20 numbers, two dense layers, two classes; as a promoted bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from slipway import bundle, pointer
+from slipway.pointer import Pointer, StoredVersion
+from slipway.predictor import Predictor
+from slipway.schema import CONTRACT, Feature, Schema
+
+USECASE = "benchmark"
+FEATURES, UNITS = 20, 64
+CLASSES = ("no", "yes")
+SCHEMA = Schema(
+    contract=CONTRACT,
+    usecase=USECASE,
+    task="binary",
+    features=tuple(Feature(f"number_{k}", "number", range=(-10.0, 10.0)) for k in range(FEATURES)),
+    target="answer",
+    classes=CLASSES,
+    positive=CLASSES[1],
+    threshold=0.5,
+    synthetic=True,
+)
+
+
+def rows(count: int) -> list[dict[str, float]]:
+    """Rows as callers send them, with four digits after the point."""
+    values = np.random.default_rng(4).normal(size=(count, FEATURES)).round(4).tolist()
+    return [{feature.name: value for feature, value in zip(SCHEMA.features, row, strict=True)} for row in values]
+
+
+def body(count: int) -> bytes:
+    """A request of so many rows."""
+    return json.dumps({"instances": rows(count)}).encode()
+
+
+def layers() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights and biases of the three layers, small enough that no class is certain."""
+    rng, widths = np.random.default_rng(4), (FEATURES, UNITS, UNITS, len(CLASSES))
+    return [
+        (rng.normal(scale=0.2, size=shape).astype(np.float32), np.zeros(shape[1], np.float32))
+        for shape in zip(widths, widths[1:], strict=False)
+    ]
+
+
+def write_onnx(path: Path) -> None:
+    nodes, constants, last = [], [], "numbers"
+    for index, (weights, biases) in enumerate(layers()):
+        constants += [numpy_helper.from_array(weights, f"w{index}"), numpy_helper.from_array(biases, f"b{index}")]
+        nodes.append(helper.make_node("Gemm", [last, f"w{index}", f"b{index}"], [f"dense{index}"]))
+        last = f"active{index}"
+        nodes.append(helper.make_node("Softmax" if index == 2 else "Relu", [f"dense{index}"], [last]))
+    inputs = [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, FEATURES])]
+    outputs = [helper.make_tensor_value_info(last, TensorProto.FLOAT, [None, len(CLASSES)])]
+    graph = helper.make_graph(nodes, USECASE, inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+
+
+def promote(var: Path) -> Path:
+    """Write the bundle into the store of `var`, point at it, and return its network's file."""
+    draft = var / "draft"
+    (draft / "serve").mkdir(parents=True)
+    (draft / "monitor").mkdir()
+    write_onnx(draft / "serve" / "model.onnx")
+    SCHEMA.save(draft / "serve" / "schema.json")
+    _write(draft / "serve" / "serving.json", {"deadline_ms": 1000, "log": "best_effort", "max_instances": 1000})
+    _write(draft / "serve" / "probe.json", {"rows": rows(20), "outputs": []})
+    predictor = Predictor(draft, "cpu")
+    outputs = predictor.run(predictor.encode(predictor.probe_rows()))
+    _write(draft / "serve" / "probe.json", {"rows": rows(20), "outputs": outputs.tolist()})
+    _write(draft / "metrics.json", {"passed": True, "gates": [], "scores": {}, "slices": []})
+    (draft / "monitor" / "reference.parquet").write_bytes(b"")
+    _write(draft / "monitor" / "thresholds.json", {"significance": 0.05, "features": {}})
+    (draft / "card.md").write_text(f"# {USECASE}\n")
+    bundle.write(draft, USECASE, {"git_commit": "0" * 40, "synthetic": True})
+    digest = hashlib.sha256((draft / bundle.MANIFEST).read_bytes()).hexdigest()
+    stored = var / "store" / digest
+    stored.parent.mkdir(parents=True)
+    draft.rename(stored)
+    pointer.write_whole(stored / "version.json", StoredVersion(USECASE, "1", digest, "run", None))
+    pointer.write(var / "serving", USECASE, Pointer(1, digest))
+    return stored / "serve" / "model.onnx"
+
+
+def _write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content))

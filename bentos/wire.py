@@ -1,0 +1,100 @@
+"""What lies below ASGI, where no callable of ours is asked: uvicorn's answer to bytes that are no HTTP, and its
+patience with senders, which has no end. tests/serving/test_bentoml_contract.py watches what this relies on.
+"""
+
+from __future__ import annotations
+
+import uuid
+import weakref
+from http import HTTPStatus
+from typing import Any
+
+from bentos.errors import PROBLEM, encode
+from bentos.metrics import Metrics
+
+_LOOKS = 4  # in the time that a sender has, so that it has at most a quarter more
+
+
+def speak_problems() -> None:
+    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors."""
+    from uvicorn.protocols.http import httptools_impl
+
+    def send_400_response(self: Any, msg: str) -> None:
+        detail = f"{msg.rstrip('.')}: it is not valid HTTP/1.1 (two lengths, a broken chunk or header)."
+        _refuse(self.transport, 400, detail)
+
+    httptools_impl.HttpToolsProtocol.send_400_response = send_400_response
+
+
+def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
+    """Close each connection whose request is not there after `seconds`, head and body; 408 where one was begun.
+
+    The connection is looked at now and then, so a request that comes in time costs nothing. uvicorn itself ends those
+    that are idle between two requests.
+    """
+    from uvicorn.protocols.http import httptools_impl
+
+    protocol = httptools_impl.HttpToolsProtocol
+    plain = getattr(protocol.connection_made, "plain", protocol.connection_made)
+
+    def connection_made(self: Any, transport: Any) -> None:
+        plain(self, transport)
+        Sender(self, seconds, metrics).look_later()
+
+    connection_made.plain = plain  # type: ignore[attr-defined]
+    protocol.connection_made = connection_made
+
+
+class Sender:
+    """Whoever sends on one connection, and since when the same request has been on its way, if one is."""
+
+    def __init__(self, protocol: Any, seconds: float, metrics: Metrics) -> None:
+        self._protocol = weakref.ref(protocol)
+        self._loop = protocol.loop
+        self._seconds = seconds
+        self._metrics = metrics
+        self._seen: tuple[Any, bool] = (None, False)
+        self._since: float | None = self._loop.time()
+
+    def look_later(self) -> None:
+        self._loop.call_later(self._seconds / _LOOKS, self._look)
+
+    def _look(self) -> None:
+        protocol = self._protocol()
+        if protocol is None or protocol.transport.is_closing():
+            return
+        now, cycle = self._loop.time(), protocol.cycle
+        seen = cycle, cycle is not None and cycle.response_complete
+        if not _on_its_way(protocol):
+            self._since = None
+        elif self._since is None or seen != self._seen:
+            self._since = now
+        elif now - self._since >= self._seconds:
+            self._cut_off(protocol)
+            return
+        self._seen = seen
+        self.look_later()
+
+    def _cut_off(self, protocol: Any) -> None:
+        cycle = protocol.cycle
+        answered = cycle is not None and cycle.response_started and not cycle.response_complete
+        if protocol.headers is None or answered:
+            protocol.transport.close()  # not a byte has come, or too many have gone
+            return
+        self._metrics.of(self._metrics.shed, "", "slow").inc()
+        _refuse(protocol.transport, 408, f"the request was not whole after {self._seconds:g} s.")
+
+
+def _on_its_way(protocol: Any) -> bool:
+    """Whether bytes are missing: of the body of a request, or of the head of the next one."""
+    cycle = protocol.cycle
+    if cycle is not None and not cycle.response_complete:
+        return cycle.more_body
+    return protocol.timeout_keep_alive_task is None
+
+
+def _refuse(transport: Any, status: int, detail: str) -> None:
+    body = encode(status, detail, uuid.uuid4().hex)
+    head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    transport.write(head % (status, HTTPStatus(status).phrase.encode(), PROBLEM, len(body)) + body)
+    transport.close()

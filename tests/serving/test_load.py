@@ -1,0 +1,315 @@
+"""More than a worker can do is refused at once, what it took on is answered in time; slow senders hold up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socket
+import statistics
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bentos.errors import Unavailable
+from bentos.slots import THREADS, Slots
+from slipway.settings import Settings
+from tests import bundles
+from tests.serving.processes import Load, Server, logged_ids
+
+ROW = bundles.ROWS["loans"][0]
+BODY = json.dumps({"instances": [ROW]}).encode()
+PATH = "/v1/models/loans/predict"
+
+
+class Connection:
+    """One request as uvicorn hands it over, whose client may leave."""
+
+    def __init__(self, client: Any, *parts: bytes) -> None:
+        self._client = client
+        self._parts = list(parts or (BODY,))
+        self.gone = asyncio.Event()
+        self.sent: list[dict] = []
+
+    async def answered(self) -> int | None:
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
+        await self._client.front(scope, self._receive, self._send)
+        return self.sent[0]["status"] if self.sent else None
+
+    async def _receive(self) -> dict:
+        if self._parts:
+            part = self._parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict) -> None:
+        self.sent.append(message)
+
+
+@pytest.fixture
+def held(front, monkeypatch):
+    """A worker whose model answers when it is told to: (client, release)."""
+    client = front(serving={"deadline_ms": 2000})
+    live = client.worker.served["loans"].live
+    live.inline_bytes = -1
+    release = threading.Event()
+    run = live.predictor.run
+    monkeypatch.setattr(live.predictor, "run", lambda feeds: release.wait(10) and run(feeds))
+    yield client, release
+    release.set()
+
+
+async def until(condition) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held):
+    client, release = held
+    slots = client.worker.slots
+    slots._most = 5
+
+    async def scene() -> None:
+        waiting = [asyncio.create_task(Connection(client).answered()) for _ in range(5)]
+        await until(lambda: slots.taken == 5)
+        assert client.metric("slipway_requests_in_flight", usecase="loans") == 5
+        more = Connection(client)
+        began = time.monotonic()
+        assert await more.answered() == 503
+        assert time.monotonic() - began < 0.5
+        assert (b"retry-after", b"1") in more.sent[0]["headers"]
+        assert json.loads(more.sent[1]["body"])["title"] == "Service Unavailable"
+        release.set()
+        assert await asyncio.gather(*waiting) == [200] * 5
+        await until(lambda: (slots.taken, slots.bytes) == (0, 0))
+
+    before = client.metric("slipway_requests_shed_total", usecase="loans", reason="full")
+    asyncio.run(scene())
+    assert client.metric("slipway_requests_shed_total", usecase="loans", reason="full") == before + 1
+    assert client.metric("slipway_requests_in_flight", usecase="loans") == 0
+    assert len(client.events()) == 5
+
+
+def test_a_client_that_goes_away_frees_its_slot(held):
+    client, release = held
+    slots = client.worker.slots
+
+    async def scene() -> None:
+        running = [asyncio.create_task(Connection(client).answered()) for _ in range(THREADS)]
+        await until(lambda: slots.taken == THREADS)
+        leaving = [Connection(client) for _ in range(3)]
+        tasks = [asyncio.create_task(connection.answered()) for connection in leaving]
+        await until(lambda: slots.taken == THREADS + 3)
+        for connection in leaving:
+            connection.gone.set()
+        assert await asyncio.gather(*tasks) == [None] * 3
+        assert slots.taken == THREADS and slots.bytes == THREADS * len(BODY)
+        release.set()
+        assert await asyncio.gather(*running) == [200] * THREADS
+
+    asyncio.run(scene())
+    assert len(client.events()) == THREADS, "what nobody waited for was not run"
+
+
+def test_threads_that_hang_are_not_waited_for_and_come_back(held):
+    client, release = held
+    slots = client.worker.slots
+    client.worker.served["loans"].live.deadline = 0.1
+
+    async def scene() -> None:
+        assert await asyncio.gather(*(Connection(client).answered() for _ in range(THREADS))) == [503] * THREADS
+        began = time.monotonic()
+        assert await Connection(client).answered() == 503
+        assert time.monotonic() - began < 0.08, "at once, not after the deadline"
+        release.set()
+        await until(lambda: slots.taken == 0)
+        assert await Connection(client).answered() == 200
+
+    asyncio.run(scene())
+
+
+def test_a_body_in_parts_takes_room_and_leaves_it_behind(held):
+    client, release = held
+    slots = client.worker.slots
+    slots._most_bytes = 100
+    release.set()
+
+    async def scene() -> None:
+        assert await Connection(client, BODY[:10], BODY[10:], b" ").answered() == 200
+        await until(lambda: slots.bytes == 0)
+        assert await Connection(client, BODY, b" " * 100, b" " * 100).answered() == 503
+        assert (slots.taken, slots.bytes) == (0, 0)
+
+    asyncio.run(scene())
+
+
+class TestSlots:
+    @pytest.fixture
+    def slots(self, front):
+        made = Slots(Settings(), front(bundles.TABULAR).worker.metrics)
+        yield made
+        made.close()
+
+    def test_what_would_be_late_is_refused_before_it_waits(self, slots):
+        slots._means["loans"] = 0.1
+        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(7)]
+        with pytest.raises(Unavailable, match="deadline"):
+            taken += [slots.take("loans", 1, deadline=1.0) for _ in range(3)]
+        slots.take("prices", 1, deadline=5.0)
+        for slot in taken:
+            slot.start(lambda: None)
+
+    def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, slots):
+        slots._means["loans"] = 100.0
+        for _ in range(40):
+            slot = slots.take("loans", 1, deadline=1.0)
+            slot.start(lambda: None)
+            slot._future.result()
+        assert slots._means["loans"] < 2
+
+
+def test_ten_thousand_unknown_paths_make_no_new_series(front):
+    client = front()
+
+    def series() -> int:
+        return sum(len(metric.samples) for metric in client.worker.metrics.registry.collect())
+
+    async def ask(numbers: range) -> None:
+        for number in numbers:
+            path = (f"/{number}", f"/v1/models/{number}/predict", f"/v1/models/loans/{number}", f"/page/{number}")
+            await client._call("GET", path[number % 4], b"", {})
+
+    asyncio.run(ask(range(4)))
+    before = series()
+    asyncio.run(ask(range(4, 10_004)))
+    assert series() == before
+
+
+@pytest.mark.parametrize("inline_bytes", [1 << 20, -1], ids=["on the event loop", "in threads"])
+def test_memory_is_flat(front, inline_bytes: int) -> None:
+    client = front()
+    client.worker.served["loans"].live.inline_bytes = inline_bytes
+
+    async def ask(times: int) -> int:
+        for _ in range(times):
+            assert await Connection(client).answered() == 200
+        gc.collect()
+        return psutil.Process().memory_info().rss
+
+    async def scene() -> int:
+        before = await ask(2_000)
+        return await ask(8_000) - before
+
+    assert asyncio.run(scene()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
+
+
+class Flood:
+    """Connections that ask again at once, each answer with its time."""
+
+    def __init__(self, server: Server, connections: int, seconds: float) -> None:
+        self.answers: list[tuple[int, float]] = []
+        self.ids: list[str] = []
+        self._server, self._until = server, time.monotonic() + seconds
+        with ThreadPoolExecutor(connections) as threads:
+            list(threads.map(self._ask, range(connections)))
+
+    def times(self, status: int) -> list[float]:
+        return sorted(seconds for found, seconds in self.answers if found == status)
+
+    def _ask(self, _: int) -> None:
+        request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as connection:
+            file = connection.makefile("rb")
+            while time.monotonic() < self._until:
+                began = time.monotonic()
+                connection.sendall(request % (PATH.encode(), len(BODY), BODY))
+                status, content = answer(file)
+                self.answers.append((status, time.monotonic() - began))
+                if status == 200:
+                    self.ids.append(content["predictions"][0]["id"])
+                else:
+                    time.sleep(0.05)
+
+
+def answer(file: Any) -> tuple[int, Any]:
+    """Status and content of the next answer on a connection."""
+    status = int(file.readline().split()[1])
+    length = 0
+    while (line := file.readline()) not in (b"\r\n", b""):
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    return status, json.loads(file.read(length))
+
+
+def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
+    server = serve("loans")
+    alone = Flood(server, THREADS, 3)
+    over = Flood(server, 60, 4)
+    assert {status for status, _ in over.answers} == {200, 503}, Counter(status for status, _ in over.answers)
+    accepted = over.times(200)
+    assert accepted[int(0.99 * len(accepted))] < 0.3 + 0.2, "the deadline, and what the flood on the same cores adds"
+    assert len(accepted) / 4 > 0.5 * len(alone.times(200)) / 3, "on two cores that the flood is on, too"
+    assert statistics.median(over.times(503)) < 0.1
+    assert server.get("/readyz")[0] == 200
+
+
+def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    server = serve("loans", SLIPWAY_MAX_RECEIVE_SECONDS="1")
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % PATH.encode()
+    started = {
+        "half a head": head,
+        "no body": head + b"content-length: 100\r\n\r\n",
+        "a body that is shorter than its length": head + b"content-length: 1000\r\n\r\n" + BODY,
+        "chunks without an end": head + b'transfer-encoding: chunked\r\n\r\n5\r\n{"ins\r\n',
+        "half of a second head": b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n",
+        "nothing": b"",
+    }
+    with Load(server, "loans", ROW, rate=50) as load:
+        connections = {name: socket.create_connection(("127.0.0.1", server.port), timeout=10) for name in started}
+        began = time.monotonic()
+        for name, connection in connections.items():
+            connection.sendall(started[name])
+        time.sleep(0.2)
+        connections["half of a second head"].sendall(head)
+        ends = {name: connection.makefile("rb").read() for name, connection in connections.items()}
+        assert time.monotonic() - began < 4
+    for name, said in ends.items():
+        if name != "nothing":
+            assert b"HTTP/1.1 408 Request Timeout" in said, name
+            assert json.loads(said.rpartition(b"\r\n\r\n")[2])["status"] == 408
+    assert ends["nothing"] == b"" and ends["half of a second head"].startswith(b"HTTP/1.1 200")
+    assert not load.failed and not load.broken and len(load.answered) > 20
+    assert b'slipway_requests_shed_total{reason="slow",usecase=""} 5.0' in server.get("/metrics")[1]
+
+
+def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans", slow=40)
+    server = serve("loans", workers=2, SLIPWAY_MAX_RECEIVE_SECONDS="2", SLIPWAY_DRAIN_SECONDS="1")
+    slow = socket.create_connection(("127.0.0.1", server.port))
+    slow.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n" % PATH.encode())
+    with Load(server, "loans", ROW, rate=200, connections=8) as load:
+        time.sleep(2)
+        before = len(load.ids)
+        server.process.terminate()
+        time.sleep(0.4)
+        status, said = server.get("/readyz")
+        assert status == 503 and b"this server ends" in said
+    assert len(load.ids) > before > 50, "not ready, it still answers"
+    assert not load.failed and not load.broken
+    assert server.process.wait(15) == 0
+    slow.close()
+    assert logged_ids(var) == Counter(load.ids)
+    assert list((var / "spool").rglob("*.open")) == []

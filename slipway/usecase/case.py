@@ -1,0 +1,106 @@
+"""A use case: its whole file, consistent in itself, and the functions of the folder that it lies in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from slipway.errors import UseCaseError, suggestion
+from slipway.usecase.sections import (
+    Canary,
+    Feature,
+    Gates,
+    Monitoring,
+    Retraining,
+    Schedule,
+    Section,
+    Serving,
+    Source,
+    Split,
+    Target,
+)
+
+Task = Literal["binary", "multiclass", "regression"]
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+
+class UseCase(Section):
+    name: str = Field(pattern=NAME)
+    owner: str
+    description: str = ""
+    task: Task
+    source: Source
+    features: list[Feature] = Field(min_length=1)
+    target: Target
+    retired: list[str] = []
+    split: Split = Split()
+    params: dict[str, Any] = {}
+    seed: int = 7
+    schedule: Schedule = Schedule()
+    gates: Gates = Gates()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    canary: Canary = Canary()
+    retraining: Retraining = Retraining()
+    auto_promote: bool = False
+    folder: Path = Field(exclude=True)
+    overridden: tuple[str, ...] = Field((), exclude=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> UseCase:
+        names = [feature.name for feature in self.features]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"features named twice: {sorted(twice)}")
+        if self.target.name in names:
+            raise ValueError(f"the target {self.target.name!r} is a feature, too: the model would be told the answer")
+        if not any(feature.private not in ("drop", "token") for feature in self.features):
+            raise ValueError("every feature is private (drop or token): nothing is left for the model to see")
+        for key in [*self.split.key, *filter(None, [self.split.group])]:
+            if key == self.target.name:
+                raise ValueError(f"the split cannot go by the target {key!r}")
+        for part in self.gates.slices:
+            if part.feature not in names:
+                raise ValueError(f"gates.slices: no feature {part.feature!r}.{suggestion(part.feature, names)}")
+        self._check_target()
+        return self
+
+    def _check_target(self) -> None:
+        classes, positive = self.target.classes, self.target.positive
+        if self.task == "regression":
+            if classes or positive:
+                raise ValueError("a regression has no `target.classes` and no `target.positive`")
+        elif len(classes) < 2 or (self.task == "binary" and len(classes) != 2):
+            raise ValueError(
+                f"target.classes {classes}: {'two' if self.task == 'binary' else 'two or more'} are needed"
+            )
+        elif self.task == "binary" and positive not in classes:
+            raise ValueError(f"target.positive {positive!r} is none of {classes}")
+        elif self.task == "multiclass" and positive:
+            raise ValueError("target.positive is for binary tasks only")
+
+    def function(self, module: str, name: str) -> Callable[..., Any] | None:
+        """The function `name` of the folder's `module.py`; None where the folder has no such file.
+
+        Raises:
+            UseCaseError: the file is there, but has no such function.
+        """
+        path = self.folder / f"{module}.py"
+        if not path.exists():
+            return None
+        spec = importlib.util.spec_from_file_location(f"usecases.{self.name}.{module}", path)
+        assert spec and spec.loader
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        if not hasattr(loaded, name):
+            raise UseCaseError(f"{path} has no function {name!r}: write `def {name}(…)` there, or remove the file.")
+        return getattr(loaded, name)
+
+    @cached_property
+    def positive_index(self) -> int | None:
+        return self.target.classes.index(self.target.positive) if self.target.positive else None

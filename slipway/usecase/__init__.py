@@ -1,11 +1,12 @@
 """A use case: what `usecases/NAME/usecase.yaml` says, checked, and the functions in the folder beside it."""
 
-from slipway.usecase.case import UseCase
+from slipway.usecase.case import NAME, UseCase
 from slipway.usecase.inputs import Inputs
 from slipway.usecase.loading import load, names
 from slipway.usecase.sections import Cost, Csv, Feature, Monitoring, Serving, Slice, Source
 
 __all__ = [
+    "NAME",
     "Cost",
     "Csv",
     "Feature",

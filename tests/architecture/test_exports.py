@@ -41,6 +41,7 @@ EXPORTED = {
         "rows_from_frame",
     ],
     "slipway.usecase": [
+        "NAME",
         "Cost",
         "Csv",
         "Feature",

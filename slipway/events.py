@@ -15,8 +15,6 @@ import msgspec
 
 from slipway.schema import CONTRACT
 
-ROLES = ("champion", "canary", "shadow", "batch")
-
 PREDICTION_COLUMNS = {
     "@timestamp": "TIMESTAMPTZ",
     "event.id": "VARCHAR",

@@ -24,7 +24,6 @@ from slipway.errors import BundleError, NotFound, RegistryError
 from slipway.settings import settings
 
 CHAMPION, CHALLENGER, SHADOW, CANARY = "champion", "challenger", "shadow", "canary"
-ALIASES = (CHAMPION, CHALLENGER, SHADOW, CANARY)
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PROXIED = "mlflow-artifacts:"
 _CHUNK = 1 << 20

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-STREAMS = ("prediction", "feedback")
 OPEN = ".open"
 COMPLETE = ".jsonl"
 _OPENED = "%Y%m%dT%H%M%S%fZ"

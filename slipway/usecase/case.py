@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,7 +99,3 @@ class UseCase(Section):
         if not hasattr(loaded, name):
             raise UseCaseError(f"{path} has no function {name!r}: write `def {name}(…)` there, or remove the file.")
         return getattr(loaded, name)
-
-    @cached_property
-    def positive_index(self) -> int | None:
-        return self.target.classes.index(self.target.positive) if self.target.positive else None

@@ -5,50 +5,49 @@ from __future__ import annotations
 import logging
 import time
 
+import msgspec
+
 from bentos import record
 from bentos.answer import answer
+from bentos.call import CANARY, SHADOW, Call, Fallen
 from bentos.choice import chosen, unit_of
 from bentos.errors import Busy, ModelError
 from bentos.job import Job, answer_in_thread
 from bentos.models import Loaded
 from bentos.models.side import Side
-from bentos.record import CANARY, SHADOW, Fallen
-from bentos.request import Head, Receive, Scope
+from bentos.request import Receive, Scope
 from bentos.worker import Served
 
 _log = logging.getLogger("slipway.serving")
 
 
-async def answer_beside(
-    receive: Receive, served: Served, live: Loaded, scope: Scope, head: Head, body: bytes, started: int
-) -> bytes:
+async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
     """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
     shadow. Raises what the champion's `answer` raises."""
-    canary, weight, shadow = served.roles.beside or (None, 0.0, None)
-    content, fallen = None, None
-    if canary is not None and chosen(canary.live.version, unit_of(scope, head.uuid), weight):
-        content, fallen = await _of_canary(canary, served, live, head, body, started)
+    canary, weight, shadow = call.served.roles.beside or (None, 0.0, None)
+    content = None
+    if canary is not None and chosen(canary.live.version, unit_of(scope, call.head.uuid), weight):
+        content, fallen = await _of_canary(canary, call)
+        call = msgspec.structs.replace(call, fallen=fallen)
     if content is None:
-        if len(body) <= live.inline_bytes:
-            content = answer(served, live, head, body, started, fallen=fallen)
+        if len(call.body) <= call.live.inline_bytes:
+            content = answer(call)
         else:
-            content = await answer_in_thread(receive, served, live, head, body, started, fallen)
-    if shadow is not None and not shadow.submit(Copy(served, shadow.live, live.deadline, head, body)):
-        _shed(served, shadow.live)
+            content = await answer_in_thread(receive, call)
+    if shadow is not None and not shadow.submit(Copy(call, shadow.live)):
+        _shed(call.served, shadow.live)
     return content
 
 
-async def _of_canary(
-    canary: Side, served: Served, live: Loaded, head: Head, body: bytes, started: int
-) -> tuple[bytes | None, Fallen | None]:
+async def _of_canary(canary: Side, call: Call) -> tuple[bytes | None, Fallen | None]:
     """Its answer, or why there is none. A request that it refuses is left to the champion, which may not."""
-    began = time.perf_counter()
-    job = Job(served, canary.live, head, body, started, CANARY)
+    began = time.perf_counter_ns()
+    job = Job(msgspec.structs.replace(call, live=canary.live, role=CANARY))
     if not canary.submit(job):
         # One that was closed this moment is not to blame.
         return None, None if canary.closed else Fallen(canary.live, Busy(canary.live), began)
     try:
-        return await job.within(live.deadline), None
+        return await job.within(call.live.deadline), None
     except Exception as error:
         if job.answered:
             raise
@@ -58,22 +57,23 @@ async def _of_canary(
 class Copy:
     """A request for the shadow: what it answers is in the log, and nowhere else."""
 
-    def __init__(self, served: Served, live: Loaded, seconds: float, head: Head, body: bytes) -> None:
-        self._arguments = served, live, head, body, time.perf_counter_ns(), SHADOW, self._in_time
-        self._until = time.monotonic() + seconds
-        self.size = len(body)
+    def __init__(self, call: Call, live: Loaded) -> None:
+        now = time.perf_counter_ns()
+        self._call = msgspec.structs.replace(call, live=live, role=SHADOW, started=now, fallen=None)
+        self._until = time.monotonic() + call.live.deadline
+        self.size = len(call.body)
 
     @property
     def late(self) -> bool:
         return time.monotonic() > self._until
 
     def run(self) -> None:
-        served, live = self._arguments[:2]
+        served, live = self._call.served, self._call.live
         if self.late:
             _shed(served, live)
             return
         try:
-            answer(*self._arguments)
+            answer(self._call, self._in_time)
         except ModelError:
             pass  # it is in the log
         except Exception as error:

@@ -20,10 +20,10 @@ _KEY_BYTES = 32
 
 
 class Found(NamedTuple):
-    """`outputs` float32 [n, k]; `hits` says of each row whether it was in the cache."""
+    """`outputs` float32 [n, k]; `hits` says of each row whether it was in the cache; empty where there is none."""
 
     outputs: np.ndarray
-    hits: list[bool]
+    hits: Sequence[bool]
 
 
 class Remembered(bytes):

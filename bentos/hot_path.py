@@ -11,6 +11,7 @@ from typing import Any
 from bentos.answer import answer
 from bentos.beside import answer_beside
 from bentos.cache import HEADER, Remembered
+from bentos.call import Call
 from bentos.errors import SAFE, Header, Send, problem, translating
 from bentos.job import answer_in_thread
 from bentos.lifespan import lifespan
@@ -54,12 +55,13 @@ class Front:
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, head, served)
+            call = Call(served, live, head, body, started)
             if served.roles.beside is not None:
-                content = await answer_beside(receive, served, live, scope, head, body, started)
+                content = await answer_beside(receive, scope, call)
             elif len(body) <= live.inline_bytes:
-                content = answer(served, live, head, body, started)
+                content = answer(call)
             else:
-                content = await answer_in_thread(receive, served, live, head, body, started)
+                content = await answer_in_thread(receive, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, Remembered):
                 headers.append((HEADER, content.said))

@@ -7,11 +7,9 @@ import threading
 from contextlib import suppress
 
 from bentos.answer import answer
+from bentos.call import Call
 from bentos.errors import Late, Unavailable
-from bentos.models import Loaded
-from bentos.record import CHAMPION, Fallen
-from bentos.request import ClientGone, Head, Receive
-from bentos.worker import Served
+from bentos.request import ClientGone, Receive
 
 
 class Job:
@@ -21,23 +19,13 @@ class Job:
     written to the log and sent (`answered`), or it is neither (`late`).
     """
 
-    def __init__(
-        self,
-        served: Served,
-        live: Loaded,
-        head: Head,
-        body: bytes,
-        started: int,
-        role: str = CHAMPION,
-        fallen: Fallen | None = None,
-    ) -> None:
-        self._live = live
-        self._arguments = served, live, head, body, started, role, self._answer, fallen
+    def __init__(self, call: Call) -> None:
+        self._call = call
         self._turn = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[bytes] = self._loop.create_future()
         self.answered = self.late = False
-        self.size = len(body)
+        self.size = len(call.body)
 
     def run(self) -> None:
         """In the thread. What is late before it begins is not begun."""
@@ -45,7 +33,7 @@ class Job:
             return
         content, error = b"", None
         try:
-            content = answer(*self._arguments)
+            content = answer(self._call, self._answer)
         except Exception as raised:
             error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -70,7 +58,7 @@ class Job:
     def _expire(self) -> None:
         self.late = self._turn.acquire(blocking=False)
         if self.late:
-            self._tell(b"", Late(self._live))
+            self._tell(b"", Late(self._call.live))
 
     def _tell(self, content: bytes, error: Exception | None) -> None:
         if self._outcome.done():
@@ -81,27 +69,20 @@ class Job:
             self._outcome.set_result(content)
 
 
-async def answer_in_thread(
-    receive: Receive,
-    served: Served,
-    live: Loaded,
-    head: Head,
-    body: bytes,
-    started: int,
-    fallen: Fallen | None = None,
-) -> bytes:
+async def answer_in_thread(receive: Receive, call: Call) -> bytes:
     """The champion's answer, made where it does not hold up the event loop.
 
     Raises:
         Unavailable: there is no slot for it, or it was late; nothing is in the log as answered.
         ClientGone: nobody waits for it any more.
     """
-    slot = served.slots.take(served.name, len(body), live.deadline)
-    job = Job(served, live, head, body, started, fallen=fallen)
+    deadline = call.live.deadline
+    slot = call.served.slots.take(call.served.name, len(call.body), deadline)
+    job = Job(call)
     slot.start(job.run)
     watch = asyncio.create_task(_watch(receive, job))
     try:
-        return await job.within(live.deadline)
+        return await job.within(deadline)
     except Late as error:
         slot.give_up(late=True)
         raise Unavailable(f"{error}.") from None

@@ -9,7 +9,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,6 +63,7 @@ FEEDBACK_COLUMNS = {
     "slipway.caller": "VARCHAR",
 }
 _encode = msgspec.json.Encoder().encode
+_BOOLEAN = {True: "true", False: "false"}
 
 
 def uuid7() -> str:
@@ -84,11 +86,20 @@ def event_id(row: str, role: str, version: str) -> str:
 
 
 def now_iso() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second, micro = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(second)}.{micro:06}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class PredictionContext(msgspec.Struct, frozen=True):
-    """What the events of one request, answered by one model in one role, have in common."""
+    """What the events of one request, answered by one model in one role, have in common.
+
+    Ids, `timestamp` and `caller` hold nothing that JSON would escape.
+    """
 
     environment: str
     usecase: str
@@ -114,51 +125,80 @@ class PredictionContext(msgspec.Struct, frozen=True):
         row_key: str | None = None,
         split_bucket: int | None = None,
         key: str | None = None,
-        label: str | None = None,
-        value: float | None = None,
-        score: float | None = None,
-        probabilities: Mapping[str, float] | None = None,
+        answer: Mapping[str, Any] | None = None,
         warnings: Sequence[Mapping[str, str]] = (),
     ) -> bytes:
-        """The event of one row, with the newline that ends it.
+        """The event of one row, with the newline that ends it; what there is nothing of is absent.
 
-        `features` are masked; an image is its four statistics and `sha256`. `warnings` are `{feature, reason}`.
+        `features` are masked; an image is its four statistics and `sha256`. `answer` is `{label | value, score,
+        probabilities}`; `warnings` are `{feature, reason}`.
         """
-        event: dict[str, Any] = {
-            "@timestamp": self.timestamp,
-            "event": {
-                "id": event_id(row, self.role, self.version),
-                "outcome": self.outcome,
-                "duration": self.duration_ns,
-            },
-            "trace": {"id": self.trace_id},
-            "http": {"request": {"id": self.request_id}},
-            "service": {"name": "slipway", "version": self.version, "environment": self.environment},
-            "slipway": {
-                "contract": CONTRACT,
-                "usecase": self.usecase,
-                "model_version": self.version,
-                "bundle_sha256": self.bundle_sha256,
-                "role": self.role,
-                "answered": self.answered,
-                "row_id": row,
-                "row_key": row_key,
-                "split_bucket": split_bucket,
-                "key": key,
-                "caller": self.caller,
-                "features": features,
-                "label": label,
-                "value": value,
-                "score": score,
-                "probabilities": probabilities,
-                "warnings": warnings,
-                "cached": self.cached,
-                "model_ms": self.model_ms,
-            },
-        }
-        if self.error_type is not None:
-            event["error"] = {"type": self.error_type}
-        return _encode(event) + b"\n"
+        return self.frame().line(
+            row.encode(),
+            _encode(features),
+            _encode(answer or {}),
+            row_key=row_key.encode() if row_key else None,
+            split_bucket=split_bucket,
+            key=key,
+            warnings=_encode(warnings),
+        )
+
+    def frame(self) -> Frame:
+        """The bytes that the lines of all rows have in common."""
+        begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
+        caller = f',"caller":"{self.caller}"' if self.caller is not None else ""
+        error = f'"error":{{"type":"{self.error_type}"}},' if self.error_type is not None else ""
+        middle = (
+            f'{caller},"answered":{_BOOLEAN[self.answered]},"cached":{_BOOLEAN[self.cached]},"model_ms":{self.model_ms}'
+            f'}},{error}"@timestamp":"{self.timestamp}","trace":{{"id":"{self.trace_id}"}},'
+            f'"http":{{"request":{{"id":"{self.request_id}"}}}},'
+            f'"event":{{"outcome":"{self.outcome}","duration":{self.duration_ns},"id":"'
+        )
+        return Frame(begin, middle.encode(), end)
+
+
+class Frame(NamedTuple):
+    """A line without its row: up to the row's id, between the row's own values and its id again, and the rest."""
+
+    begin: bytes
+    middle: bytes
+    end: bytes
+
+    def line(
+        self,
+        row: bytes,
+        features: bytes,
+        answer: bytes,
+        *,
+        row_key: bytes | None = None,
+        split_bucket: int | None = None,
+        key: str | None = None,
+        warnings: bytes = b"[]",
+    ) -> bytes:
+        """`PredictionContext.line` of parts that are JSON already, so that nothing is serialized twice."""
+        return b'%b%b","features":%b,"warnings":%b%b%b%b%b%b%b%b\n' % (
+            self.begin,
+            row,
+            features,
+            warnings,
+            b',"row_key":"%b"' % row_key if row_key is not None else b"",
+            b',"split_bucket":%d' % split_bucket if split_bucket is not None else b"",
+            b',"key":' + _encode(key) if key is not None else b"",
+            b"," + answer[1:-1] if len(answer) > 2 else b"",
+            self.middle,
+            row,
+            self.end,
+        )
+
+
+@lru_cache(maxsize=64)
+def _constant(environment: str, usecase: str, version: str, bundle_sha256: str, role: str) -> tuple[bytes, bytes]:
+    """Begin and end of all lines of a model in one role: up to the row's id, and from where it is in the event's."""
+    service = _encode({"name": "slipway", "version": version, "environment": environment})
+    model = {"usecase": usecase, "model_version": version, "bundle_sha256": bundle_sha256, "role": role}
+    ours = _encode({"contract": CONTRACT, **model})
+    end = _encode(f":{role}:{version}")[1:]
+    return b'{"service":%b,"slipway":%b,"row_id":"' % (service, ours[:-1]), end + b"}}"
 
 
 def feedback_line(

@@ -7,16 +7,19 @@ is read; what is refused names its place, as `instances[3].age`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
 from slipway.errors import InputError, suggestion
-from slipway.schema import Feature, Schema
+from slipway.schema import Feature, Schema, is_canonical, key_text
 
 _KINDS = {"number": float, "integer": int | float, "category": str, "boolean": bool}
 _LARGEST = 2**63 - 1
+_astuple = msgspec.structs.astuple
+_encode_lines = msgspec.json.Encoder().encode_lines
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _LISTED = re.compile(r"Expected `object`, got `array` - at `\$\.instances\[\d+\]`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
@@ -38,30 +41,53 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Request(NamedTuple):
-    """`instances` map every feature's name to its value, None where it was null or absent."""
+    """Rows as tuples of the values of `names`, None where a value was null or absent.
 
-    instances: list[dict[str, Any]]
+    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own.
+    """
+
+    names: tuple[str, ...]
+    values: list[tuple[Any, ...]]
+    texts: list[bytes] | None
     keys: list[str] | None
+
+    @property
+    def instances(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.names, values, strict=True)) for values in self.values]
+
+
+def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """What takes the values at these positions out of a row, in this order.
+
+    >>> picker([2, 0])(("a", "b", "c"))
+    ('c', 'a')
+    """
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda row: tuple(row[position] for position in positions)
 
 
 class InstanceReader:
     """Reads the instances of one schema, as objects by feature name or as arrays in the order of the features."""
 
     def __init__(self, schema: Schema) -> None:
-        self._names = [feature.name for feature in schema.features]
-        self._integers = [feature.name for feature in schema.features if feature.kind == "integer"]
-        self._texts = {f.name: frozenset(f.vocabulary or ()) for f in schema.features if f.bins}
-        self._allowed = [*self._names, *schema.retired]
-        fields = [_field(position, feature) for position, feature in enumerate(schema.features)]
-        retired = [(f"r{position}", Any, None) for position in range(len(schema.retired))]
-        rename = dict(zip([name for name, *_ in [*fields, *retired]], self._allowed, strict=True))
-        options: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
-        self._object = msgspec.defstruct("Instance", [*fields, *retired], kw_only=True, **options)
-        whole = [(name, kind) for name, kind, *_ in fields]
-        del options["forbid_unknown_fields"]
-        array = msgspec.defstruct("Instance", whole, array_like=True, forbid_unknown_fields=True, **options)
-        self._objects, self._arrays = (msgspec.json.Decoder(_request(kind)) for kind in (self._object, array))
+        self._schema = schema
+        self._names = schema.names
         self._width = len(self._names)
+        self._allowed = [*(feature.name for feature in schema.features), *schema.retired]
+        self._integers = [n for n, name in enumerate(self._names) if schema.by_name[name].kind == "integer"]
+        buckets = {n: schema.by_name[name] for n, name in enumerate(self._names)}
+        self._buckets = {n: frozenset(f.vocabulary or ()) for n, f in buckets.items() if f.bins}
+        fields = {feature.name: _field(position, feature) for position, feature in enumerate(schema.features)}
+        retired = {name: (f"r{position}", Any, None) for position, name in enumerate(schema.retired)}
+        named = {**{name: fields[name] for name in self._names}, **retired}
+        rename = {field[0]: name for name, field in named.items()}
+        options: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
+        self._object = msgspec.defstruct("Instance", named.values(), kw_only=True, omit_defaults=True, **options)
+        whole = [(field, kind) for field, kind, *_ in fields.values()]
+        array = msgspec.defstruct("Instance", whole, array_like=True, **options)
+        self._objects, self._arrays = (msgspec.json.Decoder(_request(kind)) for kind in (self._object, array))
+        self._sorted = picker([self._allowed.index(name) for name in self._names])
 
     def request(self, body: bytes, max_instances: int) -> Request:
         """The instances and keys of `{"instances": […], "keys": […]}`.
@@ -70,11 +96,11 @@ class InstanceReader:
             InputError: 400 where the body is not JSON, 413 where it has too many instances, 422 for anything else.
         """
         parsed = self._parse(body)
-        self._check_count(parsed.instances, parsed.keys, max_instances)
-        rows = [
-            dict(zip(self._names, msgspec.structs.astuple(instance), strict=False)) for instance in parsed.instances
-        ]
-        return Request(self._checked(rows), parsed.keys)
+        instances = parsed.instances
+        self._check_count(instances, parsed.keys, max_instances)
+        values = self._values(instances)
+        self._check(values)
+        return Request(self._names, values, self._texts(instances, values) if self._schema.plain else None, parsed.keys)
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """The same for Python's dictionaries, as a file of rows gives them."""
@@ -82,11 +108,25 @@ class InstanceReader:
             parsed = msgspec.convert(list(instances), list[self._object])
         except msgspec.ValidationError as error:
             self._refuse(str(error).replace("at `$", "at `$.instances"))
-        return self._checked(self._as_rows(parsed))
+        values = self._values(parsed)
+        self._check(values)
+        return Request(self._names, values, None, None).instances
 
-    def _as_rows(self, instances: list[Any]) -> list[dict[str, Any]]:
-        names, values = self._names, msgspec.structs.astuple
-        return [dict(zip(names, values(instance), strict=False)) for instance in instances]
+    def _values(self, instances: list[Any]) -> list[tuple[Any, ...]]:
+        rows = [_astuple(instance) for instance in instances]
+        if rows and instances[0].__class__ is not self._object:
+            return [self._sorted(row) for row in rows]
+        return [row[: self._width] for row in rows] if self._schema.retired else rows
+
+    def _texts(self, instances: list[Any], values: list[tuple[Any, ...]]) -> list[bytes]:
+        """Of most rows the JSON of the struct as it is, whose fields are sorted."""
+        if instances[0].__class__ is not self._object:
+            return [self._text(row) for row in values]
+        texts = _encode_lines(instances).split(b"\n")[:-1]
+        return [text if is_canonical(text) else self._text(row) for text, row in zip(texts, values, strict=True)]
+
+    def _text(self, values: tuple[Any, ...]) -> bytes:
+        return key_text(dict(zip(self._names, values, strict=True)), self._schema).encode()
 
     def _parse(self, body: bytes) -> Any:
         try:
@@ -116,23 +156,26 @@ class InstanceReader:
         if keys is not None and len(keys) != len(instances):
             raise InputError(f"{len(keys)} keys came for {len(instances)} instances: one for each is needed.", "keys")
 
-    def _checked(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _check(self, rows: list[tuple[Any, ...]]) -> None:
         """What the types cannot say: integers are whole, and a bucket's name is one of its buckets."""
-        for name in self._integers:
+        for column in self._integers:
             for position, row in enumerate(rows):
-                value = row[name]
+                value = row[column]
                 if value.__class__ is float and not value.is_integer():
-                    raise InputError(f"{value} came, an integer is needed.", f"instances[{position}].{name}")
+                    raise InputError(f"{value} came, an integer is needed.", self._place(position, column))
                 if value.__class__ is int and abs(value) > _LARGEST:
-                    raise InputError("the integer is larger than 64 bits hold.", f"instances[{position}].{name}")
-        for name, buckets in self._texts.items():
+                    raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
+        for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):
-                if isinstance(row[name], str) and row[name] not in buckets:
+                value = row[column]
+                if isinstance(value, str) and value not in buckets:
                     raise InputError(
-                        f"{row[name]!r} came, a number or one of {sorted(buckets)} is needed.",
-                        f"instances[{position}].{name}",
+                        f"{value!r} came, a number or one of {sorted(buckets)} is needed.",
+                        self._place(position, column),
                     )
-        return rows
+
+    def _place(self, position: int, column: int) -> str:
+        return f"instances[{position}].{self._names[column]}"
 
     def _refuse(self, message: str) -> NoReturn:
         """msgspec's message as ours: what came, what is allowed, and where."""
@@ -158,7 +201,7 @@ class InstanceReader:
     def _named(self, place: str | None) -> str | None:
         """`instances[0][2]`, of an array, by its feature's name."""
         found = re.fullmatch(r"(instances\[\d+\])\[(\d+)\]", place or "")
-        return f"{found.group(1)}.{self._names[int(found.group(2))]}" if found else place
+        return f"{found.group(1)}.{self._allowed[int(found.group(2))]}" if found else place
 
 
 def _field(position: int, feature: Feature) -> tuple[str, Any] | tuple[str, Any, None]:

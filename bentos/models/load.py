@@ -15,6 +15,7 @@ from slipway.bundle import Manifest, Verdict
 from slipway.errors import BundleError
 from slipway.instances import InstanceReader
 from slipway.predictor import Predictor
+from slipway.schema import Identifier
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
 INLINE_BYTES = 4096  # parsing, encoding and logging this much JSON takes about as long, too
@@ -35,13 +36,14 @@ class Loaded:
         self.device = predictor.device
         self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
         self.reader = InstanceReader(self.schema)
+        self.identify = Identifier(self.schema)
         self.probe_rows = predictor.probe_rows()
         self.cache: Cache | None = None
         self.digest = ""
         self.version = ""
         self.override: str | None = None
         self.scores: dict[str, Any] = {}
-        self.model = msgspec.Raw(b"{}")
+        self.model = b"{}"
         self.inline_bytes = INLINE_BYTES
 
     @property
@@ -74,7 +76,7 @@ def load(
     loaded.override = override
     if entries := loaded.serving.get("cache"):
         loaded.cache = Cache(entries, loaded.digest)
-    loaded.model = msgspec.Raw(msgspec.json.encode({"name": usecase, "version": loaded.version}))
+    loaded.model = msgspec.json.encode({"name": usecase, "version": loaded.version})
     loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
     _warm_up(loaded)
     return loaded

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from slipway.errors import DataError, InputError
+from slipway.instances import picker
 from slipway.predictor.images import decode_image
 from slipway.schema import Feature, Schema
 
@@ -35,11 +36,14 @@ class Encoder:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+        self._names = schema.names
         self._numbers = [feature.name for feature in schema.numbers]
+        self._pick_numbers = picker([self._names.index(name) for name in self._numbers])
         ranges = [feature.range or (-np.inf, np.inf) for feature in schema.numbers]
         self._low, self._high = np.array(ranges, np.float32).reshape(-1, 2).T
-        self._codes = [(feature.name, _codebook(feature)) for feature in schema.codes]
-        self._images = schema.images
+        self._codes = [feature.name for feature in schema.codes]
+        self._books = [(self._names.index(feature.name), _codebook(feature)) for feature in schema.codes]
+        self._images = [self._names.index(feature.name) for feature in schema.images]
 
     def encode(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """`numbers` float32 [n, N], `codes` int64 [n, C], `images` uint8 [n, h, w, c]; one without features is absent.
@@ -47,21 +51,23 @@ class Encoder:
         Raises:
             InputError: a number is infinite, also after its cast to float32.
         """
+        return self.encode_values([tuple(map(row.get, self._names)) for row in rows])
+
+    def encode_values(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, np.ndarray]:
+        """The same of rows as tuples, in the order of `schema.names`."""
         feeds: dict[str, np.ndarray] = {}
         if self._numbers:
-            names = self._numbers
+            pick = self._pick_numbers
             with np.errstate(over="ignore"):
-                feeds["numbers"] = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float32)
-            if not _all_true(np.isfinite(feeds["numbers"])) and np.isinf(feeds["numbers"]).any():
-                self._refuse_infinite(feeds["numbers"])
-        if self._codes:
-            codes = self._codes
-            values = [
-                [MISSING if (v := row.get(n)) is None else book.get(v, UNKNOWN) for n, book in codes] for row in rows
-            ]
+                numbers = feeds["numbers"] = np.array([pick(row) for row in rows], dtype=np.float32)
+            if not _all_true(np.isfinite(numbers)) and np.isinf(numbers).any():
+                self._refuse_infinite(numbers)
+        if self._books:
+            books = self._books
+            values = [[book.get(row[column], UNKNOWN) for column, book in books] for row in rows]
             feeds["codes"] = np.array(values, dtype=np.int64)
-        for feature in self._images:
-            feeds["images"] = np.stack([row[feature.name] for row in rows])
+        for column in self._images:
+            feeds["images"] = np.stack([row[column] for row in rows])
         return feeds
 
     def warnings(self, feeds: Mapping[str, np.ndarray]) -> list[InputWarning]:
@@ -78,7 +84,7 @@ class Encoder:
             known = codes >= FIRST
             for row, column in np.argwhere(~known) if not _all_true(known) else ():
                 reason = "missing" if codes[row, column] == MISSING else "unknown_category"
-                found.append(InputWarning(int(row), self._codes[column][0], reason))
+                found.append(InputWarning(int(row), self._codes[column], reason))
         return sorted(found, key=lambda warning: warning.instance) if found else found
 
     def _refuse_infinite(self, numbers: np.ndarray) -> None:

@@ -35,10 +35,21 @@ def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 def test_a_prediction_is_one_line_with_every_column_of_the_contract() -> None:
-    line = _context(outcome="failure", error_type="timeout").line("x-0", {"age": 1}, label="bad", score=0.7)
+    context = _context(outcome="failure", error_type="timeout", caller="c")
+    answer = {"label": "bad", "score": 0.7, "probabilities": {"bad": 0.7}, "value": 1.0}
+    line = context.line("x-0", {"age": 1}, row_key="ab", split_bucket=7, key="mine", answer=answer)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert _columns(json.loads(line)) == set(events.PREDICTION_COLUMNS)
+
+
+def test_what_there_is_nothing_of_is_absent() -> None:
+    event = json.loads(_context().line("x-0", {"age": None}))
+    assert set(events.PREDICTION_COLUMNS) - _columns(event) == {
+        "error.type",
+        *(f"slipway.{name}" for name in ("row_key", "split_bucket", "key", "caller")),
+        *(f"slipway.{name}" for name in ("label", "value", "score", "probabilities")),
+    }
 
 
 def test_a_line_break_in_a_value_does_not_break_the_line() -> None:

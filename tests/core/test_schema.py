@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -11,15 +12,16 @@ import pytest
 from slipway.errors import BundleError, DataError
 from slipway.schema import (
     Feature,
+    Identifier,
     Schema,
     Split,
     bin_labels,
     bucket,
     compatible,
     complete,
+    is_canonical,
     key_text,
     mask,
-    row_identity,
     row_key,
     side,
 )
@@ -106,9 +108,40 @@ def test_the_row_key_hides_the_key_and_needs_the_secret() -> None:
     assert len(row_key(SECRET, text)) == 32
 
 
+def test_json_that_is_canonical_is_the_text_of_the_key() -> None:
+    """Of plain types in all their forms: what is taken over as it is must be what training makes of it."""
+    values = [
+        0.5,
+        2.0,
+        -0.0,
+        1e16,
+        1e15,
+        2.0**53,
+        1e-7,
+        123456.789,
+        5,
+        -(2**60),
+        True,
+        None,
+        "a",
+        "x.0,",
+        'q".0}',
+        "null",
+    ]
+    schema = msgspec.structs.replace(SCHEMA, features=tuple(Feature(name, "number") for name in "abc"))
+    taken = 0
+    for combination in itertools.product(values, repeat=3):
+        row = dict(zip("abc", combination, strict=True))
+        text = msgspec.json.encode(row)
+        taken += is_canonical(text)
+        assert not is_canonical(text) or text.decode() == key_text(row, schema)
+    assert taken > 500
+
+
 def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None:
     text = key_text(ROW, SCHEMA)
-    assert row_identity(ROW, SCHEMA, SECRET) == (row_key(SECRET, text), bucket(SCHEMA.split.salt, text))
+    found = Identifier(SCHEMA).of_row(SECRET, ROW)
+    assert found[:2] == (row_key(SECRET, text).encode(), bucket(SCHEMA.split.salt, text))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +150,7 @@ def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None
 )
 def test_what_a_request_does_not_tell_is_left_out_of_its_event(split: Split, key: bool, number: bool) -> None:
     schema = msgspec.structs.replace(SCHEMA, split=split)
-    found = row_identity(ROW, schema, SECRET)
+    found = Identifier(schema).of_row(SECRET, ROW)
     assert (found[0] is not None, found[1] is not None) == (key, number)
 
 

@@ -28,7 +28,8 @@ def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered
         duration_ns=1_000_000,
         model_ms=0.2,
     )
-    return context.line(row, {"age": 40, "purpose": "car"}, label="good", score=0.25, **more)
+    answer = {"label": "good", "score": 0.25, "probabilities": more.pop("probabilities", {})}
+    return context.line(row, {"age": 40, "purpose": "car"}, answer=answer, **more)
 
 
 def label(seconds: float, known: float, **what) -> bytes:

@@ -77,7 +77,7 @@ def answer(frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: fl
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
-        lines.append(context.line(row_id, features, label=row["label"], score=row["score"]))
+        lines.append(context.line(row_id, features, answer={"label": row["label"], "score": row["score"]}))
     _append("prediction", b"".join(lines))
     return ids
 

@@ -1,17 +1,9 @@
-"""The schema of a model's inputs (`serve/schema.json`): features, classes, threshold, masking, keys and the split.
-
-It is the one place that says what a row is: masking, the row's key and its side of the split are computed here for
-training and serving alike.
-"""
+"""The shape of a model's inputs and answer: features, classes, threshold and split, as a bundle carries them."""
 
 from __future__ import annotations
 
-import bisect
-import hashlib
-import hmac
-import re
-from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +18,8 @@ if TYPE_CHECKING:
 
 CONTRACT = 1
 READABLE_CONTRACTS = (CONTRACT,)
-BUCKETS = 10_000
 IMAGE_STATISTICS = ("brightness", "contrast", "sharpness", "entropy")
-_TOKEN = re.compile(r"^tok_[0-9a-f]{32}$")
 _VOCABULARY_LIMIT = 1000
-_PLAIN = frozenset({str, int, bool, type(None)})
-_encode = msgspec.json.Encoder().encode
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,6 +98,16 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     def told_by_row(self) -> bool:
         """Whether a caller's row holds all that makes its key."""
         return all(name in self.by_name for name in self.split.key)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of all features, sorted: the order of a row's values, and of its JSON."""
+        return tuple(sorted(feature.name for feature in self.features))
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether a row is keyed and logged just as it came: nothing is masked, decoded, retired or left out."""
+        return not (self.images or self.masked or self.retired) and self.key_names == self.names
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
@@ -226,107 +224,3 @@ def bin_labels(bins: Sequence[float]) -> tuple[str, ...]:
     edges = [f"{edge:g}" for edge in bins]
     inner = [f"{low} – {high}" for low, high in zip(edges, edges[1:], strict=False)]
     return (f"< {edges[0]}", *inner, f"≥ {edges[-1]}")
-
-
-def mask(row: Mapping[str, Any], schema: Schema, secret: bytes) -> dict[str, Any]:
-    """The row with its private values dropped, turned into tokens or put into buckets; a masked one stays as it is.
-
-    A token is `tok_` and 128 bits of HMAC-SHA256 over the feature's name and the value.
-    """
-    masked = dict(row)
-    for feature in schema.masked:
-        value = masked.get(feature.name)
-        if feature.private == "drop":
-            masked.pop(feature.name, None)
-        elif value is None or value != value:
-            continue
-        elif feature.private == "token":
-            masked[feature.name] = _token(feature.name, value, secret)
-        elif not isinstance(value, str):
-            assert feature.bins and feature.vocabulary
-            masked[feature.name] = feature.vocabulary[bisect.bisect_right(feature.bins, value)]
-    return masked
-
-
-def _token(name: str, value: Any, secret: bytes) -> str:
-    text = _text(value)
-    if _TOKEN.match(text):
-        return text
-    return "tok_" + hmac.new(secret, f"{name}={text}".encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def _text(value: Any) -> str:
-    """The same text for values that are equal: `5`, `5.0` and numpy's 5 are one."""
-    return value if isinstance(value, str) else _encode(_canonical(value)).decode()
-
-
-def _canonical(value: Any) -> Any:
-    """One value for all that are equal: 5.0 is 5, NaN is None, pixels are their digest."""
-    kind = value.__class__
-    if kind is float:
-        if value != value:
-            return None
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if kind in _PLAIN:
-        return value
-    if getattr(value, "shape", ()) != ():
-        return hashlib.sha256(repr(value.shape).encode() + value.tobytes()).hexdigest()
-    if hasattr(value, "item"):
-        return _canonical(value.item())
-    text = str(value)  # a time, or pandas' own kinds of missing
-    return None if text in ("NaT", "<NA>") else text
-
-
-def key_text(row: Mapping[str, Any], schema: Schema) -> str:
-    """What makes a cleaned, masked row the same row: its `split.key` columns, else the values of the model's inputs.
-
-    Canonical JSON: sorted names, absent and null alike, no target; an image is the digest of its decoded pixels.
-    Tokens do not count: they differ from one secret to another, and the split must be the same everywhere.
-    """
-    values = {}
-    for name in schema.key_names:
-        value = row.get(name)
-        if value.__class__ is not float or value.is_integer() or value != value:  # a fraction is canonical as it is
-            value = _canonical(value)
-        if value is not None:
-            values[name] = value
-    return _encode(values).decode()
-
-
-def row_key(secret: bytes, text: str) -> str:
-    """The pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
-    keyed = _keyed(secret).copy()
-    keyed.update(text.encode())
-    return keyed.hexdigest()[:32]
-
-
-@lru_cache(maxsize=8)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """To copy for each row: taking the key in anew costs as much as the row's text."""
-    return hmac.new(secret, digestmod="sha256")
-
-
-def bucket(salt: str, text: str) -> int:
-    """The row's bucket, 0 to 9999, from the salt and its key's text: no secret is in it, so it is everywhere alike."""
-    digest = hashlib.sha256(f"{salt}\0{text}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % BUCKETS
-
-
-def row_identity(row: Mapping[str, Any], schema: Schema, secret: bytes) -> tuple[str | None, int | None]:
-    """A served row's key and bucket: (`row_key`, `split_bucket`), None where a caller's row alone does not tell.
-
-    `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.
-    """
-    if not schema.told_by_row:
-        return None, None
-    text = key_text(row, schema)
-    divided_by_key = schema.split.group is None and schema.split.time is None
-    return row_key(secret, text), bucket(schema.split.salt, text) if divided_by_key else None
-
-
-def side(number: int, fractions: Mapping[str, float]) -> str:
-    """`train`, `validation` or `holdout`: the holdout has the lowest buckets, then validation, then training."""
-    holdout = round(fractions["holdout"] * BUCKETS)
-    if number < holdout:
-        return "holdout"
-    return "validation" if number < holdout + round(fractions["validation"] * BUCKETS) else "train"

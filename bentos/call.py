@@ -1,0 +1,52 @@
+"""A call: one request to one model, in one role, and the rows that it asks about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from bentos.request import Head
+
+if TYPE_CHECKING:
+    from bentos.models import Loaded
+    from bentos.worker import Served
+
+CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
+
+
+class Fallen(NamedTuple):
+    """A canary that was to answer and did not; `began` is `perf_counter_ns()` when it was asked."""
+
+    live: Loaded
+    error: Exception
+    began: int
+
+
+class Call(msgspec.Struct, frozen=True):
+    """`started` is `perf_counter_ns()` at the request's first byte; `fallen` is the canary whose place is taken."""
+
+    served: Served
+    live: Loaded
+    head: Head
+    body: bytes
+    started: int
+    role: str = CHAMPION
+    fallen: Fallen | None = None
+
+
+class Asked(NamedTuple):
+    """The rows of a request, masked, each with its id; `keys` are the caller's own.
+
+    Where the schema is plain, `texts` are the rows' key texts, and `rows` is empty.
+    """
+
+    ids: list[bytes]
+    feeds: dict[str, np.ndarray]
+    rows: list[dict[str, Any]]
+    texts: list[bytes] | None
+    keys: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)

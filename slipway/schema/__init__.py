@@ -1,0 +1,40 @@
+"""The schema of a model's inputs (`serve/schema.json`): features, classes, threshold, masking, keys and the split.
+
+It is the one place that says what a row is, for training and serving alike.
+"""
+
+from slipway.schema.keys import BUCKETS, Identifier, bucket, is_canonical, key_text, row_key, side
+from slipway.schema.masking import mask
+from slipway.schema.shape import (
+    CONTRACT,
+    IMAGE_STATISTICS,
+    READABLE_CONTRACTS,
+    Feature,
+    Schema,
+    Split,
+    bin_labels,
+    compatible,
+    complete,
+    from_usecase,
+)
+
+__all__ = [
+    "BUCKETS",
+    "CONTRACT",
+    "IMAGE_STATISTICS",
+    "READABLE_CONTRACTS",
+    "Feature",
+    "Identifier",
+    "Schema",
+    "Split",
+    "bin_labels",
+    "bucket",
+    "compatible",
+    "complete",
+    "from_usecase",
+    "is_canonical",
+    "key_text",
+    "mask",
+    "row_key",
+    "side",
+]

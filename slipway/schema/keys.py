@@ -1,0 +1,101 @@
+"""The key of a row, and its side of the split: computed here for training and serving alike."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from binascii import hexlify
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from slipway.schema.canonical import canonical, encode
+from slipway.schema.shape import Schema
+
+BUCKETS = 10_000
+_KEY_BYTES = 16
+
+
+def key_text(row: Mapping[str, Any], schema: Schema) -> str:
+    """What makes a cleaned, masked row the same row: its `split.key` columns, else the values of the model's inputs.
+
+    Canonical JSON: sorted names, absent and null alike, no target; an image is the digest of its decoded pixels.
+    Tokens do not count: they differ from one secret to another, and the split must be the same everywhere.
+    """
+    values = {}
+    for name in schema.key_names:
+        value = row.get(name)
+        if value.__class__ is not float or value.is_integer() or value != value:  # a fraction is canonical as it is
+            value = canonical(value)
+        if value is not None:
+            values[name] = value
+    return encode(values).decode()
+
+
+def row_key(secret: bytes, text: str) -> str:
+    """The pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
+    return _keyed(secret, text.encode()).decode()
+
+
+def bucket(salt: str, text: str) -> int:
+    """The row's bucket, 0 to 9999, from the salt and its key's text: no secret is in it, so it is everywhere alike."""
+    return _salted(salt, text.encode())
+
+
+def side(number: int, fractions: Mapping[str, float]) -> str:
+    """`train`, `validation` or `holdout`: the holdout has the lowest buckets, then validation, then training."""
+    holdout = round(fractions["holdout"] * BUCKETS)
+    if number < holdout:
+        return "holdout"
+    return "validation" if number < holdout + round(fractions["validation"] * BUCKETS) else "train"
+
+
+class Identifier:
+    """`row_key` and `bucket` of the rows of one schema, as a server needs them: thousands a second.
+
+    `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._salt = schema.split.salt
+        self._divided_by_key = schema.split.group is None and schema.split.time is None
+
+    def of_row(self, secret: bytes, row: Mapping[str, Any]) -> tuple[bytes | None, int | None]:
+        """Key and bucket of a masked row with its images decoded, None where a caller's row alone does not tell."""
+        if not self._schema.told_by_row:
+            return None, None
+        return self.of_text(secret, key_text(row, self._schema).encode())
+
+    def of_text(self, secret: bytes, text: bytes) -> tuple[bytes, int | None]:
+        """The same of a row's `key_text`."""
+        return _keyed(secret, text), _salted(self._salt, text) if self._divided_by_key else None
+
+
+def is_canonical(text: bytes) -> bool:
+    """Whether a row's JSON, sorted and of JSON's own types, is its `key_text`: no number is whole yet a float, nothing
+    null. False where that would take a closer look."""
+    return not (b".0," in text or b".0}" in text or b":null" in text)
+
+
+def _keyed(secret: bytes, text: bytes) -> bytes:
+    digest = _hmac(secret).copy()
+    digest.update(text)
+    return hexlify(digest.digest()[:_KEY_BYTES])
+
+
+def _salted(salt: str, text: bytes) -> int:
+    digest = _sha256(salt).copy()
+    digest.update(text)
+    return int.from_bytes(digest.digest()[:8], "big") % BUCKETS
+
+
+@lru_cache(maxsize=8)
+def _hmac(secret: bytes) -> hmac.HMAC:
+    """To copy for each row: taking the key in anew costs as much as the row's text."""
+    return hmac.new(secret, digestmod="sha256")
+
+
+@lru_cache(maxsize=8)
+def _sha256(salt: str) -> Any:
+    return hashlib.sha256(f"{salt}\0".encode())

@@ -19,7 +19,7 @@ from bentos.errors import Late, ModelError
 from bentos.models import Loaded
 from slipway.errors import InputError
 from slipway.instances import Request
-from slipway.predictor import InputWarning, images_decoded
+from slipway.predictor import InputWarning, all_true, images_decoded
 from slipway.schema import mask
 
 TakeTurn = Callable[[], bool]
@@ -128,7 +128,7 @@ def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         found = live.predictor.run(feeds)
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         raise ModelError(f"{live.usecase} version {live.version} failed: {error}") from error
-    if not np.isfinite(found).all():
+    if not all_true(np.isfinite(found)):
         raise ModelError(f"{live.usecase} version {live.version} answered NaN or infinity")
     return found
 

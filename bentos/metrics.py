@@ -13,6 +13,8 @@ from typing import Any
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 
+from bentos.tally import Count, Observations
+
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
 _CODES = {code: str(code) for code in range(100, 600)}
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
@@ -22,7 +24,7 @@ _MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 
 
 
 class Metrics:
-    """One attribute for each metric; `of` gives its children."""
+    """One attribute for each metric; `of` gives its children, which count in memory until `flush`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -93,16 +95,28 @@ class Metrics:
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
     def of(self, metric: Any, *labels: str) -> Any:
-        """The metric's child with these labels; kept, for prometheus_client looks it up more slowly than it counts."""
+        """The metric's child with these labels, there from now on."""
         try:
             return self._children[metric, labels]
         except KeyError:
-            child = self._children[metric, labels] = metric.labels(*labels)
-            return child
+            return self._children.setdefault((metric, labels), _child(metric, labels))
+
+    def flush(self) -> None:
+        """Bring what was counted to where `/metrics` finds it."""
+        for child in list(self._children.values()):
+            if isinstance(child, Count | Observations):
+                child.flush()
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
         self.of(self.requests, usecase, route, _CODES[code]).inc()
         self.of(self.durations, usecase, route).observe(seconds)
+
+
+def _child(metric: Any, labels: tuple[str, ...]) -> Any:
+    child = metric.labels(*labels)
+    if isinstance(metric, Counter):
+        return Count(child)
+    return Observations(child) if isinstance(metric, Histogram) else child
 
 
 @lru_cache(maxsize=1)
@@ -113,6 +127,7 @@ def metrics() -> Metrics:
 
 def exposition() -> bytes:
     """The text of `/metrics`: of all workers where BentoML runs us, of this process elsewhere."""
+    metrics().flush()
     registry = metrics().registry
     if _DIRECTORY in os.environ:
         registry = CollectorRegistry()

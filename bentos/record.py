@@ -128,8 +128,11 @@ def count(
     """Warnings are of the rows, not of the model: those of a shadow are counted with the answer that it copies."""
     metrics, name, version, role = call.served.metrics, call.served.name, about.version, about.role
     metrics.of(metrics.model_seconds, name, version, role).observe(about.model_ms / 1000)
-    for label, number in Counter([found.label or "" for found in predictions]).items():
-        metrics.of(metrics.predictions, name, version, role, label).inc(number)
+    if len(predictions) == 1:
+        metrics.of(metrics.predictions, name, version, role, predictions[0].label or "").inc()
+    else:
+        for label, number in Counter([found.label or "" for found in predictions]).items():
+            metrics.of(metrics.predictions, name, version, role, label).inc(number)
     if warnings and about.answered:
         for (feature, reason), number in Counter([(w.feature, w.reason) for w in warnings]).items():
             metrics.of(metrics.warnings, name, feature, reason).inc(number)

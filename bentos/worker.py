@@ -16,7 +16,7 @@ from bentos.wire import cut_off_slow_senders, speak_problems
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
-ROTATE_SECONDS = 1.0
+TICK_SECONDS = 0.25
 
 
 class Served:
@@ -92,9 +92,10 @@ class Worker:
             served.holder.start()
 
     async def tick(self) -> None:
-        """Close segments of the log that are old, also where no further request comes."""
+        """Close segments of the log that are old, also where no further request comes, and bring the counts on."""
         while True:
-            await asyncio.sleep(ROTATE_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
+            self.metrics.flush()
             for served in self.served.values():
                 served.predictions.rotate_if_due()
                 served.feedback.rotate_if_due()
@@ -106,6 +107,7 @@ class Worker:
         self._capture.close()
         for served in self.served.values():
             served.close()
+        self.metrics.flush()
 
 
 def _set_up_logging() -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
 
 from slipway.errors import InputError, suggestion
 from slipway.schema import Feature, Schema, is_canonical, key_text
 
-_KINDS = {"number": float, "integer": int | float, "category": str, "boolean": bool}
+TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
 _LARGEST = 2**63 - 1
+_LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
+_Float = Annotated[float, msgspec.Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
+_KINDS = {"number": _Float, "integer": int | float, "category": str, "boolean": bool}
 _astuple = msgspec.structs.astuple
 _encode_lines = msgspec.json.Encoder().encode_lines
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
@@ -163,7 +166,7 @@ class InstanceReader:
                 value = row[column]
                 if value.__class__ is float and not value.is_integer():
                     raise InputError(f"{value} came, an integer is needed.", self._place(position, column))
-                if value.__class__ is int and abs(value) > _LARGEST:
+                if value is not None and abs(value) > _LARGEST:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
         for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):
@@ -207,7 +210,7 @@ class InstanceReader:
 def _field(position: int, feature: Feature) -> tuple[str, Any] | tuple[str, Any, None]:
     kind: Any = EncodedImage if feature.kind == "image" else _KINDS[feature.kind]
     if feature.private == "bucket":
-        kind = float | str
+        kind = _Float | str
     elif feature.private == "token":
         kind = kind | str
     if feature.nullable:
@@ -221,6 +224,8 @@ def _request(instance: type) -> type:
 
 
 def _in_words(message: str) -> str:
+    if message.startswith(("Expected `float` <= ", "Expected `float` >= ")):
+        return TOO_LARGE
     found = re.fullmatch(r"Expected `(.*)`, got `(.*)`", message)
     if not found:
         return f"{message}."

@@ -4,7 +4,7 @@ The service, batch scoring, parity, gates and smoke tests all go through it.
 """
 
 from slipway.predictor.decoding import Prediction, decode
-from slipway.predictor.encoding import FIRST, Encoder, InputWarning, Row, encode, rows_from_frame
+from slipway.predictor.encoding import FIRST, Encoder, InputWarning, Row, all_true, encode, rows_from_frame
 from slipway.predictor.images import decode_image, encode_png, image_statistics, images_decoded, pixels_sha256
 from slipway.predictor.network import Predictor
 
@@ -15,6 +15,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Row",
+    "all_true",
     "decode",
     "decode_image",
     "encode",

@@ -31,6 +31,7 @@ EXPORTED = {
         "Prediction",
         "Predictor",
         "Row",
+        "all_true",
         "decode",
         "decode_image",
         "encode",

@@ -128,3 +128,10 @@ def test_dictionaries_of_python_are_read_alike() -> None:
     with pytest.raises(InputError, match="str came") as caught:
         READER.rows([GOOD, GOOD | {"age of owner": "1"}])
     assert caught.value.place == "instances[1].age of owner"
+
+
+@pytest.mark.parametrize("number", ["1e39", "-3.5e38", "1e308"])
+def test_a_number_that_32_bits_do_not_hold_is_refused_at_its_place(number: str) -> None:
+    with pytest.raises(InputError, match="too large for 32 bits") as caught:
+        READER.request(b'{"instances": [{"age of owner": 41, "income": %b}]}' % number.encode(), 10)
+    assert caught.value.place == "instances[0].income"

@@ -122,7 +122,6 @@ def test_json_that_is_canonical_is_the_text_of_the_key() -> None:
         5,
         -(2**60),
         True,
-        None,
         "a",
         "x.0,",
         'q".0}',

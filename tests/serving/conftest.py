@@ -81,6 +81,7 @@ class Client:
         return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
 
     def metric(self, name: str, **labels: str) -> float:
+        self.worker.metrics.flush()
         return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0
 
 

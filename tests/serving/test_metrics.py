@@ -1,0 +1,64 @@
+"""What is counted in memory is what prometheus_client would have counted, and all of it arrives."""
+
+from __future__ import annotations
+
+import threading
+
+from prometheus_client import CollectorRegistry
+
+from bentos.metrics import Metrics
+
+LABELS = {"usecase": "loans", "route": "predict"}
+
+
+def test_a_histogram_is_the_same_as_prometheus_clients_own() -> None:
+    values = [0.0, 0.0005, 0.00050001, 0.003, 0.25, 5, 5.1, 1000]
+    ours, theirs = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
+    for value in values:
+        ours.of(ours.durations, *LABELS.values()).observe(value)
+        theirs.durations.labels(*LABELS.values()).observe(value)
+    ours.flush()
+    assert _samples(ours) == _samples(theirs)
+    assert len(_samples(ours)) > 10
+
+
+def test_what_is_counted_is_there_after_a_flush_and_once() -> None:
+    metrics = Metrics(CollectorRegistry())
+    lost = metrics.of(metrics.lost, "loans")
+    lost.inc(3)
+    assert _value(metrics, "slipway_prediction_log_lost_total") == 0
+    for _ in range(2):
+        metrics.flush()
+        assert _value(metrics, "slipway_prediction_log_lost_total") == 3
+
+
+def test_threads_lose_no_count_while_another_flushes() -> None:
+    metrics, threads, times = Metrics(CollectorRegistry()), 4, 20_000
+    lost, durations = metrics.of(metrics.lost, "loans"), metrics.of(metrics.durations, *LABELS.values())
+
+    def count() -> None:
+        for _ in range(times):
+            lost.inc()
+            durations.observe(0.001)
+
+    running = [threading.Thread(target=count) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    while any(thread.is_alive() for thread in running):
+        metrics.flush()
+    metrics.flush()
+    assert _value(metrics, "slipway_prediction_log_lost_total") == threads * times
+    assert metrics.registry.get_sample_value("slipway_request_duration_seconds_count", LABELS) == threads * times
+
+
+def _value(metrics: Metrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(name, {"usecase": "loans"})
+
+
+def _samples(metrics: Metrics) -> dict[tuple, float]:
+    samples = [sample for metric in metrics.registry.collect() for sample in metric.samples]
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for sample in samples
+        if sample.name.startswith("slipway_request_duration") and not sample.name.endswith("_created")
+    }

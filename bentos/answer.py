@@ -1,4 +1,4 @@
-"""Answer: from the body of a prediction request to the body of its answer, with its events in the log in between.
+"""Answer: from the bodies of prediction requests to the bodies of their answers, their events in the log in between.
 
 Every role goes through `answer`: the champion, a canary in its place, a shadow whose answer nobody gets.
 """
@@ -6,8 +6,9 @@ Every role goes through `answer`: the champion, a canary in its place, a shadow 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,87 +16,170 @@ import numpy as np
 from bentos import multipart, record
 from bentos.cache import Found, Remembered
 from bentos.call import CANARY, Asked, Call
-from bentos.errors import Late, ModelError
+from bentos.errors import Late, ModelError, Unavailable
 from bentos.models import Loaded
+from bentos.worker import NOT_KEPT
 from slipway.errors import InputError
+from slipway.events import PredictionContext
 from slipway.instances import Request
-from slipway.predictor import InputWarning, all_true, images_decoded
+from slipway.predictor import InputWarning, Prediction, all_true, images_decoded
 from slipway.schema import mask
 
-TakeTurn = Callable[[], bool]
 _encoder = msgspec.json.Encoder()
 
 
-def answer(call: Call, take_turn: TakeTurn | None = None) -> bytes:
-    """The answer to a valid request.
+class Made(NamedTuple):
+    """An answer that nobody has yet: the body, and what it leaves behind."""
 
-    `take_turn()` is asked last, before anything is written: where it says no, time is up, and another answers.
+    call: Call
+    about: PredictionContext
+    content: bytes
+    lines: list[bytes]
+    predictions: Sequence[Prediction]
+    warnings: Sequence[InputWarning]
+
+
+def answer_one(call: Call) -> bytes:
+    """The answer to a valid request.
 
     Raises:
         InputError: the request cannot be answered.
         ModelError: the model failed, or was too late; the failure is in the log (a canary's is left to the champion).
         Unavailable: the log is required, and cannot be written.
     """
-    asked = read(call)
-    began = time.perf_counter_ns()
-    try:
-        found = outputs(call.live, asked.feeds)
-    except ModelError as error:
-        failed(call, asked, began, error)
-        raise
-    return tell(call, asked, found, began, take_turn)
+    (outcome,) = answer([call])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def answer(calls: Sequence[Call]) -> list[bytes | Exception]:
+    """For each call what `answer_one` answers or raises: by one run of the network, and one write to the log.
+
+    They are calls to one model. What is wrong with one is no other's concern: where the network fails for all together,
+    each is asked alone.
+    """
+    outcomes: list[bytes | Exception] = []
+    read_calls, asked = [], []
+    for call in calls:
+        try:
+            asked.append(read(call))
+            read_calls.append(call)
+            outcomes.append(b"")
+        except Exception as error:
+            outcomes.append(error)
+    if not asked:
+        return outcomes
+    answers = iter(_answered(read_calls, asked))
+    return [outcome if isinstance(outcome, Exception) else next(answers) for outcome in outcomes]
 
 
 def read(call: Call) -> Asked:
     """The rows: images decoded and private values masked, as the model was trained. Raises InputError."""
-    live, settings = call.live, call.served.settings
+    live = call.live
     request = _parse(call)
-    head_uuid = call.head.uuid.encode()
-    ids = [b"%b-%d" % (head_uuid, index) for index in range(len(request.values))]
-    encoder = live.predictor.encoder
+    uuid = call.head.uuid.encode()
+    ids = [b"%b-%d" % (uuid, index) for index in range(len(request.values))]
     if request.texts is not None:
-        asked = Asked(ids, encoder.encode_values(request.values), [], request.texts, request.keys)
+        asked = Asked(ids, request.values, [], request.texts, request.keys)
     else:
         rows = request.instances
         if live.schema.images:
-            rows = images_decoded(live.schema, rows, settings.max_pixels)
+            rows = images_decoded(live.schema, rows, call.served.settings.max_pixels)
         if live.schema.masked:
             rows = [mask(row, live.schema, call.served.secret) for row in rows]
-        asked = Asked(ids, encoder.encode(rows), rows, None, request.keys)
+        asked = Asked(ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys)
     if call.fallen is not None:
         record.fallen(call, asked)
     return asked
 
 
-def outputs(live: Loaded, feeds: Mapping[str, np.ndarray]) -> Found:
-    """The network's outputs, and which rows came from the cache; nothing of that where there is none.
+def _answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exception]:
+    live = calls[0].live
+    feeds = live.predictor.encoder.encode_values([values for one in asked for values in one.values])
+    began = time.perf_counter_ns()
+    try:
+        found = _outputs(live, feeds)
+    except ModelError as error:
+        if len(calls) > 1:
+            return [outcome for pair in zip(calls, asked, strict=True) for outcome in _answered(*([x] for x in pair))]
+        _failed(calls[0], asked[0], began, error)
+        return [error]
+    return _kept(_made(calls, asked, feeds, found, began))
 
-    Raises ModelError.
-    """
+
+def _outputs(live: Loaded, feeds: Mapping[str, np.ndarray]) -> Found:
+    """The network's outputs, and which rows came from the cache; nothing of that where there is none."""
     if live.cache is None:
         return Found(_run(live, feeds), ())
     return live.cache.run(feeds, partial(_run, live))
 
 
-def tell(call: Call, asked: Asked, found: Found, began: int, take_turn: TakeTurn | None = None) -> bytes:
-    """The answer of these outputs, which are as old as now; see `answer`."""
-    live, served = call.live, call.served
-    about = record.context(call, began)
-    predictions = live.predictor.decode(found.outputs)
-    warnings = live.predictor.encoder.warnings(asked.feeds)
-    answers = _encoder.encode_lines(predictions).split(b"\n")[:-1]
-    lines = record.lines(call, about, asked, answers, warnings, found.hits)
-    content = _content(call, asked, answers, warnings)
-    if take_turn is not None and not take_turn():
-        error = Late(live)
-        failed(call, asked, began, error)
-        raise error
-    served.log(served.predictions, lines, required=about.answered and live.serving.get("log") == "required")
-    record.count(call, about, predictions, warnings)
-    return Remembered.of(content, found.hits) if found.hits else content
+def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+    try:
+        found = live.predictor.run(feeds)
+    except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
+        raise ModelError(f"{live.usecase} version {live.version} failed: {error}") from error
+    if not all_true(np.isfinite(found)):
+        raise ModelError(f"{live.usecase} version {live.version} answered NaN or infinity")
+    return found
 
 
-def failed(call: Call, asked: Asked, began: int, error: ModelError) -> None:
+def _made(
+    calls: Sequence[Call], asked: Sequence[Asked], feeds: Mapping[str, np.ndarray], found: Found, began: int
+) -> list[Made | Exception]:
+    """Each call's answer, or that it came too late. Nothing is serialized twice: the log has the same bytes."""
+    predictor = calls[0].live.predictor
+    predictions, warnings = predictor.decode(found.outputs), predictor.encoder.warnings(feeds)
+    answers = _encoder.encode_lines(predictions).split(b"\n")
+    made: list[Made | Exception] = []
+    start = 0
+    for call, one in zip(calls, asked, strict=True):
+        part = slice(start, start + len(one.ids))
+        own, said, hits = _own(warnings, part), answers[part], found.hits[part]
+        start = part.stop
+        about = record.context(call, began)
+        lines = record.lines(call, about, one, said, own, hits)
+        content = _content(call, one, said, own)
+        if call.take_turn is not None and not call.take_turn():
+            error = Late(call.live)
+            _failed(call, one, began, error)
+            made.append(error)
+        else:
+            content = Remembered.of(content, hits) if hits else content
+            made.append(Made(call, about, content, lines, predictions[part], own))
+    return made
+
+
+def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
+    """A request's warnings, its instances counted from 0."""
+    if not warnings or not part.start:
+        return [warning for warning in warnings if warning.instance < part.stop]
+    return [
+        msgspec.structs.replace(warning, instance=warning.instance - part.start)
+        for warning in warnings
+        if part.start <= warning.instance < part.stop
+    ]
+
+
+def _kept(made: Sequence[Made | Exception]) -> list[bytes | Exception]:
+    """Written to the log and counted: answers from here on. Where the log is required, what it lacks is none."""
+    lines = [line for one in made if isinstance(one, Made) for line in one.lines]
+    served = next((one.call.served for one in made if isinstance(one, Made)), None)
+    kept = served is None or served.log(served.predictions, lines)
+    outcomes: list[bytes | Exception] = []
+    for one in made:
+        if isinstance(one, Exception):
+            outcomes.append(one)
+        elif not kept and one.about.answered and one.call.live.serving.get("log") == "required":
+            outcomes.append(Unavailable(NOT_KEPT, 5))
+        else:
+            record.count(one.call, one.about, one.predictions, one.warnings)
+            outcomes.append(one.content)
+    return outcomes
+
+
+def _failed(call: Call, asked: Asked, began: int, error: ModelError) -> None:
     """Leave it in the log; a canary's failure is left to the champion, which answers in its place."""
     if call.role != CANARY:
         record.failed(call, asked, began, error)
@@ -123,18 +207,7 @@ def _is_json(content_type: bytes) -> bool:
     return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
 
 
-def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-    try:
-        found = live.predictor.run(feeds)
-    except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
-        raise ModelError(f"{live.usecase} version {live.version} failed: {error}") from error
-    if not all_true(np.isfinite(found)):
-        raise ModelError(f"{live.usecase} version {live.version} answered NaN or infinity")
-    return found
-
-
 def _content(call: Call, asked: Asked, answers: Sequence[bytes], warnings: Sequence[InputWarning]) -> bytes:
-    """The body, from the answers that the log has, too: nothing is serialized twice."""
     rows = b",".join([b'{"id":"%b",%b' % pair for pair in zip(asked.ids, [a[1:] for a in answers], strict=True)])
     return b'{"model":%b,"request_id":"%b","predictions":[%b],"warnings":%b}' % (
         call.live.model,

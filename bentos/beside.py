@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from bentos import record
-from bentos.answer import answer
+from bentos.answer import answer_one
 from bentos.call import CANARY, SHADOW, Call, Fallen
 from bentos.choice import chosen, unit_of
 from bentos.errors import Busy, ModelError
@@ -31,7 +31,7 @@ async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
         call = msgspec.structs.replace(call, fallen=fallen)
     if content is None:
         if len(call.body) <= call.live.inline_bytes:
-            content = answer(call)
+            content = answer_one(call)
         else:
             content = await answer_in_thread(receive, call)
     if shadow is not None and not shadow.submit(Copy(call, shadow.live)):
@@ -59,7 +59,9 @@ class Copy:
 
     def __init__(self, call: Call, live: Loaded) -> None:
         now = time.perf_counter_ns()
-        self._call = msgspec.structs.replace(call, live=live, role=SHADOW, started=now, fallen=None)
+        self._call = msgspec.structs.replace(
+            call, live=live, role=SHADOW, started=now, fallen=None, take_turn=self._in_time
+        )
         self._until = time.monotonic() + call.live.deadline
         self.size = len(call.body)
 
@@ -73,7 +75,7 @@ class Copy:
             _shed(served, live)
             return
         try:
-            answer(self._call, self._in_time)
+            answer_one(self._call)
         except ModelError:
             pass  # it is in the log
         except Exception as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from bentos.request import Head
 
@@ -25,7 +25,10 @@ class Fallen(NamedTuple):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """`started` is `perf_counter_ns()` at the request's first byte; `fallen` is the canary whose place is taken."""
+    """`started` is `perf_counter_ns()` at the request's first byte; `fallen` is the canary whose place is taken.
+
+    `take_turn()` is asked last, before anything is written: where it says no, time is up, and another answers.
+    """
 
     served: Served
     live: Loaded
@@ -34,19 +37,19 @@ class Call(msgspec.Struct, frozen=True):
     started: int
     role: str = CHAMPION
     fallen: Fallen | None = None
+    take_turn: Callable[[], bool] | None = None
 
 
 class Asked(NamedTuple):
     """The rows of a request, masked, each with its id; `keys` are the caller's own.
 
+    `values` are each row's, in the order of the schema's `names`.
+
     Where the schema is plain, `texts` are the rows' key texts, and `rows` is empty.
     """
 
     ids: list[bytes]
-    feeds: dict[str, np.ndarray]
+    values: list[tuple[Any, ...]]
     rows: list[dict[str, Any]]
     texts: list[bytes] | None
     keys: list[str] | None
-
-    def __len__(self) -> int:
-        return len(self.ids)

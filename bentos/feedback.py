@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from bentos.errors import Unavailable
 from bentos.models import Loaded
 from bentos.request import Head
-from bentos.worker import Served
+from bentos.worker import NOT_KEPT, Served
 from slipway.errors import InputError, suggestion
 from slipway.events import feedback_line, now_iso
 
@@ -65,7 +66,8 @@ def accept(served: Served, live: Loaded, head: Head, body: bytes) -> bytes:
         )
         for entry in entries
     ]
-    served.log(served.feedback, [line for _, line in events], required=True)
+    if not served.log(served.feedback, [line for _, line in events]):
+        raise Unavailable(NOT_KEPT, 5)
     return msgspec.json.encode(_Answer(head.request_id, [identity for identity, _ in events]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bentos.answer import answer
+from bentos.answer import answer_one
 from bentos.beside import answer_beside
 from bentos.cache import HEADER, Remembered
 from bentos.call import Call
@@ -27,14 +27,10 @@ class Front:
         self._worker = worker
         self._behind = behind
         self._routes = Routes(worker)
-        names = worker.names
-        self._predict = {f"/v1/models/{name}/predict": name for name in names}
-        if len(names) == 1:
-            self._predict["/v1/predict"] = names[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            name = self._predict.get(scope["path"])
+            name = self._worker.predict_paths.get(scope["path"])
             if name is not None and scope["method"] == "POST":
                 await self._answer(name, scope, receive, send)
             else:
@@ -59,7 +55,7 @@ class Front:
             if served.roles.beside is not None:
                 content = await answer_beside(receive, scope, call)
             elif len(body) <= live.inline_bytes:
-                content = answer(call)
+                content = answer_one(call)
             else:
                 content = await answer_in_thread(receive, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]

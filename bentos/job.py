@@ -6,7 +6,9 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from bentos.answer import answer
+import msgspec
+
+from bentos.answer import answer_one
 from bentos.call import Call
 from bentos.errors import Late, Unavailable
 from bentos.request import ClientGone, Receive
@@ -20,7 +22,7 @@ class Job:
     """
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self._call = msgspec.structs.replace(call, take_turn=self._answer)
         self._turn = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[bytes] = self._loop.create_future()
@@ -33,7 +35,7 @@ class Job:
             return
         content, error = b"", None
         try:
-            content = answer(self._call, self._answer)
+            content = answer_one(self._call)
         except Exception as raised:
             error = raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

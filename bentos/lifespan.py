@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 from bentos import supervisor
+from bentos.direct import answer_directly
 from bentos.drain import drain_first
 from bentos.errors import Send
 from bentos.request import Receive, Scope
@@ -28,6 +29,8 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
                 supervisor.end_it(worker.settings, worker.names)
                 return
             drain_first(worker)
+            if not worker.settings.cors_origins:  # whose headers are made in front of us
+                answer_directly(worker, asyncio.get_running_loop())
             ticking.append(asyncio.create_task(worker.tick()))
         elif message["type"] == "lifespan.shutdown.complete":
             for task in ticking:

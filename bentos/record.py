@@ -44,7 +44,7 @@ def failed(call: Call, asked: Asked, began: int, raised: Exception) -> None:
     """Count it, and leave an event without a prediction for each row."""
     error(call.served, call.live, call.role)
     about = context(call, began, raised)
-    call.served.log(call.served.predictions, lines(call, about, asked), required=False)
+    call.served.log(call.served.predictions, lines(call, about, asked))
 
 
 def fallen(call: Call, asked: Asked) -> None:
@@ -58,7 +58,7 @@ def fallen(call: Call, asked: Asked) -> None:
         error(served, canary.live, CANARY)
     fell = msgspec.structs.replace(call, live=canary.live, role=CANARY)
     about = context(fell, canary.began, canary.error)
-    served.log(served.predictions, lines(fell, about, asked), required=False)
+    served.log(served.predictions, lines(fell, about, asked))
 
 
 def lines(

@@ -17,6 +17,7 @@ from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
 TICK_SECONDS = 0.25
+NOT_KEPT = "the log cannot be written, and nothing is answered here that is not in it."
 
 
 class Served:
@@ -44,13 +45,12 @@ class Served:
             raise Unavailable(f"{self.name} waits for {self.holder.waits_for}")
         return live
 
-    def log(self, writer: Writer, lines: Sequence[bytes], *, required: bool) -> None:
-        """Write before the answer leaves. What is lost is counted; raises Unavailable where it may not be lost."""
+    def log(self, writer: Writer, lines: Sequence[bytes]) -> bool:
+        """Write before the answer leaves: whether the lines are kept. What is lost is counted."""
         if writer.write(b"".join(lines)):
-            return
+            return True
         self.metrics.of(self.metrics.lost, self.name).inc(len(lines))
-        if required:
-            raise Unavailable("the log cannot be written, and nothing is answered here that is not in it.", 5)
+        return False
 
     def close(self) -> None:
         self.holder.stop()
@@ -70,6 +70,9 @@ class Worker:
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
         self.names = tuple(names)
+        self.predict_paths = {f"/v1/models/{name}/predict": name for name in names}
+        if len(names) == 1:
+            self.predict_paths["/v1/predict"] = names[0]
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
         self.draining = False

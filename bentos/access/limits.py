@@ -59,6 +59,13 @@ class Windows:
         window[0] += 1
         return Count(window[0], window[1] - now)
 
+    def take(self, limit: Limit, now: float) -> Count | None:
+        """`hit`, where this request is within the rate; else None, and nothing is counted."""
+        window = self._windows.get(limit.key)
+        if window is not None and window[1] > now and window[0] >= limit.amount:
+            return None
+        return self.hit(limit, now)
+
     def _open(self, key: str, now: float, seconds: float) -> list[float]:
         if len(self._windows) >= _MOST_WINDOWS:
             self._windows = {name: window for name, window in self._windows.items() if window[1] > now}

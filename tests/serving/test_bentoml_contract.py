@@ -62,6 +62,28 @@ def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_wa
         assert name in cycle, AFTER_AN_UPGRADE
 
 
+def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
+    """What bentos/direct.py replaces, reads and calls: see docs/decisions/0006."""
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+
+    ours = {name: getattr(Protocol, name) for name in ("on_headers_complete", "on_body", "on_message_complete")}
+    ours |= {name: getattr(Protocol, name) for name in ("data_received", "shutdown")}
+    plain = {name: inspect.getsource(getattr(method, "plain", method)) for name, method in ours.items()}
+    assert "self.url" in plain["on_headers_complete"], AFTER_AN_UPGRADE
+    assert "self.expect_100_continue" in plain["on_headers_complete"], AFTER_AN_UPGRADE
+    assert "existing_cycle is None or existing_cycle.response_complete" in plain["on_headers_complete"], (
+        AFTER_AN_UPGRADE
+    )
+    assert "self._unset_keepalive_if_required()" in plain["data_received"], AFTER_AN_UPGRADE
+    assert "self.cycle is None or self.cycle.response_complete" in plain["shutdown"], AFTER_AN_UPGRADE
+    completed = inspect.getsource(Protocol.on_response_complete)
+    for name in ("self.server_state.total_requests += 1", "self.timeout_keep_alive_task = ", "self.pipeline"):
+        assert name in completed, AFTER_AN_UPGRADE
+    assert "default_headers" in inspect.getsource(uvicorn.server.ServerState), AFTER_AN_UPGRADE
+    assert "__slots__" not in vars(Protocol), AFTER_AN_UPGRADE
+
+
 def test_swagger_ui_lies_where_the_documents_page_reads_it():
     from bentos import docs_page
 

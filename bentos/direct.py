@@ -1,0 +1,192 @@
+"""Direct: the predictions that the event loop answers by itself, below ASGI, those of one of its turns together.
+
+uvicorn makes a task, a cycle and two messages of each request, which cost more than the request (docs/decisions/0006).
+Here a whole request with a key that is known, for a model that answers at once, waits for the end of the loop's turn;
+what came in the same turn is one run of the network, one write to the log, and one write to each socket. Whatever is
+not that simple goes the way of all others: through `bentos.hot_path`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Any
+
+from bentos.answer import answer
+from bentos.cache import HEADER, Remembered
+from bentos.call import Call
+from bentos.errors import SAFE, Header, problem
+from bentos.request import read_head
+from bentos.routes import JSON
+from bentos.worker import Worker
+
+_POST = b"POST"
+_VERSION = "1.1"
+MOST_TOGETHER = 32  # so that the first of them does not wait long for the last
+
+
+def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+    """Have uvicorn's protocol ask us first. tests/serving/test_bentoml_contract.py watches what this relies on."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+
+    turn = Turn(worker, loop)
+    plain = {name: _plain(Protocol, name) for name in ("data_received", "shutdown", *_CALLBACKS)}
+
+    def on_headers_complete(self: Any) -> None:
+        if self.in_turn:  # this is the next request of a pipeline: the one before it is answered first
+            turn.answer()
+            self._unset_keepalive_if_required()
+        started = time.perf_counter_ns()
+        name = turn.names.get(self.url)
+        cycle = self.cycle
+        if (
+            name is not None
+            and (cycle is None or cycle.response_complete)
+            and self.parser.get_method() == _POST
+            and self.parser.get_http_version() == _VERSION
+            and self.parser.should_keep_alive()
+            and not (self.expect_100_continue or self.parser.should_upgrade() or self.flow.write_paused)
+        ):
+            self.direct = Waiting(self, name, started)
+        else:
+            plain["on_headers_complete"](self)
+
+    def on_body(self: Any, body: bytes) -> None:
+        direct = self.direct
+        if direct is None:
+            plain["on_body"](self, body)
+        else:
+            direct.body += body
+
+    def on_message_complete(self: Any) -> None:
+        direct = self.direct
+        if direct is not None and turn.take(direct):
+            self.direct = None
+            return
+        pass_on(self)
+        plain["on_message_complete"](self)
+
+    def pass_on(self: Any) -> None:
+        """Let uvicorn begin now what it was not told of."""
+        direct = self.direct
+        if direct is not None:
+            self.direct = None
+            plain["on_headers_complete"](self)
+            if direct.body:
+                plain["on_body"](self, direct.body)
+
+    def data_received(self: Any, data: bytes) -> None:
+        plain["data_received"](self, data)
+        if self.direct is not None:
+            pass_on(self)  # the rest may be long in coming
+
+    def shutdown(self: Any) -> None:
+        turn.answer()
+        plain["shutdown"](self)
+
+    Protocol.direct, Protocol.in_turn = None, False
+    for function in (on_headers_complete, on_body, on_message_complete, data_received, shutdown):
+        function.plain = plain[function.__name__]  # type: ignore[attr-defined]
+        setattr(Protocol, function.__name__, function)
+
+
+_CALLBACKS = ("on_headers_complete", "on_body", "on_message_complete")
+
+
+def _plain(protocol: type, name: str) -> Any:
+    """uvicorn's own method, also where a worker of this process replaced it before."""
+    method = getattr(protocol, name)
+    return getattr(method, "plain", method)
+
+
+class Waiting:
+    """A request whose answer is due at the end of the turn."""
+
+    __slots__ = ("body", "call", "name", "protocol", "started")
+
+    def __init__(self, protocol: Any, name: str, started: int) -> None:
+        self.protocol = protocol
+        self.name = name
+        self.started = started
+        self.body = b""
+        self.call: Call
+
+
+class Turn:
+    """What came since the event loop began its turn. `names` are the use cases by the bytes of their path."""
+
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        self.names = {path.encode(): name for path, name in worker.predict_paths.items()}
+        self._waiting: list[Waiting] = []
+        self._worker = worker
+        self._loop = loop
+
+    def take(self, one: Waiting) -> bool:
+        """Whether the request is answered here: nothing has happened where it is not."""
+        worker = self._worker
+        served = worker.served[one.name]
+        live = served.holder.live
+        if live is None or len(one.body) > live.inline_bytes or served.roles.beside is not None or worker.draining:
+            return False
+        head = read_head(one.protocol.scope)
+        if head.encoding or not worker.gate.admit_at_once(head, "predict"):
+            return False
+        one.call = Call(served, live, head, one.body, one.started)
+        one.protocol.in_turn = True
+        if not self._waiting:
+            self._loop.call_soon(self.answer)
+        self._waiting.append(one)
+        if len(self._waiting) == MOST_TOGETHER:
+            self.answer()
+        return True
+
+    def answer(self) -> None:
+        """Answer what waits: one model after the other, each all that it was asked."""
+        waiting, self._waiting = self._waiting, []
+        by_model: dict[int, list[Waiting]] = defaultdict(list)
+        for one in waiting:
+            by_model[id(one.call.live)].append(one)
+        for some in by_model.values():
+            self._answer(some)
+
+    def _answer(self, some: list[Waiting]) -> None:
+        try:
+            outcomes = answer([one.call for one in some])
+        except Exception as error:
+            outcomes = [error for _ in some]
+        for one, outcome in zip(some, outcomes, strict=True):
+            self._send(one, outcome)
+
+    def _send(self, one: Waiting, outcome: bytes | Exception) -> None:
+        head, protocol = one.call.head, one.protocol
+        protocol.in_turn = False
+        if isinstance(outcome, Exception):
+            status, content, headers = problem(outcome, head.trace_id)
+            begin = _begin(status, [h for h in headers if h[0] != b"content-length"])
+        else:
+            status, content, begin = 200, outcome, _OK
+            if isinstance(content, Remembered):
+                begin += _line((HEADER, content.said))
+        self._worker.metrics.request(one.name, "predict", status, (time.perf_counter_ns() - one.started) / 1e9)
+        if protocol.transport.is_closing():
+            return
+        more = [*protocol.server_state.default_headers, *head.limits]
+        protocol.transport.write(
+            b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
+            % (begin, b"".join(map(_line, more)), len(content), head.request_id.encode(), content)
+        )
+        protocol.on_response_complete()
+
+
+def _line(header: Header) -> bytes:
+    return b"%b: %b\r\n" % header
+
+
+def _begin(status: int, headers: list[Header]) -> bytes:
+    line = b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
+    return line + b"".join(map(_line, headers))
+
+
+_OK = _begin(200, [(b"content-type", JSON), *SAFE])

@@ -133,12 +133,12 @@ def _made(
     predictions, warnings = predictor.decode(found.outputs), predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
     made: list[Made | Exception] = []
-    start = 0
+    start, ran = 0, record.Ran.since(began)
     for call, one in zip(calls, asked, strict=True):
         part = slice(start, start + len(one.ids))
         own, said, hits = _own(warnings, part), answers[part], found.hits[part]
         start = part.stop
-        about = record.context(call, began)
+        about = record.context(call, ran)
         lines = record.lines(call, about, one, said, own, hits)
         content = _content(call, one, said, own)
         if call.take_turn is not None and not call.take_turn():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,9 +19,21 @@ from slipway.predictor import InputWarning, Prediction, image_statistics, pixels
 _encode = msgspec.json.Encoder().encode
 
 
-def context(call: Call, began: int, error: Exception | None = None) -> PredictionContext:
-    """What the events of this request's rows have in common; `began` is `perf_counter_ns()` before the model ran."""
-    live, head, now = call.live, call.head, time.perf_counter_ns()
+class Ran(NamedTuple):
+    """When the model ran: from and to in `perf_counter_ns()`, and the time of day that it was then."""
+
+    began: int
+    ended: int
+    timestamp: str
+
+    @classmethod
+    def since(cls, began: int) -> Ran:
+        return cls(began, time.perf_counter_ns(), now_iso())
+
+
+def context(call: Call, ran: Ran, error: Exception | None = None) -> PredictionContext:
+    """What the events of this request's rows have in common."""
+    live, head = call.live, call.head
     return PredictionContext(
         environment=call.served.settings.environment,
         usecase=call.served.name,
@@ -31,9 +43,9 @@ def context(call: Call, began: int, error: Exception | None = None) -> Predictio
         answered=error is None and call.role != SHADOW,
         trace_id=head.trace_id,
         request_id=head.request_id,
-        timestamp=now_iso(),
-        duration_ns=now - call.started,
-        model_ms=(now - began) / 1e6,
+        timestamp=ran.timestamp,
+        duration_ns=ran.ended - call.started,
+        model_ms=(ran.ended - ran.began) / 1e6,
         outcome="success" if error is None else "failure",
         error_type=None if error is None else type(error).__name__,
         caller=head.caller,
@@ -43,7 +55,7 @@ def context(call: Call, began: int, error: Exception | None = None) -> Predictio
 def failed(call: Call, asked: Asked, began: int, raised: Exception) -> None:
     """Count it, and leave an event without a prediction for each row."""
     error(call.served, call.live, call.role)
-    about = context(call, began, raised)
+    about = context(call, Ran.since(began), raised)
     call.served.log(call.served.predictions, lines(call, about, asked))
 
 
@@ -57,7 +69,7 @@ def fallen(call: Call, asked: Asked) -> None:
     if reason != "busy":
         error(served, canary.live, CANARY)
     fell = msgspec.structs.replace(call, live=canary.live, role=CANARY)
-    about = context(fell, canary.began, canary.error)
+    about = context(fell, Ran.since(canary.began), canary.error)
     served.log(served.predictions, lines(fell, about, asked))
 
 

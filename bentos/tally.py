@@ -7,8 +7,9 @@ that is killed has counted since the last time is lost to the metrics; the log h
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from typing import Any
+
+import numpy as np
 
 
 class Count:
@@ -16,47 +17,45 @@ class Count:
 
     def __init__(self, child: Any) -> None:
         self._child = child
-        self._lock = threading.Lock()
-        self._number = 0.0
+        self._kept = _Kept()
 
     def inc(self, number: float = 1) -> None:
-        with self._lock:
-            self._number += number
+        self._kept.keep(number)
 
     def flush(self) -> None:
-        with self._lock:
-            number, self._number = self._number, 0.0
-        if number:
+        if number := sum(self._kept.taken()):
             self._child.inc(number)
 
 
 class Observations:
-    """A histogram's child: how many values fell into each bucket, and their sum."""
+    """A histogram's child. `observe` is a list's own `append`: nothing is cheaper."""
 
     def __init__(self, child: Any) -> None:
         # prometheus_client adds to a bucket one value at a time only; a test watches these names.
-        self._buckets, self._sum = child._buckets, child._sum
-        self._bounds = list(child._upper_bounds)
-        self._lock = threading.Lock()
-        self._clear()
-
-    def observe(self, value: float) -> None:
-        bucket = bisect_left(self._bounds, value)
-        with self._lock:
-            self._numbers[bucket] += 1
-            self._total += value
+        self._buckets, self._sum, self._bounds = child._buckets, child._sum, np.array(child._upper_bounds)
+        self._kept = _Kept()
+        self.observe = self._kept.keep
 
     def flush(self) -> None:
-        with self._lock:
-            numbers, total = self._numbers, self._total
-            self._clear()
-        if not any(numbers):
+        values = self._kept.taken()
+        if not values:
             return
-        for bucket, number in zip(self._buckets, numbers, strict=True):
-            if number:
-                bucket.inc(number)
-        self._sum.inc(total)
+        numbers = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._bounds))
+        for bucket in numbers.nonzero()[0]:
+            self._buckets[bucket].inc(int(numbers[bucket]))
+        self._sum.inc(sum(values))
 
-    def _clear(self) -> None:
-        self._numbers = [0] * len(self._bounds)
-        self._total = 0.0
+
+class _Kept:
+    """Numbers that any thread keeps, and one at a time takes: a list's `append` and its slices are whole in CPython."""
+
+    def __init__(self) -> None:
+        self._numbers: list[float] = []
+        self._lock = threading.Lock()
+        self.keep = self._numbers.append
+
+    def taken(self) -> list[float]:
+        with self._lock:
+            taken = self._numbers[:]
+            del self._numbers[: len(taken)]
+        return taken

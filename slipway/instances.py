@@ -22,7 +22,7 @@ _LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network 
 _Float = Annotated[float, msgspec.Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
 _KINDS = {"number": _Float, "integer": int | float, "category": str, "boolean": bool}
 _astuple = msgspec.structs.astuple
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encode = msgspec.json.Encoder().encode
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _LISTED = re.compile(r"Expected `object`, got `array` - at `\$\.instances\[\d+\]`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
@@ -125,7 +125,7 @@ class InstanceReader:
         """Of most rows the JSON of the struct as it is, whose fields are sorted."""
         if instances[0].__class__ is not self._object:
             return [self._text(row) for row in values]
-        texts = _encode_lines(instances).split(b"\n")[:-1]
+        texts = [_encode(instance) for instance in instances]
         return [text if is_canonical(text) else self._text(row) for text, row in zip(texts, values, strict=True)]
 
     def _text(self, values: tuple[Any, ...]) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import itertools
 import json
 from pathlib import Path
@@ -135,6 +136,12 @@ def test_json_that_is_canonical_is_the_text_of_the_key() -> None:
         taken += is_canonical(text)
         assert not is_canonical(text) or text.decode() == key_text(row, schema)
     assert taken > 500
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_the_row_key_is_an_hmac_whatever_the_length_of_its_secret(length: int) -> None:
+    secret, text = bytes(range(length)), key_text(ROW, SCHEMA)
+    assert row_key(secret, text) == hmac.digest(secret, text.encode(), "sha256").hex()[:32]
 
 
 def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None:

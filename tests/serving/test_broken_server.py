@@ -47,7 +47,7 @@ class Home(NamedTuple):
         content = self.described()
         said = {refusal["reason"] for refusal in content["refused"].values()}
         roles = [state["roles"]["champion"] for state in content["workers"]]
-        if [role["outcome"] for role in roles] == ["refused"] * 2:
+        if [role.get("outcome") for role in roles] == ["refused"] * 2:
             said |= {role["reason"] for role in roles}
         return said
 

@@ -11,7 +11,7 @@ from tests import bundles
 from tests.serving.processes import Load, Server, logged_ids
 
 WORKERS = 4  # the supervisor looks every 10 s, and a worker begins in 5: of two there would be none now and then
-KILLS = 12
+SECONDS = 60.0
 KILL_SECONDS = 5.0
 RATE, CONNECTIONS = 100, 8
 NOTICED_SECONDS = 2.0  # a connection's next request shows that it is broken; each asks every 80 ms
@@ -22,10 +22,14 @@ def test_every_answer_is_in_the_log_once_and_only_the_killed_workers_connections
     server = serve("loans", workers=WORKERS)
     first = set(server.workers())
     with Load(server, "loans", bundles.ROWS["loans"][0], RATE, CONNECTIONS) as load:
-        kills = [kill_one(server) for _ in range(KILLS)]
+        end = time.monotonic() + SECONDS
+        kills = []
+        while time.monotonic() < end:
+            kills.append(kill_one(server))
         server.wait_for(lambda: len(serving(server)) == WORKERS, 60)
+    assert len(kills) >= 2 * WORKERS, "each, and those that came for them"
     assert load.failed == []
-    assert len(load.answered) > 0.5 * RATE * KILLS * KILL_SECONDS
+    assert len(load.answered) > 0.5 * RATE * SECONDS
     of_kills = [[moment for moment in load.breaks if 0 <= moment - kill < NOTICED_SECONDS] for kill in kills]
     assert sum(map(len, of_kills)) == load.broken
     assert max(map(len, of_kills)) <= CONNECTIONS
@@ -37,7 +41,7 @@ def test_every_answer_is_in_the_log_once_and_only_the_killed_workers_connections
     assert not first & set(server.workers())
 
     lost = len(load.answered) - server.metric("slipway_requests_total", route="predict", code="200")
-    assert -load.broken <= lost <= KILLS * RATE, "of its last second at most, a killed worker's counts may be missing"
+    assert -load.broken <= lost <= len(kills) * RATE, "of its last second at most, a killed worker's counts may be missing"
 
 
 def kill_one(server: Server) -> float:

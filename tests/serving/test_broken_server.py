@@ -98,7 +98,12 @@ def rewritten(**options: Any) -> Callable[[Path], None]:
 
 def vouched(kind: str) -> tuple[Callable[[Path], None], str]:
     spoil, reason = HOSTILE[kind]
-    return lambda folder: (spoil(folder), vouch(folder)) and None, reason
+
+    def spoil_and_vouch(folder: Path) -> None:
+        spoil(folder)
+        vouch(folder)
+
+    return spoil_and_vouch, reason
 
 
 RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -30,11 +31,15 @@ LENIENT = {"swap_ratio": 1e6, "cache": 100}
 ROWS = {name: bundles.probe_rows(schema)[0] for name, schema in SCHEMAS.items()}
 
 
-class Moved:
-    """A version's time: from when the pointer named it (`asked`) until every worker served it (`taken`)."""
+class Moved(NamedTuple):
+    """A swap: from when the pointer named the version (`asked`) until every worker served it (`taken`)."""
 
-    def __init__(self, version: str, asked: float, taken: float) -> None:
-        self.version, self.asked, self.taken = version, asked, taken
+    version: str
+    asked: float
+    taken: float
+
+    def meets(self, answered: Answered) -> bool:
+        return self.asked < answered.came and answered.sent < self.taken
 
 
 def promote(server: Server, folder: Path, version: str, schema: Schema = bundles.TABULAR, **options) -> Moved:
@@ -63,8 +68,8 @@ def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_en
     assert [answered for answered in load.answered if not was_current(answered, moves)] == []
     assert set(load.versions) == {move.version for move in moves}
 
-    swapping = [a.seconds for a in load.answered if any(m.asked < a.came and a.sent < m.taken for m in moves)]
-    quiet = [a.seconds for a in load.answered if not any(m.asked < a.came and a.sent < m.taken for m in moves)]
+    swapping = [answered.seconds for answered in load.answered if any(move.meets(answered) for move in moves)]
+    quiet = [answered.seconds for answered in load.answered if not any(move.meets(answered) for move in moves)]
     inside, outside = percentile(swapping, 99), percentile(quiet, 99)
     assert inside <= max(3 * outside, NOT_FELT), (
         f"p99 {inside * 1000:.1f} ms in {len(swapping)} requests while swapping, {outside * 1000:.1f} ms else"

@@ -17,7 +17,7 @@ ROW = bundles.ROWS["loans"][0]
 FAULTY = {**ROW, "age": 99.0}  # what the faulty networks fail for
 DEADLINE = 0.3  # seconds
 CHAMPION_SLOW = 8
-BUSY_MACHINE = 0.5  # seconds: what other tests on the same cores may add
+BUSY_MACHINE = 1.0  # seconds: what other tests on the same cores may add
 SERVING = {"deadline_ms": int(1000 * DEADLINE), "swap_ratio": 1e6}
 
 
@@ -83,7 +83,7 @@ def test_a_shadow_ten_times_slower_is_shed_and_nobody_waits_for_it(stage: Stage)
     assert set(load.versions) == {"1"}
     stage.point()
     quick, beside = (percentile([a.seconds for a in loads.answered], 90) for loads in (alone, load))
-    assert beside < max(2 * quick, 0.05), f"p90 {beside * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
+    assert beside < max(2 * quick, 0.1), f"p90 {beside * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
     stage.server.wait_for(lambda: stage.got_by_shadow("5") + stage.shed("5") == len(load.answered))
     assert stage.shed("5") > 0
     assert stage.got_by_shadow("5") > 0, "what it has time for, it gets"

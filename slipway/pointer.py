@@ -136,10 +136,12 @@ def _read(path: Path, kind: Any) -> Any:
 
 
 def _alive(pid: int) -> bool:
+    """A worker that was killed keeps its pid until the supervisor looks, every 10 s; it is dead all the same."""
     try:
         os.kill(pid, 0)
+        state = Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2][:1]
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:  # another's process, or a system without /proc
         return True
-    return True
+    return state != "Z"

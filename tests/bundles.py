@@ -93,20 +93,19 @@ def write(
     *,
     bias: float = 0.0,
     slow: int = 0,
-    nan_above: float | None = None,
+    fault: str | None = None,
     passed: bool = True,
     serving: dict[str, Any] | None = None,
     probe_shift: float = 0.0,
 ) -> str:
     """A whole bundle in `directory`, and its digest.
 
-    `bias` makes bundles that answer differently, `slow` ones that take longer and `nan_above` ones that fail for some
-    rows (see graphs), `passed=False` one whose gate failed, `probe_shift` one whose probe rows do not come out as it
-    says.
+    `bias` makes bundles that answer differently, `slow` ones that take longer and `fault` ones that fail for some rows
+    (see graphs), `passed=False` one whose gate failed, `probe_shift` one whose probe rows do not come out as it says.
     """
     (directory / "serve").mkdir(parents=True)
     (directory / "monitor").mkdir()
-    _network(directory / "serve" / "model.onnx", schema, bias, slow, nan_above)
+    _network(directory / "serve" / "model.onnx", schema, bias, slow, fault)
     schema.save(directory / "serve" / "schema.json")
     limits = {"deadline_ms": 1000, "swap_ratio": 3.0, "log": "best_effort", "capture": False, "max_instances": 10_000}
     _write_json(directory / "serve" / "serving.json", limits | (serving or {}))
@@ -165,7 +164,7 @@ def png(schema: Schema = IMAGES, seed: int = 0) -> bytes:
     return encode_png(pixels)
 
 
-def _network(path: Path, schema: Schema, bias: float, slow: int, nan_above: float | None) -> None:
+def _network(path: Path, schema: Schema, bias: float, slow: int, fault: str | None) -> None:
     outputs = len(schema.classes) or 1
     if schema.images:
         feature = schema.images[0]
@@ -173,7 +172,7 @@ def _network(path: Path, schema: Schema, bias: float, slow: int, nan_above: floa
         graphs.images(path, feature.size, feature.channels, outputs, bias=bias)
     else:
         numbers, codes = len(schema.numbers), len(schema.codes)
-        graphs.tabular(path, numbers, codes, outputs, bias=bias, slow=slow, nan_above=nan_above)
+        graphs.tabular(path, numbers, codes, outputs, bias=bias, slow=slow, fault=fault)
 
 
 def _fill_probe(directory: Path, shift: float) -> None:

@@ -12,6 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
+FAULTY_ABOVE = 90.0
+_HANGING = 1000  # products of 7 GFLOP each
 
 
 def tabular(
@@ -22,13 +24,13 @@ def tabular(
     *,
     bias: float = 0.0,
     slow: int = 0,
-    nan_above: float | None = None,
+    fault: str | None = None,
 ) -> None:
     """A linear layer over numbers (missing counts as zero) and codes; softmax where there is more than one output.
 
     `bias` is added to the first output, so that two bundles answer differently. `slow` adds that many products with a
-    768 x 768 matrix, whose result does not change the answer. Rows whose first number is above `nan_above` come out as
-    NaN: a fault that no probe finds.
+    768 x 768 matrix, whose result does not change the answer. Rows whose first number is above FAULTY_ABOVE come out as
+    NaN, raise, or take half a minute (`fault` is "nan", "error" or "hang"): what no probe finds.
     """
     nodes, constants, parts = [], [], []
     inputs = []
@@ -41,8 +43,8 @@ def tabular(
             helper.make_node("MatMul", ["present", "per_number"], ["from_numbers"]),
         ]
         parts.append("from_numbers")
-        if nan_above is not None:
-            _spoil(nodes, constants, nan_above)
+        if fault is not None:
+            _spoil(nodes, constants, fault)
             parts.append("spoiled")
     if codes:
         inputs.append(helper.make_tensor_value_info("codes", TensorProto.INT64, [None, codes]))
@@ -86,16 +88,47 @@ def _finish(path: Path, inputs: list, nodes: list, constants: list, outputs: int
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9), path)
 
 
-def _spoil(nodes: list, constants: list, above: float) -> None:
+def _spoil(nodes: list, constants: list, fault: str) -> None:
     constants += [
         numpy_helper.from_array(np.array([0], np.int64), "first"),
-        _constant("limit", np.array([above])),
-        _constant("nan", np.array([np.nan])),
+        _constant("limit", np.array([FAULTY_ABOVE])),
     ]
     nodes += [
         helper.make_node("Gather", ["numbers", "first"], ["first_number"], axis=1),
         helper.make_node("Greater", ["first_number", "limit"], ["beyond"]),
-        helper.make_node("Where", ["beyond", "nan", "zero"], ["spoiled"]),
+    ]
+    if fault == "nan":
+        constants.append(_constant("nan", np.array([np.nan])))
+        nodes.append(helper.make_node("Where", ["beyond", "nan", "zero"], ["spoiled"]))
+    elif fault == "error":  # an index that there is not
+        nodes += [
+            helper.make_node("Cast", ["beyond"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["zero", "index"], ["spoiled"]),
+        ]
+    else:
+        _hang(nodes, constants)
+
+
+def _hang(nodes: list, constants: list) -> None:
+    """A thousand products that begin with the row, so that they cannot be worked out in advance."""
+    constants.append(_constant("hanging", np.eye(1536)))
+    steps = [helper.make_node("Add", ["hanging", "greatest"], ["hanging0"])]
+    steps += [
+        helper.make_node("MatMul", [f"hanging{step}", "hanging0"], [f"hanging{step + 1}"]) for step in range(_HANGING)
+    ]
+    steps.append(helper.make_node("ReduceMin", [f"hanging{_HANGING}"], ["late"], keepdims=0))
+    at_once = [helper.make_node("Identity", ["zero"], ["zero_again"])]
+    late, again = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("late", "zero_again"))
+    nodes += [
+        helper.make_node("ReduceMax", ["first_number"], ["greatest"], keepdims=0),
+        helper.make_node("Greater", ["greatest", "limit"], ["any_beyond"]),
+        helper.make_node(
+            "If",
+            ["any_beyond"],
+            ["spoiled"],
+            then_branch=helper.make_graph(steps, "hang", [], [late]),
+            else_branch=helper.make_graph(at_once, "go", [], [again]),
+        ),
     ]
 
 

@@ -11,18 +11,23 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
+from slipway import pointer
+from slipway.pointer import WorkerState
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90  # 4 alone; the machine may be busy with other tests
 STOP_SECONDS = 30
+COUNTED_SECONDS = 5.0  # what a worker counts may reach /metrics a moment after the answer
 
 
 class Server:
@@ -33,6 +38,8 @@ class Server:
         self.port = free_port()
         self.log = var.parent / f"server-{self.port}.log"
         self._ready = ready
+        self._usecases = usecases
+        self._workers = workers
         self._env = {
             **os.environ,
             "SLIPWAY_VAR": str(var),
@@ -50,8 +57,12 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        if self._ready:
-            self.wait_ready()
+        try:
+            if self._ready:
+                self.wait_ready()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -69,15 +80,47 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError, http.client.HTTPException):
-                if self.get("/readyz")[0] == 200 and len(self.workers()) == int(self._env["SLIPWAY_WORKERS"]):
+                if self.get("/readyz")[0] == 200 and self._all_have_begun():
                     return
             time.sleep(0.2)
         raise AssertionError(f"the server is not ready (exit code {self.process.poll()}):\n{self.log.read_text()}")
+
+    def _all_have_begun(self) -> bool:
+        """Readiness is one worker's: who answered has its models, the others may be loading theirs."""
+        return all(len(self.states(usecase)) == self._workers for usecase in self._usecases)
 
     def workers(self) -> list[int]:
         """The pids of the worker processes."""
         found = psutil.Process(self.process.pid).children()
         return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not happen in time:\n{self.log.read_text()}"
+            time.sleep(0.02)
+
+    def states(self, usecase: str = "loans") -> list[WorkerState]:
+        """What the workers wrote of themselves."""
+        return pointer.read_states(self.var / "serving", usecase)
+
+    def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
+        """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""
+        found = [state.roles.get(role) for state in self.states(usecase) if state.generation == generation]
+        wanted = digest and (digest, "serving")
+        return [state and (state.digest, state.outcome) for state in found] == [wanted] * self._workers
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the series with these labels, and any others, as `/metrics` has it now."""
+        families = text_string_to_metric_families(self.get("/metrics")[1].decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def wait_for_metric(self, value: float, name: str, **labels: str) -> None:
+        deadline = time.monotonic() + COUNTED_SECONDS
+        while (found := self.metric(name, **labels)) != value:
+            assert time.monotonic() < deadline, f"{name}{labels} is {found}, not {value}"
+            time.sleep(0.05)
 
     def get(self, path: str) -> tuple[int, bytes]:
         return self.request("GET", path)
@@ -97,6 +140,19 @@ class Server:
             connection.close()
 
 
+class Answered(NamedTuple):
+    """A prediction; times by `time.monotonic()`."""
+
+    sent: float
+    came: float
+    version: str
+    id: str
+
+    @property
+    def seconds(self) -> float:
+        return self.came - self.sent
+
+
 class Load:
     """Threads that predict at a steady rate on connections they keep, and note what came back.
 
@@ -107,9 +163,9 @@ class Load:
     def __init__(
         self, server: Server, usecase: str, row: dict[str, Any], rate: float = 100, connections: int = 4
     ) -> None:
-        self.answered: list[tuple[float, str, str]] = []
+        self.answered: list[Answered] = []
         self.failed: list[str] = []
-        self.broken = 0
+        self.breaks: list[float] = []  # when a connection ended under a request, as when its worker is killed
         self._server = server
         self._path = f"/v1/models/{usecase}/predict"
         self._body = json.dumps({"instances": [row]})
@@ -128,38 +184,54 @@ class Load:
             thread.join(15)
 
     @property
+    def broken(self) -> int:
+        return len(self.breaks)
+
+    @property
     def versions(self) -> list[str]:
-        return [version for _, version, _ in self.answered]
+        return [answered.version for answered in self.answered]
 
     @property
     def ids(self) -> list[str]:
-        return [identity for _, _, identity in self.answered]
+        return [answered.id for answered in self.answered]
 
     def _run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=10)
         due = time.monotonic()
         while not self._stopping.is_set():
             try:
+                sent = time.monotonic()
                 connection.request("POST", self._path, self._body, {"content-type": "application/json"})
                 answer = connection.getresponse()
-                self._note(answer.status, answer.read())
+                self._note(sent, answer.status, answer.read())
             except (OSError, http.client.HTTPException):
-                self.broken += 1  # the connection, as when its worker is killed: nothing was answered
+                self.breaks.append(time.monotonic())
                 connection.close()
                 time.sleep(0.05)
             due = max(due + self._pause, time.monotonic() - 1)
             self._stopping.wait(max(0.0, due - time.monotonic()))
         connection.close()
 
-    def _note(self, status: int, body: bytes) -> None:
+    def _note(self, sent: float, status: int, body: bytes) -> None:
+        came = time.monotonic()
         content = json.loads(body)
         if status == 200:
-            self.answered.append((time.monotonic(), content["model"]["version"], content["predictions"][0]["id"]))
+            self.answered.append(Answered(sent, came, content["model"]["version"], content["predictions"][0]["id"]))
         else:
             self.failed.append(f"{status}: {content}")
 
 
 def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
-    """How often each row is in the log, from the files themselves; a line that is cut would not parse."""
-    lines = [line for path in (var / "spool" / usecase).glob("prediction-*") for line in path.read_bytes().splitlines()]
-    return Counter(json.loads(line)["slipway"]["row_id"] for line in lines)
+    """How often each row is in the log."""
+    return Counter(event["slipway"]["row_id"] for event in logged(var, usecase))
+
+
+def logged(var: Path, usecase: str = "loans") -> list[dict[str, Any]]:
+    """The events in the log, from the files themselves; a line that is cut would not parse."""
+    paths = sorted((var / "spool" / usecase).glob("prediction-*"))
+    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(percent / 100 * len(ordered)))]

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from bentos.choice import chosen
-from slipway import pointer
 from slipway.pointer import Canary
 from tests import bundles
-from tests.serving.processes import Load, Server
+from tests.serving.processes import Load, Server, logged
 
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}
@@ -52,26 +51,12 @@ def point(server: Server, champion: str, canary: str | None = None, weight: floa
     """Returns when every worker has done what it is told."""
     roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
     generation = bundles.point(server.var, "loans", champion, **roles)
-    wanted = {
-        role: digest for role, digest in (("champion", champion), ("canary", canary), ("shadow", shadow)) if digest
-    }
-    deadline = time.monotonic() + 30
-    while True:
-        states = pointer.read_states(server.var / "serving", "loans")
-        found = [{role: s.digest for role, s in state.roles.items() if s.outcome == "serving"} for state in states]
-        if all(state.generation == generation for state in states) and found == [wanted] * 2:
-            return
-        assert time.monotonic() < deadline, (found, server.log.read_text())
-        time.sleep(0.05)
-
-
-def events(var: Path) -> list[dict]:
-    paths = sorted((var / "spool" / "loans").glob("prediction-*"))
-    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+    for role, digest in (("champion", champion), ("canary", canary), ("shadow", shadow)):
+        server.wait_for(lambda role=role, digest=digest: server.all_have(generation, digest, role=role))
 
 
 def test_a_canary_gets_its_share_and_its_units_and_a_failing_or_promoted_one_hurts_nobody(serve, var, put):
-    champion, canary, faulty = put("1"), put("2"), put("3", nan_above=90.0)
+    champion, canary, faulty = put("1"), put("2"), put("3", fault="nan")
     bundles.point(var, "loans", champion)
     server = serve("loans", workers=2)
 
@@ -86,14 +71,12 @@ def test_a_canary_gets_its_share_and_its_units_and_a_failing_or_promoted_one_hur
     point(server, champion, faulty, 100)
     assert {Caller(server).version(OLD) for _ in range(20)} == {"1"}
     assert {Caller(server).version(ROW) for _ in range(10)} == {"3"}
-    failed = [e for e in events(var) if e["event"]["outcome"] == "failure"]
+    failed = [e for e in logged(var) if e["event"]["outcome"] == "failure"]
     assert {(e["slipway"]["role"], e["slipway"]["model_version"], e["error"]["type"]) for e in failed} == {
         ("canary", "3", "ModelError")
     }
     assert len(failed) == 20
-    assert (
-        b'slipway_canary_fallbacks_total{reason="error",usecase="loans",version="3"} 20.0' in server.get("/metrics")[1]
-    )
+    server.wait_for_metric(20, "slipway_canary_fallbacks_total", reason="error", version="3")
 
     with Load(server, "loans", ROW, rate=100) as load:
         point(server, champion, canary, 50, shadow=champion)
@@ -105,7 +88,7 @@ def test_a_canary_gets_its_share_and_its_units_and_a_failing_or_promoted_one_hur
 
     server.process.terminate()
     assert server.process.wait(30) == 0
-    every = events(var)
+    every = logged(var)
     answered = Counter(e["slipway"]["row_id"] for e in every if e["slipway"]["answered"])
     assert set(answered.values()) == {1}
     assert set(load.ids) <= set(answered)

@@ -1,0 +1,151 @@
+"""Broken and hostile bundles on their whole way, from the registry to two real workers: whoever refuses one says why,
+and all along the server is ready and the old version answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from bentos.follower import Follower
+from slipway import bundle
+from slipway.registry import Registry
+from slipway.settings import Settings
+from tests import bundles
+from tests.serving.broken import BREAKS, mix_up_the_digest
+from tests.serving.hostile import HOSTILE, vouch
+from tests.serving.processes import Server
+from tests.serving.registry_double import RegistryDouble
+
+ROW = bundles.ROWS["loans"][0]
+LOADING_SECONDS = 0.5  # what the server is watched for after a refusal that came at once
+
+
+class Home(NamedTuple):
+    """A registry, the follower, and a server whose version 1 is good."""
+
+    registry: RegistryDouble
+    follower: Follower
+    server: Server
+
+    def promote(self, version: str, folder: Path, **tags: str) -> str:
+        digest = self.registry.add(version, folder, **tags)
+        self.registry.aliases["champion"] = version
+        self.follower.look()
+        return digest
+
+    def described(self) -> dict[str, Any]:
+        return json.loads(self.server.get("/v1/models/loans")[1])
+
+    def refusals(self) -> set[str]:
+        """The reasons that anybody can read: the follower's, or those of all workers if both refused."""
+        content = self.described()
+        said = {refusal["reason"] for refusal in content["refused"].values()}
+        roles = [state["roles"]["champion"] for state in content["workers"]]
+        if [role.get("outcome") for role in roles] == ["refused"] * 2:
+            said |= {role["reason"] for role in roles}
+        return said
+
+    def is_well(self) -> None:
+        assert self.server.get("/readyz")[0] == 200
+        status, content = self.server.predict("loans", **ROW)
+        assert (status, content["model"]["version"]) == (200, "1")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    folder = tmp_path_factory.mktemp("home")
+    bundles.write(folder / "good")
+    with RegistryDouble("loans") as registry:
+        home = Home(
+            registry,
+            Follower("loans", Registry(registry.uri), Settings(var=folder / "var")),
+            Server(folder / "var", ("loans",), workers=2),
+        )
+        home.promote("1", folder / "good")
+        with home.server:
+            yield home
+        home.follower.end()
+
+
+def manifest(change: Callable[[dict], dict]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / bundle.MANIFEST
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+    return spoil
+
+
+def outside(content: dict) -> dict:
+    content["files"]["../../../escaped"] = "0" * 64
+    return content
+
+
+def rewritten(**options: Any) -> Callable[[Path], None]:
+    """A bundle that is whole, and differs in what only those who load it can see."""
+
+    def spoil(folder: Path) -> None:
+        folder.rename(folder.with_name("before"))
+        bundles.write(folder, bias=0.5, **options)
+
+    return spoil
+
+
+def vouched(kind: str) -> tuple[Callable[[Path], None], str]:
+    spoil, reason = HOSTILE[kind]
+
+    def spoil_and_vouch(folder: Path) -> None:
+        spoil(folder)
+        vouch(folder)
+
+    return spoil_and_vouch, reason
+
+
+RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))
+KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    **{spoil.__name__: (spoil, "") for spoil in BREAKS},
+    "a path that leads out": (manifest(outside), "lists '../../../escaped', which no bundle has"),
+    "a network that does not answer as its probe says": (rewritten(probe_shift=0.1), "probe rows come out"),
+    "other classes": (rewritten(schema=RENAMED), "classes differ"),
+    "a hundred times slower": (rewritten(slow=60), "times as long as version 1"),
+    **{
+        kind: vouched(kind)
+        for kind in (
+            "external tensor data",
+            "a custom operator",
+            "a tensor of all the memory",
+            "a shape that its bytes do not fill",
+            "a compressed network",
+            "deep nesting",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_refused_with_its_reason_and_the_old_one_serves(home: Home, tmp_path: Path, kind: str) -> None:
+    spoil, reason = KINDS[kind]
+    bundles.write(tmp_path / "bad", bias=0.5)
+    reason = spoil(tmp_path / "bad") or reason
+    tags = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else {}
+    home.promote(str(2 + list(KINDS).index(kind)), tmp_path / "bad", **tags)
+    seen = time.monotonic()
+    while not any(reason in said for said in home.refusals()) or time.monotonic() < seen + LOADING_SECONDS:
+        home.is_well()
+        assert time.monotonic() < seen + 30, home.described()
+    assert {state["version"] for state in home.described()["workers"]} == {"1"}
+    assert not list(tmp_path.parent.rglob("escaped"))
+
+
+def test_after_all_of_them_a_good_one_takes_over(home: Home, tmp_path: Path) -> None:
+    home.is_well()
+    bundles.write(tmp_path / "good", bias=0.3)
+    digest = home.promote("100", tmp_path / "good")
+    home.server.wait_for(lambda: {state.serving for state in home.server.states()} == {digest})
+    assert home.server.predict("loans", **ROW)[1]["model"]["version"] == "100"
+    assert home.refusals() == set()

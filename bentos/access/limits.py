@@ -1,8 +1,8 @@
 """Rate limits: fixed windows, counted in this process, or in Redis for all workers together (shared_limits).
 
-The `limits` library reads the rates and counts in Redis. Its counter in memory takes locks and starts a thread every 10 ms under load, 10 µs a
-request where a dictionary of the event loop's own takes less than one. Without Redis each worker counts by itself: a
-key that talks to four workers may come to four times its rate.
+The `limits` library reads the rates and counts in Redis. Its counter in memory takes locks and starts a thread every
+10 ms under load, 10 µs a request where a dictionary of the event loop's own takes less than one. Without Redis each
+worker counts by itself: a key that talks to four workers may come to four times its rate.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ def main() -> int:
     parser.add_argument("--without", type=_names, default=[], help="flask, where TensorFlow takes too long to load")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where serving.md, .json and .svg are (docs/)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end, too
     began, record = time.monotonic(), options.folder / "serving.json"
     groups = json.loads(record.read_text()) if record.exists() else {}
     for name in [name for name in options.only if name not in options.without]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 import uvloop
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+LOOK_SECONDS = 0.01
 LAST_ANSWERS = 0.05  # seconds to wait for what is under way at the end
 
 
@@ -64,8 +66,11 @@ class Connection(asyncio.Protocol):
         self._done(self)
 
 
-async def run(port: int, request: bytes, seconds: float, connections: int, rate: float | None) -> Seen:
-    """Load for so many seconds: without a rate as much as the connections carry, else so many requests a second."""
+async def run(
+    port: int, request: bytes, seconds: float, connections: int, rate: float | None, requests: float = math.inf
+) -> Seen:
+    """Load for so many seconds, or until so many requests are answered: without a rate as much as the connections
+    carry, else so many requests a second."""
     loop, seen = asyncio.get_running_loop(), Seen()
     idle: list[Connection] = []
     end = time.perf_counter() + seconds
@@ -86,7 +91,9 @@ async def run(port: int, request: bytes, seconds: float, connections: int, rate:
 
     if rate is None:
         starting = [loop.create_task(start()) for _ in range(connections)]
-        await asyncio.sleep(seconds)
+        while time.perf_counter() < end and len(seen.seconds) < requests:
+            await asyncio.sleep(LOOK_SECONDS)
+        end = 0.0
     else:
         idle += [await connect(idle.append) for _ in range(connections)]
         await _paced(idle, rate, end)
@@ -120,13 +127,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rate", type=float, help="requests a second (default: as many as are answered)")
+    parser.add_argument("--requests", type=float, default=math.inf, help="end earlier, after so many")
     parser.add_argument("--core", type=int, help="the core to run on")
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-    seen = uvloop.run(
-        run(options.port, options.request.read_bytes(), options.seconds, options.connections, options.rate)
-    )
+    request = options.request.read_bytes()
+    seen = uvloop.run(run(options.port, request, options.seconds, options.connections, options.rate, options.requests))
     percentiles = np.percentile(seen.seconds, [50, 90, 99]).tolist() if seen.seconds else []
     found = {"rate": len(seen.seconds) / options.seconds, "statuses": seen.statuses, "percentiles": percentiles}
     sys.stdout.write(json.dumps(found) + "\n")

@@ -17,6 +17,7 @@ from slipway.schema import CONTRACT, Feature, Schema
 
 USECASE = "benchmark"
 FEATURES, UNITS = 20, 64
+SLOW_UNITS = 1536  # takes more than ten times as long
 CLASSES = ("no", "yes")
 SCHEMA = Schema(
     contract=CONTRACT,
@@ -42,18 +43,18 @@ def body(count: int) -> bytes:
     return json.dumps({"instances": rows(count)}).encode()
 
 
-def layers() -> list[tuple[np.ndarray, np.ndarray]]:
+def layers(units: int = UNITS) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights and biases of the three layers, small enough that no class is certain."""
-    rng, widths = np.random.default_rng(4), (FEATURES, UNITS, UNITS, len(CLASSES))
+    rng, widths = np.random.default_rng(4), (FEATURES, units, units, len(CLASSES))
     return [
         (rng.normal(scale=0.2, size=shape).astype(np.float32), np.zeros(shape[1], np.float32))
         for shape in zip(widths, widths[1:], strict=False)
     ]
 
 
-def write_onnx(path: Path) -> None:
+def write_onnx(path: Path, units: int = UNITS) -> None:
     nodes, constants, last = [], [], "numbers"
-    for index, (weights, biases) in enumerate(layers()):
+    for index, (weights, biases) in enumerate(layers(units)):
         constants += [numpy_helper.from_array(weights, f"w{index}"), numpy_helper.from_array(biases, f"b{index}")]
         nodes.append(helper.make_node("Gemm", [last, f"w{index}", f"b{index}"], [f"dense{index}"]))
         last = f"active{index}"
@@ -65,14 +66,23 @@ def write_onnx(path: Path) -> None:
     onnx.save(model, path)
 
 
-def promote(var: Path) -> Path:
-    """Write the bundle into the store of `var`, point at it, and return its network's file."""
+def promote(var: Path, *, shadow: bool = False) -> Path:
+    """Point at the network, and at a slow one as its shadow where there is to be one; the network's file."""
+    champion = _store(var, "1", UNITS)
+    beside = _store(var, "2", SLOW_UNITS) if shadow else None
+    pointer.write(var / "serving", USECASE, Pointer(1, champion, shadow=beside))
+    return var / "store" / champion / "serve" / "model.onnx"
+
+
+def _store(var: Path, version: str, units: int) -> str:
+    """Write the bundle into the store of `var`; its digest."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()
-    write_onnx(draft / "serve" / "model.onnx")
+    write_onnx(draft / "serve" / "model.onnx", units)
     SCHEMA.save(draft / "serve" / "schema.json")
-    _write(draft / "serve" / "serving.json", {"deadline_ms": 1000, "log": "best_effort", "max_instances": 1000})
+    serving = {"deadline_ms": 1000, "log": "best_effort", "max_instances": 1000, "swap_ratio": 1000}
+    _write(draft / "serve" / "serving.json", serving)
     _write(draft / "serve" / "probe.json", {"rows": rows(20), "outputs": []})
     predictor = Predictor(draft, "cpu")
     outputs = predictor.run(predictor.encode(predictor.probe_rows()))
@@ -84,11 +94,10 @@ def promote(var: Path) -> Path:
     bundle.write(draft, USECASE, {"git_commit": "0" * 40, "synthetic": True})
     digest = hashlib.sha256((draft / bundle.MANIFEST).read_bytes()).hexdigest()
     stored = var / "store" / digest
-    stored.parent.mkdir(parents=True)
+    stored.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(stored)
-    pointer.write_whole(stored / "version.json", StoredVersion(USECASE, "1", digest, "run", None))
-    pointer.write(var / "serving", USECASE, Pointer(1, digest))
-    return stored / "serve" / "model.onnx"
+    pointer.write_whole(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
+    return digest
 
 
 def _write(path: Path, content: object) -> None:

@@ -1,19 +1,22 @@
-"""The servers of the serving benchmark, each one worker on the same core; only the one that is asked does anything."""
+"""The servers of the serving benchmark, each one worker on the same core; those that are not asked are stopped."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks import network
 from benchmarks.load import http_request
@@ -22,6 +25,7 @@ from slipway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 120
+LOOK_SECONDS = 0.01
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 
@@ -30,11 +34,13 @@ UVICORN = [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httpt
 PEERS = {  # name: the command in front of its port
     "starlette": [*UVICORN, "--no-access-log", "--factory", "benchmarks.peers:starlette", "--port"],
     "fastapi": [*UVICORN, "--no-access-log", "--factory", "benchmarks.peers:fastapi", "--port"],
+    "empty": [*BENTOML, "benchmarks.empty:Empty", "--port"],
     "bentoml": [*BENTOML, "benchmarks.peers:Bento", "--port"],
     "flask": [sys.executable, "-m", "benchmarks.peers"],
 }
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
+    "with a shadow": ("bentos.service:slipway", {}),
     "without the log": ("benchmarks.ablated:slipway", {"BENCHMARK_WITHOUT": "log"}),
     "without key, limit, metrics": (
         "benchmarks.ablated:slipway",
@@ -43,92 +49,139 @@ SLIPWAY = {  # name: the service, and what is different in its environment
 }
 
 
-@dataclass(frozen=True)
 class Server:
-    """A server that is ready. `folder` is for the requests' bytes."""
+    """A server, not started yet. `folder` is its own: for the bundle, the log and the requests' bytes."""
 
-    name: str
-    port: int
-    path: str
-    key: str
-    folder: Path
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self._path = "/v1/predict" if name in SLIPWAY else "/predict"
+        self._port = _free_port()
+        self._processes: list[psutil.Process] = []
+        onnx = network.promote(folder / "var", shadow=name == "with a shadow")
+        key = keys.create(Settings(var=folder / "var").key_file, "benchmark", ["predict", "read"], "100000000/second")[
+            1
+        ]
+        self._env = {
+            **os.environ,
+            "BENCHMARK_ONNX": str(onnx),
+            "BENTOML_HOME": str(folder),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        if name in SLIPWAY:
+            service, own = SLIPWAY[name]
+            self._key, self._command = key, [*BENTOML, service]
+            self._env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_SERVE": network.USECASE, "SLIPWAY_WORKERS": "1"}
+            self._env |= {"SLIPWAY_SERVICE_PORT": str(self._port), **own}
+        else:
+            self._key, self._command = "", [*PEERS[name], str(self._port)]
 
-    def load(self, body: bytes | None, seconds: float, rate: float | None = None, path: str = "") -> dict[str, Any]:
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        """From its start until it is ready; ended with the block."""
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=self._env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+            )
+        try:
+            self._wait(process)
+            top = psutil.Process(process.pid)
+            self._processes = [top, *top.children(recursive=True)]
+            yield self
+        finally:
+            self._signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                process.wait()
+
+    def load(
+        self,
+        body: bytes | None,
+        seconds: float = 3600.0,
+        rate: float | None = None,
+        path: str = "",
+        requests: int | None = None,
+    ) -> dict[str, Any]:
         """What the load generator saw: `rate` in requests a second, `percentiles` (50, 90, 99) in seconds."""
         file = self.folder / "request"
-        file.write_bytes(http_request(path or self.path, body, self.key))
-        command = [sys.executable, "-m", "benchmarks.load", str(self.port), str(file)]
+        file.write_bytes(http_request(path or self._path, body, self._key))
+        command = [sys.executable, "-m", "benchmarks.load", str(self._port), str(file)]
         command += ["--seconds", str(seconds), "--core", str(LOAD_CORE)]
         command += ["--rate", str(rate)] if rate else []
-        found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+        command += ["--requests", str(requests)] if requests else []
+        with self._awake():
+            found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
         if set(found["statuses"]) - {"200"}:
             raise RuntimeError(f"{self.name} answered {found['statuses']}")
         return found
 
+    def get(self, path: str) -> str:
+        with self._awake():
+            return self._ask("GET", path)[1]
 
-@contextmanager
-def started(folder: Path, names: list[str]) -> Iterator[dict[str, Server]]:
-    """The servers by name, ready and warm; ended with the block."""
-    onnx = network.promote(folder / "var")
-    key_file = Settings(var=folder / "var").key_file
-    _, key = keys.create(key_file, "benchmark", ["predict"], "100000000/second")
-    env = {**os.environ, "BENCHMARK_ONNX": str(onnx), "BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_SERVE": network.USECASE, "SLIPWAY_WORKERS": "1"}
-    with ExitStack() as running:
-        servers = {}
-        for name in names:
-            place = folder / name.replace(" ", "-")
-            place.mkdir()
-            port, ours = _free_port(), name in SLIPWAY
-            own = {"BENTOML_HOME": str(place), **(SLIPWAY[name][1] if ours else {})}
-            own |= {"SLIPWAY_SERVICE_PORT": str(port)} if ours else {}
-            command = [*BENTOML, SLIPWAY[name][0]] if ours else [*PEERS[name], str(port)]
-            running.enter_context(_process(command, env | own, place / "log"))
-            servers[name] = Server(name, port, "/v1/predict" if ours else "/predict", key if ours else "", place)
-        for server in servers.values():
-            _wait(server)
-            _request(server, "POST", server.path, network.body(1))  # the first answer of some takes seconds
-            server.load(network.body(1), 1.0)
-        yield servers
+    def resident_bytes(self) -> int:
+        """Of the worker: the largest of the server's processes."""
+        return max(process.memory_info().rss for process in self._processes)
 
+    def warm_up(self) -> None:
+        """The first answer of some takes seconds. From here on it is awake only while it is asked."""
+        self._ask("POST", self._path, network.body(1))
+        self.load(network.body(1), 1.0)
 
-@contextmanager
-def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=env,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        self._signal(signal.SIGCONT)
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        path = "/livez" if self.name in ("starlette", "fastapi", "flask") else "/readyz"
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(OSError, http.client.HTTPException):
+                if self._ask("GET", path)[0] == 200:
+                    return
+            time.sleep(LOOK_SECONDS)
+        raise RuntimeError(f"{self.name} is not ready:\n{(self.folder / 'log').read_text()[-3000:]}")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection.request(method, path, body, {"content-type": "application/json", "x-api-key": self._key})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
-def _wait(server: Server) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    path = "/readyz" if server.name in SLIPWAY else "/livez"
-    while time.monotonic() < deadline:
-        with suppress(OSError, http.client.HTTPException):
-            if _request(server, "GET", path) == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"{server.name} is not ready:\n{(server.folder / 'log').read_text()[-3000:]}")
+@contextmanager
+def prepared(*names: str) -> Iterator[dict[str, Server]]:
+    """The servers by name, each with a folder that goes with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield {name: Server(name, Path(folder) / name.replace(" ", "-")) for name in names}
 
 
-def _request(server: Server, method: str, path: str, body: bytes | None = None) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request(method, path, body, {"content-type": "application/json", "x-api-key": server.key})
-    return connection.getresponse().status
+@contextmanager
+def started(*names: str) -> Iterator[dict[str, Server]]:
+    """The servers by name, warm, and asleep until they are asked; ended with the block."""
+    with prepared(*names) as servers, ExitStack() as running:
+        for server in servers.values():
+            running.enter_context(server.running())
+            server.warm_up()
+        yield servers
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ last."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 from bentos import supervisor
@@ -28,6 +29,8 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
                 await send({"type": "lifespan.startup.failed", "message": f"Slipway cannot serve: {error}"})
                 supervisor.end_it(worker.settings, worker.names)
                 return
+            # What was loaded stays until the end: a full collection would stop every answer for 0.1 s to look at it.
+            gc.freeze()
             drain_first(worker)
             if not worker.settings.cors_origins:  # whose headers are made in front of us
                 answer_directly(worker, asyncio.get_running_loop())

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 
 from bentos.access.limits import Limit
 from bentos.access.scopes import ADMIN, opened
+from slipway.errors import SlipwayError
+
+
+class InvalidToken(SlipwayError):
+    """What is wrong with a token, for its sender to read; holds nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,21 @@ import math
 import time
 from collections.abc import Awaitable
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from bentos.access import audit
-from bentos.access.caller import Caller
+from bentos.access.caller import Caller, InvalidToken
 from bentos.access.keys import KeyRing
-from bentos.access.limits import Count, Limit, SharedWindows, Windows
+from bentos.access.limits import Count, Limit, Windows
 from bentos.access.scopes import needed, open_routes
-from bentos.access.tokens import InvalidToken, Tokens
 from bentos.errors import Header, Refused, Unavailable
 from bentos.request import Head, Scope
 from slipway.keys import PREFIX
 from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from bentos.access.shared_limits import SharedWindows
+    from bentos.access.tokens import Tokens
 
 LOOK_SECONDS = 0.25  # between two looks at the key file
 _KEY = PREFIX.encode()
@@ -33,11 +37,11 @@ class Gate:
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self._environment = settings.environment
         self._ring = KeyRing(settings.key_file, secret, settings.rate)
-        self._tokens = Tokens(settings, secret) if settings.jwt_jwks else None
+        self._tokens = _tokens(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
         self._windows = Windows()
         redis = settings.redis_url
-        self._shared = SharedWindows(redis.get_secret_value(), self._windows) if redis else None
+        self._shared = _shared(redis.get_secret_value(), self._windows) if redis else None
         self._look_at = 0.0
         if self._tokens is not None:
             self._tokens.jwks.read_soon()
@@ -173,3 +177,16 @@ def _headers(limit: Limit, count: Count) -> tuple[Header, ...]:
         (b"ratelimit-remaining", b"%d" % max(limit.amount - count.used, 0)),
         (b"ratelimit-reset", b"%d" % math.ceil(count.reset)),
     )
+
+
+def _tokens(settings: Settings, secret: bytes) -> Tokens:
+    """Imported where there are tokens: the libraries for them take 0.1 s, and so does Redis's."""
+    from bentos.access.tokens import Tokens
+
+    return Tokens(settings, secret)
+
+
+def _shared(url: str, local: Windows) -> SharedWindows:
+    from bentos.access.shared_limits import SharedWindows
+
+    return SharedWindows(url, local)

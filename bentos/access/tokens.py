@@ -10,20 +10,15 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
-from bentos.access.caller import Caller, caller
+from bentos.access.caller import Caller, InvalidToken, caller
 from bentos.access.jwks import TIMEOUT_SECONDS, Jwks
 from bentos.errors import Unavailable
-from slipway.errors import SlipwayError
 from slipway.keys import SCOPES
 from slipway.settings import Settings
 
 LEEWAY_SECONDS = 30
 _LONGEST = 8192
 _MOST_KEPT = 10_000
-
-
-class InvalidToken(SlipwayError):
-    """What is wrong with a token, for its sender to read; holds nothing of it."""
 
 
 class UnknownKey(InvalidToken):

@@ -28,8 +28,8 @@ class Work(Protocol):
 class Side:
     """`live` is the model; what is submitted runs in its order, on the one thread.
 
-    After each it rests `rest` times as long as that took: with 3, it never takes more than a quarter of a core from
-    those who answer, and less where the machine is busy.
+    After each it rests `rest` times as long as that took, a second at most: with 39, short jobs never take more than a
+    fortieth of a core from those who answer, and less where the machine is busy.
     """
 
     def __init__(self, live: Loaded, name: str, rest: float = 0.0) -> None:

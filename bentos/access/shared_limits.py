@@ -1,0 +1,57 @@
+"""Rate limits in Redis, for all workers together, by the `limits` library: imported where there is a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from limits.aio.storage import RedisStorage
+from limits.errors import StorageError
+
+from bentos.access.limits import MOST_WINDOWS, Count, Limit, Windows
+
+REDIS_SECONDS = 0.25  # a slower Redis counts as one that is down
+RETRY_SECONDS = 5.0
+_log = logging.getLogger("slipway.serving")
+
+
+class SharedWindows:
+    """The windows in Redis. Where it fails, `local` counts on, which is said, and Redis is asked again later."""
+
+    def __init__(self, url: str, local: Windows) -> None:
+        options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
+        self._storage = RedisStorage(f"async+{url}", wrap_exceptions=True, implementation="redispy", **options)
+        self._local = local
+        self._ends: dict[str, float] = {}
+        self._again = 0.0
+
+    async def hit(self, limit: Limit, now: float) -> Count:
+        if now < self._again:
+            return self._local.hit(limit, now)
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                count = await self._count(limit, now)
+        except (StorageError, TimeoutError, OSError) as error:
+            self._again = now + RETRY_SECONDS
+            reason = getattr(error, "storage_error", None) or error
+            _log.warning(
+                "rate limits: Redis does not answer (%s); each worker counts by itself for %.0f s.",
+                str(reason) or type(reason).__name__,
+                RETRY_SECONDS,
+            )
+            return self._local.hit(limit, now)
+        if self._again:
+            self._again = 0.0
+            _log.info("rate limits: Redis answers again; all workers count together.")
+        return count
+
+    async def _count(self, limit: Limit, now: float) -> Count:
+        used = await self._storage.incr(limit.key, limit.seconds)
+        end = self._ends.get(limit.key, 0.0)
+        if used == 1:
+            end = self._ends[limit.key] = now + limit.seconds
+        elif end <= now:  # another worker opened this window
+            end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
+        if len(self._ends) > MOST_WINDOWS:
+            self._ends = {key: until for key, until in self._ends.items() if until > now}
+        return Count(used, max(end - now, 0.0))

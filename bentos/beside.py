@@ -24,7 +24,7 @@ _log = logging.getLogger("slipway.serving")
 async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
     """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
     shadow. Raises what the champion's `answer` raises."""
-    canary, weight, shadow = call.served.roles.beside or (None, 0.0, None)
+    canary, weight, _ = call.served.roles.beside or (None, 0.0, None)
     content = None
     if canary is not None and chosen(canary.live.version, unit_of(scope, call.head.uuid), weight):
         content, fallen = await _of_canary(canary, call)
@@ -34,9 +34,20 @@ async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
             content = answer_one(call)
         else:
             content = await answer_in_thread(receive, call)
-    if shadow is not None and not shadow.submit(Copy(call, shadow.live)):
-        _shed(call.served, shadow.live)
+    copy_to_shadow(call)
     return content
+
+
+def copy_to_shadow(call: Call) -> None:
+    """A copy of what was answered, where there is a shadow; one that is busy gets none, which is counted."""
+    beside = call.served.roles.beside
+    if beside is None or beside.shadow is None:
+        return
+    shadow = beside.shadow
+    if shadow.takes(len(call.body)):
+        shadow.submit(Copy(call, shadow.live))
+    else:
+        _shed(call.served, shadow.live)
 
 
 async def _of_canary(canary: Side, call: Call) -> tuple[bytes | None, Fallen | None]:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bentos.answer import answer
+from bentos.beside import copy_to_shadow
 from bentos.cache import HEADER, Remembered
 from bentos.call import Call
 from bentos.errors import SAFE, Header, problem
@@ -128,7 +129,8 @@ class Turn:
         worker = self._worker
         served = worker.served[one.name]
         live = served.holder.live
-        if live is None or len(one.body) > live.inline_bytes or served.roles.beside is not None or worker.draining:
+        beside = served.roles.beside
+        if live is None or len(one.body) > live.inline_bytes or worker.draining or (beside and beside.canary):
             return False
         head = read_head(one.protocol.scope)
         if head.encoding or not worker.gate.admit_at_once(head, "predict"):
@@ -158,6 +160,9 @@ class Turn:
             outcomes = [error for _ in some]
         for one, outcome in zip(some, outcomes, strict=True):
             self._send(one, outcome)
+        for one, outcome in zip(some, outcomes, strict=True):
+            if isinstance(outcome, bytes):
+                copy_to_shadow(one.call)
 
     def _send(self, one: Waiting, outcome: bytes | Exception) -> None:
         head, protocol = one.call.head, one.protocol

@@ -42,15 +42,17 @@ class Side:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work) -> bool:
-        """For the event loop alone. False, at once: the queue is full, or what runs is past its time and may never end.
-
-        A large body is let in when there is no other.
-        """
+    def takes(self, size: int) -> bool:
+        """Whether work of so many bytes has room: the queue is not full, and what runs is not past its time, and may
+        never end. A large body is let in when there is no other."""
         running, waiting = self._running, self._put - self._taken
         if self.closed or self._queue.qsize() >= MOST_JOBS or (running is not None and running.late):
             return False
-        if waiting and waiting + work.size > MOST_BYTES:
+        return not waiting or waiting + size <= MOST_BYTES
+
+    def submit(self, work: Work) -> bool:
+        """For the event loop alone. False, at once, where there is no room."""
+        if not self.takes(work.size):
             return False
         self._put += work.size
         self._queue.put(work)

@@ -177,10 +177,17 @@ class Turn:
         self._worker.metrics.request(one.name, "predict", status, (time.perf_counter_ns() - one.started) / 1e9)
         if protocol.transport.is_closing():
             return
-        more = [*protocol.server_state.default_headers, *head.limits]
+        uvicorns = protocol.server_state.default_headers
         protocol.transport.write(
-            b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
-            % (begin, b"".join(map(_line, more)), len(content), head.request_id.encode(), content)
+            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
+            % (
+                begin,
+                head.count.lines if head.count else b"",
+                b"".join(map(_line, uvicorns)) if uvicorns else b"",
+                len(content),
+                head.request_id.encode(),
+                content,
+            )
         )
         protocol.on_response_complete()
 

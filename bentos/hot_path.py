@@ -111,7 +111,7 @@ class Front:
 
     async def _send(self, send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
         headers.append((b"x-request-id", head.request_id.encode()))
-        headers += head.limits
+        headers += head.count.headers if head.count else []
         if self._worker.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -84,12 +84,12 @@ def lines(
     """One event for each row; a failed request's have no answer. `hits` are the rows that a cache answered."""
     frame = about.frame()
     remembered = msgspec.structs.replace(about, cached=True).frame() if True in hits else frame
-    strange, identify, keys = _by_row(warnings), call.live.identify, asked.keys
+    strange, identify, keys, texts = _by_row(warnings), call.live.identify, asked.keys, asked.texts
     secret = call.served.secret
     found = []
     for index, row in enumerate(asked.ids):
-        if asked.texts is not None:
-            features = asked.texts[index]
+        if texts is not None:
+            features = texts[index]
             key, bucket = identify.of_text(secret, features)
         else:
             features = _encode(_logged(call, asked.rows[index], about.answered))
@@ -103,7 +103,7 @@ def lines(
                 row_key=key,
                 split_bucket=bucket,
                 key=keys[index] if keys else None,
-                warnings=strange.get(index, b"[]"),
+                warnings=strange.get(index, b"[]") if strange else b"[]",
             )
         )
     return found

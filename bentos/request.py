@@ -12,6 +12,7 @@ from slipway.errors import InputError
 from slipway.events import uuid7
 
 if TYPE_CHECKING:
+    from bentos.access.limits import Count
     from bentos.worker import Served
 
 Scope = MutableMapping[str, Any]
@@ -29,7 +30,7 @@ class ClientGone(Exception):
 class Head(msgspec.Struct):
     """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it.
 
-    `credential` is unchecked. `caller` (a mask) and `limits` (headers of the answer) are set at the gate.
+    `credential` is unchecked. `caller` (a mask) and `count` (against its rate) are set at the gate.
     """
 
     uuid: str
@@ -40,7 +41,7 @@ class Head(msgspec.Struct):
     encoding: bytes
     credential: bytes = b""
     caller: str | None = None
-    limits: tuple[tuple[bytes, bytes], ...] = ()
+    count: Count | None = None
 
 
 def read_head(scope: Scope) -> Head:

@@ -86,10 +86,8 @@ class Gate:
         head.caller = caller.mask
         if caller.limit is None:
             return True
-        count = self._windows.take(caller.limit, now)
-        if count is not None:
-            head.limits = _headers(caller.limit, count)
-        return count is not None
+        head.count = self._windows.take(caller.limit, now)
+        return head.count is not None
 
     def _now(self) -> float:
         """The time; the key file is looked at where that is due."""
@@ -138,7 +136,7 @@ class Gate:
         self._count(await self._shared.hit(limit, now), caller, limit, head, scope)
 
     def _count(self, count: Count, caller: Caller, limit: Limit, head: Head, scope: Scope) -> None:
-        head.limits = _headers(limit, count)
+        head.count = count
         if count.used > limit.amount:
             detail = f"more than {limit.amount} requests in {limit.seconds} s came with this credential."
             self._note(head, scope, 429, detail, caller)
@@ -169,14 +167,6 @@ class Gate:
     def _note(self, head: Head, scope: Scope, status: int, reason: str, caller: Caller | None) -> None:
         name, mask = (caller.name, caller.mask) if caller else (None, None)
         audit.refused(head, scope, self._environment, status, reason, name, mask)
-
-
-def _headers(limit: Limit, count: Count) -> tuple[Header, ...]:
-    return (
-        (b"ratelimit-limit", limit.text),
-        (b"ratelimit-remaining", b"%d" % max(limit.amount - count.used, 0)),
-        (b"ratelimit-reset", b"%d" % math.ceil(count.reset)),
-    )
 
 
 def _tokens(settings: Settings, secret: bytes) -> Tokens:

@@ -7,9 +7,13 @@ worker counts by itself: a key that talks to four workers may come to four times
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+from bentos.errors import Header
+
 MOST_WINDOWS = 10_000
+_LINES = b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
 
 
 class Limit(NamedTuple):
@@ -18,7 +22,6 @@ class Limit(NamedTuple):
     key: str
     amount: int
     seconds: int
-    text: bytes
 
     @classmethod
     def of(cls, rate: str, who: str) -> Limit:
@@ -29,14 +32,26 @@ class Limit(NamedTuple):
         import limits  # takes 50 ms, which a server without keys and its supervisor need not wait for
 
         item = limits.parse(rate)
-        return cls(item.key_for(who), item.amount, item.get_expiry(), b"%d" % item.amount)
+        return cls(item.key_for(who), item.amount, item.get_expiry())
 
 
 class Count(NamedTuple):
     """Requests in this window, this one too, and the seconds until it ends."""
 
+    limit: Limit
     used: int
     reset: float
+
+    @property
+    def lines(self) -> bytes:
+        """The standard headers, as HTTP/1.1 has them."""
+        left = max(self.limit.amount - self.used, 0)
+        return _LINES % (self.limit.amount, left, math.ceil(self.reset))
+
+    @property
+    def headers(self) -> list[Header]:
+        parts = (line.partition(b": ") for line in self.lines.splitlines())
+        return [(name, value) for name, _, value in parts]
 
 
 class Windows:
@@ -50,7 +65,7 @@ class Windows:
         if window is None or window[1] <= now:
             window = self._open(limit.key, now, limit.seconds)
         window[0] += 1
-        return Count(window[0], window[1] - now)
+        return Count(limit, int(window[0]), window[1] - now)
 
     def take(self, limit: Limit, now: float) -> Count | None:
         """`hit`, where this request is within the rate; else None, and nothing is counted."""

@@ -54,4 +54,4 @@ class SharedWindows:
             end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
         if len(self._ends) > MOST_WINDOWS:
             self._ends = {key: until for key, until in self._ends.items() if until > now}
-        return Count(used, max(end - now, 0.0))
+        return Count(limit, used, max(end - now, 0.0))

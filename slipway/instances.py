@@ -46,13 +46,15 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Request(NamedTuple):
     """Rows as tuples of the values of `names`, None where a value was null or absent.
 
-    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own.
+    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. Where they are `usual`, no
+    value is missing, or unlike those in training.
     """
 
     names: tuple[str, ...]
     values: list[tuple[Any, ...]]
     texts: list[bytes] | None
     keys: list[str] | None
+    usual: bool = False
 
     @property
     def instances(self) -> list[dict[str, Any]]:

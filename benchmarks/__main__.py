@@ -3,7 +3,8 @@
 import sys
 
 from benchmarks import credit_risk, drift, serving
+from benchmarks.fuzz import command as fuzz
 
 drift.main()
 serving.main()
-sys.exit(credit_risk.main())
+sys.exit(credit_risk.main() or fuzz.main())

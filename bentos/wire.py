@@ -12,18 +12,60 @@ from typing import Any
 from bentos.errors import PROBLEM, encode
 from bentos.metrics import Metrics
 
+MOST_HEAD_BYTES = 64 << 10  # of a head that is not whole yet; the parser copies a long header again with every read
 _LOOKS = 4  # in the time that a sender has, so that it has at most a quarter more
 
 
 def speak_problems() -> None:
-    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors."""
+    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
+
+    So that it has no others: who asks to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as
+    if it had not asked (RFC 9110, section 7.8), and a head without end is refused with 431.
+    """
     from uvicorn.protocols.http import httptools_impl
 
     def send_400_response(self: Any, msg: str) -> None:
         detail = f"{msg.rstrip('.')}: it is not valid HTTP/1.1 (two lengths, a broken chunk or header)."
         _refuse(self.transport, 400, detail)
 
-    httptools_impl.HttpToolsProtocol.send_400_response = send_400_response
+    protocol = httptools_impl.HttpToolsProtocol
+    protocol.send_400_response = send_400_response
+    protocol._should_upgrade = lambda self: False
+    protocol._unsupported_upgrade_warning = _stay
+    _refuse_long_heads(protocol)
+
+
+def _stay(protocol: Any) -> None:
+    """Behind a request to upgrade, the parser knows neither a body nor a further request."""
+    protocol.cycle.keep_alive = False
+    if any(name in (b"content-length", b"transfer-encoding") for name, _ in protocol.headers):
+        protocol.cycle.disconnected = True
+        _refuse(protocol.transport, 400, "HTTP/1.1 is spoken here: send a request with a body without `Upgrade`.")
+
+
+def _refuse_long_heads(protocol: Any) -> None:
+    plain = getattr(protocol.data_received, "plain", protocol.data_received)
+
+    def data_received(self: Any, data: bytes) -> None:
+        plain(self, data)
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and not cycle.more_body):
+            self.head_bytes += len(data)
+            if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                _refuse(self.transport, 431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes.")
+        elif self.head_bytes:
+            self.head_bytes = 0
+
+    def on_message_complete(self: Any) -> None:
+        """uvicorn's own forgets the end of a body that came after the answer."""
+        self.cycle.more_body = False
+        if not self.cycle.response_complete:
+            self.cycle.message_event.set()
+
+    data_received.plain = plain  # type: ignore[attr-defined]
+    protocol.head_bytes = 0
+    protocol.data_received = data_received
+    protocol.on_message_complete = on_message_complete
 
 
 def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:

@@ -4,9 +4,11 @@ patience with senders, which has no end. tests/serving/test_bentoml_contract.py 
 
 from __future__ import annotations
 
+import urllib.parse
 import uuid
 import weakref
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 from bentos.errors import PROBLEM, encode
@@ -19,8 +21,9 @@ _LOOKS = 4  # in the time that a sender has, so that it has at most a quarter mo
 def speak_problems() -> None:
     """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
 
-    So that it has no others: who asks to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as
-    if it had not asked (RFC 9110, section 7.8), and a head without end is refused with 431.
+    So that it has no others: an encoded slash leads to no route, a head without end is refused with 431, and who asks
+    to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as if it had not asked (RFC 9110,
+    section 7.8).
     """
     from uvicorn.protocols.http import httptools_impl
 
@@ -33,6 +36,16 @@ def speak_problems() -> None:
     protocol._should_upgrade = lambda self: False
     protocol._unsupported_upgrade_warning = _stay
     _refuse_long_heads(protocol)
+    httptools_impl.urllib = SimpleNamespace(parse=SimpleNamespace(unquote=_unquoted))
+
+
+def _unquoted(path: str) -> str:
+    """The path as routes know it; one with an encoded slash, which separates nothing (RFC 3986, section 2.2), as it is.
+
+    >>> _unquoted("/v1/%6dodels"), _unquoted("/v1%2Fmodels")
+    ('/v1/models', '/v1%2Fmodels')
+    """
+    return path if "%2f" in path.lower() else urllib.parse.unquote(path)
 
 
 def _stay(protocol: Any) -> None:

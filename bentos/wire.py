@@ -14,16 +14,16 @@ from typing import Any
 from bentos.errors import PROBLEM, encode
 from bentos.metrics import Metrics
 
-MOST_HEAD_BYTES = 64 << 10  # of a head that is not whole yet; the parser copies a long header again with every read
+MOST_HEAD_BYTES = 64 << 10  # of a head or a trailer; the parser copies a long header again with every read
 _LOOKS = 4  # in the time that a sender has, so that it has at most a quarter more
 
 
 def speak_problems() -> None:
     """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
 
-    So that it has no others: an encoded slash leads to no route, a head without end is refused with 431, and who asks
-    to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as if it had not asked (RFC 9110,
-    section 7.8).
+    So that it has no others: an encoded slash leads to no route, a head or trailer without end is refused with 431,
+    and who asks to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as if it had not asked
+    (RFC 9110, section 7.8).
     """
     from uvicorn.protocols.http import httptools_impl
 
@@ -57,28 +57,34 @@ def _stay(protocol: Any) -> None:
 
 
 def _refuse_long_heads(protocol: Any) -> None:
-    plain = getattr(protocol.data_received, "plain", protocol.data_received)
+    """Heads and trailers: whatever comes that is neither of a body nor the end of a request."""
+    plain = _plain(protocol.data_received)
 
     def data_received(self: Any, data: bytes) -> None:
+        self.head_bytes += len(data)
         plain(self, data)
-        cycle = self.cycle
-        if cycle is None or (cycle.response_complete and not cycle.more_body):
-            self.head_bytes += len(data)
-            if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-                _refuse(self.transport, 431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes.")
-        elif self.head_bytes:
-            self.head_bytes = 0
-
-    def on_message_complete(self: Any) -> None:
-        """uvicorn's own forgets the end of a body that came after the answer."""
-        self.cycle.more_body = False
-        if not self.cycle.response_complete:
-            self.cycle.message_event.set()
+        if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            _refuse(self.transport, 431, f"the request's head or trailer is longer than {MOST_HEAD_BYTES} bytes.")
 
     data_received.plain = plain  # type: ignore[attr-defined]
     protocol.head_bytes = 0
     protocol.data_received = data_received
-    protocol.on_message_complete = on_message_complete
+    protocol.on_body = _beginning_anew(_plain(protocol.on_body))
+    protocol.on_message_complete = _beginning_anew(_plain(protocol.on_message_complete))
+
+
+def _beginning_anew(plain: Any) -> Any:
+    def callback(self: Any, *arguments: bytes) -> None:
+        self.head_bytes = 0
+        plain(self, *arguments)
+
+    callback.plain = plain  # type: ignore[attr-defined]
+    return callback
+
+
+def _plain(method: Any) -> Any:
+    """uvicorn's own method, where ours stands in front of it since an earlier start in this process, too."""
+    return getattr(method, "plain", method)
 
 
 def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
@@ -90,7 +96,7 @@ def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
     from uvicorn.protocols.http import httptools_impl
 
     protocol = httptools_impl.HttpToolsProtocol
-    plain = getattr(protocol.connection_made, "plain", protocol.connection_made)
+    plain = _plain(protocol.connection_made)
 
     def connection_made(self: Any, transport: Any) -> None:
         plain(self, transport)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -149,6 +150,18 @@ def test_a_head_without_end_is_refused(server, before, head):
     assert refused.status == 431
     assert not judged(refused)
     assert server.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("head", [POST, b"POST /livez HTTP/1.1\r\n"], ids=["awaited", "of no use any more"])
+def test_a_trailer_without_end_is_refused(server, head):
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    with connection, connection.makefile("rb") as file:
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n")
+        time.sleep(0.2)  # so that the rest is a read of its own
+        connection.sendall((b"0\r\nx: " + b"a" * 70_000)[: MOST_HEAD_BYTES + 1])
+        found = list(iter(lambda: read(file), None))
+    assert found[-1].status == 431
+    assert not judged(found[-1])
 
 
 def test_who_asks_for_a_websocket_is_answered_in_http(server):

@@ -68,7 +68,7 @@ def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodie
     source = inspect.getsource(httptools_impl)
     for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", "urllib.parse.unquote(path)"):
         assert words in source, AFTER_AN_UPGRADE
-    for method in ("data_received(self, data: bytes)", "on_message_complete(self)"):
+    for method in ("data_received(self, data: bytes)", "on_body(self, body: bytes)", "on_message_complete(self)"):
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
     assert source.count("urllib") == 2, AFTER_AN_UPGRADE
 

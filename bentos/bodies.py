@@ -14,7 +14,7 @@ from slipway.schema import Feature, Schema
 
 Json = dict[str, Any]
 
-INFINITE = (2 - 2**-24) * 2.0**127  # the least number that rounds to infinity in 32 bits
+_LARGEST = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 PROBLEM: Json = {
     "type": "object",
     "required": ["title", "status", "detail", "trace_id"],
@@ -42,7 +42,7 @@ _KINDS: dict[str, list[str]] = {
     "boolean": ["boolean"],
 }
 _LIMITS: dict[str, Json] = {
-    "number": {"exclusiveMinimum": -INFINITE, "exclusiveMaximum": INFINITE},
+    "number": {"minimum": -_LARGEST, "maximum": _LARGEST},
     "integer": {"minimum": 1 - 2**63, "maximum": 2**63 - 1},
 }
 _TEXT: Json = {"type": "string"}

@@ -13,7 +13,7 @@ from tests import bundles
 from tests.serving.processes import Server
 
 HERE = Path(__file__).parent
-EXAMPLES = 60  # for each operation and phase, each mutated a few times
+EXAMPLES = 40  # for each operation and phase, each mutated a few times
 SECONDS = 240
 PATIENT = {"deadline_ms": 20_000, "max_instances": 50}  # time is not what is tested, on a busy machine either
 

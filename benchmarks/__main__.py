@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs each benchmark and writes its table into docs/."""
+"""`python -m benchmarks` runs each benchmark, writes its table into docs/, and ends with the fuzzer."""
 
 import sys
 

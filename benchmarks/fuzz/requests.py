@@ -8,120 +8,11 @@ from functools import cache
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.fuzz import bodies, images
+from benchmarks.fuzz import bodies, heads, images
 from benchmarks.fuzz.target import Target, UseCase
 
 ANSWERED, PERHAPS = "answered", "perhaps"  # whether there is an answer; nobody waits long for one that is uncertain
 JSON = b"application/json"
-_METHODS = [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"QUERY"]
-_PATHS = [
-    *(b"/", b"/docs", b"/docs/", b"/openapi.json", b"/livez", b"/readyz", b"/readyz/", b"/metrics", b"/v1", b"/v1/"),
-    *(b"/v1/models", b"/v1/models/", b"/v1/models//predict", b"/v1/predict", b"/v1/model", b"/v2", b"/v2/health/live"),
-    *(b"/page/page.css", b"/page/..%2findex.html", b"/page/../../../etc/passwd", b"/page/%2e%2e/%2e%2e/etc/passwd"),
-    *(b"/docs/swagger-ui.css", b"/docs/..%2f..%2f", b"/static_content/index.html", b"/static_content/..%2f..%2fx"),
-    *(b"/healthz", b"/docs.json", b"/schema.json", b"/favicon.ico", b"/robots.txt", b"/.git/config", b"/.env"),
-    *(
-        b"//",
-        b"///v1/models",
-        b"/./livez",
-        b"/v1/../livez",
-        b"/%6civez",
-        b"/livez%00",
-        b"/livez%0d%0aX:1",
-        b"/%",
-        b"/%zz",
-    ),
-    *(b"/v1%2fmodels", b"/%ff%fe", b"/\xc3\xa9", b"/;x", b"/livez;x=1", b"/livez?x", b"/livez#x", b"?", b"*", b"livez"),
-    *(
-        b"http://127.0.0.1/livez",
-        b"http://evil.example",
-        b"/" + b"a" * 8000,
-        b"/" + b"a/" * 4000,
-        b"/livez?" + b"x" * 8000,
-    ),
-]
-_HEADERS = [
-    *(b"x-request-id: " + value for value in (b"", b"a" * 129, b"a b", b"\xff", b"%0d%0aX: 1", b"ok")),
-    *(b"traceparent: " + value for value in (b"", b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00", b"zz", b"0" * 5000)),
-    *(b"authorization: " + value for value in (b"", b"Bearer", b"Bearer ", b"Basic Og==", b"Bearer \xff", b"B" * 9000)),
-    *(b"x-api-key: " + value for value in (b"", b"slk_x", b"\xff\xfe", b"a" * 9000)),
-    *(b"content-encoding: " + value for value in (b"gzip", b"identity", b"br, gzip", b"", b"\xff", b"x" * 5000)),
-    *(b"accept: " + value for value in (b"text/html", b"*/*;q=nan", b"", b"a/" * 2000)),
-    *(b"connection: " + value for value in (b"close", b"upgrade", b"keep-alive, close", b"x" * 2000)),
-    *(b"x-slipway-unit: " + value for value in (b"", b"\xff\xfe", b"a" * 9000)),
-    b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: "
-    + b"A" * 22
-    + b"==",
-    b"upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__",
-    b"cookie: " + b"a=b; " * 1000,
-    b"range: bytes=0-1,5-2",
-    b"if-none-match: *",
-    b"forwarded: for=127.0.0.1;host=evil",
-    b"x-forwarded-for: " + b"1.1.1.1, " * 500,
-    b"x-http-method-override: DELETE",
-    b"origin: null",
-    b"te: trailers",
-    b"expect: 200-maybe",
-    b"\r\n".join(b"x-%d: a" % n for n in range(1000)),
-]
-_BROKEN_HEADERS = [
-    *(
-        b"no colon",
-        b": nothing",
-        b"a b: c",
-        b"x:\0y",
-        b"x\0: y",
-        b" folded: x",
-        b"x: y\r\n folded",
-        b"\xff: x",
-        b"x: a\nb: c",
-    ),
-    *(
-        b"content-length: -1",
-        b"content-length: +5",
-        b"content-length: 0x5",
-        b"content-length: 5, 5",
-        b"content-length: ",
-    ),
-    *(b"content-length: 1\r\ncontent-length: 2", b"content-length: 99999999999999999999", b"content-length: 5 5"),
-    *(b"content-length: 2\r\ntransfer-encoding: chunked", b"transfer-encoding: gzip", b"transfer-encoding: chunked, x"),
-    *(
-        b"transfer-encoding: xchunked",
-        b"transfer-encoding:\x0bchunked",
-        b"transfer-encoding: chunked\r\ntransfer-encoding: x",
-    ),
-    *(b"x: " + b"a" * 300_000, b"\r\n".join(b"x-%d: a" % n for n in range(30_000))),
-]
-_KINDS = [
-    *("application/json", "application/json; charset=utf-16", "text/plain", "application/x-www-form-urlencoded", ""),
-    *(
-        "application/xml",
-        "application/JSON;;",
-        "application/json; charset=\u00ff",
-        "a",
-        "multipart/form-data",
-        ",",
-        "/",
-    ),
-    *("application/octet-stream", "application/vnd.api+json", "text/html", "a" * 9000, "application/json, text/plain"),
-]
-_STRANGERS = [
-    *(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200, b"SSH-2.0-OpenSSH_9.6\r\n", b"EHLO x\r\n"),
-    *(
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.2\r\nhost: x\r\n\r\n",
-    ),
-    *(
-        b"get / http/1.1\r\n\r\n",
-        b"GET  / HTTP/1.1\r\n\r\n",
-        b"\r\n\r\n\r\n",
-        b"\0" * 1000,
-        b"CONNECT x:1 HTTP/1.1\r\n\r\n",
-    ),
-    *(b"*1\r\n$4\r\nPING\r\n", b"GET / HTTP/1.1\nhost: x\n\n", b"GET / HTTP/1.1\rhost: x\r\r", b"A" * 100_000),
-]
 
 
 class Request(NamedTuple):
@@ -195,15 +86,15 @@ def _route(rng: Random, target: Target) -> Request:
     unknown = b"/" + b"".join(
         rng.choice((b"v1", b"%2f", b"..", b"/", b"models", b"%00", b"x", b"\xff")) for _ in range(6)
     )
-    path, method = rng.choice((*_PATHS, *own, *own, unknown)), rng.choice(_METHODS)
+    path, method = rng.choice((*heads.PATHS, *own, *own, unknown)), rng.choice(heads.METHODS)
     body = None if rng.random() < 0.7 else rng.choice((b"", b"{}", b"x" * 1000))
     return Request("route", plain(method, path, body), head=method == b"HEAD")
 
 
 def _headers(rng: Random, target: Target) -> Request:
     _, path, body = _posted(rng, target)
-    lines = b"\r\n".join(rng.sample(_HEADERS, rng.randint(1, 4)))
-    kind = rng.choice((JSON, JSON, rng.choice(_KINDS).encode()))
+    lines = b"\r\n".join(rng.sample(heads.HEADERS, rng.randint(1, 4)))
+    kind = rng.choice((JSON, JSON, rng.choice(heads.CONTENT_TYPES)))
     if rng.random() < 0.3:
         return Request("headers", plain(b"GET", rng.choice((b"/livez", b"/v1/models", b"/x")), more=lines))
     return Request("headers", plain(b"POST", path, body, kind, lines))
@@ -211,7 +102,11 @@ def _headers(rng: Random, target: Target) -> Request:
 
 def _broken_headers(rng: Random, target: Target) -> Request:
     _, path, body = _posted(rng, target)
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\n%b\r\n\r\n" % (path, JSON, rng.choice(_BROKEN_HEADERS))
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\n%b\r\n\r\n" % (
+        path,
+        JSON,
+        rng.choice(heads.BROKEN_HEADERS),
+    )
     return Request("broken headers", head + body, PERHAPS)
 
 
@@ -285,7 +180,7 @@ def _damaged(rng: Random, target: Target) -> Request:
 
 
 def _stranger(rng: Random, target: Target) -> Request:
-    data = rng.choice(_STRANGERS) if rng.random() < 0.7 else rng.randbytes(rng.randint(1, 2000))
+    data = rng.choice(heads.STRANGERS) if rng.random() < 0.7 else rng.randbytes(rng.randint(1, 2000))
     return Request("no HTTP", data, PERHAPS)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.fuzz.campaign import Answer, judged, read
+from benchmarks.fuzz.heads import WEBSOCKET
 from bentos.wire import MOST_HEAD_BYTES
 from tests import bundles
 from tests.serving.processes import Server
@@ -18,9 +19,6 @@ from tests.serving.processes import Server
 BODY = json.dumps({"instances": bundles.ROWS["loans"][:1]}).encode()
 POST = b"POST /v1/models/loans/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 WHOLE = POST + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
-UPGRADE = (
-    b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: " + b"A" * 22 + b"=="
-)
 MEGABYTES = 100
 
 
@@ -165,9 +163,9 @@ def test_a_trailer_without_end_is_refused(server, head):
 
 
 def test_who_asks_for_a_websocket_is_answered_in_http(server):
-    (answer,) = answers(server, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % UPGRADE)
+    (answer,) = answers(server, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % WEBSOCKET)
     assert answer.status == 200
-    (refused,) = answers(server, POST + b"%b\r\ncontent-length: %d\r\n\r\n%b" % (UPGRADE, len(BODY), BODY))
+    (refused,) = answers(server, POST + b"%b\r\ncontent-length: %d\r\n\r\n%b" % (WEBSOCKET, len(BODY), BODY))
     assert refused.status == 400
     assert b"without `Upgrade`" in refused.body
     assert not judged(refused)

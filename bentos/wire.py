@@ -57,8 +57,10 @@ def _stay(protocol: Any) -> None:
 
 
 def _refuse_long_heads(protocol: Any) -> None:
-    """Heads and trailers: whatever comes that is neither of a body nor the end of a request."""
-    plain = _plain(protocol.data_received)
+    """Heads and trailers: whatever comes that is neither of a body nor the end of a request. Once in a process."""
+    if hasattr(protocol, "head_bytes"):
+        return
+    plain = protocol.data_received
 
     def data_received(self: Any, data: bytes) -> None:
         self.head_bytes += len(data)
@@ -66,11 +68,10 @@ def _refuse_long_heads(protocol: Any) -> None:
         if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
             _refuse(self.transport, 431, f"the request's head or trailer is longer than {MOST_HEAD_BYTES} bytes.")
 
-    data_received.plain = plain  # type: ignore[attr-defined]
     protocol.head_bytes = 0
     protocol.data_received = data_received
-    protocol.on_body = _beginning_anew(_plain(protocol.on_body))
-    protocol.on_message_complete = _beginning_anew(_plain(protocol.on_message_complete))
+    protocol.on_body = _beginning_anew(protocol.on_body)
+    protocol.on_message_complete = _beginning_anew(protocol.on_message_complete)
 
 
 def _beginning_anew(plain: Any) -> Any:
@@ -78,13 +79,7 @@ def _beginning_anew(plain: Any) -> Any:
         self.head_bytes = 0
         plain(self, *arguments)
 
-    callback.plain = plain  # type: ignore[attr-defined]
     return callback
-
-
-def _plain(method: Any) -> Any:
-    """uvicorn's own method, where ours stands in front of it since an earlier start in this process, too."""
-    return getattr(method, "plain", method)
 
 
 def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
@@ -96,7 +91,7 @@ def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
     from uvicorn.protocols.http import httptools_impl
 
     protocol = httptools_impl.HttpToolsProtocol
-    plain = _plain(protocol.connection_made)
+    plain = getattr(protocol.connection_made, "plain", protocol.connection_made)
 
     def connection_made(self: Any, transport: Any) -> None:
         plain(self, transport)

@@ -1,9 +1,10 @@
-"""`python -m benchmarks` runs each benchmark and writes its table into docs/."""
+"""`python -m benchmarks` runs each benchmark, writes its table into docs/, and ends with the fuzzer."""
 
 import sys
 
 from benchmarks import credit_risk, drift, serving
+from benchmarks.fuzz import command as fuzz
 
 drift.main()
 serving.main()
-sys.exit(credit_risk.main())
+sys.exit(credit_risk.main() or fuzz.main())

@@ -60,12 +60,13 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         if direct is None:
             plain["on_body"](self, body)
         else:
+            self.head_bytes = 0  # bentos.wire counts what is of no body
             direct.body += body
 
     def on_message_complete(self: Any) -> None:
         direct = self.direct
         if direct is not None and turn.take(direct):
-            self.direct = None
+            self.direct, self.head_bytes = None, 0
             return
         pass_on(self)
         plain["on_message_complete"](self)

@@ -102,26 +102,31 @@ def encode(status: int, detail: str, trace_id: str, place: str | None = None) ->
 
 
 def translating(send: Send, trace_id: str) -> Send:
-    """A `send` for the layers behind ours: their answers pass, their errors become problems."""
+    """A `send` for the layers behind ours: their answers pass, their errors become problems.
+
+    So do their redirects, which lead to another spelling of a path at whatever host the caller named.
+    """
     replaced = False
 
     async def translated(message: dict[str, Any]) -> None:
         nonlocal replaced
-        if message["type"] == "http.response.start" and message["status"] >= 400:
+        if message["type"] == "http.response.start" and message["status"] >= 300:
             replaced = True
-            await _send_instead(send, message["status"], trace_id)
+            status = message["status"] if message["status"] >= 400 else 404
+            allowed = [header for header in message.get("headers", ()) if header[0].lower() == b"allow"]
+            await _send_instead(send, status, trace_id, allowed)
         elif not replaced:
             await send(message)
 
     return translated
 
 
-async def _send_instead(send: Send, status: int, trace_id: str) -> None:
+async def _send_instead(send: Send, status: int, trace_id: str, allowed: list[Header]) -> None:
     details = {
         404: "There is nothing at this path; /docs lists what there is.",
         405: "Not with this method; see /docs.",
     }
     body = encode(status, details.get(status, _OURS if status >= 500 else "The request was refused."), trace_id)
-    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE]
+    headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *allowed]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

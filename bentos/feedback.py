@@ -14,7 +14,8 @@ from bentos.worker import NOT_KEPT, Served
 from slipway.errors import InputError, suggestion
 from slipway.events import feedback_line, now_iso
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{1,6}")
+ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}"
+_ID = re.compile(ID)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
@@ -91,8 +92,10 @@ def _check(entry: Entry, live: Loaded, place: str) -> None:
         raise InputError("either the `id` of a prediction or your own `key` is needed, not both.", place)
     if entry.id is not None and not _ID.fullmatch(entry.id):
         raise InputError(f"{entry.id[:60]!r} is not the id of a prediction, as answered under `id`.", f"{place}.id")
-    if entry.known_at is not None and not (entry.known_at.tzinfo and 1970 <= entry.known_at.year < 9999):
-        raise InputError("a time with its zone is needed, as 2026-01-31T12:00:00Z.", f"{place}.known_at")
+    if entry.known_at is not None and not (entry.known_at.tzinfo and 1970 <= entry.known_at.year < 3000):
+        raise InputError(
+            "a time from 1970 to 2999 with its zone is needed, as 2026-01-31T12:00:00Z.", f"{place}.known_at"
+        )
     _check_truth(entry, live, place)
 
 

@@ -93,7 +93,8 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != PART:
-            raise InputError(f"a part named {name!r} came; every part is named {PART!r}, and is an image file.", name)
+            detail = f"a part named {name[:60]!r} came; every part is named {PART!r}, and is an image file."
+            raise InputError(detail, name[:60])
         self.images.append(bytearray())
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:

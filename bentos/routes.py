@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bentos import docs_page, openapi, page
+from bentos import access, docs_page, openapi, page
 from bentos.describe import describe, described_schema
 from bentos.errors import SAFE, Header, MethodNotAllowed, Unavailable
 from bentos.feedback import accept
@@ -154,11 +154,11 @@ class Routes:
         return Reply(docs_page.PAGE, b"text/html; charset=utf-8", docs_page.HEADERS)
 
     async def _openapi(self, head: Head, receive: Receive) -> Reply:
-        live = {name: served.live for name, served in self._worker.served.items()}
+        settings = self._worker.settings
         document = openapi.document(
-            {name: model.schema for name, model in live.items()},
-            {name: model.examples for name, model in live.items()},
-            self._worker.settings.max_instances,
+            {name: served.live for name, served in self._worker.served.items()},
+            settings.max_instances,
+            credentials=access.configured(settings),
         )
         return Reply(msgspec.json.encode(document))
 

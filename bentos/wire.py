@@ -4,26 +4,82 @@ patience with senders, which has no end. tests/serving/test_bentoml_contract.py 
 
 from __future__ import annotations
 
+import urllib.parse
 import uuid
 import weakref
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
 from bentos.errors import PROBLEM, encode
 from bentos.metrics import Metrics
 
+MOST_HEAD_BYTES = 64 << 10  # of a head or a trailer; the parser copies a long header again with every read
 _LOOKS = 4  # in the time that a sender has, so that it has at most a quarter more
 
 
 def speak_problems() -> None:
-    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors."""
+    """Give uvicorn's answer to bytes that are no HTTP (two lengths, a broken chunk) the form of all other errors.
+
+    So that it has no others: an encoded slash leads to no route, a head or trailer without end is refused with 431,
+    and who asks to upgrade to a WebSocket or to HTTP/2, which nobody here speaks, is answered as if it had not asked
+    (RFC 9110, section 7.8).
+    """
     from uvicorn.protocols.http import httptools_impl
 
     def send_400_response(self: Any, msg: str) -> None:
         detail = f"{msg.rstrip('.')}: it is not valid HTTP/1.1 (two lengths, a broken chunk or header)."
         _refuse(self.transport, 400, detail)
 
-    httptools_impl.HttpToolsProtocol.send_400_response = send_400_response
+    protocol = httptools_impl.HttpToolsProtocol
+    protocol.send_400_response = send_400_response
+    protocol._should_upgrade = lambda self: False
+    protocol._unsupported_upgrade_warning = _stay
+    _refuse_long_heads(protocol)
+    httptools_impl.urllib = SimpleNamespace(parse=SimpleNamespace(unquote=_unquoted))
+
+
+def _unquoted(path: str) -> str:
+    """The path as routes know it; one with an encoded slash, which separates nothing (RFC 3986, section 2.2), as it is.
+
+    >>> _unquoted("/v1/%6dodels"), _unquoted("/v1%2Fmodels")
+    ('/v1/models', '/v1%2Fmodels')
+    """
+    return path if "%2f" in path.lower() else urllib.parse.unquote(path)
+
+
+def _stay(protocol: Any) -> None:
+    """Behind a request to upgrade, the parser knows neither a body nor a further request."""
+    protocol.cycle.keep_alive = False
+    if any(name in (b"content-length", b"transfer-encoding") for name, _ in protocol.headers):
+        protocol.cycle.disconnected = True
+        _refuse(protocol.transport, 400, "HTTP/1.1 is spoken here: send a request with a body without `Upgrade`.")
+
+
+def _refuse_long_heads(protocol: Any) -> None:
+    """Heads and trailers: whatever comes that is neither of a body nor the end of a request. Once in a process."""
+    if hasattr(protocol, "head_bytes"):
+        return
+    plain = protocol.data_received
+
+    def data_received(self: Any, data: bytes) -> None:
+        self.head_bytes += len(data)
+        plain(self, data)
+        if self.head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            _refuse(self.transport, 431, f"the request's head or trailer is longer than {MOST_HEAD_BYTES} bytes.")
+
+    protocol.head_bytes = 0
+    protocol.data_received = data_received
+    protocol.on_body = _beginning_anew(protocol.on_body)
+    protocol.on_message_complete = _beginning_anew(protocol.on_message_complete)
+
+
+def _beginning_anew(plain: Any) -> Any:
+    def callback(self: Any, *arguments: bytes) -> None:
+        self.head_bytes = 0
+        plain(self, *arguments)
+
+    return callback
 
 
 def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:

@@ -43,20 +43,23 @@ def decode_image(data: bytes, feature: Feature, max_pixels: int = 40_000_000) ->
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise InputError(
-                    f"the image has {image.width} × {image.height} pixels, at most {max_pixels} are allowed.",
-                    status=413,
-                )
+                raise _too_large(f"{image.width} × {image.height}", max_pixels)
             upright = ImageOps.exif_transpose(image)
             resized = _flat(upright, "L" if feature.channels == 1 else "RGB").resize(
                 feature.size[::-1], Image.Resampling.BILINEAR
             )
     except InputError:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise _too_large(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)}", max_pixels) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # its text is a memory address
         raise InputError(f"not an image that can be read{reason}; {', '.join(_FORMATS)} files can.") from None
     return np.asarray(resized, np.uint8).reshape(*feature.size, feature.channels or 3)
+
+
+def _too_large(pixels: str, most: int) -> InputError:
+    return InputError(f"the image has {pixels} pixels, at most {most} are allowed.", status=413)
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

@@ -55,21 +55,33 @@ def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_wa
     from uvicorn.protocols.http import httptools_impl
 
     protocol = inspect.getsource(httptools_impl.HttpToolsProtocol)
-    for name in ("self.cycle:", "self.headers:", "self.timeout_keep_alive_task:", "self.loop ="):
+    for name in ("self.cycle:", "self.headers:", "self.timeout_keep_alive_task:", "self.loop =", "self.transport"):
         assert name in protocol, AFTER_AN_UPGRADE
     cycle = inspect.getsource(httptools_impl.RequestResponseCycle)
-    for name in ("self.more_body =", "self.response_started =", "self.response_complete ="):
-        assert name in cycle, AFTER_AN_UPGRADE
+    for name in ("more_body", "response_started", "response_complete", "disconnected", "keep_alive"):
+        assert f"self.{name} =" in cycle, AFTER_AN_UPGRADE
+
+
+def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodies():
+    from uvicorn.protocols.http import httptools_impl
+
+    source = inspect.getsource(httptools_impl)
+    for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", "urllib.parse.unquote(path)"):
+        assert words in source, AFTER_AN_UPGRADE
+    for method in ("data_received(self, data: bytes)", "on_body(self, body: bytes)", "on_message_complete(self)"):
+        assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
+    assert source.count("urllib") == 2, AFTER_AN_UPGRADE
 
 
 def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
     """What bentos/direct.py replaces, reads and calls: see docs/decisions/0006."""
     import uvicorn
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+    from uvicorn.protocols.http import httptools_impl
 
+    Protocol = httptools_impl.HttpToolsProtocol
     ours = {name: getattr(Protocol, name) for name in ("on_headers_complete", "on_body", "on_message_complete")}
     ours |= {name: getattr(Protocol, name) for name in ("data_received", "shutdown")}
-    plain = {name: inspect.getsource(getattr(method, "plain", method)) for name, method in ours.items()}
+    plain = dict.fromkeys(ours, inspect.getsource(httptools_impl))
     assert "self.url" in plain["on_headers_complete"], AFTER_AN_UPGRADE
     assert "self.expect_100_continue" in plain["on_headers_complete"], AFTER_AN_UPGRADE
     assert "existing_cycle is None or existing_cycle.response_complete" in plain["on_headers_complete"], (

@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.fuzz.command import main
+
+sys.exit(main())

@@ -1,0 +1,207 @@
+"""The bodies of requests and answers as JSON Schema, made from the schema of what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bentos.feedback import ID
+from slipway.instances import EncodedImage
+from slipway.pointer import Pointer, Refusal, WorkerState
+from slipway.schema import Feature, Schema
+
+Json = dict[str, Any]
+
+_LARGEST = 3.4028234663852886e38  # of 32 bits, which is what the network takes
+PROBLEM: Json = {
+    "type": "object",
+    "required": ["title", "status", "detail", "trace_id"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What came, what is allowed and what to do."},
+        "place": {"type": "string", "examples": ["instances[3].age"]},
+        "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
+}
+WARNING: Json = {
+    "type": "object",
+    "required": ["instance", "feature", "reason"],
+    "properties": {
+        "instance": {"type": "integer"},
+        "feature": {"type": "string"},
+        "reason": {"enum": ["missing", "unknown_category", "out_of_range"]},
+    },
+}
+_KINDS: dict[str, list[str]] = {
+    "number": ["number"],
+    "integer": ["integer"],
+    "category": ["string"],
+    "boolean": ["boolean"],
+}
+_LIMITS: dict[str, Json] = {
+    "number": {"minimum": -_LARGEST, "maximum": _LARGEST},
+    "integer": {"minimum": 1 - 2**63, "maximum": 2**63 - 1},
+}
+_TEXT: Json = {"type": "string"}
+_NULLABLE_TEXT: Json = {"type": ["string", "null"]}
+_NULL: Json = {"type": "null"}
+_ANY_OBJECT: Json = {"type": "object"}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def components() -> Json:
+    """What every use case's bodies refer to; where it is written down as a class, that is the schema."""
+    kinds = [Schema, Pointer, WorkerState, Refusal]
+    _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    return {"Problem": PROBLEM, "Warning": WARNING, "Model": _model(), "Models": _models(), **found}
+
+
+def instance(schema: Schema, examples: Sequence[Json]) -> Json:
+    properties: Json = {feature.name: _feature(feature) for feature in schema.features}
+    properties |= {name: {"description": "retired: accepted and ignored"} for name in schema.retired}
+    return _object(
+        properties,
+        required=[feature.name for feature in schema.features if not feature.nullable],
+        additionalProperties=False,
+        examples=list(examples[:1]),
+    )
+
+
+def question(name: str, most: int) -> Json:
+    """The body of a prediction request; `most` is the limit of instances."""
+    keys = {"type": ["array", "null"], "items": _TEXT, "description": "Your own, one an instance"}
+    instances = {"type": "array", "minItems": 1, "maxItems": most, "items": ref(f"{name}.Instance")}
+    return _object({"instances": instances, "keys": keys}, required=["instances"], additionalProperties=False)
+
+
+def form(most: int) -> Json:
+    """The same for images alone, as a multipart form."""
+    part = {"type": "string", "format": "binary"}
+    images = {"type": "array", "minItems": 1, "maxItems": most, "items": part}
+    return _object({"image": images}, additionalProperties=False)
+
+
+def answer(schema: Schema) -> Json:
+    row: Json = {"id": {"type": "string", "description": "what feedback names"}}
+    if schema.task == "regression":
+        row["value"] = {"type": "number", "description": schema.unit}
+    else:
+        meaning = f"P({schema.positive})" if schema.positive else "the largest probability"
+        row["label"] = {"type": "string", "enum": list(schema.classes)}
+        row["score"] = {"type": "number", "description": meaning}
+        row["probabilities"] = {"type": "object", "additionalProperties": {"type": "number"}}
+    return _object(
+        {
+            "model": _object({"name": _TEXT, "version": _TEXT}),
+            "request_id": _TEXT,
+            "predictions": {"type": "array", "items": _object(row)},
+            "warnings": {"type": "array", "items": ref("Warning")},
+        }
+    )
+
+
+def feedback(schema: Schema, most: int) -> Json:
+    """Truths, each for an `id` or a `key`; what is null counts as absent."""
+    if schema.task == "regression":
+        truth, other = {"value": {"type": "number"}}, "label"
+    else:
+        truth, other = {"label": {"type": "string", "enum": list(schema.classes)}}, "value"
+    known = {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "pattern": "^(19[7-9]|2[0-9]{2})",
+        "description": "When it was known, from 1970 to 2999; null: now",
+    }
+    names = {"id": {"type": "string", "pattern": f"^{ID}$", "description": "as a prediction has it"}, "key": _TEXT}
+    entries = [
+        _object(
+            {of: names[of], absent: _NULL, **truth, other: _NULL, "known_at": known},
+            required=[of, *truth],
+            additionalProperties=False,
+        )
+        for of, absent in (("id", "key"), ("key", "id"))
+    ]
+    items = {"type": "array", "minItems": 1, "maxItems": most, "items": {"oneOf": entries}}
+    return _object({"feedback": items}, additionalProperties=False)
+
+
+def accepted() -> Json:
+    return _object({"request_id": _TEXT, "ids": {"type": "array", "items": _TEXT}})
+
+
+def described_schema(name: str) -> Json:
+    """The bundle's schema, and instances that can be sent."""
+    examples = {"type": "array", "items": ref(f"{name}.Instance")}
+    return {"allOf": [ref("Schema"), _object({"examples": examples})]}
+
+
+def _model() -> Json:
+    always = {
+        "name": _TEXT,
+        "version": _NULLABLE_TEXT,
+        "environment": _TEXT,
+        "schema_url": _TEXT,
+        "pointer": {"anyOf": [ref("Pointer"), _object({"error": _TEXT}), _NULL]},
+        "workers": {"type": "array", "items": ref("WorkerState")},
+        "refused": {"type": "object", "additionalProperties": ref("Refusal")},
+    }
+    once_it_serves = {
+        "digest": _TEXT,
+        "role": _TEXT,
+        "source": _TEXT,
+        "device": _TEXT,
+        "task": {"enum": ["binary", "multiclass", "regression"]},
+        "synthetic": {"type": "boolean"},
+        "metrics": _ANY_OBJECT,
+        "gate": _object({"passed": {"type": "boolean"}, "gates": {"type": "array"}, "override": _NULLABLE_TEXT}),
+        "facts": _ANY_OBJECT,
+        "serving": _ANY_OBJECT,
+    }
+    waiting = {"waits_for": {"type": ["string", "null"], "description": "what there is instead of a model yet"}}
+    return _object(always | once_it_serves | waiting, required=list(always))
+
+
+def _models() -> Json:
+    model = _object({"name": _TEXT, "version": _NULLABLE_TEXT, "ready": {"type": "boolean"}, "url": _TEXT})
+    return _object({"models": {"type": "array", "items": model}})
+
+
+def _object(properties: Json, *, required: list[str] | None = None, **more: Any) -> Json:
+    """All of its properties are required where nothing else is said."""
+    return {
+        "type": "object",
+        "required": list(properties) if required is None else required,
+        "properties": properties,
+        **more,
+    }
+
+
+def _feature(feature: Feature) -> Json:
+    described: Json = {"description": _description(feature)} if _description(feature) else {}
+    if feature.kind == "image":
+        fields = {field: {"type": "string", "contentEncoding": "base64"} for field in EncodedImage.__struct_fields__}
+        return described | _object(fields, additionalProperties=False)
+    kinds = ["number", "string"] if feature.bins else list(_KINDS[feature.kind])
+    if feature.private == "token" and "string" not in kinds:
+        kinds.append("string")
+    if feature.nullable:
+        kinds.append("null")
+    described["type"] = kinds if len(kinds) > 1 else kinds[0]
+    if feature.bins:
+        return {"anyOf": [{"type": "number"}, {"enum": list(feature.vocabulary or ())}], **described}
+    return described | _LIMITS.get(feature.kind, {})
+
+
+def _description(feature: Feature) -> str:
+    parts = [feature.description, feature.unit]
+    if feature.range:
+        parts.append(f"usually {feature.range[0]:g} to {feature.range[1]:g}")
+    if feature.vocabulary:
+        parts.append(f"known: {', '.join(feature.vocabulary)}")
+    return "; ".join(part for part in parts if part)

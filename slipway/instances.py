@@ -18,6 +18,7 @@ from slipway.schema import Feature, Schema, is_canonical, key_text
 
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
 _LARGEST = 2**63 - 1
+_SHOWN = 60  # characters of what a caller sent, in an error
 _LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 _Float = Annotated[float, msgspec.Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
 _KINDS = {"number": _Float, "integer": int | float, "category": str, "boolean": bool}
@@ -46,15 +47,13 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Request(NamedTuple):
     """Rows as tuples of the values of `names`, None where a value was null or absent.
 
-    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. Where they are `usual`, no
-    value is missing, or unlike those in training.
+    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own.
     """
 
     names: tuple[str, ...]
     values: list[tuple[Any, ...]]
     texts: list[bytes] | None
     keys: list[str] | None
-    usual: bool = False
 
     @property
     def instances(self) -> list[dict[str, Any]]:
@@ -175,7 +174,7 @@ class InstanceReader:
                 value = row[column]
                 if isinstance(value, str) and value not in buckets:
                     raise InputError(
-                        f"{value!r} came, a number or one of {sorted(buckets)} is needed.",
+                        f"{value[:_SHOWN]!r} came, a number or one of {sorted(buckets)} is needed.",
                         self._place(position, column),
                     )
 
@@ -188,7 +187,7 @@ class InstanceReader:
         place = found.group(1) if found else None
         message = _PLACE.sub("", message)
         if unknown := _UNKNOWN.match(message):
-            name = unknown.group(1)
+            name = unknown.group(1)[:_SHOWN]
             allowed = self._allowed if place else ["instances", "keys"]
             raise InputError(
                 f"unknown {'feature' if place else 'key'} {name!r}.{suggestion(name, allowed)} "

@@ -135,3 +135,11 @@ def test_a_number_that_32_bits_do_not_hold_is_refused_at_its_place(number: str) 
     with pytest.raises(InputError, match="too large for 32 bits") as caught:
         READER.request(b'{"instances": [{"age of owner": 41, "income": %b}]}' % number.encode(), 10)
     assert caught.value.place == "instances[0].income"
+
+
+@pytest.mark.parametrize("body", ['{"income": "%s"}', '{"%s": 1}'])
+def test_an_error_shows_a_little_of_a_long_text(body: str) -> None:
+    with pytest.raises(InputError) as caught:
+        READER.request(f'{{"instances": [{body % ("a" * 100_000)}]}}'.encode(), 10)
+    assert len(str(caught.value)) < 300
+    assert len(caught.value.place or "") < 100

@@ -25,7 +25,6 @@ from bentos.worker import Worker
 
 _POST = b"POST"
 _VERSION = "1.1"
-IDLE_NS = 20_000  # a loop that had nothing to do for so long will hardly find company for the next request
 MOST_TOGETHER = 32  # so that the first of them does not wait long for the last
 
 
@@ -39,7 +38,7 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     def on_headers_complete(self: Any) -> None:
         if self.in_turn:  # this is the next request of a pipeline: the one before it is answered first
             turn.answer()
-        self._unset_keepalive_if_required()
+            self._unset_keepalive_if_required()
         started = time.perf_counter_ns()
         name = turn.names.get(self.url)
         cycle = self.cycle
@@ -125,7 +124,6 @@ class Turn:
         self._waiting: list[Waiting] = []
         self._worker = worker
         self._loop = loop
-        self._ended = 0
 
     def take(self, one: Waiting) -> bool:
         """Whether the request is answered here: nothing has happened where it is not."""
@@ -140,11 +138,11 @@ class Turn:
             return False
         one.call = Call(served, live, head, one.body, one.started)
         one.protocol.in_turn = True
-        self._waiting.append(one)
-        if len(self._waiting) == MOST_TOGETHER or one.started - self._ended > IDLE_NS:
-            self.answer()
-        elif len(self._waiting) == 1:
+        if not self._waiting:
             self._loop.call_soon(self.answer)
+        self._waiting.append(one)
+        if len(self._waiting) == MOST_TOGETHER:
+            self.answer()
         return True
 
     def answer(self) -> None:
@@ -155,7 +153,6 @@ class Turn:
             by_model[id(one.call.live)].append(one)
         for some in by_model.values():
             self._answer(some)
-        self._ended = time.perf_counter_ns()
 
     def _answer(self, some: list[Waiting]) -> None:
         try:

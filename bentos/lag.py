@@ -10,7 +10,7 @@ import asyncio
 import time
 
 PERIOD = 0.02  # seconds
-_FADES = 0.9  # of a high lag is remembered in the next period
+_FADES = 0.5  # of a high lag is still expected in the next period
 
 
 class Lag:

@@ -21,6 +21,7 @@ from slipway.settings import Settings
 THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile
 PATIENCE = 0.5  # of its deadline is what a request may be expected to take; the rest is for what was not expected
 _WEIGHT = 0.1  # of the newest request, in the mean time of a use case's requests
+_LEAP = 10  # times the mean is what a request counts at most: one that met a stall says nothing of the next
 _REASONS = {
     "full": "as many requests as may wait are waiting",
     "bytes": "as many bytes as may wait are waiting",
@@ -173,10 +174,13 @@ class Slots:
             self._hands.remove(hand)
             self._free(hand.slots)
             for slot in hand.slots:
-                share = seconds / len(hand.slots)
-                mean = self._means.get(slot.usecase, share)
-                self._means[slot.usecase] = mean + _WEIGHT * (share - mean)
+                self._learn(slot.usecase, seconds / len(hand.slots))
         self._metrics.of(self._metrics.in_flight, hand.slots[0].usecase).dec(len(hand.slots))
+
+    def _learn(self, usecase: str, seconds: float) -> None:
+        mean = self._means.get(usecase, 0.0)
+        heard = min(seconds, _LEAP * mean) if mean else seconds
+        self._means[usecase] = mean + _WEIGHT * (heard - mean)
 
     def _free(self, slots: list[Slot]) -> None:
         for slot in slots:

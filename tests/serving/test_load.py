@@ -167,6 +167,16 @@ class TestSlots:
                 time.sleep(0.001)
         assert slots._means["loans"] < 2
 
+    def test_one_request_that_met_a_stall_shuts_nobody_out(self, slots):
+        slots._learn("loans", 1.0)  # the first, which nothing is known before
+        for _ in range(50):
+            slots._learn("loans", 0.002)
+        slots._learn("loans", 5.0)
+        assert slots._means["loans"] < 0.005
+        for _ in range(20):
+            slots._learn("loans", 5.0)
+        assert slots._means["loans"] > 1, "all that came after it were slow, too"
+
     def test_work_that_fails_leaves_its_thread_alive(self, slots):
         class Failing(Work):
             def run(self, another: Any) -> None:

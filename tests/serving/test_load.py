@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bentos.call import Call
 from bentos.errors import Late, Unavailable
 from bentos.job import Job
 from bentos.lag import PERIOD, Lag
@@ -193,10 +194,11 @@ class TestSlots:
         works = [Work(model) for model in ("old", "old", "new", "old", "new")]
         for work in (*holding, *works):
             slots.take("loans", 1, deadline=1.0).start(work)
-        for work in holding:
-            work.done.set()
+        holding[0].done.set()  # one thread, so that it is not a race who gets what
         assert all(work.done.wait(10) for work in works)
         assert sorted(work.others for work in works) == [0, 0, 0, 1, 2]
+        for work in holding:
+            work.done.set()
 
     def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, slots):
         slots.lag.seen(0.3)
@@ -253,9 +255,10 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
 
 def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
     async def scene() -> None:
-        job = Job(SimpleNamespace(body=b"", live=SimpleNamespace(usecase="loans", version="1", deadline=0.05)), 0.05)
+        live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
+        job = Job(Call(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
-        assert not job.wanted and not job.take_turn() and not job.answered
+        assert not job.wanted and not job.call.take_turn() and not job.answered
         with pytest.raises(Late):
             await job.outcome()
 

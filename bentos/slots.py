@@ -75,9 +75,19 @@ class Slots:
                 self.bytes += size
                 self._expected += seconds
         if reason is not None:
-            raise self._shed(usecase, reason)
+            raise self.shed(usecase, reason)
         self._metrics.of(self._metrics.in_flight, usecase).inc()
         return Slot(self, usecase, size, seconds)
+
+    def refusal(self, usecase: str, size: int, deadline: float) -> str | None:
+        """Why `take` would refuse it at this moment, as `shed` takes it; None where there is a slot."""
+        with self._lock:
+            return self._refusal(size, self._means.get(usecase, 0.0), deadline)
+
+    def shed(self, usecase: str, reason: str) -> Unavailable:
+        """The refusal, counted."""
+        self._metrics.of(self._metrics.shed, usecase, reason).inc()
+        return Unavailable(f"there is too much to do here: {_REASONS[reason]}.")
 
     def within(self, deadline: float) -> float:
         """Of these seconds, what is left for a thread; half of them however busy the event loop is."""
@@ -89,7 +99,7 @@ class Slots:
             if self.bytes + size <= self._most_bytes:
                 self.bytes += size
                 return
-        raise self._shed(usecase, "bytes")
+        raise self.shed(usecase, "bytes")
 
     def received(self, size: int) -> None:
         with self._lock:
@@ -115,10 +125,6 @@ class Slots:
         if self.taken >= THREADS and 2 * self.lag.seconds + self._expected / free + seconds > PATIENCE * deadline:
             return "deadline"
         return None
-
-    def _shed(self, usecase: str, reason: str) -> Unavailable:
-        self._metrics.of(self._metrics.shed, usecase, reason).inc()
-        return Unavailable(f"there is too much to do here: {_REASONS[reason]}.")
 
     def _put(self, slot: Slot) -> None:
         with self._lock:

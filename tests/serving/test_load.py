@@ -399,3 +399,28 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
     slow.close()
     assert logged_ids(var) == Counter(load.ids)
     assert list((var / "spool").rglob("*.open")) == []
+
+
+def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
+    server = serve("loans", SLIPWAY_MAX_WAITING="1")
+    heads: dict[str, set[str]] = {}
+    for path in (PATH, PATH + "?by=asgi"):
+        request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(8)]
+        for connection in connections:
+            connection.sendall(request)
+        refused = [head for head in map(_head, connections) if head[0].endswith(b" 503 Service Unavailable")]
+        assert refused, path
+        heads[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
+    assert heads[PATH] == heads[PATH + "?by=asgi"]
+    assert "retry-after" in heads[PATH]
+    shed = float(
+        server.get("/metrics")[1].split(b'slipway_requests_shed_total{reason="full",usecase="loans"} ')[1].split()[0]
+    )
+    assert shed >= 2
+
+
+def _head(connection: socket.socket) -> list[bytes]:
+    with connection:
+        return connection.recv(65536).partition(b"\r\n\r\n")[0].split(b"\r\n")

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.figure import Effort, Figure
 from benchmarks.servers import Server, started
 
-CONNECTIONS = 512  # so many that a request hardly ever waits for one
+CONNECTIONS = 256  # so many that a request hardly ever waits for one
 SHED = ("200", "429", "503")
 P99 = 2  # its place among the percentiles
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -66,27 +69,45 @@ def write_onnx(path: Path, units: int = UNITS) -> None:
     onnx.save(model, path)
 
 
-def promote(var: Path, *, shadow: bool = False) -> Path:
+class Network(NamedTuple):
+    """What makes a bundle: `write` writes the network, `rows` makes rows as callers send them."""
+
+    schema: Schema
+    write: Callable[[Path], None]
+    rows: Callable[[int], Sequence[Mapping[str, Any]]]
+    deadline_ms: int = 1000
+
+    def body(self, count: int) -> bytes:
+        """A request of so many rows."""
+        return json.dumps({"instances": self.rows(count)}).encode()
+
+
+TABULAR = Network(SCHEMA, write_onnx, rows)
+SLOW_TABULAR = TABULAR._replace(write=partial(write_onnx, units=SLOW_UNITS))
+
+
+def promote(var: Path, network: Network = TABULAR, *, shadow: bool = False) -> Path:
     """Point at the network, and at a slow one as its shadow where there is to be one; the network's file."""
-    champion = _store(var, "1", UNITS)
-    beside = _store(var, "2", SLOW_UNITS) if shadow else None
+    champion = _store(var, "1", network)
+    beside = _store(var, "2", SLOW_TABULAR) if shadow else None
     pointer.write(var / "serving", USECASE, Pointer(1, champion, shadow=beside))
     return var / "store" / champion / "serve" / "model.onnx"
 
 
-def _store(var: Path, version: str, units: int) -> str:
+def _store(var: Path, version: str, network: Network) -> str:
     """Write the bundle into the store of `var`; its digest."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()
-    write_onnx(draft / "serve" / "model.onnx", units)
-    SCHEMA.save(draft / "serve" / "schema.json")
-    serving = {"deadline_ms": 1000, "log": "best_effort", "max_instances": 1000, "swap_ratio": 1000}
+    network.write(draft / "serve" / "model.onnx")
+    network.schema.save(draft / "serve" / "schema.json")
+    serving = {"deadline_ms": network.deadline_ms, "log": "best_effort", "max_instances": 1000, "swap_ratio": 1000}
     _write(draft / "serve" / "serving.json", serving)
-    _write(draft / "serve" / "probe.json", {"rows": rows(20), "outputs": []})
+    probe = network.rows(20)
+    _write(draft / "serve" / "probe.json", {"rows": probe, "outputs": []})
     predictor = Predictor(draft, "cpu")
     outputs = predictor.run(predictor.encode(predictor.probe_rows()))
-    _write(draft / "serve" / "probe.json", {"rows": rows(20), "outputs": outputs.tolist()})
+    _write(draft / "serve" / "probe.json", {"rows": probe, "outputs": outputs.tolist()})
     _write(draft / "metrics.json", {"passed": True, "gates": [], "scores": {}, "slices": []})
     (draft / "monitor" / "reference.parquet").write_bytes(b"")
     _write(draft / "monitor" / "thresholds.json", {"significance": 0.05, "features": {}})

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from typing import Any
 import psutil
 
 from benchmarks import network
+from benchmarks.images import CONVOLUTIONS, DENSE
 from benchmarks.load import http_request
+from benchmarks.slow import SLOW
 from slipway import keys
 from slipway.settings import Settings
 
@@ -46,6 +48,18 @@ SLIPWAY = {  # name: the service, and what is different in its environment
         "benchmarks.ablated:slipway",
         {"BENCHMARK_WITHOUT": "metrics", "SLIPWAY_KEYS": "/nonexistent/keys.json"},
     ),
+    "2 ms": ("bentos.service:slipway", {}),
+    "convolutions": ("bentos.service:slipway", {}),
+    "convolutions without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
+    "dense layers": ("bentos.service:slipway", {}),
+    "dense layers without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
+}
+NETWORKS = {  # where it is not the tabular one
+    "2 ms": SLOW,
+    "convolutions": CONVOLUTIONS,
+    "convolutions without batches": CONVOLUTIONS,
+    "dense layers": DENSE,
+    "dense layers without batches": DENSE,
 }
 
 
@@ -58,7 +72,8 @@ class Server:
         self._path = "/v1/predict" if name in SLIPWAY else "/predict"
         self._port = _free_port()
         self._processes: list[psutil.Process] = []
-        onnx = network.promote(folder / "var", shadow=name == "with a shadow")
+        self.network = NETWORKS.get(name, network.TABULAR)
+        onnx = network.promote(folder / "var", self.network, shadow=name == "with a shadow")
         key = keys.create(Settings(var=folder / "var").key_file, "benchmark", ["predict", "read"], "100000000/second")[
             1
         ]
@@ -110,17 +125,19 @@ class Server:
         rate: float | None = None,
         path: str = "",
         requests: int | None = None,
+        connections: int = 16,
+        statuses: Collection[str] = ("200",),
     ) -> dict[str, Any]:
-        """What the load generator saw: `rate` in requests a second, `percentiles` (50, 90, 99) in seconds."""
+        """What the load generator saw: `rate` in answered requests a second, `percentiles` (50, 90, 99) in seconds."""
         file = self.folder / "request"
         file.write_bytes(http_request(path or self._path, body, self._key))
         command = [sys.executable, "-m", "benchmarks.load", str(self._port), str(file)]
-        command += ["--seconds", str(seconds), "--core", str(LOAD_CORE)]
+        command += ["--seconds", str(seconds), "--core", str(LOAD_CORE), "--connections", str(connections)]
         command += ["--rate", str(rate)] if rate else []
         command += ["--requests", str(requests)] if requests else []
         with self._awake():
             found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
-        if set(found["statuses"]) - {"200"}:
+        if set(found["statuses"]) - set(statuses):
             raise RuntimeError(f"{self.name} answered {found['statuses']}")
         return found
 
@@ -134,8 +151,8 @@ class Server:
 
     def warm_up(self) -> None:
         """The first answer of some takes seconds. From here on it is awake only while it is asked."""
-        self._ask("POST", self._path, network.body(1))
-        self.load(network.body(1), 1.0)
+        self._ask("POST", self._path, self.network.body(1))
+        self.load(self.network.body(1), 1.0)
 
     @contextmanager
     def _awake(self) -> Iterator[None]:

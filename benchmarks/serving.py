@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, latency, throughput
+from benchmarks.batching import batching
 from benchmarks.cold_start import cold_start
 from benchmarks.drift import write
 from benchmarks.figure import Effort, Figure
 from benchmarks.memory import memory
+from benchmarks.overload import overload
 from benchmarks.servers import LOAD_CORE, ROOT, SERVER_CORE
 
 FOLDER = ROOT / "docs"
@@ -33,6 +35,8 @@ GROUPS: dict[str, Callable[[Effort], Iterator[Figure]]] = {  # in the table's or
     "parts": throughput.parts,
     "half_load": latency.half_load,
     "shadow": latency.shadow,
+    "batching": batching,
+    "overload": overload,
     "cold_start": cold_start,
     "memory": memory,
 }

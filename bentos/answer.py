@@ -70,7 +70,7 @@ def answer(calls: Sequence[Call]) -> list[bytes | Exception]:
             outcomes.append(error)
     if not asked:
         return outcomes
-    answers = iter(_answered(read_calls, asked))
+    answers = iter(answered(read_calls, asked))
     return [outcome if isinstance(outcome, Exception) else next(answers) for outcome in outcomes]
 
 
@@ -94,7 +94,8 @@ def read(call: Call) -> Asked:
     return asked
 
 
-def _answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exception]:
+def answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exception]:
+    """What `answer` makes of calls that were read."""
     live = calls[0].live
     feeds = live.predictor.encoder.encode_values([values for one in asked for values in one.values])
     began = time.perf_counter_ns()
@@ -102,7 +103,7 @@ def _answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exc
         found = _outputs(live, feeds)
     except ModelError as error:
         if len(calls) > 1:
-            return [outcome for pair in zip(calls, asked, strict=True) for outcome in _answered(*([x] for x in pair))]
+            return [outcome for pair in zip(calls, asked, strict=True) for outcome in answered(*([x] for x in pair))]
         _failed(calls[0], asked[0], began, error)
         return [error]
     return _kept(_made(calls, asked, feeds, found, began))

@@ -53,12 +53,12 @@ def copy_to_shadow(call: Call) -> None:
 async def _of_canary(canary: Side, call: Call) -> tuple[bytes | None, Fallen | None]:
     """Its answer, or why there is none. A request that it refuses is left to the champion, which may not."""
     began = time.perf_counter_ns()
-    job = Job(msgspec.structs.replace(call, live=canary.live, role=CANARY))
+    job = Job(msgspec.structs.replace(call, live=canary.live, role=CANARY), call.live.deadline)
     if not canary.submit(job):
         # One that was closed this moment is not to blame.
         return None, None if canary.closed else Fallen(canary.live, Busy(canary.live), began)
     try:
-        return await job.within(call.live.deadline), None
+        return await job.outcome(), None
     except Exception as error:
         if job.answered:
             raise

@@ -156,6 +156,14 @@ def _model() -> Json:
         "role": _TEXT,
         "source": _TEXT,
         "device": _TEXT,
+        "batching": _object(
+            {
+                "size": {"type": "integer"},
+                "reason": _TEXT,
+                "gain": {"type": ["number", "null"]},
+                "wait_ms": {"type": "integer"},
+            }
+        ),
         "task": {"enum": ["binary", "multiclass", "regression"]},
         "synthetic": {"type": "boolean"},
         "metrics": _ANY_OBJECT,

@@ -32,6 +32,7 @@ def describe(served: Served) -> bytes:
             "role": "champion",
             "source": live.source,
             "device": live.device,
+            "batching": live.batching,
             "task": live.schema.task,
             "synthetic": live.schema.synthetic,
             "metrics": live.scores,

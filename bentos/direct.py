@@ -126,17 +126,28 @@ class Turn:
         self._loop = loop
 
     def take(self, one: Waiting) -> bool:
-        """Whether the request is answered here: nothing has happened where it is not."""
+        """Whether the request is answered here: nothing has happened where it is not.
+
+        What is for a thread is not, unless there is no slot for it: in a flood, refusals must cost next to nothing.
+        """
         worker = self._worker
         served = worker.served[one.name]
         live = served.holder.live
         beside = served.roles.beside
-        if live is None or len(one.body) > live.inline_bytes or worker.draining or (beside and beside.canary):
+        if live is None or worker.draining or (beside and beside.canary):
             return False
+        size, refusal = len(one.body), None
+        if size > live.inline_bytes:
+            refusal = worker.slots.refusal(one.name, size, live.deadline)
+            if refusal is None:
+                return False
         head = read_head(one.protocol.scope)
         if head.encoding or not worker.gate.admit_at_once(head, "predict"):
             return False
         one.call = Call(served, live, head, one.body, one.started)
+        if refusal is not None:
+            self._send(one, worker.slots.shed(one.name, refusal))
+            return True
         one.protocol.in_turn = True
         if not self._waiting:
             self._loop.call_soon(self.answer)

@@ -34,7 +34,7 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
             drain_first(worker)
             if not worker.settings.cors_origins:  # whose headers are made in front of us
                 answer_directly(worker, asyncio.get_running_loop())
-            ticking.append(asyncio.create_task(worker.tick()))
+            ticking.extend(map(asyncio.create_task, (worker.tick(), worker.slots.lag.watch())))
         elif message["type"] == "lifespan.shutdown.complete":
             for task in ticking:
                 task.cancel()

@@ -48,6 +48,13 @@ class Metrics:
             buckets=_MODEL_SECONDS,
             registry=registry,
         )
+        self.batch_rows = Histogram(
+            "slipway_batch_rows",
+            "Rows in one run of a network that is given batches.",
+            ["usecase"],
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=registry,
+        )
         self.model_errors = Counter(
             "slipway_model_errors", "Requests that the model failed.", ["usecase", "version", "role"], registry=registry
         )

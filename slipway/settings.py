@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
+    batching: str = Field(
+        "auto", pattern=r"^(auto|off)$", description="Several requests in one run of the network, where that is faster."
+    )
     container: bool = Field(False, description="Set by the images: refuse to start without credentials.")
     insecure: bool = Field(False, description="Serve other addresses than loopback without credentials.")
     keys: Path | None = Field(None, description="File of API keys, by `slipway keys`; empty: `keys/keys.json` in var.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bentos.batching import ALONE
 from bentos.cache import Cache
 from bentos.models import content
 from slipway import bundle, pointer, signing
@@ -45,6 +46,7 @@ class Loaded:
         self.scores: dict[str, Any] = {}
         self.model = b"{}"
         self.inline_bytes = INLINE_BYTES
+        self.batching = ALONE
 
     @property
     def examples(self) -> list[dict[str, Any]]:

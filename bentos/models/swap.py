@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from bentos.batching import choose
 from bentos.models.check import check
 from bentos.models.disk import Disk
 from bentos.models.load import Loaded, load
@@ -133,6 +134,7 @@ class Holder:
         """Load and check the bundle beside the one that serves, then let it take over."""
         loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
         check(loaded, self.live, self._settings)
+        loaded.batching = choose(loaded, self._settings.batching)
         before, self.live = self.live, loaded
         self._changed("champion", before, loaded)
         _log.info("%s: version %s serves now (%s, %s)", self.usecase, loaded.version, source, loaded.device)

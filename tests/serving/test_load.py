@@ -12,46 +12,21 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from bentos.errors import Unavailable
+from bentos.call import Call
+from bentos.errors import Late, Unavailable
+from bentos.job import Job
+from bentos.lag import PERIOD, Lag
 from bentos.slots import THREADS, Slots
 from slipway.settings import Settings
 from tests import bundles
+from tests.serving.connection import BODY, PATH, ROW, Connection, until
 from tests.serving.processes import Load, Server, logged_ids
-
-ROW = bundles.ROWS["loans"][0]
-BODY = json.dumps({"instances": [ROW]}).encode()
-PATH = "/v1/models/loans/predict"
-
-
-class Connection:
-    """One request as uvicorn hands it over, whose client may leave."""
-
-    def __init__(self, client: Any, *parts: bytes) -> None:
-        self._client = client
-        self._parts = list(parts or (BODY,))
-        self.gone = asyncio.Event()
-        self.sent: list[dict] = []
-
-    async def answered(self) -> int | None:
-        headers = [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
-        await self._client.front(scope, self._receive, self._send)
-        return self.sent[0]["status"] if self.sent else None
-
-    async def _receive(self) -> dict:
-        if self._parts:
-            part = self._parts.pop(0)
-            return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: dict) -> None:
-        self.sent.append(message)
 
 
 @pytest.fixture
@@ -65,14 +40,6 @@ def held(front, monkeypatch):
     monkeypatch.setattr(live.predictor, "run", lambda feeds: release.wait(10) and run(feeds))
     yield client, release
     release.set()
-
-
-async def until(condition) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to that")
 
 
 def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held):
@@ -154,6 +121,26 @@ def test_a_body_in_parts_takes_room_and_leaves_it_behind(held):
     asyncio.run(scene())
 
 
+class Work:
+    """What a thread is given in place of a request: it says when it is done."""
+
+    def __init__(self, model: object = None) -> None:
+        self.model = model
+        self.done = threading.Event()
+        self.others = 0
+
+    def run(self, another: Any) -> None:
+        while (other := another()) is not None:
+            self.others += 1
+            other.done.set()
+        self.done.set()
+
+
+class Holding(Work):
+    def run(self, another: Any) -> None:
+        self.done.wait(10)
+
+
 class TestSlots:
     @pytest.fixture
     def slots(self, front):
@@ -168,15 +155,114 @@ class TestSlots:
             taken += [slots.take("loans", 1, deadline=1.0) for _ in range(3)]
         slots.take("prices", 1, deadline=5.0)
         for slot in taken:
-            slot.start(lambda: None)
+            slot.start(Work())
 
     def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, slots):
         slots._means["loans"] = 100.0
         for _ in range(40):
             slot = slots.take("loans", 1, deadline=1.0)
-            slot.start(lambda: None)
-            slot._future.result()
+            work = Work()
+            slot.start(work)
+            assert work.done.wait(10)
+            while slots.taken:
+                time.sleep(0.001)
         assert slots._means["loans"] < 2
+
+    def test_one_request_that_met_a_stall_shuts_nobody_out(self, slots):
+        slots._learn("loans", 1.0)  # the first, which nothing is known before
+        for _ in range(50):
+            slots._learn("loans", 0.002)
+        slots._learn("loans", 5.0)
+        assert slots._means["loans"] < 0.005
+        for _ in range(20):
+            slots._learn("loans", 5.0)
+        assert slots._means["loans"] > 1, "all that came after it were slow, too"
+
+    def test_work_that_fails_leaves_its_thread_alive(self, slots):
+        class Failing(Work):
+            def run(self, another: Any) -> None:
+                raise RuntimeError("not caught where it should have been")
+
+        for _ in range(2 * THREADS):
+            slots.take("loans", 1, deadline=1.0).start(Failing())
+        work = Work()
+        slots.take("loans", 1, deadline=1.0).start(work)
+        assert work.done.wait(10)
+
+    def test_a_thread_gets_more_of_the_same_model_and_nothing_of_others(self, slots):
+        holding = [Holding() for _ in range(THREADS)]
+        works = [Work(model) for model in ("old", "old", "new", "old", "new")]
+        for work in (*holding, *works):
+            slots.take("loans", 1, deadline=1.0).start(work)
+        holding[0].done.set()  # one thread, so that it is not a race who gets what
+        assert all(work.done.wait(10) for work in works)
+        assert sorted(work.others for work in works) == [0, 0, 0, 1, 2]
+        for work in holding:
+            work.done.set()
+
+    def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, slots):
+        slots.lag.seen(0.3)
+        assert slots.within(2.0) == pytest.approx(1.4)
+        assert slots.within(0.4) == pytest.approx(0.2), "however busy, there is something left"
+        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(THREADS)]
+        with pytest.raises(Unavailable, match="deadline"):
+            slots.take("loans", 1, deadline=1.0)
+        taken.append(slots.take("loans", 1, deadline=5.0))
+        for slot in taken:
+            slot.start(Work())
+
+    def test_a_thread_that_hangs_with_several_is_one_thread(self, slots):
+        class Both(Holding):
+            def run(self, another: Any) -> None:
+                while another() is not None:
+                    pass
+                super().run(another)
+
+        first = [Holding() for _ in range(THREADS)]
+        several = [Both("model") for _ in range(3)]
+        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(THREADS + 3)]
+        for slot, work in zip(taken, (*first, *several), strict=True):
+            slot.start(work)
+        first[0].done.set()
+        while not all(slot.hand for slot in taken):
+            time.sleep(0.001)
+        assert len({slot.hand for slot in taken[THREADS:]}) == 1
+        for slot in taken[THREADS:]:
+            slot.give_up(late=True)
+        more = Work()
+        slots.take("loans", 1, deadline=1.0).start(more)
+        first[1].done.set()
+        assert more.done.wait(10), "the other thread goes on"
+        several[0].done.set()
+
+
+def test_a_blocked_event_loop_is_noticed_and_forgotten():
+    lag = Lag()
+
+    async def scene() -> None:
+        watching = asyncio.create_task(lag.watch())
+        await asyncio.sleep(PERIOD)
+        time.sleep(0.3)
+        await asyncio.sleep(PERIOD)
+        assert lag.seconds > 0.2
+        watching.cancel()
+
+    asyncio.run(scene())
+    for _ in range(100):
+        lag.seen(0.0)
+    assert lag.seconds < 0.001
+
+
+def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
+    async def scene() -> None:
+        live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
+        job = Job(Call(None, live, None, b"", 0), 0.05)
+        time.sleep(0.1)  # the event loop is busy, so no timer is called
+        assert not job.wanted and not job.call.take_turn() and not job.answered
+        with pytest.raises(Late):
+            await job.outcome()
+
+    asyncio.run(scene())
 
 
 def test_ten_thousand_unknown_paths_make_no_new_series(front):
@@ -254,7 +340,7 @@ def answer(file: Any) -> tuple[int, Any]:
 
 def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
-    server = serve("loans")
+    server = serve("loans", SLIPWAY_BATCHING="off")  # in batches it gets all of this flood done
     alone = Flood(server, THREADS, 3)
     over = Flood(server, 60, 4)
     assert {status for status, _ in over.answers} == {200, 503}, Counter(status for status, _ in over.answers)
@@ -313,3 +399,28 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
     slow.close()
     assert logged_ids(var) == Counter(load.ids)
     assert list((var / "spool").rglob("*.open")) == []
+
+
+def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, tmp_path: Path) -> None:
+    bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
+    server = serve("loans", SLIPWAY_MAX_WAITING="1")
+    heads: dict[str, set[str]] = {}
+    for path in (PATH, PATH + "?by=asgi"):
+        request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(8)]
+        for connection in connections:
+            connection.sendall(request)
+        refused = [head for head in map(_head, connections) if head[0].endswith(b" 503 Service Unavailable")]
+        assert refused, path
+        heads[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
+    assert heads[PATH] == heads[PATH + "?by=asgi"]
+    assert "retry-after" in heads[PATH]
+    shed = float(
+        server.get("/metrics")[1].split(b'slipway_requests_shed_total{reason="full",usecase="loans"} ')[1].split()[0]
+    )
+    assert shed >= 2
+
+
+def _head(connection: socket.socket) -> list[bytes]:
+    with connection:
+        return connection.recv(65536).partition(b"\r\n\r\n")[0].split(b"\r\n")

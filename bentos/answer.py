@@ -81,14 +81,16 @@ def read(call: Call) -> Asked:
     uuid = call.head.uuid.encode()
     ids = [b"%b-%d" % (uuid, index) for index in range(len(request.values))]
     if request.texts is not None:
-        asked = Asked(ids, request.values, [], request.texts, request.keys)
+        asked = Asked(ids, request.values, [], request.texts, request.keys, request.usual)
     else:
         rows = request.instances
         if live.schema.images:
             rows = images_decoded(live.schema, rows, call.served.settings.max_pixels)
         if live.schema.masked:
             rows = [mask(row, live.schema, call.served.secret) for row in rows]
-        asked = Asked(ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys)
+        asked = Asked(
+            ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.usual
+        )
     if call.fallen is not None:
         record.fallen(call, asked)
     return asked
@@ -131,7 +133,8 @@ def _made(
 ) -> list[Made | Exception]:
     """Each call's answer, or that it came too late. Nothing is serialized twice: the log has the same bytes."""
     predictor = calls[0].live.predictor
-    predictions, warnings = predictor.decode(found.outputs), predictor.encoder.warnings(feeds)
+    predictions = predictor.decode(found.outputs)
+    warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
     made: list[Made | Exception] = []
     start, ran = 0, record.Ran.since(began)
@@ -154,7 +157,9 @@ def _made(
 
 def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
     """A request's warnings, its instances counted from 0."""
-    if not warnings or not part.start:
+    if not warnings:
+        return ()
+    if not part.start:
         return [warning for warning in warnings if warning.instance < part.stop]
     return [
         msgspec.structs.replace(warning, instance=warning.instance - part.start)

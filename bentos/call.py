@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
     `values` are each row's, in the order of the schema's `names`.
 
-    Where the schema is plain, `texts` are the rows' key texts, and `rows` is empty.
+    Where the schema is plain, `texts` are the rows' key texts, and `rows` is empty. `usual` rows have no warnings.
     """
 
     ids: list[bytes]
@@ -53,3 +53,4 @@ class Asked(NamedTuple):
     rows: list[dict[str, Any]]
     texts: list[bytes] | None
     keys: list[str] | None
+    usual: bool

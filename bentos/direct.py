@@ -25,6 +25,7 @@ from bentos.worker import Worker
 
 _POST = b"POST"
 _VERSION = "1.1"
+IDLE_NS = 20_000  # after a turn of one request, and as long a rest, there will hardly be company for the next
 MOST_TOGETHER = 32  # so that the first of them does not wait long for the last
 
 
@@ -35,10 +36,13 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     turn = Turn(worker, loop)
     plain = {name: _plain(Protocol, name) for name in ("data_received", "shutdown", *_CALLBACKS)}
 
+    def on_message_begin(self: Any) -> None:
+        self.url, self.headers, self.scope, self.expect_100_continue = b"", [], None, False
+
     def on_headers_complete(self: Any) -> None:
         if self.in_turn:  # this is the next request of a pipeline: the one before it is answered first
             turn.answer()
-            self._unset_keepalive_if_required()
+        self._unset_keepalive_if_required()
         started = time.perf_counter_ns()
         name = turn.names.get(self.url)
         cycle = self.cycle
@@ -52,7 +56,15 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         ):
             self.direct = Waiting(self, name, started)
         else:
-            plain["on_headers_complete"](self)
+            begin(self)
+
+    def begin(self: Any) -> None:
+        """Let uvicorn begin, who makes more of a request than its head."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        plain["on_message_begin"](self)
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        plain["on_headers_complete"](self)
 
     def on_body(self: Any, body: bytes) -> None:
         direct = self.direct
@@ -75,7 +87,7 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         direct = self.direct
         if direct is not None:
             self.direct = None
-            plain["on_headers_complete"](self)
+            begin(self)
             if direct.body:
                 plain["on_body"](self, direct.body)
 
@@ -89,12 +101,12 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         plain["shutdown"](self)
 
     Protocol.direct, Protocol.in_turn = None, False
-    for function in (on_headers_complete, on_body, on_message_complete, data_received, shutdown):
+    for function in (on_message_begin, on_headers_complete, on_body, on_message_complete, data_received, shutdown):
         function.plain = plain[function.__name__]  # type: ignore[attr-defined]
         setattr(Protocol, function.__name__, function)
 
 
-_CALLBACKS = ("on_headers_complete", "on_body", "on_message_complete")
+_CALLBACKS = ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete")
 
 
 def _plain(protocol: type, name: str) -> Any:
@@ -122,6 +134,7 @@ class Turn:
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         self.names = {path.encode(): name for path, name in worker.predict_paths.items()}
         self._waiting: list[Waiting] = []
+        self._last = self._ended = 0
         self._worker = worker
         self._loop = loop
 
@@ -141,7 +154,7 @@ class Turn:
             refusal = worker.slots.refusal(one.name, size, live.deadline)
             if refusal is None:
                 return False
-        head = read_head(one.protocol.scope)
+        head = read_head(one.protocol.headers)
         if head.encoding or not worker.gate.admit_at_once(head, "predict"):
             return False
         one.call = Call(served, live, head, one.body, one.started)
@@ -149,21 +162,24 @@ class Turn:
             self._send(one, worker.slots.shed(one.name, refusal))
             return True
         one.protocol.in_turn = True
-        if not self._waiting:
-            self._loop.call_soon(self.answer)
         self._waiting.append(one)
-        if len(self._waiting) == MOST_TOGETHER:
+        if len(self._waiting) == MOST_TOGETHER or (self._last == 1 and one.started - self._ended > IDLE_NS):
             self.answer()
+        elif len(self._waiting) == 1:
+            self._loop.call_soon(self.answer)
         return True
 
     def answer(self) -> None:
         """Answer what waits: one model after the other, each all that it was asked."""
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, []
         by_model: dict[int, list[Waiting]] = defaultdict(list)
         for one in waiting:
             by_model[id(one.call.live)].append(one)
         for some in by_model.values():
             self._answer(some)
+        self._last, self._ended = len(waiting), time.perf_counter_ns()
 
     def _answer(self, some: list[Waiting]) -> None:
         try:

@@ -42,7 +42,7 @@ class Front:
 
     async def _answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter_ns()
-        head = read_head(scope)
+        head = read_head(scope["headers"])
         status, headers = 200, []
         try:
             waits = self._worker.gate.admit(head, "predict", scope)
@@ -70,7 +70,7 @@ class Front:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        head = read_head(scope)
+        head = read_head(scope["headers"])
         usecase, label = self._routes.label(scope["path"])
         try:
             waits = self._worker.gate.admit(head, label, scope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,13 +44,13 @@ class Head(msgspec.Struct):
     count: Count | None = None
 
 
-def read_head(scope: Scope) -> Head:
+def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
     """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
     content_type = encoding = credential = b""
     content_length = None
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"content-type":
             content_type = value
         elif name == b"content-length":

@@ -6,10 +6,11 @@ is read; what is refused names its place, as `instances[3].age`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -47,13 +48,15 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Request(NamedTuple):
     """Rows as tuples of the values of `names`, None where a value was null or absent.
 
-    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own.
+    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. Where the rows are `usual`,
+    none of their values is missing, or unlike those in training.
     """
 
     names: tuple[str, ...]
     values: list[tuple[Any, ...]]
     texts: list[bytes] | None
     keys: list[str] | None
+    usual: bool = False
 
     @property
     def instances(self) -> list[dict[str, Any]]:
@@ -91,6 +94,8 @@ class InstanceReader:
         whole = [(field, kind) for field, kind, *_ in fields.values()]
         array = msgspec.defstruct("Instance", whole, array_like=True, **options)
         self._objects, self._arrays = (msgspec.json.Decoder(_request(kind)) for kind in (self._object, array))
+        self._array = array
+        self._usual = msgspec.json.Decoder(_request(_usual(schema, rename))) if _may_be_usual(schema) else None
         self._sorted = picker([self._allowed.index(name) for name in self._names])
 
     def request(self, body: bytes, max_instances: int) -> Request:
@@ -99,12 +104,15 @@ class InstanceReader:
         Raises:
             InputError: 400 where the body is not JSON, 413 where it has too many instances, 422 for anything else.
         """
-        parsed = self._parse(body)
+        parsed, usual = self._parse_usual(body), True
+        if parsed is None:
+            parsed, usual = self._parse(body), False
         instances = parsed.instances
         self._check_count(instances, parsed.keys, max_instances)
         values = self._values(instances)
         self._check(values)
-        return Request(self._names, values, self._texts(instances, values) if self._schema.plain else None, parsed.keys)
+        texts = self._texts(instances, values) if self._schema.plain else None
+        return Request(self._names, values, texts, parsed.keys, usual)
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """The same for Python's dictionaries, as a file of rows gives them."""
@@ -118,19 +126,28 @@ class InstanceReader:
 
     def _values(self, instances: list[Any]) -> list[tuple[Any, ...]]:
         rows = [_astuple(instance) for instance in instances]
-        if rows and instances[0].__class__ is not self._object:
+        if rows and instances[0].__class__ is self._array:
             return [self._sorted(row) for row in rows]
         return [row[: self._width] for row in rows] if self._schema.retired else rows
 
     def _texts(self, instances: list[Any], values: list[tuple[Any, ...]]) -> list[bytes]:
         """Of most rows the JSON of the struct as it is, whose fields are sorted."""
-        if instances[0].__class__ is not self._object:
+        if instances[0].__class__ is self._array:
             return [self._text(row) for row in values]
         texts = [_encode(instance) for instance in instances]
         return [text if is_canonical(text) else self._text(row) for text, row in zip(texts, values, strict=True)]
 
     def _text(self, values: tuple[Any, ...]) -> bytes:
         return key_text(dict(zip(self._names, values, strict=True)), self._schema).encode()
+
+    def _parse_usual(self, body: bytes) -> Any:
+        """The request, where each of its values is like those in training; None, in a microsecond, for all others."""
+        if self._usual is None:
+            return None
+        try:
+            return self._usual.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     def _parse(self, body: bytes) -> Any:
         try:
@@ -217,6 +234,28 @@ def _field(position: int, feature: Feature) -> tuple[str, Any] | tuple[str, Any,
     if feature.nullable:
         return f"f{position}", kind | None, None
     return f"f{position}", kind
+
+
+def _may_be_usual(schema: Schema) -> bool:
+    return not (schema.images or schema.masked) and all(f.vocabulary for f in schema.codes if f.kind == "category")
+
+
+def _usual(schema: Schema, rename: dict[str, str]) -> type:
+    """An instance whose values are all there, and each within what training saw."""
+    fields = {rename_of: name for name, rename_of in rename.items()}
+    kinds = [(fields[name], _usual_kind(schema.by_name[name])) for name in schema.names]
+    return msgspec.defstruct("Usual", kinds, rename=rename, forbid_unknown_fields=True, gc=False)
+
+
+def _usual_kind(feature: Feature) -> Any:
+    if feature.kind == "category":
+        return Literal[feature.vocabulary]
+    if feature.kind == "boolean":
+        return bool
+    low, high = feature.range or (-_LARGEST_FLOAT, _LARGEST_FLOAT)
+    if feature.kind == "number":
+        return Annotated[float, msgspec.Meta(ge=low, le=high)]
+    return Annotated[int, msgspec.Meta(ge=max(math.ceil(low), -_LARGEST), le=min(math.floor(high), _LARGEST))]
 
 
 def _request(instance: type) -> type:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
 from slipway.errors import InputError
 from slipway.instances import InstanceReader
+from slipway.predictor import Encoder
 from slipway.schema import Feature, Schema, bin_labels
+from tests import bundles
 
 SCHEMA = Schema(
     1,
@@ -143,3 +146,20 @@ def test_an_error_shows_a_little_of_a_long_text(body: str) -> None:
         READER.request(f'{{"instances": [{body % ("a" * 100_000)}]}}'.encode(), 10)
     assert len(str(caught.value)) < 300
     assert len(caught.value.place or "") < 100
+
+
+def test_usual_rows_are_those_without_a_warning() -> None:
+    """What is taken for usual while it is read has no warning; what has none may still be looked at."""
+    reader, encoder = InstanceReader(bundles.TABULAR), Encoder(bundles.TABULAR)
+    ages = [17.9, 18, 30.5, 100, 100.1, 1e30]
+    visits = [-1, 0, 7, 50, 51, 7.0, None]
+    usual = 0
+    for age, number, job, member in itertools.product(ages, visits, ["nurse", "astronaut"], [True, False, None]):
+        row = {"age": age, "visits": number, "job": job, "member": member}
+        request = reader.request(json.dumps({"instances": [row]}).encode(), 10)
+        warnings = encoder.warnings(encoder.encode_values(request.values))
+        usual += request.usual
+        assert request.instances == [row]
+        assert not (request.usual and warnings)
+        assert request.usual or warnings or number == 7
+    assert usual == 3 * 3 * 2

@@ -100,7 +100,7 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         turn.answer()
         plain["shutdown"](self)
 
-    Protocol.direct, Protocol.in_turn = None, False
+    Protocol.direct = None
     for function in (on_message_begin, on_headers_complete, on_body, on_message_complete, data_received, shutdown):
         function.plain = plain[function.__name__]  # type: ignore[attr-defined]
         setattr(Protocol, function.__name__, function)
@@ -195,6 +195,7 @@ class Turn:
     def _send(self, one: Waiting, outcome: bytes | Exception) -> None:
         head, protocol = one.call.head, one.protocol
         protocol.in_turn = False
+        protocol.told += 1  # for bentos.wire: this is another request than the last
         if isinstance(outcome, Exception):
             status, content, headers = problem(outcome, head.trace_id)
             begin = _begin(status, [h for h in headers if h[0] != b"content-length"])

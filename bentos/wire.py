@@ -99,6 +99,7 @@ def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
 
     connection_made.plain = plain  # type: ignore[attr-defined]
     protocol.connection_made = connection_made
+    protocol.in_turn, protocol.told = False, 0  # what bentos.direct has of the connection, and how much it has answered
 
 
 class Sender:
@@ -109,7 +110,7 @@ class Sender:
         self._loop = protocol.loop
         self._seconds = seconds
         self._metrics = metrics
-        self._seen: tuple[Any, bool] = (None, False)
+        self._seen: tuple[Any, bool, int] = (None, False, 0)
         self._since: float | None = self._loop.time()
 
     def look_later(self) -> None:
@@ -120,7 +121,7 @@ class Sender:
         if protocol is None or protocol.transport.is_closing():
             return
         now, cycle = self._loop.time(), protocol.cycle
-        seen = cycle, cycle is not None and cycle.response_complete
+        seen = cycle, cycle is not None and cycle.response_complete, protocol.told
         if not _on_its_way(protocol):
             self._since = None
         elif self._since is None or seen != self._seen:
@@ -143,6 +144,8 @@ class Sender:
 
 def _on_its_way(protocol: Any) -> bool:
     """Whether bytes are missing: of the body of a request, or of the head of the next one."""
+    if protocol.in_turn:
+        return False
     cycle = protocol.cycle
     if cycle is not None and not cycle.response_complete:
         return cycle.more_body

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +90,25 @@ def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(
     started = time.monotonic()
     assert connection.recv(1) == b""
     assert time.monotonic() - started < 19
+
+
+def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
+    """Every look at a connection may find a request on it, each time another one."""
+    bundles.promote(tmp_path / "var", tmp_path / "one")
+    statuses: Counter[int] = Counter()
+
+    def send(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connected:
+            while time.monotonic() < end:
+                connected.sendall(_request(ROW) * 20)
+                statuses.update(status for status, _ in _answers(connected, 20))
+
+    with Server(tmp_path / "var", ("loans",), SLIPWAY_MAX_RECEIVE_SECONDS="0.2") as server:
+        end = time.monotonic() + 4
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(send, [server.port] * 4))
+    assert set(statuses) == {200}
+    assert statuses[200] > 100
 
 
 def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 
 from bentos.feedback import ID
-from slipway.instances import EncodedImage
+from slipway.instances import LARGEST_FLOAT, EncodedImage
 from slipway.pointer import Pointer, Refusal, WorkerState
 from slipway.schema import Feature, Schema
 
 Json = dict[str, Any]
 
-_LARGEST = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 PROBLEM: Json = {
     "type": "object",
     "required": ["title", "status", "detail", "trace_id"],
@@ -42,7 +41,7 @@ _KINDS: dict[str, list[str]] = {
     "boolean": ["boolean"],
 }
 _LIMITS: dict[str, Json] = {
-    "number": {"minimum": -_LARGEST, "maximum": _LARGEST},
+    "number": {"minimum": -LARGEST_FLOAT, "maximum": LARGEST_FLOAT},
     "integer": {"minimum": 1 - 2**63, "maximum": 2**63 - 1},
 }
 _TEXT: Json = {"type": "string"}

@@ -20,8 +20,8 @@ from slipway.schema import Feature, Schema, is_canonical, key_text
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
 _LARGEST = 2**63 - 1
 _SHOWN = 60  # characters of what a caller sent, in an error
-_LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
-_Float = Annotated[float, msgspec.Meta(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
+LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
+_Float = Annotated[float, msgspec.Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
 _KINDS = {"number": _Float, "integer": int | float, "category": str, "boolean": bool}
 _astuple = msgspec.structs.astuple
 _encode = msgspec.json.Encoder().encode
@@ -252,7 +252,7 @@ def _usual_kind(feature: Feature) -> Any:
         return Literal[feature.vocabulary]
     if feature.kind == "boolean":
         return bool
-    low, high = feature.range or (-_LARGEST_FLOAT, _LARGEST_FLOAT)
+    low, high = feature.range or (-LARGEST_FLOAT, LARGEST_FLOAT)
     if feature.kind == "number":
         return Annotated[float, msgspec.Meta(ge=low, le=high)]
     return Annotated[int, msgspec.Meta(ge=max(math.ceil(low), -_LARGEST), le=min(math.floor(high), _LARGEST))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +13,7 @@ from bentos.call import CANARY, SHADOW, Asked, Call
 from bentos.errors import Busy, Late
 from bentos.models import Loaded
 from bentos.worker import Served
-from slipway.events import Frame, PredictionContext, now_iso
+from slipway.events import PredictionContext, now_iso
 from slipway.predictor import InputWarning, Prediction, image_statistics, pixels_sha256
 
 _encode = msgspec.json.Encoder().encode
@@ -84,19 +84,11 @@ def lines(
     """One event for each row; a failed request's have no answer. `hits` are the rows that a cache answered."""
     frame = about.frame()
     remembered = msgspec.structs.replace(about, cached=True).frame() if True in hits else frame
-    strange, identify, keys, texts = _by_row(warnings), call.live.identify, asked.keys, asked.texts
-    secret = call.served.secret
+    strange, keys = _by_row(warnings), asked.keys
     found = []
-    for index, row in enumerate(asked.ids):
-        if texts is not None:
-            features = texts[index]
-            key, bucket = identify.of_text(secret, features)
-        else:
-            features = _encode(_logged(call, asked.rows[index], about.answered))
-            key, bucket = identify.of_row(secret, asked.rows[index])
-        frame_of_row: Frame = remembered if hits and hits[index] else frame
+    for index, (row, features, (key, bucket)) in enumerate(_identified(call, about, asked)):
         found.append(
-            frame_of_row.line(
+            (remembered if hits and hits[index] else frame).line(
                 row,
                 features,
                 answers[index] if answers else b"{}",
@@ -107,6 +99,17 @@ def lines(
             )
         )
     return found
+
+
+def _identified(
+    call: Call, about: PredictionContext, asked: Asked
+) -> Iterable[tuple[bytes, bytes, tuple[bytes | None, int | None]]]:
+    """Of each row its id, its features as the log has them, and its key and bucket."""
+    identify, secret = call.live.identify, call.served.secret
+    if asked.texts is not None:
+        return zip(asked.ids, asked.texts, identify.of_texts(secret, asked.texts), strict=True)
+    features = [_encode(_logged(call, row, about.answered)) for row in asked.rows]
+    return zip(asked.ids, features, [identify.of_row(secret, row) for row in asked.rows], strict=True)
 
 
 def _by_row(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from binascii import hexlify
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -65,11 +65,13 @@ class Identifier:
         """Key and bucket of a masked row with its images decoded, None where a caller's row alone does not tell."""
         if not self._schema.told_by_row:
             return None, None
-        return self.of_text(secret, key_text(row, self._schema).encode())
+        return self.of_texts(secret, [key_text(row, self._schema).encode()])[0]
 
-    def of_text(self, secret: bytes, text: bytes) -> tuple[bytes, int | None]:
-        """The same of a row's `key_text`."""
-        return _keyed(secret, text), _salted(self._salt, text) if self._divided_by_key else None
+    def of_texts(self, secret: bytes, texts: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
+        """The same of each row's `key_text`."""
+        if self._divided_by_key:
+            return [(_keyed(secret, text), _salted(self._salt, text)) for text in texts]
+        return [(_keyed(secret, text), None) for text in texts]
 
 
 def is_canonical(text: bytes) -> bool:

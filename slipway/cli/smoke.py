@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,15 +50,16 @@ def command(
     expected = Expected(tuple(usecase or ()), expect_version, reference, max_median_ms, allow_open, timeout)
     client = Client(url, settings().authorization)
     checks = []
-    for check in smoke(client, expected):
-        checks.append(check)
-        if not as_json:
-            _show(check)
+    with closing(client):
+        for check in smoke(client, expected):
+            checks.append(check)
+            if not as_json:
+                _show(check)
     failed = [check for check in checks if check.state == "failed"]
     if as_json:
         print_json({"url": client.url, "passed": not failed, "checks": [asdict(check) for check in checks]})
     else:
-        typer.echo(f"{client.url}: " + (f"{len(failed)} checks failed" if failed else "passed"))
+        typer.echo(f"{client.url}: " + (f"failed, {len(failed)} of {len(checks)} checks" if failed else "passed"))
     if failed:
         raise typer.Exit(1)
 

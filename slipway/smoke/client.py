@@ -48,7 +48,7 @@ class Answer:
         """Status and reason, in the server's own words where it has some."""
         try:
             detail = msgspec.json.decode(self.body, type=Problem).detail
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             detail = http.client.responses.get(self.status, "")
         return f"{self.status} {detail[:_SHOWN]}".strip()
 
@@ -69,7 +69,7 @@ class Answer:
     def _decoded(self, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(self.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServiceError(
                 f"{self.asked} is not answered as by Slipway ({error}): is it another server, or another release?"
             ) from None
@@ -128,6 +128,7 @@ class Client:
                 f"{self.url} does not answer: {reason}. Are address and port right, and is it up?"
             ) from None
         except ValueError:  # its message would show the key
+            self._connection.close()
             raise ServiceError("the address, or SLIPWAY_API_KEY, holds characters that neither may have.") from None
         seconds = time.perf_counter() - started
         return Answer(f"{method} {path}", response.status, response.headers, content, seconds, trace_id, request_id)

@@ -19,9 +19,10 @@ _LOOK_SECONDS = 0.5
 def smoke(client: Client, expected: Expected) -> Iterator[Check]:
     """Each check as soon as it is made; the deployment is asked for nothing that a failed check makes pointless."""
     names: list[str] = []
+    deadline = time.monotonic() + expected.timeout
     steps = [
-        ("live", partial(_within, expected.timeout, partial(_live, client))),
-        ("ready", partial(_within, expected.timeout, partial(_ready, client))),
+        ("live", partial(_wait, deadline, partial(_live, client))),
+        ("ready", partial(_wait, deadline, partial(_ready, client))),
         ("models", partial(_models, client, expected, names)),
     ]
     failed = False
@@ -34,15 +35,14 @@ def smoke(client: Client, expected: Expected) -> Iterator[Check]:
         yield from UseCaseChecks(client, name, expected).run()
 
 
-def _within(seconds: float, look: Callable[[], str]) -> str:
-    """What `look` says; it has that long to come true."""
-    deadline = time.monotonic() + seconds
+def _wait(deadline: float, look: Callable[[], str]) -> str:
+    """What `look` says, as soon as it holds; after the deadline what it raises."""
     while True:
         try:
             return look()
-        except ServiceError as error:
+        except ServiceError:
             if time.monotonic() >= deadline:
-                raise ServiceError(f"{error} (for {seconds:g} s)") from None
+                raise
         time.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
@@ -64,7 +64,7 @@ def _models(client: Client, expected: Expected, names: list[str]) -> str:
     """Fills `names` with the use cases to check."""
     answer = client.get("/v1/models")
     if answer.status == 401:
-        raise ServiceError("it asks for credentials: set SLIPWAY_API_KEY to a key with the scope predict.")
+        raise ServiceError(f"{answer.said} Set SLIPWAY_API_KEY to a key of this server with the scope predict.")
     listed = {model.name: model.ready for model in answer.read(Models).models}
     wanted = expected.usecases or tuple(listed)
     if missing := [name for name in wanted if not listed.get(name)]:

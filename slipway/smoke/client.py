@@ -79,20 +79,18 @@ class Client:
     """`authorization` goes along, except where a request is to be without. Raises ServiceError for a wrong address."""
 
     def __init__(self, url: str, authorization: dict[str, str]) -> None:
-        wrong = ServiceError("that is no address of a server. Write it as http://127.0.0.1:3000.")
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise wrong from None
-        if parts.scheme not in ("http", "https") or not host or not parts.path.isascii():
-            raise wrong
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
+            self._connection = kind(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
+        except (KeyError, ValueError, http.client.InvalidURL):
+            parts = urlsplit("")
+        if not parts.hostname or not parts.path.isascii():
+            raise ServiceError("that is no address of a server. Write it as http://127.0.0.1:3000.")
         self._prefix = parts.path.rstrip("/")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
         self.connections = 0
         self.on_loopback = False
-        self._connection = kind(host, port, timeout=REQUEST_SECONDS)
         self._authorization = authorization
 
     def get(self, path: str) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway.errors import ServiceError
 from slipway.schema import READABLE_CONTRACTS, Schema
-from slipway.smoke.answers import Examples, Model, Prediction, Predictions, distance, outputs
+from slipway.smoke.answers import Examples, Model, Predictions, distance, outputs
 from slipway.smoke.check import Check, in_turn
 from slipway.smoke.client import Answer, Client
 from slipway.smoke.expected import Expected, Reference
@@ -104,17 +104,14 @@ class UseCaseChecks:
             raise ServiceError(
                 f"version {version} answers, not {self._model.version}: is a swap on its way? Ask again."
             )
-        return [(version, self._row(prediction)) for prediction in answered.predictions]
-
-    def _row(self, prediction: Prediction) -> list[float]:
-        return outputs(self._schema, prediction)
+        return [(version, outputs(self._schema, prediction)) for prediction in answered.predictions]
 
     def _compared(self, found: list[tuple[str, list[float]]], reference: Reference) -> str:
         """A canary's answers are its own: only the champion's must be the bundle's."""
         pairs = zip(found, reference.outputs, strict=True)
         distances = [distance(row, wanted) for (version, row), wanted in pairs if version == self._model.version]
         if not distances:
-            return "all rows went to the canary, so none was compared"
+            raise ServiceError("all rows went to the canary, so none was compared with the bundle: ask again.")
         if max(distances) > 1:
             wrong = sum(one > 1 for one in distances)
             raise ServiceError(

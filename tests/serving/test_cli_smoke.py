@@ -135,7 +135,7 @@ def test_another_server_is_no_slipway(smoke, tmp_path) -> None:
     assert code == 1 and failed.keys() == {"live"} and "no Slipway server" in failed["live"]
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "http://[::1"])
+@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "http://[::1", "http://two words"])
 def test_what_is_no_address_is_refused(cli, url) -> None:
     ran = cli("smoke", url)
     assert ran.code == 1 and ran.err.startswith("error: that is no address of a server.")
@@ -208,14 +208,14 @@ def test_workers_of_two_versions_are_noticed(smoke, front, var) -> None:
     assert failed.keys() == {"version"} and "wait until the swap is done" in failed["version"]
 
 
-def changed(path_end: str, **fields: Any) -> Callable[[str, Answer], Answer]:
+def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[str, Answer], Answer]:
     """Answers to requests of these paths with other fields in the first prediction, or in the whole."""
 
     def change(path: str, answer: Answer) -> Answer:
         if not path.endswith(path_end) or answer.status != 200:
             return answer
         document = answer.json
-        (document["predictions"][0] if "predictions" in document else document).update(fields)
+        (document if whole or "predictions" not in document else document["predictions"][0]).update(fields)
         return answer._replace(body=json.dumps(document).encode())
 
     return change
@@ -266,13 +266,37 @@ def test_a_refusal_that_a_proxy_replaced_is_noticed(smoke, front) -> None:
     assert "as text/html" in failed["wrong request"]
 
 
-def test_only_the_champions_answers_are_compared_with_the_bundle(smoke, front, var, tmp_path) -> None:
+def beside_a_canary(requests: int) -> Callable[[str, Answer], Answer]:
+    """Of the next predictions, so many requests are answered by a canary, which is another model."""
+    left = requests
+
+    def change(path: str, answer: Answer) -> Answer:
+        nonlocal left
+        document = answer.json if answer.body.startswith(b"{") else {}
+        if path.endswith("/loans"):
+            document["pointer"]["canary"] = {"digest": "0" * 64, "weight": 0.5}
+        elif "predictions" in document and left:
+            left -= 1
+            document["model"]["version"] = "2"
+            for one in document["predictions"]:
+                one |= {"label": "bad", "score": 1.0, "probabilities": {"good": 0.0, "bad": 1.0}}
+        return answer._replace(body=json.dumps(document).encode()) if document else answer
+
+    return change
+
+
+def test_only_the_champions_answers_are_compared_with_the_bundle(smoke, front, tmp_path) -> None:
     client = front()
-    digest = bundles.write(tmp_path / "canary", bundles.TABULAR, bias=2.0)
-    bundles.put_in_store(var, tmp_path / "canary", "2")
-    champion = pointer.read(var / "serving", "loans").champion
-    bundles.point(var, "loans", champion, canary=pointer.Canary(digest, 0.5))
-    with Bridge(client) as bridge:
+    with Bridge(client, beside_a_canary(requests=1)) as bridge:
         code, failed, well = smoke(bridge.url, "--bundle", str(tmp_path / "loans"))
     assert (code, failed) == (0, {})
-    assert well["predictions"].endswith("rows as the bundle says")
+    assert well["predictions"] == "12 rows as the bundle says"
+    with Bridge(client, beside_a_canary(requests=3)) as bridge:
+        failed = smoke(bridge.url, "--bundle", str(tmp_path / "loans"))[1]
+    assert failed.keys() == {"predictions"} and "ask again" in failed["predictions"]
+
+
+def test_another_version_without_a_canary_is_noticed(smoke, front) -> None:
+    with Bridge(front(), changed("/predict", model={"name": "loans", "version": "2"}, whole=True)) as bridge:
+        failed = smoke(bridge.url)[1]
+    assert failed.keys() == {"predictions"} and "version 2 answers, not 1" in failed["predictions"]

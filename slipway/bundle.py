@@ -20,6 +20,7 @@ SERVE_FILES = ("serve/model.onnx", "serve/schema.json", "serve/serving.json", "s
 MONITOR_FILES = ("monitor/reference.parquet", "monitor/thresholds.json")
 SERVER_FILES = (METRICS, *SERVE_FILES)
 FILES = (*SERVER_FILES, *MONITOR_FILES, "card.md")
+PROBE_TOLERANCE = 1e-3  # a GPU sums in another order; a wrong network is off by far more
 # The most bytes that a file may have: far more than ours have, and nothing that fills a server's disk or memory.
 LIMITS = {
     MANIFEST: 1 << 20,

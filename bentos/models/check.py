@@ -9,11 +9,11 @@ import time
 import numpy as np
 
 from bentos.models.load import Loaded
+from slipway.bundle import PROBE_TOLERANCE
 from slipway.errors import BundleError
 from slipway.schema import compatible
 from slipway.settings import Settings
 
-TOLERANCE = 1e-3  # a GPU sums in another order; a wrong network is off by far more
 _LEAST_PAIRS, _MOST_PAIRS = 15, 200
 _MOST_SECONDS = 2.0
 
@@ -49,7 +49,7 @@ def _check_probe(new: Loaded) -> None:
         raise BundleError(f"its probe rows give outputs of shape {outputs.shape}, its probe says {expected.shape}.")
     if not np.isfinite(outputs).all():
         raise BundleError("it answers its probe rows with NaN or infinity.")
-    if not np.allclose(outputs, expected, rtol=TOLERANCE, atol=TOLERANCE):
+    if not np.allclose(outputs, expected, rtol=PROBE_TOLERANCE, atol=PROBE_TOLERANCE):
         worst = float(np.abs(outputs - expected).max())
         raise BundleError(f"its probe rows come out up to {worst:.2g} off what its probe says: it is not that network.")
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "monitor": "Compare logged predictions with the reference.",
     "feedback": "Send labels that came later.",
     "traffic": "Send realistic requests, with drift of a chosen kind.",
+    "smoke": "Check a deployment as a client does.",
     "status": "Say what runs, where, and in which version.",
     "up": "Start the whole stack and keep it running.",
     "down": "End what `up` started.",

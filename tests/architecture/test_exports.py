@@ -61,6 +61,7 @@ EXPORTED = {
         "row_key",
         "side",
     ],
+    "slipway.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "slipway.usecase": [
         "NAME",
         "Cost",

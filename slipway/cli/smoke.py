@@ -34,7 +34,10 @@ def command(
     allow_open: Annotated[
         bool, typer.Option("--allow-open", help="It may answer without a key, on other addresses than loopback, too.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long it may take to be ready.")] = 30,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long it may take to be ready, and to agree on a version."),
+    ] = 30,
     as_json: Json = False,
 ) -> None:
     """Check a deployment as a client does, and say the verdict.

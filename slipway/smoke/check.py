@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from slipway.errors import ServiceError
 
 State = Literal["ok", "failed", "not asked"]
 Step = tuple[str, Callable[[], str]]
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,14 @@ def in_turn(subject: str, steps: Iterable[Step], needed: int) -> Iterator[Check]
         if check.state == "failed" and number < needed:
             broken = name
         yield check
+
+
+def until(deadline: float, look: Callable[[], str]) -> str:
+    """What `look` says, as soon as it holds; after the deadline what it raises."""
+    while True:
+        try:
+            return look()
+        except ServiceError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from slipway.errors import ServiceError
 from slipway.smoke.answers import Models
-from slipway.smoke.check import Check, in_turn
+from slipway.smoke.check import Check, in_turn, until
 from slipway.smoke.client import Client
 from slipway.smoke.expected import Expected
 from slipway.smoke.usecase import UseCaseChecks
-
-_LOOK_SECONDS = 0.5
 
 
 def smoke(client: Client, expected: Expected) -> Iterator[Check]:
@@ -21,8 +19,8 @@ def smoke(client: Client, expected: Expected) -> Iterator[Check]:
     names: list[str] = []
     deadline = time.monotonic() + expected.timeout
     steps = [
-        ("live", partial(_wait, deadline, partial(_live, client))),
-        ("ready", partial(_wait, deadline, partial(_ready, client))),
+        ("live", partial(until, deadline, partial(_live, client))),
+        ("ready", partial(until, deadline, partial(_ready, client))),
         ("models", partial(_models, client, expected, names)),
     ]
     failed = False
@@ -32,18 +30,7 @@ def smoke(client: Client, expected: Expected) -> Iterator[Check]:
     if failed:
         yield Check("server", "use cases", "not asked", "because of what failed before.")
     for name in names:
-        yield from UseCaseChecks(client, name, expected).run()
-
-
-def _wait(deadline: float, look: Callable[[], str]) -> str:
-    """What `look` says, as soon as it holds; after the deadline what it raises."""
-    while True:
-        try:
-            return look()
-        except ServiceError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        yield from UseCaseChecks(client, name, expected, deadline).run()
 
 
 def _live(client: Client) -> str:

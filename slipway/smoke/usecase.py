@@ -10,7 +10,7 @@ from typing import Any
 from slipway.errors import ServiceError
 from slipway.schema import READABLE_CONTRACTS, Schema
 from slipway.smoke.answers import Examples, Model, Predictions, distance, outputs
-from slipway.smoke.check import Check, in_turn
+from slipway.smoke.check import Check, in_turn, until
 from slipway.smoke.client import Answer, Client
 from slipway.smoke.expected import Expected, Reference
 
@@ -22,8 +22,9 @@ _WRONG = {"no_such_feature": 0}
 class UseCaseChecks:
     """`run()` yields them; what one learns (model, schema, rows) the next ones use."""
 
-    def __init__(self, client: Client, name: str, expected: Expected) -> None:
+    def __init__(self, client: Client, name: str, expected: Expected, deadline: float) -> None:
         self._client = client
+        self._deadline = deadline
         self._name = name
         self._expected = expected
         self._reference = expected.reference_of(name)
@@ -65,20 +66,26 @@ class UseCaseChecks:
         return f"version {self._model.version}, bundle {(self._model.digest or '')[:12]}"
 
     def _check_version(self) -> str:
-        """The one that is expected, in every worker of the machine that answers."""
+        """The one that is expected, in every worker of the machine that answers: a swap may take its time."""
+        return until(self._deadline, self._version)
+
+    def _version(self) -> str:
+        self._check_model()
         model, wanted = self._model, self._expected.version
         if wanted is not None and model.version != wanted:
             raise ServiceError(
-                f"version {model.version} serves, {wanted} is expected: promote it, or wait for the swap."
+                f"version {model.version} serves, {wanted} is expected: promote it, or wait longer (--timeout)."
             )
         if self._reference and model.digest != self._reference.digest:
             raise ServiceError(
                 f"the bundle {(model.digest or '')[:12]} serves, {self._reference.digest[:12]} is expected: "
-                "promote its version, or wait for the swap."
+                "promote its version, or wait longer (--timeout)."
             )
         if any((worker.version, worker.serving) != (model.version, model.digest) for worker in model.workers):
             told = ", ".join(str(worker.version) for worker in model.workers)
-            raise ServiceError(f"the workers have the versions {told}: wait until the swap is done, and ask again.")
+            raise ServiceError(
+                f"the workers have the versions {told}: wait until the swap is done, or for a longer --timeout."
+            )
         same = f"{model.version} in {len(model.workers)} workers"
         return same if wanted or self._reference else f"{same}; none was expected"
 

@@ -75,11 +75,11 @@ def test_a_real_server_passes_and_another_model_does_not(serve, var, tmp_path, s
     assert well["predictions"] == "20 rows as the bundle says"
     assert well["latency"].endswith("ms of 50 predictions, on one connection")
 
-    code, failed, _ = smoke(url, "--bundle", str(tmp_path / "other"))
+    code, failed, _ = smoke(url, "--timeout", "1", "--bundle", str(tmp_path / "other"))
     assert code == 1 and failed.keys() == {"version", "predictions"}
     assert "another model serves than the bundle's" in failed["predictions"]
 
-    ran = cli("smoke", url, "--expect-version", "8")
+    ran = cli("smoke", url, "--timeout", "1", "--expect-version", "8")
     assert ran.code == 1
     lines = ran.out.splitlines()
     assert [line for line in lines if line.startswith("failed")] == [lines[5]]
@@ -204,8 +204,12 @@ def test_workers_of_two_versions_are_noticed(smoke, front, var) -> None:
     other = msgspec.structs.replace(state, pid=1, version="0")
     pointer.write_state(var / "serving", "loans", other)
     with Bridge(client) as bridge:
-        failed = smoke(bridge.url)[1]
-    assert failed.keys() == {"version"} and "wait until the swap is done" in failed["version"]
+        failed = smoke(bridge.url, "--timeout", "0")[1]
+        assert failed.keys() == {"version"} and "wait until the swap is done" in failed["version"]
+        swapped = threading.Timer(0.7, lambda: (var / "serving" / "loans" / "state" / "1.json").unlink())
+        swapped.start()
+        assert smoke(bridge.url)[:2] == (0, {})
+        swapped.join()
 
 
 def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[str, Answer], Answer]:

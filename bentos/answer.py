@@ -20,7 +20,7 @@ from bentos.errors import Late, ModelError, Unavailable
 from bentos.models import Loaded
 from bentos.worker import NOT_KEPT
 from slipway.errors import InputError
-from slipway.events import PredictionContext
+from slipway.events import PredictionContext, row_id
 from slipway.instances import Request
 from slipway.predictor import InputWarning, Prediction, all_true, images_decoded
 from slipway.schema import mask
@@ -78,8 +78,7 @@ def read(call: Call) -> Asked:
     """The rows: images decoded and private values masked, as the model was trained. Raises InputError."""
     live = call.live
     request = _parse(call)
-    uuid = call.head.uuid.encode()
-    ids = [b"%b-%d" % (uuid, index) for index in range(len(request.values))]
+    ids = [row_id(call.head.uuid, index).encode() for index in range(len(request.values))]
     if request.texts is not None:
         asked = Asked(ids, request.values, [], request.texts, request.keys, request.usual)
     else:
@@ -157,10 +156,6 @@ def _made(
 
 def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
     """A request's warnings, its instances counted from 0."""
-    if not warnings:
-        return ()
-    if not part.start:
-        return [warning for warning in warnings if warning.instance < part.stop]
     return [
         msgspec.structs.replace(warning, instance=warning.instance - part.start)
         for warning in warnings

@@ -78,11 +78,6 @@ def row_id(request: str, index: int) -> str:
     return f"{request}-{index}"
 
 
-def event_id(row: str, role: str, version: str) -> str:
-    """The id of a prediction's event: sent twice, it still counts once."""
-    return f"{row}:{role}:{version}"
-
-
 def now_iso() -> str:
     second, micro = divmod(time.time_ns() // 1000, 1_000_000)
     return f"{_second(second)}.{micro:06}Z"
@@ -191,7 +186,10 @@ class Frame(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _constant(environment: str, usecase: str, version: str, bundle_sha256: str, role: str) -> tuple[bytes, bytes]:
-    """Begin and end of all lines of a model in one role: up to the row's id, and from where it is in the event's."""
+    """Begin and end of all lines of a model in one role: up to the row's id, and from where it is in the event's.
+
+    The event's id is `row:role:version`: sent twice, it still counts once.
+    """
     service = _encode({"name": "slipway", "version": version, "environment": environment})
     model = {"usecase": usecase, "model_version": version, "bundle_sha256": bundle_sha256, "role": role}
     ours = _encode({"contract": CONTRACT, **model})

@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 UV := $(BIN)/uv
+COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test lint bench ci lock clean
@@ -33,10 +34,15 @@ bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 ci: ## What a clean machine runs: everything needed, no skips, then the demo.
 	@.ci/run
 
-lock: $(INSTALLED) ## Resolve the dependencies anew into locks/.
-	$(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o locks/all.txt
-	$(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --extra serving pyproject.toml -c locks/all.txt -o locks/serving.txt
-	printf 'uv\n' | $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 -c locks/all.txt - -o locks/uv.txt
+lock: $(INSTALLED) ## Resolve the dependencies anew into locks/: all.txt for people, the others for images.
+	$(COMPILE) --extra dev pyproject.toml -o locks/all.txt
+	$(COMPILE) --extra serving pyproject.toml -c locks/all.txt -o locks/serving.txt
+	$(COMPILE) --extra shipping pyproject.toml -c locks/all.txt -o locks/shipping.txt
+	$(COMPILE) --extra cluster pyproject.toml -c locks/all.txt -o locks/cluster.txt
+	$(COMPILE) --extra cluster --extra training-gpu pyproject.toml -c locks/all.txt -o locks/cluster-gpu.txt
+	$(COMPILE) --extra serving --extra serving-gpu pyproject.toml -c locks/all.txt \
+	  --override locks/without-cpu-runtime.in -o locks/serving-gpu.txt
+	printf 'uv\n' | $(COMPILE) -c locks/all.txt - -o locks/uv.txt
 
 clean: ## Remove what runs and set-up made: var/, .venv/ and caches.
 	@[ ! -x $(BIN)/slipway ] || $(BIN)/slipway down

@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench ci lock clean
+.PHONY: help demo up down cluster test lint bench ci lock clean
 
 help: ## List the verbs.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ up: $(INSTALLED) ## Keep the stack running, on from where the demo ended; Ctrl-C
 
 down: $(INSTALLED) ## End what `make up` started.
 	@$(BIN)/slipway down
+
+cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFIG: make cluster LOAD='kind load docker-image'
+	@$(BIN)/python -m infra.kubernetes.trial --base '$(BASE)' --load '$(LOAD)'
 
 test: $(INSTALLED) ## Set up and run the tests.
 	@$(BIN)/pytest

@@ -1,0 +1,84 @@
+"""The images of the trial: the champion of this machine's registry as a service, the shipper, the platform."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.demo.jobs import Jobs
+from slipway.errors import NotFound, ServiceError
+from slipway.registry import CHAMPION, Registry
+from slipway.settings import settings
+from slipway.stack import services
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Images:
+    """`NAME:TAG` of each, and the version of the model that the first of them carries."""
+
+    serving: str
+    ship: str
+    platform: str
+    version: str
+
+    def all(self) -> tuple[str, str, str]:
+        return self.serving, self.ship, self.platform
+
+
+def build(usecase: str, base: str, say: Callable[[str], None]) -> Images:
+    """Package the champion, trained and promoted first where there is none, and build the other two.
+
+    Raises:
+        ServiceError: a build failed; its output is above.
+    """
+    options = ["--base", base] if base else []
+    with services("mlflow", "prefect", say=say), Jobs(settings().logs) as jobs:
+        if not _champion(usecase):
+            say(f"no version of {usecase} is champion yet: training one, and promoting it")
+            trained = jobs.start("train", usecase).result()
+            jobs.start("promote", usecase, trained["version"]).result()
+        packaged = jobs.start("package", usecase, "--containerize", *options).result()
+    _run(["make", "images", *([f"BASE={base}"] if base else [])])
+    release = _release()
+    ship, platform = f"slipway-ship:{release}", f"slipway-platform:{release}"
+    return Images(packaged["image"], ship, platform, packaged["version"])
+
+
+def load(images: Sequence[str], command: str) -> None:
+    """Hand each image to the cluster by a command that takes its name, as `kind load docker-image`."""
+    for image in images:
+        _run([*shlex.split(command), image])
+
+
+def broken(image: str, tag: str) -> str:
+    """The same image made for a use case that it does not carry: it starts, and must never be ready."""
+    name = f"{image.partition(':')[0]}:{tag}"
+    text = f"FROM {image}\nENV SLIPWAY_SERVE=another MLFLOW_TRACKING_URI=\n"
+    _run(["docker", "build", "--quiet", "--tag", name, "-"], text)
+    return name
+
+
+def _champion(usecase: str) -> str | None:
+    try:
+        return Registry().model(usecase).aliases.get(CHAMPION)
+    except NotFound:
+        return None
+
+
+def _release() -> str:
+    from importlib.metadata import version
+
+    return version("slipway")
+
+
+def _run(command: Sequence[str], text: str | None = None) -> None:
+    try:
+        subprocess.run(command, input=text, text=True, cwd=ROOT, timeout=BUILD_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServiceError(f"`{' '.join(command)}` failed: {error}") from None

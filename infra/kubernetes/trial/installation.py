@@ -1,0 +1,80 @@
+"""Slipway in the cluster: the overlay `local` with the trial's images and a Secret, as the README tells a person."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from infra.kubernetes.trial.cluster import Cluster, names, ready
+from infra.kubernetes.trial.images import Images
+from slipway import keys
+from slipway.settings import settings
+
+OVERLAY = Path(__file__).resolve().parents[1] / "overlays" / "local"
+SERVING, SERVICE_PORT = "serving", 3000
+
+
+class Installation:
+    """`key` has every scope; the folder holds what was applied."""
+
+    def __init__(self, cluster: Cluster, usecase: str, images: Images) -> None:
+        self.cluster = cluster
+        self.usecase = usecase
+        self.images = images
+        self.folder = settings().var.resolve() / "cluster"
+        self.key = ""
+
+    def apply(self) -> None:
+        """Everything at once; the Secret first, since pods read it when they start."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.cluster.run("create", "namespace", self.cluster.namespace)
+        self.cluster.apply(self._secret())
+        (self.folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(), indent=2))
+        self.cluster.run("apply", "--kustomize", str(self.folder))
+
+    def serving_pods(self) -> list[dict[str, Any]]:
+        """Those that are ready."""
+        return [pod for pod in self.cluster.pods(SERVING) if ready(pod)]
+
+    def replicas(self) -> int:
+        return self.cluster.get("deployment", SERVING)["spec"]["replicas"]
+
+    def pod_names(self) -> list[str]:
+        return names(self.serving_pods())
+
+    def _secret(self) -> dict[str, Any]:
+        """The key file holds a digest only; the mask key must be the one that the packaged model was trained with."""
+        path = self.folder / "keys.json"
+        _, self.key = keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
+        values = {
+            "keys.json": path.read_bytes(),
+            "api-key": self.key.encode(),
+            "mask-key": settings().mask_secret(),
+        }
+        data = {name: base64.b64encode(value).decode() for name, value in values.items()}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "slipway", "namespace": self.cluster.namespace},
+            "data": data,
+        }
+
+    def _kustomization(self) -> dict[str, Any]:
+        images = {"slipway-serving": self.images.serving, "slipway-ship": self.images.ship}
+        images["slipway-platform"] = self.images.platform
+        replaced = [
+            {"name": name, "newName": image.partition(":")[0], "newTag": image.partition(":")[2]}
+            for name, image in images.items()
+        ]
+        return {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(OVERLAY, self.folder)],
+            "images": replaced,
+        }

@@ -1,0 +1,185 @@
+"""The trial's scenario, top to bottom: from an empty cluster to a prediction, a training, a promotion, and trouble."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from infra.kubernetes.trial import disturb, images, pods
+from infra.kubernetes.trial.cluster import Cluster, until
+from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, Installation
+from infra.kubernetes.trial.under_load import Load, under_load
+from slipway.demo.checks import Check
+from slipway.demo.prefect import Prefect
+from slipway.errors import ServiceError
+from slipway.registry import CHALLENGER, CHAMPION, Registry
+
+FIRST_PREDICTION_SECONDS = 180
+SWAP_SECONDS = 10
+START_SECONDS = 300
+SHIPPED_SECONDS = 90
+BROKEN_CONNECTIONS = ("IncompleteReadError", "ConnectionResetError", "BrokenPipeError")
+
+
+class Trial:
+    """`Trial(cluster, usecase, say).run(images)`; what it installed stays, for a person to look at."""
+
+    def __init__(self, cluster: Cluster, usecase: str, say: Callable[[str], None]) -> None:
+        self._started = time.monotonic()
+        self._cluster = cluster
+        self._usecase = usecase
+        self._write = say
+        self._loads: list[Load] = []
+        self.checks: list[Check] = []
+
+    def run(self, made: images.Images, broken: str) -> None:
+        """Every stage in order.
+
+        Raises:
+            ServiceError: a stage could not be gone through; what was checked until then is in `checks`.
+        """
+        installation = Installation(self._cluster, self._usecase, made)
+        self._say("Applying the overlay `local` to the empty cluster")
+        self._first_prediction(installation)
+        self._say("Training as a Job of the cluster, through Prefect")
+        version = self._train(installation)
+        self._say("Promoting that version under load")
+        self._promote(installation, version)
+        for what, disturbance, allowed in (
+            ("rolling update", disturb.roll, ()),
+            ("pods evicted", disturb.evict_each, ()),
+            ("bad image", lambda it: disturb.fail_and_return(it, broken), ()),
+            ("pod killed", disturb.kill_one, BROKEN_CONNECTIONS),
+        ):
+            self._say(f"Under load: {what}")
+            self._disturb(installation, what, disturbance, allowed)
+        self._say("Comparing the log with what was answered")
+        self._compare(installation)
+
+    def _first_prediction(self, installation: Installation) -> None:
+        started = time.monotonic()
+        installation.apply()
+        until("a pod is ready", installation.serving_pods, FIRST_PREDICTION_SECONDS)
+        with self._cluster.forward(f"service/{SERVING}", SERVICE_PORT) as url:
+            model = _ask(installation, f"{url}/v1/models/{self._usecase}")
+            example = _ask(installation, f"{url}/v1/models/{self._usecase}/schema")["examples"][0]
+            _ask(installation, f"{url}/v1/models/{self._usecase}/predict", {"instances": [example]})
+        seconds = time.monotonic() - started
+        seen = f"{seconds:.0f} s to the first prediction, of version {model['version']} ({model['source']})"
+        packaged = model["source"] == "packaged" and model["version"] == installation.images.version
+        self._check("first prediction", packaged and seconds <= FIRST_PREDICTION_SECONDS, seen)
+        self._cluster.rolled_out(SERVING, START_SECONDS)
+
+    def _train(self, installation: Installation) -> str:
+        for name in ("mlflow", "prefect", "prefect-worker", "watch"):
+            self._cluster.rolled_out(name, START_SECONDS)
+        with self._registry() as registry, self._cluster.forward("service/prefect", 4200) as url:
+            prefect = Prefect(f"{url}/api")
+            run = prefect.start(f"train/{self._usecase}", {})
+            ended = prefect.wait({self._usecase: run}, self._say)[self._usecase]
+            jobs = [job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]]
+            self._check("training", ended.completed, f"{ended.state.lower()} in {ended.seconds:.0f} s, a Job of {jobs}")
+            if not ended.completed:
+                raise ServiceError(f"train/{self._usecase} ended {ended.state}: {ended.message}")
+            version = registry.model(self._usecase).aliases.get(CHALLENGER)
+        if version is None:
+            raise ServiceError("the training registered no version that passed its gates.")
+        return version
+
+    def _promote(self, installation: Installation, version: str) -> None:
+        with under_load(installation, "promotion") as load, self._registry() as registry, ExitStack() as stack:
+            urls = [
+                stack.enter_context(self._cluster.forward(f"pod/{name}", SERVICE_PORT))
+                for name in installation.pod_names()
+            ]
+            registry.set_alias(self._usecase, CHAMPION, version)
+            moved = time.monotonic()
+            until(
+                f"every pod serves version {version}",
+                lambda: all(self._serves(installation, url, version) for url in urls),
+                SWAP_SECONDS * 6,
+            )
+            seconds = time.monotonic() - moved
+        self._check("promotion", seconds <= SWAP_SECONDS, f"{seconds:.1f} s until all of {len(urls)} pods serve it")
+        self._told(load, "under the promotion", ())
+
+    def _disturb(
+        self,
+        installation: Installation,
+        what: str,
+        disturbance: Callable[[Installation], str],
+        allowed: tuple[str, ...],
+    ) -> None:
+        until("every pod is ready", lambda: disturb.whole(installation), START_SECONDS)
+        with under_load(installation, what.replace(" ", "-")) as load:
+            self._say(f"  {disturbance(installation)}")
+        self._told(load, what, allowed)
+
+    def _told(self, load: Load, what: str, allowed: tuple[str, ...]) -> None:
+        """Requests that failed in another way than is allowed are a failure."""
+        self._loads.append(load)
+        wrong = [reason for reason in load.failed.values() if not reason.startswith(allowed or "\0")]
+        self._check(what, not wrong and load.sent > 0, load.said())
+
+    def _compare(self, installation: Installation) -> None:
+        """Every answer is in the log once, as soon as the segments that were open have been shipped."""
+        answered = {load.prefix: load.answered for load in self._loads}
+
+        def lost() -> dict[str, int]:
+            logged = self._logged(installation)
+            return {prefix: len(some - logged.get(prefix, {}).keys()) for prefix, some in answered.items()}
+
+        deadline = time.monotonic() + SHIPPED_SECONDS
+        while any((missing := lost()).values()) and time.monotonic() < deadline:
+            time.sleep(5)
+        doubled = sum(count > 1 for numbers in self._logged(installation).values() for count in numbers.values())
+        total = sum(map(len, answered.values()))
+        seen = f"{total} answers, {sum(missing.values())} not in the log, {doubled} twice"
+        self._check("events", not any(missing.values()) and not doubled, seen)
+
+    def _logged(self, installation: Installation) -> dict[str, dict[int, int]]:
+        name = "trial-logged"
+        self._cluster.run("delete", "pod", name, "--ignore-not-found")
+        volumes = {
+            "log": ("/var/lib/slipway-log", {"persistentVolumeClaim": {"claimName": "log"}}),
+            "var": ("/var/lib/slipway", {"emptyDir": {}}),
+        }
+        argv = ["/trial/logged.py", self._usecase]
+        self._cluster.apply(pods.scripts(), pods.pod(name, "watch", installation.images.platform, argv, volumes))
+        found = pods.result(self._cluster, name, START_SECONDS)
+        return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}
+
+    def _serves(self, installation: Installation, url: str, version: str) -> bool:
+        """Whether every worker of the pod does."""
+        workers = _ask(installation, f"{url}/v1/models/{self._usecase}")["workers"]
+        return bool(workers) and all(worker["version"] == version for worker in workers)
+
+    @contextmanager
+    def _registry(self) -> Any:
+        with self._cluster.forward("service/mlflow", 5000) as url:
+            yield Registry(url)
+
+    def _check(self, what: str, held: bool, seen: str) -> None:
+        self.checks.append(Check("cluster", what, held, seen))
+        self._say(f"  {'ok' if held else 'FAIL'}: {what}: {seen}")
+
+    def _say(self, line: str) -> None:
+        self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")
+
+
+def _ask(installation: Installation, url: str, document: Any = None) -> Any:
+    """Raises ServiceError where it is not answered with 200."""
+    data = None if document is None else json.dumps(document).encode()
+    headers = {"Authorization": f"Bearer {installation.key}", "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise ServiceError(f"{url} answered {error.code}: {error.read()[:300].decode(errors='replace')}") from None
+    except OSError as error:
+        raise ServiceError(f"{url} does not answer: {error}") from None

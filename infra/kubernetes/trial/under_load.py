@@ -1,0 +1,60 @@
+"""Load on the service, from a pod beside it, for as long as something is done to the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from infra.kubernetes.trial import pods
+from infra.kubernetes.trial.cluster import until
+from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, Installation
+
+RATE = 50  # requests/s
+START_SECONDS = 60
+END_SECONDS = 60
+FLOW_SECONDS = 3.0  # before and after: the disturbance is to be seen against quiet
+
+
+@dataclass
+class Load:
+    """What became of the requests of one disturbance; `failed` maps a request's number to the reason."""
+
+    prefix: str
+    sent: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    opened_again: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+    @property
+    def answered(self) -> set[int]:
+        return set(range(self.sent)) - set(self.failed)
+
+    def said(self) -> str:
+        times = f"p50 {self.p50_ms:.0f} ms, p99 {self.p99_ms:.0f} ms"
+        why = f" ({'; '.join(sorted(set(self.failed.values()))[:2])})" if self.failed else ""
+        return f"{len(self.failed)} of {self.sent} failed{why}, {times}"
+
+
+@contextmanager
+def under_load(installation: Installation, prefix: str) -> Iterator[Load]:
+    """Requests flow when the block begins, and until a moment after it; then the load says what it saw."""
+    cluster, name = installation.cluster, f"trial-load-{prefix}"
+    url = f"http://{SERVING}:{SERVICE_PORT}"
+    argv = ["/trial/load.py", url, installation.usecase, prefix, str(RATE)]
+    cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
+    load = Load(prefix)
+    try:
+        until(f"the pod {name} runs", lambda: pods.phase(cluster, name) == "Running", START_SECONDS)
+        time.sleep(FLOW_SECONDS)
+        yield load
+        time.sleep(FLOW_SECONDS)
+        cluster.run("exec", name, "--", "touch", "/tmp/stop")
+        said = pods.result(cluster, name, END_SECONDS)
+        load.failed = {int(number): reason for number, reason in said.pop("failed").items()}
+        vars(load).update(said)
+    finally:
+        cluster.run("delete", "pod", name, "--ignore-not-found", "--wait=false")

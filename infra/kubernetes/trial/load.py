@@ -16,7 +16,6 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
-STOP = Path("/tmp/stop")
 TIMEOUT_SECONDS = 10.0
 USES = 20  # requests on one connection, so that new pods get their share soon
 OPEN_SECONDS = 5.0
@@ -40,12 +39,12 @@ class Load:
         self._opened_again = 0
         self._sent = 0
 
-    async def run(self, rate: float) -> None:
-        """Until the file `/tmp/stop` is there; then what was begun is waited for."""
+    async def run(self, rate: float, stop: Path) -> None:
+        """Until the file is there; then what was begun is waited for."""
         example = json.loads(await self._exchange("GET", f"{self._path}/schema", b""))["examples"][0]
         tasks = set()
         started = time.monotonic()
-        while not STOP.exists():
+        while not stop.exists():
             await asyncio.sleep(max(0.0, started + self._sent / rate - time.monotonic()))
             task = asyncio.create_task(self._predict(self._sent, example))
             self._sent += 1
@@ -119,7 +118,7 @@ class Load:
 
 
 if __name__ == "__main__":
-    url, usecase, prefix, rate = sys.argv[1:]
+    url, usecase, prefix, rate, stop = sys.argv[1:]
     load = Load(url, usecase, prefix)
-    asyncio.run(load.run(float(rate)))
+    asyncio.run(load.run(float(rate), Path(stop)))
     sys.stdout.write(json.dumps(load.result()) + "\n")

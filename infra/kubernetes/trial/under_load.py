@@ -12,6 +12,7 @@ from infra.kubernetes.trial.cluster import until
 from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, Installation
 
 RATE = 50  # requests/s
+STOP = "/tmp/stop"
 START_SECONDS = 60
 END_SECONDS = 60
 FLOW_SECONDS = 3.0  # before and after: the disturbance is to be seen against quiet
@@ -44,7 +45,7 @@ def under_load(installation: Installation, prefix: str) -> Iterator[Load]:
     """Requests flow when the block begins, and until a moment after it; then the load says what it saw."""
     cluster, name = installation.cluster, f"trial-load-{prefix}"
     url = f"http://{SERVING}:{SERVICE_PORT}"
-    argv = ["/trial/load.py", url, installation.usecase, prefix, str(RATE)]
+    argv = ["/trial/load.py", url, installation.usecase, prefix, str(RATE), STOP]
     cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
     load = Load(prefix)
     try:
@@ -52,7 +53,7 @@ def under_load(installation: Installation, prefix: str) -> Iterator[Load]:
         time.sleep(FLOW_SECONDS)
         yield load
         time.sleep(FLOW_SECONDS)
-        cluster.run("exec", name, "--", "touch", "/tmp/stop")
+        cluster.run("exec", name, "--", "touch", STOP)
         said = pods.result(cluster, name, END_SECONDS)
         load.failed = {int(number): reason for number, reason in said.pop("failed").items()}
         vars(load).update(said)

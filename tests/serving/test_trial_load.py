@@ -1,0 +1,69 @@
+"""The load that the trial of a cluster sends: it counts what failed and why, and the log can be held against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.kubernetes.trial.logged import logged
+from tests import bundles
+
+SCRIPT = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "trial" / "load.py"
+RATE = 50
+
+
+class Loading:
+    """The script as a process; `result()` ends it."""
+
+    def __init__(self, url: str, stop: Path) -> None:
+        self._stop = stop
+        argv = [sys.executable, str(SCRIPT), url, "loans", "run", str(RATE), str(stop)]
+        environment = os.environ | {"SLIPWAY_API_KEY": "none-is-needed-here"}
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def result(self) -> dict:
+        self._stop.touch()
+        out, _ = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
+        return json.loads(out)
+
+
+@pytest.fixture
+def load(serve, var, tmp_path):
+    bundles.promote(var, tmp_path / "one")
+    server = serve("loans")
+    loading = Loading(f"http://127.0.0.1:{server.port}", tmp_path / "stop")
+    server.wait_for(
+        lambda: server.metric("slipway_requests_total", usecase="loans", route="predict", code="200") > RATE
+    )
+    yield server, loading
+    loading.process.kill()
+
+
+def test_every_number_is_answered_and_in_the_log_once(load):
+    _, loading = load
+    result = loading.result()
+    assert result["sent"] > RATE and result["failed"] == {}
+    assert logged("loans") == {"run": dict.fromkeys(range(result["sent"]), 1)}
+
+
+def test_what_fails_is_told_by_its_number_and_the_reason(load):
+    server, loading = load
+    os.kill(server.workers()[0], signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    time.sleep(1)
+    result = loading.result()
+    assert result["failed"], "requests were on their way to a stopped worker when it was killed"
+    assert all(
+        reason.startswith(("IncompleteReadError", "ConnectionResetError")) for reason in result["failed"].values()
+    )
+    answered = set(range(result["sent"])) - {int(number) for number in result["failed"]}
+    assert logged("loans")["run"].keys() >= answered

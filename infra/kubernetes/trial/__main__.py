@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from infra.kubernetes.trial import images
 from infra.kubernetes.trial.cluster import Cluster
+from infra.kubernetes.trial.installation import USECASE
 from infra.kubernetes.trial.trial import Trial
 from slipway.cli.environment import prepare
 from slipway.cli.progress import say
@@ -25,10 +26,10 @@ def main() -> int:
     prepare()
     started = time.monotonic()
     cluster = Cluster(NAMESPACE)
-    trial = Trial(cluster, options.usecase, say)
+    trial = Trial(cluster, say)
     try:
         _refuse_installed(cluster)
-        made = images.build(options.usecase, options.base, say)
+        made = images.build(USECASE, options.base, say)
         broken = images.broken(made.serving, "broken")
         if options.load:
             images.load([*made.all(), broken], options.load)
@@ -43,7 +44,6 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
-    parser.add_argument("--usecase", default="credit_risk")
     parser.add_argument("--base", default="", help="base image; default: the Dockerfiles' own")
     parser.add_argument("--load", default="", help="command that hands an image to the cluster's nodes")
     return parser.parse_args()

@@ -15,16 +15,17 @@ from infra.kubernetes.trial.images import Images
 from slipway import keys
 from slipway.settings import settings
 
-OVERLAY = Path(__file__).resolve().parents[1] / "overlays" / "local"
+KUBERNETES = Path(__file__).resolve().parents[1]
+OVERLAY, NAMESPACE = KUBERNETES / "overlays" / "local", KUBERNETES / "base" / "namespace.yaml"
+USECASE = "credit_risk"  # the one that the overlay serves
 SERVING, SERVICE_PORT = "serving", 3000
 
 
 class Installation:
     """`key` has every scope; the folder holds what was applied."""
 
-    def __init__(self, cluster: Cluster, usecase: str, images: Images) -> None:
+    def __init__(self, cluster: Cluster, images: Images) -> None:
         self.cluster = cluster
-        self.usecase = usecase
         self.images = images
         self.folder = settings().var.resolve() / "cluster"
         self.key = ""
@@ -33,7 +34,7 @@ class Installation:
         """Everything at once; the Secret first, since pods read it when they start."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.cluster.run("create", "namespace", self.cluster.namespace)
+        self.cluster.run("apply", "--filename", str(NAMESPACE))
         self.cluster.apply(self._secret())
         (self.folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(), indent=2))
         self.cluster.run("apply", "--kustomize", str(self.folder))
@@ -66,12 +67,8 @@ class Installation:
         }
 
     def _kustomization(self) -> dict[str, Any]:
-        images = {"slipway-serving": self.images.serving, "slipway-ship": self.images.ship}
-        images["slipway-platform"] = self.images.platform
-        replaced = [
-            {"name": name, "newName": image.partition(":")[0], "newTag": image.partition(":")[2]}
-            for name, image in images.items()
-        ]
+        named = (image.partition(":") for image in self.images.all())
+        replaced = [{"name": name, "newTag": tag} for name, _, tag in named]
         return {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",

@@ -6,19 +6,20 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from infra.kubernetes.trial import disturb, images, pods
 from infra.kubernetes.trial.cluster import Cluster, until
-from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, Installation
+from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, USECASE, Installation
 from infra.kubernetes.trial.under_load import Load, under_load
 from slipway.demo.checks import Check
 from slipway.demo.prefect import Prefect
 from slipway.errors import ServiceError
 from slipway.registry import CHALLENGER, CHAMPION, Registry
 
+MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 FIRST_PREDICTION_SECONDS = 180
 SWAP_SECONDS = 10
 START_SECONDS = 300
@@ -27,12 +28,11 @@ BROKEN_CONNECTIONS = ("IncompleteReadError", "ConnectionResetError", "BrokenPipe
 
 
 class Trial:
-    """`Trial(cluster, usecase, say).run(images)`; what it installed stays, for a person to look at."""
+    """`Trial(cluster, say).run(images, broken)`; what it installed stays, for a person to look at."""
 
-    def __init__(self, cluster: Cluster, usecase: str, say: Callable[[str], None]) -> None:
+    def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
         self._cluster = cluster
-        self._usecase = usecase
         self._write = say
         self._loads: list[Load] = []
         self.checks: list[Check] = []
@@ -43,7 +43,7 @@ class Trial:
         Raises:
             ServiceError: a stage could not be gone through; what was checked until then is in `checks`.
         """
-        installation = Installation(self._cluster, self._usecase, made)
+        installation = Installation(self._cluster, made)
         self._say("Applying the overlay `local` to the empty cluster")
         self._first_prediction(installation)
         self._say("Training as a Job of the cluster, through Prefect")
@@ -66,9 +66,9 @@ class Trial:
         installation.apply()
         until("a pod is ready", installation.serving_pods, FIRST_PREDICTION_SECONDS)
         with self._cluster.forward(f"service/{SERVING}", SERVICE_PORT) as url:
-            model = _ask(installation, f"{url}/v1/models/{self._usecase}")
-            example = _ask(installation, f"{url}/v1/models/{self._usecase}/schema")["examples"][0]
-            _ask(installation, f"{url}/v1/models/{self._usecase}/predict", {"instances": [example]})
+            model = _ask(installation, f"{url}/v1/models/{USECASE}")
+            example = _ask(installation, f"{url}/v1/models/{USECASE}/schema")["examples"][0]
+            _ask(installation, f"{url}/v1/models/{USECASE}/predict", {"instances": [example]})
         seconds = time.monotonic() - started
         seen = f"{seconds:.0f} s to the first prediction, of version {model['version']} ({model['source']})"
         packaged = model["source"] == "packaged" and model["version"] == installation.images.version
@@ -78,15 +78,15 @@ class Trial:
     def _train(self, installation: Installation) -> str:
         for name in ("mlflow", "prefect", "prefect-worker", "watch"):
             self._cluster.rolled_out(name, START_SECONDS)
-        with self._registry() as registry, self._cluster.forward("service/prefect", 4200) as url:
+        with self._registry() as registry, self._cluster.forward("service/prefect", PREFECT_PORT) as url:
             prefect = Prefect(f"{url}/api")
-            run = prefect.start(f"train/{self._usecase}", {})
-            ended = prefect.wait({self._usecase: run}, self._say)[self._usecase]
+            run = prefect.start(f"train/{USECASE}", {})
+            ended = prefect.wait({USECASE: run}, self._say)[USECASE]
             jobs = [job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]]
             self._check("training", ended.completed, f"{ended.state.lower()} in {ended.seconds:.0f} s, a Job of {jobs}")
             if not ended.completed:
-                raise ServiceError(f"train/{self._usecase} ended {ended.state}: {ended.message}")
-            version = registry.model(self._usecase).aliases.get(CHALLENGER)
+                raise ServiceError(f"train/{USECASE} ended {ended.state}: {ended.message}")
+            version = registry.model(USECASE).aliases.get(CHALLENGER)
         if version is None:
             raise ServiceError("the training registered no version that passed its gates.")
         return version
@@ -97,7 +97,7 @@ class Trial:
                 stack.enter_context(self._cluster.forward(f"pod/{name}", SERVICE_PORT))
                 for name in installation.pod_names()
             ]
-            registry.set_alias(self._usecase, CHAMPION, version)
+            registry.set_alias(USECASE, CHAMPION, version)
             moved = time.monotonic()
             until(
                 f"every pod serves version {version}",
@@ -149,19 +149,20 @@ class Trial:
             "log": ("/var/lib/slipway-log", {"persistentVolumeClaim": {"claimName": "log"}}),
             "var": ("/var/lib/slipway", {"emptyDir": {}}),
         }
-        argv = ["/trial/logged.py", self._usecase]
+        argv = ["/trial/logged.py", USECASE]
         self._cluster.apply(pods.scripts(), pods.pod(name, "watch", installation.images.platform, argv, volumes))
         found = pods.result(self._cluster, name, START_SECONDS)
         return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}
 
     def _serves(self, installation: Installation, url: str, version: str) -> bool:
         """Whether every worker of the pod does."""
-        workers = _ask(installation, f"{url}/v1/models/{self._usecase}")["workers"]
+        workers = _ask(installation, f"{url}/v1/models/{USECASE}")["workers"]
         return bool(workers) and all(worker["version"] == version for worker in workers)
 
     @contextmanager
-    def _registry(self) -> Any:
-        with self._cluster.forward("service/mlflow", 5000) as url:
+    def _registry(self) -> Iterator[Registry]:
+        """Under the very port of the service: MLflow answers to names that it knows, port included."""
+        with self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url:
             yield Registry(url)
 
     def _check(self, what: str, held: bool, seen: str) -> None:

@@ -12,6 +12,7 @@ from slipway.errors import ServiceError
 ROLLOUT_SECONDS = 240
 POD_SECONDS = 120
 CONTAINERS = ("service", "follow")
+GPU = "nvidia.com/gpu"
 
 
 def roll(installation: Installation) -> str:
@@ -38,11 +39,19 @@ def fail_and_return(installation: Installation, image: str) -> str:
     cluster.run("set", "image", f"deployment/{SERVING}", *(f"{container}={image}" for container in CONTAINERS))
     pod = until("a pod with the new image runs", lambda: _running(cluster, image), POD_SECONDS)
     reason = until(f"{pod} says why it is not ready", lambda: _reason(cluster, pod), POD_SECONDS)
-    if len(installation.serving_pods()) < installation.replicas():
-        raise ServiceError("a rollout that cannot succeed has ended a pod that served.")
-    cluster.run("rollout", "undo", f"deployment/{SERVING}")
-    cluster.rolled_out(SERVING, ROLLOUT_SECONDS)
+    _take_back(installation)
     return f"the new pod says: {reason}"
+
+
+def ask_for_gpu(installation: Installation) -> str:
+    """A GPU that no node has: the new pod waits for one for ever, and the rollout is taken back."""
+    cluster = installation.cluster
+    container = {"name": "service", "resources": {"limits": {GPU: "1"}}}
+    patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    cluster.run("patch", "deployment", SERVING, "--patch", json.dumps(patch))
+    reason = until("a pod waits for a GPU", lambda: _unschedulable(cluster), POD_SECONDS)
+    _take_back(installation)
+    return f"the new pod is not scheduled: {reason}"
 
 
 def kill_one(installation: Installation) -> str:
@@ -54,6 +63,22 @@ def kill_one(installation: Installation) -> str:
     until(f"{name} was restarted", lambda: _restarts(installation.cluster, name) > before, POD_SECONDS)
     until(f"{name} is ready again", lambda: name in installation.pod_names(), POD_SECONDS)
     return f"ready again after {time.monotonic() - started:.0f} s"
+
+
+def _take_back(installation: Installation) -> None:
+    if len(installation.serving_pods()) < installation.replicas():
+        raise ServiceError("a rollout that cannot succeed has ended a pod that served.")
+    installation.cluster.run("rollout", "undo", f"deployment/{SERVING}")
+    installation.cluster.rolled_out(SERVING, ROLLOUT_SECONDS)
+
+
+def _unschedulable(cluster: Cluster) -> str:
+    """Why the scheduler finds no node for a pod that asks for a GPU; empty while it has not said so."""
+    for pod in cluster.pods(SERVING):
+        for condition in pod["status"].get("conditions", ()):
+            if condition.get("reason") == "Unschedulable" and GPU in condition["message"]:
+                return condition["message"]
+    return ""
 
 
 def _evict(cluster: Cluster, name: str) -> int:

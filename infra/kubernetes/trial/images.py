@@ -47,7 +47,8 @@ def build(usecase: str, base: str, say: Callable[[str], None]) -> Images:
     _run(["make", "images", *([f"BASE={base}"] if base else [])])
     release = _release()
     ship, platform = f"slipway-ship:{release}", f"slipway-platform:{release}"
-    return Images(packaged["image"], ship, platform, packaged["version"])
+    serving = packaged["image"]["tag"]
+    return Images(serving, ship, platform, serving.partition(":")[2])
 
 
 def load(images: Sequence[str], command: str) -> None:

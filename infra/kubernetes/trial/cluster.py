@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from slipway.errors import ServiceError
@@ -24,16 +25,11 @@ class Cluster:
         self.namespace = namespace
 
     def run(self, *args: str, stdin: str | None = None, seconds: float = COMMAND_SECONDS) -> str:
-        command = ["kubectl", "--namespace", self.namespace, *args]
-        try:
-            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
-        except FileNotFoundError:
-            raise ServiceError("kubectl is not installed: see https://kubernetes.io/docs/tasks/tools/.") from None
-        except subprocess.TimeoutExpired:
-            raise ServiceError(f"`{' '.join(command)}` did not end within {seconds:.0f} s.") from None
-        if done.returncode:
-            raise ServiceError(f"`{' '.join(command[:6])} …` failed: {done.stderr.strip()[-500:]}")
-        return done.stdout
+        return _kubectl("--namespace", self.namespace, *args, stdin=stdin, seconds=seconds)
+
+    def apply_kustomization(self, folder: Path) -> None:
+        """Its objects, each in the namespace that it names."""
+        _kubectl("apply", "--kustomize", str(folder))
 
     def get(self, *args: str) -> Any:
         return json.loads(self.run("get", *args, "--output", "json"))
@@ -88,3 +84,16 @@ def until(what: str, look: Callable[[], Any], seconds: float) -> Any:
 
 def names(pods: Sequence[dict[str, Any]]) -> list[str]:
     return sorted(pod["metadata"]["name"] for pod in pods)
+
+
+def _kubectl(*args: str, stdin: str | None = None, seconds: float = COMMAND_SECONDS) -> str:
+    command = ["kubectl", *args]
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+    except FileNotFoundError:
+        raise ServiceError("kubectl is not installed: see https://kubernetes.io/docs/tasks/tools/.") from None
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"`{' '.join(command)}` did not end within {seconds:.0f} s.") from None
+    if done.returncode:
+        raise ServiceError(f"`{' '.join(command[:6])} …` failed: {done.stderr.strip()[-500:]}")
+    return done.stdout

@@ -37,7 +37,7 @@ class Installation:
         self.cluster.run("apply", "--filename", str(NAMESPACE))
         self.cluster.apply(self._secret())
         (self.folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(), indent=2))
-        self.cluster.run("apply", "--kustomize", str(self.folder))
+        self.cluster.apply_kustomization(self.folder)
 
     def serving_pods(self) -> list[dict[str, Any]]:
         """Those that are ready."""

@@ -22,6 +22,7 @@ from slipway.registry import CHALLENGER, CHAMPION, Registry
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 FIRST_PREDICTION_SECONDS = 180
 SWAP_SECONDS = 10
+SEED = "42"  # another than the packaged version's, so that it is another model
 START_SECONDS = 300
 SHIPPED_SECONDS = 90
 BROKEN_CONNECTIONS = ("IncompleteReadError", "ConnectionResetError", "BrokenPipeError")
@@ -81,7 +82,7 @@ class Trial:
             self._cluster.rolled_out(name, START_SECONDS)
         with self._registry() as registry, self._cluster.forward("service/prefect", PREFECT_PORT) as url:
             prefect = Prefect(f"{url}/api")
-            run = prefect.start(f"train/{USECASE}", {})
+            run = prefect.start(f"train/{USECASE}", {"overrides": {"seed": SEED}})
             ended = prefect.wait({USECASE: run}, self._say)[USECASE]
             jobs = [job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]]
             self._check("training", ended.completed, f"{ended.state.lower()} in {ended.seconds:.0f} s, a Job of {jobs}")
@@ -98,11 +99,12 @@ class Trial:
                 stack.enter_context(self._cluster.forward(f"pod/{name}", SERVICE_PORT))
                 for name in installation.pod_names()
             ]
+            digest = registry.version(USECASE, version).digest
             registry.set_alias(USECASE, CHAMPION, version)
             moved = time.monotonic()
             until(
                 f"every pod serves version {version}",
-                lambda: all(self._serves(installation, url, version) for url in urls),
+                lambda: all(self._serves(installation, url, digest) for url in urls),
                 SWAP_SECONDS * 6,
             )
             seconds = time.monotonic() - moved
@@ -155,10 +157,10 @@ class Trial:
         found = pods.result(self._cluster, name, START_SECONDS)
         return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}
 
-    def _serves(self, installation: Installation, url: str, version: str) -> bool:
-        """Whether every worker of the pod does."""
+    def _serves(self, installation: Installation, url: str, digest: str | None) -> bool:
+        """Whether every worker of the pod does: the packaged version may have the same number."""
         workers = _ask(installation, f"{url}/v1/models/{USECASE}")["workers"]
-        return bool(workers) and all(worker["version"] == version for worker in workers)
+        return bool(workers) and all(worker["serving"] == digest for worker in workers)
 
     @contextmanager
     def _registry(self) -> Iterator[Registry]:

@@ -30,7 +30,7 @@ def main() -> int:
     try:
         _refuse_installed(cluster)
         made = images.build(USECASE, options.base, say)
-        broken = images.broken(made.serving, "broken")
+        broken = images.broken(made.serving)
         if options.load:
             images.load([*made.all(), broken], options.load)
         trial.run(made, broken)

@@ -6,7 +6,7 @@ import json
 import time
 
 from infra.kubernetes.trial.cluster import LOOK_SECONDS, Cluster, ready, until
-from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, Installation
+from infra.kubernetes.trial.installation import SERVING, Installation
 from slipway.errors import ServiceError
 
 ROLLOUT_SECONDS = 240
@@ -34,11 +34,12 @@ def evict_each(installation: Installation) -> str:
 
 
 def fail_and_return(installation: Installation, image: str) -> str:
-    """A new image that is never ready: the rollout stops at its first pod, and is taken back."""
+    """A new image whose service ends as soon as it starts: the rollout stops at its first pod, and is taken back."""
     cluster = installation.cluster
     cluster.run("set", "image", f"deployment/{SERVING}", *(f"{container}={image}" for container in CONTAINERS))
-    pod = until("a pod with the new image runs", lambda: _running(cluster, image), POD_SECONDS)
-    reason = until(f"{pod} says why it is not ready", lambda: _reason(cluster, pod), POD_SECONDS)
+    pod = until("a pod with the new image starts", lambda: _pod_of(cluster, image), POD_SECONDS)
+    until(f"the service of {pod} ends", lambda: _restarts(cluster, pod) > 0, POD_SECONDS)
+    reason = cluster.run("logs", pod, "--container", "service", "--previous").strip().splitlines()[-1]
     _take_back(installation)
     return f"the new pod says: {reason}"
 
@@ -104,34 +105,17 @@ def _whole_again(installation: Installation, gone: str) -> bool:
     return gone not in names and len(names) == installation.replicas()
 
 
-def _running(cluster: Cluster, image: str) -> str:
+def _pod_of(cluster: Cluster, image: str) -> str:
     for pod in cluster.pods(SERVING):
-        containers = pod["spec"]["containers"]
-        if any(container["image"] == image for container in containers) and pod["status"]["phase"] == "Running":
+        if any(container["image"] == image for container in pod["spec"]["containers"]):
             return pod["metadata"]["name"]
     return ""
 
 
-def _reason(cluster: Cluster, pod: str) -> str:
-    """What its readiness answer says; empty while it does not answer."""
-    script = (
-        "import urllib.request, urllib.error, json\n"
-        f"try: urllib.request.urlopen('http://127.0.0.1:{SERVICE_PORT}/readyz', timeout=5); print('ready')\n"
-        "except urllib.error.HTTPError as error: print(json.load(error)['detail'])\n"
-    )
-    try:
-        said = cluster.run("exec", pod, "--container", "service", "--", "python", "-c", script).strip()
-    except ServiceError:
-        return ""
-    if said == "ready":
-        raise ServiceError(f"{pod} is ready, with an image that carries no model to serve.")
-    return said
-
-
 def _restarts(cluster: Cluster, name: str) -> int:
     pod = cluster.get("pod", name)
-    statuses = {status["name"]: status["restartCount"] for status in pod["status"]["containerStatuses"]}
-    return statuses["service"]
+    statuses = {status["name"]: status["restartCount"] for status in pod["status"].get("containerStatuses", ())}
+    return statuses.get("service", 0)
 
 
 def whole(installation: Installation) -> bool:

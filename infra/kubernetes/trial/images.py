@@ -57,10 +57,11 @@ def load(images: Sequence[str], command: str) -> None:
         _run([*shlex.split(command), image])
 
 
-def broken(image: str, tag: str) -> str:
-    """The same image made for a use case that it does not carry: it starts, and must never be ready."""
-    name = f"{image.partition(':')[0]}:{tag}"
-    text = f"FROM {image}\nENV SLIPWAY_SERVE=another MLFLOW_TRACKING_URI=\n"
+def broken(image: str) -> str:
+    """The same image as a bad build would leave it, without the library that runs the network: its service ends."""
+    name = f"{image.partition(':')[0]}:broken"
+    lost = "/opt/slipway/lib/python3.11/site-packages/onnxruntime"
+    text = f"FROM {image}\nUSER 0\nRUN rm -r {lost}\nUSER 10001:10001\n"
     _run(["docker", "build", "--quiet", "--tag", name, "-"], text)
     return name
 

@@ -99,6 +99,13 @@ class Metrics:
             ["usecase", "version", "reason"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "slipway_clock_offset_seconds",
+            "How far this machine's clock is ahead of the registry's.",
+            ["usecase"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
     def of(self, metric: Any, *labels: str) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from slipway import pointer
+from slipway import states
 from slipway.pointer import WorkerState
 from tests.servers import free_port
 
@@ -102,7 +102,7 @@ class Server:
 
     def states(self, usecase: str = "loans") -> list[WorkerState]:
         """What the workers wrote of themselves."""
-        return pointer.read_states(self.var / "serving", usecase)
+        return states.read(self.var / "serving", usecase)
 
     def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
         """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""

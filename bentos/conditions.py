@@ -32,7 +32,7 @@ class Conditions:
         self._metrics = metrics
         self._found: dict[str, list[str]] = {name: [] for name in names}
         self._volumes = {
-            settings.spool: "the prediction log cannot be written: predictions are answered, and not kept",
+            settings.spool: "the prediction log cannot be written: answers are not kept, with log: required not given",
             settings.serving: "what the workers serve cannot be noted: it serves all the same",
         }
         self._broken: set[Path] = set()

@@ -33,6 +33,8 @@ COUNTED_SECONDS = 5.0  # what a worker counts may reach /metrics a moment after 
 class Server:
     """`bentoml serve bentos.service:slipway` in a session of its own."""
 
+    command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:slipway"]
+
     def __init__(self, var: Path, usecases: tuple[str, ...], workers: int = 1, ready: bool = True, **env: str) -> None:
         self.var = var
         self.port = free_port()
@@ -52,10 +54,9 @@ class Server:
 
     def __enter__(self) -> Server:
         self.var.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:slipway"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         try:
             if self._ready:

@@ -83,11 +83,16 @@ class Holder:
         self._state_file.remove()
 
     def _watch(self) -> None:
+        said = ""
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 self._look()
-            except Exception:
-                _log.exception("%s: the pointer could not be followed", self.usecase)
+            except Exception as error:  # a volume that fails does so four times a second
+                if repr(error) != said:
+                    _log.exception("%s: the pointer could not be followed", self.usecase)
+                said = repr(error)
+            else:
+                said = ""
 
     def _look(self, *, starting: bool = False) -> None:
         seen = self._disk.pointer_stamp()

@@ -92,7 +92,7 @@ def test_the_follower_may_be_another_container_of_the_pod(container, var, packag
     """They share a volume; neither sees the other's processes."""
     bundles.write(tmp_path / "first", bias=0.1)
     with RegistryDouble("loans") as registry:
-        env = {"SLIPWAY_PACKAGED": packaged, "MLFLOW_TRACKING_URI": registry.uri}
+        env = {"SLIPWAY_PACKAGED": packaged, "MLFLOW_TRACKING_URI": registry.uri, "SLIPWAY_START_WAIT_SECONDS": "1"}
         server = container("loans", args=("--no-follow",), **env)
         server.until_ready()
         assert source(server) == "packaged"

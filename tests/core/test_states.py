@@ -104,7 +104,7 @@ def test_after_a_restart_the_same_pid_is_another_worker(tmp_path: Path) -> None:
     with worker(tmp_path, "after", *OWN_PIDS):
         assert shown(tmp_path) == {"after"}
         states.forget_dead(tmp_path, "loans")
-        assert len(list((tmp_path / "loans" / "state").iterdir())) == 1
+        assert len(list((tmp_path / "loans" / "state").glob("*.json"))) == 1
         assert shown(tmp_path) == {"after"}
 
 

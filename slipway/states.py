@@ -1,7 +1,7 @@
 """What each worker of a server does: `serving/USECASE/state/PID-TOKEN.json`, seen by others while the worker lives.
 
-Beside it lies `PID-TOKEN.lock`: the worker holds its lock (flock), and the kernel frees that when the worker dies. A pid
-would say nothing to whoever is in another container of the same pod, and comes again after a restart, for another process.
+Beside it lies `PID-TOKEN.lock`: the worker holds its lock (flock), and the kernel frees that when the worker dies. A
+pid would say nothing in another container of the same pod, and comes again after a restart, for another process.
 """
 
 from __future__ import annotations

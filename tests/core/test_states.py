@@ -37,6 +37,11 @@ print([state.serving for state in states.read(Path(sys.argv[1]), "loans")])
 OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
+@pytest.fixture
+def namespaces(needs) -> Path:
+    return needs("unshare")
+
+
 def state(digest: str = "aa", generation: int = 1) -> WorkerState:
     roles = {"champion": RoleState(digest, "1")}
     return WorkerState(os.getpid(), generation, digest, "1", "cpu", "pointer", "2026-01-01T00:00:00Z", roles)
@@ -76,7 +81,7 @@ def test_the_state_of_a_killed_worker_is_not_shown_though_nobody_asked_for_its_e
         assert shown(tmp_path) == {"bb"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="pid namespaces are made by root alone")
+@pytest.mark.usefixtures("namespaces")
 def test_workers_of_two_containers_with_the_same_pid_are_both_shown_while_they_live(tmp_path: Path) -> None:
     with worker(tmp_path, "first", *OWN_PIDS), worker(tmp_path, "second", *OWN_PIDS):
         found = states.read(tmp_path, "loans")
@@ -87,7 +92,7 @@ def test_workers_of_two_containers_with_the_same_pid_are_both_shown_while_they_l
     assert shown(tmp_path) == set()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="pid namespaces are made by root alone")
+@pytest.mark.usefixtures("namespaces")
 def test_who_looks_from_another_container_sees_who_lives(tmp_path: Path) -> None:
     with worker(tmp_path, "here"), worker(tmp_path, "gone") as killed:
         killed.kill()
@@ -96,7 +101,7 @@ def test_who_looks_from_another_container_sees_who_lives(tmp_path: Path) -> None
     assert seen == "['here']\n"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="pid namespaces are made by root alone")
+@pytest.mark.usefixtures("namespaces")
 def test_after_a_restart_the_same_pid_is_another_worker(tmp_path: Path) -> None:
     """A container's workers get the same small pids at each start."""
     with worker(tmp_path, "before", *OWN_PIDS):

@@ -83,6 +83,12 @@ def container(var: Path) -> Iterator[Callable[..., Container]]:
         yield start
 
 
+@pytest.fixture
+def namespaces(needs: Callable[[str], Path]) -> Path:
+    """For tests that mount a volume or have pids of their own."""
+    return needs("unshare")
+
+
 @contextmanager
 def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
     """`slipway follow`, the container beside."""

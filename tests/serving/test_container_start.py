@@ -19,12 +19,12 @@ from slipway.settings import settings
 from tests import bundles
 from tests.conftest import NOWHERE
 from tests.servers import free_port
-from tests.serving.container import OWN_PIDS, container, following
+from tests.serving.container import OWN_PIDS, container, following, namespaces
 from tests.serving.issuers import Issuer
 from tests.serving.processes import ROOT
 from tests.serving.registry_double import RegistryDouble
 
-__all__ = ["container"]
+__all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 
 
@@ -88,6 +88,7 @@ def test_with_nothing_to_serve_it_stays_and_says_so_until_the_alias_is_set(conta
         server.wait_for(lambda: server.readiness() == (200, "ready\n"), 60)
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_the_follower_may_be_another_container_of_the_pod(container, var, packaged, tmp_path) -> None:
     """They share a volume; neither sees the other's processes."""
     bundles.write(tmp_path / "first", bias=0.1)

@@ -4,7 +4,6 @@ while, and when the cause is gone nothing of it is left."""
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,13 @@ import pytest
 from bentos.follower import CLOCK_SECONDS
 from slipway import bundle
 from tests import bundles
-from tests.serving.container import OWN_PIDS, container, fill, volume
+from tests.serving.container import OWN_PIDS, container, fill, namespaces, volume
 from tests.serving.processes import Load, Server, logged_ids
 from tests.serving.registry_double import RegistryDouble
 
-__all__ = ["container"]
+__all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="volumes are mounted by root alone")
+as_root = pytest.mark.usefixtures("namespaces")
 
 
 @pytest.fixture

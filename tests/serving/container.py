@@ -98,8 +98,9 @@ def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: st
     try:
         yield process
     finally:
-        for one in psutil.Process(process.pid).children() or [process]:  # unshare passes no signal on
-            one.terminate()
+        if process.poll() is None:
+            for one in psutil.Process(process.pid).children() or [process]:  # unshare passes no signal on
+                one.terminate()
         process.communicate(timeout=30)
 
 

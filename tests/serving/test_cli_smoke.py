@@ -144,7 +144,7 @@ def test_what_is_no_address_is_refused(cli, url) -> None:
 
 def test_a_key_that_cannot_be_sent_is_not_shown(smoke, front, with_key) -> None:
     with Bridge(front()) as bridge:
-        with_key("secret\nvalue")
+        with_key("secret\nvalue of a key")
         code, failed, _ = smoke(bridge.url, "--timeout", "0")
     assert code == 1 and "SLIPWAY_API_KEY" in failed["live"] and "secret" not in failed["live"]
 

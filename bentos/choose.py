@@ -49,7 +49,9 @@ def champion(name: str, settings: Settings) -> Path:
 
 def local(name: str, settings: Settings) -> Path | None:
     """What this machine has of the champion without asking anybody: the pointer's bundle, or the image's."""
-    pointed = pointer.read(settings.serving, name)
+    pointed = None
+    with contextlib.suppress(BundleError):
+        pointed = pointer.read(settings.serving, name)
     if pointed and pointed.champion and (settings.store / pointed.champion).is_dir():
         return settings.store / pointed.champion
     packaged = settings.packaged / name if settings.packaged else None

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bentos.worker import Served
-from slipway import pointer
+from slipway import pointer, states
 from slipway.errors import BundleError
 
 
@@ -21,11 +21,11 @@ def describe(served: Served) -> bytes:
         "environment": served.settings.environment,
         "schema_url": f"/v1/models/{served.name}/schema",
         "pointer": _pointer(served),
-        "workers": pointer.read_states(folder, served.name),
+        "workers": states.read(folder, served.name),
         "refused": pointer.read_refusals(folder, served.name),
     }
     if live is None:
-        content["waits_for"] = served.holder.waits_for
+        content["waits_for"] = served.waits_for
     else:
         content |= {
             "digest": live.digest,

@@ -10,7 +10,9 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -19,13 +21,16 @@ import msgspec
 
 from bentos import store
 from bentos.wanted import Wanted, wanted
-from slipway import pointer
+from slipway import pointer, states
 from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
 from slipway.events import now_iso
-from slipway.pointer import Canary, Pointer, Refusal
+from slipway.pointer import Canary, Finding, Findings, Pointer, Refusal
 from slipway.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
 from slipway.settings import Settings
 
+CLOCK_SECONDS = 30.0  # a clock that is off by more is said
+STUCK_SECONDS = 300.0  # a look takes as long as the largest bundle takes to come, and no longer
+_CLOCK_STEP = 2.0  # seconds; the registry tells the time in whole ones
 _log = logging.getLogger("slipway.follower")
 
 
@@ -39,7 +44,9 @@ class Follower:
     _done: Wanted | None = None
     _admitted: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, tuple[ModelVersion, Refusal]] = field(default_factory=dict)
-    _said: dict[str, str | None] = field(default_factory=dict)
+    _said: dict[str, Finding] = field(default_factory=dict)
+    _clock_offset: float | None = None
+    _written: Findings | None = None
     _lock: IO[str] | None = None
 
     def look(self) -> None:
@@ -47,15 +54,18 @@ class Follower:
         try:
             if not self._alone():
                 return
+            self._record_findings()  # a first look may take long: let it be seen that there is a follower
             self._follow()
         except RegistryError as error:
             self._unreachable(str(error))
         except Exception as error:  # a full disk, an answer that no registry gives: the servers need us alive
             what = str(error) if isinstance(error, (SlipwayError, OSError)) else repr(error)
-            self._say("trouble", f"cannot follow: {what} (what is served stays, the next look tries again)")
+            self._say("trouble", f"the follower cannot follow: {what} (what is served stays; it tries again)")
         else:
             self._say("trouble", None)
             self._reachable()
+        self._tell_clock()
+        self._record_findings()
 
     def end(self) -> None:
         """Let another follower take over."""
@@ -137,12 +147,12 @@ class Follower:
 
     def _prune(self, now: Pointer) -> None:
         """A bundle stays while a worker answers from it, or would return to it when it refuses the pointer's."""
-        serving = {state.serving for state in pointer.read_states(self.settings.serving, self.usecase)}
+        serving = {state.serving for state in states.read(self.settings.serving, self.usecase)}
         used = {now.champion, now.shadow, now.canary.digest if now.canary else None, self._last_good()} | serving
         store.prune(self.settings.store, self.usecase, used)
 
     def _last_good(self) -> str | None:
-        """The digest that a worker took last (bentos.models writes it): in a sidecar, workers' pids say nothing."""
+        """The digest that a worker took last (bentos.models writes it): the next one that starts may need it."""
         with contextlib.suppress(OSError, ValueError):
             return json.loads((self.settings.serving / self.usecase / "served.json").read_bytes())
         return None
@@ -171,19 +181,52 @@ class Follower:
         return True
 
     def _unreachable(self, message: str) -> None:
-        if not self._said.get("registry"):
-            self._say("registry", f"{message} (what is served stays)")
+        self._say("registry", f"{message} (what is served stays)", again=False)
 
     def _reachable(self) -> None:
-        if self._said.get("registry"):
+        if "registry" in self._said:
             _log.info("%s: the registry answers again.", self.usecase)
         self._say("registry", None)
 
-    def _say(self, topic: str, message: str | None) -> None:
-        """Say what is new about a topic; None is that there is nothing to say any more."""
-        if message is not None and self._said.get(topic) != message:
-            _log.warning("%s: %s", self.usecase, message)
-        self._said[topic] = message
+    def _tell_clock(self) -> None:
+        found, before = self.registry.clock_offset, self._clock_offset
+        if found is not None and (before is None or abs(found - before) >= _CLOCK_STEP):
+            self._clock_offset = found
+        offset = self._clock_offset or 0.0
+        if abs(offset) <= CLOCK_SECONDS:
+            self._say("clock", None)
+            return
+        self._say(
+            "clock",
+            f"the clock here is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the one of the registry "
+            f"{self.registry.uri}: set whichever is wrong (NTP). By it go the ids of rows, the times in the log, and "
+            "when keys and tokens expire.",
+            again=False,
+        )
+
+    def _say(self, topic: str, message: str | None, *, again: bool = True) -> None:
+        """Say what is new about a topic, and another message `again`; None: there is nothing to say any more."""
+        before = self._said.get(topic)
+        if message is None:
+            self._said.pop(topic, None)
+        elif before is None or before.message != message:
+            self._said[topic] = Finding(message, before.since if before else now_iso())
+            if again or before is None:
+                _log.warning("%s: %s", self.usecase, message)
+
+    def _record_findings(self) -> None:
+        """Written when they are others; at each look the file's time is set, so that it shows that we look."""
+        findings = Findings(dict(self._said), self._clock_offset)
+        path = pointer.findings_path(self.settings.serving, self.usecase)
+        try:
+            if findings != self._written or not path.exists():
+                pointer.write_findings(self.settings.serving, self.usecase, findings)
+                self._written = findings
+            os.utime(path)
+        except OSError as error:
+            self._say("volume", f"what the follower finds cannot be written: {error}", again=False)
+        else:
+            self._say("volume", None)
 
 
 def _mark(version: ModelVersion) -> tuple[str | None, ...]:
@@ -202,6 +245,21 @@ def run(usecases: Sequence[str], settings: Settings, stop: threading.Event) -> N
         stop.wait(settings.follow_seconds)
     for follower in followers:
         follower.end()
+
+
+def stuck(usecases: Sequence[str], settings: Settings) -> list[str]:
+    """What is wrong with the follower of this machine, as a sentence for each use case; for a probe without a port."""
+    found = []
+    for usecase in usecases:
+        path = pointer.findings_path(settings.serving, usecase)
+        try:
+            age = time.time() - path.stat().st_mtime
+        except FileNotFoundError:
+            found.append(f"{usecase}: no follower has looked yet: there is no {path}.")
+            continue
+        if age > STUCK_SECONDS:
+            found.append(f"{usecase}: the follower looked {age:.0f} s ago: it hangs, or ended. Start it again.")
+    return found
 
 
 def log_to_stderr() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -50,7 +51,7 @@ def service(settings: Settings, names: Sequence[str], bundle: Path | None) -> Pr
         "SLIPWAY_SERVICE_PORT": str(settings.service_port),
         "SLIPWAY_WORKERS": str(settings.workers),
         "SLIPWAY_DEVICE": settings.device,
-        "BENTOML_HOME": str(settings.var.resolve() / "bentoml" / str(settings.service_port)),
+        "BENTOML_HOME": str(_scratch(settings)),
         "BENTOML_DO_NOT_TRACK": "True",
     }
     if bundle is not None:
@@ -74,7 +75,10 @@ def run(settings: Settings, names: Sequence[str], bundle: Path | None, *, follow
     processes = [follower(settings, names)] if follow else []
     with _started([*processes, service(settings, names, bundle)]) as running:
         if _until_ready(running, address(settings), stop, say):
-            announce(settings, names, say)
+            try:
+                announce(settings, names, say)
+            except OSError as error:  # it serves all the same, also from a volume that takes no example
+                say(f"ready; what it serves cannot be shown here: {error}")
         while not stop.wait(LOOK_SECONDS):
             _look_after(running, stop, say)
 
@@ -105,6 +109,12 @@ def announce(settings: Settings, names: Sequence[str], say: Say) -> None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     return {"SLIPWAY_VAR": str(settings.var.resolve())}
+
+
+def _scratch(settings: Settings) -> Path:
+    """BentoML's home. In a container not on the volume: what counts in memory (mmap) dies where that is full."""
+    folder = Path(tempfile.gettempdir()) if settings.container else settings.var.resolve()
+    return folder / "bentoml" / str(settings.service_port)
 
 
 def _on_signals() -> threading.Event:

@@ -25,7 +25,7 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
             supervisor.end_with_it()
             try:
                 await asyncio.to_thread(worker.start)
-            except SlipwayError as error:
+            except (SlipwayError, OSError) as error:
                 await send({"type": "lifespan.startup.failed", "message": f"Slipway cannot serve: {error}"})
                 supervisor.end_it(worker.settings, worker.names)
                 return
@@ -34,7 +34,7 @@ async def lifespan(worker: Worker, behind: Any, scope: Scope, receive: Receive, 
             drain_first(worker)
             if not worker.settings.cors_origins:  # whose headers are made in front of us
                 answer_directly(worker, asyncio.get_running_loop())
-            ticking.extend(map(asyncio.create_task, (worker.tick(), worker.slots.lag.watch())))
+            ticking.extend(map(asyncio.create_task, (worker.tick(), worker.watch(), worker.slots.lag.watch())))
         elif message["type"] == "lifespan.shutdown.complete":
             for task in ticking:
                 task.cancel()

@@ -5,6 +5,7 @@ Every label comes from a fixed set: an unknown path counts as the route `other`,
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from bentos.tally import Count, Observations
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
 _CODES = {code: str(code) for code in range(100, 600)}
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
+_RESERVED_BYTES = 256 << 10  # for some 1,500 series each
+_log = logging.getLogger("slipway.serving")
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5)
@@ -99,6 +103,13 @@ class Metrics:
             ["usecase", "version", "reason"],
             registry=registry,
         )
+        self.clock_offset = Gauge(
+            "slipway_clock_offset_seconds",
+            "How far this machine's clock is ahead of the registry's.",
+            ["usecase"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
     def of(self, metric: Any, *labels: str) -> Any:
@@ -129,7 +140,20 @@ def _child(metric: Any, labels: tuple[str, ...]) -> Any:
 @lru_cache(maxsize=1)
 def metrics() -> Metrics:
     """This process's metrics, made on first use."""
+    _reserve()
     return Metrics(CollectorRegistry())
+
+
+def _reserve() -> None:
+    """Have the disk's blocks for what is counted before it is: the files are mapped into memory, and a process that
+    writes there where the disk has no block left is killed (SIGBUS)."""
+    directory = os.environ.get(_DIRECTORY)
+    for kind in _FILES if directory else ():
+        try:
+            with Path(directory, f"{kind}_{os.getpid()}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
+        except OSError as error:
+            _log.warning("no space can be kept for metrics in %s: %s", directory, error)
 
 
 def exposition() -> bytes:

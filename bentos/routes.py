@@ -140,12 +140,11 @@ class Routes:
     async def _readyz(self, head: Head, receive: Receive) -> Reply:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        waiting = [
-            f"{s.name} waits for {s.holder.waits_for}" for s in self._worker.served.values() if not s.holder.live
-        ]
+        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.holder.live]
         if waiting:
-            raise Unavailable(" ".join(waiting))
-        return Reply(b"ready\n", b"text/plain")
+            raise Unavailable(" ".join([*waiting, *self._worker.machine]))
+        warnings = [f"warning: {' '.join(said.split())}" for said in self._worker.warnings]
+        return Reply("\n".join(["ready", *warnings, ""]).encode(), b"text/plain; charset=utf-8")
 
     async def _metrics(self, head: Head, receive: Receive) -> Reply:
         return Reply(await asyncio.to_thread(exposition), CONTENT_TYPE.encode())

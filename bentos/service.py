@@ -14,9 +14,9 @@ from typing import Any
 import bentoml
 
 from bentos import access
-from slipway import bundle
+from slipway import bundle, signing
 from slipway.errors import SettingsError, SlipwayError
-from slipway.settings import Settings, settings
+from slipway.settings import Settings, exit_code, settings
 
 
 class FrontedService(bentoml.Service):
@@ -66,11 +66,12 @@ def _checked() -> tuple[Settings, tuple[str, ...]]:
     """What can be wrong is found here, in the supervisor too: before a port is open."""
     try:
         found = settings()
-        access.refuse_unsafe(found)
+        access.check(found)
+        signing.trusted(found.trusted_keys)
         return found, served_names(found)
     except SlipwayError as error:
         sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(1) from None
+        raise SystemExit(exit_code(error)) from None
 
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed form, which we answer

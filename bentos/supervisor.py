@@ -6,8 +6,9 @@ import contextlib
 import ctypes
 import os
 import signal
+from pathlib import Path
 
-from slipway import pointer
+from slipway import states
 from slipway.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
@@ -29,8 +30,15 @@ def end_with_it() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
+    if os.getppid() == 1 and not _is_bentoml(1):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_bentoml(pid: int) -> bool:
+    """In a container the supervisor itself may be the first process."""
+    with contextlib.suppress(OSError):
+        return b"bentoml" in Path("/proc", str(pid), "cmdline").read_bytes()
+    return False
 
 
 def end_it(settings: Settings, names: tuple[str, ...]) -> None:
@@ -38,7 +46,7 @@ def end_it(settings: Settings, names: tuple[str, ...]) -> None:
 
     The supervisor would start it again and again, the port open all the while and nothing behind it.
     """
-    states = [state for name in names for state in pointer.read_states(settings.serving, name)]
-    alone = not any(state.serving and state.pid != os.getpid() for state in states)
+    workers = [state for name in names for state in states.read(settings.serving, name)]
+    alone = not any(state.serving and state.pid != os.getpid() for state in workers)
     if is_there() and alone:
         os.kill(os.getppid(), signal.SIGTERM)

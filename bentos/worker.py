@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bentos import access
 from bentos.capture import Capture
+from bentos.conditions import LOOK_SECONDS, Conditions
 from bentos.errors import Unavailable
 from bentos.metrics import Metrics, forget_dead_workers, metrics
 from bentos.models import Holder, Loaded
@@ -21,14 +22,17 @@ NOT_KEPT = "the log cannot be written, and nothing is answered here that is not 
 
 
 class Served:
-    """One use case: its model, and the logs of its predictions and of its feedback. `slots` are the worker's."""
+    """One use case: its model, and the logs of its predictions and of its feedback. What is shared is the worker's."""
 
-    def __init__(self, name: str, settings: Settings, metrics: Metrics, capture: Capture, slots: Slots) -> None:
+    def __init__(
+        self, name: str, settings: Settings, metrics: Metrics, capture: Capture, slots: Slots, conditions: Conditions
+    ) -> None:
         self.name = name
         self.settings = settings
         self.metrics = metrics
         self.capture = capture
         self.slots = slots
+        self.conditions = conditions
         self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
         self.holder = Holder(name, settings, self._changed)
@@ -42,8 +46,24 @@ class Served:
         """The model that answers now. Raises Unavailable where there is none yet."""
         live = self.holder.live
         if live is None:
-            raise Unavailable(f"{self.name} waits for {self.holder.waits_for}")
+            raise Unavailable(f"{self.name} waits for {self.waits_for}")
         return live
+
+    @property
+    def waits_for(self) -> str:
+        """What must come before this use case is answered, and why it has not."""
+        known = (self.conditions.missing(self.name), self.holder.problem, *self.conditions.of(self.name))
+        causes = [cause for cause in known if cause]
+        if causes:
+            return f"a version that can be served. {' '.join(causes)}"
+        return f"its first version: promote one with `slipway promote {self.name} VERSION`."
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong although it serves."""
+        problem = self.holder.problem
+        causes = [*([problem] if problem else []), *self.conditions.of(self.name)]
+        return [f"{self.name}: {cause}" for cause in causes]
 
     def log(self, writer: Writer, lines: Sequence[bytes]) -> bool:
         """Write before the answer leaves: whether the lines are kept. What is lost is counted."""
@@ -79,6 +99,7 @@ class Worker:
         self.gate: access.Gate
         self.slots = Slots(settings, self.metrics)
         self._capture = Capture(settings.log_root)
+        self._conditions = Conditions(settings, self.names, self.metrics)
 
     def start(self) -> None:
         """Raises SlipwayError where the server must not start."""
@@ -89,10 +110,27 @@ class Worker:
         speak_problems()
         cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
         forget_dead_workers()
+        self._conditions.look()
         for name in self.names:
-            self.served[name] = Served(name, self.settings, self.metrics, self._capture, self.slots)
+            self.served[name] = Served(name, self.settings, self.metrics, self._capture, self.slots, self._conditions)
         for served in self.served.values():
             served.holder.start()
+
+    @property
+    def machine(self) -> list[str]:
+        """What is wrong with the machine, for every use case."""
+        return self._conditions.machine
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should look at although every use case serves."""
+        return [*self.machine, *(said for served in self.served.values() for said in served.warnings)]
+
+    async def watch(self) -> None:
+        """Look at what is around the models, in a thread: a volume that hangs must hold up nobody."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._conditions.look)
 
     async def tick(self) -> None:
         """Close segments of the log that are old, also where no further request comes, and bring the counts on."""

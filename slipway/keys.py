@@ -51,7 +51,8 @@ def read(path: Path) -> list[Key]:
     except FileNotFoundError:
         return []
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the key file {path} cannot be read: {error}") from None
+        empty = isinstance(error, msgspec.DecodeError) and not path.stat().st_size
+        raise SettingsError(f"the key file {path} cannot be read: {'it is empty' if empty else error}") from None
     if found.version != _VERSION:
         raise SettingsError(f"the key file {path} has version {found.version}; this Slipway reads {_VERSION}.")
     for key in found.keys:

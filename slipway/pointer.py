@@ -1,7 +1,7 @@
-"""What a server is told to serve (the pointer), and what each of its workers does (its state): files by rename.
+"""What a server is told to serve (the pointer), and what its follower found: files by rename.
 
-The follower writes `serving/USECASE/pointer.json`, workers write `serving/USECASE/state/PID.json`; bundles lie under
-their digest in the store, complete or not at all.
+The follower writes `pointer.json`, `refused.json` and `follower.json` in `serving/USECASE`; bundles lie under their
+digest in the store, complete or not at all. What workers do is in slipway.states.
 """
 
 from __future__ import annotations
@@ -71,6 +71,23 @@ class Refusal(msgspec.Struct, frozen=True):
     at: str
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """Something that is not as it should be, and since when."""
+
+    message: str
+    since: str
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """`serving/USECASE/follower.json`: what the follower found, by topic; its file's time is that of its last look.
+
+    `clock_offset` is how many seconds this machine's clock is ahead of the registry's; None where that is not known.
+    """
+
+    topics: dict[str, Finding] = {}
+    clock_offset: float | None = None
+
+
 def pointer_path(serving: Path, usecase: str) -> Path:
     return serving / usecase / "pointer.json"
 
@@ -92,23 +109,21 @@ def write_refusals(serving: Path, usecase: str, refusals: dict[str, Refusal]) ->
     write_whole(serving / usecase / "refused.json", refusals)
 
 
+def findings_path(serving: Path, usecase: str) -> Path:
+    return serving / usecase / "follower.json"
+
+
+def read_findings(serving: Path, usecase: str) -> Findings | None:
+    """None where no follower ever looked."""
+    return _read(findings_path(serving, usecase), Findings)
+
+
+def write_findings(serving: Path, usecase: str, findings: Findings) -> None:
+    write_whole(findings_path(serving, usecase), findings)
+
+
 def stored_version(bundle: Path) -> StoredVersion | None:
     return _read(bundle / "version.json", StoredVersion)
-
-
-def write_state(serving: Path, usecase: str, state: WorkerState) -> None:
-    write_whole(_state_path(serving, usecase, state.pid), state)
-
-
-def remove_state(serving: Path, usecase: str, pid: int) -> None:
-    _state_path(serving, usecase, pid).unlink(missing_ok=True)
-
-
-def read_states(serving: Path, usecase: str) -> list[WorkerState]:
-    """The states of the workers that are alive on this machine, by pid."""
-    paths = sorted((serving / usecase / "state").glob("*.json"), key=lambda path: int(path.stem))
-    states = [_read(path, WorkerState) for path in paths if _alive(int(path.stem))]
-    return [state for state in states if state is not None]
 
 
 def write_whole(path: Path, content: Any) -> None:
@@ -122,10 +137,6 @@ def write_whole(path: Path, content: Any) -> None:
     draft.replace(path)
 
 
-def _state_path(serving: Path, usecase: str, pid: int) -> Path:
-    return serving / usecase / "state" / f"{pid}.json"
-
-
 def _read(path: Path, kind: Any) -> Any:
     with contextlib.suppress(FileNotFoundError):
         try:
@@ -133,15 +144,3 @@ def _read(path: Path, kind: Any) -> Any:
         except msgspec.DecodeError as error:
             raise BundleError(f"{path} is not what Slipway writes there ({error}): remove it.") from None
     return None
-
-
-def _alive(pid: int) -> bool:
-    """A worker that was killed keeps its pid until the supervisor looks, every 10 s; it is dead all the same."""
-    try:
-        os.kill(pid, 0)
-        state = Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2][:1]
-    except ProcessLookupError:
-        return False
-    except OSError:  # another's process, or a system without /proc
-        return True
-    return state != "Z"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email.utils
 import http.client
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -60,9 +62,15 @@ class Registry:
     def __init__(self, uri: str | None = None, timeout: float = 10.0) -> None:
         self.uri = (uri or settings().registry_uri).rstrip("/")
         self.timeout = timeout
+        self.clock_offset: float | None = None  # seconds that this machine's clock is ahead of the registry's
         if not self.uri.startswith(("http://", "https://")):
             raise RegistryError(
                 f"the registry {self.uri} is not a server: set MLFLOW_TRACKING_URI to an http:// or https:// address."
+            )
+        if "@" in urllib.parse.urlsplit(self.uri).netloc:
+            raise RegistryError(
+                "MLFLOW_TRACKING_URI holds a user or a password: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD instead, which no message shows."
             )
 
     def alive(self) -> bool:
@@ -195,8 +203,11 @@ class Registry:
 
     def _open(self, method: str, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(self.uri + path, body, _headers(body), method=method)
+        asked = time.time()
         try:
-            return urllib.request.urlopen(request, timeout=self.timeout)
+            answer = urllib.request.urlopen(request, timeout=self.timeout)
+            self.clock_offset = _clock_offset(answer.headers.get("Date"), asked)
+            return answer
         except urllib.error.HTTPError as error:
             raise _refusal(error, self.uri) from None
         except (urllib.error.URLError, OSError) as error:
@@ -204,6 +215,15 @@ class Registry:
                 f"the registry {self.uri} does not answer ({getattr(error, 'reason', error)}): "
                 "start it (`slipway up`), or set MLFLOW_TRACKING_URI to one that runs."
             ) from None
+
+
+def _clock_offset(date: str | None, asked: float) -> float | None:
+    """Date (RFC 9110) is cut to whole seconds, so it is half a second old on average; as is half of the way there."""
+    try:
+        told = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
+    return (asked + time.time()) / 2 - told - 0.5
 
 
 def _model(item: dict[str, Any]) -> RegisteredModel:

@@ -19,6 +19,8 @@ from slipway.keys import RATE
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
 _LEAST_SECRET = 16
+_TRUE = ("1", "true", "t", "yes", "y", "on")
+EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _SECRETS = ("mask_key", "api_key", "redis_url")
 
@@ -120,11 +122,12 @@ class Settings(BaseSettings):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
-    @field_validator("mask_key")
+    @field_validator("mask_key", "api_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
-            raise ValueError(f"has {len(value.get_secret_value())} characters; at least {_LEAST_SECRET} are needed")
+            found = f"has {len(value)} characters" if value else "is empty"
+            raise ValueError(f"{found}; at least {_LEAST_SECRET} are needed")
         return value
 
     @field_validator("jwt_algorithms")
@@ -143,6 +146,11 @@ class Settings(BaseSettings):
         if len(missing) not in (0, len(given)):
             raise ValueError(f"bearer tokens need all of issuer, audience and JWKS: set {', '.join(missing)}, too")
         return self
+
+    @property
+    def has_registry(self) -> bool:
+        """A container has the one that is named, or none; elsewhere there is the local one."""
+        return bool(self.mlflow_tracking_uri) or not self.container
 
     @property
     def registry_uri(self) -> str:
@@ -201,10 +209,15 @@ class Settings(BaseSettings):
         if self.mask_key is not None:
             return self.mask_key.get_secret_value().encode()
         path = self.var / "mask.key"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _create_whole(path, secrets.token_hex(32))
-        secret = path.read_bytes().strip()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                _create_whole(path, secrets.token_hex(32))
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise SettingsError(
+                f"SLIPWAY_MASK_KEY is not set, and {path} cannot be made or read ({error.strerror}): set the variable."
+            ) from None
         if len(secret) < _LEAST_SECRET:
             raise SettingsError(
                 f"{path} holds {len(secret)} characters, at least {_LEAST_SECRET} are needed: remove it."
@@ -224,6 +237,12 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(part) for part in error.errors())) from None
+
+
+def exit_code(error: Exception) -> int:
+    """What a process ends with that cannot go on: 1, or 78 for settings in a container, where 1 means: try again."""
+    container = os.environ.get("SLIPWAY_CONTAINER", "").lower() in _TRUE
+    return EX_CONFIG if container and isinstance(error, SettingsError) else 1
 
 
 def _create_whole(path: Path, text: str) -> None:

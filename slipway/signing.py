@@ -59,7 +59,13 @@ def require(directory: Path) -> None:
 
 
 def trusted(paths: Sequence[Path]) -> list[Ed25519PublicKey]:
-    """The public keys in PEM files."""
+    """The public keys in PEM files.
+
+    Raises:
+        SettingsError: one is not there, or is no Ed25519 public key.
+    """
+    if not paths:
+        return []
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -91,6 +97,8 @@ def _signed_by(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
 def _key(path: Path, variable: str, load: Callable[[bytes], Any], kind: type) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
 
+    if not path.exists():
+        raise SettingsError(f"the key file {path} ({variable}) is not there: mount the secret that holds it.")
     try:
         key = load(path.read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is encrypted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,18 @@ def _german_data() -> str | None:
     return path if path and Path(path).is_file() else None
 
 
+def _namespaces() -> str | None:
+    """Whether this user may mount volumes and have pids of its own, as a container has them."""
+    found = shutil.which("unshare")
+    works = found and not subprocess.run([found, "--mount", "--pid", "--fork", "true"], capture_output=True).returncode
+    return found if works else None
+
+
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
+    "unshare": (_namespaces, "run the tests as root, with the capability SYS_ADMIN"),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

@@ -7,16 +7,14 @@ if waits is not None:
 """
 
 from bentos.access.cors import Cors
-from bentos.access.door import EXIT_UNSAFE, check, configured, is_loopback, listening_addresses, refuse_unsafe
+from bentos.access.door import check, configured, is_loopback, listening_addresses
 from bentos.access.gate import Gate
 
 __all__ = [
-    "EXIT_UNSAFE",
     "Cors",
     "Gate",
     "check",
     "configured",
     "is_loopback",
     "listening_addresses",
-    "refuse_unsafe",
 ]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import sys
 
+from slipway import keys
 from slipway.errors import SettingsError
 from slipway.settings import Settings
-
-EXIT_UNSAFE = 78  # EX_CONFIG of sysexits.h: an orchestrator should not restart this
 
 
 def is_loopback(host: str) -> bool:
@@ -28,10 +26,11 @@ def configured(settings: Settings) -> bool:
 
 
 def check(settings: Settings, address: str | None = None) -> None:
-    """Raises SettingsError where the server would answer strangers.
+    """Raises SettingsError where the server would answer strangers, or has no keys where it was to have some.
 
     `address` is what the socket is really bound to, where that is known; else the setting counts.
     """
+    _check_keys(settings)
     host = address or settings.host
     if settings.insecure or configured(settings) or (is_loopback(host) and not settings.container):
         return
@@ -44,13 +43,14 @@ def check(settings: Settings, address: str | None = None) -> None:
     )
 
 
-def refuse_unsafe(settings: Settings) -> None:
-    """End the process before anything is bound: with 78 in a container, else with 1."""
-    try:
-        check(settings)
-    except SettingsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(EXIT_UNSAFE if settings.container else 1) from None
+def _check_keys(settings: Settings) -> None:
+    """On a laptop the file that SLIPWAY_KEYS names may be made later; a container's is mounted before it starts."""
+    if settings.keys is not None and settings.container and not settings.keys.exists():
+        raise SettingsError(
+            f"the key file {settings.keys} (SLIPWAY_KEYS) is not there: mount the secret that holds it. "
+            "`slipway keys create NAME` writes one."
+        )
+    keys.read(settings.key_file)
 
 
 def listening_addresses() -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bentos.models.load import Loaded
 from slipway.bundle import PROBE_TOLERANCE
-from slipway.errors import BundleError
+from slipway.errors import BundleError, SettingsError
 from slipway.schema import compatible
 from slipway.settings import Settings
 
@@ -19,7 +19,13 @@ _MOST_SECONDS = 2.0
 
 
 def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
-    """Raises BundleError where `new` does not answer as its probe says, or cannot stand in for `serving`."""
+    """What must be in order before `new` takes over.
+
+    Raises:
+        BundleError: it does not answer as its probe says, or cannot stand in for `serving`.
+        SettingsError: this container cannot mask what it masks.
+    """
+    _check_mask(new, settings)
     _check_probe(new)
     if new.serving.get("capture") and "://" in settings.log_root:
         raise BundleError(
@@ -39,6 +45,16 @@ def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
         raise BundleError(
             f"it takes {ratio:.1f} times as long as version {serving.version}, {allowed:g} times is allowed: "
             "make the network smaller, or raise serving.swap_ratio in usecase.yaml."
+        )
+
+
+def _check_mask(new: Loaded, settings: Settings) -> None:
+    """A secret made here would give every value another token than training's: to monitoring all would be new."""
+    masked = [feature.name for feature in new.schema.features if feature.private == "token"]
+    if masked and settings.container and settings.mask_key is None:
+        raise SettingsError(
+            f"it masks {', '.join(masked)}, and SLIPWAY_MASK_KEY is not set in this container: set it to the secret "
+            "that it was trained with."
         )
 
 

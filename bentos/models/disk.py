@@ -60,17 +60,15 @@ class Disk:
         with contextlib.suppress(OSError):  # a full disk must not keep a model from serving
             pointer.write_whole(self._last_good, digest)
 
-    def forget_dead_workers(self) -> None:
-        """Remove the states of workers that were killed: a pid may come again, for another program."""
-        alive = {state.pid for state in pointer.read_states(self._settings.serving, self._usecase)}
-        for path in (self._folder / "state").glob("*.json"):
-            if int(path.stem) not in alive:
-                path.unlink(missing_ok=True)
-
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """Hold this machine's lock for loading the use case; the kernel frees it when a worker dies."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "swap.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """Hold this machine's lock for loading the use case; the kernel frees it when a worker dies.
+
+        On a volume that cannot be written there is none: then workers load when they like.
+        """
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context((self._folder / "swap.lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield

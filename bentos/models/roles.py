@@ -11,7 +11,7 @@ from bentos.models.check import check
 from bentos.models.disk import Disk
 from bentos.models.load import Loaded, load
 from bentos.models.side import Side
-from slipway.errors import SlipwayError
+from slipway.errors import SettingsError, SlipwayError
 from slipway.pointer import Canary, Pointer, RoleState
 from slipway.settings import Settings
 
@@ -129,6 +129,9 @@ class Role:
                     self._disk.stored(digest), self._usecase, digest=digest, device=self._settings.device
                 )
                 check(loaded, champion, self._settings)
+        except SettingsError as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return self._not_taken(digest, version, "failed", str(error))
         except SlipwayError as error:
             return self._not_taken(digest, version, "refused", str(error))
         except Exception as error:

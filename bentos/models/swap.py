@@ -7,6 +7,7 @@ shadow come after the champion, so that they hold nothing up (bentos.models.role
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -18,18 +19,20 @@ from bentos.models.check import check
 from bentos.models.disk import Disk
 from bentos.models.load import Loaded, load
 from bentos.models.roles import RETRY_SECONDS, Changed, Roles
-from slipway import pointer
+from slipway import pointer, states
 from slipway.errors import BundleError, SettingsError, SlipwayError
 from slipway.events import now_iso
 from slipway.pointer import Pointer, RoleState, WorkerState
 from slipway.settings import Settings
 
 LOOK_SECONDS = 0.25
+REWRITE_SECONDS = 1.0
 _log = logging.getLogger("slipway.serving")
 
 
 class Holder:
-    """The models of one use case. `live` is what answers, None until there is one; `waits_for` says for what.
+    """The models of one use case. `live` is what answers, None until there is one; `problem` says why that is not what
+    it should be.
 
     `roles` is what runs beside it. `changed(role, before, after)` is called with each change.
     """
@@ -37,13 +40,15 @@ class Holder:
     def __init__(self, usecase: str, settings: Settings, changed: Changed) -> None:
         self.usecase = usecase
         self.live: Loaded | None = None
-        self.waits_for = f"its first version: promote one with `slipway promote {usecase} VERSION`."
+        self.problem: str | None = None
         self._settings = settings
         self._changed = changed
         self._disk = Disk(settings, usecase)
         self.roles = Roles(usecase, settings, self._disk, changed)
         self._target: Pointer | None = None
         self._seen: tuple[int, int] | None = None
+        self._state_file = states.StateFile(settings.serving, usecase)
+        self._write_again_at: float | None = None
         self._state = WorkerState(os.getpid(), 0, None, None, "none", "none", now_iso())
         self._retry_at: float | None = None
         self._packaged_at: float | None = None
@@ -54,16 +59,19 @@ class Holder:
         """Load what is there to load, then follow the pointer.
 
         Raises:
-            SlipwayError: a bundle was named (SLIPWAY_BUNDLE) and cannot be served, or the device cannot be used.
+            SlipwayError: a bundle was named (SLIPWAY_BUNDLE) and cannot be served; outside of containers also what is
+                wrong with this machine's settings, as a device that it has not.
         """
-        self._disk.forget_dead_workers()
+        with contextlib.suppress(OSError):
+            states.forget_dead(self._settings.serving, self.usecase)
         if self._settings.bundle is not None:
             self._take(self._settings.bundle, source="bundle")
         self._write_state(None)
         if self._settings.bundle is not None:
             return
         if self._disk.packaged:
-            self._packaged_at = time.monotonic() + self._settings.start_wait_seconds
+            wait = self._settings.start_wait_seconds if self._settings.has_registry else 0.0
+            self._packaged_at = time.monotonic() + wait
         self._look(starting=True)
         self._thread.start()
 
@@ -72,14 +80,19 @@ class Holder:
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self.roles.stop()
-        pointer.remove_state(self._settings.serving, self.usecase, os.getpid())
+        self._state_file.remove()
 
     def _watch(self) -> None:
+        said = ""
         while not self._stopping.wait(LOOK_SECONDS):
             try:
                 self._look()
-            except Exception:
-                _log.exception("%s: the pointer could not be followed", self.usecase)
+            except Exception as error:  # a volume that fails does so four times a second
+                if repr(error) != said:
+                    _log.exception("%s: the pointer could not be followed", self.usecase)
+                said = repr(error)
+            else:
+                said = ""
 
     def _look(self, *, starting: bool = False) -> None:
         seen = self._disk.pointer_stamp()
@@ -92,12 +105,14 @@ class Holder:
             self._fall_back_to_packaged()
         if self.live is not None and self._target is not None and not starting:
             self.roles.follow(self._target, self.live, self._tell)
+        if self._write_again_at is not None and now >= self._write_again_at:
+            self._tell()
 
     def _follow(self, starting: bool) -> None:
         try:
             target = pointer.read(self._settings.serving, self.usecase)
         except BundleError as error:
-            self.waits_for = str(error)
+            self.problem = str(error)
             _log.error("%s: %s", self.usecase, error)
             return
         if target is None:
@@ -114,6 +129,7 @@ class Holder:
     def _become(self, digest: str, generation: int, starting: bool) -> RoleState:
         """Serve the pointer's champion, or say why not."""
         if self.live is not None and self.live.digest == digest:
+            self.problem = None
             return RoleState(digest, self.live.version)
         version = self._disk.version(digest)
         self._write_state(RoleState(digest, version, "loading"), generation)
@@ -121,13 +137,17 @@ class Holder:
             with self._disk.one_at_a_time():
                 self._take(self._disk.stored(digest), digest=digest)
             self._disk.remember_good(digest)
-        except SlipwayError as error:
-            if starting and isinstance(error, SettingsError):
+        except SettingsError as error:  # no fault of the version's: on another machine it may serve
+            if starting and not self._settings.container:
                 raise
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return self._not_taken(digest, version, "failed", str(error))
+        except SlipwayError as error:
             return self._not_taken(digest, version, "refused", str(error))
         except Exception as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return self._not_taken(digest, version, "failed", f"{type(error).__name__}: {error}")
+        self.problem = None
         return RoleState(digest, version)
 
     def _take(self, directory: Path, *, digest: str | None = None, source: str = "pointer") -> None:
@@ -143,7 +163,7 @@ class Holder:
         named = f"version {version}" if version else f"the bundle {digest[:12]}"
         kept = f"version {self.live.version} keeps serving" if self.live else "nothing serves yet"
         _log.error("%s: %s was %s, %s: %s", self.usecase, named, outcome, kept, reason)
-        self.waits_for = f"a version that can be served; {named} was {outcome}: {reason}"
+        self.problem = f"{named} was {outcome}: {reason}"
         return RoleState(digest, version, outcome, reason)
 
     def _return_to_last_good(self, refused: str) -> None:
@@ -161,7 +181,7 @@ class Holder:
         try:
             self._take(self._disk.packaged, source="packaged")
         except SlipwayError as error:
-            self.waits_for = f"a version that can be served; the packaged one cannot: {error}"
+            self.problem = f"The packaged bundle cannot be served: {error}"
             _log.error("%s: the packaged bundle cannot be served: %s", self.usecase, error)
         else:
             self._tell()
@@ -184,6 +204,10 @@ class Holder:
             roles=({"champion": champion} if champion else {}) | self.roles.states,
         )
         try:
-            pointer.write_state(self._settings.serving, self.usecase, self._state)
+            self._state_file.write(self._state)
         except OSError as error:  # a full disk must not keep a model from serving
-            _log.error("%s: this worker's state cannot be written: %s", self.usecase, error)
+            if self._write_again_at is None:
+                _log.error("%s: this worker's state cannot be written: %s", self.usecase, error)
+            self._write_again_at = time.monotonic() + REWRITE_SECONDS
+        else:
+            self._write_again_at = None

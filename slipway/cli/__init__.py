@@ -97,11 +97,14 @@ def slipway(
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 on success only, 1 with `error: …` on stderr, 2 for wrong usage."""
+    """Run the command line and exit: 0 on success only, 1 with `error: …` on stderr, 2 for wrong usage, 78 in a
+    container whose settings are wrong."""
     try:
         app(args=args, prog_name="slipway")
     except SlipwayError as error:
-        _fail(str(error))
+        from slipway.settings import exit_code
+
+        _fail(str(error), exit_code(error))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"slipway", "pipelines", "bentos", "monitoring"}:
             raise
@@ -114,6 +117,6 @@ def main(args: list[str] | None = None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
-    raise SystemExit(1)
+    raise SystemExit(code)

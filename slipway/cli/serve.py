@@ -46,19 +46,22 @@ def command(
     Each is answered by its champion, and by the next one as soon as the alias moves. Ctrl-C ends it.
     """
     from bentos import access, launch
+    from slipway import signing
 
     given = {"host": host, "service_port": port, "workers": workers, "device": device.value if device else None}
     found = _settings({name: value for name, value in given.items() if value is not None})
-    access.refuse_unsafe(found)
+    access.check(found)
+    signing.trusted(found.trusted_keys)
     served = list(dict.fromkeys(names or found.serve))
     directory = _fixed(served, version, bundle or found.bundle, found)
     if directory is None and not served:
         raise typer.BadParameter("name one or more use cases, as in `slipway serve digits credit_risk`.")
     launch.refuse_taken(found, served)
-    if directory is None and follow:
+    follow = follow and directory is None and found.has_registry
+    if follow and not found.container:
         _expect_champions(served, found)
     say(_who_may_come(found))
-    launch.run(found, served, directory, follow=follow and directory is None, say=typer.echo)
+    launch.run(found, served, directory, follow=follow, say=typer.echo)
 
 
 def _settings(given: dict[str, object]) -> Settings:
@@ -88,7 +91,10 @@ def _fixed(served: list[str], version: str | None, bundle: Path | None, found: S
 
 
 def _expect_champions(served: Sequence[str], found: Settings) -> None:
-    """Fetches each champion, so that what is missing or broken is said now, not by a server that waits for it."""
+    """Fetches each champion, so that what is missing or broken is said now, not by a server that waits for it.
+
+    Not for a container, which is started before anybody looks, and waits: its readiness says for what.
+    """
     from bentos import choose
 
     for name in served:

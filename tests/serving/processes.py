@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from slipway import pointer
+from slipway import states
 from slipway.pointer import WorkerState
 from tests.servers import free_port
 
@@ -32,6 +32,8 @@ COUNTED_SECONDS = 5.0  # what a worker counts may reach /metrics a moment after 
 
 class Server:
     """`bentoml serve bentos.service:slipway` in a session of its own."""
+
+    command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:slipway"]
 
     def __init__(self, var: Path, usecases: tuple[str, ...], workers: int = 1, ready: bool = True, **env: str) -> None:
         self.var = var
@@ -52,10 +54,9 @@ class Server:
 
     def __enter__(self) -> Server:
         self.var.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:slipway"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         try:
             if self._ready:
@@ -102,7 +103,7 @@ class Server:
 
     def states(self, usecase: str = "loans") -> list[WorkerState]:
         """What the workers wrote of themselves."""
-        return pointer.read_states(self.var / "serving", usecase)
+        return states.read(self.var / "serving", usecase)
 
     def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
         """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""

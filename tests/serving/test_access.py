@@ -22,9 +22,8 @@ def test_any_other_address_is_refused_unless_somebody_says_so(host):
 
 
 def test_a_container_is_refused_on_any_address():
-    with pytest.raises(SystemExit) as ended:
-        access.refuse_unsafe(Settings(container=True))
-    assert ended.value.code == 78
+    with pytest.raises(SettingsError, match=r"in a container \(SLIPWAY_CONTAINER=true\)"):
+        access.check(Settings(container=True))
 
 
 def test_what_the_socket_is_bound_to_counts_more_than_the_setting():

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from slipway import pointer
+from slipway import states
 from slipway.settings import settings
+from slipway.states import StateFile
 from tests import bundles
 from tests.servers import free_port
 from tests.serving.bridge import Bridge
@@ -143,7 +144,7 @@ def test_what_is_no_address_is_refused(cli, url) -> None:
 
 def test_a_key_that_cannot_be_sent_is_not_shown(smoke, front, with_key) -> None:
     with Bridge(front()) as bridge:
-        with_key("secret\nvalue")
+        with_key("secret\nvalue of a key")
         code, failed, _ = smoke(bridge.url, "--timeout", "0")
     assert code == 1 and "SLIPWAY_API_KEY" in failed["live"] and "secret" not in failed["live"]
 
@@ -200,13 +201,14 @@ def test_ids_that_get_lost_on_the_way_are_noticed(smoke, front, dropped) -> None
 
 def test_workers_of_two_versions_are_noticed(smoke, front, var) -> None:
     client = front()
-    (state,) = pointer.read_states(var / "serving", "loans")
+    (state,) = states.read(var / "serving", "loans")
     other = msgspec.structs.replace(state, pid=1, version="0")
-    pointer.write_state(var / "serving", "loans", other)
+    beside = StateFile(var / "serving", "loans")
+    beside.write(other)
     with Bridge(client) as bridge:
         failed = smoke(bridge.url, "--timeout", "0")[1]
         assert failed.keys() == {"version"} and "wait until the swap is done" in failed["version"]
-        swapped = threading.Timer(0.7, lambda: (var / "serving" / "loans" / "state" / "1.json").unlink())
+        swapped = threading.Timer(0.7, beside.remove)
         swapped.start()
         assert smoke(bridge.url)[:2] == (0, {})
         swapped.join()

@@ -18,6 +18,7 @@ from slipway.errors import BundleError, NotFound, RegistryError
 from slipway.pointer import Canary, WorkerState
 from slipway.registry import ModelVersion, RegisteredModel, Registry
 from slipway.settings import Settings, settings
+from slipway.states import StateFile
 from tests import bundles
 from tests.serving.broken import BREAKS, change_a_byte, mix_up_the_digest
 
@@ -333,14 +334,15 @@ def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, reg
     registry.aliases["champion"] = "1"
     following.look()
     state = WorkerState(1, 1, digests[0], "1", "cpu", "pointer", "2026-01-01T00:00:00Z")
-    pointer.write_state(found.serving, NAME, state)
+    worker = StateFile(found.serving, NAME)
+    worker.write(state)
     for number in ("2", "3", "4", "5"):
         registry.aliases["champion"] = number
         following.look()
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 
-def test_what_a_worker_took_last_is_kept_though_its_pid_is_not_to_be_seen(following, registry, found, make) -> None:
+def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, found, make) -> None:
     digests = [make(str(number)) for number in range(1, 6)]
     for number in range(1, 6):
         registry.aliases["champion"] = str(number)

@@ -15,7 +15,7 @@ import pytest
 
 from bentos.choice import chosen
 from bentos.models.side import MOST_JOBS
-from slipway import pointer
+from slipway import states
 from slipway.pointer import Canary, RoleState
 from tests import bundles
 
@@ -59,13 +59,13 @@ class World:
         until(lambda: self.settled(generation, wanted))
 
     def settled(self, generation: int, wanted: dict[str, str]) -> bool:
-        (state,) = pointer.read_states(self.var / "serving", "loans")
+        (state,) = states.read(self.var / "serving", "loans")
         done = {role: found.digest for role, found in state.roles.items() if found.outcome != "loading"}
         return state.generation == generation and done == wanted
 
     @property
     def roles(self) -> dict[str, RoleState]:
-        (state,) = pointer.read_states(self.var / "serving", "loans")
+        (state,) = states.read(self.var / "serving", "loans")
         return state.roles
 
     @property

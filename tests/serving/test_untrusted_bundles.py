@@ -12,7 +12,7 @@ import pytest
 
 from bentos.follower import Follower
 from bentos.models import Holder, load
-from slipway import bundle, pointer, signing
+from slipway import bundle, pointer, signing, states
 from slipway.errors import BundleError
 from slipway.predictor import Predictor
 from slipway.registry import Registry
@@ -196,11 +196,11 @@ class TestWorker:
         generation = bundles.point(var, NAME, digest)
 
         def done() -> bool:
-            (found,) = pointer.read_states(var / "serving", NAME)
+            (found,) = states.read(var / "serving", NAME)
             return found.generation == generation and found.roles["champion"].outcome != "loading"
 
         until(done)
-        (state,) = pointer.read_states(var / "serving", NAME)
+        (state,) = states.read(var / "serving", NAME)
         role = state.roles["champion"]
         assert (role.outcome, holder.live.version) == ("refused", "1")
         assert role.reason and reason in role.reason

@@ -1,0 +1,105 @@
+"""What each worker of a server does: `serving/USECASE/state/PID-TOKEN.json`, seen by others while the worker lives.
+
+Beside it lies `PID-TOKEN.lock`: the worker holds its lock (flock), and the kernel frees that when the worker dies. A
+pid would say nothing in another container of the same pod, and comes again after a restart, for another process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from slipway.pointer import WorkerState
+
+_LOCK = ".lock"
+
+
+class StateFile:
+    """A worker's own file. It goes with `remove` or with the process, however that ends."""
+
+    def __init__(self, serving: Path, usecase: str) -> None:
+        self._lock_path = _folder(serving, usecase) / f"{os.getpid()}-{secrets.token_hex(4)}{_LOCK}"
+        self._held: BinaryIO | None = None
+
+    def write(self, state: WorkerState) -> None:
+        """Replace what was written before, which stays where this raises OSError."""
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+        if self._held is None:
+            self._held = _locked(self._lock_path)
+        path = _content(self._lock_path)
+        draft = path.with_name(f".{path.name}.tmp")
+        try:
+            draft.write_bytes(msgspec.json.encode(state))
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            _remove(self._lock_path)
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+def read(serving: Path, usecase: str) -> list[WorkerState]:
+    """The states of the living workers on this machine, by pid."""
+    found = []
+    for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
+        with contextlib.suppress(FileNotFoundError):
+            if _is_held(lock):
+                found.append(msgspec.json.decode(_content(lock).read_bytes(), type=WorkerState))
+    return sorted(found, key=lambda state: state.pid)
+
+
+def forget_dead(serving: Path, usecase: str) -> None:
+    """Remove the states of workers that were killed; no name comes again."""
+    for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
+        with contextlib.suppress(FileNotFoundError):
+            if not _is_held(lock):
+                _remove(lock)
+
+
+def _folder(serving: Path, usecase: str) -> Path:
+    return serving / usecase / "state"
+
+
+def _content(lock: Path) -> Path:
+    return lock.with_suffix(".json")
+
+
+def _remove(lock: Path) -> None:
+    _content(lock).unlink(missing_ok=True)
+    lock.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The file, made and locked. Between the two it may be taken for a dead worker's; then it is made again."""
+    while True:
+        file = path.open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            file.close()
+            raise
+        file.close()
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

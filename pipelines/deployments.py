@@ -1,8 +1,17 @@
-"""`python -m pipelines.deployments` serves `train/USECASE` and `monitor/USECASE` with the use cases' schedules."""
+"""`train/USECASE` and `monitor/USECASE` with the use cases' schedules.
+
+`python -m pipelines.deployments` serves them itself, which is the laptop's way. With `--pool NAME` it registers them
+for a Kubernetes work pool, whose worker makes each flow run a Job, and ends.
+"""
 
 from __future__ import annotations
 
+import argparse
+import time
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 from prefect import Flow, serve
 from prefect.automations import Automation
@@ -11,37 +20,106 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from pipelines import flows
+from pipelines import flows, work_pool
+from slipway.cli.progress import say
+from slipway.errors import ServiceError, SlipwayError
+from slipway.settings import settings
+from slipway.stack import answers
 from slipway.usecase import UseCase, load, names
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
 _SILENCE_SECONDS = 90
+_WAIT_SECONDS = 180.0
 
 
-def main() -> None:
-    """Serve the deployments of every use case until a signal ends it."""
-    deployments = [deployment for name in names() for deployment in of(load(name))]
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the deployments until a signal ends it; or register them for the pool that `argv` names.
+
+    Raises:
+        SystemExit: a setting is not as it must be, or Prefect does not answer; with what to do.
+    """
+    options = _options(argv)
+    try:
+        if options.pool:
+            register(options.pool, options.image, work_pool.job_template(options.job_template, options.job_variables))
+        else:
+            _serve()
+    except SlipwayError as error:
+        raise SystemExit(f"Error: {error}") from None
+
+
+def register(pool: str, image: str, template: dict[str, Any]) -> None:
+    """Make the work pool and its deployments those of this code, which `image` holds. Doing it again changes nothing.
+
+    Raises:
+        ServiceError: Prefect does not answer.
+        SettingsError: the pool is of another type.
+    """
+    uri = settings().prefect_uri
+    _wait_for(uri)
+    with temporary_settings({PREFECT_API_URL: uri}):
+        work_pool.keep(pool, template)
+        for deployment in _all(trainings=1):  # on one machine a lock sees to it; Jobs share no folder
+            deployment.apply(work_pool_name=pool, image=image)
+            say(f"{deployment.full_name} runs in the pool {pool} as {image}")
+        watch_heartbeats()
+
+
+def of(usecase: UseCase, trainings: int | None = None) -> list[RunnerDeployment]:
+    """`train/NAME`, so many runs at a time, and `monitor/NAME`, by the use case's cron lines (UTC)."""
+    schedule = usecase.schedule
+    return [
+        _deployed(flows.train, usecase, schedule.train, trainings),
+        _deployed(flows.monitor, usecase, schedule.monitor),
+    ]
+
+
+def _deployed(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None = None) -> RunnerDeployment:
+    return flow.to_deployment(
+        name=usecase.name,
+        parameters={"usecase": usecase.name},
+        cron=cron,
+        concurrency_limit=limit,
+        description=usecase.description,
+        tags=[usecase.name],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+
+
+def _all(trainings: int | None = None) -> list[RunnerDeployment]:
+    return [deployment for name in names() for deployment in of(load(name), trainings)]
+
+
+def _serve() -> None:
+    deployments = _all()
     watch_heartbeats()
     with flows.heartbeats():
         serve(*deployments, print_starting_message=False)
 
 
-def of(usecase: UseCase) -> list[RunnerDeployment]:
-    """`train/NAME` and `monitor/NAME`, by the use case's cron lines (UTC)."""
-    schedule = usecase.schedule
-    return [_deployed(flows.train, usecase, schedule.train), _deployed(flows.monitor, usecase, schedule.monitor)]
+def _wait_for(uri: str) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not answers(f"{uri}/health"):
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"Prefect does not answer at {uri} (for {_WAIT_SECONDS:.0f} s): is its server up, and does "
+                "PREFECT_API_URL name it?"
+            )
+        time.sleep(1)
 
 
-def _deployed(flow: Flow, usecase: UseCase, cron: str | None) -> RunnerDeployment:
-    return flow.to_deployment(
-        name=usecase.name,
-        parameters={"usecase": usecase.name},
-        cron=cron,
-        description=usecase.description,
-        tags=[usecase.name],
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.deployments", description=__doc__)
+    parser.add_argument("--pool", help="register for this Kubernetes work pool instead of serving")
+    parser.add_argument("--image", help="image that holds this code: what the pool's Jobs run")
+    parser.add_argument("--job-template", type=Path, help="Prefect's base job template, as YAML")
+    parser.add_argument("--job-variables", type=Path, help="folder with a file per variable of it: the default here")
+    options = parser.parse_args(argv)
+    if options.pool and not (options.image and options.job_template):
+        parser.error("--pool needs --image and --job-template")
+    return options
 
 
 def watch_heartbeats() -> None:

@@ -70,8 +70,22 @@ def _namespaces() -> str | None:
     return found if works else None
 
 
+def _kubeconfig() -> str | None:
+    path = os.environ.get("KUBECONFIG")
+    if not path or not Path(path).is_file() or not shutil.which("kubectl"):
+        return None
+    answer = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, timeout=30, check=False)
+    return path if answer.returncode == 0 else None
+
+
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
+    "kustomize": (lambda: shutil.which("kustomize"), "put kustomize 5 on PATH (kubectl.docs.kubernetes.io)"),
+    "kubeconform": (lambda: shutil.which("kubeconform"), "put kubeconform on PATH (github.com/yannh/kubeconform)"),
+    "kubectl": (lambda: shutil.which("kubectl"), "put kubectl on PATH"),
+    "a cluster": (_kubeconfig, "set KUBECONFIG to a cluster's whose API server answers"),
+    "go": (lambda: shutil.which("go"), "install Go, whose module proxy has the Prometheus Operator's definitions"),
+    "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "unshare": (_namespaces, "run the tests as root, with the capability SYS_ADMIN"),

@@ -1,0 +1,49 @@
+"""What tests of manifests share: each overlay rendered once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.manifests import FOLDER, ON_THEIR_OWN, OVERLAYS, Manifest, render
+
+
+@pytest.fixture(scope="session")
+def rendered(needs) -> Callable[[str], list[Manifest]]:
+    """`rendered("local")` is all of the overlay, `rendered("smoke")` the folder of that name."""
+    needs("kustomize")
+    return cache(lambda name: render(FOLDER / "overlays" / name if name in OVERLAYS else FOLDER / name))
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request, rendered) -> list[Manifest]:
+    return rendered(request.param)
+
+
+@pytest.fixture(params=(*OVERLAYS, *ON_THEIR_OWN))
+def manifests(request, rendered) -> list[Manifest]:
+    """All that anybody applies: overlays, and the folders beside them."""
+    return rendered(request.param)
+
+
+@pytest.fixture
+def with_components(needs, tmp_path) -> Callable[..., list[Manifest]]:
+    """`with_components("local", "gpu")` is the overlay with these components."""
+    needs("kustomize")
+
+    def build(overlay: str, *components: str) -> list[Manifest]:
+        return render(write(tmp_path, FOLDER / "overlays" / overlay, [FOLDER / "components" / c for c in components]))
+
+    return build
+
+
+def write(folder: Path, resource: Path, components: list[Path]) -> Path:
+    """A kustomization in `folder`: kustomize takes relative paths only."""
+    lines = ["resources:", f"  - {os.path.relpath(resource, folder)}", "components:"]
+    lines += [f"  - {os.path.relpath(component, folder)}" for component in components]
+    (folder / "kustomization.yaml").write_text("\n".join(lines) + "\n")
+    return folder

@@ -1,0 +1,54 @@
+"""A real API server takes every manifest: strict validation, defaults, admission, Pod Security."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kubernetes.cluster import Namespaces, installed, operator_definitions
+from tests.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind
+
+
+@pytest.fixture(scope="module")
+def namespaces(needs) -> Iterator[Namespaces]:
+    needs("a cluster")
+    needs("go")
+    with installed(operator_definitions()):
+        found = Namespaces()
+        yield found
+        found.end()
+
+
+def taken(namespaces: Namespaces, manifests: list[Manifest]) -> None:
+    asked = namespaces.ask(manifests)
+    assert asked.said == "", asked.said  # neither an error nor a warning, as Pod Security gives for templates of pods
+    assert asked.accepted == len(manifests)
+
+
+@pytest.mark.parametrize("name", [*OVERLAYS, "device-plugin"])
+def test_the_api_server_takes_what_is_applied(namespaces, rendered, name):
+    taken(namespaces, rendered(name))
+
+
+def test_the_api_server_takes_the_smoke_job(namespaces, rendered):
+    taken(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
+
+
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
+def test_the_api_server_takes_each_component(namespaces, with_components, component):
+    taken(namespaces, with_components("local", component))
+
+
+def test_a_misspelt_field_and_a_pod_that_is_not_restricted_are_noticed(namespaces, rendered):
+    """The API server is asked for real: it refuses the one, and warns of the other."""
+    local = rendered("local")
+    (serving,) = [manifest for manifest in of_kind(local, "Deployment") if manifest["metadata"]["name"] == "serving"]
+    misspelt = {**serving, "spec": {**serving["spec"], "progresDeadlineSeconds": 3}}
+    asked = namespaces.ask([*of_kind(local, "Namespace"), misspelt])
+    assert 'unknown field "spec.progresDeadlineSeconds"' in asked.said
+    template = {**serving["spec"]["template"], "spec": {**serving["spec"]["template"]["spec"], "hostNetwork": True}}
+    unconfined = {**serving, "spec": {**serving["spec"], "template": template}}
+    assert "violate PodSecurity" in namespaces.ask([*of_kind(local, "Namespace"), unconfined]).said
+
+

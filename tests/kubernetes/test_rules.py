@@ -1,0 +1,77 @@
+"""The alerts of the component `monitoring`, by promtool on the very rules of the manifest."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.kubernetes.manifests import FOLDER, one
+
+RUNBOOKS = FOLDER.parents[1] / "docs" / "runbooks.md"
+SERIES = Path(__file__).with_name("rules_test.yaml")
+
+
+@pytest.fixture
+def rules(with_components, tmp_path) -> Path:
+    """The rules as Prometheus reads them, beside their made-up series."""
+    path = tmp_path / "rules" / "rules.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(one(with_components("local", "monitoring"), "PrometheusRule", "slipway")["spec"]))
+    shutil.copy(SERIES, path.parent)
+    return path
+
+
+def alerts(rules: Path) -> list[dict]:
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_prometheus_takes_the_rules(needs, rules):
+    checked = subprocess.run([needs("promtool"), "check", "rules", "--lint=all", "--lint-fatal", rules], check=False,
+                             capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
+    tested = subprocess.run([needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False,
+                            capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    cases = [case for test in yaml.safe_load(SERIES.read_text())["tests"] for case in test["alert_rule_test"]]
+    for alert in alerts(rules):
+        fires = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == alert["alert"]]
+        assert True in fires, f"{alert['alert']} never fires"
+        assert fires[-1] is False, f"{alert['alert']} never clears"
+
+
+@pytest.mark.parametrize("broken", [("> 0\n", "> 1e9\n"), ("for: 5m", "for: 50m"), ("> 2 * 15", "> 900")])
+def test_rules_that_are_changed_fail(needs, rules, broken):
+    """The series above would notice: each change takes an alert away."""
+    text = rules.read_text()
+    assert broken[0].strip() in text
+    rules.write_text(text.replace(broken[0].strip(), broken[1].strip()))
+    tested = subprocess.run([needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False,
+                            capture_output=True, text=True)
+    assert tested.returncode != 0
+
+
+def test_each_alert_says_what_to_do(rules):
+    headings = {line[3:].lower() for line in RUNBOOKS.read_text().splitlines() if line.startswith("## ")}
+    for alert in alerts(rules):
+        assert alert["labels"]["severity"] in ("critical", "warning")
+        assert {"summary", "description", "runbook_url"} == alert["annotations"].keys()
+        page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+        assert page == "docs/runbooks.md"
+        assert anchor == alert["alert"].lower()
+        assert anchor in headings
+    assert len(headings) == len(alerts(rules))
+
+
+def test_what_rules_record_is_named_by_level_metric_and_operations(rules):
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    for record in (rule["record"] for group in groups for rule in group["rules"] if "record" in rule):
+        assert re.fullmatch(r"[a-z_]+:slipway_[a-z_]+:[a-z0-9_]+", record), record

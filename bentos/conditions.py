@@ -18,6 +18,7 @@ from slipway.errors import BundleError
 from slipway.settings import Settings
 
 LOOK_SECONDS = 1.0
+_TOPICS = ("registry", "alias", "clock", "volume", "trouble")  # of bentos.follower
 STALE_SECONDS = 60.0  # a follower looks every two seconds, but for while a bundle comes
 _PROBE = b"\0" * 4096  # a full volume may take a name, and no content
 _log = logging.getLogger("slipway.serving")
@@ -95,6 +96,9 @@ class Conditions:
             return []
         if findings.clock_offset is not None:
             self._metrics.of(self._metrics.clock_offset, usecase).set(findings.clock_offset)
+        wrong = {topic: topic in findings.topics for topic in _TOPICS} | {"hung": age > STALE_SECONDS}
+        for topic, is_wrong in wrong.items():
+            self._metrics.of(self._metrics.follower_finding, usecase, topic).set(float(is_wrong))
         said = [f"{finding.message} (since {finding.since})" for finding in findings.topics.values()]
         if age > STALE_SECONDS:
             said.append(f"the follower looked {age:.0f} s ago: start `slipway follow {usecase}` again.")

@@ -110,6 +110,13 @@ class Metrics:
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
+        self.follower_finding = Gauge(
+            "slipway_follower_finding",
+            "1 while the follower finds something wrong with it; hung: the follower itself does not look.",
+            ["usecase", "topic"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
 
     def of(self, metric: Any, *labels: str) -> Any:

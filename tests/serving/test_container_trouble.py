@@ -91,10 +91,13 @@ def test_a_clock_that_is_off_is_said_once_and_measured(container, registry) -> N
     said = server.until_ready("the clock here is 1", "behind the one of the registry")
     assert "NTP" in said and "ids of rows" in said and "keys and tokens expire" in said
     assert -130 < server.metric("slipway_clock_offset_seconds", usecase="loans") < -110
+    assert server.metric("slipway_follower_finding", usecase="loans", topic="clock") == 1
+    assert server.metric("slipway_follower_finding", usecase="loans", topic="registry") == 0
     is_well(server)
     registry.ahead = 0.0
     server.wait_for(lambda: server.readiness() == (200, "ready\n"))
     server.wait_for(lambda: abs(server.metric("slipway_clock_offset_seconds", usecase="loans")) < CLOCK_SECONDS)
+    assert server.metric("slipway_follower_finding", usecase="loans", topic="clock") == 0
     assert server.said.count("behind the one of the registry") == 1
 
 

@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
@@ -62,6 +63,7 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
     with temporary_settings({PREFECT_API_URL: uri}):
         work_pool.keep(pool, template)
         for deployment in _all(trainings=1):  # on one machine a lock sees to it; Jobs share no folder
+            deployment.paused = _paused(deployment.full_name)
             deployment.apply(work_pool_name=pool, image=image)
             say(f"{deployment.full_name} runs in the pool {pool} as {image}")
         watch_heartbeats()
@@ -120,6 +122,15 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.pool and not (options.image and options.job_template):
         parser.error("--pool needs --image and --job-template")
     return options
+
+
+def _paused(name: str) -> bool:
+    """Whether a person has paused the deployment: a rollout is no reason to go on."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(name).paused
+        except ObjectNotFound:
+            return False
 
 
 def watch_heartbeats() -> None:

@@ -1,0 +1,182 @@
+"""`python -m pipelines.deployments --pool`, against a real Prefect server: what a worker's rollout leaves there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import deployments, work_pool
+from slipway.errors import SettingsError
+from slipway.settings import settings
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
+IMAGE = "registry.example.com:5000/slipway-platform@sha256:" + 64 * "0"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with temporary_settings({PREFECT_API_URL: None}), prefect_test_harness(server_startup_timeout=120):
+        yield PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def client(server):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def rollout(server, monkeypatch) -> Callable[..., None]:
+    """`rollout()` registers what a worker's init container would; other options may be given."""
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    settings.cache_clear()
+
+    def run(*options: str, pool: str = "slipway", image: str = IMAGE) -> None:
+        deployments.main(["--pool", pool, "--image", image, "--job-template", str(TEMPLATE), *options])
+
+    return run
+
+
+@pytest.fixture
+def usecase(tmp_path, monkeypatch) -> Callable[..., None]:
+    """`usecase("orders", train="0 3 * * 1")` writes one with that schedule, the only one there is."""
+    monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
+
+    def write(name: str, **schedule: str) -> None:
+        folder = tmp_path / "usecases" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "name": name,
+            "owner": "shop@example.com",
+            "task": "binary",
+            "source": {"path": "orders.csv"},
+            "features": [{"name": "amount", "kind": "number"}],
+            "target": {"name": "returned", "classes": ["no", "yes"], "positive": "yes"},
+            "schedule": schedule,
+        }
+        (folder / "usecase.yaml").write_text(yaml.safe_dump(content))
+        settings.cache_clear()
+
+    return write
+
+
+def crons(deployment) -> list[str]:
+    return [entry.schedule.cron for entry in deployment.schedules]
+
+
+def test_every_use_case_is_trained_and_monitored_in_the_pool_from_the_workers_image(rollout, client):
+    rollout()
+    assert client.read_work_pool("slipway").type == "kubernetes"
+    for name in ("credit_risk", "digits"):
+        for flow in ("train", "monitor"):
+            deployment = client.read_deployment_by_name(f"{flow}/{name}")
+            assert deployment.work_pool_name == "slipway"
+            assert deployment.job_variables["image"] == IMAGE
+            assert deployment.parameters == {"usecase": name}
+            assert deployment.entrypoint == f"pipelines.flows.{flow}"
+            assert not deployment.pull_steps
+
+
+def test_a_use_case_has_one_training_at_a_time_and_the_next_waits(rollout, client):
+    rollout()
+    trained, monitored = (client.read_deployment_by_name(f"{flow}/digits") for flow in ("train", "monitor"))
+    assert trained.global_concurrency_limit.limit == 1
+    assert trained.concurrency_options is None  # Prefect's default, to wait
+    assert monitored.global_concurrency_limit is None
+
+
+def test_a_second_rollout_doubles_nothing(rollout, client, usecase):
+    usecase("orders", train="0 3 * * 1")
+    rollout()
+    pool, before = client.read_work_pool("slipway"), client.read_deployment_by_name("train/orders")
+    rollout()
+    after = client.read_deployment_by_name("train/orders")
+    assert client.read_work_pool("slipway").id == pool.id
+    assert (after.id, crons(after)) == (before.id, ["0 3 * * 1"])
+    assert after.global_concurrency_limit.id == before.global_concurrency_limit.id
+    assert len(client.read_automations_by_name(deployments.SILENT)) == 1
+
+
+def test_a_rollout_brings_its_image_and_the_schedules_of_its_use_cases(rollout, client, usecase):
+    usecase("parcels", train="0 3 * * 1", monitor="0 * * * *")
+    rollout(image="slipway-platform:0.1.0")
+    usecase("parcels", train="0 4 * * *")
+    rollout(image="slipway-platform:0.2.0")
+    trained, monitored = (client.read_deployment_by_name(f"{flow}/parcels") for flow in ("train", "monitor"))
+    assert trained.job_variables["image"] == monitored.job_variables["image"] == "slipway-platform:0.2.0"
+    assert (crons(trained), crons(monitored)) == (["0 4 * * *"], [])
+
+
+def test_what_a_person_paused_stays_paused(rollout, client, usecase):
+    usecase("pauses", train="0 3 * * 1")
+    rollout()
+    client.pause_deployment(client.read_deployment_by_name("train/pauses").id)
+    client.update_work_pool("slipway", _paused())
+    rollout()
+    assert client.read_deployment_by_name("train/pauses").paused
+    assert client.read_work_pool("slipway").is_paused
+
+
+def _paused():
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    return WorkPoolUpdate(is_paused=True)
+
+
+def test_a_clusters_own_defaults_are_in_the_pools_template(rollout, client, tmp_path):
+    (tmp_path / "..data").mkdir()  # as Kubernetes mounts a ConfigMap
+    (tmp_path / "namespace").write_text("models")
+    (tmp_path / "log_volume").write_text("{name: log, persistentVolumeClaim: {claimName: log}}")
+    rollout("--job-variables", str(tmp_path))
+    variables = client.read_work_pool("slipway").base_job_template["variables"]["properties"]
+    assert variables["namespace"]["default"] == "models"
+    assert variables["log_volume"]["default"] == {"name": "log", "persistentVolumeClaim": {"claimName": "log"}}
+
+
+def test_a_pool_of_another_type_is_left_as_it_is(rollout, client):
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    client.create_work_pool(WorkPoolCreate(name="laptops", type="process"))
+    with pytest.raises(SystemExit, match=r"'laptops' is of type 'process'.*`prefect work-pool delete laptops`"):
+        rollout(pool="laptops")
+    assert client.read_work_pool("laptops").type == "process"
+
+
+def test_a_prefect_that_does_not_answer_is_named(rollout, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    settings.cache_clear()
+    monkeypatch.setattr(deployments, "_WAIT_SECONDS", 0.0)
+    with pytest.raises(SystemExit, match=r"Prefect does not answer at http://127\.0\.0\.1:9/api.*PREFECT_API_URL"):
+        rollout()
+
+
+def test_a_pool_needs_an_image_and_a_template(capsys):
+    with pytest.raises(SystemExit):
+        deployments.main(["--pool", "slipway"])
+    assert "--pool needs --image and --job-template" in capsys.readouterr().err
+
+
+def test_a_variable_that_the_template_does_not_have_is_named(tmp_path):
+    (tmp_path / "memory_limits").write_text("8Gi")
+    with pytest.raises(SettingsError, match=r"no variable 'memory_limits'.*memory_limit"):
+        work_pool.job_template(TEMPLATE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read: No such file"), ("a: [", "is not YAML"), ("a: 1", "needs `variables` and `job_conf")],
+)
+def test_a_file_that_is_no_template_is_refused(tmp_path, content, said):
+    path = tmp_path / "job-template.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError, match=said):
+        work_pool.job_template(path)

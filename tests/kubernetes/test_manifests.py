@@ -16,6 +16,7 @@ SECRETS = {  # by name, the keys that README.md says to make
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
 }
+GRACE_SECONDS = 30  # that `slipway serve` gives the service (bentos/launch.py)
 PRIVILEGED = {"slipway-volumes", "nvidia-device-plugin"}
 OUTSIDE = {"ingress-nginx", "prometheus", "kube-dns"}  # pods of others, in namespaces of their own
 
@@ -245,12 +246,11 @@ def test_settings_in_manifests_are_settings(manifests):
 def test_a_pod_that_ends_has_the_time_for_all_that_it_does(overlay):
     (serving,) = [pod for pod in pods(overlay) if pod.name == "serving"]
     (service,) = serving.spec["containers"]
-    found = settings()
     drain = float(one(overlay, "ConfigMap", "slipway")["data"]["SLIPWAY_DRAIN_SECONDS"])
     pre_stop = service["lifecycle"]["preStop"]["sleep"]["seconds"]
-    longest_deadline, to_ship = 10, 30
-    needed = pre_stop + drain + found.max_receive_seconds + longest_deadline + to_ship
-    assert serving.spec["terminationGracePeriodSeconds"] >= needed
+    to_ship = 30
+    assert serving.spec["terminationGracePeriodSeconds"] >= pre_stop + GRACE_SECONDS + to_ship
+    assert drain + settings().max_receive_seconds < GRACE_SECONDS
     # endpoints must have changed before the first connection is refused
     assert pre_stop >= 2
     assert drain >= service["readinessProbe"]["periodSeconds"]

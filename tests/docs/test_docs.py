@@ -16,7 +16,7 @@ from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
 from tests import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("infra/**/README.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(slipway [^`]+|make [^`]+)`")
 PLACEHOLDERS = {"…"}

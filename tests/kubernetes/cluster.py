@@ -73,7 +73,8 @@ class Namespaces:
 
 def operator_definitions() -> list[Path]:
     """The Prometheus Operator's custom resource definitions, as its Go module publishes them."""
-    got = subprocess.run(["go", "mod", "download", "-json", OPERATOR], capture_output=True, text=True, check=False, cwd="/")
+    command = ["go", "mod", "download", "-json", OPERATOR]
+    got = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert got.returncode == 0, got.stdout + got.stderr
     folder = Path(json.loads(got.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
     kinds = ("podmonitors", "prometheusrules", "servicemonitors")

@@ -50,5 +50,3 @@ def test_a_misspelt_field_and_a_pod_that_is_not_restricted_are_noticed(namespace
     template = {**serving["spec"]["template"], "spec": {**serving["spec"]["template"]["spec"], "hostNetwork": True}}
     unconfined = {**serving, "spec": {**serving["spec"], "template": template}}
     assert "violate PodSecurity" in namespaces.ask([*of_kind(local, "Namespace"), unconfined]).said
-
-

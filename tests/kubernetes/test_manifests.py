@@ -182,7 +182,8 @@ def test_nothing_comes_in_or_goes_out_but_by_a_policy(overlay):
         (deny,) = [
             policy
             for policy in of_kind(overlay, "NetworkPolicy")
-            if policy["metadata"]["namespace"] == namespace["metadata"]["name"] and not policy["spec"]["podSelector"]
+            if policy["metadata"]["namespace"] == namespace["metadata"]["name"]
+            and not policy["spec"]["podSelector"]
             and policy["metadata"]["name"] == "default-deny"
         ]
         assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -210,8 +211,12 @@ def test_the_service_starts_without_its_secrets_to_say_itself_which_is_missing(o
 
 def test_volumes_that_are_claimed_are_there_and_large_enough(overlay):
     claims = {claim["metadata"]["name"]: claim["spec"] for claim in of_kind(overlay, "PersistentVolumeClaim")}
-    named = {v["persistentVolumeClaim"]["claimName"] for pod in pods(overlay) for v in pod.spec.get("volumes", [])
-             if "persistentVolumeClaim" in v}
+    named = {
+        v["persistentVolumeClaim"]["claimName"]
+        for pod in pods(overlay)
+        for v in pod.spec.get("volumes", [])
+        if "persistentVolumeClaim" in v
+    }
     assert named == claims.keys()
     volumes = {volume["spec"]["claimRef"]["name"]: volume["spec"] for volume in of_kind(overlay, "PersistentVolume")}
     for name, volume in volumes.items():
@@ -287,7 +292,8 @@ def test_an_environment_follows_its_alias_and_keeps_nothing_on_a_node(rendered, 
 
 def test_production_names_images_by_digest_and_spreads_pods_over_zones(rendered):
     manifests = rendered("production")
-    images = [container.get("image") for pod in pods(manifests) for container in pod.containers if pod.name != "flow-run"]
+    lasting = [pod for pod in pods(manifests) if pod.name != "flow-run"]
+    images = [container["image"] for pod in lasting for container in pod.containers]
     (registers,) = one(manifests, "Deployment", "prefect-worker")["spec"]["template"]["spec"]["initContainers"]
     images += [entry["value"] for entry in registers["env"] if entry["name"] == "IMAGE"]  # of flow runs
     assert [image for image in images if not re.search(r"@sha256:[0-9a-f]{64}$", image)] == []

@@ -65,5 +65,3 @@ def test_a_second_service_is_under_the_first_ones_network_policies(second, rende
 
 def test_the_readme_names_every_component():
     assert {name for name in COMPONENTS if f"`{name}`" in README} == set(COMPONENTS)
-
-

@@ -32,14 +32,19 @@ def alerts(rules: Path) -> list[dict]:
 
 
 def test_prometheus_takes_the_rules(needs, rules):
-    checked = subprocess.run([needs("promtool"), "check", "rules", "--lint=all", "--lint-fatal", rules], check=False,
-                             capture_output=True, text=True)
+    checked = subprocess.run(
+        [needs("promtool"), "check", "rules", "--lint=all", "--lint-fatal", rules],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
-    tested = subprocess.run([needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False,
-                            capture_output=True, text=True)
+    tested = subprocess.run(
+        [needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False, capture_output=True, text=True
+    )
     assert tested.returncode == 0, tested.stdout + tested.stderr
     cases = [case for test in yaml.safe_load(SERIES.read_text())["tests"] for case in test["alert_rule_test"]]
     for alert in alerts(rules):
@@ -48,14 +53,15 @@ def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
         assert fires[-1] is False, f"{alert['alert']} never clears"
 
 
-@pytest.mark.parametrize("broken", [("> 0\n", "> 1e9\n"), ("for: 5m", "for: 50m"), ("2 * namespace_pod", "200 * namespace_pod")])
-def test_rules_that_are_changed_fail(needs, rules, broken):
-    """The series above would notice: each change takes an alert away."""
+@pytest.mark.parametrize(("right", "wrong"), [("> 0", "> 1e9"), ("for: 5m", "for: 50m"), ("2 * name", "200 * name")])
+def test_rules_that_are_changed_fail(needs, rules, right, wrong):
+    """The made-up series would notice: each change takes an alert away."""
     text = rules.read_text()
-    assert broken[0].strip() in text
-    rules.write_text(text.replace(broken[0].strip(), broken[1].strip()))
-    tested = subprocess.run([needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False,
-                            capture_output=True, text=True)
+    assert right in text
+    rules.write_text(text.replace(right, wrong))
+    tested = subprocess.run(
+        [needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False, capture_output=True, text=True
+    )
     assert tested.returncode != 0
 
 

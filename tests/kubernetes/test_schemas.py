@@ -28,7 +28,10 @@ def kubeconform(needs, tmp_path_factory) -> Check:
     def check(manifests: list[Manifest]) -> subprocess.CompletedProcess:
         return subprocess.run(
             [program, "-strict", "-summary", "-output", "json", "-schema-location", location],
-            input=yaml.safe_dump_all(manifests), capture_output=True, text=True, check=False,
+            input=yaml.safe_dump_all(manifests),
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return check
@@ -37,9 +40,7 @@ def kubeconform(needs, tmp_path_factory) -> Check:
 def taken(kubeconform: Check, manifests: list[Manifest]) -> None:
     checked = kubeconform(manifests)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert json.loads(checked.stdout)["summary"] == {
-        "valid": len(manifests), "invalid": 0, "errors": 0, "skipped": 0
-    }
+    assert json.loads(checked.stdout)["summary"] == {"valid": len(manifests), "invalid": 0, "errors": 0, "skipped": 0}
 
 
 def test_kubeconform_takes_what_is_applied(kubeconform, manifests):

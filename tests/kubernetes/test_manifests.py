@@ -248,10 +248,12 @@ def test_settings_in_manifests_are_settings(manifests):
     settings.cache_clear()
 
 
-def test_a_pod_that_ends_has_the_time_for_all_that_it_does(overlay):
-    (serving,) = [pod for pod in pods(overlay) if pod.name == "serving"]
+@pytest.mark.parametrize("components", [(), ("load-balancer",)], ids=["base", "load-balancer"])
+def test_a_pod_that_ends_has_the_time_for_all_that_it_does(with_components, components):
+    manifests = with_components("local", *components)
+    (serving,) = [pod for pod in pods(manifests) if pod.name == "serving"]
     (service,) = serving.spec["containers"]
-    drain = float(one(overlay, "ConfigMap", "slipway")["data"]["SLIPWAY_DRAIN_SECONDS"])
+    drain = float(one(manifests, "ConfigMap", "slipway")["data"]["SLIPWAY_DRAIN_SECONDS"])
     pre_stop = service["lifecycle"]["preStop"]["sleep"]["seconds"]
     to_ship = 30
     assert serving.spec["terminationGracePeriodSeconds"] >= pre_stop + GRACE_SECONDS + to_ship

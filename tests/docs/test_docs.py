@@ -30,7 +30,7 @@ def commands(page: Path) -> list[list[str]]:
     """Every `slipway …` and `make …` that the page shows, as words; variables before and comments after it left out."""
     found = INLINE.findall(page.read_text())
     for block in (*blocks(page, "bash"), *blocks(page, "console")):
-        found += [line.removeprefix("$ ") for line in block.splitlines()]
+        found += [line.removeprefix("$ ") for line in block.replace("\\\n", " ").splitlines()]
     lines = [shlex.split(line, comments=True) for line in found if "|" not in line]
     cut = [words[next((i for i, word in enumerate(words) if "=" not in word), 0) :] for words in lines]
     return [words for words in cut if words and words[0] in ("slipway", "make") and len(words) > 1]

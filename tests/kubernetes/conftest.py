@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -47,3 +48,16 @@ def write(folder: Path, resource: Path, components: list[Path]) -> Path:
     lines += [f"  - {os.path.relpath(component, folder)}" for component in components]
     (folder / "kustomization.yaml").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def second(needs, tmp_path_factory) -> list[Manifest]:
+    """The overlay that README.md shows for another use case, beside the base that it names."""
+    needs("kustomize")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", (FOLDER / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    root = tmp_path_factory.mktemp("kubernetes")
+    (root / "base").symlink_to(FOLDER / "base")
+    folder = root / "overlays" / "local-digits"
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(text)
+    return render(folder)

@@ -35,6 +35,10 @@ def test_the_api_server_takes_the_smoke_job(namespaces, rendered):
     taken(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
 
 
+def test_the_api_server_takes_a_second_service(namespaces, rendered, second):
+    taken(namespaces, of_kind(rendered("local"), "Namespace") + second)
+
+
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
 def test_the_api_server_takes_each_component(namespaces, with_components, component):
     taken(namespaces, with_components("local", component))

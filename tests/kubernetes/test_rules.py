@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from bentos.metrics import Metrics
+from monitoring.ship import Shipper
+from monitoring.ship_metrics import ShipperCollector
+from slipway.settings import settings
 from tests.kubernetes.manifests import FOLDER, one
 
 RUNBOOKS = FOLDER.parents[1] / "docs" / "runbooks.md"
@@ -75,6 +80,21 @@ def test_each_alert_says_what_to_do(rules):
         assert anchor == alert["alert"].lower()
         assert anchor in headings
     assert len(headings) == len(alerts(rules))
+
+
+def test_rules_read_metrics_and_labels_that_there_are(rules):
+    """A misspelt name is no error anywhere else: the alert would only never fire."""
+    served = Metrics(CollectorRegistry())
+    shipper = Shipper(settings(), [])
+    collected = [*served.registry.collect(), *ShipperCollector(settings(), shipper).collect()]
+    there = {metric.name for metric in collected}
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    read = {name for text in expressions for name in re.findall(r"(?<![:\w])slipway_\w+", text)}
+    assert len(read) >= 5
+    assert {name.removesuffix("_total") for name in read} <= there
+    assert served.model_info._labelnames == ("usecase", "version", "role", "source", "device")
+    assert served.follower_finding._labelnames == ("usecase", "topic")
 
 
 def test_what_rules_record_is_named_by_level_metric_and_operations(rules):

@@ -1,16 +1,18 @@
-"""What can be known to be wrong before any data is read: parameters, and the metrics and slices of the gates."""
+"""What can be known to be wrong before any data is read: the secret, parameters, metrics and slices of the gates."""
 
 from __future__ import annotations
 
 from pipelines.metrics import METRICS
 from pipelines.params import resolve
 from pipelines.slices import require_separable
-from slipway.errors import UseCaseError, suggestion
+from slipway.errors import SettingsError, UseCaseError, suggestion
+from slipway.settings import settings
 from slipway.usecase import UseCase
 
 
 def check(usecase: UseCase) -> None:
-    """Raises UseCaseError, which names the key and what is allowed."""
+    """Raises UseCaseError, which names the key and what is allowed, or SettingsError."""
+    _require_shared_secret()
     resolve(usecase)
     require_separable(usecase)
     known = METRICS[usecase.task]
@@ -20,3 +22,12 @@ def check(usecase: UseCase) -> None:
                 f"{usecase.name}: gates.{place}: a {usecase.task} task has no metric {name!r}."
                 f"{suggestion(name, known)} There are: {', '.join(known)}."
             )
+
+
+def _require_shared_secret() -> None:
+    """A container's own secret would end with it, and no server would mask as this training did."""
+    if settings().container and settings().mask_key is None:
+        raise SettingsError(
+            "SLIPWAY_MASK_KEY is not set: training and serving share it, and in a container nobody else makes one. Put "
+            "it under `mask-key` into the Secret `slipway` (any 16 characters or more that nobody can guess)."
+        )

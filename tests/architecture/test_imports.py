@@ -68,7 +68,7 @@ def test_a_room_imports_no_other_room_and_loads_heavy_libraries_only_when_it_use
         heavy = set(allowed_heavy)
         if "networks" in path.parts:
             heavy.add("keras")
-        if path.name in {"training.py", "deployments.py", "flows.py"}:
+        if path.name in {"training.py", "deployments.py", "flows.py", "work_pool.py"}:
             heavy.add("prefect")
         found = foreign(path)
         assert not found & (ROOMS - {room, "slipway"}), path

@@ -80,7 +80,9 @@ def test_an_evicted_flow_run_hands_itself_back_and_a_killed_one_is_missed():
 def test_it_has_the_clusters_settings_and_its_secrets_by_reference_only():
     job = rendered()
     assert {"configMapRef": {"name": "slipway"}} in container(job)["envFrom"]
-    assert env(job)["SLIPWAY_MASK_KEY"] == {"secretKeyRef": {"name": "slipway", "key": "mask-key"}}
+    secret = {"name": "slipway", "key": "mask-key", "optional": True}  # the flow says that it is missing
+    assert env(job)["SLIPWAY_MASK_KEY"] == {"secretKeyRef": secret}
+    assert env(job)["SLIPWAY_CONTAINER"] == "true"
     assert env(job)["PREFECT_API_URL"] == "http://prefect:4200/api"
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.check import check
 from pipelines.params import Fitting, Network, Params, resolve
-from slipway.errors import UseCaseError
+from slipway.errors import SettingsError, UseCaseError
+from slipway.settings import settings
 from slipway.usecase import load
 
 
@@ -25,6 +26,17 @@ from slipway.usecase import load
 def test_it_names_what_is_wrong(usecase, orders, changes, says):
     with pytest.raises(UseCaseError, match=says):
         check(usecase(orders, **changes))
+
+
+def test_a_training_in_a_container_makes_no_secret_of_its_own(usecase, orders, monkeypatch):
+    found = usecase(orders)
+    monkeypatch.setenv("SLIPWAY_CONTAINER", "true")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match="SLIPWAY_MASK_KEY is not set.*Secret `slipway`"):
+        check(found)
+    monkeypatch.setenv("SLIPWAY_MASK_KEY", "a secret that is shared")
+    settings.cache_clear()
+    check(found)
 
 
 def test_parameters_come_over_the_defaults(usecase, orders):

@@ -78,7 +78,7 @@ class Worker:
         self.draining = False
         self.gate: access.Gate
         self.slots = Slots(settings, self.metrics)
-        self._capture = Capture(settings.log_root)
+        self._capture = Capture(settings.spool)
 
     def start(self) -> None:
         """Raises SlipwayError where the server must not start."""

@@ -21,11 +21,6 @@ _MOST_SECONDS = 2.0
 def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
     """Raises BundleError where `new` does not answer as its probe says, or cannot stand in for `serving`."""
     _check_probe(new)
-    if new.serving.get("capture") and "://" in settings.log_root:
-        raise BundleError(
-            f"it captures images, which are written to a folder only, and SLIPWAY_LOG_URL is {settings.log_root}: "
-            "mount a folder there, or set serving.capture to false."
-        )
     if serving is None:
         return
     if reasons := compatible(serving.schema, new.schema):

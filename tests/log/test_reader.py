@@ -189,11 +189,13 @@ def test_folders_with_odd_names_are_read(monkeypatch, tmp_path):
         ship(home)
 
 
-def test_a_log_url_that_is_no_folder_is_refused_with_a_remedy(monkeypatch):
-    monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
+@pytest.mark.parametrize("url", ["gs://bucket/log", "s3://", "s3://B/log", "s3://key:secret@bucket/log"])
+def test_a_log_url_that_is_neither_folder_nor_bucket_is_refused(monkeypatch, url):
+    monkeypatch.setenv("SLIPWAY_LOG_URL", url)
     settings.cache_clear()
-    with pytest.raises(SettingsError, match="s3://bucket/log: the log can be kept in a folder only"):
-        Log(settings()).predictions(USECASE)
+    with pytest.raises(SettingsError, match="SLIPWAY_LOG_URL.*give a folder, or s3://BUCKET/PREFIX") as refused:
+        settings()
+    assert "secret" not in str(refused.value)
 
 
 def test_feedback_comes_back_as_it_was_sent(log, write):

@@ -154,13 +154,14 @@ class ParquetSink:
         return archive(self._connection, self._settings, usecase, segment)
 
 
-def follow(shipper: Shipper, say: Callable[[str], None]) -> int:
+def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:
     """Ship until SIGTERM or Ctrl-C, then until the spool is empty: also of what servers leave that end only now.
 
     What fails is tried again, until a second signal. Returns how much is left: 0, but for that.
     """
     failing: list[str] = []
     with _signals() as came:
+        say(f"shipping {settings.spool} to {settings.log_root}")
         while True:
             before = len(came)
             enough = partial(_more, came, before)

@@ -46,9 +46,8 @@ def command(
 def _follow(settings: Settings, shipper: Shipper) -> None:
     from monitoring.ship import follow
 
-    say(f"shipping {settings.spool} to {settings.log_root}")
     with _answering(settings, shipper):
-        left = follow(shipper, say)
+        left = follow(settings, shipper, say)
     if left:
         raise SlipwayError(f"{left} events are left in {settings.spool}: the next `slipway ship` takes them.")
 

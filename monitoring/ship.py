@@ -148,7 +148,7 @@ class ParquetSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection = connect(settings)
+        self._connection = connect(settings, small=True)
 
     def take(self, usecase: str, segment: Segment) -> int:
         return archive(self._connection, self._settings, usecase, segment)

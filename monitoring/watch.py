@@ -67,8 +67,8 @@ class Watcher:
             self._stop.wait(PASS_SECONDS)
 
     def _watched(self) -> list[str]:
-        """The named use cases, else those with a folder here, else those that the registry has."""
-        if names := self._names or usecases.names():
+        """The named use cases, else those of SLIPWAY_SERVE, else those with a folder here, else the registry's."""
+        if names := self._names or list(self._config.serve) or usecases.names():
             return names
         try:
             return [model.name for model in self._registry.models() if re.fullmatch(usecases.NAME, model.name)]

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     status_port: int = Field(8080, ge=1, le=65535, description="Port of the status page.")
     ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Addresses of the servers to watch, separated by commas; empty: the local one."
+        (),
+        description="Servers to watch, by URL, separated by commas; a name is all its addresses; empty: the local one.",
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")

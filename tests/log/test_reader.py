@@ -11,7 +11,7 @@ import pytest
 from monitoring.ship import ParquetSink, Shipper
 from slipway.errors import DataError, SettingsError
 from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
-from slipway.prediction_log import Log, Writer, segments
+from slipway.prediction_log import Log, Writer, connect, segments
 from slipway.settings import settings
 from tests.log.made_up import USECASE, at, label, prediction
 
@@ -169,6 +169,14 @@ def test_readers_lose_and_double_nothing_while_segments_move(log, home):
         writer.close()
     assert not trouble
     assert rows(log.predictions(USECASE)) == acknowledged
+
+
+def test_a_query_that_needs_more_memory_than_it_may_take_goes_on_on_the_disk(home):
+    connection = connect(home)
+    connection.execute("SET memory_limit = '64MB'")
+    distinct = "SELECT DISTINCT md5(n::VARCHAR) FROM range(2_000_000) AS _(n)"
+    [(count,)] = connection.sql(f"SELECT count(*) FROM ({distinct})").fetchall()
+    assert count == 2_000_000
 
 
 def test_many_small_segments_are_read(log, home, write):

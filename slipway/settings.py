@@ -129,13 +129,6 @@ class Settings(BaseSettings):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
-    @field_validator("log_url")
-    @classmethod
-    def _folder_or_bucket(cls, value: str) -> str:
-        if "://" in value and not _BUCKET.fullmatch(value):
-            raise ValueError("give a folder, or s3://BUCKET/PREFIX without keys: those are AWS's own variables")
-        return value
-
     @field_validator("mask_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
@@ -150,6 +143,13 @@ class Settings(BaseSettings):
         wrong = [name for name in value if name not in _ALGORITHMS]
         if wrong or not value:
             raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
+        return value
+
+    @field_validator("log_url")
+    @classmethod
+    def _folder_or_bucket(cls, value: str) -> str:
+        if "://" in value and not _BUCKET.fullmatch(value):
+            raise ValueError("give a folder, or s3://BUCKET/PREFIX without keys: those are AWS's own variables")
         return value
 
     @model_validator(mode="after")

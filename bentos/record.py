@@ -133,7 +133,7 @@ def _logged(call: Call, row: dict[str, Any], answered: bool) -> dict[str, Any]:
         sha256 = pixels_sha256(pixels)
         logged[feature.name] = image_statistics(pixels) | {"sha256": sha256}
         if answered and live.serving.get("capture"):
-            call.served.capture.keep(sha256, pixels)
+            call.served.capture.keep(call.served.name, sha256, pixels)
     return logged
 
 

@@ -98,7 +98,7 @@ class Worker:
         self.draining = False
         self.gate: access.Gate
         self.slots = Slots(settings, self.metrics)
-        self._capture = Capture(settings.log_root)
+        self._capture = Capture(settings.spool)
         self._conditions = Conditions(settings, self.names, self.metrics)
 
     def start(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,12 @@ class Answer:
 
 
 class Client:
-    """One server. Not for several threads at once: each makes its own."""
+    """One server. Not for several threads at once: each makes its own.
 
-    def __init__(self, url: str, timeout: float = 10.0) -> None:
+    With `address` the one of the host's IP addresses that is meant; host header and certificate go by the URL.
+    """
+
+    def __init__(self, url: str, timeout: float = 10.0, address: str | None = None) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServiceError(f"{url!r} is no address of a server. Write it as http://127.0.0.1:3000.")
@@ -52,6 +56,9 @@ class Client:
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._prefix = parts.path.rstrip("/")
         self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        if address:
+            # where http.client looks the host up; its documented parts would take the address for the host's name
+            self._connection._create_connection = lambda at, *rest: socket.create_connection((address, at[1]), *rest)
         self._used = 0.0
         self._headers = {"Accept": "application/json", **settings().authorization}
 

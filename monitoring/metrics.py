@@ -15,7 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import ship, verdict
+from monitoring import verdict
+from monitoring.ship_metrics import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
 
@@ -34,12 +35,7 @@ class VerdictCollector(Collector):
         found = {usecase: last for usecase in self._usecases() if (last := last_verdict(self._config, usecase))}
         yield from _drift(found)
         yield from _quality(found)
-        lag = GaugeMetricFamily(
-            "slipway_prediction_log_lag_seconds", "Age of the oldest line that is not shipped.", labels=["usecase"]
-        )
-        for usecase, seconds in ship.lag(self._config).items():
-            lag.add_metric([usecase], seconds)
-        yield lag
+        yield lag_of_log(self._config)
 
 
 def exposition(config: Settings, usecases: Callable[[], Iterable[str]]) -> bytes:

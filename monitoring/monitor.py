@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from monitoring import verdict, watched, window
@@ -14,7 +15,7 @@ from monitoring.report import render
 from monitoring.window import Period
 from slipway import usecase as usecases
 from slipway.errors import RegistryError
-from slipway.prediction_log import Log
+from slipway.prediction_log import Log, place
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
@@ -75,22 +76,26 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
 
 def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool | None) -> dict[str, Any]:
     """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
-    folder = verdict.folder(settings(), found["usecase"])
-    folder.mkdir(parents=True, exist_ok=True)
+    at, folder = place(settings()), verdict.folder(settings(), found["usecase"])
     stem = now.strftime("%Y%m%dT%H%M%S%fZ")
-    page, details, told = (folder / f"{stem}{ending}" for ending in (".html", "-evidently.html", ".json"))
-    pages, links = [page], {"this verdict as JSON": told.name}
+    told = f"{stem}.json"
     wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
-    if wanted and compared and compared.findings:
-        score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
-        pages, links = [page, details], {"Evidently's detailed report": details.name, **links}
-    found |= {"report": str(page), "evidently": str(details) if details in pages else None}
-    page.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
-    try:
-        found["mlflow_run_id"] = record(found, pages, told.name)
-    except RegistryError as error:
-        found["notes"].append(f"Not recorded in MLflow: {error}.")
-    verdict.write(found, told)
+    with TemporaryDirectory() as drafts:
+        page, details = (Path(drafts) / f"{stem}{ending}" for ending in (".html", "-evidently.html"))
+        pages, links = [page], {"this verdict as JSON": told}
+        if wanted and compared and compared.findings:
+            score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
+            pages, links = [page, details], {"Evidently's detailed report": details.name, **links}
+        addresses = {each: f"{at.url}/{folder}/{each.name}" for each in pages}
+        found |= {"report": addresses[page], "evidently": addresses.get(details)}
+        page.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
+        for each in pages:
+            at.put(f"{folder}/{each.name}", each.read_bytes())
+        try:
+            found["mlflow_run_id"] = record(found, pages, told)
+        except RegistryError as error:
+            found["notes"].append(f"Not recorded in MLflow: {error}.")
+    verdict.write(settings(), found, told)
     return found
 
 

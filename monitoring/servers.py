@@ -1,12 +1,16 @@
 """What the servers say of themselves: `GET /v1/models/USECASE` at every address of `SLIPWAY_SERVERS`.
 
-A server that does not answer is an answer, too: `error` says what came instead.
+A name with several addresses, as of a cluster's headless service, is several servers, which come and go: it is looked
+up with every look. A server that does not answer is an answer, too: `error` says what came instead.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,6 +20,7 @@ from slipway.pointer import Refusal, RoleState, WorkerState
 from slipway.registry import ModelVersion
 
 TIMEOUT_SECONDS = 3.0
+_AT_ONCE = 16
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -73,20 +78,42 @@ def _is(state: RoleState, version: ModelVersion) -> bool:
     return state.digest == version.digest or state.version == version.version
 
 
-def look(address: str, usecase: str) -> Look:
-    client = Client(address, TIMEOUT_SECONDS)
+def look(url: str, usecase: str, address: str | None = None) -> Look:
+    """A look at the server of a URL, or at the one behind this `address` of its host."""
+    shown = _with_host(url, address) if address else url
+    client = Client(url, TIMEOUT_SECONDS, address)
     try:
         answer = client.get(f"/v1/models/{usecase}")
         if not answer.ok:
-            return Look(address, error=f"{address} answered {answer.problem}")
-        return Look(address, msgspec.convert(answer.document, Served))
+            return Look(shown, error=f"{shown} answered {answer.problem}")
+        return Look(shown, msgspec.convert(answer.document, Served))
     except ServiceError as error:
-        return Look(address, error=str(error))
+        return Look(shown, error=str(error).replace(url, shown))
     except msgspec.ValidationError as error:
-        return Look(address, error=f"{address} answered what is not the state of a model: {error}")
+        return Look(shown, error=f"{shown} answered what is not the state of a model: {error}")
     finally:
         client.close()
 
 
-def look_at_all(addresses: Iterable[str], usecase: str) -> list[Look]:
-    return [look(address, usecase) for address in addresses]
+def look_at_all(urls: Iterable[str], usecase: str) -> list[Look]:
+    """One look at each server, all at once: those that do not answer cost the time of one."""
+    servers = [(url, address) for url in urls for address in addresses(url)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda server: look(server[0], usecase, server[1]), servers))
+
+
+def addresses(url: str) -> list[str | None]:
+    """The IP addresses of a URL's host where it has several; else None, for the URL as it is."""
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return [None]  # whoever connects will say what is wrong with it
+    several = sorted({entry[4][0] for entry in found if entry[0] == socket.AF_INET} or {e[4][0] for e in found})
+    return list(several) if len(several) > 1 else [None]
+
+
+def _with_host(url: str, address: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()

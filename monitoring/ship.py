@@ -7,18 +7,31 @@ from __future__ import annotations
 
 import fcntl
 import signal
-import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from slipway.prediction_log import Segment, adopt_orphans, archive, connect, segments
+from slipway.prediction_log import (
+    Segment,
+    adopt_orphans,
+    archive,
+    captured,
+    connect,
+    lines_in,
+    move_image,
+    place,
+    segments,
+)
 from slipway.settings import Settings
 
 PAUSE_SECONDS = 2.0
+_GLANCE_SECONDS = 0.1
 
 
 class Sink(Protocol):
@@ -32,17 +45,32 @@ class Sink(Protocol):
 
 @dataclass
 class Shipped:
-    """What one pass did; `failed` says why segments had to stay."""
+    """What one pass did; `failed` says why segments and images had to stay."""
 
     segments: int = 0
     events: int = 0
     failed: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Totals:
+    """What was done since the start, by use case."""
+
+    segments: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
 class Shipper:
-    """Passes over the spool. Another shipper of the same spool waits for the end of a pass."""
+    """Passes over the spool. Another shipper of the same spool waits for the end of a pass.
+
+    `moved` is when it last began with something, in `time.monotonic()`.
+    """
 
     def __init__(self, settings: Settings, sinks: Sequence[Sink]) -> None:
+        self.totals = Totals()
+        self.moved = time.monotonic()
+        self._settings = settings
         self._spool = settings.spool
         self._sinks = sinks
         self._taken: set[tuple[str, str]] = set()
@@ -50,9 +78,11 @@ class Shipper:
     def ship(self, enough: Callable[[], bool] = lambda: False) -> Shipped:
         """Ship every complete segment, oldest first, until `enough`. What fails stays and is tried in the next pass."""
         shipped = Shipped()
+        self.moved = time.monotonic()
         with _alone(self._spool):
             for usecase in usecases(self._spool):
                 adopt_orphans(self._spool, usecase)
+                self._move_images(usecase, shipped, enough)
                 for segment in segments(self._spool, usecase):
                     if enough():
                         return shipped
@@ -60,7 +90,14 @@ class Shipper:
                         self._ship(usecase, segment, shipped)
         return shipped
 
+    def left(self) -> int:
+        """The lines and images that are still in the spool, those of servers that still write included."""
+        waiting = usecases(self._spool)
+        lines = sum(lines_in(segment) for usecase in waiting for segment in segments(self._spool, usecase))
+        return lines + sum(len(captured(self._spool, usecase)) for usecase in waiting)
+
     def _ship(self, usecase: str, segment: Segment, shipped: Shipped) -> None:
+        self.moved = time.monotonic()
         events = 0
         failures = []
         for sink in self._sinks:
@@ -72,11 +109,28 @@ class Shipper:
             except Exception as error:  # one sink's trouble, of whatever kind, must not stop the others
                 failures.append(f"{usecase}/{segment.stem} did not reach {sink.name}: {error}")
         shipped.failed += failures
+        self.totals.failures[usecase] += len(failures)
         if not failures:
             segment.path.unlink()
             self._taken -= {(sink.name, segment.stem) for sink in self._sinks}
             shipped.segments += 1
             shipped.events += events
+            self.totals.segments[usecase] += 1
+            self.totals.events[usecase] += events
+
+    def _move_images(self, usecase: str, shipped: Shipped, enough: Callable[[], bool]) -> None:
+        """The first that fails is reason to leave the others for the next pass."""
+        at = place(self._settings)
+        for image in captured(self._spool, usecase):
+            if enough():
+                return
+            self.moved = time.monotonic()
+            try:
+                move_image(image, at)
+            except Exception as error:  # of whatever kind: events must not wait for it
+                shipped.failed.append(f"{usecase}'s image {image.name} did not reach the log: {error}")
+                self.totals.failures[usecase] += 1
+                return
 
 
 @contextmanager
@@ -94,32 +148,58 @@ class ParquetSink:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection = connect(settings)
+        self._connection = connect(settings, small=True)
 
     def take(self, usecase: str, segment: Segment) -> int:
         return archive(self._connection, self._settings, usecase, segment)
 
 
-def follow(shipper: Shipper, say: Callable[[str], None]) -> None:
-    """Ship until SIGTERM or Ctrl-C, then once more: servers that stopped before leave complete segments."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:
+    """Ship until SIGTERM or Ctrl-C, then until the spool is empty: also of what servers leave that end only now.
+
+    What fails is tried again, until a second signal. Returns how much is left: 0, but for that.
+    """
     failing: list[str] = []
-    try:
+    with _signals() as came:
+        say(f"shipping {settings.spool} to {settings.log_root}")
         while True:
-            last = stop.is_set()
-            shipped = shipper.ship()
+            before = len(came)
+            enough = partial(_more, came, before)
+            shipped = shipper.ship(enough)
             if shipped.segments:
                 say(f"{shipped.events} events of {shipped.segments} segments")
             if shipped.failed and shipped.failed != failing:
-                say(f"{len(shipped.failed)} segments stay and are tried again: {shipped.failed[0]}")
+                say(f"{len(shipped.failed)} times it failed, and is tried again: {shipped.failed[0]}")
             failing = shipped.failed
-            if last:
-                return
-            stop.wait(PAUSE_SECONDS)
+            if before:
+                left = shipper.left()
+                say(f"{left} events are left")
+                if not left or len(came) > 1:
+                    return left
+            _pause(enough)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The numbers of the signals to end that came. A list, not an Event, which a handler could find locked."""
+    came: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _more(came: list[int], before: int) -> bool:
+    return len(came) > before
+
+
+def _pause(enough: Callable[[], bool]) -> None:
+    end = time.monotonic() + PAUSE_SECONDS
+    while time.monotonic() < end and not enough():
+        time.sleep(_GLANCE_SECONDS)
 
 
 def usecases(spool: Path) -> list[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from monitoring.drift import Finding
-from slipway.errors import SettingsError
+from slipway.prediction_log import place
 from slipway.settings import Settings
 
 NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
@@ -30,30 +28,22 @@ def conclude(findings: Sequence[Finding], rows: int, least: int) -> dict[str, An
     }
 
 
-def folder(settings: Settings, usecase: str) -> Path:
-    """Where a use case's verdicts lie: `LOG_ROOT/verdicts/ENVIRONMENT/USECASE`.
-
-    Raises:
-        SettingsError: the log is not in a folder.
-    """
-    root = settings.log_root
-    if "://" in root:
-        raise SettingsError(f"SLIPWAY_LOG_URL={root}: verdicts can be kept in a folder only. Give a path.")
-    return Path(root) / "verdicts" / settings.environment / usecase
+def folder(settings: Settings, usecase: str) -> str:
+    """Where a use case's verdicts and their pages lie under SLIPWAY_LOG_URL."""
+    return f"verdicts/{settings.environment}/{usecase}"
 
 
-def write(verdict: dict[str, Any], path: Path) -> None:
-    """Leave the verdict at `path` and as the folder's `latest.json`, each whole or not at all."""
-    for target in (path, path.with_name(LATEST)):
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        draft.write_text(json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False))
-        draft.replace(target)
+def write(settings: Settings, verdict: dict[str, Any], name: str) -> None:
+    """Leave the verdict under `name` and as `latest.json`, each whole or not at all."""
+    content = json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    for each in (name, LATEST):
+        place(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
 
 
 def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
-    """The last verdict of a use case, or None."""
+    """The last verdict of a use case, or None. Raises ServiceError or OSError where the log cannot be read."""
     try:
-        return json.loads((folder(settings, usecase) / LATEST).read_text())
+        return json.loads(place(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
     except FileNotFoundError:
         return None
 

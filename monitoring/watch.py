@@ -25,7 +25,6 @@ from slipway.settings import Settings
 PASS_SECONDS = 5.0
 STUCK_SECONDS = 120.0
 _REGISTRY_SECONDS = 5.0
-_HOST = "127.0.0.1"
 _log = logging.getLogger("slipway.watch")
 
 
@@ -68,8 +67,8 @@ class Watcher:
             self._stop.wait(PASS_SECONDS)
 
     def _watched(self) -> list[str]:
-        """The named use cases, else those with a folder here, else those that the registry has."""
-        if names := self._names or usecases.names():
+        """The named use cases, else those of SLIPWAY_SERVE, else those with a folder here, else the registry's."""
+        if names := self._names or list(self._config.serve) or usecases.names():
             return names
         try:
             return [model.name for model in self._registry.models() if re.fullmatch(usecases.NAME, model.name)]
@@ -84,10 +83,10 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
         ServiceError: another one watches this environment from this state folder.
         PortTaken: the status page's port is in use.
     """
-    with _alone(config), _bound(config.status_port) as listening, _stopped_by_signals():
+    with _alone(config), _bound(config.status_host, config.status_port) as listening, _stopped_by_signals():
         watcher = Watcher(names, config)
         watcher.start()
-        say(f"status page: http://{_HOST}:{config.status_port}")
+        say(f"status page: http://{config.status_host}:{config.status_port}")
         say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
         app = application(config, lambda: watcher.board, lambda: watcher.is_alive)
         server = uvicorn.Server(
@@ -116,14 +115,15 @@ def _alone(config: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _bound(port: int) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((_HOST, port))
+            listening.bind((host, port))
         except OSError as error:
             raise PortTaken(
-                f"port {port}, for the status page, is not to be had ({error.strerror}): set SLIPWAY_STATUS_PORT."
+                f"{host}:{port}, for the status page, is not to be had ({error.strerror}): "
+                "set SLIPWAY_STATUS_PORT or SLIPWAY_STATUS_HOST."
             ) from None
         yield listening
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from functools import lru_cache
@@ -23,6 +24,7 @@ _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _SECRETS = ("mask_key", "api_key", "redis_url")
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 
 class Settings(BaseSettings):
@@ -40,9 +42,14 @@ class Settings(BaseSettings):
     grpc_port: int = Field(3001, ge=1, le=65535, description="Port of the gRPC service.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
+    status_host: str = Field(
+        "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: they ask for no key."
+    )
     status_port: int = Field(8080, ge=1, le=65535, description="Port of the status page.")
+    ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Addresses of the servers to watch, separated by commas; empty: the local one."
+        (),
+        description="Servers to watch, by URL, separated by commas; a name is all its addresses; empty: the local one.",
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
@@ -91,7 +98,9 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of an image, before it is resized.")
 
-    log_url: str = Field("", description="Where the prediction log is kept as Parquet; empty: the folder `log` in var.")
+    log_url: str = Field(
+        "", description="Where the prediction log is kept: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."
+    )
     segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
     mask_key: SecretStr | None = Field(
@@ -137,6 +146,13 @@ class Settings(BaseSettings):
         wrong = [name for name in value if name not in _ALGORITHMS]
         if wrong or not value:
             raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
+        return value
+
+    @field_validator("log_url")
+    @classmethod
+    def _folder_or_bucket(cls, value: str) -> str:
+        if "://" in value and not _BUCKET.fullmatch(value):
+            raise ValueError("give a folder, or s3://BUCKET/PREFIX without keys: those are AWS's own variables")
         return value
 
     @model_validator(mode="after")
@@ -261,7 +277,8 @@ def _sentence(problem: dict) -> str:
     if not name:
         return problem["msg"].removeprefix("Value error, ")
     variable = name if name.isupper() else PREFIX + name.upper()
-    given = "" if name.lower() in _SECRETS else f"={problem['input']!r}"
+    is_secret = name.lower() in _SECRETS or "@" in str(problem["input"])  # as in scheme://user:password@host
+    given = "" if is_secret else f"={problem['input']!r}"
     return f"{variable}{given}: {problem['msg']}"
 
 

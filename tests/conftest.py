@@ -14,7 +14,7 @@ import pytest
 
 from slipway.settings import settings
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.s3"]
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -76,9 +76,20 @@ def _kubeconfig() -> str | None:
         return None
     answer = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, timeout=30, check=False)
     return path if answer.returncode == 0 else None
+def _aws() -> str | None:
+    path = os.environ.get("SLIPWAY_TEST_AWS")
+    return path if path and Path(path).is_file() else None
+
+
+def _namespaces() -> str | None:
+    """`unshare`, where this process may make PID namespaces with it."""
+    path = shutil.which("unshare")
+    tried = [path, "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]
+    return path if path and subprocess.run(tried, capture_output=True).returncode == 0 else None
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
+    "aws": (_aws, "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server"),
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
     "kustomize": (lambda: shutil.which("kustomize"), "put kustomize 5 on PATH (kubectl.docs.kubernetes.io)"),
     "kubeconform": (lambda: shutil.which("kubeconform"), "put kubeconform on PATH (github.com/yannh/kubeconform)"),
@@ -89,6 +100,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "unshare": (_namespaces, "run the tests as root, with the capability SYS_ADMIN"),
+    "unshare": (_namespaces, "allow user namespaces, for containers beside each other"),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

@@ -27,11 +27,6 @@ def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
     """
     _check_mask(new, settings)
     _check_probe(new)
-    if new.serving.get("capture") and "://" in settings.log_root:
-        raise BundleError(
-            f"it captures images, which are written to a folder only, and SLIPWAY_LOG_URL is {settings.log_root}: "
-            "mount a folder there, or set serving.capture to false."
-        )
     if serving is None:
         return
     if reasons := compatible(serving.schema, new.schema):

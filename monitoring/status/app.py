@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from monitoring import metrics, verdict
 from monitoring.status.board import Board
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
+from slipway.prediction_log import place
 from slipway.settings import Settings
 
 _HERE = Path(__file__).parent
@@ -50,10 +52,12 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         return Response(content, media_type=metrics.CONTENT_TYPE)
 
     def report(request: Request) -> Response:
-        path = report_file(config, request.path_params["usecase"], request.path_params["file"])
-        if path is None:
+        name = request.path_params["file"]
+        content = read_report(config, request.path_params["usecase"], name)
+        if content is None:
             return PlainTextResponse("There is no such report.\n", 404)
-        return FileResponse(path, headers=_HEADERS | {"Content-Security-Policy": _REPORT_POLICY})
+        headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
+        return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
     def static(request: Request) -> Response:
         path = _STATIC.get(request.path_params["name"])
@@ -72,13 +76,11 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
     )
 
 
-def report_file(config: Settings, usecase: str, name: str) -> Path | None:
-    """The file of a verdict, or None: nothing outside the use case's folder of verdicts is ever named."""
+def read_report(config: Settings, usecase: str, name: str) -> bytes | None:
+    """A file of a verdict, or None: nothing outside the use case's folder of verdicts is ever named."""
     if not (_USECASE.fullmatch(usecase) and _FILE.fullmatch(name)):
         return None
     try:
-        folder = verdict.folder(config, usecase).resolve()
-    except SlipwayError:
+        return place(config).read(f"{verdict.folder(config, usecase)}/{name}")
+    except (SlipwayError, OSError):
         return None
-    path = (folder / name).resolve()
-    return path if path.parent == folder and path.is_file() else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,22 +11,26 @@ from slipway.cli.options import Json, print_json
 from slipway.cli.progress import say
 from slipway.errors import SlipwayError
 
+if TYPE_CHECKING:
+    from monitoring.ship import Shipper
+    from slipway.settings import Settings
+
 
 def command(
     once: Annotated[bool, typer.Option("--once", help="Ship what is complete now, and exit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move the prediction log to Parquet: complete segments of the spool, until stopped.
+    """Move the prediction log to where it is kept: complete segments of the spool, until stopped.
 
-    A segment leaves the spool only when every sink has it, so a kill at any moment loses and doubles nothing.
+    A segment leaves the spool only when every sink has it, so a kill at any moment loses and doubles nothing. Asked to
+    end, it goes on until the spool is empty, and exits with 0 then; asked twice, it ends at once.
     """
-    from monitoring.ship import ParquetSink, Shipper, follow
+    from monitoring.ship import ParquetSink, Shipper
     from slipway.settings import settings
 
     shipper = Shipper(settings(), [ParquetSink(settings())])
     if not once:
-        say(f"shipping {settings().spool} to {settings().log_root}")
-        follow(shipper, say)
+        _follow(settings(), shipper)
         return
     shipped = shipper.ship()
     if as_json:
@@ -36,3 +41,20 @@ def command(
         raise SlipwayError(
             "; ".join(shipped.failed[:3]) + ". They stay in the spool: run it again when the cause is gone."
         )
+
+
+def _follow(settings: Settings, shipper: Shipper) -> None:
+    from monitoring.ship import follow
+
+    with _answering(settings, shipper):
+        left = follow(settings, shipper, say)
+    if left:
+        raise SlipwayError(f"{left} events are left in {settings.spool}: the next `slipway ship` takes them.")
+
+
+def _answering(settings: Settings, shipper: Shipper) -> AbstractContextManager[object]:
+    if not settings.ship_port:
+        return nullcontext()
+    from monitoring.ship_metrics import answering
+
+    return answering(settings, shipper)

@@ -37,7 +37,7 @@ def command(
         served = _champions(names or known())
         say("starting what serves and watches")
         parts = [at.service(served)] if served else []
-        stack.start(at.runner(known()), *parts, at.ship(), at.watch())
+        stack.start(at.ship(), at.runner(known()), *parts, at.watch())  # what starts first ends last
         stack.ready()
         typer.echo("\n".join(links(at, served)))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")

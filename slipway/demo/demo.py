@@ -75,7 +75,7 @@ class Demo:
         self._say("Promoting, serving, shipping the log, watching")
         for name, version in first.items():
             jobs.start("promote", name, version).result()
-        stack.start(here.service(self._names), here.ship(), here.watch())
+        stack.start(here.ship(), here.service(self._names), here.watch())
         for name, version in first.items():
             self._check(evidence.served(here, name, version))
         self._say("Traffic as in the holdout: no drift")

@@ -8,13 +8,15 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.demo.checks import Check
 from slipway.registry import CHALLENGER, ModelVersion, Registry
 from slipway.settings import settings
 from slipway.stack import Home, answers
+
+if TYPE_CHECKING:
+    from slipway.prediction_log import Log
 
 SETTLE_SECONDS = 40.0
 
@@ -63,11 +65,11 @@ def left_behind(here: Home, name: str, since: datetime, sent: int) -> Iterator[C
     """The prediction log: every answer once, and part of it in Parquet already."""
     from slipway.prediction_log import Log
 
-    events = Log(settings()).predictions(name, since=since)
+    log = Log(settings())
+    events = log.predictions(name, since=since)
     [(rows, distinct)] = events.aggregate('count(*), count(DISTINCT "slipway.row_id")').fetchall()
     yield Check(name, "prediction log", rows == distinct == sent, f"{rows} answers logged, {sent} sent")
-    folder = Path(settings().log_root) / "predictions" / settings().environment / name
-    yield Check(name, "shipped", *_soon(lambda: _files(folder)))
+    yield Check(name, "shipped", *_soon(lambda: _files(log, name)))
 
 
 def reconciled(name: str, version: str) -> Check:
@@ -95,9 +97,9 @@ def card(here: Home, name: str, version: str) -> dict[str, str]:
     return {f"{name}: model card": str(path)} if path.is_file() else {}
 
 
-def _files(folder: Path) -> tuple[bool, str]:
-    count = len(list(folder.rglob("*.parquet")))
-    return count > 0, f"{count} Parquet files in {folder}"
+def _files(log: Log, name: str) -> tuple[bool, str]:
+    count = log.shipped(name)
+    return count > 0, f"{count} Parquet files in {settings().log_root}"
 
 
 def _soon(look: Any) -> tuple[bool, str]:

@@ -88,6 +88,13 @@ def unsafe(settings: Settings) -> Iterator[Finding]:
         found.append(
             (f"SLIPWAY_HOST={settings.host}: other machines can reach the service", "set SLIPWAY_HOST=127.0.0.1")
         )
+    if settings.status_host not in LOOPBACK:
+        found.append(
+            (
+                f"SLIPWAY_STATUS_HOST={settings.status_host}: other machines can read the status page without a key",
+                "set SLIPWAY_STATUS_HOST=127.0.0.1",
+            )
+        )
     if settings.environment != "local" and settings.mask_key is None:
         found.append(
             (f"no SLIPWAY_MASK_KEY in environment {settings.environment}", "set the secret that training uses, too")

@@ -1,9 +1,26 @@
 """The prediction log: its writer (in the server), its segments, and the one reader of everything that was logged."""
 
 from slipway.prediction_log.archive import archive
+from slipway.prediction_log.captured import IMAGES, captured, move_image
 from slipway.prediction_log.lines import connect
+from slipway.prediction_log.place import Place, place
 from slipway.prediction_log.reader import Log, instant
-from slipway.prediction_log.segments import Segment, adopt_orphans, segments
+from slipway.prediction_log.segments import Segment, adopt_orphans, lines_in, segments
 from slipway.prediction_log.writer import Writer
 
-__all__ = ["Log", "Segment", "Writer", "adopt_orphans", "archive", "connect", "instant", "segments"]
+__all__ = [
+    "IMAGES",
+    "Log",
+    "Place",
+    "Segment",
+    "Writer",
+    "adopt_orphans",
+    "archive",
+    "captured",
+    "connect",
+    "instant",
+    "lines_in",
+    "move_image",
+    "place",
+    "segments",
+]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from slipway.prediction_log.lines import count, literal
 from slipway.prediction_log.partitions import BAD, PARQUET, partitions
+from slipway.prediction_log.place import place
 from slipway.prediction_log.segments import Segment
 from slipway.prediction_log.spooled import create, insert
 
@@ -23,19 +21,19 @@ if TYPE_CHECKING:
 def archive(connection: DuckDBPyConnection, settings: Settings, usecase: str, segment: Segment) -> int:
     """Write a file for each date among the segment's events, each event once, and its other lines into a file beside.
 
-    Returns the number of events, when all is on the disk. Raises OSError or duckdb.Error, and has then left no part of
-    a file behind.
+    Returns the number of events, when all is kept for good. Raises OSError, ServiceError or duckdb.Error, and has then
+    left no part of a file behind.
     """
-    folder = partitions(settings, segment.stream, usecase)
+    at, folder = place(settings), partitions(settings, segment.stream, usecase)
     with segment.path.open("rb") as lines:
         create(connection, "segment", segment.stream)
         events = insert(connection, "segment", [lines], segment.stream)
         for (date,) in connection.execute(f"SELECT DISTINCT {_DATE} FROM segment").fetchall():
-            with _whole(folder / date / f"{segment.stem}{PARQUET}") as draft:
+            with at.whole(f"{folder}/{date}/{segment.stem}{PARQUET}") as draft:
                 connection.execute(_COPY.format(date=literal(date), draft=literal(draft)))
         if count(lines) != events:
             ids = {id for (id,) in connection.execute('SELECT "event.id" FROM segment').fetchall()}
-            with _whole(folder / f"{segment.opened:%Y-%m-%d}" / f"{segment.stem}{BAD}") as draft:
+            with at.whole(f"{folder}/{segment.opened:%Y-%m-%d}/{segment.stem}{BAD}") as draft:
                 _keep_others(lines, ids, draft)
         connection.execute("DROP TABLE segment")
     return events
@@ -61,25 +59,3 @@ def _id(line: bytes) -> str | None:
         return str(json.loads(line)["event"]["id"])
     except Exception:  # whatever it is, it is no event
         return None
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A draft that becomes the file once it is written and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        yield draft
-        _sync(draft)
-        draft.replace(path)
-        _sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,50 +1,45 @@
-"""Where the shipped log lies: `LOG_ROOT/STREAM/ENVIRONMENT/USECASE/DATE/SEGMENT.parquet`, DATE being the events' (UTC).
+"""How the shipped log is laid out: `STREAM/ENVIRONMENT/USECASE/DATE/SEGMENT.parquet`, DATE being the events' (UTC).
 
 Beside a segment's Parquet lies `SEGMENT.bad` where lines of it were no events.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.errors import SettingsError
 from slipway.prediction_log.lines import count
 
 if TYPE_CHECKING:
+    from slipway.prediction_log.place import Place
     from slipway.settings import Settings
 
 PARQUET = ".parquet"
 BAD = ".bad"
 _FOLDERS = {"prediction": "predictions", "feedback": "feedback"}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def partitions(settings: Settings, stream: str, usecase: str) -> Path:
-    """The folder of a use case's dates.
-
-    Raises:
-        SettingsError: the log is not in a folder.
-    """
-    root = str(settings.log_root)
-    if "://" in root:
-        raise SettingsError(
-            f"SLIPWAY_LOG_URL={root}: the log can be kept in a folder only. Give a path, of a mounted volume perhaps."
-        )
-    return Path(root) / _FOLDERS[stream] / settings.environment / usecase
+def partitions(settings: Settings, stream: str, usecase: str) -> str:
+    """The folder of a use case's dates."""
+    return f"{_FOLDERS[stream]}/{settings.environment}/{usecase}"
 
 
-def between(folder: Path, since: datetime | None, until: datetime | None) -> list[Path]:
-    """The date folders that may hold events from `since` to `until`, in order."""
+def between(at: Place, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
+    """The files of the dates that may hold events from `since` to `until`, in order."""
     first = f"{since:%Y-%m-%d}" if since else ""
     last = f"{until:%Y-%m-%d}" if until else "9999-12-31"
-    return sorted(path for path in folder.glob("????-??-??") if first <= path.name <= last)
+    dates = [name for name in at.names(folder) if _DATE.fullmatch(name) and first <= name <= last]
+    return [f"{folder}/{date}/{name}" for date in dates for name in at.names(f"{folder}/{date}")]
 
 
-def bad_lines(folder: Path) -> int:
-    """How many lines of a date's segments were no events."""
+def bad_lines(paths: Iterable[Path]) -> int:
+    """How many lines of segments were no events."""
     total = 0
-    for path in folder.glob(f"*{BAD}"):
+    for path in paths:
         with path.open("rb") as file:
             total += count(file)
     return total

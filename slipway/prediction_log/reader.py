@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from slipway.errors import DataError
 from slipway.prediction_log.labels import labelled
 from slipway.prediction_log.lines import connect, literal, literals
-from slipway.prediction_log.partitions import PARQUET, bad_lines, between, partitions
+from slipway.prediction_log.partitions import BAD, PARQUET, bad_lines, between, partitions
+from slipway.prediction_log.place import place
 from slipway.prediction_log.spooled import read_spool
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Log:
             f"{_EACH_ONCE} FROM ({labelled(answered, 'feedback', labels)}) WHERE {_within(None, until)}"
         )
 
+    def shipped(self, usecase: str) -> int:
+        """How many Parquet files hold its predictions by now."""
+        folder = partitions(self._settings, "prediction", usecase)
+        return sum(name.endswith(PARQUET) for name in between(place(self._settings), folder, None, None))
+
     def _connect(self, stream: str, usecase: str, since: datetime | None, until: datetime | None) -> DuckDBPyConnection:
         self.bad_lines = 0
         connection = connect(self._settings)
@@ -92,10 +98,11 @@ class Log:
         spooled = f"spooled_{stream}"
         self.bad_lines += read_spool(connection, spooled, self._settings.spool, usecase, stream)
         source = f"FROM {spooled}"
-        shipped = between(partitions(self._settings, stream, usecase), since, until)
-        if files := [path for folder in shipped for path in folder.glob(f"*{PARQUET}")]:
+        at = place(self._settings)
+        shipped = between(at, partitions(self._settings, stream, usecase), since, until)
+        if files := at.local([name for name in shipped if name.endswith(PARQUET)]):
             source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"
-        self.bad_lines += sum(bad_lines(folder) for folder in shipped)
+        self.bad_lines += bad_lines(at.local([name for name in shipped if name.endswith(BAD)]))
         connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
 
 

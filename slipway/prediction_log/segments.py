@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from slipway.prediction_log.lines import count
+
 OPEN = ".open"
 COMPLETE = ".jsonl"
 _OPENED = "%Y%m%dT%H%M%S%fZ"
@@ -87,6 +89,15 @@ def open_lines(segment: Segment) -> BinaryIO | None:
         with suppress(FileNotFoundError):
             return path.open("rb")
     return None
+
+
+def lines_in(segment: Segment) -> int:
+    """How many lines it has now; none where it was shipped and removed."""
+    file = open_lines(segment)
+    if file is None:
+        return 0
+    with file:
+        return count(file)
 
 
 def adopt_orphans(spool: Path, usecase: str) -> None:

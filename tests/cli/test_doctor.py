@@ -109,6 +109,7 @@ def test_silent_servers_are_warnings_that_say_who_starts_them():
     [
         ("SLIPWAY_INSECURE", "true", "SLIPWAY_INSECURE=true"),
         ("SLIPWAY_HOST", "0.0.0.0", "other machines can reach"),
+        ("SLIPWAY_STATUS_HOST", "0.0.0.0", "read the status page without a key"),
         ("SLIPWAY_ENVIRONMENT", "production", "no SLIPWAY_MASK_KEY"),
         ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true", "may run its code"),
     ],

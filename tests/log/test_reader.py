@@ -11,7 +11,7 @@ import pytest
 from monitoring.ship import ParquetSink, Shipper
 from slipway.errors import DataError, SettingsError
 from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
-from slipway.prediction_log import Log, Writer, segments
+from slipway.prediction_log import Log, Writer, connect, segments
 from slipway.settings import settings
 from tests.log.made_up import USECASE, at, label, prediction
 
@@ -171,6 +171,14 @@ def test_readers_lose_and_double_nothing_while_segments_move(log, home):
     assert rows(log.predictions(USECASE)) == acknowledged
 
 
+def test_a_query_that_needs_more_memory_than_it_may_take_goes_on_on_the_disk(home):
+    connection = connect(home)
+    connection.execute("SET memory_limit = '64MB'")
+    distinct = "SELECT DISTINCT md5(n::VARCHAR) FROM range(2_000_000) AS _(n)"
+    [(count,)] = connection.sql(f"SELECT count(*) FROM ({distinct})").fetchall()
+    assert count == 2_000_000
+
+
 def test_many_small_segments_are_read(log, home, write):
     for number in range(130):
         write(prediction(f"r{number:03}"), stream="prediction")
@@ -189,11 +197,13 @@ def test_folders_with_odd_names_are_read(monkeypatch, tmp_path):
         ship(home)
 
 
-def test_a_log_url_that_is_no_folder_is_refused_with_a_remedy(monkeypatch):
-    monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
+@pytest.mark.parametrize("url", ["gs://bucket/log", "s3://", "s3://B/log", "s3://key:secret@bucket/log"])
+def test_a_log_url_that_is_neither_folder_nor_bucket_is_refused(monkeypatch, url):
+    monkeypatch.setenv("SLIPWAY_LOG_URL", url)
     settings.cache_clear()
-    with pytest.raises(SettingsError, match="s3://bucket/log: the log can be kept in a folder only"):
-        Log(settings()).predictions(USECASE)
+    with pytest.raises(SettingsError, match="SLIPWAY_LOG_URL.*give a folder, or s3://BUCKET/PREFIX") as refused:
+        settings()
+    assert "secret" not in str(refused.value)
 
 
 def test_feedback_comes_back_as_it_was_sent(log, write):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_a_segment_without_any_event_leaves_its_lines_only(home, log, write, shi
     assert log.bad_lines == 1
 
 
+def test_images_are_moved_once_and_before_them_no_event_waits(home, log, write, shipper):
+    folder = home.spool / USECASE / "images"
+    for content in (b"first", b"the same again"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ("a" * 64)).write_bytes(content)
+        assert not shipper.ship().failed
+        assert list(folder.iterdir()) == []
+    assert (Path(home.log_root) / "images" / ("a" * 64)).read_bytes() == b"first"
+    write(prediction("a"))
+    (folder / ("b" * 64)).mkdir()
+    assert "did not reach the log" in shipper.ship().failed[0]
+    assert rows(log) == ["a"] and segments(home.spool, USECASE) == []
+
+
 class Killed(BaseException):
     """Stands in for a kill at one system call: nothing that follows it runs."""
 
@@ -83,10 +98,9 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(home, log, write, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, call, die)
-        try:
+        with suppress(Killed):
             Shipper(home, [ParquetSink(home)]).ship()
-        except Killed:
-            assert rows(log) == ["a", "b"]
+    assert rows(log) == ["a", "b"]
     Shipper(home, [ParquetSink(home)]).ship()
     assert rows(log) == ["a", "b"]
     assert log.bad_lines == 1

@@ -14,7 +14,7 @@ from monitoring import verdict
 from monitoring.reconcile import Reconciled
 from monitoring.servers import Look
 from monitoring.status import board
-from monitoring.status.app import application, report_file
+from monitoring.status.app import application, read_report
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from slipway.stack.state import Lock, Part, State
@@ -60,12 +60,12 @@ def leave(var: Path) -> Callable[..., Path]:
     """Leaves a verdict and its report, as `slipway monitor` does, and returns their folder."""
 
     def write(usecase: str = "loans", **more: Any) -> Path:
-        folder = verdict.folder(settings(), usecase)
+        folder = Path(settings().log_root) / verdict.folder(settings(), usecase)
         folder.mkdir(parents=True)
         found = a_verdict(**more)
         found["report"] = str(folder / found["report"])
         (folder / "20260131T120000000000Z.html").write_text("<h1>the report</h1>")
-        verdict.write(found, folder / "20260131T120000000000Z.json")
+        verdict.write(settings(), found, "20260131T120000000000Z.json")
         return folder
 
     return write
@@ -211,10 +211,11 @@ def test_nothing_but_a_verdicts_files_is_served(leave: Callable[..., Path], path
     assert "secret" not in answer.text
 
 
-def test_a_log_that_is_no_folder_has_no_reports_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_does_not_answer_leaves_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     settings.cache_clear()
-    assert report_file(settings(), "loans", "latest.json") is None
+    assert read_report(settings(), "loans", "latest.json") is None
     assert client(serving()).get("/").status_code == 200
 
 

@@ -95,6 +95,25 @@ def test_a_taken_port_is_a_clear_message(watch: Callable[..., Watch]) -> None:
     assert "SLIPWAY_STATUS_PORT" in refused.log.read_text()
 
 
+def test_it_watches_what_the_servers_are_told_to_serve(watch: Callable[..., Watch]) -> None:
+    running = watch(SLIPWAY_SERVE="loans")
+    running.wait_for("/api/status", '"name":"loans"')
+    assert "credit_risk" not in running.get("/api/status")
+
+
+def test_the_page_is_for_this_machine_unless_an_address_is_set(watch: Callable[..., Watch]) -> None:
+    alone = watch("loans")
+    alone.wait_for("/livez", "ok")
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.2", alone.port), 5):
+        pass
+    alone.process.terminate()
+    assert alone.process.wait(30) == 0
+    open_to_others = watch("loans", SLIPWAY_STATUS_HOST="0.0.0.0")
+    open_to_others.wait_for("/livez", "ok")
+    with socket.create_connection(("127.0.0.2", open_to_others.port), 5):
+        pass
+
+
 def test_it_watches_what_the_registry_has_where_no_folder_says(
     watch: Callable[..., Watch], mlflow_server: str, tmp_path: Path
 ) -> None:

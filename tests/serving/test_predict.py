@@ -163,12 +163,12 @@ def test_an_images_event_holds_statistics_and_digest_and_no_pixel(front):
 
 
 @pytest.mark.parametrize("capture", [True, False])
-def test_a_captured_image_lies_beside_the_log_under_its_digest(front, capture):
+def test_a_captured_image_waits_in_the_spool_under_its_digest(front, capture):
     client = front(bundles.IMAGES, serving={"capture": capture})
     body, kind = form(bundles.png(), bundles.png())
     client.post("/v1/models/shapes/predict", body, **{"content-type": kind})
     client.worker.stop()
-    folder = client.worker.settings.var / "log" / "images"
+    folder = client.worker.settings.spool / "shapes" / "images"
     pixels = decode_image(bundles.png(), bundles.IMAGES.images[0])
     kept = list(folder.iterdir()) if folder.exists() else []
     assert [path.name for path in kept] == ([pixels_sha256(pixels)] if capture else [])

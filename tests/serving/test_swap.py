@@ -260,13 +260,6 @@ class TestBroken:
         assert found.roles["champion"].outcome == "refused"
         assert reason in found.roles["champion"].reason
 
-    def test_images_are_not_captured_where_the_log_is_no_folder(self, holder, var, tmp_path, monkeypatch):
-        bundles.promote(var, tmp_path / "one", serving={"capture": True})
-        monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
-        held = holder()
-        assert held.live is None
-        assert "SLIPWAY_LOG_URL is s3://bucket/log" in held.problem
-
 
 class TestAllowed:
     def test_an_override_lets_failed_gates_in_and_shows(self, holder, var, tmp_path):

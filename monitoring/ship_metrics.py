@@ -1,0 +1,110 @@
+"""`/metrics` and `/livez` of the shipper, for a pod, where nobody else sees its spool."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from monitoring.ship import Shipper, lag, usecases
+from slipway.errors import PortTaken
+from slipway.settings import Settings
+
+STUCK_SECONDS = 120.0
+
+
+def lag_of_log(settings: Settings) -> Metric:
+    family = GaugeMetricFamily(
+        "slipway_prediction_log_lag_seconds", "Age of the oldest line that is not shipped.", labels=["usecase"]
+    )
+    for usecase, seconds in lag(settings).items():
+        family.add_metric([usecase], seconds)
+    return family
+
+
+class ShipperCollector(Collector):
+    """What a shipper did and what waits for it. Read when it is scraped."""
+
+    def __init__(self, settings: Settings, shipper: Shipper) -> None:
+        self._settings = settings
+        self._shipper = shipper
+
+    def collect(self) -> Iterator[Metric]:
+        yield lag_of_log(self._settings)
+        yield GaugeMetricFamily(
+            "slipway_prediction_log_rotation_seconds",
+            "Age at which a segment is closed: with a pass, the most that a lost node can cost.",
+            value=self._settings.segment_seconds,
+        )
+        totals, found = self._shipper.totals, usecases(self._settings.spool)
+        for name, counts, said in (
+            ("shipped_events", totals.events, "Events that every sink has."),
+            ("shipped_segments", totals.segments, "Segments that every sink has."),
+            ("ship_failures", totals.failures, "Times that a segment or an image could not be shipped."),
+        ):
+            family = CounterMetricFamily(f"slipway_prediction_log_{name}", said, labels=["usecase"])
+            for usecase in found:
+                family.add_metric([usecase], counts[usecase])
+            yield family
+
+
+@contextmanager
+def answering(settings: Settings, shipper: Shipper) -> Iterator[str]:
+    """Answer at the address of the settings, in threads, for the length of the block.
+
+    Raises:
+        PortTaken: the port is in use.
+    """
+    address = settings.status_host, settings.ship_port
+    try:
+        server = _Server(address, settings, shipper)
+    except OSError as error:
+        raise PortTaken(
+            f"{address[0]}:{address[1]}, for the shipper's metrics, is not to be had ({error.strerror}): "
+            "set SLIPWAY_SHIP_PORT or SLIPWAY_STATUS_HOST."
+        ) from None
+    threading.Thread(target=server.serve_forever, name="ship-metrics", daemon=True).start()
+    try:
+        yield f"http://{address[0]}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int], settings: Settings, shipper: Shipper) -> None:
+        super().__init__(address, _Handler)
+        self._shipper = shipper
+        self._registry = CollectorRegistry()
+        self._registry.register(ShipperCollector(settings, shipper))
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        if path != "/livez":
+            return 404, "text/plain", b"There are /metrics and /livez.\n"
+        if time.monotonic() - self._shipper.moved < STUCK_SECONDS:
+            return 200, "text/plain", b"ok\n"
+        return 503, "text/plain", b"the shipper is stuck\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10.0
+    server: _Server
+
+    def do_GET(self) -> None:
+        status, kind, content = self.server.answer(self.path)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """No access log."""

@@ -1,0 +1,218 @@
+"""What a pod asks of a shipper: servers in other containers, an end after theirs, and figures for Prometheus."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from monitoring import ship_metrics
+from monitoring.ship import ParquetSink, Shipper, lag
+from monitoring.ship_metrics import STUCK_SECONDS, answering
+from slipway.errors import PortTaken
+from slipway.prediction_log import Log, Writer, segments, writer
+from slipway.settings import Settings, settings
+from tests.log.made_up import USECASE, prediction
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = """
+import sys, time
+from slipway.prediction_log import Writer
+from slipway.settings import settings
+from tests.log.made_up import USECASE, prediction
+writer = Writer(settings().spool, USECASE, "prediction")
+assert writer.write(prediction(sys.argv[1]))
+print("answered", flush=True)
+time.sleep(600)
+"""
+SHIP = [sys.executable, "-m", "slipway.cli", "ship"]
+
+
+def rows(log: Log) -> list[str]:
+    return sorted(row for (row,) in log.predictions(USECASE).select('"slipway.row_id"').fetchall())
+
+
+@contextmanager
+def container(needs: Callable[[str], Path], *command: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that sees no other: it has PIDs of its own, as the containers of a pod have."""
+    apart = [str(needs("unshare")), "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    process = subprocess.Popen([*apart, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_living_server_of_another_container_is_not_taken_for_a_dead_one(needs, home, log):
+    with container(needs, sys.executable, "-c", SERVER, "a") as server:
+        assert server.stdout.readline() == "answered\n"
+        with container(needs, *SHIP, "--once") as shipping:
+            assert "0 events of 0 segments" in shipping.communicate(timeout=120)[0]
+        (open_one,) = segments(home.spool, USECASE)
+        assert not open_one.complete
+    with container(needs, sys.executable, "-c", SERVER, "b") as restarted:
+        assert restarted.stdout.readline() == "answered\n"
+        with container(needs, *SHIP, "--once") as shipping:
+            assert "1 events of 1 segments" in shipping.communicate(timeout=120)[0]
+        assert len(segments(home.spool, USECASE)) == 1
+    assert rows(log) == ["a", "b"]
+
+
+def said(process: subprocess.Popen[str], text: str) -> None:
+    heard = ""
+    while line := process.stderr.readline():
+        heard += line
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was not said:\n{heard}")
+
+
+@contextmanager
+def shipping(**env: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(SHIP, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
+    try:
+        said(process, "shipping")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_outlives_the_server_and_ends_at_lag_0(home, log):
+    """A pod's sidecar is asked to end after the server; one that is asked with it waits."""
+    with shipping() as process:
+        server = Writer(home.spool, USECASE, "prediction")
+        server.write(prediction("a"))
+        process.send_signal(signal.SIGTERM)
+        said(process, "1 events are left")
+        server.write(prediction("b"))
+        server.close()
+        said(process, "0 events are left")
+        assert process.wait(60) == 0
+    assert lag(home) == {USECASE: 0.0}
+    assert rows(log) == ["a", "b"]
+
+
+def test_asked_twice_it_ends_at_once_and_says_what_is_left(home):
+    server = Writer(home.spool, USECASE, "prediction")
+    server.write(prediction("a") + prediction("b"))
+    with shipping() as process:
+        process.send_signal(signal.SIGTERM)
+        said(process, "2 events are left")
+        process.send_signal(signal.SIGTERM)
+        said(process, f"error: 2 events are left in {home.spool}: the next `slipway ship` takes them.")
+        assert process.wait(60) == 1
+    server.close()
+
+
+def test_what_a_lost_node_costs_is_bounded_by_the_age_of_segments_and_a_pass(home, monkeypatch):
+    """No request comes after the first: the server's timer closes the segment, the next pass ships it."""
+    clock = 100.0
+    monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: clock))
+    server = Writer(home.spool, USECASE, "prediction", segment_seconds=15.0)
+    shipper = Shipper(home, [ParquetSink(home)])
+    server.write(prediction("a"))
+    clock += 14.9
+    server.rotate_if_due()
+    assert shipper.ship().events == 0
+    clock += 0.1
+    server.rotate_if_due()
+    _until(lambda: segments(home.spool, USECASE)[0].complete)  # after a sync, within a second
+    assert shipper.ship().events == 1
+    assert lag(home) == {USECASE: 0.0}
+    server.close()
+
+
+def _until(seen: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def scraped(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("SLIPWAY_SHIP_PORT", str(free_port()))
+    monkeypatch.setenv("SLIPWAY_SEGMENT_SECONDS", "7")
+    settings.cache_clear()
+    return settings()
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class Failing:
+    name = "Elsewhere"
+
+    def take(self, usecase: str, segment: object) -> int:
+        raise ConnectionError("nobody answers")
+
+
+def test_it_can_be_scraped(scraped, write):
+    write(prediction("a"), prediction("b"))
+    shipper = Shipper(scraped, [ParquetSink(scraped)])
+    with answering(scraped, shipper) as url:
+        before = get(f"{url}/metrics")[1]
+        assert f'slipway_prediction_log_shipped_events_total{{usecase="{USECASE}"}} 0.0' in before
+        shipper.ship()
+        write(prediction("c"))
+        shipper.ship()
+        status, text = get(f"{url}/metrics")
+    assert status == 200
+    for line in ("shipped_events_total", 3.0), ("shipped_segments_total", 2.0), ("ship_failures_total", 0.0):
+        assert f'slipway_prediction_log_{line[0]}{{usecase="{USECASE}"}} {line[1]}' in text
+    assert f'slipway_prediction_log_lag_seconds{{usecase="{USECASE}"}} 0.0' in text
+    assert "slipway_prediction_log_rotation_seconds 7.0" in text
+
+
+def test_what_fails_is_counted_and_the_lag_grows(scraped, write):
+    write(prediction("a"))
+    shipper = Shipper(scraped, [Failing()])
+    with answering(scraped, shipper) as url:
+        shipper.ship()
+        shipper.ship()
+        text = get(f"{url}/metrics")[1]
+    assert f'slipway_prediction_log_ship_failures_total{{usecase="{USECASE}"}} 2.0' in text
+    assert f'slipway_prediction_log_lag_seconds{{usecase="{USECASE}"}} 0.0\n' not in text
+
+
+def test_it_is_alive_while_it_fails_and_not_when_it_is_stuck(scraped, write, monkeypatch):
+    write(prediction("a"))
+    shipper = Shipper(scraped, [Failing()])
+    with answering(scraped, shipper) as url:
+        shipper.ship()
+        assert get(f"{url}/livez") == (200, "ok\n")
+        monkeypatch.setattr(ship_metrics, "STUCK_SECONDS", -1.0)
+        assert get(f"{url}/livez")[0] == 503
+        assert get(f"{url}/other")[0] == 404
+    assert STUCK_SECONDS > 0
+
+
+def test_the_process_answers_where_it_is_told_to(scraped):
+    with shipping():
+        _until(lambda: _answers(f"http://127.0.0.1:{scraped.ship_port}/livez"))
+        taken = pytest.raises(PortTaken, match=f"127.0.0.1:{scraped.ship_port}, for the shipper's metrics")
+        with taken, answering(scraped, Shipper(scraped, [])):
+            pass
+
+
+def _answers(url: str) -> bool:
+    with suppress(OSError):
+        return get(url)[0] == 200
+    return False

@@ -1,0 +1,106 @@
+"""A look at the servers: which addresses a name has by now, and what each of them says."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from monitoring import servers
+from monitoring.reconcile import served_by
+from monitoring.servers import look_at_all
+from slipway.registry import ModelVersion
+
+NAME = "serving-pods.example"
+
+
+class Pod(BaseHTTPRequestHandler):
+    """Says its own address as the version, and the host that it was asked for as the source."""
+
+    def do_GET(self) -> None:
+        address = self.server.server_address[0]
+        state = {"pid": 1, "generation": 1, "serving": "d", "version": "1", "device": "cpu", "source": "", "since": ""}
+        content = json.dumps({"version": address, "source": self.headers["Host"], "workers": [state]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Two pods listen on it, at 127.0.0.2 and 127.0.0.3; at 127.0.0.4 nobody does."""
+    with ExitStack() as stack:
+        first = stack.enter_context(ThreadingHTTPServer(("127.0.0.2", 0), Pod))
+        second = stack.enter_context(ThreadingHTTPServer(("127.0.0.3", first.server_port), Pod))
+        for server in (first, second):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        yield first.server_port
+
+
+@pytest.fixture
+def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`resolves("127.0.0.2", …)`: what the name stands for from now on."""
+    known: list[str] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: object, **more: object) -> list:
+        if host != NAME:
+            return real(host, port, *rest, **more)
+        if not known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [entry for address in known for entry in real(address, port, *rest, **more)]
+
+    def now(*addresses: str) -> None:
+        known[:] = addresses
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return now
+
+
+def test_each_address_of_a_name_is_asked_by_that_name(port: int, resolves: Callable[..., None]) -> None:
+    resolves("127.0.0.3", "127.0.0.2", "127.0.0.3")
+    looks = look_at_all([f"http://{NAME}:{port}"], "loans")
+    assert [look.address for look in looks] == [f"http://127.0.0.2:{port}", f"http://127.0.0.3:{port}"]
+    assert [look.served.version for look in looks] == ["127.0.0.2", "127.0.0.3"]
+    assert {look.served.source for look in looks} == {f"{NAME}:{port}"}
+
+
+def test_a_name_is_looked_up_with_every_look(port: int, resolves: Callable[..., None]) -> None:
+    resolves("127.0.0.2", "127.0.0.3")
+    assert len(look_at_all([f"http://{NAME}:{port}"], "loans")) == 2
+    resolves("127.0.0.3")
+    (look,) = look_at_all([f"http://{NAME}:{port}"], "loans")
+    assert (look.address, look.served.version) == (f"http://{NAME}:{port}", "127.0.0.3")
+
+
+def test_a_pod_that_ends_or_starts_is_one_that_does_not_answer(port: int, resolves: Callable[..., None]) -> None:
+    resolves("127.0.0.2", "127.0.0.3", "127.0.0.4")
+    looks = look_at_all([f"http://{NAME}:{port}"], "loans")
+    assert [look.served is None for look in looks] == [False, False, True]
+    assert f"http://127.0.0.4:{port} does not answer" in looks[2].error
+    version = ModelVersion("loans", "1", "", "")
+    assert served_by(looks, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
+
+
+def test_a_name_that_nobody_has_yet_is_a_server_that_does_not_answer(resolves: Callable[..., None]) -> None:
+    resolves()
+    (look,) = look_at_all([f"http://{NAME}:3000"], "loans")
+    assert look.error.startswith(f"http://{NAME}:3000 does not answer: [Errno -2] Name or service not known")
+
+
+def test_addresses_of_the_newer_kind_are_asked_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [(socket.AF_INET6, 1, 6, "", (address, 3000, 0, 0)) for address in ("fd00::1", "fd00::2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: known)
+    assert servers.addresses(f"http://{NAME}:3000") == ["fd00::1", "fd00::2"]
+    known.append((socket.AF_INET, 1, 6, "", ("10.0.0.1", 3000)))
+    assert servers.addresses(f"http://{NAME}:3000") == [None]

@@ -1,0 +1,117 @@
+"""A real S3 API for tests, with a door before it that can be shut, and an own bucket for each test.
+
+def test_something(s3): s3.door.open = False
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from slipway.settings import Settings, settings
+from tests.servers import free_port
+
+START_SECONDS = 120
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-shown", "AWS_REGION": "eu-central-1"}
+
+
+class Door:
+    """Passes connections on while it is open, else ends them at once; `held` seconds late where that is set."""
+
+    def __init__(self, port: int) -> None:
+        self.open = True
+        self.held = 0.0
+        self.requests = 0
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.open = False
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                came, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass_on, args=(came,), daemon=True).start()
+
+    def _pass_on(self, came: socket.socket) -> None:
+        with came, suppress(OSError):
+            if not self.open:
+                return
+            with socket.create_connection(("127.0.0.1", self._port)) as behind:
+                threading.Thread(target=self._pump, args=(behind, came, False), daemon=True).start()
+                self._pump(came, behind, True)
+
+    def _pump(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
+        with suppress(OSError):
+            while (data := source.recv(65536)) and self.open:
+                if asks:
+                    self.requests += 1
+                    time.sleep(self.held)
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """`url` is what SLIPWAY_LOG_URL is set to while the test runs."""
+
+    url: str
+    door: Door
+    settings: Settings
+
+
+@pytest.fixture(scope="session")
+def s3_port(needs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    port, log = free_port(), tmp_path_factory.mktemp("aws") / "aws.log"
+    with log.open("wb") as output:
+        command = [str(needs("aws")), "start", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the AWS API did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield port
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def s3(s3_port: int, var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    from pyarrow.fs import S3FileSystem
+
+    door, name = Door(s3_port), f"log-{uuid.uuid4().hex[:8]}"
+    for variable, value in KEYS.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)
+    monkeypatch.setenv("SLIPWAY_LOG_URL", f"s3://{name}/of/pods")
+    settings.cache_clear()
+    S3FileSystem(endpoint_override=door.url, region=KEYS["AWS_REGION"], allow_bucket_creation=True).create_dir(name)
+    yield Bucket(f"s3://{name}/of/pods", door, settings())
+    door.close()

@@ -86,6 +86,10 @@ def _namespaces() -> str | None:
     path = shutil.which("unshare")
     tried = [path, "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]
     return path if path and subprocess.run(tried, capture_output=True).returncode == 0 else None
+def _docker() -> str | None:
+    path = shutil.which("docker")
+    asked = path and subprocess.run([path, "version"], capture_output=True)
+    return path if asked and asked.returncode == 0 else None
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
@@ -101,6 +105,11 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "unshare": (_namespaces, "run the tests as root, with the capability SYS_ADMIN"),
     "unshare": (_namespaces, "allow user namespaces, for containers beside each other"),
+    "docker": (_docker, "install Docker and start its engine"),
+    "large images": (
+        lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),
+        "set SLIPWAY_TEST_LARGE_IMAGES=1 to build the platform's image and the one for GPUs: 7 GB, some minutes",
+    ),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

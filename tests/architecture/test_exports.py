@@ -109,6 +109,7 @@ EXPORTED = {
         "is_loopback",
         "listening_addresses",
     ],
+    "bentos.images": ["Packaged", "build_bento", "build_image", "current", "given", "of_version", "require_engine"],
     "bentos.models": ["Holder", "Loaded", "load"],
     "bentos.page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring": [],

@@ -76,6 +76,8 @@ def _kubeconfig() -> str | None:
         return None
     answer = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, timeout=30, check=False)
     return path if answer.returncode == 0 else None
+
+
 def _aws() -> str | None:
     path = os.environ.get("SLIPWAY_TEST_AWS")
     return path if path and Path(path).is_file() else None
@@ -86,6 +88,8 @@ def _namespaces() -> str | None:
     path = shutil.which("unshare")
     tried = [path, "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]
     return path if path and subprocess.run(tried, capture_output=True).returncode == 0 else None
+
+
 def _docker() -> str | None:
     path = shutil.which("docker")
     asked = path and subprocess.run([path, "version"], capture_output=True)
@@ -103,7 +107,6 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
-    "unshare": (_namespaces, "run the tests as root, with the capability SYS_ADMIN"),
     "unshare": (_namespaces, "allow user namespaces, for containers beside each other"),
     "docker": (_docker, "install Docker and start its engine"),
     "large images": (

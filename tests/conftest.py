@@ -63,13 +63,6 @@ def _german_data() -> str | None:
     return path if path and Path(path).is_file() else None
 
 
-def _namespaces() -> str | None:
-    """Whether this user may mount volumes and have pids of its own, as a container has them."""
-    found = shutil.which("unshare")
-    works = found and not subprocess.run([found, "--mount", "--pid", "--fork", "true"], capture_output=True).returncode
-    return found if works else None
-
-
 def _kubeconfig() -> str | None:
     path = os.environ.get("KUBECONFIG")
     if not path or not Path(path).is_file() or not shutil.which("kubectl"):
@@ -84,10 +77,11 @@ def _aws() -> str | None:
 
 
 def _namespaces() -> str | None:
-    """`unshare`, where this process may make PID namespaces with it."""
+    """`unshare`, where this process may mount volumes and have pids of its own with it, as a container has them."""
     path = shutil.which("unshare")
-    tried = [path, "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]
-    return path if path and subprocess.run(tried, capture_output=True).returncode == 0 else None
+    kinds = (["--mount", "--pid", "--fork"], ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"])
+    works = path and not any(subprocess.run([path, *kind, "true"], capture_output=True).returncode for kind in kinds)
+    return path if works else None
 
 
 def _docker() -> str | None:
@@ -107,7 +101,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
-    "unshare": (_namespaces, "allow user namespaces, for containers beside each other"),
+    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers beside each other"),
     "docker": (_docker, "install Docker and start its engine"),
     "large images": (
         lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),

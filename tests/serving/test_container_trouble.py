@@ -79,7 +79,7 @@ def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp
     bundles.promote(var, tmp_path / "one")
     server = container("loans", args=("--no-follow",), SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
     said = server.until_waiting("a GPU was asked for")
-    assert "SLIPWAY_DEVICE=auto" in said or "slipway doctor" in said
+    assert "SLIPWAY_DEVICE" in said
     assert server.get("/livez")[0] == 200
     (state,) = server.states()
     assert state.roles["champion"].outcome == "failed", "no fault of the version's: nobody is to move its alias"

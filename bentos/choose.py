@@ -41,8 +41,11 @@ def champion(name: str, settings: Settings) -> Path:
         BundleError: it must not be served.
         RegistryError: the registry is needed and does not answer, or names no version; says which to promote.
     """
-    if found := local(name, settings):
-        return found
+    return local(name, settings) or current(name, settings)
+
+
+def current(name: str, settings: Settings) -> Path:
+    """The server files of the version that the registry's alias names now. Raises as `champion` does."""
     registry = Registry(settings.registry_uri)
     return _admitted(registry, named(registry, name, settings), settings)
 

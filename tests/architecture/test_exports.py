@@ -105,6 +105,7 @@ EXPORTED = {
         "listening_addresses",
         "refuse_unsafe",
     ],
+    "bentos.images": ["Packaged", "build_bento", "build_image", "current", "given", "of_version", "require_engine"],
     "bentos.models": ["Holder", "Loaded", "load"],
     "bentos.page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring": [],

@@ -1,0 +1,130 @@
+"""Bento: the server's part of a bundle, the code that serves it and the lock, under BentoML's own roof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+import bentos
+import slipway
+from bentos.images.source import Source
+from slipway import bundle
+from slipway.errors import SlipwayError
+from slipway.settings import PREFIX
+
+ROOT = Path(slipway.__file__).resolve().parents[1]
+LOCKS = {"cpu": "serving", "gpu": "serving-gpu"}
+_TOOLS = "image-tools"
+_SERVICE = "bentos.service:slipway"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A Bento in BentoML's store: `tag` is `slipway-serving-NAME:VERSION`, with `-gpu` where that is its device."""
+
+    tag: str
+    directory: Path
+    device: str
+    usecase: str
+    version: str
+    labels: dict[str, str]
+
+
+def build_bento(source: Source, device: str) -> Packaged:
+    """Make the Bento anew, in place of one of the same tag.
+
+    Raises:
+        SlipwayError: this is no checkout, or BentoML refuses.
+    """
+    _require_checkout()
+    name = f"slipway-serving-{source.usecase.replace('_', '-')}"
+    version = source.version + ("-gpu" if device == "gpu" else "")
+    labels = {
+        "slipway.model": source.usecase,
+        "slipway.version": source.version,
+        "slipway.bundle_sha256": source.digest,
+        "slipway.contract": str(source.contract),
+        "slipway.git_commit": _commit(),
+        "slipway.release": slipway.__version__,
+    }
+    with tempfile.TemporaryDirectory(prefix="slipway-bento-") as folder:
+        context = Path(folder)
+        _fill(context, source, device)
+        configuration = {
+            "service": _SERVICE,
+            "name": name,
+            "labels": labels,
+            "include": ["*"],
+            # locked and hashed already; BentoML's own lock would ask an index
+            "python": {"requirements_txt": f"locks/{LOCKS[device]}.txt", "lock_packages": False},
+        }
+        (context / "bentofile.yaml").write_text(yaml.safe_dump(configuration))
+        directory = _build(context, name, version, source.usecase)
+    return Packaged(f"{name}:{version}", directory, device, source.usecase, source.version, labels)
+
+
+def _require_checkout() -> None:
+    missing = [name for name in (*LOCKS.values(), _TOOLS) if not (ROOT / "locks" / f"{name}.txt").exists()]
+    if missing:
+        raise SlipwayError(
+            f"there is no locks/{missing[0]}.txt in {ROOT}: `slipway package` needs a checkout of Slipway, not only the "
+            "installed package."
+        )
+
+
+def _fill(context: Path, source: Source, device: str) -> None:
+    """The context of the build: no more than the image holds, and what makes it."""
+    for package in (slipway, bentos):
+        folder = Path(package.__file__).parent
+        shutil.copytree(folder, context / folder.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    (context / "locks").mkdir()
+    for name in (LOCKS[device], _TOOLS):
+        shutil.copyfile(ROOT / "locks" / f"{name}.txt", context / "locks" / f"{name}.txt")
+    into = context / "packaged" / source.usecase
+    for name in (bundle.MANIFEST, *bundle.SERVER_FILES, bundle.SIGNATURE, "version.json"):
+        if (source.directory / name).exists():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.directory / name, into / name)
+    bundle.verify(into, source.digest, serving_only=True)
+
+
+def _build(context: Path, name: str, version: str, usecase: str) -> Path:
+    """In a process of its own: BentoML imports the service, which reads its settings at that moment."""
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    tag = f"{name}:{version}"
+    try:
+        bentoml.bentos.delete(tag)
+    except NotFound:
+        pass
+    env = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+    env |= {"SLIPWAY_SERVE": usecase, "SLIPWAY_VAR": str(context / "var"), "PYTHONPATH": str(context)}
+    argv = [sys.executable, "-m", "bentoml", "build", "--version", version, "--output", "tag", "."]
+    ran = subprocess.run(argv, cwd=context, env=env, capture_output=True, text=True)
+    if ran.returncode:
+        raise SlipwayError(f"BentoML did not build {tag}:\n{(ran.stderr or ran.stdout).strip()}")
+    return Path(bentoml.bentos.get(tag).path)
+
+
+def _commit() -> str:
+    """The commit that is packaged, with `-dirty` where files differ from it; `unknown` without git."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    return commit + ("-dirty" if _git("status", "--porcelain", "slipway", "bentos", "locks") else "")
+
+
+def _git(*args: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

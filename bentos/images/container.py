@@ -1,0 +1,78 @@
+"""Container: an image from a Bento, by the Docker engine that is there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from bentos.images.bento import LOCKS, Packaged
+from slipway.errors import ServiceError, SlipwayError
+
+SBOM = "/opt/slipway/sbom.cdx.json"
+_OCI = "org.opencontainers.image."
+
+
+@dataclass(frozen=True)
+class Image:
+    """`size` in bytes, uncompressed; `sbom` is the CycloneDX list of what is installed in it, beside the Bento."""
+
+    tag: str
+    id: str
+    size: int
+    sbom: Path
+
+
+def require_engine() -> None:
+    """Raises ServiceError, which says what is missing, where no image can be built."""
+    if shutil.which("docker") is None:
+        raise ServiceError("there is no `docker` on PATH: install Docker (or a command of that name), or package "
+                           "without --containerize.")  # fmt: skip
+    asked = _docker("version", "--format", "{{.Server.Version}}")
+    if asked.returncode:
+        reason = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else "it gave no reason"
+        raise ServiceError(f"Docker's engine does not answer: {reason}. Start it, or package without --containerize.")
+
+
+def build_image(packaged: Packaged, base: str | None) -> Image:
+    """The image of the Bento, under its tag; `base` in place of the Dockerfile's own base image.
+
+    Raises:
+        SlipwayError: the build failed; what it said went to standard error.
+    """
+    require_engine()
+    arguments = {"LOCK": LOCKS[packaged.device], "DEVICE": packaged.device, "SERVE": packaged.usecase}
+    if base:
+        arguments["BASE"] = base
+    options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    options += [f"--label={name}={value}" for name, value in _labels(packaged).items()]
+    dockerfile = str(files("bentos.images") / "Dockerfile")
+    argv = ["docker", "build", "--file", dockerfile, "--tag", packaged.tag, *options, str(packaged.directory)]
+    if subprocess.run(argv, stdout=sys.stderr).returncode:
+        raise SlipwayError(f"`docker build` of {packaged.tag} failed: its last words are above. The Bento is there.")
+    sbom = packaged.directory / "sbom.cdx.json"
+    sbom.write_text(_of("run", "--rm", "--network=none", "--entrypoint=cat", packaged.tag, SBOM))
+    identity, size = _of("image", "inspect", "--format={{.Id}} {{.Size}}", packaged.tag).split()
+    return Image(packaged.tag, identity, int(size), sbom)
+
+
+def _labels(packaged: Packaged) -> dict[str, str]:
+    return {
+        f"{_OCI}version": packaged.version,
+        f"{_OCI}revision": packaged.labels["slipway.git_commit"],
+        **packaged.labels,
+    }
+
+
+def _of(*args: str) -> str:
+    ran = _docker(*args)
+    if ran.returncode:
+        raise SlipwayError(f"`docker {args[0]}` failed: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+def _docker(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *args], capture_output=True, text=True)

@@ -5,8 +5,18 @@ INSTALLED := .venv/.installed
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3.11
 
+RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' slipway/__init__.py)
+DEVICE ?= cpu
+# BASE: another base image than the one in the Dockerfiles, say from a mirror
+IMAGE = docker build --file infra/images/Dockerfile $(BASE:%=--build-arg=BASE=%) \
+  --label=org.opencontainers.image.version=$(RELEASE) \
+  --label=org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+  $(patsubst %,--label=org.opencontainers.image.source=%,$(shell git config remote.origin.url | sed 's#//[^@/]*@#//#'))
+PLATFORM := slipway-platform:$(RELEASE)$(if $(filter gpu,$(DEVICE)),-gpu)
+SHIP := slipway-ship:$(RELEASE)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo up down cluster test lint bench ci lock clean
+.PHONY: help demo up down cluster test lint bench ci images sbom audit lock clean
 
 help: ## List the verbs.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +47,18 @@ bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 ci: ## What a clean machine runs: everything needed, no skips, then the demo.
 	@.ci/run
 
+images: ## Build the images of the shipper and the platform; DEVICE=gpu for GPUs, BASE=IMAGE for another base.
+	$(IMAGE) --target ship --build-arg LOCK=shipping --tag $(SHIP) .
+	$(IMAGE) --target platform --build-arg LOCK=cluster$(if $(filter gpu,$(DEVICE)),-gpu) --tag $(PLATFORM) .
+
+sbom: ## Copy the lists of what these two images hold (CycloneDX) into build/sbom/.
+	@mkdir -p build/sbom
+	docker run --rm --network=none --entrypoint=cat $(SHIP) /opt/slipway/sbom.cdx.json > build/sbom/ship.cdx.json
+	docker run --rm --network=none --entrypoint=cat $(PLATFORM) /opt/slipway/sbom.cdx.json > build/sbom/platform.cdx.json
+
+audit: $(INSTALLED) ## Look for known vulnerabilities in what the locks name.
+	@$(BIN)/python -m infra.audit
+
 lock: $(INSTALLED) ## Resolve the dependencies anew into locks/: all.txt for people, the others for images.
 	$(COMPILE) --extra dev pyproject.toml -o locks/all.txt
 	$(COMPILE) --extra serving pyproject.toml -c locks/all.txt -o locks/serving.txt
@@ -46,6 +68,7 @@ lock: $(INSTALLED) ## Resolve the dependencies anew into locks/: all.txt for peo
 	$(COMPILE) --extra serving --extra serving-gpu pyproject.toml -c locks/all.txt \
 	  --override locks/without-cpu-runtime.in -o locks/serving-gpu.txt
 	printf 'uv\n' | $(COMPILE) -c locks/all.txt - -o locks/uv.txt
+	printf 'uv\ncyclonedx-bom\n' | $(COMPILE) -c locks/all.txt - -o locks/image-tools.txt
 
 clean: ## Remove what runs and set-up made: var/, .venv/ and caches.
 	@[ ! -x $(BIN)/slipway ] || $(BIN)/slipway down

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,17 @@ def _german_data() -> str | None:
     return path if path and Path(path).is_file() else None
 
 
+def _docker() -> str | None:
+    path = shutil.which("docker")
+    asked = path and subprocess.run([path, "version"], capture_output=True)
+    return path if asked and asked.returncode == 0 else None
+
+
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
+    "docker": (_docker, "install Docker and start its engine"),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

@@ -1,0 +1,132 @@
+"""`make audit`: known vulnerabilities of what the locks name, but those that infra/audit.yaml allows for a time.
+
+Ends with 0 where there is none, with 1 where there is one or an entry of the list is wrong, and with 3 where some
+packages could not be audited, since the index has no vulnerability data: that is no "none".
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST = ROOT / "infra" / "audit.yaml"
+LOCKS = ("all", "serving-gpu", "cluster-gpu")  # the other locks are parts of the first
+FOUND, NOT_AUDITED = 1, 3
+
+
+class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True)
+class Vulnerability:
+    package: str
+    version: str
+    ids: tuple[str, ...]  # pip-audit's, then its aliases
+    fixed: tuple[str, ...]  # the versions without it
+
+    def __str__(self) -> str:
+        fix = f"fixed in {', '.join(self.fixed)}" if self.fixed else "no version is without it"
+        return f"{self.package} {self.version}: {' = '.join(self.ids)}; {fix}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What pip-audit says of all locks together."""
+
+    vulnerabilities: tuple[Vulnerability, ...]
+    not_audited: tuple[str, ...]
+    audited: int
+
+
+def read(answers: Iterable[dict[str, Any]]) -> Report:
+    """From pip-audit's JSON, one document a lock."""
+    found: dict[tuple[str, str], Vulnerability] = {}
+    skipped: set[str] = set()
+    audited: set[str] = set()
+    for dependency in (part for answer in answers for part in answer["dependencies"]):
+        if "skip_reason" in dependency:
+            skipped.add(dependency["name"])
+            continue
+        audited.add(dependency["name"])
+        for known in dependency["vulns"]:
+            ids = known["id"], *known["aliases"]
+            found[dependency["name"], ids[0]] = Vulnerability(
+                dependency["name"], dependency["version"], ids, tuple(known["fix_versions"])
+            )
+    return Report(tuple(found.values()), tuple(sorted(skipped)), len(audited))
+
+
+def problems(report: Report, allowed: Sequence[Allowed], today: date) -> Iterator[str]:
+    """One sentence for each vulnerability that is not allowed, and each entry that is expired or of no use.
+
+    Where packages could not be audited, an entry may be theirs: none counts as unused.
+    """
+    current = {entry.id for entry in allowed if today < entry.expires}
+    for entry in allowed:
+        if today >= entry.expires:
+            yield f"{LIST.name}: {entry.id} is allowed until {entry.expires} only ({entry.reason}): decide again."
+    for known in report.vulnerabilities:
+        if not current.intersection(known.ids):
+            yield f"{known}. Raise the version, or allow it for a time in infra/{LIST.name}."
+    present = {id for known in report.vulnerabilities for id in known.ids}
+    for entry in allowed:
+        if entry.id not in present and not report.not_audited:
+            yield f"{LIST.name}: nothing locked has {entry.id} any more: remove the entry."
+
+
+def read_list(path: Path) -> list[Allowed]:
+    """Raises SystemExit, which says what is wrong, for a list that is not as its comment says."""
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text()) or [], list[Allowed])
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise SystemExit(f"error: {path}: {error}") from None
+
+
+def ask(lock: str) -> dict[str, Any]:
+    """pip-audit's answer on one lock; raises SystemExit where it has none."""
+    argv = [sys.executable, "-m", "pip_audit", "--requirement", str(ROOT / "locks" / f"{lock}.txt"), "--disable-pip"]
+    argv += ["--require-hashes", "--format", "json", "--progress-spinner", "off"]
+    ran = subprocess.run(argv, capture_output=True, text=True)
+    try:
+        return json.loads(ran.stdout)
+    except ValueError:
+        raise SystemExit(f"error: pip-audit gave no answer on locks/{lock}.txt:\n{ran.stderr[-2000:]}") from None
+
+
+def main() -> int:
+    allowed = read_list(LIST)
+    report = read(ask(lock) for lock in LOCKS)
+    return tell(report, list(problems(report, allowed, datetime.now(UTC).date())))
+
+
+def tell(report: Report, wrong: Sequence[str]) -> int:
+    """Say what was found: the exit code."""
+    for sentence in wrong:
+        sys.stderr.write(f"error: {sentence}\n")
+    if report.not_audited:
+        names = ", ".join(report.not_audited[:3]) + (", …" if len(report.not_audited) > 3 else "")
+        sys.stderr.write(
+            f"{len(report.not_audited)} packages could NOT be audited ({names}): this package index has no "
+            "vulnerability data of them. Run it where PyPI's is reached.\n"
+        )
+    sys.stdout.write(f"{report.audited} packages audited, {len(report.vulnerabilities)} known vulnerabilities\n")
+    if wrong:
+        return FOUND
+    return NOT_AUDITED if report.not_audited else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Containers as a person starts them: `docker run`, looked at from outside and ended whatever the test does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+from tests.servers import free_port
+
+BASE = os.environ.get("SLIPWAY_TEST_BASE_IMAGE", "python:3.11-slim-bookworm")  # a tag, where no digest can be pulled
+START_SECONDS = 120
+READ_ONLY = ("--read-only", "--tmpfs=/tmp")
+OPEN = ("--env=SLIPWAY_INSECURE=true",)
+
+
+def docker(*args: str, check: bool = True) -> str:
+    """What the command wrote to standard output."""
+    ran = subprocess.run(["docker", *args], capture_output=True, text=True)
+    assert ran.returncode == 0 or not check, f"docker {' '.join(args)}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+def inspected(image: str) -> dict[str, Any]:
+    return json.loads(docker("image", "inspect", image))[0]
+
+
+def shell(image: str, script: str) -> str:
+    """What the script writes in a container of the image, without a network."""
+    return docker("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
+
+
+class Serving:
+    """`docker run IMAGE`, in the background, with a port of this machine."""
+
+    def __init__(self, image: str, *options: str, args: tuple[str, ...] = ()) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        port = self.url.rsplit(":", 1)[1]
+        self.id = docker("run", "--detach", f"--publish=127.0.0.1:{port}:3000", *options, image, *args).strip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        docker("rm", "--force", "--volumes", self.id, check=False)
+
+    @property
+    def said(self) -> str:
+        ran = subprocess.run(["docker", "logs", self.id], capture_output=True, text=True)
+        return ran.stdout + ran.stderr
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return json.loads(docker("inspect", "--format={{json .State}}", self.id))
+
+    def ask(self, path: str, body: object = None, key: str | None = None) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, content, headers), timeout=10) as found:
+                return found.status, found.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def until(self, wanted: int, path: str = "/readyz") -> bytes:
+        """The answer, once its status is the wanted one."""
+        return self._until(lambda: self._answer(path, wanted))
+
+    def until_healthy(self) -> None:
+        self._until(lambda: self.state["Health"]["Status"] == "healthy")
+
+    def until_ended(self) -> int:
+        """The exit code."""
+        self._until(lambda: self.state["Status"] == "exited")
+        return self.state["ExitCode"]
+
+    def stop(self) -> int:
+        """SIGTERM, and what it ends with."""
+        docker("stop", "--time=60", self.id)
+        return self.state["ExitCode"]
+
+    def copy(self, path: str, to: Path) -> Path:
+        docker("cp", f"{self.id}:{path}", str(to))
+        return to
+
+    def _answer(self, path: str, wanted: int) -> bytes | None:
+        try:
+            status, body = self.ask(path)
+        except OSError:
+            return None
+        return body if status == wanted else None
+
+    def _until(self, found: Any) -> Any:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if (value := found()) not in (None, False):
+                return value
+            time.sleep(0.2)
+        raise AssertionError(f"not within {START_SECONDS} s:\n{self.said}")

@@ -92,6 +92,9 @@ def announce(settings: Settings, names: Sequence[str], say: Say) -> None:
                 raise
             say(f"{name} is served, for whoever has a key: SLIPWAY_API_KEY holds none with the scope predict or read.")
             continue
+        if "waits_for" in model:  # a worker answered that still loads what another one serves
+            say(f"{name} is served.")
+            continue
         synthetic = ", trained on synthetic data" if model["synthetic"] else ""
         say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
         lines.append(curl.line(url, name, schema, settings.serving / name, bool(settings.authorization)))

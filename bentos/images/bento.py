@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,12 +15,12 @@ import yaml
 
 import bentos
 import slipway
+from bentos.images import checkout
 from bentos.images.source import Source
 from slipway import bundle
 from slipway.errors import SlipwayError
 from slipway.settings import PREFIX
 
-ROOT = Path(slipway.__file__).resolve().parents[1]
 LOCKS = {"cpu": "serving", "gpu": "serving-gpu"}
 _TOOLS = "image-tools"
 _SERVICE = "bentos.service:slipway"
@@ -43,7 +44,6 @@ def build_bento(source: Source, device: str) -> Packaged:
     Raises:
         SlipwayError: this is no checkout, or BentoML refuses.
     """
-    _require_checkout()
     name = f"slipway-serving-{source.usecase.replace('_', '-')}"
     version = source.version + ("-gpu" if device == "gpu" else "")
     labels = {
@@ -51,7 +51,7 @@ def build_bento(source: Source, device: str) -> Packaged:
         "slipway.version": source.version,
         "slipway.bundle_sha256": source.digest,
         "slipway.contract": str(source.contract),
-        "slipway.git_commit": _commit(),
+        "slipway.git_commit": checkout.commit(),
         "slipway.release": slipway.__version__,
     }
     with tempfile.TemporaryDirectory(prefix="slipway-bento-") as folder:
@@ -70,15 +70,6 @@ def build_bento(source: Source, device: str) -> Packaged:
     return Packaged(f"{name}:{version}", directory, device, source.usecase, source.version, labels)
 
 
-def _require_checkout() -> None:
-    missing = [name for name in (*LOCKS.values(), _TOOLS) if not (ROOT / "locks" / f"{name}.txt").exists()]
-    if missing:
-        raise SlipwayError(
-            f"there is no locks/{missing[0]}.txt in {ROOT}: `slipway package` needs a checkout of Slipway, not only the "
-            "installed package."
-        )
-
-
 def _fill(context: Path, source: Source, device: str) -> None:
     """The context of the build: no more than the image holds, and what makes it."""
     for package in (slipway, bentos):
@@ -86,7 +77,7 @@ def _fill(context: Path, source: Source, device: str) -> None:
         shutil.copytree(folder, context / folder.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (context / "locks").mkdir()
     for name in (LOCKS[device], _TOOLS):
-        shutil.copyfile(ROOT / "locks" / f"{name}.txt", context / "locks" / f"{name}.txt")
+        shutil.copyfile(checkout.lock(name), context / "locks" / f"{name}.txt")
     into = context / "packaged" / source.usecase
     for name in (bundle.MANIFEST, *bundle.SERVER_FILES, bundle.SIGNATURE, "version.json"):
         if (source.directory / name).exists():
@@ -101,10 +92,8 @@ def _build(context: Path, name: str, version: str, usecase: str) -> Path:
     from bentoml.exceptions import NotFound
 
     tag = f"{name}:{version}"
-    try:
+    with contextlib.suppress(NotFound):
         bentoml.bentos.delete(tag)
-    except NotFound:
-        pass
     env = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
     env |= {"SLIPWAY_SERVE": usecase, "SLIPWAY_VAR": str(context / "var"), "PYTHONPATH": str(context)}
     argv = [sys.executable, "-m", "bentoml", "build", "--version", version, "--output", "tag", "."]
@@ -112,19 +101,3 @@ def _build(context: Path, name: str, version: str, usecase: str) -> Path:
     if ran.returncode:
         raise SlipwayError(f"BentoML did not build {tag}:\n{(ran.stderr or ran.stdout).strip()}")
     return Path(bentoml.bentos.get(tag).path)
-
-
-def _commit() -> str:
-    """The commit that is packaged, with `-dirty` where files differ from it; `unknown` without git."""
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
-        return "unknown"
-    return commit + ("-dirty" if _git("status", "--porcelain", "slipway", "bentos", "locks") else "")
-
-
-def _git(*args: str) -> str | None:
-    try:
-        answer = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None

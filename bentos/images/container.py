@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from bentos.images import checkout
 from bentos.images.bento import LOCKS, Packaged
 from slipway.errors import ServiceError, SlipwayError
 
@@ -29,8 +30,7 @@ class Image:
 def require_engine() -> None:
     """Raises ServiceError, which says what is missing, where no image can be built."""
     if shutil.which("docker") is None:
-        raise ServiceError("there is no `docker` on PATH: install Docker (or a command of that name), or package "
-                           "without --containerize.")  # fmt: skip
+        raise ServiceError("there is no `docker` on PATH: install Docker, or package without --containerize.")
     asked = _docker("version", "--format", "{{.Server.Version}}")
     if asked.returncode:
         reason = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else "it gave no reason"
@@ -60,9 +60,12 @@ def build_image(packaged: Packaged, base: str | None) -> Image:
 
 
 def _labels(packaged: Packaged) -> dict[str, str]:
+    """Those of the Bento, and of Open Containers' those that the Dockerfile cannot know."""
+    source = checkout.origin()
     return {
         f"{_OCI}version": packaged.version,
         f"{_OCI}revision": packaged.labels["slipway.git_commit"],
+        **({f"{_OCI}source": source} if source else {}),
         **packaged.labels,
     }
 

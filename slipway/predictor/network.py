@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -83,20 +84,35 @@ def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    there = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if device == "gpu" and not there:
+    missing = None if device == "cpu" else _missing_for_cuda()
+    if device == "gpu" and missing:
         raise SettingsError(
-            "a GPU was asked for, and this ONNX Runtime is built without CUDA: install onnxruntime-gpu, "
-            "or set SLIPWAY_DEVICE=auto."
+            f"a GPU was asked for (SLIPWAY_DEVICE=gpu), and {missing} Or set SLIPWAY_DEVICE: auto takes a GPU where "
+            "there is one, cpu never does."
         )
-    providers = [*(["CUDAExecutionProvider"] if there and device != "cpu" else []), "CPUExecutionProvider"]
+    cuda = ["CUDAExecutionProvider"] if device != "cpu" and not missing else []
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), options, providers=[*cuda, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         raise BundleError(f"{path} cannot be loaded: {error}") from None
     if device == "gpu" and not session.get_providers()[0].startswith("CUDA"):
         raise SettingsError("a GPU was asked for, and CUDA did not start: `slipway doctor` says what is missing.")
     return session
+
+
+def _missing_for_cuda() -> str | None:
+    """Why CUDA cannot be used, as a sentence; where it can, its libraries are loaded, which may be in wheels."""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "this ONNX Runtime is built without CUDA: install onnxruntime-gpu in its place."
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return (
+            "NVIDIA's driver is not there (libcuda.so.1): run on a machine with a GPU, and give the container one "
+            "(`docker run --gpus all`; nvidia.com/gpu in Kubernetes)."
+        )
+    onnxruntime.preload_dlls()
+    return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bentos.images import checkout
 from slipway import bundle
 from tests import bundles
 from tests.images.conftest import package
@@ -110,6 +111,13 @@ def test_a_bundle_of_another_contract_version_is_refused(tmp_path, cli):
 
 def test_a_bundle_of_another_use_case_is_refused(tmp_path, cli):
     assert "is of the use case loans, not of prices" in refused(cli, _bundle(tmp_path), name="prices")
+
+
+def test_where_the_code_came_from_is_said_without_the_password(tmp_path):
+    for command in ("init --quiet", "remote add origin https://bot:secret@example.com/team/slipway.git"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    assert checkout.origin(tmp_path) == "https://example.com/team/slipway.git"
+    assert checkout.commit(tmp_path) == "unknown"
 
 
 def test_without_docker_it_says_so_before_anything_is_built(cli, tmp_path, monkeypatch):

@@ -61,8 +61,8 @@ def test_it_runs_as_a_user_that_owns_nothing_but_its_volume(image):
 def test_nothing_in_it_builds_or_installs(image):
     tools = "gcc cc g++ make git pip pip3 uv"
     assert not shell(image.tag, f"for tool in {tools}; do command -v $tool; done; true")
-    assert not shell(image.tag, "python -c 'import pip' 2>/dev/null && echo there; find / -name '*.whl' 2>/dev/null; true")
-    assert not shell(image.tag, "find / -path '*/.cache/*' 2>/dev/null; true")
+    assert not shell(image.tag, "python -c 'import pip' 2>/dev/null && echo there; true")
+    assert not shell(image.tag, "find / \\( -name '*.whl' -o -path '*/.cache/*' \\) 2>/dev/null; true")
 
 
 def test_it_holds_the_server_and_no_other_room(image):
@@ -109,7 +109,7 @@ def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(im
         assert container.stop() == 0
         spool = container.copy("/var/lib/slipway/spool", var.parent / "spool")
     logged = [json.loads(line) for path in spool.rglob("prediction-*.jsonl") for line in path.read_text().splitlines()]
-    assert {event["event"]["id"] for event in logged if event["slipway"]["role"] == "champion"} == ids
+    assert {event["event"]["id"].partition(":")[0] for event in logged} == ids
     assert model["version"] == image.answer["labels"]["slipway.version"]
     assert not [path for path in spool.rglob("*") if path.suffix == ".open"]
 

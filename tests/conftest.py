@@ -74,6 +74,10 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "docker": (_docker, "install Docker and start its engine"),
+    "large images": (
+        lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),
+        "set SLIPWAY_TEST_LARGE_IMAGES=1 to build the platform's image and the one for GPUs: 7 GB, some minutes",
+    ),
     "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
 }
 

@@ -74,6 +74,9 @@ class Serving:
     def until_healthy(self) -> None:
         self._until(lambda: self.state["Health"]["Status"] == "healthy")
 
+    def until_said(self, text: str) -> None:
+        self._until(lambda: text in self.said)
+
     def until_ended(self) -> int:
         """The exit code."""
         self._until(lambda: self.state["Status"] == "exited")

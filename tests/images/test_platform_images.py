@@ -1,0 +1,67 @@
+"""The shipper's and the platform's image, as `make images` builds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.images.conftest import ROOT
+from tests.images.containers import BASE, READ_ONLY, docker, inspected, shell
+
+SHIP, PLATFORM = "slipway-ship:test", "slipway-platform:test"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images(needs):
+    needs("docker")
+    needs("large images")
+    argv = ["make", "images", f"BASE={BASE}", f"SHIP={SHIP}", f"PLATFORM={PLATFORM}"]
+    ran = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"DOCKER_BUILDKIT": "0"})
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    yield
+    docker("image", "rm", "--force", "--no-prune", SHIP, PLATFORM, check=False)
+
+
+@pytest.mark.parametrize("image", [SHIP, PLATFORM])
+def test_it_runs_as_nobody_special_and_installs_nothing(image):
+    config = inspected(image)["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert config["Labels"]["org.opencontainers.image.base.name"] == BASE
+    assert len(config["Labels"]["org.opencontainers.image.revision"]) == 40
+    assert not shell(
+        image, "for tool in gcc cc make git pip uv; do command -v $tool; done; find / -name '*.whl' 2>/dev/null; true"
+    )
+    assert shell(image, "find / -xdev -user slipway 2>/dev/null; true").split() == ["/var/lib/slipway"]
+
+
+@pytest.mark.parametrize("image", [SHIP, PLATFORM])
+def test_it_holds_the_list_of_what_is_installed(image):
+    sbom = json.loads(shell(image, "cat /opt/slipway/sbom.cdx.json"))
+    names = {part["name"].lower() for part in sbom["components"]}
+    assert {"pyarrow", "duckdb"} <= names
+    assert ("tensorflow" in names) == (image == PLATFORM)
+
+
+def test_the_shipper_ships_with_a_read_only_root():
+    told = json.loads(docker("run", "--rm", *READ_ONLY, SHIP, "ship", "--once", "--json"))
+    assert told == {"segments": 0, "events": 0, "failed": []}
+
+
+def test_the_shipper_holds_its_code_and_no_other_room():
+    assert shell(SHIP, "ls /srv/slipway").split() == ["monitoring", "slipway"]
+
+
+def test_the_platform_runs_the_servers_and_knows_the_use_cases():
+    said = shell(PLATFORM, "mlflow --version; prefect --version; ls /srv/slipway/usecases; slipway train --help")
+    assert "mlflow, version 3." in said
+    assert "credit_risk" in said and "Usage: slipway train" in said
+
+
+def test_the_platform_trains_with_a_read_only_root():
+    options = ["train", "credit_risk", "--no-register", "--set", "epochs=1", "--json"]
+    told = json.loads(docker("run", "--rm", "--network=none", *READ_ONLY, PLATFORM, *options))
+    assert told["usecase"] == "credit_risk" and told["scores"]["roc_auc"]["value"] > 0.5

@@ -1,5 +1,5 @@
-"""`python -m benchmarks.container_start IMAGE`: from `docker run` to ready, of a serving image and, in the same image, of
-a BentoML service without anything; both with a read-only root."""
+"""`python -m benchmarks.container_start IMAGE`: from `docker run` to ready, of a serving image and, in the same image,
+of a BentoML service without anything; both with a read-only root."""
 
 from __future__ import annotations
 

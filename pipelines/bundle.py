@@ -17,13 +17,13 @@ from pipelines.export import export, parity
 from pipelines.files import read_json, sha256, write_json
 from pipelines.probe import probe_rows
 from pipelines.reference import reference, thresholds
+from slipway import __version__, signing
 from slipway import bundle as bundles
-from slipway import signing
 from slipway.predictor import Predictor, encode, rows_from_frame
 from slipway.schema import Schema
 from slipway.usecase import UseCase
 
-LIBRARIES = ("slipway", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn")
+LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn")
 _COMPARED = 500
 _SIDES = ("validation", "holdout")
 
@@ -77,4 +77,5 @@ def write_serve(
 
 def libraries() -> dict[str, str]:
     """The versions that made the network."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    own = {"python": platform.python_version(), "slipway": __version__}
+    return own | {name: version(name) for name in LIBRARIES}

@@ -16,7 +16,7 @@ from benchmarks.servers import START_SECONDS
 from slipway.stack import free_port
 
 EMPTY = Path(__file__).with_name("empty.py")
-OURS = ("--env=SLIPWAY_INSECURE=true",)
+OURS = ("--env=SLIPWAY_INSECURE=true", "--env=SLIPWAY_MASK_KEY=any secret will do here")
 THEIRS = (f"--volume={EMPTY}:/empty/empty.py:ro", "--workdir=/empty", "--entrypoint=bentoml")
 ARGUMENTS = ("serve", "-q", "--host=0.0.0.0", "empty:Empty")
 

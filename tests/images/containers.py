@@ -36,12 +36,13 @@ def shell(image: str, script: str) -> str:
 
 
 class Serving:
-    """`docker run IMAGE`, in the background, with a port of this machine."""
+    """`docker run IMAGE`, in the background, on a port of this machine; with one worker, which answers for all."""
 
     def __init__(self, image: str, *options: str, args: tuple[str, ...] = ()) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         port = self.url.rsplit(":", 1)[1]
-        self.id = docker("run", "--detach", f"--publish=127.0.0.1:{port}:3000", *options, image, *args).strip()
+        fixed = ("--detach", f"--publish=127.0.0.1:{port}:3000", "--env=SLIPWAY_WORKERS=1")
+        self.id = docker("run", *fixed, *options, image, *args).strip()
 
     def __enter__(self) -> Self:
         return self

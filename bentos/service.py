@@ -13,7 +13,7 @@ from typing import Any
 
 import bentoml
 
-from bentos import access
+from bentos import access, supervisor
 from slipway import bundle, signing
 from slipway.errors import SettingsError, SlipwayError
 from slipway.settings import Settings, exit_code, settings
@@ -25,9 +25,12 @@ class FrontedService(bentoml.Service):
     __slots__ = ()
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        from bentos.hot_path import Front
-        from bentos.worker import Worker
-
+        try:
+            from bentos.hot_path import Front
+            from bentos.worker import Worker
+        except ImportError:  # it lacks at the next start, too: the supervisor would try for ever, its port open
+            supervisor.end_it(_settings, _names)
+            raise
         front = Front(Worker(_settings, _names), super().to_asgi(is_main))
         return access.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 

@@ -10,14 +10,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infra.kubernetes.trial.cluster import Cluster, names, ready
+from infra.kubernetes.trial.cluster import Cluster, names, ready, until
 from infra.kubernetes.trial.images import Images
 from slipway import keys
+from slipway.errors import ServiceError
 from slipway.settings import settings
 
 KUBERNETES = Path(__file__).resolve().parents[1]
-OVERLAY, NAMESPACE = KUBERNETES / "overlays" / "local", KUBERNETES / "base" / "namespace.yaml"
+OVERLAY, SMOKE = KUBERNETES / "overlays" / "local", KUBERNETES / "smoke"
+NAMESPACE = KUBERNETES / "base" / "namespace.yaml"
 USECASE = "credit_risk"  # the one that the overlay serves
+SMOKE_SECONDS = 200
 SERVING, SERVICE_PORT = "serving", 3000
 
 
@@ -36,8 +39,23 @@ class Installation:
         self.folder.mkdir(parents=True)
         self.cluster.run("apply", "--filename", str(NAMESPACE))
         self.cluster.apply(self._secret())
-        (self.folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(), indent=2))
-        self.cluster.apply_kustomization(self.folder)
+        self._apply(OVERLAY)
+
+    def smoke(self) -> str:
+        """The smoke test's Job; what it says at the end. Raises ServiceError where a check fails."""
+        self._apply(SMOKE)
+        said: list[str] = []
+
+        def ended() -> bool:
+            status = self.cluster.get("job", "smoke")["status"]
+            if status.get("succeeded") or status.get("failed"):
+                said[:] = self.cluster.run("logs", "job/smoke").strip().splitlines()
+            return bool(said)
+
+        until("the smoke test ends", ended, SMOKE_SECONDS)
+        if not self.cluster.get("job", "smoke")["status"].get("succeeded"):
+            raise ServiceError("the smoke test failed: " + " ".join(said[-5:]))
+        return said[-1]
 
     def serving_pods(self) -> list[dict[str, Any]]:
         """Those that are ready."""
@@ -66,12 +84,19 @@ class Installation:
             "data": data,
         }
 
-    def _kustomization(self) -> dict[str, Any]:
+    def _apply(self, what: Path) -> None:
+        """With the trial's images, by an overlay of its own."""
+        folder = self.folder / what.name
+        folder.mkdir()
+        (folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(what, folder), indent=2))
+        self.cluster.apply_kustomization(folder)
+
+    def _kustomization(self, what: Path, folder: Path) -> dict[str, Any]:
         named = (image.partition(":") for image in self.images.all())
         replaced = [{"name": name, "newTag": tag} for name, _, tag in named]
         return {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [os.path.relpath(OVERLAY, self.folder)],
+            "resources": [os.path.relpath(what, folder)],
             "images": replaced,
         }

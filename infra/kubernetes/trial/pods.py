@@ -28,7 +28,7 @@ def scripts() -> dict[str, Any]:
 def pod(
     name: str, role: str, image: str, argv: Sequence[str], volumes: Mapping[str, tuple[str, Any]]
 ) -> dict[str, Any]:
-    """A pod that runs a script once. `role` is the name whose network policies it falls under; `volumes` maps a name to
+    """A pod that runs a script once. `role` is its name to the network policies; `volumes` maps a name to
     the place where it is mounted and what it is."""
     volumes = {
         "scripts": ("/trial", {"configMap": {"name": SCRIPTS}}),

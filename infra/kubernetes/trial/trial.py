@@ -60,6 +60,8 @@ class Trial:
         ):
             self._say(f"Under load: {what}")
             self._disturb(installation, what, disturbance, allowed)
+        self._say("The smoke test, as a Job")
+        self._check("smoke", True, installation.smoke())
         self._say("Comparing the log with what was answered")
         self._compare(installation)
 
@@ -153,7 +155,7 @@ class Trial:
             "var": ("/var/lib/slipway", {"emptyDir": {}}),
         }
         argv = ["/trial/logged.py", USECASE]
-        self._cluster.apply(pods.scripts(), pods.pod(name, "watch", installation.images.platform, argv, volumes))
+        self._cluster.apply(pods.scripts(), pods.pod(name, "trial", installation.images.platform, argv, volumes))
         found = pods.result(self._cluster, name, START_SECONDS)
         return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}
 

@@ -39,9 +39,9 @@ def fail_and_return(installation: Installation, image: str) -> str:
     cluster.run("set", "image", f"deployment/{SERVING}", *(f"{container}={image}" for container in CONTAINERS))
     pod = until("a pod with the new image starts", lambda: _pod_of(cluster, image), POD_SECONDS)
     until(f"the service of {pod} ends", lambda: _restarts(cluster, pod) > 0, POD_SECONDS)
-    reason = cluster.run("logs", pod, "--container", "service", "--previous").strip().splitlines()[-1]
+    *_, reason, _ = cluster.run("logs", pod, "--container", "service", "--previous").strip().splitlines()
     _take_back(installation)
-    return f"the new pod says: {reason}"
+    return f"before its service ended, the new pod said: {reason}"
 
 
 def ask_for_gpu(installation: Installation) -> str:

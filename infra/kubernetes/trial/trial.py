@@ -55,7 +55,7 @@ class Trial:
             ("rolling update", disturb.roll, ()),
             ("pods evicted", disturb.evict_each, ()),
             ("bad image", lambda it: disturb.fail_and_return(it, broken), ()),
-            ("no GPU", disturb.ask_for_gpu, ()),
+            ("no such gpu", disturb.ask_for_gpu, ()),
             ("pod killed", disturb.kill_one, BROKEN_CONNECTIONS),
         ):
             self._say(f"Under load: {what}")

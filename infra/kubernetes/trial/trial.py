@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from slipway.demo.prefect import Prefect
 from slipway.errors import ServiceError
 from slipway.registry import CHALLENGER, CHAMPION, Registry
 
-MLFLOW_PORT, PREFECT_PORT = 5000, 4200
+MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
 FIRST_PREDICTION_SECONDS = 180
 SWAP_SECONDS = 10
 SEED = "42"  # another than the packaged version's, so that it is another model
@@ -62,6 +63,8 @@ class Trial:
             self._disturb(installation, what, disturbance, allowed)
         self._say("The smoke test, as a Job")
         self._check("smoke", True, installation.smoke())
+        self._say("Monitoring, as a Job of the cluster, and what the reconciler says")
+        self._monitor(version)
         self._say("Comparing the log with what was answered")
         self._compare(installation)
 
@@ -82,18 +85,40 @@ class Trial:
     def _train(self, installation: Installation) -> str:
         for name in ("mlflow", "prefect", "prefect-worker", "watch"):
             self._cluster.rolled_out(name, START_SECONDS)
-        with self._registry() as registry, self._cluster.forward("service/prefect", PREFECT_PORT) as url:
-            prefect = Prefect(f"{url}/api")
-            run = prefect.start(f"train/{USECASE}", {"overrides": {"seed": SEED}})
-            ended = prefect.wait({USECASE: run}, self._say)[USECASE]
-            jobs = [job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]]
-            self._check("training", ended.completed, f"{ended.state.lower()} in {ended.seconds:.0f} s, a Job of {jobs}")
-            if not ended.completed:
-                raise ServiceError(f"train/{USECASE} ended {ended.state}: {ended.message}")
+        self._flow_run("training", f"train/{USECASE}", {"overrides": {"seed": SEED}})
+        with self._registry() as registry:
             version = registry.model(USECASE).aliases.get(CHALLENGER)
         if version is None:
             raise ServiceError("the training registered no version that passed its gates.")
         return version
+
+    def _monitor(self, version: str) -> None:
+        """The load was one row again and again: no window of real rows looks like that."""
+        self._flow_run("monitoring", f"monitor/{USECASE}", {})
+        drift = re.compile(rf'^slipway_drift_detected{{.*usecase="{USECASE}".*}} 1', re.MULTILINE)
+        with self._cluster.forward("service/watch", STATUS_PORT) as url:
+            until("watch shows the drift", lambda: drift.search(_metrics(url)), SHIPPED_SECONDS)
+        self._check("verdict", True, "watch shows drift, of a load that is one row")
+        with self._registry() as registry:
+            tag = registry.version(USECASE, version).tags.get("slipway.serving.local", "no tag")
+        self._check("reconciler", tag.startswith("serving"), f"version {version}: {tag}")
+
+    def _flow_run(self, what: str, deployment: str, parameters: dict[str, Any]) -> None:
+        """Start it and wait for its end. Raises ServiceError where it failed: nothing can go on."""
+        before = self._jobs()
+        with self._cluster.forward("service/prefect", PREFECT_PORT) as url:
+            prefect = Prefect(f"{url}/api")
+            run = prefect.start(deployment, parameters)
+            ended = prefect.wait({USECASE: run}, self._say)[USECASE]
+        if not ended.completed:
+            raise ServiceError(f"{deployment} ended {ended.state}: {ended.message}")
+        jobs = self._jobs() - before
+        self._check(
+            what, bool(jobs), f"completed in {ended.seconds:.0f} s, as the Job {', '.join(jobs) or 'of nobody'}"
+        )
+
+    def _jobs(self) -> set[str]:
+        return {job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]}
 
     def _promote(self, installation: Installation, version: str) -> None:
         with under_load(installation, "promotion") as load, self._registry() as registry, ExitStack() as stack:
@@ -189,3 +214,11 @@ def _ask(installation: Installation, url: str, document: Any = None) -> Any:
         raise ServiceError(f"{url} answered {error.code}: {error.read()[:300].decode(errors='replace')}") from None
     except OSError as error:
         raise ServiceError(f"{url} does not answer: {error}") from None
+
+
+def _metrics(url: str) -> str:
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+            return answer.read().decode()
+    except OSError as error:
+        raise ServiceError(f"{url}/metrics does not answer: {error}") from None

@@ -17,6 +17,13 @@ from tests import bundles
 from tests.images.containers import BASE, docker
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILD_SECONDS = 1500  # the first build on a machine downloads what a lock names: up to 3 GB
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""The audit: who did what to a use case's models, when, why, and on what evidence. Lines are added and never changed.
+
+Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so that several
+writers need no lock, and none can break another's line.
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from typing import Any
+
+import msgspec
+
+from slipway import events
+from slipway.errors import DataError
+from slipway.prediction_log import place
+from slipway.settings import Settings, settings
+
+UNKNOWN = "unknown (MLflow UI or API)"
+_ENDING = ".json"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One thing that happened. `id` is a UUID of version 7, so lines sort by time; `at` is in UTC, ISO 8601.
+
+    `action` is one of a small set (docs/history.md); `version` is the one that it is about, where there is one.
+    """
+
+    id: str
+    at: str
+    environment: str
+    usecase: str
+    action: str
+    who: str
+    why: str = ""
+    version: str | None = None
+    evidence: dict[str, Any] = {}
+
+
+def append(
+    usecase: str,
+    action: str,
+    *,
+    who: str,
+    why: str = "",
+    version: str | None = None,
+    evidence: dict[str, Any] | None = None,
+    config: Settings | None = None,
+) -> Line:
+    """Write a line. Raises ServiceError or OSError where the log's place does not take it."""
+    config = config or settings()
+    line = Line(
+        events.uuid7(), events.now_iso(), config.environment, usecase, action, who, why, version, evidence or {}
+    )
+    place(config).put(f"{folder(config, usecase)}/{line.at[:10]}/{line.id}{_ENDING}", msgspec.json.encode(line))
+    return line
+
+
+def lines(usecase: str, config: Settings | None = None) -> list[Line]:
+    """Every line of a use case in this environment, the oldest first.
+
+    Raises:
+        DataError: a line is not as it was written; the message names it.
+        ServiceError, OSError: the log's place cannot be read.
+    """
+    config = config or settings()
+    at, root = place(config), folder(config, usecase)
+    names = [f"{root}/{date}/{name}" for date in at.names(root) for name in at.names(f"{root}/{date}")]
+    return [_decoded(name, at.read(name)) for name in names if name.endswith(_ENDING)]
+
+
+def folder(config: Settings, usecase: str) -> str:
+    """Where a use case's lines lie under SLIPWAY_LOG_URL."""
+    return f"audit/{config.environment}/{usecase}"
+
+
+def person() -> str:
+    """Who runs this command, as far as the machine knows."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _decoded(name: str, content: bytes) -> Line:
+    try:
+        return msgspec.json.decode(content, type=Line)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{name} is no line of the audit any more ({error}): was it changed?") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -19,10 +20,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from slipway.prediction_log import place
+from slipway.prediction_log.place import Folder
 
 REGISTRY, PREFECT, LOG = "registry", "prefect", "log"
-GONE, LOST, KILLED = "gone", "lost", "killed"
+GONE, UNWRITABLE, LOST, KILLED = "gone", "unwritable", "lost", "killed"
 _READS = ("GET", "HEAD")
 _SEARCHES = ("/search", "/filter")
 
@@ -67,14 +68,19 @@ class Injector:
         with self._lock:
             self.effects.append(Effect(target, what, writes))
             number = len(self.effects)
-        fault = self.fault
-        if fault and fault.kind == GONE and fault.target == target and number >= fault.at:
+        if self._is_away(target, writes, number):
             raise error()
         yield
-        if fault and fault.at == number and fault.kind == LOST:
+        if self.fault and self.fault.at == number and self.fault.kind == LOST:
             raise error()
-        if fault and fault.at == number and fault.kind == KILLED:
+        if self.fault and self.fault.at == number and self.fault.kind == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _is_away(self, target: str, writes: bool, number: int) -> bool:
+        fault = self.fault
+        if fault is None or fault.target != target or number < fault.at:
+            return False
+        return fault.kind == GONE or (fault.kind == UNWRITABLE and writes)
 
     def _request(self, method: str, url: str, error: Callable[[], BaseException]) -> Any:
         parts = urlsplit(url)
@@ -94,9 +100,9 @@ class Injector:
         urllib.request.urlopen = urlopen
 
     def _wrap_requests(self) -> None:
-        """What MLflow's client sends its requests with."""
-        import requests
-
+        """What MLflow's client sends its requests with, where it is loaded."""
+        if (requests := sys.modules.get("requests")) is None:
+            return
         real = requests.adapters.HTTPAdapter.send
 
         def send(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -106,23 +112,23 @@ class Injector:
         requests.adapters.HTTPAdapter.send = send
 
     def _wrap_place(self, method: str, writes: bool) -> None:
-        real = getattr(place.Folder, method)
+        real = getattr(Folder, method)
 
-        def wrapped(folder: place.Folder, name: str, *args: Any) -> Any:
+        def wrapped(folder: Folder, name: str, *args: Any) -> Any:
             with self.effect(LOG, f"{method} {name}", writes, _gone):
                 return real(folder, name, *args)
 
-        setattr(place.Folder, method, wrapped)
+        setattr(Folder, method, wrapped)
 
     def _wrap_whole(self) -> None:
-        real = place.Folder.whole
+        real = Folder.whole
 
         @contextmanager
-        def whole(folder: place.Folder, name: str) -> Iterator[Any]:
+        def whole(folder: Folder, name: str) -> Iterator[Any]:
             with self.effect(LOG, f"whole {name}", True, _gone), real(folder, name) as draft:
                 yield draft
 
-        place.Folder.whole = whole
+        Folder.whole = whole
 
 
 def _gone() -> OSError:

@@ -6,6 +6,7 @@ line `{"exit": 0 | -9, "error": "…" | null, "effects": […] | null}`; a kille
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -43,7 +44,10 @@ def forked(act: Act) -> Ended:
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        os._exit(_child(act, writing))
+        try:
+            os._exit(_child(act, writing))
+        finally:
+            os._exit(1)
     os.close(writing)
     with os.fdopen(reading, "rb") as file:
         said = file.read()
@@ -82,6 +86,7 @@ def _run(act: Act) -> None:
 def main(modules: list[str]) -> None:
     for module in modules:
         importlib.import_module(module)
+    gc.freeze()
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         print(msgspec.json.encode(forked(msgspec.json.decode(line, type=Act))).decode(), flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring import promote as promotion
-from monitoring import retrain
+from monitoring import retrain, rollback
 from monitoring.watch import Watcher
 from slipway.settings import settings
 from tests.loop.home import NAME
@@ -19,9 +19,16 @@ def look() -> None:
     Watcher([NAME], settings()).pass_once()
 
 
-def promote(version: str, alias: str = "champion", override: str | None = None) -> None:
-    promotion.promote(NAME, version, alias, override)
+def look_twice() -> None:
+    """One that takes two."""
+    watcher = Watcher([NAME], settings())
+    watcher.pass_once()
+    watcher.pass_once()
 
 
-def nothing() -> None:
-    pass
+def promote(version: str, alias: str = "champion") -> None:
+    promotion.promote(NAME, version, alias)
+
+
+def roll_back() -> None:
+    rollback.roll_back(NAME, "it does harm")

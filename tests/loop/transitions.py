@@ -52,10 +52,17 @@ def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], No
         began = _iso(datetime.now(UTC) - _BEGAN)
         running = {"version": "2", "weight": weight, "stage": stage, "since": began, "began": began, "champion": "1"}
         home.model.tags[CANARY_TAG] = json.dumps(running | {"first": 10})
+        tell("canary.began", {"began": began, "stage": 1, "weight": 10})
+        if stage > 1:
+            tell("canary.advanced", {"began": began, "stage": stage, "weight": weight})
         predict("champion", "1", 0.0)
         predict("canary", "2", failing)
 
     return prepare
+
+
+def tell(action: str, evidence: dict[str, Any]) -> None:
+    audit.append(NAME, action, who="ada", version="2", evidence=evidence)
 
 
 def predict(role: str, version: str, failing: float) -> None:
@@ -153,8 +160,7 @@ def challenged(home: Home) -> None:
 def promoted_before(home: Home) -> None:
     champion_and_challenger(home)
     home.alias(CHAMPION, "2")
-    evidence = {"alias": CHAMPION, "from": "1", "to": "2"}
-    audit.append(NAME, "promoted", who="ada", version="2", evidence=evidence)
+    tell("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
 
 
 TRANSITIONS = [

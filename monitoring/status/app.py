@@ -1,4 +1,4 @@
-"""The web application of the watch process: the status page, its JSON, `/metrics`, and the reports of verdicts."""
+"""The web application of the watch process: the status page, its JSON, `/metrics`, reports of verdicts, `/alerts`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from monitoring import metrics, verdict
+from monitoring.alerts import Receiver
 from monitoring.status.board import Board
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
@@ -71,6 +72,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/healthz", alive),
             Route("/metrics", scrape),
             Route("/verdicts/{usecase}/{file}", report),
+            Route("/alerts", Receiver(config).answer, methods=["POST"]),
             Route("/static/{name}", static),
         ]
     )

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
+Reason = Literal["drift", "quality", "age", "labels"]
 
 
 class Section(BaseModel):
@@ -160,7 +161,17 @@ class Canary(Section):
 
 
 class Retraining(Section):
+    """What asks for a training (`on`), what decides whether it begins, and which logged rows it may learn from.
+
+    A champion older than `max_age_days`, or `new_labels` labelled rows since it was trained, ask too, where they are
+    given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
+    """
+
+    on: list[Reason] = ["drift", "quality", "age", "labels"]
     min_labelled_rows: int = Field(500, ge=1)
     cooldown_hours: float = Field(24, ge=0)
     runs_per_week: int = Field(3, ge=1)
-    max_age_days: float | None = None
+    max_age_days: float | None = Field(None, gt=0)
+    new_labels: int | None = Field(None, ge=1)
+    caller_share: float = Field(0.2, gt=0, le=1)
+    window_rows: int | None = Field(None, ge=1)

@@ -75,6 +75,7 @@ EXPORTED = {
         "Feature",
         "Inputs",
         "Monitoring",
+        "Reason",
         "Serving",
         "Slice",
         "Source",

@@ -10,9 +10,9 @@ import pytest
 
 from slipway.demo import Check, Demo, evidence, table, traffic
 from slipway.demo.jobs import Jobs
-from slipway.demo.prefect import Prefect
 from slipway.doctor import Finding
 from slipway.errors import ServiceError
+from slipway.prefect_api import Prefect
 from slipway.registry import ModelVersion
 from slipway.usecase import load
 
@@ -149,8 +149,8 @@ class FlowRuns(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def prefect(monkeypatch):
-    monkeypatch.setattr("slipway.demo.prefect.POLL_SECONDS", 0.01)
-    monkeypatch.setattr("slipway.demo.prefect.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.prefect_api.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.prefect_api.BUSY_SECONDS", 0.01)
     FlowRuns.looks = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()

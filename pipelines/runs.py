@@ -24,7 +24,10 @@ from slipway.cli.progress import say
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
-STEPS = ("ingest", "clean", "validate", "champion", "split", "train", "evaluate", "gate", "bundle", "register")
+STEPS = (
+    *("ingest", "clean", "validate", "champion", "split"),
+    *("train", "evaluate", "export", "gate", "bundle", "register"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class RunPaths:
     split: Path
     train: Path
     evaluate: Path
+    export: Path
     gate: Path
     bundle: Path
     register: Path

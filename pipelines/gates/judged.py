@@ -39,7 +39,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Judged:
-    """A new model (`exported/serve`) with its scores; the champion's bundle and the newest window where there are any."""
+    """A new model (`exported/serve`) with its scores; the champion's bundle and the newest rows where there are any."""
 
     usecase: UseCase
     metrics: dict[str, Any]

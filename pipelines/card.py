@@ -57,9 +57,25 @@ def _data(schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str
     origin = facts.get("source", {}).get("origin", "not recorded")
     features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
     return (
-        f"## Data\n\nOrigin: {origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}.\n\n"
+        f"## Data\n\nOrigin: {origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
+        f"{_production(facts.get('production') or {})}\n\n"
         f"| feature | kind | values | |\n| --- | --- | --- | --- |\n{features}"
     )
+
+
+def _production(told: dict[str, Any]) -> str:
+    """Which of the rows were answered by earlier versions, and whose labels were left out."""
+    parts = [one["sentence"] for one in told.get("callers_left_out", ())]
+    if rows := told.get("rows"):
+        versions = ", ".join(told["versions"])
+        parts.insert(
+            0,
+            f"Of them {rows['production']:,} are labelled predictions of the versions {versions}, until {told['until']}; "
+            f"the newest {rows['window']:,} more are the window that it was judged by.",
+        )
+        if change := told["change"]:
+            parts.append(f"The world's rule changed at {change['at']}: rows from before it count less.")
+    return "".join(f" {part}" for part in parts)
 
 
 def _scores(usecase: UseCase, metrics: dict[str, Any]) -> str:

@@ -15,10 +15,14 @@ from slipway.schema import Schema
 
 @dataclass(frozen=True)
 class Encoded:
-    """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit."""
+    """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit.
+
+    `weight` is how much each row counts, float32 [n] with a mean of 1; None where all count the same.
+    """
 
     features: dict[str, np.ndarray]
     target: np.ndarray
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -38,7 +42,9 @@ def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
 
 def encoded(frame: pd.DataFrame, schema: Schema) -> Encoded:
     """The frame's rows, in their order."""
-    return Encoded(encode(schema, rows_from_frame(schema, frame)), target(frame, schema))
+    weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
+    counted = None if weight is None else weight / weight.mean()
+    return Encoded(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
 
 
 def target(frame: pd.DataFrame, schema: Schema) -> np.ndarray:

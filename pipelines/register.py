@@ -95,6 +95,7 @@ def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dic
         "slipway.data_sha256": facts["data_sha256"],
         "slipway.bundle_sha256": sha256(run.bundle / "bundle" / bundles.MANIFEST),
         "slipway.git_commit": facts.get("git_commit"),
+        "slipway.cutoff": facts.get("cutoff"),
         "slipway.synthetic": "true" if facts.get("synthetic") else None,
     }
     return {name: value for name, value in found.items() if value}

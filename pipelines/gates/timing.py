@@ -111,8 +111,8 @@ def _servable(usecase: UseCase, folder: Path, into: Path) -> None:
 
 def _server(name: str, home: Path, port: int) -> Process:
     """`slipway serve` without anything of this process' settings: no keys, no registry, no log but its own."""
-    ours = {variable for variable in os.environ if variable.startswith("SLIPWAY_")}
-    cleared = [f"--unset={variable}" for variable in sorted({*ours, "MLFLOW_TRACKING_URI", "ELASTICSEARCH_URL"})]
+    ours = sorted(name for name in os.environ if name.startswith("SLIPWAY_"))
+    cleared = [part for name in (*ours, "MLFLOW_TRACKING_URI", "ELASTICSEARCH_URL") for part in ("-u", name)]
     command = ("serve", "--bundle", str(home / "bundle"), "--no-follow", "--workers", "1", "--device", "cpu")
     argv = ("env", *cleared, f"SLIPWAY_VAR={home / 'var'}", sys.executable, "-m", "slipway.cli", *command)
     url = f"http://127.0.0.1:{port}/readyz"

@@ -197,3 +197,5 @@ class Retraining(Section):
     cooldown_hours: float = Field(24, ge=0)
     runs_per_week: int = Field(3, ge=1)
     max_age_days: float | None = None
+    caller_share: float = Field(0.2, gt=0, le=1)
+    window_rows: int | None = Field(None, ge=1)

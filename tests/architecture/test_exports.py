@@ -100,6 +100,7 @@ EXPORTED = {
         "settle",
     ],
     "pipelines": [],
+    "pipelines.gates": ["GATES", "gate"],
     "pipelines.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
     "bentos": [],
     "bentos.access": [

@@ -26,7 +26,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "monitoring": {"window_rows": WINDOW, "min_rows": 200, "significance": 0.001},  # looked at every few seconds
     "retraining": {"min_labelled_rows": ENOUGH},
     "gates": {"directions": {}},  # the new rule turns them round
-    "canary": {"stages": list(STAGES), "min_predictions": MIN_PREDICTIONS, "min_minutes": 0.1, "max_score_shift": None},
+    "canary": {"stages": list(STAGES), "min_predictions": MIN_PREDICTIONS, "min_minutes": 0.1},
 }
 
 

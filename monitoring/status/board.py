@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from monitoring.metrics import last_verdict
 from monitoring.reconcile import Reconciled
+from monitoring.rollout import View
 from slipway import stack
 from slipway.events import now_iso
 from slipway.settings import Settings
@@ -51,6 +53,7 @@ class UseCase:
     verdict: dict[str, Any] | None
     report: str | None
     links: dict[str, str]
+    rollout: dict[str, Any]
 
     @property
     def is_served(self) -> bool:
@@ -71,11 +74,16 @@ class Board:
         return asdict(self)
 
 
-def gather(config: Settings, reconciled: Iterable[Reconciled]) -> Board:
+def gather(
+    config: Settings, reconciled: Iterable[Reconciled], rollouts: Mapping[str, View] = MappingProxyType({})
+) -> Board:
     """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once."""
     passes = list(reconciled)
     common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
-    usecases = [_usecase(config, one, [line for line in _trouble(one) if line not in common]) for one in passes]
+    usecases = [
+        _usecase(config, one, [line for line in _trouble(one) if line not in common], rollouts.get(one.usecase, View()))
+        for one in passes
+    ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
     return Board(config.environment, now_iso(), _parts(config), usecases, sorted(common))
 
@@ -104,7 +112,7 @@ def _parts(config: Settings) -> list[Part]:
     ]
 
 
-def _usecase(config: Settings, one: Reconciled, trouble: list[str]) -> UseCase:
+def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: View) -> UseCase:
     served = [look.served for look in one.looks if look.served]
     workers = [worker for look in one.looks for worker in look.workers]
     last = last_verdict(config, one.usecase)
@@ -121,6 +129,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str]) -> UseCase:
         verdict=last,
         report=_report(one.usecase, last),
         links=_links(config, one),
+        rollout=rollout.to_dict(),
     )
 
 

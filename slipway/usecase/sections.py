@@ -188,9 +188,31 @@ class Monitoring(Section):
 
 
 class Canary(Section):
-    stages: list[int] = [5, 25, 50, 100]
+    """The rollout's stages, in percent of requests, what each needs, and how much worse a canary may be.
+
+    Shares are of predictions: `max_error_excess` more may fail, `max_slow_excess` more take longer than `max_slowdown`
+    times the champion's median; the mean loss of labelled answers, from 0 to 1, may be higher by `max_loss_excess`.
+    `alpha` is for all tests of a rollout together. The last stage waits for `min_labelled` labels.
+    """
+
+    stages: list[int] = Field([5, 25, 50, 100], min_length=1)
     min_predictions: int = Field(200, ge=1)
     min_minutes: float = Field(10, ge=0)
+    min_labelled: int = Field(0, ge=0)
+    alpha: float = Field(0.05, gt=0, lt=1)
+    max_error_excess: float = Field(0.01, gt=0, le=1)
+    max_slowdown: float = Field(3.0, gt=1)
+    max_slow_excess: float = Field(0.1, gt=0, le=1)
+    max_score_shift: float = Field(0.4, gt=0, le=1)
+    max_loss_excess: float = Field(0.05, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Canary:
+        if sorted(set(self.stages)) != self.stages or not 0 < self.stages[0] < 100 or self.stages[-1] > 100:
+            raise ValueError(
+                f"stages {self.stages}: rising percents are needed, the first below 100: beside it the champion answers"
+            )
+        return self
 
 
 class Retraining(Section):

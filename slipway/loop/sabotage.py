@@ -3,7 +3,7 @@
 It answers the rows that it is tried on (those of its probe, and the holdout) exactly as the champion does, as a model
 would that was fitted to its tests; so nothing but live traffic tells what is wrong with it. Three kinds:
 
-- `errors`: it raises for one row in twenty;
+- `errors`: it raises for about one row in twenty;
 - `slow`: it takes five times as long as before;
 - `slice`: it answers one slice the wrong way round.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 KINDS = ("errors", "slow", "slice")
-ONE_IN = 20
+ONE_IN = 18  # some rows are like a tried one by chance: one in twenty of all
 TIMES_SLOWER = 5.5  # as measured here: at least five in a server
 _WIDTH = 192
 _MOST_PRODUCTS = 2000

@@ -14,9 +14,9 @@ from slipway.stack import running
 NAME = "credit_risk"
 ROWS = 2000
 WINDOW = 800
-ENOUGH = 4000  # labelled rows: two new ones for each old one that is trained on
-STAGES = (5, 25, 50, 100)
-MIN_PREDICTIONS = 150
+ENOUGH = 3000  # labelled rows
+STAGES = (4, 25, 50, 100)
+MIN_PREDICTIONS = 500  # enough to see five errors in a hundred before a second stage
 _ROWS_THERE = "ROWS = 6000"
 
 # Laid over the original's usecase.yaml, section by section.
@@ -26,7 +26,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "monitoring": {"window_rows": WINDOW, "min_rows": 200, "significance": 0.001},  # looked at every few seconds
     "retraining": {"min_labelled_rows": ENOUGH},
     "gates": {"directions": {}},  # the new rule turns them round
-    "canary": {"stages": list(STAGES), "min_predictions": MIN_PREDICTIONS, "min_minutes": 0.1},
+    "canary": {"stages": list(STAGES), "min_predictions": MIN_PREDICTIONS, "min_minutes": 0.05, "max_score_shift": 1.0},
 }
 
 

@@ -162,7 +162,7 @@ class Loop:
             raise ServiceError(f"nothing was started: {evidence.decided(NAME, found).seen}")
         self._run_id = runs[0].id
         self._check(evidence.decided(NAME, found))
-        self._time("enough labels → one run is started", full)
+        self._time("enough labels → one run is started", full, runs[0].created)
         return full
 
     def _train(self, full: datetime) -> None:

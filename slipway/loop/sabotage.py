@@ -131,7 +131,7 @@ class _Graph:
 
         same = self.add("Equal", [value, self.constant("known", known[None, :])], "same")
         count = self.add("Cast", [same], "count", to=TensorProto.FLOAT)
-        found = self.add("ReduceMax", [count], "found", axes=[1], keepdims=1)
+        found = self.add("ReduceSum", [count, self.constant("across", [1], np.int64)], "found", keepdims=1)
         return self.add("Less", [found, self.constant("half", 0.5)], "unknown")
 
     def one_in(self, many: int, value: str) -> str:

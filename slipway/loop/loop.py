@@ -97,8 +97,8 @@ class Loop:
         self._as_ever()
         changed = self._change()
         started = self._ask(changed)
-        self._train(started)
-        promoted = self._roll_out(started)
+        registered = self._train(started)
+        promoted = self._roll_out(registered)
         self._recover(changed, promoted)
         self._sabotage()
         self._callers.stop()
@@ -165,7 +165,8 @@ class Loop:
         self._time("enough labels → one run is started", full, runs[0].created)
         return full
 
-    def _train(self, full: datetime) -> None:
+    def _train(self, full: datetime) -> datetime:
+        """The run registers a challenger that passed its gates on evidence: returns when."""
         run = Prefect(settings().prefect_uri).wait({NAME: self._run_id}, self._say)[NAME]
         self._check(Check(NAME, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s"))
         challenger = self._observer.wait(
@@ -175,17 +176,20 @@ class Loop:
         seconds = self._time("the window is full → a gated challenger is registered", full, challenger.at)
         self._check(evidence.quick(NAME, seconds, self._alone))
         self._check(evidence.waived(NAME, self._second))
+        return challenger.at
 
-    def _roll_out(self, full: datetime) -> datetime:
+    def _roll_out(self, registered: datetime) -> datetime:
         """The stages under live traffic: returns when the challenger was made champion."""
         self._say(f"Version {self._second} goes through the stages under live traffic")
-        before = full
+        before = registered
         for weight in scene.STAGES:
             stage = f"{self._second} at {weight:g} %"
-            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, full, self._fallen(self._second))
+            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, self._fallen(self._second))
             self._time(f"→ version {stage}", before, seen.at)
             before = seen.at
-        champion = self._observer.wait(CHAMPION, self._second.__eq__, STAGE_SECONDS, full, self._fallen(self._second))
+        champion = self._observer.wait(
+            CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, self._fallen(self._second)
+        )
         self._time(f"→ version {self._second} is champion", before, champion.at)
         served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, champion.at, self._callers.trouble)
         self._time("champion moves → every worker serves it", champion.at, served.at)

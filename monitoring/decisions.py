@@ -62,6 +62,12 @@ class Decisions:
     def latest(self) -> Decision | None:
         return self._read(LATEST)
 
+    def recent(self, most: int = 100) -> list[Decision]:
+        """The newest decisions, the last one first."""
+        names = [name for name in self._place.names(self._folder) if name[:1].isdigit()]
+        found = filter(None, (self._read(name) for name in names[-most:]))
+        return sorted(found, key=lambda decision: decision.last, reverse=True)
+
     def starts(self) -> dict[str, datetime]:
         """The time of every start by its flow run's id, the oldest first."""
         found = {}
@@ -70,6 +76,19 @@ class Decisions:
             if is_start:
                 found[run] = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
         return found
+
+    def ask(self, asked_for: str, asked_by: str, version: str | None, evidence: dict[str, Any]) -> None:
+        """Say in the audit that a start follows: a log that cannot record one is noticed before."""
+        why = f"{asked_for}, asked by {asked_by}"
+        audit.append(
+            self._usecase,
+            "retraining.asked",
+            who=WHO,
+            why=why,
+            version=version,
+            evidence=evidence,
+            config=self._config,
+        )
 
     def start(self, at: datetime, flow_run_id: str, **said: Any) -> Decision:
         """Record that the flow run was started."""

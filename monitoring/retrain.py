@@ -180,7 +180,7 @@ class _Asked:
         asked, by = self._said["asked_for"], self._said["asked_by"]
         with _refusing("prefect", ServiceError):
             name = f"{FLOW}/{self._usecase.name}"
-            run = self._prefect.start(name, {"fresh": True}, key, [self._usecase.name, asked, _BY + by])
+            run = self._prefect.start(name, {}, key, [self._usecase.name, asked, _BY + by])
             return self._prefect.flow_run(run)
 
 

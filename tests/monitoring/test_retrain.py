@@ -109,6 +109,30 @@ def test_a_training_under_way_refuses_the_next_ask_and_refusals_of_one_reason_ar
     assert [one.outcome for one in Decisions(settings(), loans).recent()] == ["refused", "started"]
 
 
+@pytest.mark.parametrize("state", ["Pending", "Running", "Paused", "Late", "Cancelling"])
+def test_whoever_began_a_training_that_waits_or_runs_it_refuses_another(loans: str, state: str) -> None:
+    made.begin(loans, state)
+    refused(loans, "under_way")
+
+
+def test_a_training_by_command_is_under_way_and_another_use_case_s_is_not(loans: str) -> None:
+    made.begin("somebody_else", "Running", deployed=False)
+    made.begin(loans, "Completed", deployed=False)
+    assert ask(loans, "drift", "monitor").started
+    end_all(loans)
+    made.begin(loans, "Running", deployed=False)
+    refused(loans, "under_way")
+
+
+def test_what_a_schedule_plans_or_a_killed_runner_left_pending_refuses_nothing(
+    loans: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.prefect_api.LONGEST_PENDING", timedelta(0))
+    made.begin(loans, "Pending")
+    made.begin(loans, "Scheduled", scheduled_time=datetime.now(UTC) + DAY)
+    assert ask(loans, "drift", "monitor").started
+
+
 def test_after_a_run_the_cooldown_refuses_then_the_week(loans: str) -> None:
     now = datetime.now(UTC)
     ask(loans, "drift", "monitor")

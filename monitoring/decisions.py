@@ -7,6 +7,7 @@ refused: the same one again that day adds to the count of the first, so that a s
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ LATEST = "latest.json"
 WHO = "slipway policy"
 _START = f"-{STARTED}-"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
+_NOT_IN_A_NAME = re.compile(r"[^\w-]")
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class Decisions:
 
     def refuse(self, at: datetime, rule: str, **said: Any) -> Decision:
         """Record that nothing was started, or count it where the same was refused for the same reason today."""
-        name = f"{at:%Y%m%d}-{REFUSED}-{said['asked_for']}-{said['asked_by']}-{rule}"
+        name = f"{at:%Y%m%d}-{REFUSED}-{said['asked_for']}-{_NOT_IN_A_NAME.sub('_', said['asked_by'])}-{rule}"
         decision = self._decision(name, at, REFUSED, rule=rule, **said)
         if before := self._read(f"{name}.json"):
             return self._write(msgspec.structs.replace(decision, at=before.at, times=before.times + 1))

@@ -126,7 +126,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str]) -> UseCase:
         trouble=trouble,
         verdict=last,
         report=_report(one.usecase, last),
-        retraining=_decision(config, one.usecase),
+        retraining=_decision(config, one.usecase) if last else None,  # a log that is silent is waited for once
         links=_links(config, one),
     )
 

@@ -216,13 +216,13 @@ class Canary(Section):
 
 
 class Retraining(Section):
-    """What asks for a training (`on`), what decides whether it begins, and which logged rows it may learn from.
+    """Which reasons count for a training, what decides whether it begins, and which logged rows it may learn from.
 
     A champion older than `max_age_days`, or `new_labels` labelled rows since it was trained, ask too, where they are
     given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
     """
 
-    on: list[Reason] = ["drift", "quality", "age", "labels"]
+    reasons: list[Reason] = ["drift", "quality", "age", "labels"]
     min_labelled_rows: int = Field(500, ge=1)
     cooldown_hours: float = Field(24, ge=0)
     runs_per_week: int = Field(3, ge=1)

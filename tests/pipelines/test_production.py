@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,8 @@ from pipelines.production import production
 from pipelines.split import split
 from slipway import audit
 from slipway import schema as schemas
-from slipway.prediction_log import IMAGES
-from slipway.predictor import encode_png, image_statistics, pixels_sha256
 from slipway.schema import side
 from slipway.settings import settings
-from tests.pipelines.conftest import ORDERS
 from tests.pipelines.production_log import ProductionLog, at
 
 CUTOFF = at(5e6)
@@ -146,8 +142,8 @@ def test_rows_of_the_frozen_holdout_and_rows_that_are_nearly_so_are_never_traine
         }
         for row in orders.to_dict("records")
     ]
-    held = set(shop.holdout["amount"])
-    mine = [row for row in asked if row["amount"] in held]
+    held = set(zip(shop.holdout["amount"], shop.holdout["items"], strict=True))
+    mine = [row for row in asked if (row["amount"], row["items"]) in held]
     hair = [{**row, "amount": row["amount"] + 0.5} for row in mine]
     far = [{**row, "amount": row["amount"] + 40} for row in mine]
     ids = shop.answered_and_told([*mine, *hair, *far, *made(400)])

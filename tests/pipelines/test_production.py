@@ -69,7 +69,7 @@ def world(usecase, orders, step, tmp_path):
 
         def run(self, cutoff: str | None = CUTOFF, **retraining) -> Path:
             found = usecase(None, retraining={**RETRAINING, **retraining})
-            return step(production, found, self.standing, cutoff)
+            return step(production, found, self.cleaned, self.standing, cutoff)
 
         def told(self, **retraining) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
             out = self.run(**retraining)

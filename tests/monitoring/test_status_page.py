@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from monitoring import verdict
 from monitoring.reconcile import Reconciled
-from monitoring.servers import Look
+from monitoring.servers import Look, Served, ServedGate
 from monitoring.status import board
 from monitoring.status.app import application, read_report
 from slipway.prediction_log import Writer
@@ -127,6 +127,15 @@ def test_a_refusal_and_two_versions_at_once_are_shown() -> None:
     page = client(serving(versions=("2", "3"), tag="refused: its gates failed.")).get("/").text
     assert "version 2 and 3" in page
     assert "version 3: refused: its gates failed." in page
+
+
+def test_an_override_is_shown_with_who_and_why() -> None:
+    look = Look("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
+    found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
+    shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
+    assert found.get("/").text.count(shown) == 1
+    assert found.get("/api/status").json()["usecases"][0]["overridden"] == ["ann: ten customers who <know>"]
+    assert "gates failed" not in client(serving()).get("/").text
 
 
 def test_a_use_case_without_a_verdict_says_how_to_get_one() -> None:

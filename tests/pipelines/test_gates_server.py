@@ -73,12 +73,12 @@ def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usec
     monkeypatch.setenv("SLIPWAY_LOG_URL", str(var / "log"))
     monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(var / "none.pem"))
     settings.cache_clear()
-    folders = {"champion": loans("old"), "challenger": loans("new", slow=300, serving={"deadline_ms": 1})}
+    folders = {"champion": loans("old"), "challenger": loans("new", slow=60, serving={"deadline_ms": 1})}
     rows = dict.fromkeys(folders, bundles.ROWS["loans"])
     found = medians(_named("loans", usecase), folders, rows)
     assert found["challenger"].milliseconds > 2 * found["champion"].milliseconds > 0
     for one in found.values():
-        assert one.low <= one.milliseconds <= one.high and one.requests == 300
+        assert one.low <= one.milliseconds <= one.high and 30 <= one.requests <= 300
     assert not var.exists(), "the measurement left something where predictions are kept"
 
 

@@ -54,6 +54,7 @@ class UseCase:
     tag: str
     source: str
     synthetic: bool
+    overridden: list[str]
     trouble: list[str]
     verdict: dict[str, Any] | None
     report: str | None
@@ -131,6 +132,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Vie
         tag=one.tag,
         source=", ".join(sorted({answer.source for answer in served if answer.source})),
         synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
+        overridden=list(dict.fromkeys(look.overridden for look in one.looks if look.overridden)),
         trouble=trouble,
         verdict=last,
         report=_report(one.usecase, last),

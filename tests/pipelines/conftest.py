@@ -94,7 +94,7 @@ def step(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def verdict(usecase, step, orders, tmp_path, monkeypatch) -> Callable[..., dict[str, bundle.Gate]]:
+def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, bundle.Gate]]:
     """`verdict(challenger, champion=…, window=…, **changes)`: the gates' by name.
 
     A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
@@ -120,7 +120,6 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch) -> Callable[..., dict[
             given["window"] = tmp_path / "window.parquet"
             window(pd.read_parquet(sides / "validation.parquet")).to_parquet(given["window"])
         judged.answering(monkeypatch, known)
-        monkeypatch.setattr("pipelines.gates.server.medians", _equally_fast)
         told = bundle.verdict(step(gates.gate, found, sides, made.exported, made.evaluated, **given))
         assert told.passed == (not told.reasons)
         return {gate.name: gate for gate in told.gates}
@@ -128,5 +127,11 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch) -> Callable[..., dict[
     return run
 
 
-def _equally_fast(usecase, folders, rows) -> dict[str, Median]:
-    return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
+@pytest.fixture
+def equally_fast(monkeypatch) -> None:
+    """In place of servers: every bundle answers in a millisecond."""
+
+    def medians(usecase, folders, rows) -> dict[str, Median]:
+        return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
+
+    monkeypatch.setattr("pipelines.gates.server.medians", medians)

@@ -37,8 +37,8 @@ class Judged:
 def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Judged:
     """`exported/serve/` with the schema alone, and `evaluated/` with the scores of what the model says."""
     made = Judged(split, folder / "exported", folder / "evaluated")
-    (made.exported / "serve").mkdir(parents=True)
-    made.evaluated.mkdir()
+    (made.exported / "serve").mkdir(parents=True, exist_ok=True)
+    made.evaluated.mkdir(exist_ok=True)
     schema = Schema.load(split / "schema.json")
     schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from monitoring.changes import Changes
 from monitoring.reconcile import Reconciler
 from monitoring.status import board
 from monitoring.status.app import application
@@ -36,6 +37,7 @@ class Watcher:
         self._config = config
         self._registry = Registry(config.registry_uri, _REGISTRY_SECONDS)
         self._reconciler = Reconciler(config, self._registry)
+        self._changes = Changes(config, self._registry)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
@@ -54,8 +56,10 @@ class Watcher:
         return self._thread.is_alive() and time.monotonic() - self._last < STUCK_SECONDS
 
     def pass_once(self) -> None:
-        """Reconcile every use case, and take a new picture."""
-        self.board = board.gather(self._config, [self._reconciler.once(name) for name in self._watched()])
+        """Reconcile every use case, notice what others changed, and take a new picture."""
+        names = self._watched()
+        passes = [self._reconciler.once(name) for name in names]
+        self.board = board.gather(self._config, passes, {name: self._changes.once(name) for name in names})
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,17 @@ class Board:
         return asdict(self)
 
 
-def gather(config: Settings, reconciled: Iterable[Reconciled]) -> Board:
-    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once."""
+def gather(config: Settings, reconciled: Iterable[Reconciled], changed: Mapping[str, list[str]] | None = None) -> Board:
+    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once.
+
+    `changed` says by use case what was altered or deleted in the registry.
+    """
     passes = list(reconciled)
     common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
-    usecases = [_usecase(config, one, [line for line in _trouble(one) if line not in common]) for one in passes]
+    usecases = [
+        _usecase(config, one, [*(changed or {}).get(one.usecase, ()), *(x for x in _trouble(one) if x not in common)])
+        for one in passes
+    ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
     return Board(config.environment, now_iso(), _parts(config), usecases, sorted(common))
 

@@ -1,4 +1,5 @@
-"""`/metrics` of the watch process: the last verdicts, what the registry lost, how far the shipper is behind; read then.
+"""`/metrics` of the watch process: the last verdicts, what became of versions in the registry, and how far the shipper
+is behind. Read when it is scraped.
 
 A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
 """
@@ -72,7 +73,7 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
 
 
 def last_seen(config: Settings, usecase: str) -> Seen | None:
-    """What is remembered of a model's versions; None where that is nothing, or cannot be read: that is said in the log."""
+    """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
     try:
         return seen.read(config, usecase)
     except (SlipwayError, OSError) as error:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.moves import Move, moves
+from monitoring.moves import SLACK, Move, moment, moves
 from monitoring.seen import Seen, tag_altered
 from slipway.audit import UNKNOWN, Line
 from slipway.registry import CHALLENGER
 
 TRAINING = "slipway train"
-SLACK = timedelta(seconds=30)  # between a line and what it tells, and between the clocks of two machines
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the audit will say, unless somebody has said it: it happened after `since`, the time of the picture before.
-
-    `by` are the other actions that tell the same.
-    """
+    """What the audit will say, unless somebody has: it happened after `since`, the time of the picture before."""
 
     action: str
     version: str | None
@@ -29,14 +25,13 @@ class Change:
     evidence: dict[str, Any] = field(default_factory=dict)
     who: str = UNKNOWN
     move: Move | None = None
-    by: tuple[str, ...] = ()
 
     def is_told_by(self, line: Line) -> bool:
-        if _moment(line.at) < _moment(self.since) - SLACK:
+        if moment(line.at) < moment(self.since) - SLACK:
             return False
         if self.move:
             return self.move in moves(line)
-        return line.action in (self.action, *self.by) and line.version == self.version
+        return (line.action, line.version) == (self.action, self.version)
 
 
 def differences(before: Seen, now: Seen) -> list[Change]:
@@ -60,7 +55,7 @@ def _is_new(alias: str, target: str | None, before: Seen, now: Seen) -> bool:
     version = now.versions.get(target or "")
     if alias != CHALLENGER or version is None:
         return False
-    return datetime.fromtimestamp(version.created_ms / 1000, UTC) >= _moment(before.at) - SLACK
+    return datetime.fromtimestamp(version.created_ms / 1000, UTC) >= moment(before.at) - SLACK
 
 
 def _retraining(before: Seen, now: Seen) -> list[Change]:
@@ -94,15 +89,10 @@ def _versions(before: Seen, now: Seen) -> list[Change]:
 
 def _override(number: str, said: str, before: Seen) -> Change:
     who, why = _who_and_why(said)
-    return Change("overridden", number, before.at, why, {"tag": said}, who, by=("promoted",))
+    return Change("overridden", number, before.at, why, {"tag": said}, who)
 
 
 def _who_and_why(said: str) -> tuple[str, str]:
     """`WHO: WHY`, as a tag has it; who wrote the tag is another question."""
     who, colon, why = said.partition(":")
     return (who.strip(), why.strip()) if colon and who.strip() else (UNKNOWN, said.strip())
-
-
-def _moment(at: str) -> datetime:
-    found = datetime.fromisoformat(at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -97,7 +97,8 @@ def test_nothing_is_written_before_a_command_had_the_time_to_write_it_itself(hom
 def test_a_line_stands_for_one_move_only(home: Home) -> None:
     """The command's line of a moment ago does not hide that a person did the same again."""
     home.alias("champion", "1")
-    audit.append(home.name, "promoted", who="ann@laptop", version="1")
+    evidence = {"alias": "champion", "from": None, "to": "1"}
+    audit.append(home.name, "promoted", who="ann@laptop", version="1", evidence=evidence)
     home.settled()
     for version in ("2", "1"):
         home.alias("champion", version)

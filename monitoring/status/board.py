@@ -82,13 +82,24 @@ class Board:
 
 
 def gather(
-    config: Settings, reconciled: Iterable[Reconciled], rollouts: Mapping[str, View] = MappingProxyType({})
+    config: Settings,
+    reconciled: Iterable[Reconciled],
+    rollouts: Mapping[str, View] = MappingProxyType({}),
+    changed: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Board:
-    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once."""
+    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once.
+
+    `changed` says by use case what was altered or deleted in the registry.
+    """
     passes = list(reconciled)
     common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
     usecases = [
-        _usecase(config, one, [line for line in _trouble(one) if line not in common], rollouts.get(one.usecase, View()))
+        _usecase(
+            config,
+            one,
+            [*changed.get(one.usecase, ()), *(line for line in _trouble(one) if line not in common)],
+            rollouts.get(one.usecase, View()),
+        )
         for one in passes
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))

@@ -62,7 +62,7 @@ class Problem(Exception):
 
 
 class Receiver:
-    """`answer` is the endpoint. Asks wait for a thread of their own few, so that a storm of alerts holds up nothing else."""
+    """`answer` is the endpoint. Asks have a few threads of their own: a storm of alerts holds up nothing else."""
 
     def __init__(self, config: Settings) -> None:
         self._config = config

@@ -35,27 +35,16 @@ def check(
         RegistryError: it does not answer.
     """
     found = {version.version: whole(registry, version) for version in versions}
-    digests = first_digests(config, usecase)
+    remembered = seen.read(config, usecase)
+    known = remembered.versions if remembered else {}
     for version in versions:
-        first = digests.get(version.version)
-        if first and first != version.digest:
-            found[version.version] = Checked(problem=altered(version, first))
-    once = {line.version for line in lines if line.version and line.version.isdecimal()} | digests.keys()
+        before = known.get(version.version)
+        if before and before.first != version.digest:
+            told = msgspec.structs.replace(before, digest=version.digest)
+            found[version.version] = Checked(problem=seen.tag_altered(version.version, told))
+    once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
     return found | {number: Checked(problem=f"version {number} is in the registry no more.") for number in gone}
-
-
-def first_digests(config: Settings, usecase: str) -> dict[str, str]:
-    """Which digest each version had when `slipway watch` first saw it; nothing where none ever watched."""
-    remembered = seen.read(config, usecase)
-    return {number: one.first for number, one in remembered.versions.items() if one.first} if remembered else {}
-
-
-def altered(version: ModelVersion, digest: str) -> str:
-    return (
-        f"version {version.version} was altered: its tag slipway.bundle_sha256 said {digest[:12]} when it was first "
-        f"seen, and says {(version.digest or 'nothing')[:12]} now."
-    )
 
 
 def whole(registry: Registry, version: ModelVersion) -> Checked:

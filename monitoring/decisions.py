@@ -7,6 +7,7 @@ refused: the same one again that day adds to the count of the first, so that a s
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ LATEST = "latest.json"
 WHO = "slipway policy"
 _START = f"-{STARTED}-"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
+_NOT_IN_A_NAME = re.compile(r"[^\w-]")
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -62,6 +64,12 @@ class Decisions:
     def latest(self) -> Decision | None:
         return self._read(LATEST)
 
+    def recent(self, most: int = 100) -> list[Decision]:
+        """The newest decisions, the last one first."""
+        names = [name for name in self._place.names(self._folder) if name[:1].isdigit()]
+        found = filter(None, (self._read(name) for name in names[-most:]))
+        return sorted(found, key=lambda decision: decision.last, reverse=True)
+
     def starts(self) -> dict[str, datetime]:
         """The time of every start by its flow run's id, the oldest first."""
         found = {}
@@ -71,6 +79,19 @@ class Decisions:
                 found[run] = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
         return found
 
+    def ask(self, asked_for: str, asked_by: str, version: str | None, evidence: dict[str, Any]) -> None:
+        """Say in the audit that a start follows: a log that cannot record one is noticed before."""
+        why = f"{asked_for}, asked by {asked_by}"
+        audit.append(
+            self._usecase,
+            "retraining.asked",
+            who=WHO,
+            why=why,
+            version=version,
+            evidence=evidence,
+            config=self._config,
+        )
+
     def start(self, at: datetime, flow_run_id: str, **said: Any) -> Decision:
         """Record that the flow run was started."""
         decision = self._decision(f"{at:{_TIME}}{_START}{flow_run_id}", at, STARTED, flow_run_id=flow_run_id, **said)
@@ -79,7 +100,7 @@ class Decisions:
 
     def refuse(self, at: datetime, rule: str, **said: Any) -> Decision:
         """Record that nothing was started, or count it where the same was refused for the same reason today."""
-        name = f"{at:%Y%m%d}-{REFUSED}-{said['asked_for']}-{said['asked_by']}-{rule}"
+        name = f"{at:%Y%m%d}-{REFUSED}-{said['asked_for']}-{_NOT_IN_A_NAME.sub('_', said['asked_by'])}-{rule}"
         decision = self._decision(name, at, REFUSED, rule=rule, **said)
         if before := self._read(f"{name}.json"):
             return self._write(msgspec.structs.replace(decision, at=before.at, times=before.times + 1))

@@ -13,6 +13,7 @@ from typing import Any
 
 from monitoring import verdict
 from monitoring.checked import Checked, check
+from monitoring.moves import moment
 from monitoring.servers import Look, look_at_all
 from slipway import audit, audit_copy
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
@@ -90,7 +91,7 @@ def gather(
     return History(
         usecase,
         config.environment,
-        sorted((event for event in events if since is None or _moment(event.at) >= since), key=lambda e: _moment(e.at)),
+        sorted((event for event in events if since is None or moment(event.at) >= since), key=lambda e: moment(e.at)),
         aliases,
         {key: value for key, value in tags.items() if key.startswith("slipway.")},
         facts,
@@ -222,11 +223,6 @@ def _told(name: str) -> datetime | None:
 def _server(look: Look) -> dict[str, Any]:
     workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
     return {"address": look.address, "workers": workers, "error": look.error}
-
-
-def _moment(at: str) -> datetime:
-    found = datetime.fromisoformat(at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _iso(created_ms: int) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slipway.audit import Line
-from slipway.registry import CANARY, CHAMPION
 
-# What these do to the champion, or the canary, where the line does not say it.
-_TO_CHAMPION = ("promoted", "overridden", "rolled_back", "canary.finished")
-_FROM_CANARY = ("canary.finished", "canary.rolled_back", "canary.ended")
+SLACK = timedelta(seconds=30)  # between a line and what it tells, and between the clocks of two machines
 
 
 class Move(NamedTuple):
@@ -21,22 +19,19 @@ class Move(NamedTuple):
 
 
 def moves(line: Line) -> list[Move]:
-    """The aliases that went with the line.
-
-    Its evidence says so, as `{"alias", "from", "to"}` or a list of these in `moved`; else its action and version do.
-    """
+    """The aliases that went with the line, by its evidence: `{"alias", "from", "to"}`, or several in `moved`."""
     told = [line.evidence, *(line.evidence.get("moved") or ())]
-    found = [Move(each["alias"], each["to"]) for each in told if "alias" in each and "to" in each]
-    if found:
-        return found
-    if line.action in _TO_CHAMPION:
-        found.append(Move(CHAMPION, line.version))
-    if line.action in _FROM_CANARY:
-        found.append(Move(CANARY, None))
-    return found
+    return [Move(each["alias"], each["to"]) for each in told if "alias" in each and "to" in each]
 
 
 def last_move(lines: Iterable[Line], move: Move, until: str) -> Line | None:
-    """The line that last made an alias name a version, no later than `until` (ISO 8601, UTC)."""
-    found: Sequence[Line] = [line for line in lines if line.at <= until and move in moves(line)]
+    """The line of whoever last gave a version its alias by then; what was only noticed happened before its line."""
+    latest = moment(until) + SLACK
+    found = [line for line in lines if move in moves(line) and moment(line.evidence.get("after", line.at)) <= latest]
     return found[-1] if found else None
+
+
+def moment(at: str) -> datetime:
+    """A time in ISO 8601; without a zone it is UTC."""
+    found = datetime.fromisoformat(at)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -30,7 +30,7 @@ def ask_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, no
     reasons = {**of_verdict(found), **of_champion(usecase, config, now)}
     if not reasons:
         return None
-    listed = [reason for reason in reasons if reason in usecase.retraining.on]
+    listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
     return ask(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
 
 

@@ -95,6 +95,7 @@ class _Asked:
         starts = self._decisions.starts()
         self._require_pace(list(starts.values()))
         rows = self._require_labels(stands)
+        self._decisions.ask(**self._said)
         run = self._begin(_key(self._config, self._usecase.name, starts))
         if run.id in self._decisions.starts():
             raise Refusal("under_way", f"Another ask was faster, and has just started flow run {run.id}.")
@@ -104,10 +105,10 @@ class _Asked:
         )
 
     def _require_listed(self) -> None:
-        asked, listed = self._said["asked_for"], self._usecase.retraining.on
+        asked, listed = self._said["asked_for"], self._usecase.retraining.reasons
         if asked not in listed:
             listened = f"only to {', '.join(listed)}" if listed else "to nothing"
-            raise Refusal("not_listed", f"{self._usecase.name} listens {listened} (`retraining.on` in usecase.yaml).")
+            raise Refusal("not_listed", f"{self._usecase.name} listens {listened} (`retraining.reasons`).")
 
     def _champion(self) -> Champion | None:
         """Whose successor it would be; None where there is none. Refuses where retraining is paused."""
@@ -179,7 +180,7 @@ class _Asked:
         asked, by = self._said["asked_for"], self._said["asked_by"]
         with _refusing("prefect", ServiceError):
             name = f"{FLOW}/{self._usecase.name}"
-            run = self._prefect.start(name, {"fresh": True}, key, [self._usecase.name, asked, _BY + by])
+            run = self._prefect.start(name, {}, key, [self._usecase.name, asked, _BY + by])
             return self._prefect.flow_run(run)
 
 

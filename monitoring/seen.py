@@ -31,7 +31,8 @@ class SeenVersion(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """One picture of a registered model, taken at `at`.
 
-    `altered` says by version what is wrong in the artifact store; `deleted` counts the versions that went, ever.
+    `altered` says what is wrong in the artifact store, by `VERSION/FILE`; `gone` are the versions that were deleted,
+    each with the time at which that was seen.
     """
 
     at: str
@@ -39,7 +40,13 @@ class Seen(msgspec.Struct, frozen=True):
     retraining: str | None = None
     versions: dict[str, SeenVersion] = {}
     altered: dict[str, str] = {}
-    deleted: int = 0
+    gone: dict[str, str] = {}
+
+    @property
+    def alterations(self) -> list[str]:
+        """What is not as it was registered, in the store or in a tag."""
+        tags = [tag_altered(number, one) for number, one in self.versions.items() if one.digest != one.first]
+        return [*self.altered.values(), *tags]
 
 
 def picture(
@@ -47,13 +54,18 @@ def picture(
 ) -> Seen:
     """What is there now; what only the past knows is taken over from the picture before."""
     known = before.versions if before else {}
+    numbers = {version.version for version in versions}
+    altered = before.altered.items() if before else ()
     return Seen(
         at,
         dict(aliases),
         tags.get(RETRAINING),
-        {version.version: _version(version, known.get(version.version)) for version in versions},
-        {number: said for number, said in before.altered.items() if number in known} if before else {},
-        before.deleted if before else 0,
+        {
+            version.version: _version(version, known.get(version.version))
+            for version in sorted(versions, key=lambda version: int(version.version))
+        },
+        {place: said for place, said in altered if place.partition("/")[0] in numbers},
+        {**(before.gone if before else {}), **{number: at for number in known if number not in numbers}},
     )
 
 
@@ -78,6 +90,13 @@ def read(config: Settings, usecase: str) -> Seen | None:
 
 def write(config: Settings, usecase: str, found: Seen) -> None:
     place(config).put(_name(config, usecase), msgspec.json.encode(found))
+
+
+def tag_altered(number: str, one: SeenVersion) -> str:
+    return (
+        f"version {number} was altered: its tag slipway.bundle_sha256 said {(one.first or 'nothing')[:12]} when it was "
+        f"first seen, and says {(one.digest or 'nothing')[:12]} now."
+    )
 
 
 def _version(version: ModelVersion, before: SeenVersion | None) -> SeenVersion:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.utils
+import hashlib
 import http.client
 import io
 import json
@@ -17,7 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -162,7 +163,7 @@ class Registry:
         """The bytes of a small file below a folder of artifacts: `uri` is a run's `artifact_uri`, or a version's."""
         with self._open("GET", self._proxied(uri, path)) as answer:
             content = io.BytesIO()
-            _copy(answer, content, path, _MOST_SMALL)
+            _copy(answer, content.write, path, _MOST_SMALL)
         return content.getvalue()
 
     def put_artifact(self, uri: str, path: str, content: bytes) -> None:
@@ -196,6 +197,13 @@ class Registry:
         """The bytes of the version's `manifest.json` as they lie in the store now, unchecked."""
         return self.small_artifact(self._source(version), bundle.MANIFEST)
 
+    def sha256(self, version: ModelVersion, name: str) -> str:
+        """The digest of one file of the version's bundle, as it lies in the store now."""
+        found = hashlib.sha256()
+        with self._open("GET", self._proxied(self._source(version), name)) as answer:
+            _copy(answer, found.update, name, bundle.LIMITS[name])
+        return found.hexdigest()
+
     def _source(self, version: ModelVersion) -> str:
         answer = self._get("model-versions/get-download-uri", name=version.name, version=version.version)
         return answer["artifact_uri"]
@@ -225,7 +233,7 @@ class Registry:
                 self._open("GET", f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(path)}") as answer,
                 draft.open("wb") as file,
             ):
-                _copy(answer, file, path, most_bytes)
+                _copy(answer, file.write, path, most_bytes)
             draft.replace(into)
         finally:
             draft.unlink(missing_ok=True)
@@ -303,14 +311,14 @@ def _headers(body: bytes | None) -> dict[str, str]:
     return headers
 
 
-def _copy(answer: Any, file: IO[bytes], path: str, most_bytes: int) -> None:
+def _copy(answer: Any, write: Callable[[bytes], Any], path: str, most_bytes: int) -> None:
     left = most_bytes
     try:
         while content := answer.read(_CHUNK):
             left -= len(content)
             if left < 0:
                 raise BundleError(f"{path} has more than {most_bytes} bytes, which are the most that it may have.")
-            file.write(content)
+            write(content)
     except (OSError, http.client.HTTPException) as error:
         raise RegistryError(f"the download of {path} broke off ({error}): try again.") from None
     if answer.length:

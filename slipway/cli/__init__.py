@@ -41,6 +41,7 @@ COMMANDS = {
     "up": "Start the whole stack and keep it running.",
     "down": "End what `up` started.",
     "demo": "Run the whole path once and check every part of it.",
+    "loop": "Run the closed loop once and check every transition.",
 }
 
 

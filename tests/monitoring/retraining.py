@@ -48,6 +48,24 @@ def runs(usecase: str) -> list[Any]:
         return client.read_flow_runs(deployment_filter=named, sort=FlowRunSort.ID_DESC, limit=200)
 
 
+def begin(usecase: str, state: str, deployed: bool = True, **more: Any) -> None:
+    """A training that a person began, in that state: by the deployment, or with the command `slipway train`."""
+    from prefect import flow, states
+    from prefect.client.orchestration import get_client
+
+    @flow(name="train")
+    def train(usecase: str) -> None: ...
+
+    wanted = getattr(states, state)(**more)
+    with get_client(sync_client=True) as client:
+        if deployed:
+            deployment = client.read_deployment_by_name(f"train/{usecase}")
+            run = client.create_flow_run_from_deployment(deployment.id, state=wanted)
+        else:
+            run = client.create_flow_run(train, parameters={"usecase": usecase}, state=wanted)
+        client.set_flow_run_state(run.id, wanted, force=True)
+
+
 def end(run: Any, kind: str = "Completed") -> None:
     """Bring a flow run into a final state, as its runner would."""
     from prefect import states

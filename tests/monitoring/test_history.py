@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitoring import history, seen, verdict
-from monitoring.moves import Move, moves
+from monitoring.moves import Move, last_move, moves
 from slipway import audit, events
 from slipway.prediction_log import Writer
 from slipway.registry import Registry
@@ -221,13 +221,24 @@ def test_an_unknown_prediction_is_an_error_that_says_so(home: Home, cli: Callabl
     assert "has no prediction with the id" in ran.err
 
 
-def test_lines_that_do_not_say_what_moved_are_understood_by_their_action() -> None:
+def test_a_line_says_which_aliases_went_with_it() -> None:
     def line(action: str, **evidence: Any) -> audit.Line:
         return audit.Line("i", "t", "local", "loans", action, "ann", version="4", evidence=evidence)
 
-    assert moves(line("promoted")) == [Move("champion", "4")]
-    assert moves(line("canary.finished")) == [Move("champion", "4"), Move("canary", None)]
     assert moves(line("promoted", alias="challenger", to="4")) == [Move("challenger", "4")]
     both = {"moved": [{"alias": "champion", "to": "3"}, {"alias": "canary", "to": None}]}
     assert moves(line("rolled_back", **both)) == [Move("champion", "3"), Move("canary", None)]
     assert moves(line("retraining.asked")) == []
+
+
+def test_who_put_a_version_there_is_whoever_did_it_last_before_the_answer() -> None:
+    def line(id: str, at: str, version: str, **more: Any) -> audit.Line:
+        evidence = {"alias": "champion", "to": version, **more}
+        return audit.Line(id, f"2026-01-31T{at}:00Z", "local", "loans", "promoted", "ann", "", version, evidence)
+
+    lines = [line("a", "10:00", "1"), line("b", "11:00", "2"), line("c", "12:00", "1"), line("d", "13:00", "1")]
+    seen_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
+    assert last_move(lines, Move("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
+    assert last_move(lines, Move("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
+    assert last_move(lines, Move("champion", "3"), "2026-01-31T13:40:00Z") is None
+    assert last_move([*lines, seen_late], Move("champion", "3"), "2026-01-31T13:40:00Z").id == "e"

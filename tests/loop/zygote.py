@@ -1,7 +1,6 @@
 """Real processes, quickly: this one has everything imported, and forks one for each act that it is told (stdin, JSON).
 
-`{"act": "module:function", "args": {…}, "environment": {…}, "fault": {…} | null, "servers": {…}}` is answered with a
-line `{"exit": 0 | -9, "error": "…" | null, "effects": […] | null}`; a killed process has no more to say.
+An `Act` is answered with an `Ended`, a line each; a killed process has no more to say than that it was.
 """
 
 from __future__ import annotations
@@ -36,10 +35,13 @@ class Act(msgspec.Struct):
     args: dict[str, Any]
     environment: dict[str, str]
     servers: dict[str, str]
+    imports: list[str]
     fault: Fault | None = None
 
 
 def forked(act: Act) -> Ended:
+    for module in act.imports:
+        importlib.import_module(module)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

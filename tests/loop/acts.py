@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from monitoring import promote as promotion
 from monitoring import changes, reconcile, retrain, rollback
+from monitoring import promote as promotion
 from monitoring.rollout import rollouts
 from monitoring.watch import Watcher
 from slipway.pointer import RoleState

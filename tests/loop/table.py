@@ -42,7 +42,7 @@ def _read_only(effects: Sequence[Effect]) -> Iterator[Fault]:
 
 
 def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
-    """Up to the last write. Of reads of the log, or files of a run, that follow each other, the first stands for all."""
+    """Up to the last write. Of reads of the log, or files of a run, that follow each other, the first counts."""
     last = max(number for number, effect in enumerate(effects) if effect.writes)
     for number, effect in enumerate(effects[: last + 1]):
         one_more = number > 0 and _series(effect) and _series(effect) == _series(effects[number - 1])

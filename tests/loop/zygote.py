@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
@@ -89,9 +88,14 @@ def main(modules: list[str]) -> None:
     for module in modules:
         importlib.import_module(module)
     gc.freeze()
-    print(json.dumps("ready"), flush=True)
+    _say("ready")
     for line in sys.stdin:
-        print(msgspec.json.encode(forked(msgspec.json.decode(line, type=Act))).decode(), flush=True)
+        _say(forked(msgspec.json.decode(line, type=Act)))
+
+
+def _say(what: Any) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -96,6 +96,16 @@ class Prefect:
         found = self._call("POST", "flow_runs/filter", body)
         return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase and _lives(run, now)]
 
+    def begun(self, flow: str, usecase: str, since: datetime) -> list[FlowRun]:
+        """The flow's runs for a use case that were to start since then, whatever became of them; the oldest first."""
+        body = {
+            "flows": {"name": {"any_": [flow]}},
+            "flow_runs": {"expected_start_time": {"after_": since.isoformat()}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        found = self._call("POST", "flow_runs/filter", body)
+        return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase]
+
     def tasks(self, run_id: str) -> Iterator[tuple[str, str, float]]:
         """Name, state and seconds of the run's tasks, in the order in which they started."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}

@@ -50,7 +50,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         return PlainTextResponse("ok\n") if is_alive() else PlainTextResponse("the watch loop is stuck\n", 503)
 
     def scrape(request: Request) -> Response:
-        content = metrics.exposition(config, lambda: [usecase.name for usecase in board().usecases])
+        content = metrics.exposition(config, lambda: {usecase.name: usecase.rollout for usecase in board().usecases})
         return Response(content, media_type=metrics.CONTENT_TYPE)
 
     def report(request: Request) -> Response:

@@ -43,7 +43,7 @@ def command(
 
     Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
     """
-    start = _instant(since) if since else None
+    start = instant(since) if since else None
     from monitoring.monitor import monitor
 
     found = monitor(name, start, window_rows, bundle, detailed)
@@ -55,7 +55,8 @@ def command(
         raise typer.Exit(1)
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """A time as `--since` gives it: `24h` is so long ago."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:

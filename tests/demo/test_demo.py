@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -106,6 +107,22 @@ def test_what_would_fail_ends_the_demo_before_anything_is_left_behind(monkeypatc
 def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):
     with Jobs(tmp_path) as jobs, pytest.raises(ServiceError, match=r"slipway monitor nothing.*no use case 'nothing'"):
         jobs.start("monitor", "nothing").result()
+
+
+def test_a_command_that_is_interrupted_gives_the_result_of_what_it_did(tmp_path, monkeypatch):
+    patient = "import time, signal\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
+    (tmp_path / "slipway").mkdir()
+    (tmp_path / "slipway" / "__init__.py").write_text("")
+    (tmp_path / "slipway" / "cli.py").write_text(f"print(end='', flush=True)\nopen('ready', 'w').close()\n{patient}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Jobs(tmp_path, "loop") as jobs:
+        job = jobs.start("traffic")
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        job.interrupt()
+        assert job.result() == {"sent": 3}
+    assert (tmp_path / "loop-traffic.log").exists()
 
 
 def test_commands_that_still_run_end_with_the_demo(tmp_path):

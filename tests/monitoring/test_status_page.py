@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from monitoring import verdict
 from monitoring.decisions import Decisions
 from monitoring.reconcile import Reconciled
-from monitoring.servers import Look
+from monitoring.servers import Look, Served, ServedGate
 from monitoring.status import board
 from monitoring.status.app import application, read_report
 from slipway.prediction_log import Writer
@@ -152,6 +152,15 @@ def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(lea
     assert every.text.count("<tr>") == 3
     assert "Nobody has asked" in client(serving()).get("/retraining/cars").text
     assert client(serving()).get("/retraining/..%2floans").status_code == 404
+
+
+def test_an_override_is_shown_with_who_and_why() -> None:
+    look = Look("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
+    found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
+    shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
+    assert found.get("/").text.count(shown) == 1
+    assert found.get("/api/status").json()["usecases"][0]["overridden"] == ["ann: ten customers who <know>"]
+    assert "gates failed" not in client(serving()).get("/").text
 
 
 def test_a_use_case_without_a_verdict_says_how_to_get_one() -> None:

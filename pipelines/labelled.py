@@ -136,9 +136,9 @@ def _column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]
 
 
 def _typed(column: pd.Series, feature: Feature) -> pd.Series:
-    """The column's type as ingest gives it."""
+    """The column's type as a snapshot has it."""
     if feature.kind not in ("number", "integer"):
-        return column.astype(object)
+        return column.astype(bool if feature.kind == "boolean" and column.notna().all() else object)
     numbers = column.astype("float64")
     return numbers.astype("int64") if feature.kind == "integer" and not numbers.isna().any() else numbers
 

@@ -69,12 +69,12 @@ def test_a_champion_that_fell_is_succeeded_by_one_of_the_new_world(shop, registr
     digest = bundle.file_sha256(folder / bundle.MANIFEST)
     schema = Schema.load(folder / "serve" / "schema.json")
     champion = Predictor(folder, "cpu")
-    rows, log = asked(1000), ProductionLog(settings(), schema)
+    rows, log = asked(1200), ProductionLog(settings(), schema)
     score = champion.run(champion.encode([mask(row, schema, settings().mask_secret()) for row in rows]))[:, 1]
     answers = [{"label": "yes" if p >= 0.5 else "no", "score": float(p)} for p in score]
     ids = log.answered(rows, answers, digest=digest)
     # 300 rows of the old world, in which expensive orders come back; then it is the cheap ones.
-    old = np.arange(1000) < 300
+    old = np.arange(1200) < 300
     dear = np.array([row["amount"] > 500 for row in rows])
     log.labelled(ids, np.where(dear == old, "yes", "no").tolist())
 

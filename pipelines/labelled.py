@@ -70,8 +70,8 @@ def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
     """The predictions as rows of the cleaned layout: features and target, and what the split goes by.
 
     Beside them are the columns of `ABOUT`, as the log has them. A row is left out as `unusable` where a value is not
-    what its feature has become, `not captured` where its image is not kept, and `side not known` where the split goes by
-    what a prediction does not hold.
+    what its feature has become, `not captured` where its image is not kept, and `side not known` where the split goes
+    by what a prediction does not hold.
     """
     schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
     logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in told["features"]]

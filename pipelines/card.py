@@ -28,6 +28,8 @@ def card(usecase: UseCase, schema: Schema, metrics: dict[str, Any], facts: dict[
 
 def _head(usecase: UseCase, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
     verdict = "passed every gate" if metrics["passed"] else "**refused by its gates**"
+    if metrics["passed"] and any(gate["verdict"] == "waived" for gate in metrics["gates"]):
+        verdict = "passed its gates, **one of which was waived**"
     synthetic = (
         "\n\n> **Synthetic data.** It was trained and judged on generated rows: its scores say nothing about the world."
         if facts.get("synthetic")

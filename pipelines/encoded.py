@@ -30,7 +30,12 @@ class Encoded:
 
 def read_side(split: Path, side: str, schema: Schema) -> pd.DataFrame:
     """The side's rows with every feature; one that is newer than a frozen holdout is missing in all of its rows."""
-    frame = pd.read_parquet(split / f"{side}.parquet")
+    return read_rows(split / f"{side}.parquet", schema)
+
+
+def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
+    """Labelled rows with every feature; one that they are older than is missing in all of them."""
+    frame = pd.read_parquet(path)
     newer = [f.name for f in schema.features if f.private != "drop" and f.name not in frame]
     return frame.assign(**dict.fromkeys(newer))
 

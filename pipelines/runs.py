@@ -26,7 +26,7 @@ from slipway.usecase import UseCase
 
 STEPS = (
     *("ingest", "clean", "validate", "champion", "production", "split"),
-    *("train", "evaluate", "gate", "bundle", "register"),
+    *("train", "evaluate", "export", "gate", "bundle", "register"),
 )
 
 
@@ -43,6 +43,7 @@ class RunPaths:
     split: Path
     train: Path
     evaluate: Path
+    export: Path
     gate: Path
     bundle: Path
     register: Path

@@ -13,6 +13,7 @@ from pipelines.champion import champion
 from pipelines.check import check
 from pipelines.clean import clean
 from pipelines.evaluate import evaluate
+from pipelines.export import export
 from pipelines.gates import gate
 from pipelines.ingest import ingest
 from pipelines.outcome import Outcome, facts, outcome
@@ -47,8 +48,10 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
     trained = do("train", train, usecase, sides)
     evaluated = do("evaluate", evaluate, usecase, sides, trained)
-    gated = do("gate", gate, usecase, sides, trained, evaluated, champion=_there(standing / "bundle"))
-    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, gated)
+    exported = do("export", export, usecase, sides, trained)
+    beside = {"champion": _there(standing / "bundle"), "window": _there(produced / "window.parquet")}
+    gated = do("gate", gate, usecase, sides, exported, evaluated, **beside)
+    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, exported, gated)
     if run.registers:
         do("register", register, usecase, run.paths, facts(usecase, run))
     return outcome(usecase, run)

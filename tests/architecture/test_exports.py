@@ -30,6 +30,7 @@ EXPORTED = {
         "place",
         "segments",
     ],
+    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.predictor": [
         "FIRST",
         "Encoder",
@@ -70,11 +71,13 @@ EXPORTED = {
     "slipway.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "slipway.usecase": [
         "NAME",
+        "Canary",
         "Cost",
         "Csv",
         "Feature",
         "Inputs",
         "Monitoring",
+        "Reason",
         "Serving",
         "Slice",
         "Source",
@@ -99,6 +102,7 @@ EXPORTED = {
         "settle",
     ],
     "pipelines": [],
+    "pipelines.gates": ["GATES", "gate"],
     "pipelines.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
     "bentos": [],
     "bentos.access": [
@@ -113,6 +117,7 @@ EXPORTED = {
     "bentos.models": ["Holder", "Loaded", "load"],
     "bentos.page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring": [],
+    "monitoring.rollout": ["Rollouts", "View"],
     "monitoring.status": [],
 }
 

@@ -1,4 +1,4 @@
-"""A world that changes its rule: labelled rows of production make a better model, and its run says of which rows."""
+"""A world that turns its rule round: what is trained on labelled production is right there, and the champion is not."""
 
 from __future__ import annotations
 
@@ -6,46 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines import networks
 from pipelines.change import losses
+from pipelines.clean import clean
+from pipelines.encoded import encoded, read_side
 from pipelines.files import read_json
-from pipelines.runs import Run, begun
-from pipelines.training import training
+from pipelines.ingest import ingest
+from pipelines.production import production
+from pipelines.reference import reference
+from pipelines.split import split
+from pipelines.train import train
 from slipway import bundle
 from slipway.predictor import Predictor
-from slipway.registry import Registry
-from slipway.schema import Schema, mask
+from slipway.schema import Schema, from_usecase, mask
 from slipway.settings import settings
-from slipway.usecase import load
-from tests.pipelines.production_log import ProductionLog
-from tests.servers import unique_name
+from tests import bundles
+from tests.pipelines.production_log import START, ProductionLog
 
-PARAMS = {"epochs": 20, "members": 2, "width": 16, "learning_rate": 0.01}
+PARAMS = {"epochs": 30, "members": 1, "width": 32, "bins": 4, "frequencies": 2, "learning_rate": 0.02}
 RETRAINING = {"min_labelled_rows": 300, "window_rows": 200}
-
-
-@pytest.fixture
-def registry(mlflow_server, monkeypatch) -> Registry:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-    settings.cache_clear()
-    return Registry()
-
-
-@pytest.fixture
-def shop(usecase, orders, registry, tmp_path) -> str:
-    """The orders' use case under a name of its own: the registry outlasts the test."""
-    name = unique_name("orders")
-    usecase(orders, params=PARAMS, retraining=RETRAINING)
-    content = (tmp_path / "usecases" / "orders" / "usecase.yaml").read_text()
-    (tmp_path / "usecases" / name).mkdir()
-    (tmp_path / "usecases" / name / "usecase.yaml").write_text(content.replace("name: orders", f"name: {name}"))
-    return name
-
-
-def trained(name: str) -> Run:
-    found = load(name)
-    with begun(found, {}, register=True, fresh=False) as run:
-        training(found, run, run.step)
-    return run
+OLD, NEW = 400, 1100
+OTHER = {"yes": "no", "no": "yes"}
 
 
 def asked(rows: int) -> list[dict]:
@@ -62,47 +43,76 @@ def asked(rows: int) -> list[dict]:
     ]
 
 
-def test_a_champion_that_fell_is_succeeded_by_one_of_the_new_world(shop, registry, tmp_path):
-    first = trained(shop)
-    registry.set_alias(shop, "champion", "1")
-    folder = first.paths.bundle / "bundle"
-    digest = bundle.file_sha256(folder / bundle.MANIFEST)
-    schema = Schema.load(folder / "serve" / "schema.json")
-    champion = Predictor(folder, "cpu")
-    rows, log = asked(1200), ProductionLog(settings(), schema)
-    score = champion.run(champion.encode([mask(row, schema, settings().mask_secret()) for row in rows]))[:, 1]
-    answers = [{"label": "yes" if p >= 0.5 else "no", "score": float(p)} for p in score]
-    ids = log.answered(rows, answers, digest=digest)
-    # 300 rows of the old world, in which expensive orders come back; then it is the cheap ones.
-    old = np.arange(1200) < 300
-    dear = np.array([row["amount"] > 500 for row in rows])
-    log.labelled(ids, np.where(dear == old, "yes", "no").tolist())
+@pytest.fixture
+def found(usecase, orders):
+    return usecase(orders, params=PARAMS, retraining=RETRAINING)
 
-    second = trained(shop)
-    told = read_json(second.paths.production / "production.json")
-    assert told["change"]["seen_by"] == "1"
-    assert abs(pd.Timestamp(told["change"]["at"]) - pd.Timestamp("2026-03-01T00:05:00Z")) < pd.Timedelta("30s")
-    assert read_json(second.paths.split / "split.json")["production"]["weight_before_change"] < 0.2
-    window = pd.read_parquet(second.paths.production / "window.parquet")
-    challenger = Predictor(second.paths.bundle / "bundle", "cpu")
-    assert losses(challenger, window).mean() < 0.5 * losses(champion, window).mean()
 
-    version = registry.version(shop, "2")
-    run = registry.run(version.run_id)
-    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
-    params = {param["key"]: param["value"] for param in run["data"]["params"]}
-    assert tags["slipway.production_rows"] == params["production.rows"] == str(told["rows"]["production"])
-    assert params["production.change"] == told["change"]["at"]
-    assert version.tags["slipway.cutoff"] == told["cutoff"] == params["production.cutoff"]
-    logged = {f"production/{digest}.parquet" for digest in told["sha256"].values()}
-    assert set(registry.artifacts(version.run_id, "production")) == logged
-    assert registry.fetch_artifact(version.run_id, "production.json", tmp_path / "p.json").exists()
-    card = (second.paths.bundle / "bundle" / "card.md").read_text()
-    assert f"The world's rule changed at {told['change']['at']}" in card
-    reference = pd.read_parquet(second.paths.bundle / "bundle" / "monitor" / "reference.parquet")
-    assert reference["amount"].isin([row["amount"] for row in rows[300:]]).mean() > 0.9
+@pytest.fixture
+def standing(found, step, monkeypatch, tmp_path):
+    """A champion that is right in the old world, and the holdout of that time."""
+    schema = from_usecase(found)
+    rows = [mask(row, schema, settings().mask_secret()) for row in asked(3)]
+    monkeypatch.setitem(bundles.ROWS, "orders", rows)
+    cleaned = step(clean, found, step(ingest, found))
+    sides = step(split, found, cleaned)
+    folder = tmp_path / "standing"
+    bundles.write(folder / "bundle", Schema.load(sides / "schema.json"), bias=1.5)
+    champion = Predictor(folder / "bundle", "cpu")
+    holdout = read_side(sides, "holdout", champion.schema)
+    holdout.assign(returned=said(champion, holdout)).to_parquet(folder / "holdout.parquet")
+    return cleaned, folder, champion
 
-    again = trained(shop)
-    assert again.finished_before and again.record.key == second.record.key
-    registry.set_alias(shop, "champion", "2")
-    assert trained(shop).record.key == second.record.key
+
+def said(champion: Predictor, frame: pd.DataFrame) -> np.ndarray:
+    """What the champion answers, as the old world's truth."""
+    return np.where(losses(champion, frame.assign(returned="yes")) < 0.25, "yes", "no").astype(object)
+
+
+def test_after_a_change_the_new_rule_is_learned(found, standing, step):
+    cleaned, folder, champion = standing
+    rows = asked(OLD + NEW)
+    truth = said(champion, pd.DataFrame([mask(row, champion.schema, settings().mask_secret()) for row in rows]))
+    assert min(np.mean(truth == "yes"), np.mean(truth == "no")) > 0.1
+    log = ProductionLog(settings(), champion.schema)
+    answers = [{"label": label, "score": 0.9 if label == "yes" else 0.1} for label in truth]
+    ids = log.answered(rows, answers, digest=bundle.file_sha256(folder / "bundle" / bundle.MANIFEST))
+    log.labelled(ids, [label if place < OLD else OTHER[label] for place, label in enumerate(truth)])
+
+    produced = step(production, found, cleaned, folder, "2026-06-01T00:00:00+00:00")
+    change = read_json(produced / "production.json")["change"]
+    assert abs(pd.Timestamp(change["at"]) - pd.Timestamp(START) - pd.Timedelta(OLD, "s")) < pd.Timedelta("20s")
+    sides = step(split, found, cleaned, frozen=folder / "holdout.parquet", production=produced)
+    assert read_json(sides / "split.json")["production"]["weight_before_change"] < 0.2
+    trained = step(train, found, sides)
+
+    schema = Schema.load(trained / "schema.json")
+    window = pd.read_parquet(produced / "window.parquet")
+    network = networks.load(found, trained / "model.keras")
+    new = encoded(window, schema)
+    right = networks.predict(network, new.features).argmax(axis=1) == new.target
+    assert right.mean() > 0.8 > 0.2 > np.mean(said(champion, window) == window["returned"])
+
+    validation = read_side(sides, "validation", schema)
+    table = pd.DataFrame({"label_true": validation["returned"], "label": "no", "score": 0.1})
+    held_out = read_side(sides, "holdout", schema)
+    frames, told = (
+        {"validation": validation, "holdout": held_out},
+        {"validation": table, "holdout": table[: len(held_out)]},
+    )
+    compared = reference(schema, frames, told)
+    assert set(compared["side"]) == {"validation"}
+    assert len(compared) == (validation["weight"] == 1.0).sum() >= 100
+
+
+def test_with_too_few_rows_since_the_reference_is_as_before(found, standing, step):
+    cleaned, folder, _ = standing
+    sides = step(split, found, cleaned, frozen=folder / "holdout.parquet")
+    schema = Schema.load(sides / "schema.json")
+    frames = {side: read_side(sides, side, schema) for side in ("validation", "holdout")}
+    frames["validation"]["weight"] = [1.0] * 20 + [0.1] * (len(frames["validation"]) - 20)
+    told = {
+        side: pd.DataFrame({"label_true": frame["returned"], "label": "no", "score": 0.1})
+        for side, frame in frames.items()
+    }
+    assert set(reference(schema, frames, told)["side"]) == {"validation", "holdout"}

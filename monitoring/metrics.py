@@ -1,4 +1,5 @@
-"""`/metrics` of the watch process: the last verdicts, and how far the shipper is behind. Read when it is scraped.
+"""`/metrics` of the watch process: the last verdicts, the rollouts, what became of versions in the registry, and how
+far the shipper is behind. Read when it is scraped.
 
 A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
 """
@@ -7,15 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import verdict
+from monitoring import seen, verdict
+from monitoring.seen import Seen
 from monitoring.ship_metrics import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
@@ -25,20 +27,40 @@ _log = logging.getLogger("slipway.watch")
 
 
 class VerdictCollector(Collector):
-    """Gauges from the last verdict of each use case; none for a use case that has no verdict yet."""
+    """Gauges from the last verdict of each use case, none for one that has no verdict yet, and of its rollout."""
 
-    def __init__(self, config: Settings, usecases: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
         self._config = config
         self._usecases = usecases
 
     def collect(self) -> Iterator[Metric]:
-        found = {usecase: last for usecase in self._usecases() if (last := last_verdict(self._config, usecase))}
+        rollouts = self._usecases()
+        found = {usecase: last for usecase in rollouts if (last := last_verdict(self._config, usecase))}
         yield from _drift(found)
         yield from _quality(found)
+        yield from _rollouts(rollouts)
+        yield from self._registry()
         yield lag_of_log(self._config)
 
+    def _registry(self) -> Iterator[Metric]:
+        """What `slipway watch` has noticed of each model's versions in the registry, by what it remembers of them."""
+        altered = GaugeMetricFamily(
+            "slipway_versions_altered",
+            "Files and digests of versions that are not as they were registered.",
+            labels=["usecase"],
+        )
+        deleted = CounterMetricFamily(
+            "slipway_versions_deleted", "Versions that were deleted from the registry.", labels=["usecase"]
+        )
+        for usecase in self._usecases():
+            if last := last_seen(self._config, usecase):
+                altered.add_metric([usecase], len(last.alterations))
+                deleted.add_metric([usecase], len(last.gone))
+        yield from (altered, deleted)
 
-def exposition(config: Settings, usecases: Callable[[], Iterable[str]]) -> bytes:
+
+def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> bytes:
+    """`usecases` gives the rollout of each (monitoring.rollout.View as a mapping)."""
     registry = CollectorRegistry()
     registry.register(VerdictCollector(config, usecases))
     return generate_latest(registry)
@@ -50,6 +72,15 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
         return verdict.latest(config, usecase)
     except (SlipwayError, OSError, json.JSONDecodeError) as error:
         _log.warning("%s: the last verdict cannot be read: %s", usecase, error)
+        return None
+
+
+def last_seen(config: Settings, usecase: str) -> Seen | None:
+    """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
+    try:
+        return seen.read(config, usecase)
+    except (SlipwayError, OSError) as error:
+        _log.warning("%s: what was last seen of it in the registry cannot be read: %s", usecase, error)
         return None
 
 
@@ -83,3 +114,17 @@ def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         for name, live in last["quality"]["metrics"].items():
             scores.add_metric([usecase, str(last["version"]), name], live["value"])
     yield from (scores, coverage)
+
+
+def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
+    weight = GaugeMetricFamily(
+        "slipway_rollout_weight_percent", "Share of requests that the canary answers.", labels=["usecase", "version"]
+    )
+    back = CounterMetricFamily(
+        "slipway_rollout_rolled_back", "Canaries that were taken back, as the audit has them.", labels=["usecase"]
+    )
+    for usecase, rollout in rollouts.items():
+        back.add_metric([usecase], rollout["rolled_back"])
+        if rollout["version"] is not None:
+            weight.add_metric([usecase, rollout["version"]], rollout["weight"])
+    yield from (weight, back)

@@ -37,8 +37,12 @@ class Disagreement:
         who = f"Caller {self.caller}" if self.caller else "Who sends labels without a name"
         return (
             f"{who} disagrees with the answers in {self.rate:.0%} of {self.rows:,} labels, "
-            f"everyone else in {self.others:.0%} on like rows (p = {self.p:.1g}): its labels are left out."
+            f"everyone else in {self.others:.0%} on like rows ({_chance(self.p)}): its labels are left out."
         )
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def disagreeing(told: pd.DataFrame) -> list[Disagreement]:

@@ -66,17 +66,15 @@ def _data(schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str
 
 
 def _production(told: dict[str, Any]) -> str:
-    """Which of the rows were answered by earlier versions, and whose labels were left out."""
+    """Which of the rows are labelled predictions, what a change made of the others, and whose labels were left out."""
     parts = [one["sentence"] for one in told.get("callers_left_out", ())]
     if rows := told.get("rows"):
-        versions = ", ".join(told["versions"])
-        parts.insert(
-            0,
-            f"Of them {rows['production']:,} are labelled predictions of the versions {versions}, until {told['until']}; "
-            f"the newest {rows['window']:,} more are the window that it was judged by.",
+        parts.append(
+            f"{rows['production']:,} of them are predictions of version {', '.join(told['versions'])} that were "
+            f"labelled by {told['cutoff']}; it was judged by the newest {rows['window']:,} more, the window."
         )
-        if change := told["change"]:
-            parts.append(f"The world's rule changed at {change['at']}: rows from before it count less.")
+    if change := told.get("change"):
+        parts.append(f"The world's rule changed at {change['at']}: rows from before that count less.")
     return "".join(f" {part}" for part in parts)
 
 

@@ -38,21 +38,23 @@ class Rise:
     p: float
 
 
-def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any] | None:
+def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str) -> dict[str, Any] | None:
     """Since when (`at`), with the mean loss `before` and `after`, `p`, and `seen_by` the version that fell; else None.
 
-    Where the champion has not fallen, it was trained for the change that its own training found, which still holds.
-    `rows` are labelled predictions in the order of time; those that the champion did not answer tell nothing of it.
+    Where the champion has not fallen, the change that its own training found still holds, unless the `source` (its
+    digest) is another by now. `rows` are labelled predictions in the order of time; those that the champion did not
+    answer tell nothing of it.
     """
     if not champion.exists():
         return None
-    manifest = bundle.read_manifest(champion)
-    known = ((manifest.facts or {}).get("production") or {}).get("change")
+    facts = bundle.read_manifest(champion).facts
+    known = (facts.get("production") or {}).get("change") if facts.get("data_sha256") == source else None
     own = rows[rows["bundle_sha256"] == bundle.file_sha256(champion / bundle.MANIFEST)]
     predictor = Predictor(champion, "cpu")
     if own.empty or not _answers(predictor, own) or not _answers(predictor, frozen):
         return known
-    found = rise(losses(predictor, frozen), losses(predictor, own))
+    # A champion of the time since a change was never as good on a holdout from before it.
+    found = rise(losses(predictor, frozen) if known is None else np.empty(0), losses(predictor, own))
     if found is None:
         return known
     first = own.iloc[found.place]
@@ -105,7 +107,7 @@ def rise(first: np.ndarray, later: np.ndarray) -> Rise | None:
     rng = np.random.default_rng(_SEED)
     as_high = sum(_rises(rng.permutation(series), places).max() >= rises[best] for _ in range(_PERMUTATIONS))
     p = (1 + as_high) / (1 + _PERMUTATIONS)
-    return Rise(cut - len(first) + skipped, before, after, p) if p <= SIGNIFICANCE else None
+    return Rise(cut - len(first) + skipped, before, after, float(p)) if p <= SIGNIFICANCE else None
 
 
 def _rises(series: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from pipelines.same import shared, unit
 from slipway.schema import Schema
 
-BEFORE_TO_SINCE = 0.25
+BEFORE_TO_SINCE = 0.05  # docs/training-data.md has the figures
 LEAST_SINCE = 100
 LEAST_OF_A_CLASS = 10
 
@@ -22,7 +22,7 @@ def joined(
 
     No row of the newest labelled window is among them, not from the source either. Where the world has changed, a
     column `weight` says how much a row counts: 1 since the change, and before it so little that all those rows count
-    together at most a quarter as much; as long as the rows since are enough to learn from.
+    together at most a twentieth as much; as long as the rows since are enough to learn from.
     """
     rows, window = (pd.read_parquet(production / f"{name}.parquet") for name in ("production", "window"))
     sides = {name: part[~shared(part, window)] for name, part in {"train": train, "validation": validation}.items()}

@@ -95,7 +95,8 @@ def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
         "not captured": int((usable & ~kept).sum()),
         "side not known": 0 if known else int((usable & kept).sum()),
     }
-    return Rows(pd.concat([_divisible(frame, schema, secret), chosen[list(ABOUT)]], axis=1), left_out)
+    whole = _divisible(frame, schema, secret) if len(frame) else frame
+    return Rows(pd.concat([whole, chosen[list(ABOUT)]], axis=1), left_out)
 
 
 def _labelled(

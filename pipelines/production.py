@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines import callers, labelled
+from pipelines import callers, clean, labelled
 from pipelines.callers import Disagreement
 from pipelines.change import since
-from pipelines.clean import cleaned
-from pipelines.files import sha256, write_json
+from pipelines.files import read_json, sha256, write_json
 from pipelines.near import near
 from pipelines.same import held, keyed, unit
 from slipway import audit
@@ -44,7 +43,7 @@ class Found:
         self.rows = self.rows[~np.asarray(which, bool)].reset_index(drop=True)
 
 
-def production(usecase: UseCase, standing: Path, cutoff: str | None, out: Path) -> None:
+def production(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | None, out: Path) -> None:
     """Leave `production.parquet` (to train on), `window.parquet` (to judge by) and `production.json` in `out`.
 
     `standing` holds the champion's bundle and the frozen holdout; of the log counts what came before `cutoff`. Neither
@@ -64,7 +63,9 @@ def production(usecase: UseCase, standing: Path, cutoff: str | None, out: Path) 
             f"production: {len(found.rows)} labelled rows, {usecase.retraining.min_labelled_rows} are needed: none used"
         )
     else:
-        told |= _divided(usecase, found, standing, pd.read_parquet(frozen), out)
+        source = read_json(cleaned / "report.json")["source"]["snapshot_sha256"]
+        change = since(standing / "bundle", pd.read_parquet(frozen), found.rows, source)
+        told |= _divided(usecase, found, change, pd.read_parquet(frozen), out)
     told |= {
         "left_out": {reason: rows for reason, rows in found.left_out.items() if rows},
         "callers_left_out": [one.to_dict() for one in found.disagreeing],
@@ -91,7 +92,7 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
     truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
     contradictory = told["row_id"].isin(truths[truths > 1].index)
     typed = labelled.rows(usecase, told[~contradictory].reset_index(drop=True))
-    kept = cleaned(usecase, typed.frame[[name for name in typed.frame if name not in labelled.ABOUT]])
+    kept = clean.cleaned(usecase, typed.frame[[name for name in typed.frame if name not in labelled.ABOUT]])
     schema = schemas.from_usecase(usecase)
     frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled.ABOUT)])
     everybody = said["row_id"].nunique()
@@ -104,10 +105,11 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
     return Found(frame.reset_index(drop=True), everybody, left_out, wrong)
 
 
-def _divided(usecase: UseCase, found: Found, standing: Path, frozen: pd.DataFrame, out: Path) -> dict[str, Any]:
+def _divided(
+    usecase: UseCase, found: Found, change: dict[str, Any] | None, frozen: pd.DataFrame, out: Path
+) -> dict[str, Any]:
     """Write both tables; what is to be said of them."""
     schema = schemas.from_usecase(usecase)
-    change = since(standing / "bundle", frozen, found.rows)
     found.rows["recent"] = found.rows["at"] >= pd.Timestamp(change["at"]) if change else False
     window = found.rows[len(found.rows) - _window_rows(usecase, found.rows, change is not None) :]
     found.leave_out(found.rows.index >= window.index[0], "window")
@@ -117,12 +119,12 @@ def _divided(usecase: UseCase, found: Found, standing: Path, frozen: pd.DataFram
     found.leave_out(near(found.rows, frozen, schema), "near-duplicate of the holdout")
     found.leave_out(~callers.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
     used = pd.concat([found.rows, window])
-    found_versions = used["version"].value_counts()
+    versions = used["version"].value_counts().sort_index()
     told: dict[str, Any] = {
         "rows": {"production": len(found.rows), "window": len(window)},
         "since": used["at"].min().isoformat(),
         "until": used["at"].max().isoformat(),
-        "versions": {str(version): int(rows) for version, rows in sorted(found_versions.items())},
+        "versions": {str(version): int(rows) for version, rows in versions.items()},
         "change": change,
         "sha256": {},
     }

@@ -43,7 +43,7 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
     standing = do("champion", champion, usecase.name, run.record.standing)
-    produced = do("production", production, usecase, standing, run.record.cutoff)
+    produced = do("production", production, usecase, cleaned, standing, run.record.cutoff)
     frozen = _there(standing / "holdout.parquet")
     sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
     trained = do("train", train, usecase, sides)

@@ -87,7 +87,10 @@ def _direction(asked: Asked, name: str, way: str) -> Gate:
     found = mean((sign * rise < -_TOLERANCE * asked.scale())[could])
     assert found.low is not None
     what, against = f"P({positive})" if positive else "the value", "down" if way == "up" else "up"
-    told = f"{asked.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than {_TOLERANCE * asked.scale():.2g} in {share(found)}"
+    told = (
+        f"{asked.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than "
+        f"{_TOLERANCE * asked.scale():.2g} in {share(found)}"
+    )
     verdict = "failed" if found.low > most else "passed"
     return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
 

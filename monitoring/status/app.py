@@ -1,4 +1,4 @@
-"""The web application of the watch process: the status page, its JSON, `/metrics`, and the reports of verdicts."""
+"""The web application of the watch process: status page, its JSON, `/metrics`, reports of verdicts, comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from monitoring import metrics, verdict
+from monitoring import metrics, shadow, verdict
+from monitoring.quality import METRICS
 from monitoring.status.board import Board
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
@@ -36,7 +37,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= FILTERS
-    page = templates.get_template("page.html.j2")
+    page, comparison = templates.get_template("page.html.j2"), templates.get_template("shadow.html.j2")
 
     def index(request: Request) -> Response:
         return HTMLResponse(page.render(board=board()), headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
@@ -59,6 +60,25 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
         return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
+    def compared(request: Request) -> Response:
+        found, trouble = _compared(config, request.path_params["usecase"])
+        content = comparison.render(
+            name=request.path_params["usecase"],
+            environment=config.environment,
+            found=found,
+            trouble=trouble,
+            metrics=METRICS,
+            least_labels=shadow.LEAST_LABELS,
+            most_rows=shadow.MOST_ROWS,
+        )
+        headers = _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}
+        return HTMLResponse(content, 503 if trouble else 200, headers=headers)
+
+    def compared_json(request: Request) -> Response:
+        found, trouble = _compared(config, request.path_params["usecase"])
+        content = {"error": trouble} if trouble else found.to_dict() if found else None
+        return JSONResponse(content, 503 if trouble else 200, headers=_HEADERS)
+
     def static(request: Request) -> Response:
         path = _STATIC.get(request.path_params["name"])
         return FileResponse(path, headers={"Cache-Control": "no-cache"}) if path else PlainTextResponse("", 404)
@@ -71,9 +91,21 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/healthz", alive),
             Route("/metrics", scrape),
             Route("/verdicts/{usecase}/{file}", report),
+            Route("/shadow/{usecase}", compared),
+            Route("/api/shadow/{usecase}", compared_json),
             Route("/static/{name}", static),
         ]
     )
+
+
+def _compared(config: Settings, usecase: str) -> tuple[shadow.Comparison | None, str]:
+    """The comparison, or None; and why there is none, where that is anybody's fault."""
+    if not _USECASE.fullmatch(usecase):
+        return None, ""
+    try:
+        return shadow.compare(config, usecase), ""
+    except (SlipwayError, OSError) as error:
+        return None, str(error)
 
 
 def read_report(config: Settings, usecase: str, name: str) -> bytes | None:

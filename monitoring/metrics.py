@@ -1,5 +1,5 @@
-"""`/metrics` of the watch process: the last verdicts, what became of versions in the registry, and how far the shipper
-is behind. Read when it is scraped.
+"""`/metrics` of the watch process: the last verdicts, the rollouts, what became of versions in the registry, and how
+far the shipper is behind. Read when it is scraped.
 
 A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,16 +27,18 @@ _log = logging.getLogger("slipway.watch")
 
 
 class VerdictCollector(Collector):
-    """Gauges from the last verdict of each use case; none for a use case that has no verdict yet."""
+    """Gauges from the last verdict of each use case, none for one that has no verdict yet, and of its rollout."""
 
-    def __init__(self, config: Settings, usecases: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
         self._config = config
         self._usecases = usecases
 
     def collect(self) -> Iterator[Metric]:
-        found = {usecase: last for usecase in self._usecases() if (last := last_verdict(self._config, usecase))}
+        rollouts = self._usecases()
+        found = {usecase: last for usecase in rollouts if (last := last_verdict(self._config, usecase))}
         yield from _drift(found)
         yield from _quality(found)
+        yield from _rollouts(rollouts)
         yield from self._registry()
         yield lag_of_log(self._config)
 
@@ -57,7 +59,8 @@ class VerdictCollector(Collector):
         yield from (altered, deleted)
 
 
-def exposition(config: Settings, usecases: Callable[[], Iterable[str]]) -> bytes:
+def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> bytes:
+    """`usecases` gives the rollout of each (monitoring.rollout.View as a mapping)."""
     registry = CollectorRegistry()
     registry.register(VerdictCollector(config, usecases))
     return generate_latest(registry)
@@ -111,3 +114,17 @@ def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         for name, live in last["quality"]["metrics"].items():
             scores.add_metric([usecase, str(last["version"]), name], live["value"])
     yield from (scores, coverage)
+
+
+def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
+    weight = GaugeMetricFamily(
+        "slipway_rollout_weight_percent", "Share of requests that the canary answers.", labels=["usecase", "version"]
+    )
+    back = CounterMetricFamily(
+        "slipway_rollout_rolled_back", "Canaries that were taken back, as the audit has them.", labels=["usecase"]
+    )
+    for usecase, rollout in rollouts.items():
+        back.add_metric([usecase], rollout["rolled_back"])
+        if rollout["version"] is not None:
+            weight.add_metric([usecase, rollout["version"]], rollout["weight"])
+    yield from (weight, back)

@@ -1,6 +1,7 @@
 """Promotion by command: the alias moves once the bundle is whole and its gates passed, or a person overrode them.
 
-The servers check again; this only says so sooner, and to the person who asked.
+The servers check again; this only says so sooner, and to the person who asked. The alias `canary` goes the same way:
+`slipway watch` takes it from there (monitoring.rollout).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.servers import Look, look_at_all
-from slipway import bundle
+from slipway import audit, bundle
 from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
-from slipway.registry import CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.registry import CANARY, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
 from slipway.settings import Settings, settings
 
 OVERRIDE, REFUSED = "slipway.override", "slipway.refused"
-PROMOTABLE = (CHAMPION, CHALLENGER)
+FIRST_WEIGHT = "slipway.canary_weight"  # of a version: the percent of requests that its rollout begins with
+PROMOTABLE = (CHAMPION, CHALLENGER, CANARY)
 SETTLE_SECONDS = 6.0  # a follower looks again at a refusal that a person has just overridden
 _EVERY_SECONDS = 0.5
 
@@ -41,11 +43,13 @@ class Promoted:
         return named | {"replaced": self.replaced, "override": self.override, "serving": self.serving}
 
 
-def promote(usecase: str, version: str, alias: str = CHAMPION, override: str | None = None) -> Promoted:
-    """Moves the alias to the version.
+def promote(
+    usecase: str, version: str, alias: str = CHAMPION, override: str | None = None, weight: float | None = None
+) -> Promoted:
+    """Moves the alias to the version; a canary begins with `weight` percent, or with the use case's first stage.
 
     Raises:
-        NotFound: no such model or version.
+        NotFound: no such model or version, or no champion for a canary to stand beside.
         BundleError: the bundle is not what was registered; GateRefused where its gates failed and nobody overrode it.
         SettingsError: the alias cannot be promoted to, or the override does not say who and why.
     """
@@ -55,7 +59,10 @@ def promote(usecase: str, version: str, alias: str = CHAMPION, override: str | N
         )
     _check_override(override)
     registry = Registry()
-    replaced = _model(registry, usecase).aliases.get(alias)
+    aliases = find_model(registry, usecase).aliases
+    if alias == CANARY:
+        _check_canary(usecase, version, aliases.get(CHAMPION), weight)
+    replaced = aliases.get(alias)
     found = _version(registry, usecase, version)
     verdict = _checked(registry, found)
     standing = override or found.tags.get(OVERRIDE)
@@ -67,8 +74,12 @@ def promote(usecase: str, version: str, alias: str = CHAMPION, override: str | N
         )
     if override and not verdict.passed:
         registry.set_version_tag(usecase, version, OVERRIDE, override)
+    if alias == CANARY:
+        _ask_for_weight(registry, found, weight)
     registry.set_alias(usecase, alias, version)
-    return Promoted(found, alias, replaced, None if verdict.passed else standing)
+    promoted = Promoted(found, alias, replaced, None if verdict.passed else standing)
+    _write_down(promoted, verdict)
+    return promoted
 
 
 def wait_until_served(
@@ -97,7 +108,8 @@ def wait_until_served(
         time.sleep(_EVERY_SECONDS)
 
 
-def _model(registry: Registry, usecase: str) -> RegisteredModel:
+def find_model(registry: Registry, usecase: str) -> RegisteredModel:
+    """Raises NotFound with what there is."""
     try:
         return registry.model(usecase)
     except NotFound:
@@ -124,6 +136,36 @@ def _checked(registry: Registry, version: ModelVersion) -> bundle.Verdict:
     with tempfile.TemporaryDirectory() as folder:
         registry.fetch_bundle(version, Path(folder))
         return bundle.verdict(Path(folder))
+
+
+def _check_canary(usecase: str, version: str, champion: str | None, weight: float | None) -> None:
+    if weight is not None and not 0 < weight < 100:
+        raise SettingsError(f"--canary {weight:g} is no share to begin with: give percents above 0 and below 100.")
+    if champion is None:
+        raise NotFound(
+            f"{usecase} has no champion for a canary to stand beside: `slipway promote {usecase} {version}` makes one."
+        )
+    if champion == version:
+        raise SettingsError(f"{usecase} version {version} is the champion already: name another version.")
+
+
+def _ask_for_weight(registry: Registry, version: ModelVersion, weight: float | None) -> None:
+    """The rollout begins with it, and with no other that was asked for earlier."""
+    if weight is not None:
+        registry.set_version_tag(version.name, version.version, FIRST_WEIGHT, f"{weight:g}")
+    elif FIRST_WEIGHT in version.tags:
+        registry.delete_version_tag(version.name, version.version, FIRST_WEIGHT)
+
+
+def _write_down(promoted: Promoted, verdict: bundle.Verdict) -> None:
+    version = promoted.version
+    who, evidence = audit.person(), {"alias": promoted.alias, "from": promoted.replaced, "to": version.version}
+    if promoted.override:
+        failed = {"gates": [gate.name for gate in verdict.gates if gate.failed]}
+        audit.append(
+            version.name, "overridden", who=who, why=promoted.override, version=version.version, evidence=failed
+        )
+    audit.append(version.name, "promoted", who=who, version=version.version, evidence=evidence)
 
 
 def _check_override(override: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`slipway watch`, the one long-lived monitoring process: the reconciler's passes, the status page and its metrics."""
+"""`slipway watch`, the one long-lived monitoring process: reconciler, rollouts, the status page and its metrics."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import uvicorn
 
 from monitoring.changes import Changes
 from monitoring.reconcile import Reconciler
+from monitoring.rollout import Rollouts
 from monitoring.status import board
 from monitoring.status.app import application
 from slipway import usecase as usecases
@@ -37,6 +38,7 @@ class Watcher:
         self._config = config
         self._registry = Registry(config.registry_uri, _REGISTRY_SECONDS)
         self._reconciler = Reconciler(config, self._registry)
+        self._rollouts = Rollouts(config, self._registry)
         self._changes = Changes(config, self._registry)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -56,10 +58,12 @@ class Watcher:
         return self._thread.is_alive() and time.monotonic() - self._last < STUCK_SECONDS
 
     def pass_once(self) -> None:
-        """Reconcile every use case, notice what others changed, and take a new picture."""
+        """Reconcile every use case, take its rollout a step on, notice what others changed; then take a new picture."""
         names = self._watched()
+        rollouts = {name: self._rollouts.once(name) for name in names}
         passes = [self._reconciler.once(name) for name in names]
-        self.board = board.gather(self._config, passes, {name: self._changes.once(name) for name in names})
+        changed = {name: self._changes.once(name) for name in names}
+        self.board = board.gather(self._config, passes, rollouts, changed)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -124,6 +124,9 @@ class Registry:
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         self._send("POST", "registered-models/set-tag", name=name, key=key, value=value)
 
+    def delete_model_tag(self, name: str, key: str) -> None:
+        self._send("DELETE", "registered-models/delete-tag", name=name, key=key)
+
     def fetch_bundle(self, version: ModelVersion, into: Path, *, serving_only: bool = True) -> str:
         """Download the version's bundle into the directory and check every byte; returns its digest.
 

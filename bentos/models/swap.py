@@ -3,6 +3,8 @@
 A thread stats the pointer. A new bundle is loaded, warmed and checked beside the one that serves, by one worker of the
 machine at a time; then one reference changes. What became of it is in this worker's state file. The canary and the
 shadow come after the champion, so that they hold nothing up (bentos.models.roles).
+
+The champion before stays loaded until the next swap: the way back takes no disk, and no check, for it has served here.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Holder:
         self.usecase = usecase
         self.live: Loaded | None = None
         self.problem: str | None = None
+        self._before: Loaded | None = None
         self._settings = settings
         self._changed = changed
         self._disk = Disk(settings, usecase)
@@ -131,6 +134,8 @@ class Holder:
         if self.live is not None and self.live.digest == digest:
             self.problem = None
             return RoleState(digest, self.live.version)
+        if self._before is not None and self._before.digest == digest:
+            return self._return_to(self._before)
         version = self._disk.version(digest)
         self._write_state(RoleState(digest, version, "loading"), generation)
         try:
@@ -150,14 +155,24 @@ class Holder:
         self.problem = None
         return RoleState(digest, version)
 
+    def _return_to(self, before: Loaded) -> RoleState:
+        self._let_serve(before)
+        self._disk.remember_good(before.digest)
+        self.problem = None
+        return RoleState(before.digest, before.version)
+
     def _take(self, directory: Path, *, digest: str | None = None, source: str = "pointer") -> None:
         """Load and check the bundle beside the one that serves, then let it take over."""
         loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
         check(loaded, self.live, self._settings)
         loaded.batching = choose(loaded, self._settings.batching)
-        before, self.live = self.live, loaded
+        self._let_serve(loaded)
+
+    def _let_serve(self, loaded: Loaded) -> None:
+        before = self._before = self.live
+        self.live = loaded
         self._changed("champion", before, loaded)
-        _log.info("%s: version %s serves now (%s, %s)", self.usecase, loaded.version, source, loaded.device)
+        _log.info("%s: version %s serves now (%s, %s)", self.usecase, loaded.version, loaded.source, loaded.device)
 
     def _not_taken(self, digest: str, version: str | None, outcome: str, reason: str) -> RoleState:
         named = f"version {version}" if version else f"the bundle {digest[:12]}"

@@ -1,4 +1,4 @@
-"""The web application of the watch process: status page, its JSON, `/metrics`, reports of verdicts, comparisons."""
+"""The web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons, `/alerts`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from monitoring import metrics, shadow, verdict
-from monitoring.quality import METRICS
-from monitoring.status.board import Board
+from monitoring import metrics, verdict
+from monitoring.alerts import Receiver
+from monitoring.decisions import Decisions
+from monitoring.status import compared
+from monitoring.status.board import Board, flow_runs
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
 from slipway.prediction_log import place
@@ -37,7 +39,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= FILTERS
-    page, comparison = templates.get_template("page.html.j2"), templates.get_template("shadow.html.j2")
+    page, decisions_page = (templates.get_template(f"{name}.html.j2") for name in ("page", "retraining"))
 
     def index(request: Request) -> Response:
         return HTMLResponse(page.render(board=board()), headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
@@ -49,7 +51,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         return PlainTextResponse("ok\n") if is_alive() else PlainTextResponse("the watch loop is stuck\n", 503)
 
     def scrape(request: Request) -> Response:
-        content = metrics.exposition(config, lambda: [usecase.name for usecase in board().usecases])
+        content = metrics.exposition(config, lambda: {usecase.name: usecase.rollout for usecase in board().usecases})
         return Response(content, media_type=metrics.CONTENT_TYPE)
 
     def report(request: Request) -> Response:
@@ -60,24 +62,18 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
         return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
-    def compared(request: Request) -> Response:
-        found, trouble = _compared(config, request.path_params["usecase"])
-        content = comparison.render(
-            name=request.path_params["usecase"],
-            environment=config.environment,
-            found=found,
-            trouble=trouble,
-            metrics=METRICS,
-            least_labels=shadow.LEAST_LABELS,
-            most_rows=shadow.MOST_ROWS,
+    def retraining(request: Request) -> Response:
+        usecase = request.path_params["usecase"]
+        if not _USECASE.fullmatch(usecase):
+            return PlainTextResponse("There is no such use case.\n", 404)
+        try:
+            found = Decisions(config, usecase).recent()
+        except (SlipwayError, OSError) as error:
+            return PlainTextResponse(f"The decisions cannot be read: {error}\n", 503)
+        shown = decisions_page.render(
+            usecase=usecase, environment=config.environment, decisions=found, flow_runs=flow_runs(config)
         )
-        headers = _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}
-        return HTMLResponse(content, 503 if trouble else 200, headers=headers)
-
-    def compared_json(request: Request) -> Response:
-        found, trouble = _compared(config, request.path_params["usecase"])
-        content = {"error": trouble} if trouble else found.to_dict() if found else None
-        return JSONResponse(content, 503 if trouble else 200, headers=_HEADERS)
+        return HTMLResponse(shown, headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
 
     def static(request: Request) -> Response:
         path = _STATIC.get(request.path_params["name"])
@@ -91,21 +87,12 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/healthz", alive),
             Route("/metrics", scrape),
             Route("/verdicts/{usecase}/{file}", report),
-            Route("/shadow/{usecase}", compared),
-            Route("/api/shadow/{usecase}", compared_json),
+            Route("/retraining/{usecase}", retraining),
+            Route("/alerts", Receiver(config).answer, methods=["POST"]),
+            *compared.routes(config, templates, _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}),
             Route("/static/{name}", static),
         ]
     )
-
-
-def _compared(config: Settings, usecase: str) -> tuple[shadow.Comparison | None, str]:
-    """The comparison, or None; and why there is none, where that is anybody's fault."""
-    if not _USECASE.fullmatch(usecase):
-        return None, ""
-    try:
-        return shadow.compare(config, usecase), ""
-    except (SlipwayError, OSError) as error:
-        return None, str(error)
 
 
 def read_report(config: Settings, usecase: str, name: str) -> bytes | None:

@@ -13,9 +13,11 @@ from slipway.cli.progress import say
 def command(
     name: UseCaseName,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version's number in the registry.")],
-    alias: Annotated[str, typer.Option(help="The alias to move: champion (production) or challenger (staging).")] = (
-        "champion"
-    ),
+    alias: Annotated[str, typer.Option(help="The alias to move: champion, challenger or canary.")] = "champion",
+    canary: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="As the canary first, which begins with this share of the requests."),
+    ] = None,
     override: Annotated[
         str | None,
         typer.Option(metavar="'WHO: WHY'", help="Promote it although its gates failed; kept as the version's tag."),
@@ -23,10 +25,15 @@ def command(
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait until every worker serves it.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion."""
+    """Make a version the champion.
+
+    A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, to champion
+    or back.
+    """
     from monitoring.promote import promote, wait_until_served
 
-    promoted = promote(name, version, alias, override)
+    alias = "canary" if canary is not None else alias
+    promoted = promote(name, version, alias, override, canary)
     before = "which had none" if promoted.replaced is None else f"which was version {promoted.replaced}"
     say(f"{alias} of {name} is version {version}, {before}.")
     if wait:

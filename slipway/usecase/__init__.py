@@ -3,15 +3,17 @@
 from slipway.usecase.case import NAME, UseCase
 from slipway.usecase.inputs import Inputs
 from slipway.usecase.loading import load, names
-from slipway.usecase.sections import Cost, Csv, Feature, Monitoring, Serving, Slice, Source
+from slipway.usecase.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source
 
 __all__ = [
     "NAME",
+    "Canary",
     "Cost",
     "Csv",
     "Feature",
     "Inputs",
     "Monitoring",
+    "Reason",
     "Serving",
     "Slice",
     "Source",

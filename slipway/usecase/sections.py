@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
+Reason = Literal["drift", "quality", "age", "labels"]
 
 
 class Section(BaseModel):
@@ -120,15 +121,48 @@ class Slice(Section):
     bins: list[float] | None = None
 
 
+class Robustness(Section):
+    """How far rows are disturbed (0: not at all), and what that may cost the score and the decisions.
+
+    `numbers` is in standard deviations of the feature, `missing` and `other` are shares of the values, `noise` and
+    `brightness` shares of the full scale, `rotation` is in degrees.
+    """
+
+    numbers: float = Field(0.1, ge=0)
+    missing: float = Field(0.1, ge=0, le=1)
+    other: float = Field(0.1, ge=0, le=1)
+    noise: float = Field(0.05, ge=0, le=1)
+    brightness: float = Field(0.1, ge=0, lt=1)
+    rotation: float = Field(5.0, ge=0, le=180)
+    max_drop: float = Field(0.05, ge=0)
+    max_changed: float = Field(0.1, ge=0, le=1)
+
+
 class Gates(Section):
     """`absolute` bounds: a score of which more is better has at least it, any other at most it."""
 
     absolute: dict[str, float] = {}
     metric: str | None = None
     margin: float = Field(0.02, ge=0)
+    window_margin: float = Field(0.0, ge=0)
     slices: list[Slice] = []
     slice_margin: float = Field(0.1, ge=0)
     min_slice_rows: int = Field(30, ge=2)
+    robustness: Robustness = Robustness()
+    invariant: list[str] = []
+    max_variant: float = Field(0.05, ge=0, le=1)
+    directions: dict[str, Literal["up", "down"]] = {}
+    max_against: float = Field(0.05, ge=0, le=1)
+    max_bundle_mb: float = Field(100, gt=0)
+    latency_ratio: float = Field(2.0, gt=0)
+    latency_floor_ms: float = Field(5.0, ge=0)
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Each feature that they name, after the key that names it."""
+        slices = [part.feature for part in self.slices]
+        keys = {"slices": slices, "invariant": self.invariant, "directions": list(self.directions)}
+        return [(key, name) for key, names in keys.items() for name in names]
 
 
 class Serving(Section):
@@ -154,13 +188,45 @@ class Monitoring(Section):
 
 
 class Canary(Section):
-    stages: list[int] = [5, 25, 50, 100]
+    """The rollout's stages, in percent of requests, what each needs, and how much worse a canary may be.
+
+    Shares are of predictions: `max_error_excess` more may fail, `max_slow_excess` more take longer than `max_slowdown`
+    times the champion's median; the mean loss of labelled answers, from 0 to 1, may be higher by `max_loss_excess`.
+    `alpha` is for all tests of a rollout together. The last stage waits for `min_labelled` labels.
+    """
+
+    stages: list[int] = Field([5, 25, 50, 100], min_length=1)
     min_predictions: int = Field(200, ge=1)
     min_minutes: float = Field(10, ge=0)
+    min_labelled: int = Field(0, ge=0)
+    alpha: float = Field(0.05, gt=0, lt=1)
+    max_error_excess: float = Field(0.01, gt=0, le=1)
+    max_slowdown: float = Field(3.0, gt=1)
+    max_slow_excess: float = Field(0.1, gt=0, le=1)
+    max_score_shift: float = Field(0.4, gt=0, le=1)
+    max_loss_excess: float = Field(0.05, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Canary:
+        if sorted(set(self.stages)) != self.stages or not 0 < self.stages[0] < 100 or self.stages[-1] > 100:
+            raise ValueError(
+                f"stages {self.stages}: rising percents are needed, the first below 100: beside it the champion answers"
+            )
+        return self
 
 
 class Retraining(Section):
+    """Which reasons count for a training, what decides whether it begins, and which logged rows it may learn from.
+
+    A champion older than `max_age_days`, or `new_labels` labelled rows since it was trained, ask too, where they are
+    given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
+    """
+
+    reasons: list[Reason] = ["drift", "quality", "age", "labels"]
     min_labelled_rows: int = Field(500, ge=1)
     cooldown_hours: float = Field(24, ge=0)
     runs_per_week: int = Field(3, ge=1)
-    max_age_days: float | None = None
+    max_age_days: float | None = Field(None, gt=0)
+    new_labels: int | None = Field(None, ge=1)
+    caller_share: float = Field(0.2, gt=0, le=1)
+    window_rows: int | None = Field(None, ge=1)

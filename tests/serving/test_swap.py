@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +96,28 @@ class TestSwap:
         generation = bundles.point(var, "loans", digest)
         until(acted_on(var, generation))
         assert held.live is live
+
+    def test_the_way_back_to_the_champion_before_takes_no_disk_and_no_check(self, holder, var, tmp_path):
+        first = bundles.promote(var, tmp_path / "one", version="1", slow=60)
+        held = holder()
+        one = held.live
+        bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
+        until(lambda: held.live.version == "2")
+        shutil.rmtree(var / "store" / first)
+        until(acted_on(var, bundles.point(var, "loans", first)))
+        assert held.live is one
+        assert state(var).roles["champion"].outcome == "serving"
+        assert held.swaps == [(None, "1"), ("1", "2"), ("2", "1")]
+
+    def test_only_the_champion_before_stays_in_memory(self, holder, var, tmp_path):
+        bundles.promote(var, tmp_path / "one", version="1")
+        held = holder()
+        one = weakref.ref(held.live)
+        for version in ("2", "3"):
+            bundles.promote(var, tmp_path / version, version=version, bias=int(version) / 10)
+            until(lambda version=version: held.live.version == version)
+        gc.collect()
+        assert one() is None
 
     def test_a_champion_that_is_taken_away_keeps_serving(self, holder, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")

@@ -1,0 +1,165 @@
+"""What the prediction log holds of a rollout, as the few numbers that the tests go by.
+
+A request counts once, by its first row, so that a large batch is no crowd of witnesses. A row that the canary was
+chosen for is the canary's, also where it failed and the champion answered: such rows are neither's success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitoring import sequential
+from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.state import Running
+from monitoring.sequential import Sample
+from slipway.prediction_log.lines import literal, literals
+
+if TYPE_CHECKING:
+    from slipway.prediction_log import Log
+
+YARDSTICK = 100  # the champion's first so many values set what later ones are measured by
+_MIN_YARDSTICK = 20
+NOTHING = Sample(0, 0)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Samples of the canary and of the champion by test; `scores` are the numbers of scores, `distance` is theirs.
+
+    `predictions` are the canary's of this stage, `labelled` its labels since the rollout began.
+    """
+
+    predictions: int = 0
+    labelled: int = 0
+    means: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
+    scores: tuple[int, int] = (0, 0)
+    distance: float = 0.0
+
+
+def gather(log: Log, usecase: str, running: Running, policy: Policy) -> Evidence:
+    """Everything logged since the rollout began, of the canary and of the champion that it is compared with.
+
+    Raises:
+        ServiceError, OSError, duckdb.Error: the log cannot be read.
+    """
+    since = datetime.fromisoformat(running.began)
+    events = log.predictions(usecase, since, answered=False)
+    found = events.query("events", _EVENTS.format(**_arms(running))).fetchnumpy()
+    canary, ok = found["canary"].astype(bool), found["ok"].astype(bool)
+    champion, fallen = ~canary, sorted(set(np.ma.masked_equal(found["fallen"], None).compressed()))
+    stage = datetime.fromisoformat(running.since).timestamp() * 1000
+    labels = _labels(log, usecase, since, running, policy, fallen)
+    answer = _numbers(found["answer"])
+    scores = [answer[arm & ok & np.isfinite(answer)] for arm in (canary, champion)]
+    means = {"errors": _samples(~ok, canary, champion), "time": _slow(found, ok, canary, champion, policy)} | labels
+    return Evidence(
+        predictions=int(np.sum(canary & (found["moment"] >= stage))),
+        labelled=int(labels["loss"][0].n),
+        means=means,
+        scores=(len(scores[0]), len(scores[1])),
+        distance=sequential.distance(*scores),
+    )
+
+
+def _samples(values: np.ndarray, canary: np.ndarray, champion: np.ndarray) -> tuple[Sample, Sample]:
+    mine, theirs = (Sample(int(arm.sum()), float(values[arm].sum())) for arm in (canary, champion))
+    return mine, theirs
+
+
+def _slow(
+    found: dict[str, np.ndarray], ok: np.ndarray, canary: np.ndarray, champion: np.ndarray, policy: Policy
+) -> tuple[Sample, Sample]:
+    """Of those that the model ran for, how many took longer than `max_slowdown` times the champion's first median."""
+    ran = ok & ~found["cached"].astype(bool)
+    first = np.flatnonzero(champion & ran)
+    if len(first) < _MIN_YARDSTICK:
+        return NOTHING, NOTHING
+    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
+    milliseconds = found["ms"].astype(float)
+    slow = milliseconds > policy.canary.max_slowdown * np.median(milliseconds[first])
+    return _samples(slow, canary & ran, champion & ran)
+
+
+def _labels(
+    log: Log, usecase: str, since: datetime, running: Running, policy: Policy, fallen: list[str]
+) -> dict[str, tuple[Sample, Sample]]:
+    """The losses, over all labelled answers and over each declared slice."""
+    named = _arms(running) | {
+        "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
+        "positive": literal(policy.positive or ""),
+        "parts": "".join(f", {_value(part)} AS part_{number}" for number, part in enumerate(policy.parts)),
+    }
+    labelled = log.labelled(usecase, since, labels=policy.classes or None).query("labelled", _LABELLED.format(**named))
+    found = labelled.fetchnumpy()
+    canary = found["canary"].astype(bool)
+    loss, usable = _loss(found, ~canary, policy)
+    return {
+        name: _samples(loss, canary & rows & usable, ~canary & rows & usable)
+        for name, rows in [("loss", np.ones(len(canary), bool)), *_sliced(found, policy)]
+    }
+
+
+def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    """From 0 to 1: what a wrong label costs, the dearer mistake being 1; in a regression the absolute error beside the
+    largest of the champion's first ones. And which rows have one."""
+    error = _numbers(found["error"])
+    if not np.isfinite(error).any():
+        missed, false = policy.costs
+        wrong = found["wrong"].astype(bool)
+        return np.where(found["positive"].astype(bool), missed, false) * wrong, np.ones(len(wrong), bool)
+    usable = np.isfinite(error)
+    first = np.flatnonzero(champion & usable)
+    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
+    if len(first) < _MIN_YARDSTICK:
+        return np.zeros(len(error)), np.zeros(len(error), bool)
+    scale = max(float(error[first].max()), np.finfo(float).tiny)
+    return np.where(usable, np.minimum(error / scale, 1.0), 0.0), usable
+
+
+def _sliced(found: dict[str, Any], policy: Policy) -> Iterator[tuple[str, np.ndarray]]:
+    for number, part in enumerate(policy.parts):
+        values = np.ma.filled(found[f"part_{number}"], "").astype(str)
+        for value in part.values:
+            yield f"loss where {part.feature} is {value}", values == value
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """With NaN where there is none."""
+    return np.ma.filled(np.ma.asarray(column, float), np.nan)
+
+
+def _value(part: Part) -> str:
+    """SQL for the slice's value of a row; NULL where the row has none."""
+    path = '$."' + part.feature.replace('"', '\\"') + '"'
+    text = f'("slipway.features" ->> {literal(path)})'
+    if not part.edges:
+        return text
+    above = " + ".join(f"(try_cast({text} AS DOUBLE) >= {edge!r})::INTEGER" for edge in part.edges)
+    return f"{literals(part.values)}[1 + {above}]"
+
+
+def _arms(running: Running) -> dict[str, str]:
+    return {"canary": literal(running.version), "champion": literal(running.champion)}
+
+
+_ARMS = """(("slipway.role" = 'canary' AND "slipway.model_version" = {canary})
+    OR ("slipway.role" = 'champion' AND "slipway.model_version" = {champion}))"""
+_EVENTS = f"""
+WITH arms AS (
+    SELECT "slipway.role" = 'canary' AS canary, "slipway.row_id" AS row, "event.outcome" = 'success' AS ok,
+        epoch_ms("@timestamp") AS moment, coalesce("slipway.cached", false) AS cached,
+        coalesce("slipway.model_ms", 0) AS ms, coalesce("slipway.score", "slipway.value") AS answer
+    FROM events WHERE "slipway.row_id" LIKE '%-0' AND {_ARMS}
+), fell AS (SELECT row FROM arms WHERE canary AND NOT ok)
+SELECT * EXCLUDE (row), CASE WHEN canary AND NOT ok THEN row END AS fallen
+FROM arms WHERE canary OR row NOT IN (FROM fell)"""
+_LABELLED = f"""
+SELECT "slipway.role" = 'canary' AS canary, epoch_ms(known_at) AS moment,
+    coalesce("slipway.label" <> label_true, false) AS wrong, coalesce(label_true = {{positive}}, false) AS positive,
+    abs("slipway.value" - value_true) AS error {{parts}}
+FROM labelled WHERE {_ARMS} AND NOT list_contains({{fallen}}, "slipway.row_id")"""

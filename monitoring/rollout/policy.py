@@ -1,0 +1,94 @@
+"""What a rollout goes by: the use case's `canary` section, what its labels cost, and the slices that it declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway import usecase as usecases
+from slipway.errors import UseCaseError
+from slipway.schema import bin_labels
+from slipway.usecase import Canary, Feature, UseCase
+
+_BASE_TESTS = 4  # errors, time, scores, loss
+
+
+@dataclass(frozen=True)
+class Part:
+    """A declared slice: each of its `values` is a test. A number falls between the `edges`."""
+
+    feature: str
+    values: tuple[str, ...]
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`classes` are empty for a regression; `costs` are of a missed positive and of a false one, the larger being 1."""
+
+    canary: Canary = Canary()
+    classes: tuple[str, ...] | None = None
+    positive: str | None = None
+    costs: tuple[float, float] = (1.0, 1.0)
+    parts: tuple[Part, ...] = ()
+    auto_promote: bool = False
+
+    @property
+    def alpha(self) -> float:
+        """Of one test: Bonferroni's share, whatever the log holds."""
+        return self.canary.alpha / (_BASE_TESTS + sum(len(part.values) for part in self.parts))
+
+    def next_stage(self, weight: float) -> int | None:
+        """The declared stage above a weight; None above the last."""
+        return next((stage for stage in self.canary.stages if stage > weight), None)
+
+    def stages(self, first: float) -> list[float]:
+        """All stages of a rollout that begins at `first` percent."""
+        return [first, *(stage for stage in self.canary.stages if stage > first)]
+
+
+def policy(usecase: str) -> Policy:
+    """The use case's; where it has no folder here, the default stages and limits, and quality by wrong answers alone.
+
+    Raises:
+        UseCaseError: its file is not as it must be.
+    """
+    if usecase not in usecases.names():
+        return Policy()
+    found = usecases.load(usecase)
+    cost = found.target.cost
+    costs = (cost.false_negative, cost.false_positive) if cost and found.target.positive else (1.0, 1.0)
+    return Policy(
+        found.canary,
+        tuple(found.target.classes),
+        found.target.positive,
+        (costs[0] / max(costs), costs[1] / max(costs)),
+        tuple(part for part in map(_part, _sliced(found)) if part is not None),
+        found.auto_promote,
+    )
+
+
+def policy_or_default(usecase: str) -> tuple[Policy, str]:
+    """The policy; where the file is wrong the default, for harm must be seen all the same, and what is wrong."""
+    try:
+        return policy(usecase), ""
+    except UseCaseError as error:
+        return Policy(), f"{error} The rollout goes by the default limits."
+
+
+def _sliced(found: UseCase) -> list[tuple[Feature, tuple[float, ...]]]:
+    features = {feature.name: feature for feature in found.features}
+    return [(features[part.feature], tuple(part.bins or ())) for part in found.gates.slices]
+
+
+def _part(declared: tuple[Feature, tuple[float, ...]]) -> Part | None:
+    """The slice, where its values are known before there is any data: what is tested must not depend on that."""
+    feature, edges = declared
+    if feature.private == "bucket":
+        return Part(feature.name, bin_labels(feature.bins or ()))
+    if feature.private or feature.kind == "image":
+        return None
+    if feature.kind in ("number", "integer"):
+        return Part(feature.name, bin_labels(edges), edges) if edges else None
+    if feature.kind == "boolean":
+        return Part(feature.name, ("false", "true"))
+    return Part(feature.name, tuple(feature.vocabulary)) if feature.vocabulary else None

@@ -1,0 +1,59 @@
+"""The state of a rollout: the tag `slipway.canary` of the registered model, and nothing else.
+
+Servers read version and weight (bentos.wanted): a weight of 0 stops the canary within a look of the followers. An
+`outcome` is written before anything that follows from it is done, so whoever comes next knows what is left to do.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from slipway.registry import RegisteredModel
+
+TAG = "slipway.canary"
+FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
+
+
+class Running(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`champion` is the version that it is compared with; times are ISO 8601, UTC.
+
+    `began` is when the rollout began, `since` when this stage did; `stage` counts from 1, `first` is the first one's
+    weight. With an `outcome`, `why`, `who` and `evidence` are what the audit will say.
+    """
+
+    version: str
+    weight: float
+    stage: int
+    since: str
+    began: str
+    champion: str
+    first: float = 0.0
+    outcome: str = ""
+    why: str = ""
+    who: str = ""
+    evidence: dict[str, Any] = {}
+
+    def minutes(self, now: datetime) -> float:
+        """Of this stage."""
+        return (now - datetime.fromisoformat(self.since)).total_seconds() / 60
+
+
+def read(model: RegisteredModel) -> Running | None:
+    """None where there is none, or none that a rollout wrote."""
+    try:
+        found = msgspec.json.decode(model.tags.get(TAG, ""), type=Running)
+        datetime.fromisoformat(found.began), datetime.fromisoformat(found.since)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return found
+
+
+def written(running: Running) -> str:
+    return msgspec.json.encode(running).decode()
+
+
+def moment(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,13 +16,16 @@ PLATFORM := slipway-platform:$(RELEASE)$(if $(filter gpu,$(DEVICE)),-gpu)
 SHIP := slipway-ship:$(RELEASE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down cluster test lint bench ci images sbom audit lock clean
+.PHONY: help demo loop up down cluster test lint bench ci images sbom audit lock clean
 
 help: ## List the verbs.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Set up, run the whole path once for both use cases, and check every part of it.
 	@$(BIN)/slipway demo
+
+loop: $(INSTALLED) ## Change the world, and see it found, learnt, rolled out and a bad version taken back, all checked.
+	@$(BIN)/slipway loop
 
 up: $(INSTALLED) ## Keep the stack running, on from where the demo ended; Ctrl-C or `make down` ends it.
 	@$(BIN)/slipway up

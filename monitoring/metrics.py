@@ -1,5 +1,5 @@
-"""`/metrics` of the watch process: the last verdicts, the rollouts, and how far the shipper is behind. Read when it is
-scraped.
+"""`/metrics` of the watch process: the last verdicts, the rollouts, what became of versions in the registry, and how
+far the shipper is behind. Read when it is scraped.
 
 A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
 """
@@ -16,7 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import verdict
+from monitoring import seen, verdict
+from monitoring.seen import Seen
 from monitoring.ship_metrics import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
@@ -38,7 +39,24 @@ class VerdictCollector(Collector):
         yield from _drift(found)
         yield from _quality(found)
         yield from _rollouts(rollouts)
+        yield from self._registry()
         yield lag_of_log(self._config)
+
+    def _registry(self) -> Iterator[Metric]:
+        """What `slipway watch` has noticed of each model's versions in the registry, by what it remembers of them."""
+        altered = GaugeMetricFamily(
+            "slipway_versions_altered",
+            "Files and digests of versions that are not as they were registered.",
+            labels=["usecase"],
+        )
+        deleted = CounterMetricFamily(
+            "slipway_versions_deleted", "Versions that were deleted from the registry.", labels=["usecase"]
+        )
+        for usecase in self._usecases():
+            if last := last_seen(self._config, usecase):
+                altered.add_metric([usecase], len(last.alterations))
+                deleted.add_metric([usecase], len(last.gone))
+        yield from (altered, deleted)
 
 
 def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> bytes:
@@ -54,6 +72,15 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
         return verdict.latest(config, usecase)
     except (SlipwayError, OSError, json.JSONDecodeError) as error:
         _log.warning("%s: the last verdict cannot be read: %s", usecase, error)
+        return None
+
+
+def last_seen(config: Settings, usecase: str) -> Seen | None:
+    """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
+    try:
+        return seen.read(config, usecase)
+    except (SlipwayError, OSError) as error:
+        _log.warning("%s: what was last seen of it in the registry cannot be read: %s", usecase, error)
         return None
 
 

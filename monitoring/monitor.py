@@ -9,7 +9,9 @@ from typing import Any
 
 from monitoring import verdict, watched, window
 from monitoring.comparison import Comparison, compare_period
+from monitoring.decisions import to_dict
 from monitoring.evidently_report import score
+from monitoring.reasons import ask_by_verdict
 from monitoring.record import record
 from monitoring.report import render
 from monitoring.window import Period
@@ -29,13 +31,15 @@ def monitor(
 ) -> dict[str, Any]:
     """Compare the last answers with the reference of the version that gave them, and leave the verdict: that dict.
 
+    Where it is a reason to train again, the retraining policy is asked, and its decision is `retraining`.
+
     The window is the last `window_rows` answers, none older than `since`; where neither is given, the use case's
     `monitoring` says how many and how old. `bundle` is that version's bundle where no registry has it, as with
     `serve --bundle`; `detailed` adds Evidently's page, which takes ten seconds and 4 MB: where it is not given, only
     drift does.
 
     Raises:
-        SlipwayError: there is no such use case, or the bundle cannot be had.
+        SlipwayError: there is no such use case, the bundle cannot be had, or the log's place fails.
     """
     usecase, now, log = usecases.load(name), datetime.now(UTC), Log(settings())
     oldest = since or now - timedelta(hours=usecase.monitoring.window_hours)
@@ -45,7 +49,10 @@ def monitor(
     if period:
         folder = bundle or watched.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
-    return _leave(_verdict(usecase, now, period, compared), now, compared, detailed)
+    found = _verdict(usecase, now, period, compared)
+    if decision := ask_by_verdict(found, usecase, settings(), now):
+        found["retraining"] = to_dict(decision)
+    return _leave(found, now, compared, detailed)
 
 
 def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None) -> dict[str, Any]:
@@ -66,6 +73,7 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
         **verdict.conclude(compared.findings if compared else [], period.rows if period else 0, watch.min_rows),
         "alarm_rate": compared.significance if compared else watch.significance,
         "quality": compared.quality if compared else None,
+        "retraining": None,
         "synthetic": compared.schema.synthetic if compared else False,
         "notes": compared.notes if compared else [],
         "report": None,

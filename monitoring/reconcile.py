@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitoring.servers import Look, look_at_all
-from slipway.errors import NotFound, RegistryError
+from slipway import audit
+from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.events import now_iso
 from slipway.registry import CANARY, SHADOW, ModelVersion, Registry
 from slipway.settings import Settings
@@ -22,6 +23,7 @@ from slipway.settings import Settings
 # Where an alias goes back: elsewhere it belongs to production (docs/decisions/0002-whose-alias-goes-back.md)
 HOMES_OF_THE_ALIAS = ("production", "local")
 SETTLE_SECONDS = 10.0
+RECONCILER = "slipway reconciler"
 SERVING, LOADING, REFUSED, FAILED, REPLACED = "serving", "loading", "refused", "failed", "replaced"
 _log = logging.getLogger("slipway.watch")
 
@@ -55,6 +57,7 @@ class Reconciler:
         look_at_all: LookAtAll = look_at_all,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._config = config
         self._addresses = config.server_urls
         self._registry = registry
         self._look_at_all = look_at_all
@@ -66,7 +69,7 @@ class Reconciler:
         self._whole: dict[str, str] = {}
 
     def once(self, usecase: str) -> Reconciled:
-        """One pass; a registry that does not answer is in the result, not raised."""
+        """One pass; a registry or a log that does not answer is in the result, not raised."""
         looks = self._look_at_all(self._addresses, usecase)
         aliases: dict[str, str] = {}
         try:
@@ -75,7 +78,7 @@ class Reconciler:
         except NotFound as error:
             unknown = f"nothing of it is registered yet: `slipway train {usecase}` does that"
             return Reconciled(usecase, aliases, looks, error=str(error) if aliases else unknown)
-        except RegistryError as error:
+        except (RegistryError, ServiceError, OSError) as error:
             return Reconciled(usecase, aliases, looks, error=str(error))
         return Reconciled(usecase, aliases, looks, tags["champion"])
 
@@ -105,14 +108,29 @@ class Reconciler:
             return self._write(version, said)  # a person was faster
         if role != "champion":
             written = self._write(version, f"{said} ({alias} was removed)")
+            self._tell(version, alias, None, said)
             self._registry.delete_alias(version.name, alias)
             return written
         instead = still_served(looks, alias, version)
         if instead is None:
             return self._write(version, said)
         written = self._write(version, f"{said} ({alias} went back to version {instead})")
+        self._tell(version, alias, instead, said)
         self._registry.set_alias(version.name, alias, instead)
         return written
+
+    def _tell(self, version: ModelVersion, alias: str, instead: str | None, why: str) -> None:
+        """The audit, before the alias leaves the version."""
+        evidence = {"alias": alias, "from": version.version, "to": instead}
+        audit.append(
+            version.name,
+            "alias.moved_back",
+            who=RECONCILER,
+            why=why,
+            version=version.version,
+            evidence=evidence,
+            config=self._config,
+        )
 
     def _is_sure(self, usecase: str, role: str, version: str) -> bool:
         since = self._refused_since.setdefault((usecase, role, version), self._clock())

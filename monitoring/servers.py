@@ -23,6 +23,13 @@ TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16
 
 
+class ServedGate(msgspec.Struct, frozen=True):
+    """What the gates said of the version, and who served it all the same (`WHO: WHY`)."""
+
+    passed: bool = True
+    override: str | None = None
+
+
 class Served(msgspec.Struct, frozen=True):
     """The parts of a server's answer that monitoring goes by; others are left aside."""
 
@@ -31,6 +38,7 @@ class Served(msgspec.Struct, frozen=True):
     source: str | None = None
     device: str | None = None
     synthetic: bool = False
+    gate: ServedGate = ServedGate()
     workers: tuple[WorkerState, ...] = ()
     refused: dict[str, Refusal] = {}
 
@@ -42,6 +50,11 @@ class Look:
     address: str
     served: Served | None = None
     error: str = ""
+
+    @property
+    def overridden(self) -> str | None:
+        """Who overrode the gates of the version that is served, and why; None where they passed."""
+        return self.served.gate.override if self.served and not self.served.gate.passed else None
 
     @property
     def workers(self) -> tuple[WorkerState, ...]:

@@ -1,4 +1,5 @@
-"""Realistic traffic: rows of the champion's holdout, none of them twice, sent one by one over HTTP at a steady rate.
+"""Realistic traffic: rows of the champion's holdout, none of them twice, or of a file, sent one by one over HTTP at a
+steady rate.
 
     report = send("digits", rows=200, rate=50, drift="brightness", labels=0.5, label_delay=10)
     report.failures, report.versions, report.latency_ms["p99"]
@@ -9,21 +10,25 @@ Rows are drawn without replacement, because a small set drawn with replacement i
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from monitoring import distort, holdout
+from monitoring import distort, holdout, replay
 from monitoring.distort import PRIOR
+from monitoring.feedback import served_schema
+from monitoring.holdout import Drawn, Holdout
 from monitoring.http_client import Client
 from monitoring.late_labels import LateLabels
 from monitoring.pace import Outcome, send_each
-from slipway.errors import ServiceError
+from slipway.errors import DataError, ServiceError
 from slipway.schema import Feature, Schema
 from slipway.settings import settings
 
@@ -35,7 +40,10 @@ _SHOWN_REASONS = 3
 
 @dataclass(frozen=True)
 class Report:
-    """What was sent and what came back; every answer but 200, and none at all, is a failure."""
+    """What was sent and what came back; every answer but 200, and none at all, is a failure.
+
+    `holdout_rows` is 0 where the rows were a file's.
+    """
 
     usecase: str
     url: str
@@ -68,27 +76,36 @@ def send(
     seed: int = 7,
     restart: bool = False,
     track: Track | None = None,
+    file: Path | None = None,
 ) -> Report:
     """Sends `rows` rows (None: all that are left) at `rate` per second; labels of a share of them follow after a delay.
 
+    The rows are the holdout's, or those of `file` in their order. Ctrl-C ends the sending: what was sent until then is
+    the report.
+
     Raises:
-        DataError: the kind of drift fits no feature, or the holdout has no unsent rows left.
+        DataError: the kind of drift fits no feature, the holdout has no unsent rows left, or the file is not of rows.
         RegistryError: there is no champion, or its holdout cannot be fetched.
         ServiceError: the service does not answer at all.
     """
     url = url or settings().server_urls[0]
     _check_service(url, usecase)
-    source, rng = holdout.of_champion(usecase), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
+    source = _of_file(usecase, url, file, drift, labels) if file else holdout.of_champion(usecase)
     changed = distort.choose(source.schema, drift, feature) if drift else None
-    target = source.frame[source.schema.target]
-    keep = distort.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
-    drawn = holdout.draw(source, rows, seed, restart, keep)
+    if file:
+        drawn = Drawn(source.frame.head(len(source.frame) if rows is None else rows), 0)
+    else:
+        drawn = _next(source, rows, seed, restart, drift, strength, rng)
     frame = distort.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
     truths = _truths(source.schema, frame, labels, rng)
     late = LateLabels(usecase, url, label_delay)
     started = time.monotonic()
+    outcomes: list[Outcome] = []
     try:
-        outcomes = [*_labelled(send_each(url, usecase, instances(source.schema, frame), rate, track), truths, late)]
+        with contextlib.suppress(KeyboardInterrupt):
+            sending = send_each(url, usecase, instances(source.schema, frame), rate, track)
+            outcomes.extend(_labelled(sending, truths, late))
         seconds = round(time.monotonic() - started, 1)
         late.finish()
     except BaseException:
@@ -96,7 +113,33 @@ def send(
         raise
     sent = {"sent": late.sent, "failed": late.failed}
     name = changed.name if changed else None
-    return Report(usecase, url, *_summary(outcomes), seconds, drift, name, sent, len(source.frame), drawn.left)
+    held_out = 0 if file else len(source.frame)
+    return Report(usecase, url, *_summary(outcomes), seconds, drift, name, sent, held_out, drawn.left)
+
+
+def _of_file(usecase: str, url: str, file: Path, drift: str | None, labels: float) -> Holdout:
+    """The file's rows with the schema that the service answers by."""
+    schema = served_schema(usecase, url)
+    frame = replay.read(file, schema)
+    if drift:
+        raise DataError(f"--drift {drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
+    if labels and schema.target not in frame:
+        raise DataError(f"--labels: {file} has no column {schema.target!r} to take labels from.")
+    return Holdout(usecase, schema, frame, "")
+
+
+def _next(
+    source: Holdout,
+    rows: int | None,
+    seed: int,
+    restart: bool,
+    drift: str | None,
+    strength: float,
+    rng: np.random.Generator,
+) -> Drawn:
+    target = source.frame[source.schema.target]
+    keep = distort.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
+    return holdout.draw(source, rows, seed, restart, keep)
 
 
 def instances(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -120,6 +163,8 @@ def _value(cell: Any, feature: Feature) -> Any:
 def _truths(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:
     """The labels, as feedback, of a share of the rows that chance picks; by the row's place."""
     picked = np.flatnonzero(rng.random(len(frame)) < share)
+    if not len(picked):
+        return {}
     target = frame[schema.target].tolist()
     if schema.task == "regression":
         return {row: {"value": float(target[row])} for row in picked}

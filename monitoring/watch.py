@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from monitoring.changes import Changes
 from monitoring.reconcile import Reconciler
 from monitoring.rollout import Rollouts
 from monitoring.status import board
@@ -38,6 +39,7 @@ class Watcher:
         self._registry = Registry(config.registry_uri, _REGISTRY_SECONDS)
         self._reconciler = Reconciler(config, self._registry)
         self._rollouts = Rollouts(config, self._registry)
+        self._changes = Changes(config, self._registry)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
@@ -56,10 +58,12 @@ class Watcher:
         return self._thread.is_alive() and time.monotonic() - self._last < STUCK_SECONDS
 
     def pass_once(self) -> None:
-        """Reconcile every use case, take its rollout a step on, and take a new picture."""
+        """Reconcile every use case, take its rollout a step on, notice what others changed; then take a new picture."""
         names = self._watched()
         rollouts = {name: self._rollouts.once(name) for name in names}
-        self.board = board.gather(self._config, [self._reconciler.once(name) for name in names], rollouts)
+        passes = [self._reconciler.once(name) for name in names]
+        changed = {name: self._changes.once(name) for name in names}
+        self.board = board.gather(self._config, passes, rollouts, changed)
 
     def _run(self) -> None:
         while not self._stop.is_set():

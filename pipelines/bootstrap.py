@@ -41,6 +41,21 @@ def difference(new: Scored, old: Scored, metric: Metric) -> Interval:
     return _resampled(len(new), compute)
 
 
+def fall(now: Scored, before: Scored, metric: Metric) -> Interval:
+    """How much better one model answers the rows `now` than other rows, `before`: each are resampled on their own."""
+    drawn = zip(_draws(len(now)), _draws(len(before), _SEED + 1), strict=False)
+    compute = metric.compute
+    return _interval(
+        metric.sign * (compute(now) - compute(before)),
+        [metric.sign * (compute(now.at(rows)) - compute(before.at(others))) for rows, others in drawn],
+    )
+
+
+def mean(values: np.ndarray) -> Interval:
+    """The mean of one value a row [n]; of flags, their share."""
+    return _resampled(len(values), lambda drawn: float(values[drawn].mean()))
+
+
 def against_all(part: np.ndarray, rows: Scored, metric: Metric) -> Interval:
     """How much better the rows of a slice (a mask) are answered than all rows; the slice is resampled with them."""
 
@@ -57,8 +72,8 @@ def _resampled(count: int, compute: Callable[[np.ndarray], float]) -> Interval:
     return _interval(compute(np.arange(count)), [compute(drawn) for drawn in _draws(count)])
 
 
-def _draws(count: int) -> Iterator[np.ndarray]:
-    generator = np.random.default_rng(_SEED)
+def _draws(count: int, seed: int = _SEED) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(seed)
     for _ in range(int(np.clip(_WORK // count, 100, ROUNDS))):
         yield generator.integers(0, count, count)
 

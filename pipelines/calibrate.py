@@ -20,12 +20,13 @@ def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of -log p of the true class."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _SMALLEST)).mean())
+def log_loss(probabilities: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Mean of -log p of the true class, by how much each row counts."""
+    told = -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _SMALLEST))
+    return float(np.average(told, weights=weight))
 
 
-def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+def temperature(probabilities: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> float:
     """The temperature with the smallest log loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     One number, so that a few hundred rows suffice and no ranking changes.
@@ -33,7 +34,7 @@ def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     def loss(log: float) -> float:
-        return log_loss(soften(probabilities, np.exp(log)), truth)
+        return log_loss(soften(probabilities, np.exp(log)), truth, weight)
 
     found = minimize_scalar(loss, bounds=(-_LOG_RANGE, _LOG_RANGE), method="bounded")
     return float(np.exp(found.x))

@@ -28,6 +28,8 @@ def card(usecase: UseCase, schema: Schema, metrics: dict[str, Any], facts: dict[
 
 def _head(usecase: UseCase, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
     verdict = "passed every gate" if metrics["passed"] else "**refused by its gates**"
+    if metrics["passed"] and any(gate["verdict"] == "waived" for gate in metrics["gates"]):
+        verdict = "passed its gates, **one of which was waived**"
     synthetic = (
         "\n\n> **Synthetic data.** It was trained and judged on generated rows: its scores say nothing about the world."
         if facts.get("synthetic")
@@ -57,9 +59,23 @@ def _data(schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str
     origin = facts.get("source", {}).get("origin", "not recorded")
     features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
     return (
-        f"## Data\n\nOrigin: {origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}.\n\n"
+        f"## Data\n\nOrigin: {origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
+        f"{_production(facts.get('production') or {})}\n\n"
         f"| feature | kind | values | |\n| --- | --- | --- | --- |\n{features}"
     )
+
+
+def _production(told: dict[str, Any]) -> str:
+    """Which of the rows are labelled predictions, what a change made of the others, and whose labels were left out."""
+    parts = [one["sentence"] for one in told.get("callers_left_out", ())]
+    if rows := told.get("rows"):
+        parts.append(
+            f"{rows['production']:,} of them are predictions of version {', '.join(told['versions'])} that were "
+            f"labelled by {told['cutoff']}; it was judged by the newest {rows['window']:,} more, the window."
+        )
+    if change := told.get("change"):
+        parts.append(f"The world's rule changed at {change['at']}: rows from before that count less.")
+    return "".join(f" {part}" for part in parts)
 
 
 def _scores(usecase: UseCase, metrics: dict[str, Any]) -> str:

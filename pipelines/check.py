@@ -1,7 +1,8 @@
-"""What can be known to be wrong before any data is read: the secret, parameters, metrics and slices of the gates."""
+"""What can be known to be wrong before any data is read: the secret, parameters, and what the gates go by."""
 
 from __future__ import annotations
 
+from pipelines.gates.declared import require_testable
 from pipelines.metrics import METRICS
 from pipelines.params import resolve
 from pipelines.slices import require_separable
@@ -15,6 +16,7 @@ def check(usecase: UseCase) -> None:
     _require_shared_secret()
     resolve(usecase)
     require_separable(usecase)
+    require_testable(usecase)
     known = METRICS[usecase.task]
     for place, name in [*(("absolute", name) for name in usecase.gates.absolute), ("metric", usecase.gates.metric)]:
         if name is not None and name not in known:

@@ -21,38 +21,39 @@ def clean(usecase: UseCase, ingested: Path, out: Path) -> None:
     """
     snapshot = pd.read_parquet(ingested / "snapshot.parquet")
     labelled = snapshot[snapshot[usecase.target.name].notna()]
-    cleaned = _cleaned(usecase, labelled)
-    require_learnable(cleaned, usecase, "what cleaning left")
-    cleaned.reset_index(drop=True).to_parquet(out / "cleaned.parquet", index=False, compression="zstd")
+    kept = cleaned(usecase, labelled)
+    require_learnable(kept, usecase, "what cleaning left")
+    kept.reset_index(drop=True).to_parquet(out / "cleaned.parquet", index=False, compression="zstd")
     write_json(
         out / "report.json",
         {
             "rows": len(snapshot),
             "without_target": len(snapshot) - len(labelled),
-            "dropped": len(labelled) - len(cleaned),
-            "kept": len(cleaned),
-            "changed": _changed(labelled, cleaned),
+            "dropped": len(labelled) - len(kept),
+            "kept": len(kept),
+            "changed": _changed(labelled, kept),
             "source": read_json(ingested / "source.json"),
         },
     )
 
 
-def _cleaned(usecase: UseCase, frame: pd.DataFrame) -> pd.DataFrame:
+def cleaned(usecase: UseCase, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the use case's `clean.py` keeps, as it corrects them, under their old index."""
     function = usecase.function("clean", "clean")
     if function is None:
         return frame
-    where, cleaned = f"usecases/{usecase.name}/clean.py", function(frame.copy())
-    if not isinstance(cleaned, pd.DataFrame):
-        raise UseCaseError(f"{where}: clean(frame) returned {type(cleaned).__name__}; return the cleaned DataFrame.")
-    if set(cleaned.columns) != set(frame.columns):
-        odd = sorted(set(cleaned.columns) ^ set(frame.columns))
+    where, kept = f"usecases/{usecase.name}/clean.py", function(frame.copy())
+    if not isinstance(kept, pd.DataFrame):
+        raise UseCaseError(f"{where}: clean(frame) returned {type(kept).__name__}; return the cleaned DataFrame.")
+    if set(kept.columns) != set(frame.columns):
+        odd = sorted(set(kept.columns) ^ set(frame.columns))
         raise UseCaseError(
             f"{where}: clean(frame) added or removed the columns {odd}. It may drop and correct rows only: "
             "a derived feature is a layer in model.py, so that callers need not compute it."
         )
-    if not cleaned.index.isin(frame.index).all() or cleaned.index.has_duplicates:
+    if not kept.index.isin(frame.index).all() or kept.index.has_duplicates:
         raise UseCaseError(f"{where}: clean(frame) made rows or reset the index; it may drop and correct rows only.")
-    return cleaned[frame.columns]
+    return kept[frame.columns]
 
 
 def _changed(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:

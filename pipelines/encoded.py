@@ -15,10 +15,14 @@ from slipway.schema import Schema
 
 @dataclass(frozen=True)
 class Encoded:
-    """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit."""
+    """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit.
+
+    `weight` is how much each row counts, float32 [n] with a mean of 1; None where all count the same.
+    """
 
     features: dict[str, np.ndarray]
     target: np.ndarray
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -26,14 +30,21 @@ class Encoded:
 
 def read_side(split: Path, side: str, schema: Schema) -> pd.DataFrame:
     """The side's rows with every feature; one that is newer than a frozen holdout is missing in all of its rows."""
-    frame = pd.read_parquet(split / f"{side}.parquet")
+    return read_rows(split / f"{side}.parquet", schema)
+
+
+def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
+    """Labelled rows with every feature; one that they are older than is missing in all of them."""
+    frame = pd.read_parquet(path)
     newer = [f.name for f in schema.features if f.private != "drop" and f.name not in frame]
     return frame.assign(**dict.fromkeys(newer))
 
 
 def encoded(frame: pd.DataFrame, schema: Schema) -> Encoded:
     """The frame's rows, in their order."""
-    return Encoded(encode(schema, rows_from_frame(schema, frame)), target(frame, schema))
+    weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
+    counted = None if weight is None else weight / weight.mean()
+    return Encoded(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
 
 
 def target(frame: pd.DataFrame, schema: Schema) -> np.ndarray:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pipelines import metrics, networks, plots, predictions
+from pipelines import metrics, networks, plots, predictions, slices
 from pipelines.baseline import baseline
-from pipelines.bootstrap import against_all, intervals
+from pipelines.bootstrap import intervals
 from pipelines.encoded import Encoded, encoded, read_side
 from pipelines.files import read_json, write_json
-from pipelines.metrics import METRICS, PRIMARY, Scored
-from pipelines.slices import parts
+from pipelines.metrics import METRICS, PRIMARY
 from slipway.schema import Schema
 from slipway.usecase import UseCase
 
@@ -47,7 +45,7 @@ def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, said: pd.Data
         "scores": {m: found._asdict() for m, found in intervals(rows, METRICS[usecase.task]).items()},
         "calibration": metrics.calibration(rows) if schema.classes else None,
         "confusion": metrics.confusion(rows).tolist() if schema.classes else None,
-        "slices": _slices(usecase, schema, frame, rows),
+        "slices": slices.scores(usecase, schema, frame, rows, METRICS[usecase.task][name]),
     }
 
 
@@ -60,28 +58,9 @@ def _predicted(network: Any, schema: Schema, rows: Encoded) -> pd.DataFrame:
     return predictions.table(schema, rows.target, networks.predict(network, rows.features))
 
 
-def _slices(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored) -> list[dict[str, Any]]:
-    """Each slice's score, and how much better it is than over all rows (less than 0: worse), with its interval."""
-    metric = METRICS[usecase.task][primary(usecase)]
-    return [
-        {
-            "feature": part.feature,
-            "value": part.value,
-            "rows": int(part.rows.sum()),
-            "score": _or_none(metric.compute(rows.at(part.rows))),
-            "difference": against_all(part.rows, rows, metric)._asdict(),
-        }
-        for part in parts(usecase, schema, frame)
-    ]
-
-
 def _baseline(usecase: UseCase, schema: Schema, train: Encoded, asked: Encoded) -> dict[str, Any] | None:
     found, name = baseline(schema, train, asked), primary(usecase)
     if found is None:
         return None
     rows = metrics.scored(schema, usecase.target.cost, asked.target, found.outputs)
     return {"name": found.name, "metric": name, **intervals(rows, {name: METRICS[usecase.task][name]})[name]._asdict()}
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""A Keras network as ONNX, proven to be the same one: an export may succeed and leave a file that is not."""
+"""The trained network as it is served, proven to be the same: an export may succeed and leave a file that is not."""
 
 from __future__ import annotations
 
@@ -10,21 +10,60 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines import networks
+from pipelines.encoded import read_side
+from pipelines.files import read_json, write_json
+from pipelines.probe import probe_rows
 from slipway.errors import BundleError
-from slipway.predictor import Predictor, encode
+from slipway.predictor import Predictor, encode, rows_from_frame
 from slipway.schema import Feature, Schema
+from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
     import keras
 
 LIMIT = 1e-5
 LIMIT_ALONE = 1e-6
+_COMPARED = 500
 _ALONE = 20
 _UNSEEN = "\N{REPLACEMENT CHARACTER}"
 _FAR = 1e30
 
 
-def export(network: keras.Model, path: Path, features: dict[str, np.ndarray]) -> None:
+def export(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
+    """Leave `serve/`, as the bundle will have it, and `parity.json` in `out`.
+
+    Raises:
+        BundleError: the exported network does not load, or does not answer as the one in `model.keras`.
+    """
+    schema, training = Schema.load(trained / "schema.json"), read_json(trained / "training.json")
+    network = networks.calibrated(networks.load(usecase, trained / "model.keras"), training["temperature"])
+    frame = read_side(split, "validation", schema)
+    rows = rows_from_frame(schema, frame[:_COMPARED])
+    write_serve(out, usecase, schema, network, rows, probe_rows(schema, frame))
+    write_json(out / "parity.json", parity(network, Predictor(out, "cpu"), rows, training["target_scale"]))
+
+
+def write_serve(
+    folder: Path,
+    usecase: UseCase,
+    schema: Schema,
+    network: keras.Model,
+    rows: list[dict[str, Any]],
+    probe: list[dict[str, Any]],
+) -> None:
+    """Write `serve/`; the probe's outputs are the exported network's own."""
+    serve = folder / "serve"
+    serve.mkdir(parents=True)
+    to_onnx(network, serve / "model.onnx", encode(schema, rows[:1]))
+    schema.save(serve / "schema.json")
+    write_json(serve / "serving.json", usecase.serving.model_dump())
+    write_json(serve / "probe.json", {"rows": probe, "outputs": []})
+    predictor = Predictor(folder, "cpu")
+    outputs = predictor.run(predictor.encode(predictor.probe_rows()))
+    write_json(serve / "probe.json", {"rows": probe, "outputs": outputs.tolist()})
+
+
+def to_onnx(network: keras.Model, path: Path, features: dict[str, np.ndarray]) -> None:
     """Write the network to `path`; `features` are a few encoded rows, since a model that never ran does not export."""
     network({name: rows[:1] for name, rows in features.items()})
     with warnings.catch_warnings():

@@ -11,12 +11,18 @@ from slipway.schema import IMAGE_STATISTICS, Schema
 from slipway.usecase import Monitoring
 
 MOST_ROWS = 50_000
+LEAST_ROWS = 100
 _SEED = 7
 _PREDICTION = "prediction."
 
 
 def reference(schema: Schema, sides: dict[str, pd.DataFrame], said: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """At most 50,000 rows of the sides: features as they are logged, truth, prediction, `side`; no key of any row."""
+    """At most 50,000 rows of the sides: features as they are logged, truth, prediction, `side`; no key of any row.
+
+    Where the world has changed, they are the validation rows since: what comes is to be like those.
+    """
+    if (lately := _lately(sides["validation"])) is not None:
+        sides, said = ({"validation": found["validation"][lately].reset_index(drop=True)} for found in (sides, said))
     rows = pd.concat(
         [
             _logged(schema, frame).join(said[side][_predicted(schema)]).assign(side=side)
@@ -34,6 +40,14 @@ def thresholds(schema: Schema, monitoring: Monitoring) -> dict[str, Any]:
     other = {"method": "chi2", "minimum_effect": {"measure": "psi", "value": least["psi"]}}
     pinned = {name: numeric if kind in ("number", "integer") else other for name, kind in _columns(schema)}
     return {"significance": monitoring.significance, "minimum_effect": least, "features": pinned}
+
+
+def _lately(validation: pd.DataFrame) -> pd.Series | None:
+    """Which rows are from after a change; None where there was none, or they are too few to compare with."""
+    if "weight" not in validation:
+        return None
+    since = validation["weight"] == validation["weight"].max()
+    return since if since.sum() >= LEAST_ROWS else None
 
 
 def _columns(schema: Schema) -> list[tuple[str, str]]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pipelines import tracking
 from pipelines.files import read_json, sha256, write_json
 from pipelines.metrics import METRICS
 from pipelines.runs import RunPaths
+from slipway import audit
 from slipway import bundle as bundles
 from slipway.errors import NotFound
 from slipway.registry import CHALLENGER, ModelVersion, Registry
 from slipway.usecase import UseCase
 
 HOLDOUT = "slipway.holdout_sha256"
+_WAIVED = "gate.waived"
 
 
 def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) -> None:
@@ -22,6 +26,7 @@ def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) 
 
     Raises:
         RegistryError: the registry does not answer; the run is kept, and the same command goes on from here.
+        ServiceError, OSError: the log's place takes no line of the audit; likewise.
     """
     registry = Registry()
     before = registered(registry, usecase.name, facts["run_key"])
@@ -29,6 +34,7 @@ def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) 
     version = before or publish(registry, usecase, run, facts, verdict)
     if HOLDOUT not in registry.model(usecase.name).tags:
         registry.set_model_tag(usecase.name, HOLDOUT, facts["holdout_sha256"])
+    record_waivers(version, verdict)
     if verdict.passed:
         challenge(registry, version)
     write_json(
@@ -72,6 +78,17 @@ def publish(
     return registry.version(usecase.name, str(made.version))
 
 
+def record_waivers(version: ModelVersion, verdict: bundles.Verdict) -> None:
+    """A line of the audit for each gate that was waived; a call that was killed may have written some."""
+    waived = [gate for gate in verdict.gates if gate.verdict == "waived"]
+    lines = audit.lines(version.name) if waived else []
+    written = {line.evidence["name"] for line in lines if (line.action, line.version) == (_WAIVED, version.version)}
+    for gate in waived:
+        if gate.name not in written:
+            told = {"who": "slipway train", "why": gate.sentence, "evidence": msgspec.to_builtins(gate)}
+            audit.append(version.name, _WAIVED, version=version.version, **told)
+
+
 def challenge(registry: Registry, version: ModelVersion) -> None:
     """Name it the challenger, unless a newer version is: a run that is resumed late displaces nobody."""
     now = registry.model(version.name).aliases.get(CHALLENGER)
@@ -92,9 +109,11 @@ def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dic
         tracking.RUN_KEY: facts["run_key"],
         "slipway.gate": "passed" if verdict.passed else "failed",
         "slipway.gate_reason": " ".join(verdict.reasons),
+        "slipway.gate_waived": " ".join(verdict.waivers),
         "slipway.data_sha256": facts["data_sha256"],
         "slipway.bundle_sha256": sha256(run.bundle / "bundle" / bundles.MANIFEST),
         "slipway.git_commit": facts.get("git_commit"),
+        "slipway.cutoff": facts.get("cutoff"),
         "slipway.synthetic": "true" if facts.get("synthetic") else None,
     }
     return {name: value for name, value in found.items() if value}
@@ -105,5 +124,6 @@ def _description(usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict
     name, found = METRICS[usecase.task][metrics["metric"]].title, metrics["scores"][metrics["metric"]]
     score = f"{name} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found["value"] else name
     told = "Passed its gates." if verdict.passed else f"Refused by its gates: {' '.join(verdict.reasons)}"
+    waived = f" {' '.join(verdict.waivers)}" if verdict.waivers else ""
     data = " Synthetic data." if facts.get("synthetic") else ""
-    return f"{told} {score} on the holdout.{data} The run's card.md says more."
+    return f"{told}{waived} {score} on the holdout.{data} The run's card.md says more."

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import identity
+from pipelines import identity, labelled
 from pipelines.champion import Standing, observe, registered
 from pipelines.files import read_json, write_json
 from pipelines.lock import locked
@@ -24,7 +24,10 @@ from slipway.cli.progress import say
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
-STEPS = ("ingest", "clean", "validate", "champion", "split", "train", "evaluate", "gate", "bundle", "register")
+STEPS = (
+    *("ingest", "clean", "validate", "champion", "production", "split"),
+    *("train", "evaluate", "export", "gate", "bundle", "register"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,11 @@ class RunPaths:
     clean: Path
     validate: Path
     champion: Path
+    production: Path
     split: Path
     train: Path
     evaluate: Path
+    export: Path
     gate: Path
     bundle: Path
     register: Path
@@ -50,13 +55,19 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class Record:
-    """`run.json`: what a run is of, and what it found when it began."""
+    """`run.json`: what a run is of, and what it found when it began.
+
+    Of the prediction log counts what came before `cutoff`, whenever the run is gone on with; `labels` is what was
+    labelled by then. Both are None for a run that is not registered.
+    """
 
     usecase: str
     key: str
     base: dict[str, Any]
     attempt: int
     created: str
+    cutoff: str | None
+    labels: str | None
     standing: Standing
     overrides: dict[str, str]
     git: dict[str, Any]
@@ -116,6 +127,7 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
     Raises:
         RunLocked: another training of the use case is under way.
         RegistryError: the registry does not answer, and the run is to be registered.
+        ServiceError: the prediction log does not answer, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
     with locked(usecase.name):
@@ -133,13 +145,15 @@ def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fres
     newest = max(before, key=lambda record: (record.attempt, record.created), default=None)
     if newest and not fresh and not Run(newest).finished:
         return newest
+    created = datetime.now(UTC).isoformat(timespec="microseconds")
+    cutoff = created if register else None
     standing = observe(usecase.name) if register else Standing()
-    if newest and not fresh and _stands(newest, standing):
+    labels = labelled.state(usecase, cutoff) if cutoff else None
+    if newest and not fresh and newest.labels == labels and _stands(newest, standing):
         return newest
     attempt = newest.attempt + fresh if newest else 1
-    key = identity.of({"base": base, "standing": asdict(standing), "attempt": attempt})
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(usecase.name, key, base, attempt, created, standing, overrides, identity.git())
+    key = identity.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
+    return Record(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, identity.git())
 
 
 def _records(name: str) -> Iterator[Record]:

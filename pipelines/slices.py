@@ -1,12 +1,15 @@
-"""The parts of the holdout that usecase.yaml wants looked at on their own: `gates.slices`."""
+"""The parts of the rows that usecase.yaml wants looked at on their own: `gates.slices`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.bootstrap import against_all
+from pipelines.metrics import Metric, Scored
 from slipway.errors import UseCaseError
 from slipway.schema import Feature, Schema, bin_labels
 from slipway.usecase import Slice, UseCase
@@ -28,6 +31,20 @@ def parts(usecase: UseCase, schema: Schema, frame: pd.DataFrame) -> list[Part]:
     """Every declared slice of the frame's rows, each value's rows and those that miss it; none without rows."""
     found = [part for declared in usecase.gates.slices for part in _parts(declared, schema, frame)]
     return [part for part in found if part.rows.any()]
+
+
+def scores(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored, metric: Metric) -> list[dict[str, Any]]:
+    """Each slice's score, and how much better it is than over all rows (less than 0: worse), with its interval."""
+    return [
+        {
+            "feature": part.feature,
+            "value": part.value,
+            "rows": int(part.rows.sum()),
+            "score": _or_none(metric.compute(rows.at(part.rows))),
+            "difference": against_all(part.rows, rows, metric)._asdict(),
+        }
+        for part in parts(usecase, schema, frame)
+    ]
 
 
 def require_separable(usecase: UseCase) -> None:
@@ -59,3 +76,7 @@ def _named(column: pd.Series, feature: Feature, bins: list[float] | None) -> tup
         values = column.map(lambda value: str(value).lower() if isinstance(value, bool) else str(value))
         names = sorted(values[column.notna()].unique())
     return values.mask(column.isna(), _MISSING), names
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.files import read_json, sha256, write_json
+from pipelines.joined import joined
+from pipelines.same import held, keyed, shared, unit
 from slipway import schema as schemas
 from slipway.errors import DataError
-from slipway.predictor import rows_from_frame
 from slipway.schema import Schema
 from slipway.settings import settings
 from slipway.usecase import UseCase
@@ -34,10 +35,13 @@ class Sides:
     reserve: int  # rows on the holdout's side that the frozen holdout does not hold
 
 
-def split(usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None) -> None:
+def split(
+    usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None, production: Path | None = None
+) -> None:
     """Leave the three sides, the completed `schema.json` and `split.json` in `out`.
 
-    `frozen` is the holdout of the first training, taken over byte by byte.
+    `frozen` is the holdout of the first training, taken over byte by byte. `production` is the step's directory: its
+    rows join training and validation.
 
     Raises:
         DataError: a side is empty, training lacks a class, or a row is on two sides.
@@ -46,6 +50,10 @@ def split(usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None
     draft = msgspec.structs.replace(schemas.from_usecase(usecase), synthetic=source["synthetic"])
     frame = keyed(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
     sides = divided(frame, draft, pd.read_parquet(frozen) if frozen else None)
+    added = None
+    if production and (production / "production.parquet").exists():
+        train, validation, added = joined(sides.train, sides.validation, production, draft)
+        sides = replace(sides, train=train, validation=validation)
     _require_learnable(sides, usecase)
     for name in SIDES:
         getattr(sides, name).to_parquet(out / f"{name}.parquet", index=False, compression="zstd")
@@ -57,25 +65,11 @@ def split(usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None
         {
             "counts": {name: len(getattr(sides, name)) for name in SIDES} | {"reserve": sides.reserve},
             "frozen": frozen is not None,
+            "production": added,
             "holdout_sha256": sha256(out / "holdout.parquet"),
             "leaks": _require_no_leak(sides, draft, frozen is not None),
         },
     )
-
-
-def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
-    """The frame with `row_key` and `split_bucket`; where there are groups, the bucket is the group's.
-
-    Ingest has made both where the key is columns; else the key is the cleaned values themselves.
-    """
-    result = frame.copy()
-    if "row_key" not in result:
-        texts = _texts(frame, schema)
-        result["row_key"] = [schemas.row_key(secret, text) for text in texts]
-        result["split_bucket"] = [schemas.bucket(schema.split.salt, text) for text in texts]
-    if "split_group" in result:
-        result["split_bucket"] = [schemas.bucket(schema.split.salt, group) for group in result["split_group"]]
-    return result
 
 
 def divided(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
@@ -84,7 +78,7 @@ def divided(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) ->
     parts = {name: frame[side == name].reset_index(drop=True) for name in SIDES}
     if frozen is None:
         return Sides(**parts, reserve=0)
-    unseen = {name: part[~_held(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
+    unseen = {name: part[~held(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
     return Sides(unseen["train"], unseen["validation"], frozen, reserve=len(unseen["holdout"]))
 
 
@@ -94,39 +88,11 @@ def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 def _by_time(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """The oldest rows train, the newest are held out; a group, or equal rows, go where their newest row goes."""
-    time = frame["split_time"].groupby(frame[_unit(frame)]).transform("max")
+    time = frame["split_time"].groupby(frame[unit(frame)]).transform("max")
     fractions = schema.split.fractions
     position = (time.rank(method="max") - 1) / max(len(time) - 1, 1)
     held_out, validated = 1 - fractions["holdout"], 1 - fractions["holdout"] - fractions["validation"]
     return np.select([position > held_out, position > validated], ["holdout", "validation"], "train").astype(object)
-
-
-def _unit(frame: pd.DataFrame) -> str:
-    """The column whose equal values stay on one side."""
-    return "split_group" if "split_group" in frame else "row_key"
-
-
-def _shared(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
-    """Which rows of `frame` have their group, or else their key, in `other`."""
-    return frame[_unit(frame)].isin(set(other[_unit(frame)]))
-
-
-def _held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
-    """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the inputs in common.
-
-    Values, because keys change when a feature is added, and tokens with the secret; a row must not escape by that.
-    """
-    if _unit(frame) in frozen and (schema.split.key or "split_group" in frame):
-        return _shared(frame, frozen)
-    common = tuple(feature for feature in schema.inputs if feature.name in frozen and feature.name in frame)
-    if not common:
-        return pd.Series(False, index=frame.index)
-    reduced = msgspec.structs.replace(schema, features=common, split=schemas.Split())
-    return pd.Series(_texts(frame, reduced), index=frame.index).isin(set(_texts(frozen, reduced)))
-
-
-def _texts(frame: pd.DataFrame, schema: Schema) -> list[str]:
-    return [schemas.key_text(row, schema) for row in rows_from_frame(schema, frame)]
 
 
 def _require_learnable(sides: Sides, usecase: UseCase) -> None:
@@ -150,9 +116,9 @@ def _require_no_leak(sides: Sides, schema: Schema, frozen: bool) -> dict[str, in
     """
     train, validation, holdout = sides.train, sides.validation, sides.holdout
     leaks = {
-        "train, validation": _shared(train, validation),
-        "train, holdout": _held(train, holdout, schema) if frozen else _shared(train, holdout),
-        "validation, holdout": _held(validation, holdout, schema) if frozen else _shared(validation, holdout),
+        "train, validation": shared(train, validation),
+        "train, holdout": held(train, holdout, schema) if frozen else shared(train, holdout),
+        "validation, holdout": held(validation, holdout, schema) if frozen else shared(validation, holdout),
     }
     counts = {pair: int(rows.sum()) for pair, rows in leaks.items()}
     if any(counts.values()):

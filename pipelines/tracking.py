@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 RUN_KEY = "slipway.run_key"
+PRODUCTION_ROWS = "slipway.production_rows"
 _CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -64,8 +65,8 @@ def log(mlflow: MlflowClient, usecase: UseCase, run: RunPaths, facts: dict[str, 
         experiment, tags=_tags(usecase, run, facts), run_name=f"{usecase.name} {facts['run_key'][:8]}"
     )
     run_id = found.info.run_id
-    _log_numbers(mlflow, run_id, usecase, run)
-    _log_files(mlflow, run_id, run)
+    _log_numbers(mlflow, run_id, usecase, run, facts)
+    _log_files(mlflow, run_id, run, facts)
     _log_dataset(mlflow, found, usecase, run, facts)
     mlflow.set_terminated(run_id)
     return found
@@ -87,10 +88,12 @@ def _tags(usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> dict[str, s
         "mlflow.source.name": f"slipway train {usecase.name}",
         "mlflow.note.content": (run.bundle / "bundle" / "card.md").read_text()[:7500],
     }
+    if facts.get("production"):
+        tags[PRODUCTION_ROWS] = str(facts["production"].get("rows", {}).get("production", 0))
     return tags | ({"mlflow.source.git.commit": facts["git_commit"]} if facts.get("git_commit") else {})
 
 
-def _log_numbers(mlflow: MlflowClient, run_id: str, usecase: UseCase, run: RunPaths) -> None:
+def _log_numbers(mlflow: MlflowClient, run_id: str, usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> None:
     from mlflow.entities import Param
 
     training = read_json(run.train / "training.json")
@@ -98,11 +101,26 @@ def _log_numbers(mlflow: MlflowClient, run_id: str, usecase: UseCase, run: RunPa
         name: training[name] for name in ("network", "device", "strategy", "best_epoch", "temperature", "threshold")
     }
     used = {**training["params"], **whole, "seed": usecase.seed, "split.salt": usecase.split.salt}
+    used |= _production_params(facts)
     params = [Param(name, str(value)[:_LONGEST]) for name, value in used.items()]
     mlflow.log_batch(run_id, params=params)
     metrics = [*_scores(read_json(run.gate / "metrics.json")), *_curves(read_json(run.train / "history.json"))]
     for start in range(0, len(metrics), _MOST_METRICS):
         mlflow.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
+
+
+def _production_params(facts: dict[str, Any]) -> dict[str, Any]:
+    """`production.rows`, `production.window` and so on, where the run was given labelled rows of production."""
+    told = facts.get("production") or {}
+    if "rows" not in told:
+        return {}
+    change = told["change"] or {}
+    return {
+        "production.rows": told["rows"]["production"],
+        "production.window": told["rows"]["window"],
+        "production.cutoff": told["cutoff"],
+        "production.change": change.get("at"),
+    }
 
 
 def _scores(metrics: dict[str, Any]) -> list[Metric]:
@@ -134,7 +152,7 @@ def _metric(name: str, value: float, step: int = 0) -> Metric:
     return Metric(name, value, int(time.time() * 1000), step)
 
 
-def _log_files(mlflow: MlflowClient, run_id: str, run: RunPaths) -> None:
+def _log_files(mlflow: MlflowClient, run_id: str, run: RunPaths, facts: dict[str, Any]) -> None:
     """The bundle with its signature, the data under their digests, and what people read."""
     held_out = read_json(run.split / "split.json")["holdout_sha256"]
     snapshot = read_json(run.ingest / "source.json")["snapshot_sha256"]
@@ -142,11 +160,16 @@ def _log_files(mlflow: MlflowClient, run_id: str, run: RunPaths) -> None:
         staged = Path(scratch)
         shutil.copytree(run.bundle / "bundle", staged / "bundle")
         _describe(staged / "bundle", run_id)
-        for folder, digest, path in (
+        tables = [
             ("snapshot", snapshot, run.ingest / "snapshot.parquet"),
             ("holdout", held_out, run.split / "holdout.parquet"),
-        ):
-            (staged / folder).mkdir()
+        ]
+        if told := facts.get("production"):
+            shutil.copyfile(run.production / "production.json", staged / "production.json")
+            digests = told.get("sha256", {}).items()
+            tables += [("production", digest, run.production / f"{name}.parquet") for name, digest in digests]
+        for folder, digest, path in tables:
+            (staged / folder).mkdir(exist_ok=True)
             shutil.copyfile(path, staged / folder / f"{digest}.parquet")
         shutil.copytree(run.validate / "docs", staged / "data_docs")
         shutil.copytree(run.evaluate / "plots", staged / "plots")

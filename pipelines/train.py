@@ -40,7 +40,8 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
     place, started = placement(), time.monotonic()
     reproducible(usecase.seed)
     say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with(place)}")
-    network, history = fit(usecase, Inputs(schema, rows.features, rows.target), validation, params, place)
+    inputs = Inputs(schema, rows.features, rows.target)
+    network, history = fit(usecase, inputs, validation, params, place, rows.weight)
     network.save(out / "model.keras")
     threshold = calibrate.threshold(usecase.target.cost) if schema.positive else None
     msgspec.structs.replace(schema, threshold=threshold).save(out / "schema.json")
@@ -61,9 +62,17 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
 
 
 def fit(
-    usecase: UseCase, inputs: Inputs, validation: Encoded, params: Params, place: Placement
+    usecase: UseCase,
+    inputs: Inputs,
+    validation: Encoded,
+    params: Params,
+    place: Placement,
+    weight: np.ndarray | None = None,
 ) -> tuple[keras.Model, History]:
-    """The network with the weights of its best epoch, and each epoch's losses and errors."""
+    """The network with the weights of its best epoch, and each epoch's losses and errors.
+
+    `weight` [n] is how much each row of the inputs counts; None where all count the same.
+    """
     from pipelines.networks.losses import truth
 
     fitting, classes = params.fitting, len(inputs.schema.classes)
@@ -75,7 +84,8 @@ def fit(
     known = fitted.fit(
         inputs.features,
         truth(inputs.target, classes, members),
-        validation_data=(validation.features, truth(validation.target, classes, members)),
+        sample_weight=weight,
+        validation_data=(validation.features, truth(validation.target, classes, members), validation.weight),
         batch_size=fitting.batch_size,
         validation_batch_size=networks.ROWS_AT_ONCE,
         epochs=fitting.epochs,
@@ -97,7 +107,7 @@ def _compile(fitted: keras.Model, fitting: Fitting, scale: float | None) -> None
     fitted.compile(
         optimizer=keras.optimizers.AdamW(fitting.learning_rate, weight_decay=fitting.weight_decay),
         loss=losses.squared(scale) if scale else losses.cross_entropy,
-        metrics=[losses.error],
+        weighted_metrics=[losses.error],
         jit_compile=False,  # compiling takes longer than training a small network
     )
 
@@ -123,12 +133,13 @@ def _calibration(network: keras.Model, validation: Encoded, schema: Schema) -> d
     if schema.task == "regression":
         return {"temperature": None}
     before = networks.predict(network, validation.features)
-    found = calibrate.temperature(before, validation.target)
+    weight = validation.weight
+    found = calibrate.temperature(before, validation.target, weight)
     return {
         "temperature": found,
         "validation_log_loss": {
-            "uncalibrated": calibrate.log_loss(before, validation.target),
-            "calibrated": calibrate.log_loss(calibrate.soften(before, found), validation.target),
+            "uncalibrated": calibrate.log_loss(before, validation.target, weight),
+            "calibrated": calibrate.log_loss(calibrate.soften(before, found), validation.target, weight),
         },
     }
 

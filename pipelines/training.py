@@ -13,10 +13,12 @@ from pipelines.champion import champion
 from pipelines.check import check
 from pipelines.clean import clean
 from pipelines.evaluate import evaluate
+from pipelines.export import export
 from pipelines.gates import gate
 from pipelines.ingest import ingest
 from pipelines.outcome import Outcome, facts, outcome
 from pipelines.params import resolve
+from pipelines.production import production
 from pipelines.register import register
 from pipelines.runs import Run
 from pipelines.split import split
@@ -41,11 +43,15 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
     standing = do("champion", champion, usecase.name, run.record.standing)
-    sides = do("split", split, usecase, cleaned, frozen=_there(standing / "holdout.parquet"))
+    produced = do("production", production, usecase, cleaned, standing, run.record.cutoff)
+    frozen = _there(standing / "holdout.parquet")
+    sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
     trained = do("train", train, usecase, sides)
     evaluated = do("evaluate", evaluate, usecase, sides, trained)
-    gated = do("gate", gate, usecase, sides, trained, evaluated, champion=_there(standing / "bundle"))
-    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, gated)
+    exported = do("export", export, usecase, sides, trained)
+    beside = {"champion": _there(standing / "bundle"), "window": _there(produced / "window.parquet")}
+    gated = do("gate", gate, usecase, sides, exported, evaluated, **beside)
+    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, exported, gated)
     if run.registers:
         do("register", register, usecase, run.paths, facts(usecase, run))
     return outcome(usecase, run)

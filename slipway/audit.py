@@ -1,7 +1,7 @@
 """The audit: who did what to a use case's models, when, why, and on what evidence. Lines are added and never changed.
 
 Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so that several
-writers need no lock, and none can break another's line.
+writers need no lock, and none can break another's line. A second copy of it is in MLflow (slipway.audit_copy).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 
 import msgspec
 
-from slipway import events
+from slipway import audit_copy, events
 from slipway.errors import DataError
-from slipway.prediction_log import place
 from slipway.settings import Settings, settings
 
 UNKNOWN = "unknown (MLflow UI or API)"
-_ENDING = ".json"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -48,12 +46,16 @@ def append(
     evidence: dict[str, Any] | None = None,
     config: Settings | None = None,
 ) -> Line:
-    """Write a line. Raises ServiceError or OSError where the log's place does not take it."""
+    """Write a line, and its copy where the registry answers; else the copy is made up for later.
+
+    Raises:
+        ServiceError, OSError: the log's place does not take it.
+    """
     config = config or settings()
     line = Line(
         events.uuid7(), events.now_iso(), config.environment, usecase, action, who, why, version, evidence or {}
     )
-    place(config).put(f"{folder(config, usecase)}/{line.at[:10]}/{line.id}{_ENDING}", msgspec.json.encode(line))
+    audit_copy.write(config, usecase, line.id, line.at[:10], msgspec.json.encode(line))
     return line
 
 
@@ -64,15 +66,7 @@ def lines(usecase: str, config: Settings | None = None) -> list[Line]:
         DataError: a line is not as it was written; the message names it.
         ServiceError, OSError: the log's place cannot be read.
     """
-    config = config or settings()
-    at, root = place(config), folder(config, usecase)
-    names = [f"{root}/{date}/{name}" for date in at.names(root) for name in at.names(f"{root}/{date}")]
-    return [_decoded(name, at.read(name)) for name in names if name.endswith(_ENDING)]
-
-
-def folder(config: Settings, usecase: str) -> str:
-    """Where a use case's lines lie under SLIPWAY_LOG_URL."""
-    return f"audit/{config.environment}/{usecase}"
+    return [decoded(name, content) for name, content in audit_copy.stored(config or settings(), usecase).items()]
 
 
 def person() -> str:
@@ -80,7 +74,8 @@ def person() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _decoded(name: str, content: bytes) -> Line:
+def decoded(name: str, content: bytes) -> Line:
+    """A line from its bytes; raises DataError, which names it, where they are none."""
     try:
         return msgspec.json.decode(content, type=Line)
     except msgspec.DecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,25 @@ class Verdict(msgspec.Struct, frozen=True):
     def reasons(self) -> list[str]:
         return [gate.sentence for gate in self.gates if gate.failed]
 
+    @property
+    def waivers(self) -> list[str]:
+        return [gate.sentence for gate in self.gates if gate.verdict == "waived"]
 
-def write(directory: Path, usecase: str, facts: dict[str, Any]) -> str:
+
+def write(directory: Path, usecase: str, facts: dict[str, Any], files: Sequence[str] = FILES) -> str:
     """Write the manifest over every file that lies in the directory; its own sha256 is the bundle's digest.
+
+    `files` are those that must lie there; a server needs SERVER_FILES only.
 
     Raises:
         BundleError: a file that a bundle has is missing, or one lies there that it has not.
     """
     found = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
-    if set(found) != set(FILES):
-        wrong = sorted(set(found) ^ set(FILES))
+    if set(found) != set(files):
+        wrong = sorted(set(found) ^ set(files))
         raise BundleError(f"{directory} is no whole bundle: {', '.join(wrong)} missing or not of one.")
-    files = {name: file_sha256(found[name]) for name in sorted(found)}
-    manifest = msgspec.json.format(msgspec.json.encode(Manifest(CONTRACT, usecase, files, facts)), indent=1)
+    digests = {name: file_sha256(found[name]) for name in sorted(found)}
+    manifest = msgspec.json.format(msgspec.json.encode(Manifest(CONTRACT, usecase, digests, facts)), indent=1)
     (directory / MANIFEST).write_bytes(manifest)
     return hashlib.sha256(manifest).hexdigest()
 

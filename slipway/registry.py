@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import contextlib
 import email.utils
+import hashlib
 import http.client
+import io
 import json
 import os
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +33,7 @@ _PROXIED = "mlflow-artifacts:"
 _CHUNK = 1 << 20
 _MOST_ANSWER = 64 << 20
 _MOST_ARTIFACT = 16 << 30
+_MOST_SMALL = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,57 @@ class Registry:
         self._download(f"{base}/{path}", into, _MOST_ARTIFACT)
         return into
 
+    def small_artifact(self, uri: str, path: str) -> bytes:
+        """The bytes of a small file below a folder of artifacts: `uri` is a run's `artifact_uri`, or a version's."""
+        with self._open("GET", self._proxied(uri, path)) as answer:
+            content = io.BytesIO()
+            _copy(answer, content.write, path, _MOST_SMALL)
+        return content.getvalue()
+
+    def put_artifact(self, uri: str, path: str, content: bytes) -> None:
+        """Leave a file below a run's `artifact_uri`, over what is there."""
+        with self._open("PUT", self._proxied(uri, path), content) as answer:
+            answer.read()
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, a deleted one too; raises NotFound where there never was one."""
+        return self._get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"]
+
+    def create_experiment(self, name: str) -> str:
+        return self._send("POST", "experiments/create", name=name)["experiment_id"]
+
+    def runs(self, experiment: str) -> list[dict[str, Any]]:
+        """An experiment's runs that are not deleted, the oldest first: of each MLflow's `info` and `data`."""
+        found: list[dict[str, Any]] = []
+        body = {"experiment_ids": [experiment], "order_by": ["attributes.start_time ASC"], "max_results": 1000}
+        answer = self._send("POST", "runs/search", **body)
+        found += answer.get("runs", ())
+        while token := answer.get("next_page_token"):
+            answer = self._send("POST", "runs/search", **body, page_token=token)
+            found += answer.get("runs", ())
+        return found
+
+    def create_run(self, experiment: str, name: str) -> dict[str, Any]:
+        started = int(time.time() * 1000)
+        return self._send("POST", "runs/create", experiment_id=experiment, run_name=name, start_time=started)["run"]
+
+    def manifest(self, version: ModelVersion) -> bytes:
+        """The bytes of the version's `manifest.json` as they lie in the store now, unchecked."""
+        return self.small_artifact(self._source(version), bundle.MANIFEST)
+
+    def sha256(self, version: ModelVersion, name: str) -> str:
+        """The digest of one file of the version's bundle, as it lies in the store now."""
+        found = hashlib.sha256()
+        with self._open("GET", self._proxied(self._source(version), name)) as answer:
+            _copy(answer, found.update, name, bundle.LIMITS[name])
+        return found.hexdigest()
+
     def _source(self, version: ModelVersion) -> str:
         answer = self._get("model-versions/get-download-uri", name=version.name, version=version.version)
         return answer["artifact_uri"]
+
+    def _proxied(self, uri: str, path: str) -> str:
+        return f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(f'{self._artifact_path(uri)}/{path}')}"
 
     def _artifact_path(self, uri: str) -> str:
         if not uri.startswith(_PROXIED):
@@ -182,7 +233,7 @@ class Registry:
                 self._open("GET", f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(path)}") as answer,
                 draft.open("wb") as file,
             ):
-                _copy(answer, file, path, most_bytes)
+                _copy(answer, file.write, path, most_bytes)
             draft.replace(into)
         finally:
             draft.unlink(missing_ok=True)
@@ -200,9 +251,9 @@ class Registry:
         with self._open("GET", f"/api/2.0/mlflow/{route}?{urllib.parse.urlencode(query)}") as answer:
             return _json(answer, self.uri)
 
-    def _send(self, method: str, route: str, **body: str) -> None:
+    def _send(self, method: str, route: str, **body: Any) -> dict[str, Any]:
         with self._open(method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode()) as answer:
-            answer.read()
+            return _json(answer, self.uri)
 
     def _open(self, method: str, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(self.uri + path, body, _headers(body), method=method)
@@ -260,14 +311,14 @@ def _headers(body: bytes | None) -> dict[str, str]:
     return headers
 
 
-def _copy(answer: Any, file: IO[bytes], path: str, most_bytes: int) -> None:
+def _copy(answer: Any, write: Callable[[bytes], Any], path: str, most_bytes: int) -> None:
     left = most_bytes
     try:
         while content := answer.read(_CHUNK):
             left -= len(content)
             if left < 0:
                 raise BundleError(f"{path} has more than {most_bytes} bytes, which are the most that it may have.")
-            file.write(content)
+            write(content)
     except (OSError, http.client.HTTPException) as error:
         raise RegistryError(f"the download of {path} broke off ({error}): try again.") from None
     if answer.length:

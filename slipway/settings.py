@@ -23,7 +23,7 @@ _LEAST_SECRET = 16
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_SECRETS = ("mask_key", "api_key", "redis_url")
+_SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 
@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: they ask for no key."
     )
     status_port: int = Field(8080, ge=1, le=65535, description="Port of the status page.")
+    alert_secret: SecretStr | None = Field(
+        None, description="Bearer token that Alertmanager sends to `/alerts` of the status page; empty: none is taken."
+    )
     ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -131,7 +134,7 @@ class Settings(BaseSettings):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
-    @field_validator("mask_key", "api_key")
+    @field_validator("mask_key", "api_key", "alert_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:

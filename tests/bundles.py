@@ -139,10 +139,18 @@ def point(var: Path, usecase: str, champion: str | None, **roles: Any) -> int:
     return generation
 
 
-def promote(var: Path, folder: Path, schema: Schema = TABULAR, version: str = "1", **options: Any) -> str:
+def promote(
+    var: Path,
+    folder: Path,
+    schema: Schema = TABULAR,
+    version: str = "1",
+    *,
+    override: str | None = None,
+    **options: Any,
+) -> str:
     """Write a bundle, put it in the store, and point at it: its digest."""
     digest = write(folder, schema, **options)
-    put_in_store(var, folder, version)
+    put_in_store(var, folder, version, override=override)
     point(var, schema.usecase, digest)
     return digest
 

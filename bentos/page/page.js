@@ -44,6 +44,9 @@ function heading(model, schema) {
     schema.synthetic || model.synthetic
       ? el("p", {class: "note"}, el("b", {}, "Synthetic: "), "this model learned from generated data. Decide nothing with it.")
       : null,
+    model.gate && !model.gate.passed
+      ? el("p", {class: "note"}, el("b", {}, "Its gates failed: "), `it is served as somebody decided. ${model.gate.override}`)
+      : null,
   );
 }
 

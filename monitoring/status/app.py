@@ -1,4 +1,4 @@
-"""The web application of the watch process: the status page, its JSON, `/metrics`, and the reports of verdicts."""
+"""The web application of the watch process: the status page, its JSON, `/metrics`, reports of verdicts, `/alerts`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from monitoring import metrics, verdict
-from monitoring.status.board import Board
+from monitoring.alerts import Receiver
+from monitoring.decisions import Decisions
+from monitoring.status.board import Board, flow_runs
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
 from slipway.prediction_log import place
@@ -36,7 +38,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= FILTERS
-    page = templates.get_template("page.html.j2")
+    page, decisions_page = (templates.get_template(f"{name}.html.j2") for name in ("page", "retraining"))
 
     def index(request: Request) -> Response:
         return HTMLResponse(page.render(board=board()), headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
@@ -59,6 +61,19 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
         return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
+    def retraining(request: Request) -> Response:
+        usecase = request.path_params["usecase"]
+        if not _USECASE.fullmatch(usecase):
+            return PlainTextResponse("There is no such use case.\n", 404)
+        try:
+            found = Decisions(config, usecase).recent()
+        except (SlipwayError, OSError) as error:
+            return PlainTextResponse(f"The decisions cannot be read: {error}\n", 503)
+        shown = decisions_page.render(
+            usecase=usecase, environment=config.environment, decisions=found, flow_runs=flow_runs(config)
+        )
+        return HTMLResponse(shown, headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
+
     def static(request: Request) -> Response:
         path = _STATIC.get(request.path_params["name"])
         return FileResponse(path, headers={"Cache-Control": "no-cache"}) if path else PlainTextResponse("", 404)
@@ -71,6 +86,8 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/healthz", alive),
             Route("/metrics", scrape),
             Route("/verdicts/{usecase}/{file}", report),
+            Route("/retraining/{usecase}", retraining),
+            Route("/alerts", Receiver(config).answer, methods=["POST"]),
             Route("/static/{name}", static),
         ]
     )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from monitoring.decisions import Decisions, to_dict
 from monitoring.metrics import last_verdict
 from monitoring.reconcile import Reconciled
 from monitoring.rollout import View
 from slipway import stack
+from slipway.errors import SlipwayError
 from slipway.events import now_iso
 from slipway.settings import Settings
 from slipway.stack.process import answers
 
+_log = logging.getLogger("slipway.watch")
 _PURPOSES = {
     "mlflow": "runs, models, and the aliases that promote them",
     "prefect": "flows, their runs and schedules",
@@ -39,7 +43,8 @@ class Part:
 
 @dataclass(frozen=True)
 class UseCase:
-    """A use case at a glance: what serves it, what the reconciler made of that, and the last verdict."""
+    """A use case at a glance: what serves it, what the reconciler made of that, the last verdict, and the last decision
+    on training it again."""
 
     name: str
     versions: list[str]
@@ -49,9 +54,11 @@ class UseCase:
     tag: str
     source: str
     synthetic: bool
+    overridden: list[str]
     trouble: list[str]
     verdict: dict[str, Any] | None
     report: str | None
+    retraining: dict[str, Any] | None
     links: dict[str, str]
     rollout: dict[str, Any]
 
@@ -75,13 +82,24 @@ class Board:
 
 
 def gather(
-    config: Settings, reconciled: Iterable[Reconciled], rollouts: Mapping[str, View] = MappingProxyType({})
+    config: Settings,
+    reconciled: Iterable[Reconciled],
+    rollouts: Mapping[str, View] = MappingProxyType({}),
+    changed: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Board:
-    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once."""
+    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once.
+
+    `changed` says by use case what was altered or deleted in the registry.
+    """
     passes = list(reconciled)
     common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
     usecases = [
-        _usecase(config, one, [line for line in _trouble(one) if line not in common], rollouts.get(one.usecase, View()))
+        _usecase(
+            config,
+            one,
+            [*changed.get(one.usecase, ()), *(line for line in _trouble(one) if line not in common)],
+            rollouts.get(one.usecase, View()),
+        )
         for one in passes
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
@@ -125,9 +143,11 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Vie
         tag=one.tag,
         source=", ".join(sorted({answer.source for answer in served if answer.source})),
         synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
+        overridden=list(dict.fromkeys(look.overridden for look in one.looks if look.overridden)),
         trouble=trouble,
         verdict=last,
         report=_report(one.usecase, last),
+        retraining=_decision(config, one.usecase) if last else None,  # a log that is silent is waited for once
         links=_links(config, one),
         rollout=rollout.to_dict(),
     )
@@ -135,6 +155,24 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Vie
 
 def _report(usecase: str, last: dict[str, Any] | None) -> str | None:
     return f"/verdicts/{usecase}/{Path(last['report']).name}" if last and last.get("report") else None
+
+
+def _decision(config: Settings, usecase: str) -> dict[str, Any] | None:
+    """The last decision on retraining, with the page of the flow run that it started."""
+    try:
+        decision = Decisions(config, usecase).latest()
+    except (SlipwayError, OSError) as error:
+        _log.warning("%s: the last decision on retraining cannot be read: %s", usecase, error)
+        return None
+    if decision is None:
+        return None
+    run = decision.flow_run_id
+    return {**to_dict(decision), "url": f"{flow_runs(config)}/{run}" if run else None}
+
+
+def flow_runs(config: Settings) -> str:
+    """Where Prefect's page of a flow run is, without its id."""
+    return f"{config.prefect_uri.removesuffix('/api')}/runs/flow-run"
 
 
 def _links(config: Settings, one: Reconciled) -> dict[str, str]:

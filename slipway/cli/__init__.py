@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Answer rows, a file or an image without a server.",
     "promote": "Make a version the champion.",
     "rollback": "Take back the canary, else the champion.",
+    "history": "Say what happened to a model, who did it, and what stands.",
     "package": "Make a Bento and an image of a version.",
     "serve": "Serve use cases over HTTP.",
     "keys": "Create, list and revoke API keys.",
@@ -40,6 +41,7 @@ COMMANDS = {
     "up": "Start the whole stack and keep it running.",
     "down": "End what `up` started.",
     "demo": "Run the whole path once and check every part of it.",
+    "loop": "Run the closed loop once and check every transition.",
 }
 
 

@@ -12,21 +12,40 @@ def prepare() -> None:
 
     var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
     join(var)
-    defaults = {
-        "DO_NOT_TRACK": "1",
-        "BENTOML_DO_NOT_TRACK": "True",
-        "GX_ANALYTICS_ENABLED": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "ORT_DISABLE_TELEMETRY": "1",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "MPLBACKEND": "Agg",
+    for name, value in (_DEFAULTS | _folders(var)).items():
+        os.environ.setdefault(name, value)
+
+
+def move(var: Path, usecases: Path) -> None:
+    """Give this process, and those it starts, a state folder of their own, whatever the shell is set up for."""
+    from slipway.settings import PREFIX, settings
+
+    for name in [name for name in os.environ if name.startswith(PREFIX) or name in _ADDRESSES]:
+        if not name.endswith("_PORT"):
+            del os.environ[name]
+    os.environ.update({"SLIPWAY_VAR": str(var), "SLIPWAY_USECASES": str(usecases), **_folders(var)})
+    settings.cache_clear()
+
+
+def _folders(var: Path) -> dict[str, str]:
+    return {
         "MPLCONFIGDIR": str(var / "cache" / "matplotlib"),
         "KERAS_HOME": str(var / "cache" / "keras"),
         "BENTOML_HOME": str(var / "bentoml"),
         "PREFECT_HOME": str(var / "prefect"),
     }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+
+
+_ADDRESSES = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ELASTICSEARCH_URL")
+_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "MPLBACKEND": "Agg",
+}

@@ -43,7 +43,7 @@ def command(
 
     Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
     """
-    start = _instant(since) if since else None
+    start = instant(since) if since else None
     from monitoring.monitor import monitor
 
     found = monitor(name, start, window_rows, bundle, detailed)
@@ -55,7 +55,8 @@ def command(
         raise typer.Exit(1)
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """A time as `--since` gives it: `24h` is so long ago."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
@@ -74,6 +75,26 @@ def _tell(found: dict[str, Any]) -> None:
         typer.echo(found["quality"]["sentence"])
     if found["synthetic"]:
         say("The model was trained on synthetic data.")
+    if decision := found["retraining"] or _decided_before(found["usecase"]):
+        typer.echo(_decided(decision))
     for note in found["notes"]:
         say(note)
     typer.echo(f"Report: {found['report']}")
+
+
+def _decided_before(usecase: str) -> dict[str, Any] | None:
+    """The last decision on retraining, where this verdict is no reason to ask again."""
+    from monitoring.decisions import Decisions, to_dict
+    from slipway.settings import settings
+
+    decision = Decisions(settings(), usecase).latest()
+    return to_dict(decision) if decision else None
+
+
+def _decided(decision: dict[str, Any]) -> str:
+    """`Retraining refused (drift, asked by monitor, 2026-01-31 12:00 UTC, 17 times): Retraining is paused. …`"""
+    times = f", {decision['times']:,} times" if decision["times"] > 1 else ""
+    moment = f"{datetime.fromisoformat(decision['last']):%Y-%m-%d %H:%M} UTC"
+    asked = f"{decision['asked_for']}, asked by {decision['asked_by']}, {moment}{times}"
+    run = f" Flow run {decision['flow_run_id']}." if decision["flow_run_id"] else ""
+    return f"Retraining {decision['outcome']} ({asked}): {decision['reason']}{run}"

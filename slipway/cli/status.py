@@ -67,12 +67,20 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
         wanted = Registry(timeout=3.0).model(name).aliases.get(found.follow_alias)
     except RegistryError:
         wanted = None
+    looks = look_at_all(found.server_urls, name)
     workers = [
         {"server": look.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
-        for look in look_at_all(found.server_urls, name)
+        for look in looks
         for worker in look.workers
     ]
-    return {"usecase": name, "alias": found.follow_alias, "wanted": wanted, "workers": workers}
+    overridden = next((look.overridden for look in looks if look.overridden), None)
+    return {
+        "usecase": name,
+        "alias": found.follow_alias,
+        "wanted": wanted,
+        "workers": workers,
+        "overridden": overridden,
+    }
 
 
 def _lines(status: dict[str, Any], found: Settings) -> list[str]:
@@ -91,4 +99,6 @@ def _lines(status: dict[str, Any], found: Settings) -> list[str]:
             else "not served"
         )
         lines.append(f"  {model['usecase']}: {by}; {model['alias']} is {model['wanted'] or 'not known'}")
+        if model["overridden"]:
+            lines.append(f"    its gates failed; served by an override: {model['overridden']}")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,17 +39,20 @@ def command(
     url: Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Order of the rows, and chance in what drifts.")] = 7,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again with the first row of the order.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Send the rows of a CSV or Parquet file instead, in its order."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send realistic requests, with drift of a chosen kind.
 
     The rows are of the champion's holdout, none twice; another run goes on where the last one ended.
+    Ctrl-C ends it with the report of what was sent.
     """
     from monitoring.traffic import send
 
-    report = send(
-        name, url, rows, rate, drift, feature, strength, labels, label_delay, seed=seed, restart=restart, track=track
-    )
+    report = send(name, url, rows, rate, drift, feature, strength, labels, label_delay, seed, restart, track, file)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -71,5 +75,6 @@ def _sentences(report: Report) -> str:
         lines.append(f"drift: {report.drift}" + (f" of {report.feature}" if report.feature else ""))
     if any(report.labels.values()):
         lines.append(f"labels: {report.labels['sent']} sent, {report.labels['failed']} failed")
-    lines.append(f"holdout: {report.holdout_left} of {report.holdout_rows} rows are left for the next run")
+    if report.holdout_rows:
+        lines.append(f"holdout: {report.holdout_left} of {report.holdout_rows} rows are left for the next run")
     return "\n".join(lines)

@@ -12,9 +12,9 @@ from slipway import usecase as usecases
 from slipway.demo import evidence, traffic
 from slipway.demo.checks import Check
 from slipway.demo.jobs import Jobs
-from slipway.demo.prefect import Prefect
 from slipway.doctor import examine
 from slipway.errors import ServiceError
+from slipway.prefect_api import Prefect
 from slipway.registry import Registry
 from slipway.settings import settings
 from slipway.stack import Home, Stack, settle

@@ -1,9 +1,10 @@
-"""Slipway's own commands as the demo runs them: processes like a person's, several at once, none left behind."""
+"""Slipway's own commands as demo and loop run them: processes like a person's, several at once, none left behind."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,16 +53,21 @@ class Job:
                 f"`{self.line}` ended with exit code {code}: {said[-1]} (all of it: {self._log})"
             ) from None
 
+    def interrupt(self) -> None:
+        """End it as Ctrl-C does: its result is what it did until then."""
+        self._popen.send_signal(signal.SIGINT)
+
     def end(self) -> None:
         self._popen.terminate()
         self._popen.communicate()
 
 
 class Jobs:
-    """The commands of a demo; leaving the block ends those that still run."""
+    """The commands of a scenario; leaving the block ends those that still run."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, scenario: str = "demo") -> None:
         self._logs = logs
+        self._scenario = scenario
         self._all: list[Job] = []
 
     def __enter__(self) -> Self:
@@ -73,6 +79,6 @@ class Jobs:
                 job.end()
 
     def start(self, *argv: str) -> Job:
-        job = Job(self._logs / f"demo-{argv[0]}.log", argv)
+        job = Job(self._logs / f"{self._scenario}-{argv[0]}.log", argv)
         self._all.append(job)
         return job

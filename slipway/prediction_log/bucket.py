@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +93,10 @@ class Bucket:
         # In one call: a block that ends early would close, and with that complete, an upload of a part.
         with self._explained(), _files().open_output_stream(self._at(name)) as file:
             file.write(content)
+
+    def remove(self, name: str) -> None:
+        with self._explained(), suppress(FileNotFoundError):
+            _files().delete_file(self._at(name))
 
     def _fetch(self, name: str, path: Path) -> None:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

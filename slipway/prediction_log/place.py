@@ -41,6 +41,9 @@ class Place(Protocol):
     def put(self, name: str, content: bytes) -> None:
         """Leave the file, over what is there."""
 
+    def remove(self, name: str) -> None:
+        """Take the file away, where it is there."""
+
 
 def place(settings: Settings) -> Place:
     root = settings.log_root
@@ -80,6 +83,9 @@ class Folder:
         path = self._path / name
         with _settled(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")) as draft:
             draft.write_bytes(content)
+
+    def remove(self, name: str) -> None:
+        (self._path / name).unlink(missing_ok=True)
 
 
 def _no_link(path: str, flags: int) -> int:

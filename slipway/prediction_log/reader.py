@@ -64,20 +64,31 @@ class Log:
             ) {_EACH_ONCE} FROM prediction SEMI JOIN chosen ON "slipway.row_id" = row_id WHERE {_ANSWERED}""")
 
     def labelled(
-        self, usecase: str, since: Time = None, until: Time = None, labels: Collection[str] | None = None
+        self,
+        usecase: str,
+        since: Time = None,
+        until: Time = None,
+        labels: Collection[str] | None = None,
+        *,
+        sent_until: Time = None,
+        without: Collection[str] = (),
+        each_caller: bool = False,
     ) -> DuckDBPyRelation:
-        """The answered predictions whose label has come by now, with `label_true`, `value_true` and `known_at`.
+        """The answered predictions whose label has come by now, with `label_true`, `value_true`, `known_at` and
+        `label_caller`, who sent it ("" where that is not known).
 
-        With `labels`, the classes, any other label is kept out as if it had not been sent.
+        With `labels`, the classes, any other label is kept out as if it had not been sent; so are labels that were
+        sent from `sent_until` on, or by callers `without` whom it is to go. With `each_caller` a prediction comes once
+        for each caller who labelled it, with that one's last word.
         """
         since, until = instant(since), instant(until)
         # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
         connection = self._connect("prediction", usecase, since, None)
-        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, None)
+        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, instant(sent_until))
         answered = f"(FROM prediction WHERE {_ANSWERED})"
-        return connection.sql(
-            f"{_EACH_ONCE} FROM ({labelled(answered, 'feedback', labels)}) WHERE {_within(None, until)}"
-        )
+        found = labelled(answered, "feedback", labels, without, each_caller)
+        once = 'SELECT DISTINCT ON ("event.id", label_caller) *' if each_caller else _EACH_ONCE
+        return connection.sql(f"{once} FROM ({found}) WHERE {_within(None, until)}")
 
     def shipped(self, usecase: str) -> int:
         """How many Parquet files hold its predictions by now."""

@@ -3,7 +3,7 @@
 from slipway.usecase.case import NAME, UseCase
 from slipway.usecase.inputs import Inputs
 from slipway.usecase.loading import load, names
-from slipway.usecase.sections import Canary, Cost, Csv, Feature, Monitoring, Serving, Slice, Source
+from slipway.usecase.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source
 
 __all__ = [
     "NAME",
@@ -13,6 +13,7 @@ __all__ = [
     "Feature",
     "Inputs",
     "Monitoring",
+    "Reason",
     "Serving",
     "Slice",
     "Source",

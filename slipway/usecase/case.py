@@ -63,9 +63,9 @@ class UseCase(Section):
         for key in [*self.split.key, *filter(None, [self.split.group])]:
             if key == self.target.name:
                 raise ValueError(f"the split cannot go by the target {key!r}")
-        for part in self.gates.slices:
-            if part.feature not in names:
-                raise ValueError(f"gates.slices: no feature {part.feature!r}.{suggestion(part.feature, names)}")
+        for place, name in self.gates.named:
+            if name not in names:
+                raise ValueError(f"gates.{place}: no feature {name!r}.{suggestion(name, names)}")
         self._check_target()
         return self
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
+Reason = Literal["drift", "quality", "age", "labels"]
 
 
 class Section(BaseModel):
@@ -120,15 +121,48 @@ class Slice(Section):
     bins: list[float] | None = None
 
 
+class Robustness(Section):
+    """How far rows are disturbed (0: not at all), and what that may cost the score and the decisions.
+
+    `numbers` is in standard deviations of the feature, `missing` and `other` are shares of the values, `noise` and
+    `brightness` shares of the full scale, `rotation` is in degrees.
+    """
+
+    numbers: float = Field(0.1, ge=0)
+    missing: float = Field(0.1, ge=0, le=1)
+    other: float = Field(0.1, ge=0, le=1)
+    noise: float = Field(0.05, ge=0, le=1)
+    brightness: float = Field(0.1, ge=0, lt=1)
+    rotation: float = Field(5.0, ge=0, le=180)
+    max_drop: float = Field(0.05, ge=0)
+    max_changed: float = Field(0.1, ge=0, le=1)
+
+
 class Gates(Section):
     """`absolute` bounds: a score of which more is better has at least it, any other at most it."""
 
     absolute: dict[str, float] = {}
     metric: str | None = None
     margin: float = Field(0.02, ge=0)
+    window_margin: float = Field(0.0, ge=0)
     slices: list[Slice] = []
     slice_margin: float = Field(0.1, ge=0)
     min_slice_rows: int = Field(30, ge=2)
+    robustness: Robustness = Robustness()
+    invariant: list[str] = []
+    max_variant: float = Field(0.05, ge=0, le=1)
+    directions: dict[str, Literal["up", "down"]] = {}
+    max_against: float = Field(0.05, ge=0, le=1)
+    max_bundle_mb: float = Field(100, gt=0)
+    latency_ratio: float = Field(2.0, gt=0)
+    latency_floor_ms: float = Field(5.0, ge=0)
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Each feature that they name, after the key that names it."""
+        slices = [part.feature for part in self.slices]
+        keys = {"slices": slices, "invariant": self.invariant, "directions": list(self.directions)}
+        return [(key, name) for key, names in keys.items() for name in names]
 
 
 class Serving(Section):
@@ -182,7 +216,17 @@ class Canary(Section):
 
 
 class Retraining(Section):
+    """Which reasons count for a training, what decides whether it begins, and which logged rows it may learn from.
+
+    A champion older than `max_age_days`, or `new_labels` labelled rows since it was trained, ask too, where they are
+    given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
+    """
+
+    reasons: list[Reason] = ["drift", "quality", "age", "labels"]
     min_labelled_rows: int = Field(500, ge=1)
     cooldown_hours: float = Field(24, ge=0)
     runs_per_week: int = Field(3, ge=1)
-    max_age_days: float | None = None
+    max_age_days: float | None = Field(None, gt=0)
+    new_labels: int | None = Field(None, ge=1)
+    caller_share: float = Field(0.2, gt=0, le=1)
+    window_rows: int | None = Field(None, ge=1)

@@ -30,6 +30,7 @@ EXPORTED = {
         "place",
         "segments",
     ],
+    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.predictor": [
         "FIRST",
         "Encoder",
@@ -75,6 +76,7 @@ EXPORTED = {
         "Feature",
         "Inputs",
         "Monitoring",
+        "Reason",
         "Serving",
         "Slice",
         "Source",
@@ -99,6 +101,7 @@ EXPORTED = {
         "settle",
     ],
     "pipelines": [],
+    "pipelines.gates": ["GATES", "gate"],
     "pipelines.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
     "bentos": [],
     "bentos.access": [
@@ -113,6 +116,7 @@ EXPORTED = {
     "bentos.models": ["Holder", "Loaded", "load"],
     "bentos.page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring": [],
+    "monitoring.rollout": ["Rollouts", "View"],
     "monitoring.status": [],
 }
 

@@ -1,10 +1,15 @@
-"""Lines of the audit are added one by one, read in their order, and a changed one is noticed."""
+"""Lines of the audit are added one by one, read in their order, and what became of either copy is noticed."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slipway import audit
+from slipway import audit, audit_copy
 from slipway.errors import DataError
+from slipway.registry import Registry
 from slipway.settings import settings
+from tests.conftest import NOWHERE
+from tests.servers import unique_name
 
 
 @pytest.fixture
@@ -42,3 +47,99 @@ def test_a_line_that_was_changed_to_something_else_is_named(log):
     path.write_text("{}")
     with pytest.raises(DataError, match=line.id):
         audit.lines("loans")
+
+
+@pytest.fixture
+def registry(log, mlflow_server, monkeypatch):
+    """MLflow answers, and can be made to be down and up again."""
+
+    def answers(is_up: bool) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server if is_up else NOWHERE)
+        settings.cache_clear()
+
+    answers(True)
+    return answers
+
+
+def compared(name):
+    found = audit_copy.compare(settings(), name)
+    return found.lines, found.pending, found.problems
+
+
+def artifacts(name):
+    """The folder of the run that holds the copies, and the registry."""
+    registry = Registry(settings().registry_uri)
+    [run] = registry.runs(registry.experiment(f"audit/{name}"))
+    return registry, run["info"]
+
+
+def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
+    name = unique_name("loans")
+    line = audit.append(name, "promoted", who="ann@laptop", version="3")
+    server, run = artifacts(name)
+    [path] = log.rglob(f"{line.id}.json")
+    assert server.small_artifact(run["artifact_uri"], f"local/{line.id}.json") == path.read_bytes()
+    assert compared(name) == (1, 0, [])
+
+
+def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
+    name = unique_name("loans")
+    audit.append(name, "promoted", who="ann@laptop")
+    registry(False)
+    for _ in range(2):
+        audit.append(name, "rolled_back", who="ann@laptop")
+    assert audit_copy.make_up(settings(), name) == 2
+    registry(True)
+    assert compared(name) == (3, 2, [])
+    assert audit_copy.make_up(settings(), name) == 0
+    assert compared(name) == (3, 0, [])
+
+
+def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(registry, log):
+    name = unique_name("loans")
+    audit.append(name, "promoted", who="ann@laptop")
+    (log / audit_copy.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
+    assert audit_copy.make_up(settings(), name) == 0
+    assert compared(name) == (1, 0, [])
+
+
+def test_a_copy_that_was_changed_and_one_that_was_removed_are_told_from_one_that_waits(registry, log):
+    name = unique_name("loans")
+    changed, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
+    registry(False)
+    audit.append(name, "promoted", who="ann@laptop")
+    registry(True)
+    server, run = artifacts(name)
+    server.put_artifact(run["artifact_uri"], f"local/{changed.id}.json", b"{}")
+    server._open("DELETE", server._proxied(run["artifact_uri"], f"local/{removed.id}.json"))
+    lines, pending, problems = compared(name)
+    assert (lines, pending) == (3, 1)
+    assert [changed.id in problems[0], removed.id in problems[1], len(problems)] == [True, True, 2]
+    assert "removed there" in problems[1]
+
+
+def test_a_line_that_was_removed_from_the_log_is_found_in_mlflow(registry, log):
+    name = unique_name("loans")
+    kept, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
+    [path] = log.rglob(f"{removed.id}.json")
+    path.unlink()
+    assert audit.lines(name) == [kept]
+    assert compared(name)[2] == [f"the audit line {removed.id} is in MLflow only: it was removed from {log}."]
+
+
+def test_many_writers_at_once_keep_every_line_twice(registry):
+    name = unique_name("loans")
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: audit.append(name, "promoted", who="ann@laptop"), range(18)))
+    audit_copy.make_up(settings(), name)
+    assert compared(name) == (18, 0, [])
+
+
+def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server, monkeypatch):
+    name = unique_name("loans")
+    audit.append(name, "promoted", who="ann@laptop")
+    assert audit_copy.stored(settings(), name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    assert audit_copy.make_up(settings(), name) == 0
+    assert compared(name) == (1, 0, [])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from slipway.demo import Check, Demo, evidence, table, traffic
 from slipway.demo.jobs import Jobs
-from slipway.demo.prefect import Prefect
 from slipway.doctor import Finding
 from slipway.errors import ServiceError
+from slipway.prefect_api import Prefect
 from slipway.registry import ModelVersion
 from slipway.usecase import load
 
@@ -108,6 +109,22 @@ def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):
         jobs.start("monitor", "nothing").result()
 
 
+def test_a_command_that_is_interrupted_gives_the_result_of_what_it_did(tmp_path, monkeypatch):
+    patient = "import time, signal\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
+    (tmp_path / "slipway").mkdir()
+    (tmp_path / "slipway" / "__init__.py").write_text("")
+    (tmp_path / "slipway" / "cli.py").write_text(f"print(end='', flush=True)\nopen('ready', 'w').close()\n{patient}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Jobs(tmp_path, "loop") as jobs:
+        job = jobs.start("traffic")
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        job.interrupt()
+        assert job.result() == {"sent": 3}
+    assert (tmp_path / "loop-traffic.log").exists()
+
+
 def test_commands_that_still_run_end_with_the_demo(tmp_path):
     with Jobs(tmp_path) as jobs:
         job = jobs.start("doctor")
@@ -149,8 +166,8 @@ class FlowRuns(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def prefect(monkeypatch):
-    monkeypatch.setattr("slipway.demo.prefect.POLL_SECONDS", 0.01)
-    monkeypatch.setattr("slipway.demo.prefect.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.prefect_api.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.prefect_api.BUSY_SECONDS", 0.01)
     FlowRuns.looks = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()

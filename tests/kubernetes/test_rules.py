@@ -12,6 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from bentos.metrics import Metrics
+from monitoring.metrics import VerdictCollector
 from monitoring.ship import Shipper
 from monitoring.ship_metrics import ShipperCollector
 from slipway.settings import settings
@@ -86,7 +87,8 @@ def test_rules_read_metrics_and_labels_that_there_are(rules):
     """A misspelt name is no error anywhere else: the alert would only never fire."""
     served = Metrics(CollectorRegistry())
     shipper = Shipper(settings(), [])
-    collected = [*served.registry.collect(), *ShipperCollector(settings(), shipper).collect()]
+    watched = VerdictCollector(settings(), list)
+    collected = [*served.registry.collect(), *ShipperCollector(settings(), shipper).collect(), *watched.collect()]
     there = {metric.name for metric in collected}
     groups = yaml.safe_load(rules.read_text())["groups"]
     expressions = [rule["expr"] for group in groups for rule in group["rules"]]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from monitoring.decisions import Decisions
 from monitoring.monitor import monitor
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
+from tests.monitoring import retraining
 from tests.monitoring import watched_loans as loans
 from tests.servers import publish
 
@@ -98,6 +100,62 @@ def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_
     found = run(tmp_path)
     assert (found["version"], found["verdict"], found["predictions"]) == ("1", "none", [])
     assert "gave only 20 of the answers" in found["notes"][0]
+
+
+def test_a_verdict_that_is_no_reason_asks_nobody_and_the_last_decision_is_told(
+    tmp_path: Path, digest: str, cli
+) -> None:
+    loans.answer(loans.rows(600, seed=2), digest)
+    assert run(tmp_path)["retraining"] is None
+    decisions = Decisions(settings(), "loans")
+    assert decisions.recent() == []
+    asked = {"asked_for": "age", "asked_by": "monitor", "version": "1"}
+    decisions.start(datetime(2026, 3, 1, tzinfo=UTC), "run-1", reason="No rule refuses.", **asked)
+    said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
+    assert "Retraining started (age, asked by monitor, 2026-03-01 00:00 UTC): No rule refuses. Flow run run-1." in said
+
+
+def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    found = run(tmp_path)["retraining"]
+    assert (found["asked_for"], found["asked_by"], found["outcome"]) == ("drift", "monitor", "refused")
+    assert "does not answer" in found["reason"]
+    assert found["evidence"]["reasons"]["drift"].startswith("Drift in age")
+    said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
+    assert "Retraining refused (drift, asked by monitor, " in said
+    assert "UTC, 2 times): The registry http://127.0.0.1:9 does not answer" in said
+
+
+def test_worse_answers_ask_as_quality_and_the_evidence_names_the_drift_too(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(600, seed=4, age=6)
+    ids = loans.answer(frame, digest)
+    loans.tell(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
+    found = run(tmp_path)["retraining"]
+    assert found["asked_for"] == "quality"
+    assert list(found["evidence"]["reasons"]) == ["quality", "drift"]
+    assert found["evidence"]["reasons"]["quality"].startswith("Worse than on the reference: accuracy")
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "sentence"),
+    [
+        ("retraining: {max_age_days: 5}\n", "age", "Version 1 was trained 7.0 days ago, more than 5."),
+        ("retraining: {new_labels: 40}\n", "labels", "40 labelled rows are new since version 1 was trained."),
+    ],
+)
+def test_an_old_model_and_enough_new_labels_ask_without_any_drift(
+    tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, policy: str, reason: str, sentence: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    name = retraining.register(mlflow_server, tmp_path, days_ago=7)
+    retraining.write_usecase(tmp_path / "usecases", name, monkeypatch, "")
+    retraining.label(name, 40)
+    asking = {"bundle": tmp_path / name, "detailed": False}
+    assert monitor(name, **asking)["retraining"] is None
+    retraining.write_usecase(tmp_path / "usecases", name, monkeypatch, policy)
+    found = monitor(name, **asking)["retraining"]
+    assert (found["asked_for"], found["evidence"]["reasons"]) == (reason, {reason: sentence})
+    assert found["rule"] == "prefect", "there is none here, and the next pass asks again"
 
 
 def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, digest: str) -> None:

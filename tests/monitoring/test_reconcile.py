@@ -12,6 +12,7 @@ from bentos import follower
 from monitoring import reconcile
 from monitoring.reconcile import SETTLE_SECONDS, Reconciler
 from monitoring.servers import Look
+from slipway import audit
 from slipway.pointer import RoleState
 from slipway.registry import Registry
 from slipway.settings import Settings, settings
@@ -125,6 +126,9 @@ def test_a_refused_champion_goes_back_to_what_serves_with_the_reason(
     home.settled(refused("a", ["1", "1"], "2", "its probe rows come out wrong."))
     assert home.aliases == {"champion": "1"}
     assert home.tag("2") == "refused: its probe rows come out wrong. (champion went back to version 1)"
+    [line] = audit.lines(home.name)
+    assert (line.action, line.who, line.version) == ("alias.moved_back", "slipway reconciler", "2")
+    assert line.evidence == {"alias": "champion", "from": "2", "to": "1"}
 
 
 def test_a_refusal_is_said_at_once_and_acted_on_only_when_it_stands(world: Callable[..., World]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from starlette.applications import Starlette
 
 from monitoring import verdict
+from monitoring.decisions import Decisions
 from monitoring.reconcile import Reconciled
-from monitoring.servers import Look
+from monitoring.servers import Look, Served, ServedGate
 from monitoring.status import board
 from monitoring.status.app import application, read_report
 from slipway.prediction_log import Writer
@@ -129,6 +131,38 @@ def test_a_refusal_and_two_versions_at_once_are_shown() -> None:
     assert "version 3: refused: its gates failed." in page
 
 
+def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(leave: Callable[..., Path]) -> None:
+    leave()
+    decisions, at = Decisions(settings(), "loans"), datetime.now(UTC) - timedelta(hours=3)
+    asked = {"asked_for": "drift", "asked_by": "alertmanager", "version": "3"}
+    decisions.start(at, "run-1", reason="812 labelled rows are new.", **asked)
+    page = client(serving()).get("/").text
+    for part in ("Retraining started.", "812 labelled rows", "because of drift, asked by alertmanager", "3 h ago"):
+        assert part in page, part
+    assert f'href="{settings().prefect_uri.removesuffix("/api")}/runs/flow-run/run-1"' in page
+    for _ in range(17):
+        decisions.refuse(at, "cooldown", reason="`cooldown` of <b>24</b> h.", **asked)
+    page = client(serving()).get("/").text
+    assert "Retraining not started." in page
+    assert "asked by alertmanager 17 times" in page
+    assert "<code>cooldown</code> of &lt;b&gt;24" in page
+    every = client(serving()).get("/retraining/loans")
+    assert "default-src 'self'" in every.headers["content-security-policy"]
+    assert "812 labelled rows" in every.text
+    assert every.text.count("<tr>") == 3
+    assert "Nobody has asked" in client(serving()).get("/retraining/cars").text
+    assert client(serving()).get("/retraining/..%2floans").status_code == 404
+
+
+def test_an_override_is_shown_with_who_and_why() -> None:
+    look = Look("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
+    found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
+    shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
+    assert found.get("/").text.count(shown) == 1
+    assert found.get("/api/status").json()["usecases"][0]["overridden"] == ["ann: ten customers who <know>"]
+    assert "gates failed" not in client(serving()).get("/").text
+
+
 def test_a_use_case_without_a_verdict_says_how_to_get_one() -> None:
     assert "slipway monitor loans" in client(serving()).get("/").text
 
@@ -217,6 +251,7 @@ def test_a_log_that_does_not_answer_leaves_the_page(monkeypatch: pytest.MonkeyPa
     settings.cache_clear()
     assert read_report(settings(), "loans", "latest.json") is None
     assert client(serving()).get("/").status_code == 200
+    assert "cannot be read" in client(serving()).get("/retraining/loans").text
 
 
 def test_health_is_that_pictures_are_still_taken() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,35 +70,37 @@ def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
     return bundle.write(folder, "loans", {})
 
 
-def answer(frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: float = 5) -> list[str]:
+def answer(
+    frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: float = 5, usecase: str = "loans"
+) -> list[str]:
     """Log an answered prediction for each row; their ids."""
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
-    context = _context(digest, version, when)
+    context = _context(usecase, digest, version, when)
     ids = [events.row_id(events.uuid7(), 0) for _ in range(len(frame))]
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
         lines.append(context.line(row_id, features, answer={"label": row["label"], "score": row["score"]}))
-    _append("prediction", b"".join(lines))
+    _append(usecase, "prediction", b"".join(lines))
     return ids
 
 
-def tell(ids: list[str], labels: list[str]) -> None:
+def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans") -> None:
     """Log the label of each prediction."""
     now = events.now_iso()
     lines = [
         events.feedback_line(
-            environment="local", usecase="loans", trace_id="t", timestamp=now, known_at=now, row=row, label=label
+            environment="local", usecase=usecase, trace_id="t", timestamp=now, known_at=now, row=row, label=label
         )[1]
         for row, label in zip(ids, labels, strict=True)
     ]
-    _append("feedback", b"".join(lines))
+    _append(usecase, "feedback", b"".join(lines))
 
 
-def _context(digest: str, version: str, when: str) -> events.PredictionContext:
+def _context(usecase: str, digest: str, version: str, when: str) -> events.PredictionContext:
     return events.PredictionContext(
         environment="local",
-        usecase="loans",
+        usecase=usecase,
         version=version,
         bundle_sha256=digest,
         role="champion",
@@ -110,8 +113,8 @@ def _context(digest: str, version: str, when: str) -> events.PredictionContext:
     )
 
 
-def _append(stream: str, lines: bytes) -> None:
-    writer = Writer(settings().spool, "loans", stream)
+def _append(usecase: str, stream: str, lines: bytes) -> None:
+    writer = Writer(settings().spool, usecase, stream)
     assert writer.write(lines)
     writer.close()
 

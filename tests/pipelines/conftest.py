@@ -11,8 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipelines import gates
+from pipelines.clean import clean
+from pipelines.gates.timing import Median
+from pipelines.ingest import ingest
+from pipelines.split import split
+from slipway import bundle
+from slipway.schema import Schema
 from slipway.settings import settings
 from slipway.usecase import UseCase, load
+from tests.pipelines import judged
 
 ORDERS: dict[str, Any] = {
     "name": "orders",
@@ -83,3 +91,47 @@ def step(tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
+
+
+@pytest.fixture
+def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, bundle.Gate]]:
+    """`verdict(challenger, champion=…, window=…, **changes)`: the gates' by name.
+
+    A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
+    validation's rows that makes the newest labelled ones of them; `old` one of the schema that makes the champion's.
+    """
+
+    def run(challenger, champion=None, window=None, old=lambda schema: schema, **changes) -> dict[str, bundle.Gate]:
+        found = usecase(orders, **changes)
+        sides = step(split, found, step(clean, found, step(ingest, found)))
+        schema = Schema.load(sides / "schema.json")
+        frame = pd.concat([pd.read_parquet(sides / f"{side}.parquet") for side in ("holdout", "validation")])
+
+        def model(given, seed: int) -> judged.Model:
+            return given if callable(given) else judged.knowing(schema, frame, given, seed)
+
+        made = judged.evaluation(tmp_path, found, sides, model(challenger, 0))
+        known = {made.exported: (schema, model(challenger, 0))}
+        given: dict[str, Path] = {}
+        if champion is not None:
+            given["champion"] = tmp_path / "champion"
+            known[given["champion"]] = old(schema), model(champion, 9)
+        if window is not None:
+            given["window"] = tmp_path / "window.parquet"
+            window(pd.read_parquet(sides / "validation.parquet")).to_parquet(given["window"])
+        judged.answering(monkeypatch, known)
+        told = bundle.verdict(step(gates.gate, found, sides, made.exported, made.evaluated, **given))
+        assert told.passed == (not told.reasons)
+        return {gate.name: gate for gate in told.gates}
+
+    return run
+
+
+@pytest.fixture
+def equally_fast(monkeypatch) -> None:
+    """In place of servers: every bundle answers in a millisecond."""
+
+    def medians(usecase, folders, rows) -> dict[str, Median]:
+        return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
+
+    monkeypatch.setattr("pipelines.gates.server.medians", medians)

@@ -1,48 +1,78 @@
-"""What training and evaluation leave for the gates, without a training.
+"""What training and evaluation leave for the gates, without a training: made-up models in place of networks.
 
->>> made = judged.evaluation(folder, usecase, split, skill=0.8)    # scores of the holdout that are right to that degree
+>>> model = judged.knowing(schema, frame, skill=0.8)      # right of the frame's rows to that degree
+>>> made = judged.evaluation(folder, usecase, split, model)
+>>> judged.answering(monkeypatch, {made.exported: (schema, model)})     # who answers for which folder
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipelines import predictions
 from pipelines.encoded import target
 from pipelines.evaluate import measure
 from pipelines.files import write_json
+from slipway.predictor import rows_from_frame
 from slipway.schema import Schema
 from slipway.usecase import UseCase
+
+Model = Callable[[Sequence[Mapping[str, Any]]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Judged:
     split: Path
-    trained: Path
+    exported: Path
     evaluated: Path
 
 
-def evaluation(folder: Path, usecase: UseCase, split: Path, skill: float, seed: int = 0) -> Judged:
-    """`trained/` with the schema, `evaluated/` with scores of made-up outputs: 0 is guessing, 1 always right."""
-    made = Judged(split, folder / "trained", folder / "evaluated")
-    made.trained.mkdir(parents=True)
-    made.evaluated.mkdir()
+def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Judged:
+    """`exported/serve/` with the schema alone, and `evaluated/` with the scores of what the model says."""
+    made = Judged(split, folder / "exported", folder / "evaluated")
+    (made.exported / "serve").mkdir(parents=True, exist_ok=True)
+    made.evaluated.mkdir(exist_ok=True)
     schema = Schema.load(split / "schema.json")
-    schema.save(made.trained / "schema.json")
+    schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")
-    truth = target(frame, schema)
-    said = predictions.table(schema, truth, outputs(truth, skill, seed))
+    said = predictions.table(schema, target(frame, schema), model(rows_from_frame(schema, frame)))
     said.to_parquet(made.evaluated / "holdout_predictions.parquet")
     write_json(made.evaluated / "metrics.json", measure(usecase, schema, frame, said))
     return made
 
 
-def outputs(truth: np.ndarray, skill: float, seed: int = 0) -> np.ndarray:
-    """P(positive) near the truth by `skill`, float32 [n, 2]."""
-    guess = np.random.default_rng(seed).random(len(truth))
-    score = skill * (0.05 + 0.9 * truth) + (1 - skill) * guess
-    return np.stack([1 - score, score], axis=1).astype("float32")
+def knowing(schema: Schema, frame: pd.DataFrame, skill: float, seed: int = 0) -> Model:
+    """Knows the frame's rows by their email, whatever else is changed in them: 0 is guessing, 1 right, -1 wrong."""
+    truth, guess = target(frame, schema), np.random.default_rng(seed).random(len(frame))
+    near = 0.05 + 0.9 * (truth if skill >= 0 else 1 - truth)
+    scores = dict(zip(frame["email"], abs(skill) * near + (1 - abs(skill)) * guess, strict=True))
+    return lambda rows: probabilities([scores[row["email"]] for row in rows])
+
+
+def probabilities(scores: Sequence[float]) -> np.ndarray:
+    """Outputs of a binary network, float32 [n, 2], for those P(positive)."""
+    score = np.array(scores, "float32")
+    return np.stack([1 - score, score], axis=1)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, known: Mapping[Path, tuple[Schema, Model]]) -> None:
+    """Have each of these folders answered for by its model, a function of rows as requests hold them."""
+
+    class Predictor:
+        def __init__(self, folder: Path, device: str) -> None:
+            self.schema, self._model = known[folder]
+
+        def encode(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+            return rows
+
+        def run(self, feeds: Sequence[Mapping[str, Any]]) -> np.ndarray:
+            return self._model(feeds)
+
+    monkeypatch.setattr("pipelines.gates.judged.Predictor", Predictor)

@@ -2,60 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
-import numpy as np
-import pandas as pd
-import pytest
 
-from pipelines import gates
-from pipelines.clean import clean
-from pipelines.encoded import target
-from pipelines.ingest import ingest
-from pipelines.split import split
-from slipway import bundle
-from slipway.schema import Schema
 from tests.pipelines import judged
-
-
-@pytest.fixture
-def verdict(usecase, step, orders, tmp_path, monkeypatch):
-    """`verdict(skill, champion=…, **changes)`: the gates' by name, for outputs right to that degree."""
-
-    def run(skill: float, champion: float | None = None, old=lambda schema: schema, **changes) -> dict:
-        found = usecase(orders, **changes)
-        sides = step(split, found, step(clean, found, step(ingest, found)))
-        made = judged.evaluation(tmp_path, found, sides, skill)
-        if champion is not None:
-            known = pd.read_parquet(sides / "holdout.parquet")
-            truth = target(known, Schema.load(sides / "schema.json"))
-            monkeypatch.setattr(
-                gates, "Predictor", _incumbent(old(Schema.load(sides / "schema.json")), truth, champion)
-            )
-        out = step(gates.gate, found, sides, made.trained, made.evaluated, champion=Path("kept") if champion else None)
-        told = bundle.verdict(out)
-        assert told.passed == (not told.reasons)
-        return {gate.name: gate for gate in told.gates}
-
-    return run
-
-
-def _incumbent(schema: Schema, truth: np.ndarray, skill: float):
-    """A champion's predictor that answers the holdout's rows, in their order, right to that degree."""
-
-    class Incumbent:
-        def __init__(self, folder, device):
-            self.schema = schema
-
-        def encode(self, rows):
-            return rows
-
-        def run(self, feeds):
-            assert len(feeds) == len(truth)
-            return judged.outputs(truth, skill, seed=9)
-
-    return Incumbent
 
 
 def test_a_bound_is_at_least_where_more_is_better_and_at_most_elsewhere(verdict):
@@ -104,18 +53,10 @@ def test_slices_of_enough_rows_are_judged(verdict):
 
 
 def test_a_bad_slice_is_refused(verdict, monkeypatch):
-    def outputs(truth, skill, seed=0):
-        made = plain(truth, skill, seed)
-        made[:25] = made[:25, ::-1]
-        return made
+    def right_but_of_gifts(rows):
+        return judged.probabilities([(row["amount"] or 0) / 900 if not row["gift"] else 0.5 for row in rows])
 
-    plain = judged.outputs
-    monkeypatch.setattr(judged, "outputs", outputs)
-    monkeypatch.setattr("pipelines.evaluate.parts", lambda usecase, schema, frame: [_first(frame)])
-    assert verdict(0.9, gates={"min_slice_rows": 10})["slice:age=< 30"].verdict == "failed"
-
-
-def _first(frame):
-    from pipelines.slices import Part
-
-    return Part("age", "< 30", np.arange(len(frame)) < 25)
+    gates = {"slices": [{"feature": "gift"}], "min_slice_rows": 10}
+    found = verdict(right_but_of_gifts, gates=gates)
+    assert found["slice:gift=true"].verdict == "failed" and found["slice:gift=false"].verdict == "passed"
+    assert "On the frozen holdout, where gift is true" in found["slice:gift=true"].sentence

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as known
 
 from pipelines import calibrate
-from pipelines.bootstrap import against_all, difference, intervals
+from pipelines.bootstrap import against_all, difference, fall, intervals, mean
 from pipelines.metrics import METRICS, Scored, calibration
 from slipway.usecase import Cost
 
@@ -99,6 +99,29 @@ def test_a_slice_that_is_answered_badly_stands_out():
     label = np.where(bad, 1 - rows.truth, rows.truth)
     found = against_all(bad, Scored(rows.truth, rows.outputs, label, 1), METRICS["binary"]["accuracy"])
     assert found.value == pytest.approx(-0.8) and found.high < -0.7
+
+
+def test_a_model_that_stands_has_fallen_about_as_seldom_as_the_interval_says():
+    metric = METRICS["binary"]["accuracy"]
+    rng, held = np.random.default_rng(4), 0
+    for _ in range(60):
+        now, before = ((rng.random(count) < 0.8).astype(int) for count in (200, 300))
+        found = fall(*(Scored(np.ones_like(r), np.zeros((len(r), 2)), r, 1) for r in (now, before)), metric)
+        held += found.low <= 0 <= found.high
+    assert held >= 52
+
+
+def test_a_model_that_fell_has_fallen_by_so_much():
+    rows, metric = made(2, skill=0.9), METRICS["binary"]["roc_auc"]
+    turned = Scored(1 - rows.truth, rows.outputs, rows.label, 1)
+    found = fall(turned, rows, metric)
+    assert found.low < found.value < found.high < -0.5
+
+
+def test_a_share_of_flags_has_an_interval():
+    found = mean(np.arange(400) < 40)
+    assert found.value == 0.1 and 0.06 < found.low < 0.1 < found.high < 0.14
+    assert mean(np.zeros(50, bool)) == (0, 0, 0)
 
 
 def test_temperature_undoes_what_sharpened_the_probabilities():

@@ -13,7 +13,7 @@ import pytest
 from pipelines import networks
 from pipelines.device import placement, reproducible
 from pipelines.encoded import Encoded
-from pipelines.export import export
+from pipelines.export import to_onnx
 from pipelines.params import Fitting, Network, Params
 from pipelines.train import fit
 from slipway.errors import UseCaseError
@@ -113,7 +113,7 @@ def test_onnx_answers_as_keras_for_missing_unknown_and_absurd_values(name, tmp_p
     feeds["numbers"][:3] = np.nan
     feeds["numbers"][3:5] = [[1e30], [-3e38]]
     feeds["codes"][5:9] = [[0, 0], [1, 1], [-7, -1], [2**40, 99]]
-    export(network, tmp_path / "m.onnx", feeds)
+    to_onnx(network, tmp_path / "m.onnx", feeds)
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     outputs = session.run(None, feeds)[0]
     assert {node.name for node in session.get_inputs()} == set(feeds)

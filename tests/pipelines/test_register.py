@@ -14,7 +14,7 @@ from pipelines import tracking
 from pipelines.files import read_json, sha256, write_json
 from pipelines.register import register
 from pipelines.runs import RunPaths
-from slipway import bundle, signing
+from slipway import audit, bundle, signing
 from slipway.errors import NotFound, RegistryError
 from slipway.registry import Registry
 from slipway.settings import settings
@@ -205,6 +205,21 @@ def test_a_refused_version_says_why_and_gets_no_alias(registry, registered, name
     assert version.tags["slipway.gate"] == "failed"
     assert "at least 0.7 is needed" in version.tags["slipway.gate_reason"]
     assert registry.model(name).aliases == {}
+
+
+def test_a_waiver_is_a_tag_and_one_line_of_the_audit(registry, registered, name, finished):
+    run, facts = finished()
+    path = run.bundle / "bundle" / "metrics.json"
+    sentence = "Worse on the frozen holdout. Waived: the champion fell."
+    waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": sentence}
+    path.write_text(json.dumps(read_json(path) | {"gates": [waived]}))
+    told = registered(paths=(run, facts))
+    registered(paths=(run, facts))
+    version = registry.version(name, told["version"])
+    assert version.tags["slipway.gate"] == "passed" and version.tags["slipway.gate_waived"] == sentence
+    (line,) = audit.lines(name)
+    assert (line.action, line.version, line.who) == ("gate.waived", version.version, "slipway train")
+    assert line.why == sentence and line.evidence == waived
 
 
 def test_a_newer_version_keeps_the_alias_and_the_first_holdout_stays(registry, registered, name, finished):

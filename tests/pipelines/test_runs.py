@@ -14,7 +14,10 @@ from pipelines.files import write_json
 from pipelines.lock import locked
 from pipelines.runs import STEPS, Run, begun
 from slipway.errors import DataError, RunLocked
+from slipway.schema import from_usecase
+from slipway.settings import settings
 from slipway.usecase import UseCase, load
+from tests.pipelines.production_log import ProductionLog
 
 
 @pytest.fixture
@@ -105,8 +108,6 @@ def test_another_configuration_is_another_run(go, changes):
 
 
 def test_other_data_code_or_mask_key_are_another_run(go, tmp_path, var):
-    from slipway.settings import settings
-
     keys = {go(until="clean")[0].record.key}
     (tmp_path / "orders.csv").write_text("another,file\n")
     keys.add(go(until="clean")[0].record.key)
@@ -118,11 +119,63 @@ def test_other_data_code_or_mask_key_are_another_run(go, tmp_path, var):
     assert len(keys) == 4
 
 
+FEW = {"retraining.min_labelled_rows": "10"}
+
+
+@pytest.fixture
+def told(usecase):
+    """`told(rows, start)` answers and labels as many orders of which no two are equal."""
+
+    def tell(rows: int, start: int, truth: str = "no") -> list[str]:
+        log = ProductionLog(settings(), from_usecase(load("orders")))
+        asked = [{"amount": start + number, "items": 1, "country": "de", "gift": True} for number in range(rows)]
+        ids = log.answered(asked, [{"label": "no", "score": 0.1}] * rows, start)
+        log.labelled(ids, [truth] * rows)
+        return ids
+
+    return tell
+
+
+def test_new_labels_are_a_reason_to_train_again_and_none_are_not(go, told):
+    first, _ = go(changes=FEW)
+    told(20, 0)
+    second, ran = go(changes=FEW)
+    assert second.record.key != first.record.key and ran == list(STEPS)
+    again, ran = go(changes=FEW)
+    assert (again.record.key, ran) == (second.record.key, [])
+    told(1, 100)
+    assert go(changes=FEW)[0].record.key not in (first.record.key, second.record.key)
+
+
+def test_another_label_for_the_same_row_is_a_new_label(go, told):
+    ids = told(20, 0)
+    first, _ = go(changes=FEW)
+    log = ProductionLog(settings(), from_usecase(load("orders")))
+    log.labelled(ids[:1], ["no"], sent=2e6)
+    assert go(changes=FEW)[0].record.key == first.record.key
+    log.labelled(ids[:1], ["yes"], sent=3e6)
+    assert go(changes=FEW)[0].record.key != first.record.key
+
+
+def test_fewer_labels_than_are_used_and_predictions_without_one_are_no_reason(go, told):
+    first, _ = go()
+    told(20, 0)
+    assert go()[0].record.key == first.record.key
+
+
+def test_an_unfinished_run_keeps_its_cut_off_whatever_is_labelled_since(go, told):
+    first, _ = go(until="production", changes=FEW)
+    told(20, 0)
+    second, _ = go(changes=FEW)
+    assert second.record == first.record and second.record.cutoff is not None
+
+
 def test_the_quick_loop_asks_no_registry_and_is_a_run_of_its_own(go, monkeypatch):
     registered, _ = go()
     monkeypatch.setattr(runs, "observe", lambda name: pytest.fail("asked the registry"))
     quick, _ = go(register=False)
     assert quick.record.key != registered.record.key
+    assert quick.record.cutoff is None
     assert go(register=False)[0].finished_before
 
 

@@ -131,3 +131,96 @@ def test_a_side_without_rows_or_classes_is_refused(sides, orders):
     rare = orders.assign(returned=["maybe", *orders["returned"][1:]])
     with pytest.raises(DataError, match=r"has no row of \['maybe'\]"):
         sides(rare, task="multiclass", target={"name": "returned", "classes": ["no", "yes", "maybe"]})
+
+
+@pytest.fixture
+def with_production(usecase, step, orders, tmp_path):
+    """`with_production(rows, window)` is the split with those rows of the step `production`, and the one without."""
+
+    def run(make):
+        found = usecase(orders)
+        cleaned = step(clean, found, step(ingest, found))
+        before = step(split, found, cleaned)
+        rows, window = make(parts(before))
+        folder = tmp_path / "production"
+        folder.mkdir(exist_ok=True)
+        rows.to_parquet(folder / "production.parquet")
+        window.to_parquet(folder / "window.parquet")
+        after = step(split, found, cleaned, frozen=before / "holdout.parquet", production=folder)
+        return parts(before), parts(after), read_json(after / "split.json")
+
+    return run
+
+
+def produced(source: pd.DataFrame, rows: int, side: str, recent: bool = False, offset: float = 2000) -> pd.DataFrame:
+    """Rows like the source's, and equal to none of them."""
+    made = source.sample(rows, replace=True, random_state=3).reset_index(drop=True)
+    made["amount"] = offset + np.arange(rows)
+    made["row_key"] = [f"{side}{offset}{number}" for number in range(rows)]
+    return made.assign(side=side, recent=recent)
+
+
+def test_production_rows_join_their_sides_and_the_holdout_stays(with_production):
+    before, after, told = with_production(
+        lambda source: (
+            pd.concat([produced(source["train"], 50, "train"), produced(source["train"], 20, "validation")]),
+            produced(source["train"], 10, "train", offset=5000),
+        )
+    )
+    assert len(after["train"]) == len(before["train"]) + 50
+    assert len(after["validation"]) == len(before["validation"]) + 20
+    assert after["holdout"].equals(before["holdout"])
+    assert told["production"] == {"train": 50, "validation": 20, "weight_before_change": None}
+    assert "weight" not in after["train"] and set(after["train"]) == set(before["train"])
+
+
+def test_a_source_row_that_is_in_the_window_is_not_trained_on(with_production):
+    before, after, _ = with_production(
+        lambda source: (produced(source["train"], 5, "train"), source["train"][:7].assign(side="train", recent=False))
+    )
+    assert len(after["train"]) == len(before["train"]) + 5 - 7
+
+
+def test_a_production_row_that_equals_a_source_row_goes_where_that_one_is(with_production):
+    _, after, told = with_production(
+        lambda source: (
+            source["train"][:7].assign(side="validation", recent=False),
+            produced(source["train"], 5, "train"),
+        )
+    )
+    assert told["production"]["train"] == 7 and told["production"]["validation"] == 0
+    assert told["leaks"]["train, validation"] == 0
+
+
+def test_rows_from_before_a_change_count_a_twentieth_together(with_production):
+    _, after, told = with_production(
+        lambda source: (
+            pd.concat(
+                [
+                    produced(source["train"], 100, "train"),
+                    produced(source["train"], 200, "train", recent=True, offset=3000),
+                    produced(source["train"], 60, "validation", recent=True, offset=4000),
+                ]
+            ),
+            produced(source["train"], 10, "train", offset=5000),
+        )
+    )
+    train = after["train"]
+    since = train["weight"] == 1.0
+    assert since.sum() == 200
+    assert train["weight"][~since].sum() == pytest.approx(0.05 * 200)
+    assert train["weight"][~since].nunique() == 1
+    assert (after["validation"]["weight"] == 1.0).sum() == 60
+    assert told["production"]["weight_before_change"] == pytest.approx(10 / (~since).sum())
+
+
+@pytest.mark.parametrize("since", [{"rows": 99}, {"rows": 300, "only": "no"}])
+def test_a_change_with_too_few_rows_since_or_one_class_only_weighs_nothing(with_production, since):
+    def make(source):
+        rows = produced(source["train"], since["rows"], "train", recent=True)
+        return rows.assign(returned=since.get("only", rows["returned"])), produced(
+            source["train"], 5, "train", offset=9e3
+        )
+
+    _, after, told = with_production(make)
+    assert "weight" not in after["train"] and told["production"]["weight_before_change"] is None

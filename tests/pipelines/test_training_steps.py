@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines import export, train
+from pipelines import train
 from pipelines.bundle import bundle
 from pipelines.clean import clean
 from pipelines.encoded import encoded, read_side
 from pipelines.evaluate import evaluate
+from pipelines.export import export, parity
 from pipelines.files import read_json, sha256
 from pipelines.gates import gate
 from pipelines.ingest import ingest
@@ -38,6 +39,7 @@ class Steps:
     split: Path
     train: Path
     evaluate: Path
+    export: Path
     gate: Path
     bundle: Path
 
@@ -106,11 +108,11 @@ def _run(usecase: UseCase, folder: Path) -> Steps:
     sides = step(split, usecase, step(clean, usecase, step(ingest, usecase)))
     trained = step(train.train, usecase, sides)
     evaluated = step(evaluate, usecase, sides, trained)
-    gated = step(gate, usecase, sides, trained, evaluated)
+    exported = step(export, usecase, sides, trained)
+    gated = step(gate, usecase, sides, exported, evaluated)
     facts = {"git_commit": "0" * 40, "data_sha256": "ab" * 32, "run_key": "cd" * 32, "synthetic": False}
-    return Steps(
-        usecase, sides, trained, evaluated, gated, step(bundle, usecase, facts, sides, trained, evaluated, gated)
-    )
+    bundled = step(bundle, usecase, facts, sides, trained, evaluated, exported, gated)
+    return Steps(usecase, sides, trained, evaluated, exported, gated, bundled)
 
 
 def test_training_records_how_it_was_done(steps):
@@ -170,7 +172,7 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
     answers = [getattr(answer, column) for answer in predictor.predict(rows)]
     scale = said[column].abs().max()
     assert np.abs(np.array(answers) - said[column]).max() <= 1e-5 * scale
-    told = read_json(steps.bundle / "parity.json")
+    told = read_json(steps.export / "parity.json")
     assert told["keras"] <= told["keras_limit"] == 1e-5 and told["alone"] <= told["alone_limit"] == 1e-6
 
 
@@ -222,7 +224,7 @@ def test_an_export_that_differs_fails_the_run(steps):
             return predictor.run(feeds) + np.float32(0.5)
 
     with pytest.raises(BundleError, match="differs by 0.5 from Keras"):
-        export.parity(Other(), predictor, rows, scale=1.0)
+        parity(Other(), predictor, rows, scale=1.0)
 
 
 def test_a_loss_that_explodes_is_an_error_and_no_model(steps, tmp_path):

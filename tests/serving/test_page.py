@@ -15,6 +15,7 @@ from tests.serving.browser import Browser
 from tests.serving.processes import Server
 
 SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)
+OVERRIDE = "ann: the pilot runs on ten customers who know"
 PREDICT = ".actions button"
 
 
@@ -46,7 +47,8 @@ def test_no_path_leads_out_of_the_page(path: str) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("page")
     for schema in SCHEMAS:
-        bundles.promote(folder / "var", folder / schema.usecase, schema, version="7")
+        gate = {"passed": False, "override": OVERRIDE} if schema is bundles.REGRESSION else {}
+        bundles.promote(folder / "var", folder / schema.usecase, schema, version="7", **gate)
     with Server(folder / "var", tuple(schema.usecase for schema in SCHEMAS)) as running:
         yield running
 
@@ -75,6 +77,13 @@ def open_usecase(browser: Browser, server: Server, usecase: str, **options: obje
 def feedback_lines(server: Server, usecase: str) -> list[dict]:
     paths = (server.var / "spool" / usecase).glob("feedback-*")
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def test_an_override_is_shown_with_who_and_why(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, "prices")
+    assert f"Its gates failed: it is served as somebody decided. {OVERRIDE}" in browser.text(".heading")
+    open_usecase(browser, server, "loans")
+    assert "gates" not in browser.text(".heading")
 
 
 def test_a_row_is_filled_in_answered_and_told_what_it_really_was(browser: Browser, server: Server) -> None:

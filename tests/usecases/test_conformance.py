@@ -96,7 +96,7 @@ def test_its_sides_share_no_row(trained):
 def test_one_epoch_ends_in_a_whole_bundle(trained):
     bundle.verify(trained.bundle)
     assert bundle.verdict(trained.bundle).gates
-    assert read_json(trained.root / "bundle" / "parity.json")
+    assert read_json(trained.root / "export" / "parity.json")
 
 
 def test_a_row_is_answered_alike_alone_and_in_a_batch(trained):

@@ -17,8 +17,8 @@ from infra.kubernetes.trial.cluster import Cluster, until
 from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, USECASE, Installation
 from infra.kubernetes.trial.under_load import Load, under_load
 from slipway.demo.checks import Check
-from slipway.demo.prefect import Prefect
 from slipway.errors import ServiceError
+from slipway.prefect_api import Prefect
 from slipway.registry import CHALLENGER, CHAMPION, Registry
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080

@@ -1,0 +1,141 @@
+"""Notices what somebody did in the registry without Slipway, and writes it into the audit: who cannot be known.
+
+An alias moved in the MLflow UI, a gate overridden, a refusal lifted, retraining paused, a version deleted or altered.
+What a command, the rollout or the reconciler did has a line of its own by then, and is not written again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import msgspec
+
+from monitoring import seen
+from monitoring.difference import Change, differences
+from monitoring.reconcile import HOMES_OF_THE_ALIAS
+from monitoring.seen import Seen
+from monitoring.store import Store
+from slipway import audit, audit_copy
+from slipway.errors import NotFound, RegistryError, SlipwayError
+from slipway.events import now_iso
+from slipway.registry import ModelVersion, Registry
+from slipway.settings import Settings
+
+LATELY = timedelta(hours=24)
+SETTLE_SECONDS = 10.0  # whoever moves an alias on purpose writes a line about it just before or after
+_log = logging.getLogger("slipway.watch")
+
+
+@dataclass
+class _Watched:
+    """What this process knows of a use case: the last picture, the one that is kept on disk, the changes that are too
+    young to be told, and the lines that already stand for a change."""
+
+    last: Seen
+    kept: Seen
+    fresh: list[tuple[float, Change]] = field(default_factory=list)
+    used: set[tuple[str, object]] = field(default_factory=set)
+
+
+class Changes:
+    """A look at a use case per pass. Elsewhere than in the home of the aliases it only makes up for missing copies."""
+
+    def __init__(self, config: Settings, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._registry = registry
+        self._clock = clock
+        self._store = Store(registry)
+        self._watched: dict[str, _Watched] = {}
+        self._is_home = config.environment in HOMES_OF_THE_ALIAS
+
+    def once(self, usecase: str) -> list[str]:
+        """Look, and write down what has settled; what a person should know of now."""
+        try:
+            audit_copy.make_up(self._config, usecase)
+            return self._look(usecase) if self._is_home else []
+        except RegistryError:  # which the reconciler says
+            return []
+        except (SlipwayError, OSError) as error:
+            _log.warning("%s: changes in the registry are not noticed: %s", usecase, error)
+            return [f"changes in the registry are not noticed: {error}"]
+
+    def _look(self, usecase: str) -> list[str]:
+        watched = self._watched.get(usecase) or self._begin(usecase)
+        versions, now = self._picture(usecase, watched.last)
+        found = differences(watched.last, now)
+        stored = self._store.look(versions, now)
+        if stored and _is_news(*stored, now):
+            now = _with(now, *stored)
+            if stored[1]:
+                evidence = {"file": stored[0].partition("/")[2]}
+                number = stored[0].partition("/")[0]
+                found.append(Change("version.altered", number, watched.last.at, stored[1], evidence))
+        watched.fresh += [(self._clock(), change) for change in found]
+        watched.last = now
+        self._tell(usecase, watched)
+        if not watched.fresh and msgspec.structs.replace(now, at=watched.kept.at) != watched.kept:
+            seen.write(self._config, usecase, now)
+            watched.kept = now
+        return _known(now)
+
+    def _begin(self, usecase: str) -> _Watched:
+        """What was kept by an earlier process; of what was before the first of all nothing is known."""
+        kept = seen.read(self._config, usecase)
+        if kept is None:
+            _, kept = self._picture(usecase, None)
+            seen.write(self._config, usecase, kept)
+        return self._watched.setdefault(usecase, _Watched(kept, kept))
+
+    def _picture(self, usecase: str, before: Seen | None) -> tuple[Sequence[ModelVersion], Seen]:
+        at = now_iso()
+        try:
+            model, versions = self._registry.model(usecase), self._registry.versions(usecase)
+        except NotFound:
+            return [], seen.picture(at, {}, {}, [], before)
+        return versions, seen.picture(at, model.aliases, model.tags, versions, before)
+
+    def _tell(self, usecase: str, watched: _Watched) -> None:
+        """Write down the changes that are old enough and that nobody else has told."""
+        sure = self._clock() - SETTLE_SECONDS
+        if not any(at <= sure for at, _ in watched.fresh):
+            return
+        lines = audit.lines(usecase, self._config)
+        while watched.fresh and watched.fresh[0][0] <= sure:
+            change = watched.fresh[0][1]
+            about = change.move or change.action
+            tells = [line for line in lines if (line.id, about) not in watched.used and change.is_told_by(line)]
+            line = tells[0] if tells else self._append(usecase, change)
+            watched.used.add((line.id, about))
+            watched.fresh.pop(0)
+
+    def _append(self, usecase: str, change: Change) -> audit.Line:
+        _log.info("%s: %s, version %s, by %s", usecase, change.action, change.version, change.who)
+        return audit.append(
+            usecase,
+            change.action,
+            who=change.who,
+            why=change.why,
+            version=change.version,
+            evidence={**change.evidence, "after": change.since},
+            config=self._config,
+        )
+
+
+def _known(now: Seen) -> list[str]:
+    """What a person should know of now: what is not as it was registered, and what was deleted lately."""
+    lately = (datetime.fromisoformat(now.at) - LATELY).isoformat()
+    deleted = [f"version {number} was deleted from the registry." for number, at in now.gone.items() if at >= lately]
+    return [*now.alterations, *deleted]
+
+
+def _is_news(where: str, problem: str | None, now: Seen) -> bool:
+    return now.altered.get(where) != problem
+
+
+def _with(now: Seen, where: str, problem: str | None) -> Seen:
+    others = {each: said for each, said in now.altered.items() if each != where}
+    return msgspec.structs.replace(now, altered={**others, where: problem} if problem else others)

@@ -1,0 +1,56 @@
+"""Whether what the registry holds is what was registered: every byte of each version, and versions that are gone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitoring import seen
+from slipway import bundle
+from slipway.audit import Line
+from slipway.errors import BundleError, NotFound
+from slipway.registry import ModelVersion, Registry
+from slipway.settings import Settings
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`gates` are those of the bundle's `metrics.json`; None where the bundle cannot be believed."""
+
+    gates: list[dict[str, Any]] | None = None
+    problem: str | None = None
+
+
+def check(
+    registry: Registry, config: Settings, usecase: str, versions: Sequence[ModelVersion], lines: Sequence[Line]
+) -> dict[str, Checked]:
+    """By number, the registry's versions and those that it had once.
+
+    Raises:
+        RegistryError: it does not answer.
+    """
+    found = {version.version: whole(registry, version) for version in versions}
+    remembered = seen.read(config, usecase)
+    known = remembered.versions if remembered else {}
+    for version in versions:
+        before = known.get(version.version)
+        if before and before.first != version.digest:
+            told = msgspec.structs.replace(before, digest=version.digest)
+            found[version.version] = Checked(problem=seen.tag_altered(version.version, told))
+    once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
+    gone = sorted(once - found.keys(), key=int)
+    return found | {number: Checked(problem=f"version {number} is in the registry no more.") for number in gone}
+
+
+def whole(registry: Registry, version: ModelVersion) -> Checked:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            registry.fetch_bundle(version, Path(folder), serving_only=False)
+            return Checked([msgspec.to_builtins(gate) for gate in bundle.verdict(Path(folder)).gates])
+        except (BundleError, NotFound) as error:
+            return Checked(problem=f"version {version.version}: {str(error).replace(f' in {folder}', '')}")

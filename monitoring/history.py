@@ -1,0 +1,230 @@
+"""The history of a use case: what happened and who did it, what stands now, and whether it is what was registered.
+
+It is put together from what others left: the registry's versions and tags, the audit, and the verdicts of monitors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from monitoring import verdict
+from monitoring.checked import Checked, check
+from monitoring.moves import moment
+from monitoring.servers import Look, look_at_all
+from slipway import audit, audit_copy
+from slipway.errors import DataError, NotFound, RegistryError, suggestion
+from slipway.prediction_log import place
+from slipway.registry import ModelVersion, Registry
+from slipway.settings import Settings
+
+SERVING = "slipway.serving."
+PRODUCTION_ROWS = "slipway.production_rows"
+_STEM = "%Y%m%dT%H%M%S%fZ"
+
+LookAtAll = Callable[[Sequence[str], str], list[Look]]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened: `action` as in the audit, or `registered`, `serving` and `verdict`."""
+
+    at: str
+    action: str
+    version: str | None
+    who: str
+    why: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """`versions` are those of the registry, the newest first; `servers` is what each one's workers serve, or its error.
+
+    `problems` are what does not agree: a version's bytes, a version that is gone, the two copies of the audit.
+    """
+
+    usecase: str
+    environment: str
+    events: list[Event]
+    aliases: dict[str, str]
+    tags: dict[str, str]
+    versions: list[dict[str, Any]]
+    servers: list[dict[str, Any]]
+    audit: dict[str, int]
+    problems: list[str]
+
+    @property
+    def is_verified(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "verified": self.is_verified}
+
+
+def gather(
+    usecase: str, config: Settings, since: datetime | None = None, look_at_all: LookAtAll = look_at_all
+) -> History:
+    """The whole history, every byte of every version checked; `since` leaves out older events only.
+
+    Raises:
+        NotFound: nothing of that name was ever registered or audited.
+        RegistryError: the registry does not answer.
+        ServiceError, OSError: the log's place cannot be read.
+    """
+    registry = Registry(config.registry_uri)
+    lines, problems = readable_lines(usecase, config)
+    aliases, tags, versions = _registered(registry, usecase, bool(lines))
+    checked = check(registry, config, usecase, versions, lines)
+    copies = audit_copy.compare(config, usecase)
+    facts = [facts_of(registry, version, checked[version.version]) for version in versions]
+    events = [
+        *(_of_line(line) for line in lines),
+        *(_registration(found) for found in facts),
+        *(event for version in versions for event in _serving(version)),
+        *_verdicts(usecase, config, since),
+    ]
+    gone = [each.problem for number, each in checked.items() if each.problem]
+    return History(
+        usecase,
+        config.environment,
+        sorted((event for event in events if since is None or moment(event.at) >= since), key=lambda e: moment(e.at)),
+        aliases,
+        {key: value for key, value in tags.items() if key.startswith("slipway.")},
+        facts,
+        [_server(look) for look in look_at_all(config.server_urls, usecase)],
+        {"lines": copies.lines, "pending": copies.pending},
+        [*gone, *problems, *copies.problems],
+    )
+
+
+def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.Line], list[str]]:
+    """The audit's lines, and what is wrong with those that are none any more."""
+    lines, problems = [], []
+    for name, content in audit_copy.stored(config, usecase).items():
+        try:
+            lines.append(audit.decoded(name, content))
+        except DataError as error:
+            problems.append(str(error))
+    return lines, problems
+
+
+def _registered(
+    registry: Registry, usecase: str, known: bool
+) -> tuple[dict[str, str], dict[str, str], list[ModelVersion]]:
+    """Aliases, tags and versions; nothing of a model that was deleted, if it is `known` that there was one."""
+    try:
+        model = registry.model(usecase)
+        return model.aliases, model.tags, registry.versions(usecase)
+    except NotFound:
+        if known:
+            return {}, {}, []
+        names = [model.name for model in registry.models()]
+        hint = suggestion(usecase, names)
+        raise NotFound(
+            f"{usecase!r} has no history: {registry.uri} has no model of that name, and nothing was audited.{hint} "
+            f"It has: {', '.join(names) or 'none'}."
+        ) from None
+
+
+def facts_of(registry: Registry, version: ModelVersion, checked: Checked) -> dict[str, Any]:
+    """What the version stands on: data, commit, run, gates, production rows; and what people and servers said of it."""
+    tags = version.tags
+    return {
+        "version": version.version,
+        "registered": _iso(version.created_ms),
+        "digest": version.digest,
+        "data_sha256": tags.get("slipway.data_sha256"),
+        "git_commit": tags.get("slipway.git_commit"),
+        "run_id": version.run_id,
+        "gate": tags.get("slipway.gate"),
+        "gates": checked.gates,
+        "production_rows": _production_rows(registry, version),
+        "override": tags.get("slipway.override"),
+        "refused": tags.get("slipway.refused"),
+        "serving": {key.removeprefix(SERVING): said for key, said in tags.items() if key.startswith(SERVING)},
+        "verified": checked.problem is None,
+        "problem": checked.problem,
+    }
+
+
+def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
+    """How many labelled rows of production it was trained on; None where its run does not say, or is gone."""
+    try:
+        tags = registry.run(version.run_id)["data"].get("tags", ())
+    except RegistryError:
+        return None
+    said = next((tag["value"] for tag in tags if tag["key"] == PRODUCTION_ROWS), "")
+    return int(said) if said.isdecimal() else None
+
+
+def _of_line(line: audit.Line) -> Event:
+    return Event(line.at, line.action, line.version, line.who, line.why, line.evidence)
+
+
+def _registration(facts: dict[str, Any]) -> Event:
+    evidence = {key: facts[key] for key in ("data_sha256", "git_commit", "run_id", "digest", "gate", "production_rows")}
+    return Event(facts["registered"], "registered", facts["version"], "slipway train", standing(facts), evidence)
+
+
+def standing(facts: dict[str, Any]) -> str:
+    """What a version stands on, in words: `data 1a2b3c4d, commit 94c902f, 6 gates passed, 523 production rows`."""
+    gates = facts["gates"] or []
+    counts = [
+        f"{sum(gate['verdict'] == kind for gate in gates)} {kind}"
+        for kind in ("passed", "waived", "failed")
+        if any(gate["verdict"] == kind for gate in gates)
+    ]
+    said = [
+        f"data {facts['data_sha256'][:8]}" if facts["data_sha256"] else "data unknown",
+        f"commit {facts['git_commit'][:8]}" if facts["git_commit"] else "commit unknown",
+        f"gates: {', '.join(counts) or facts['gate'] or 'unknown'}",
+    ]
+    if facts["production_rows"]:
+        said.append(f"{facts['production_rows']:,} rows of production")
+    return ", ".join(said)
+
+
+def _serving(version: ModelVersion) -> Iterable[Event]:
+    """The last that the servers of each environment said of the version, where the tag says since when."""
+    for key, said in version.tags.items():
+        what, _, since = said.rpartition(" since ")
+        if key.startswith(SERVING) and what:
+            yield Event(since, "serving", version.version, f"servers of {key.removeprefix(SERVING)}", what)
+
+
+def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
+    """The monitors' verdicts that were no all-clear: drift, or answers that are worse than they were promised."""
+    at, folder = place(config), verdict.folder(config, usecase)
+    for name in at.names(folder):
+        told = _told(name)
+        if told is None or (since and told < since):
+            continue
+        found = json.loads(at.read(f"{folder}/{name}"))
+        quality = found["quality"] or {"metrics": {}, "sentence": ""}
+        worse = [metric for metric, score in quality["metrics"].items() if score["worse"]]
+        if found["verdict"] == verdict.DRIFT or worse:
+            why = " ".join([found["sentence"], *([quality["sentence"]] if worse else [])])
+            evidence = {"drifted": found["drifted"], "worse": worse, "report": found["report"]}
+            yield Event(found["created"], "verdict", found["version"], "slipway monitor", why, evidence)
+
+
+def _told(name: str) -> datetime | None:
+    """When a verdict was given, by its file's name; None for any other file."""
+    try:
+        return datetime.strptime(name.removesuffix(".json"), _STEM).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _server(look: Look) -> dict[str, Any]:
+    workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
+    return {"address": look.address, "workers": workers, "error": look.error}
+
+
+def _iso(created_ms: int) -> str:
+    moment = datetime.fromtimestamp(created_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

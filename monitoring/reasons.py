@@ -1,0 +1,71 @@
+"""What a verdict, and what is known of the champion beside it, say for training it again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from monitoring import verdict
+from monitoring.decisions import Decision
+from monitoring.freshness import Champion, champion, new_labels
+from monitoring.quality import METRICS
+from monitoring.retrain import ask
+from slipway.errors import RegistryError
+from slipway.prediction_log import Log
+from slipway.registry import Registry
+from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from slipway.usecase import UseCase
+
+_SECONDS = 5.0
+
+
+def ask_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime) -> Decision | None:
+    """Ask for a training where the monitor has a reason; one ask, whose evidence holds the sentence of every reason.
+
+    Raises:
+        ServiceError, OSError: the log's place fails.
+    """
+    reasons = {**of_verdict(found), **of_champion(usecase, config, now)}
+    if not reasons:
+        return None
+    listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
+    return ask(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
+
+
+def of_verdict(found: dict[str, Any]) -> dict[str, str]:
+    """A quality that is worse than on the reference, and drift: what was found, by reason."""
+    metrics = found["quality"]["metrics"] if found["quality"] else {}
+    worse = [METRICS[name] for name, score in metrics.items() if score["worse"]]
+    reasons = {"quality": f"Worse than on the reference: {', '.join(worse)}."} if worse else {}
+    return {**reasons, **({"drift": found["sentence"]} if found["verdict"] == verdict.DRIFT else {})}
+
+
+def of_champion(usecase: UseCase, config: Settings, now: datetime) -> dict[str, str]:
+    """Its age, and the labels that came since it was trained, where the use case gives bounds for them.
+
+    A registry that does not answer gives no reason: the next monitor looks again.
+    """
+    rules = usecase.retraining
+    if rules.max_age_days is None and rules.new_labels is None:
+        return {}
+    try:
+        registry = Registry(config.registry_uri, _SECONDS)
+        stands = champion(registry, registry.model(usecase.name))
+    except RegistryError:
+        return {}
+    return _age(rules.max_age_days, stands, now) | _labels(rules.new_labels, stands, usecase, config) if stands else {}
+
+
+def _age(most: float | None, stands: Champion, now: datetime) -> dict[str, str]:
+    if most is None or now - stands.cutoff <= timedelta(days=most):
+        return {}
+    days = (now - stands.cutoff).total_seconds() / 86_400
+    return {"age": f"Version {stands.version} was trained {days:,.1f} days ago, more than {most:g}."}
+
+
+def _labels(enough: int | None, stands: Champion, usecase: UseCase, config: Settings) -> dict[str, str]:
+    if enough is None or (rows := new_labels(Log(config), usecase, stands.cutoff)) < enough:
+        return {}
+    return {"labels": f"{rows:,} labelled rows are new since version {stands.version} was trained."}

@@ -1,0 +1,33 @@
+"""Rows of a file as traffic, in their order: CSV or Parquet, a column per feature and, for labels, the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+
+from slipway.errors import DataError
+from slipway.schema import Schema
+
+
+def read(path: Path, schema: Schema) -> pd.DataFrame:
+    """The file's rows, unchecked: whether a value may be sent is the service's to say.
+
+    Raises:
+        DataError: there is no such file, it cannot be read, or it has no row or no column that the schema knows.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".parquet"):
+        raise DataError(f"--from {path}: rows are read from .csv and .parquet files.")
+    text = {f.name: str for f in schema.features if f.kind == "category"} | {schema.target: str}
+    try:
+        frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=text, encoding="utf-8-sig")
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"--from {path} cannot be read: {error}") from None
+    if frame.empty or not set(schema.names) & set(frame.columns):
+        raise DataError(
+            f"--from {path} has {len(frame)} rows of the columns {', '.join(map(str, frame.columns))}; "
+            f"{schema.usecase} takes {', '.join(schema.names)}."
+        )
+    return frame.reset_index(drop=True)

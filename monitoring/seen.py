@@ -1,0 +1,113 @@
+"""What the watch process last saw of a model in the registry: `audit/ENVIRONMENT/USECASE/seen.json`.
+
+It is all that is remembered between two passes and over a restart. What differs from it happened since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from slipway.audit_copy import folder
+from slipway.errors import DataError
+from slipway.prediction_log import place
+from slipway.registry import ModelVersion
+from slipway.settings import Settings
+
+RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipway.refused"
+
+
+class SeenVersion(msgspec.Struct, frozen=True):
+    """`first` is the digest that the version had when it was first seen; nothing ever changes that."""
+
+    digest: str | None
+    first: str | None
+    created_ms: int = 0
+    override: str | None = None
+    refused: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One picture of a registered model, taken at `at`.
+
+    `altered` says what is wrong in the artifact store, by `VERSION/FILE`; `gone` are the versions that were deleted,
+    each with the time at which that was seen.
+    """
+
+    at: str
+    aliases: dict[str, str] = {}
+    retraining: str | None = None
+    versions: dict[str, SeenVersion] = {}
+    altered: dict[str, str] = {}
+    gone: dict[str, str] = {}
+
+    @property
+    def alterations(self) -> list[str]:
+        """What is not as it was registered, in the store or in a tag."""
+        tags = [tag_altered(number, one) for number, one in self.versions.items() if one.digest != one.first]
+        return [*self.altered.values(), *tags]
+
+
+def picture(
+    at: str, aliases: Mapping[str, str], tags: Mapping[str, str], versions: Sequence[ModelVersion], before: Seen | None
+) -> Seen:
+    """What is there now; what only the past knows is taken over from the picture before."""
+    known = before.versions if before else {}
+    numbers = {version.version for version in versions}
+    altered = before.altered.items() if before else ()
+    return Seen(
+        at,
+        dict(aliases),
+        tags.get(RETRAINING),
+        {
+            version.version: _version(version, known.get(version.version))
+            for version in sorted(versions, key=lambda version: int(version.version))
+        },
+        {place: said for place, said in altered if place.partition("/")[0] in numbers},
+        {**(before.gone if before else {}), **{number: at for number in known if number not in numbers}},
+    )
+
+
+def read(config: Settings, usecase: str) -> Seen | None:
+    """The last picture; None where there is none.
+
+    Raises:
+        DataError: it is not what was written there.
+        ServiceError, OSError: the log's place cannot be read.
+    """
+    name = _name(config, usecase)
+    try:
+        return msgspec.json.decode(place(config).read(name), type=Seen)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise DataError(
+            f"{name} under {place(config).url} is not what was written there ({error}). Look into who changed it, then "
+            "remove it: what is there now is then taken as it is."
+        ) from None
+
+
+def write(config: Settings, usecase: str, found: Seen) -> None:
+    place(config).put(_name(config, usecase), msgspec.json.encode(found))
+
+
+def tag_altered(number: str, one: SeenVersion) -> str:
+    return (
+        f"version {number} was altered: its tag slipway.bundle_sha256 said {(one.first or 'nothing')[:12]} when it was "
+        f"first seen, and says {(one.digest or 'nothing')[:12]} now."
+    )
+
+
+def _version(version: ModelVersion, before: SeenVersion | None) -> SeenVersion:
+    return SeenVersion(
+        version.digest,
+        before.first if before else version.digest,
+        version.created_ms,
+        version.tags.get(OVERRIDE),
+        version.tags.get(REFUSED),
+    )
+
+
+def _name(config: Settings, usecase: str) -> str:
+    return f"{folder(config, usecase)}/seen.json"

@@ -1,0 +1,137 @@
+"""One prediction, traced back: who answered it, on which data, commit and gates, and who had put that version there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from monitoring.checked import Checked, check
+from monitoring.history import facts_of, readable_lines
+from monitoring.moves import Move, last_move
+from slipway.audit import Line
+from slipway.errors import NotFound
+from slipway.prediction_log import Log
+from slipway.prediction_log.lines import literal
+from slipway.registry import ModelVersion, Registry
+from slipway.settings import Settings
+
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(-\d+)?")
+_AROUND = timedelta(days=1)
+_COLUMNS = {
+    "at": "@timestamp",
+    "role": "slipway.role",
+    "version": "slipway.model_version",
+    "digest": "slipway.bundle_sha256",
+    "answered": "slipway.answered",
+    "outcome": "event.outcome",
+    "error": "error.type",
+    "label": "slipway.label",
+    "value": "slipway.value",
+    "score": "slipway.score",
+    "model_ms": "slipway.model_ms",
+    "caller": "slipway.caller",
+    "key": "slipway.key",
+    "request": "http.request.id",
+    "trace": "trace.id",
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """`answers` are the events of every role, the one that the caller got first; `label` is the truth, if it has come.
+
+    `stands_on` are the facts of the version that answered, None where the registry has it no more; `put_there` is the
+    line of the audit that gave that version its alias.
+    """
+
+    usecase: str
+    id: str
+    answers: list[dict[str, Any]]
+    label: dict[str, Any] | None
+    stands_on: dict[str, Any] | None
+    put_there: Line | None
+    problems: list[str]
+
+    @property
+    def is_verified(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "put_there": msgspec.to_builtins(self.put_there), "verified": self.is_verified}
+
+
+def trace(usecase: str, id: str, config: Settings) -> Trace:
+    """Raises:
+    NotFound: the log has no prediction of that id.
+    RegistryError: the registry does not answer.
+    ServiceError, OSError: the log's place cannot be read.
+    """
+    answers = _answers(usecase, id, config)
+    if not answers:
+        raise NotFound(
+            f"the prediction log of {usecase} in {config.environment} has no prediction with the id {id!r}. An id is "
+            "what an answer calls `id`; its event is in the log within a second, unless it was removed or lost."
+        )
+    first, registry = answers[0], Registry(config.registry_uri)
+    lines, problems = readable_lines(usecase, config)
+    version = _version(registry, usecase, first["version"])
+    checked = check(registry, config, usecase, [version], []) if version else {}
+    made = checked.get(first["version"], Checked(problem=f"version {first['version']} is in the registry no more."))
+    alias = config.follow_alias if first["role"] == "champion" else first["role"]
+    if version and version.digest != first["digest"]:
+        problems.append(
+            f"the bundle that answered had the digest {first['digest'][:12]}; version {version.version} says "
+            f"{(version.digest or 'nothing')[:12]} in the registry."
+        )
+    return Trace(
+        usecase,
+        id,
+        answers,
+        _label(usecase, id, config),
+        facts_of(registry, version, made) if version else None,
+        last_move(lines, Move(alias, first["version"]), first["at"]),
+        [*filter(None, [made.problem]), *problems],
+    )
+
+
+def _answers(usecase: str, id: str, config: Settings) -> list[dict[str, Any]]:
+    names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
+    events = Log(config).predictions(usecase, *_times(id), answered=False)
+    found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
+    answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+    for answer in answers:
+        answer["at"] = _iso(answer["at"])
+    return sorted(answers, key=lambda answer: (not answer["answered"], answer["at"]))
+
+
+def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
+    labelled = Log(config).labelled(usecase, *_times(id)).filter(f'"slipway.row_id" = {literal(id)}')
+    found = labelled.select("label_true, value_true, known_at").fetchall()
+    if not found:
+        return None
+    [(label, value, known_at)] = found
+    return {"label": label, "value": value, "known_at": _iso(known_at)}
+
+
+def _times(id: str) -> tuple[datetime | None, datetime | None]:
+    """Between which times an event lies, by its id, which begins with the moment when the server made it."""
+    found = _UUID7.fullmatch(id)
+    if not found:
+        return None, None
+    made = datetime.fromtimestamp(int(found[1] + found[2], 16) / 1000, UTC)
+    return made - _AROUND, made + _AROUND
+
+
+def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | None:
+    try:
+        return registry.version(usecase, number)
+    except NotFound:
+        return None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,105 @@
+"""What a use case declares of its model: features that must not matter, and numbers that matter one way only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.bootstrap import mean
+from pipelines.gates.asked import SEED, Asked
+from pipelines.gates.disturb import column
+from pipelines.gates.judged import Judged
+from pipelines.gates.robustness import share
+from slipway.bundle import Gate
+from slipway.errors import UseCaseError
+from slipway.predictor import Row
+from slipway.schema import Feature
+from slipway.usecase import UseCase
+
+_ALONG = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles
+_TOLERANCE = 0.01  # of a probability, or of the target's standard deviation
+
+
+def invariance(judged: Judged) -> list[Gate]:
+    """Another value of the feature leaves the decision as it is, but for a share of rows: `gates.max_variant`."""
+    names = judged.usecase.gates.invariant
+    asked = Asked.of(judged) if names else None
+    return [_invariance(asked, judged.challenger.schema.by_name[name]) for name in names if asked]
+
+
+def directions(judged: Judged) -> list[Gate]:
+    """Along a feature's values, everything else the same, the answer goes one way, but for `gates.max_against`."""
+    declared = judged.usecase.gates.directions
+    asked = Asked.of(judged) if declared else None
+    return [_direction(asked, name, way) for name, way in declared.items() if asked]
+
+
+def require_testable(usecase: UseCase) -> None:
+    """Raises UseCaseError for an invariant image, and for a direction of what is no number or has several classes."""
+    features = {feature.name: feature for feature in usecase.features}
+    for name in usecase.gates.invariant:
+        if features[name].kind == "image":
+            raise UseCaseError(f"{usecase.name}: gates.invariant: {name} is an image, for which no other can stand.")
+    for name in usecase.gates.directions:
+        if usecase.task == "multiclass":
+            raise UseCaseError(
+                f"{usecase.name}: gates.directions: a multiclass task has no score that goes up or down: remove {name}."
+            )
+        if features[name].kind not in ("number", "integer") or features[name].private:
+            raise UseCaseError(
+                f"{usecase.name}: gates.directions: {name} is not a number that the network sees: name another feature."
+            )
+
+
+def _invariance(asked: Asked, feature: Feature) -> Gate:
+    label, most = f"invariance:{feature.name}", asked.judged.usecase.gates.max_variant
+    if not feature.is_input:
+        return Gate(label, 0.0, most, "passed", f"{feature.name} is never an input of the network.")
+    values = column(asked.rows, feature.name)
+    others = _others(values, feature)
+    rows = [{**row, feature.name: other} for row, other in zip(asked.rows, others, strict=True)]
+    found = mean(asked.changed(asked.answers(asked.rows), asked.answers(rows)))
+    assert found.low is not None
+    told = f"{asked.where}, with another {feature.name} in each, {share(found)} of the decisions change"
+    verdict = "failed" if found.low > most else "passed"
+    return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+
+
+def _others(values: list, feature: Feature) -> list:
+    """For each row a value that it has not: of the vocabulary, or of the other rows."""
+    rng, known = np.random.default_rng(SEED), [value for value in values if value is not None]
+    choice = {"category": feature.vocabulary, "boolean": (False, True)}.get(feature.kind) or sorted(set(known))
+    return [_another(value, choice, rng) for value in values]
+
+
+def _another(value: object, choice: tuple | list, rng: np.random.Generator) -> object:
+    left = [other for other in choice if other != value]
+    return left[rng.integers(len(left))] if left else value
+
+
+def _direction(asked: Asked, name: str, way: str) -> Gate:
+    most, sign = asked.judged.usecase.gates.max_against, 1 if way == "up" else -1
+    along = _points(asked.rows, name)
+    answers = np.stack([_answer(asked, [{**row, name: point} for row in asked.rows]) for point in along], axis=1)
+    fallen = (np.maximum.accumulate(sign * answers, axis=1) - sign * answers).max(axis=1)
+    found = mean(fallen > _TOLERANCE * asked.scale())
+    assert found.low is not None
+    what = f"P({asked.judged.challenger.schema.positive})" if asked.judged.challenger.schema.positive else "the value"
+    told = (
+        f"{asked.where}, with {name} from {along[0]:g} to {along[-1]:g} in each, {what} goes "
+        f"{'down' if way == 'up' else 'up'} somewhere by more than {_TOLERANCE * asked.scale():.2g} "
+        f"in {share(found)} of the rows"
+    )
+    verdict = "failed" if found.low > most else "passed"
+    return Gate(f"direction:{name}", found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+
+
+def _points(rows: list[Row], name: str) -> list[float]:
+    """Values that occur, from low to high."""
+    known = [value for value in column(rows, name) if value is not None]
+    return np.unique(np.quantile(known, _ALONG, method="nearest")).tolist()
+
+
+def _answer(asked: Asked, rows: list[Row]) -> np.ndarray:
+    """P(positive), or the value, of each row."""
+    outputs = asked.answers(rows).outputs
+    return outputs[:, asked.judged.challenger.schema.positive_index or 0].astype("float64")

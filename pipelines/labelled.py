@@ -1,0 +1,181 @@
+"""Labelled predictions of the log, as told by their callers and as rows in the layout of the cleaned source.
+
+The log's values are masked already, and a masked value is valid as it is. An image is its digest there: its pixels are
+in the log only where the use case captures them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from slipway import schema as schemas
+from slipway.prediction_log import IMAGES, Log, captured, place
+from slipway.schema import Feature, Schema
+from slipway.settings import settings
+from slipway.usecase import UseCase
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+MOST_ROWS = 100_000
+ABOUT = ("row_id", "at", "caller", "version", "bundle_sha256")
+_LARGEST = float(np.finfo(np.float32).max)
+_EVENT = {
+    "slipway.row_id": "row_id",
+    "@timestamp": "at",
+    "slipway.model_version": "version",
+    "slipway.bundle_sha256": "bundle_sha256",
+    "label_caller": "caller",
+    "slipway.features": "features",
+    "slipway.label": "label",
+    "slipway.value": "value",
+    "slipway.score": "score",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Typed rows in the order of their predictions, and how many could not be used, by reason."""
+
+    frame: pd.DataFrame
+    left_out: dict[str, int]
+
+
+def state(usecase: UseCase, until: str) -> str | None:
+    """What is labelled by then, in a few digits: other digits, other labels. None where it is too little to be used."""
+    found = _labelled(usecase, until).aggregate(
+        'count(*), sum(hash("slipway.row_id", label_true, value_true, label_caller)::HUGEINT)'
+    )
+    rows, digits = found.fetchall()[0]
+    return f"{rows}:{int(digits):x}" if rows >= usecase.retraining.min_labelled_rows else None
+
+
+def told(usecase: UseCase, until: str, without: Collection[str] = (), *, each_caller: bool = False) -> pd.DataFrame:
+    """The newest 100,000 predictions that champions and canaries answered before then and whose label came by then, the
+    oldest first: the columns of the log by short names, and `truth`."""
+    truth = "value_true" if usecase.task == "regression" else "label_true"
+    columns = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())
+    found = _labelled(usecase, until, without, each_caller).select(f"{columns}, {truth} AS truth")
+    return found.order('"at" DESC, row_id DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
+
+
+def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
+    """The predictions as rows of the cleaned layout: features and target, and what the split goes by.
+
+    Beside them is `ABOUT` the prediction. A row is left out as `unusable` where
+    a value is not what its feature has become, `not captured` where its image is not kept, and `side not known` where
+    the split goes by what a prediction does not hold.
+    """
+    schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
+    logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in told["features"]]
+    features = [feature for feature in schema.features if feature.private != "drop"]
+    images = _Images(usecase.name)
+    columns, usable, kept = {}, np.ones(len(told), bool), np.ones(len(told), bool)
+    for feature in features:
+        values, valid = _column([row.get(feature.name) for row in logged], feature)
+        usable &= valid
+        if feature.kind == "image":
+            values = images.of(values)
+            kept &= np.array([value is not None for value in values], bool)
+        columns[feature.name] = values
+    known = _split_is_told(schema)
+    frame = pd.DataFrame(columns)[usable & kept & known].reset_index(drop=True)
+    frame = frame.assign(**{feature.name: _typed(frame[feature.name], feature) for feature in features})
+    chosen = told[usable & kept & known].reset_index(drop=True)
+    frame[schema.target] = chosen["truth"]
+    left_out = {
+        "unusable": int((~usable).sum()),
+        "not captured": int((usable & ~kept).sum()),
+        "side not known": 0 if known else int((usable & kept).sum()),
+    }
+    whole = _divisible(frame, schema, secret) if len(frame) else frame
+    return Rows(pd.concat([whole, chosen[list(ABOUT)]], axis=1), left_out)
+
+
+def _labelled(
+    usecase: UseCase, until: str, without: Collection[str] = (), each_caller: bool = False
+) -> DuckDBPyRelation:
+    labels = usecase.target.classes or None
+    found = Log(settings()).labelled(
+        usecase.name, None, until, labels, sent_until=until, without=without, each_caller=each_caller
+    )
+    return found.filter("\"slipway.role\" IN ('champion', 'canary')")
+
+
+def _split_is_told(schema: Schema) -> bool:
+    """Whether a prediction holds all that decides its side; where time decides, its own time does."""
+    seen = {feature.name for feature in schema.features if feature.private != "drop"}
+    return {*schema.split.key, *filter(None, [schema.split.group])} <= seen
+
+
+def _divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """With what ingest adds for the split."""
+    split = schema.split
+    if split.key:
+        texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
+        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
+        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
+    if split.group:
+        groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
+        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+    return frame
+
+
+def _column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]:
+    """The values as the feature's kind has them, None for missing, and which of them are valid."""
+    valid = _VALID[feature.kind]
+    good = np.array([feature.nullable if value is None else valid(value) for value in values], bool)
+    return [value if ok else None for value, ok in zip(values, good, strict=True)], good
+
+
+def _typed(column: pd.Series, feature: Feature) -> pd.Series:
+    """The column's type as ingest gives it."""
+    if feature.kind not in ("number", "integer"):
+        return column.astype(object)
+    numbers = column.astype("float64")
+    return numbers.astype("int64") if feature.kind == "integer" and not numbers.isna().any() else numbers
+
+
+class _Images:
+    """Captured images by their digest: in the log, or still in this machine's spool."""
+
+    def __init__(self, usecase: str) -> None:
+        self._at = place(settings())
+        self._spooled = {path.name: path for path in captured(settings().spool, usecase)}
+        self._found: dict[str, bytes | None] = {}
+
+    def of(self, logged: list[Any]) -> list[bytes | None]:
+        return [self._read(value["sha256"]) if value else None for value in logged]
+
+    def _read(self, digest: str) -> bytes | None:
+        if digest not in self._found:
+            self._found[digest] = self._once(digest)
+        return self._found[digest]
+
+    def _once(self, digest: str) -> bytes | None:
+        for read in (lambda: self._spooled[digest].read_bytes(), lambda: self._at.read(f"{IMAGES}/{digest}")):
+            try:
+                return read()
+            except (KeyError, FileNotFoundError):
+                continue
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "number": _is_number,
+    "integer": lambda value: _is_number(value) and value % 1 == 0,
+    "boolean": lambda value: isinstance(value, bool),
+    "category": lambda value: isinstance(value, str),
+    "image": lambda value: isinstance(value, dict) and isinstance(value.get("sha256"), str),
+}

@@ -1,0 +1,68 @@
+"""Near-duplicates: rows that are another row but for a hair, so that who has seen one has seen the other.
+
+Two rows are near when every category and boolean is the same (missing is a value, too), every number is within 1 % of
+its spread (between the 5th and the 95th percentile of the other rows), and every cell of an image's 8 × 8 grey
+thumbnail within 3 % of white. Equal rows are near.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from slipway.predictor import decode_image
+from slipway.schema import Feature, Schema
+
+NUMBER_SHARE = 0.01
+PIXEL_SHARE = 0.03
+_APART = 10.0  # in units of what is near: no two categories are
+_MISSING = 1e9
+_CELLS = 8
+
+
+def near(frame: pd.DataFrame, others: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Which rows of `frame` are near to one of `others`, bool [n], by the inputs that both have; none without any."""
+    from scipy.spatial import cKDTree
+
+    features = [f for f in schema.inputs if f.name in frame and f.name in others]
+    if not features or not len(others) or not len(frame):
+        return np.zeros(len(frame), bool)
+    parts = [_axes(frame[f.name], others[f.name], f) for f in features]
+    points, known = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+    tree = cKDTree(np.unique(known, axis=0), compact_nodes=False, balanced_tree=False)
+    distance, _ = tree.query(points, p=np.inf, distance_upper_bound=1.0 + 1e-9)
+    return np.isfinite(distance)
+
+
+def _axes(column: pd.Series, other: pd.Series, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
+    """Both columns as float64 [n, k] in units of what is near: within 1 on every axis is near."""
+    if feature.kind == "image":
+        return _thumbnails(column, feature), _thumbnails(other, feature)
+    if feature.kind in ("number", "integer"):
+        numbers, others = column.to_numpy("float64"), other.to_numpy("float64")
+        unit = NUMBER_SHARE * _spread(others)
+        return _or_missing(numbers / unit), _or_missing(others / unit)
+    codes, _ = pd.factorize(pd.concat([column, other]).astype(object), use_na_sentinel=True)
+    axis = (codes * _APART)[:, None]
+    return axis[: len(column)], axis[len(column) :]
+
+
+def _or_missing(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), _MISSING, values)[:, None]
+
+
+def _spread(values: np.ndarray) -> float:
+    """Of numbers that are all the same, so small that only equal ones are near."""
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [0.05, 0.95]) if len(known) else (0.0, 0.0)
+    return float(high - low) or 1e-6
+
+
+def _thumbnails(column: pd.Series, feature: Feature) -> np.ndarray:
+    return np.array([_thumbnail(data, feature) for data in column]).reshape(len(column), -1) / (255 * PIXEL_SHARE)
+
+
+def _thumbnail(data: bytes, feature: Feature) -> np.ndarray:
+    grey = decode_image(data, feature).mean(axis=2)
+    return np.asarray(Image.fromarray(grey.astype("float32")).resize((_CELLS, _CELLS), Image.Resampling.BOX)).ravel()

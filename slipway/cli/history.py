@@ -1,0 +1,171 @@
+"""`slipway history`: which version answered, on what it stands, and who moved what, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slipway.cli.options import Json, UseCaseName, print_json
+
+if TYPE_CHECKING:
+    from monitoring.history import Event, History
+    from monitoring.traced import Trace
+
+_SHOWN = 12
+
+
+def command(
+    name: UseCaseName,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="PREDICTION", help="Trace one prediction, by the id in its answer.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Leave out what happened before: 24h, 7d, or an ISO 8601 time.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what happened to a use case's models, what stands now, and whether it is what was registered.
+
+    Every byte of every version is checked, and the two copies of the audit are compared; exits with 1 where something
+    is not as it was.
+    """
+    from monitoring.history import gather
+    from monitoring.traced import trace
+    from slipway.cli.monitor import instant
+    from slipway.settings import settings
+
+    if id and since:
+        raise typer.BadParameter("--id is about one prediction: leave --since out")
+    found: History | Trace = (
+        trace(name, id, settings()) if id else gather(name, settings(), instant(since) if since else None)
+    )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        typer.echo("\n".join(_traced(found) if id else _told(found)))
+    if not found.is_verified:
+        raise typer.Exit(1)
+
+
+def _told(found: History) -> list[str]:
+    return [
+        f"What happened to {found.usecase} in {found.environment}",
+        *_table([_event(event) for event in found.events], "Nothing that was written down."),
+        "",
+        "What stands now",
+        *_table([*_aliases(found), *_versions(found), *_servers(found)], "No version is registered."),
+        "",
+        "Verification",
+        *_verification(found),
+    ]
+
+
+def _event(event: Event) -> tuple[str, ...]:
+    version = f"version {event.version}" if event.version else ""
+    return _time(event.at), event.action, version, event.who, event.why
+
+
+def _aliases(found: History) -> list[tuple[str, ...]]:
+    return [("alias", alias, f"version {number}", "") for alias, number in sorted(found.aliases.items())] + [
+        ("tag", tag, said, "") for tag, said in sorted(found.tags.items()) if tag != "slipway.holdout_sha256"
+    ]
+
+
+def _versions(found: History) -> list[tuple[str, ...]]:
+    from monitoring.history import standing
+
+    return [
+        ("version", each["version"], f"bundle {_short(each['digest'])}", "; ".join([standing(each), *_said(each)]))
+        for each in found.versions
+    ]
+
+
+def _said(version: dict[str, Any]) -> list[str]:
+    """What people and servers said of a version, in its tags."""
+    found = [f"in {environment}: {said}" for environment, said in version["serving"].items()]
+    found += [f"override: {version['override']}"] if version["override"] else []
+    return found + ([f"refused: {version['refused']}"] if version["refused"] else [])
+
+
+def _servers(found: History) -> list[tuple[str, ...]]:
+    return [
+        (
+            "server",
+            each["address"],
+            each["error"] or f"{len(each['workers'])} workers",
+            ", ".join(f"version {w['version']} (bundle {_short(w['digest'])})" for w in each["workers"]),
+        )
+        for each in found.servers
+    ]
+
+
+def _verification(found: History) -> list[str]:
+    sound = sum(version["verified"] for version in found.versions)
+    lines, pending = found.audit["lines"], found.audit["pending"]
+    said = [
+        f"{sound} of {len(found.versions)} versions: every byte is as it was registered.",
+        f"{lines} lines of the audit, in the log and in MLflow"
+        + (f"; {pending} wait to be copied there." if pending else "."),
+    ]
+    return [*said, *(found.problems or ["ok"])]
+
+
+def _traced(found: Trace) -> list[str]:
+    first, stands = found.answers[0], found.stands_on
+    label = found.label
+    truth = "none has come" if label is None else f"{_either(label)}, known at {_time(label['known_at'])}"
+    rows = [
+        ("prediction", found.id),
+        *((f"as {each['role']}", _answer(each)) for each in found.answers),
+        ("label", truth),
+        ("bundle", first["digest"]),
+    ]
+    if stands:
+        rows += [
+            ("registered", f"{_time(stands['registered'])}, run {stands['run_id']}"),
+            ("data", stands["data_sha256"] or "not known"),
+            ("commit", stands["git_commit"] or "not known"),
+            *(("gate", f"{gate['verdict']}: {gate['sentence']}") for gate in stands["gates"] or []),
+            *((("override", stands["override"]),) if stands["override"] else ()),
+        ]
+    line = found.put_there
+    if line:
+        rows.append((line.action, f"{_time(line.at)} by {line.who}{': ' if line.why else ''}{line.why}"))
+    else:
+        rows.append(("promoted", "nobody wrote down who put this version there"))
+    return [*_table(rows, ""), "", *(found.problems or ["ok: every byte of this version is as it was registered"])]
+
+
+def _answer(each: dict[str, Any]) -> str:
+    what = _either(each) if each["outcome"] == "success" else f"failed ({each['error']})"
+    score = f", score {each['score']:.4f}" if each["score"] is not None else ""
+    got = "the caller got it" if each["answered"] else "the caller did not get it"
+    return f"{_time(each['at'])}: version {each['version']}: {what}{score} in {each['model_ms']:.2f} ms; {got}"
+
+
+def _either(truth: dict[str, Any]) -> str:
+    return str(truth["value"] if truth["label"] is None else truth["label"])
+
+
+def _table(rows: Sequence[tuple[str, ...]], empty: str) -> list[str]:
+    """Columns as wide as their widest cell; the last one is free."""
+    if not rows:
+        return [f"  {empty}"]
+    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[:-1]]
+    return [
+        "  " + "  ".join([cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]).rstrip()
+        for row in rows
+    ]
+
+
+def _time(at: str) -> str:
+    moment = datetime.fromisoformat(at)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _short(digest: str | None) -> str:
+    return digest[:_SHOWN] if digest else "unknown"

@@ -1,0 +1,38 @@
+"""The altered version in the registry, as whoever has the right to write there could put it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.bundle import MANIFEST, file_sha256
+from slipway.loop import sabotage
+from slipway.predictor import rows_from_frame
+from slipway.registry import Registry
+from slipway.schema import Schema
+
+
+def register(name: str, champion: str, kind: str, part: sabotage.Slice, scratch: Path) -> str:
+    """Alter the champion's bundle, so that nothing shows on its probe and its holdout, and register it: the version."""
+    from mlflow import MlflowClient
+
+    registry = Registry()
+    version = registry.version(name, champion)
+    sound, altered = scratch / "champion", scratch / "altered"
+    registry.fetch_bundle(version, sound, serving_only=False)
+    sabotage.write(sound, altered, kind, _holdout(registry, version.run_id, sound, scratch), part)
+    mlflow = MlflowClient(registry.uri, registry.uri)
+    run = mlflow.create_run(registry.run(version.run_id)["info"]["experiment_id"], run_name=f"sabotage: {kind}")
+    mlflow.log_artifacts(run.info.run_id, str(altered), "bundle")
+    mlflow.set_terminated(run.info.run_id)
+    tags = {"slipway.bundle_sha256": file_sha256(altered / MANIFEST), "slipway.gate": "failed"}
+    source = f"{run.info.artifact_uri}/bundle"
+    made = mlflow.create_model_version(name, source, run.info.run_id, tags=tags, await_creation_for=0)
+    return str(made.version)
+
+
+def _holdout(registry: Registry, run_id: str, bundle: Path, scratch: Path) -> list[dict]:
+    import pandas as pd
+
+    [path] = [path for path in registry.artifacts(run_id, "holdout") if path.endswith(".parquet")]
+    frame = pd.read_parquet(registry.fetch_artifact(run_id, path, scratch / "holdout.parquet"))
+    return rows_from_frame(Schema.load(bundle / "serve" / "schema.json"), frame)

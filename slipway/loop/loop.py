@@ -1,0 +1,260 @@
+"""The loop's scenario, top to bottom."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slipway import usecase as usecases
+from slipway.demo import Check
+from slipway.demo import evidence as shown
+from slipway.demo.jobs import Jobs
+from slipway.errors import ServiceError
+from slipway.loop import alerts, altered, evidence, sabotage, scene, timeline
+from slipway.loop.callers import RATE, Callers
+from slipway.loop.observer import REFUSED, SERVED, STAGE, Observer
+from slipway.prefect_api import Prefect
+from slipway.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.settings import settings
+from slipway.stack import Stack, settle
+
+NAME = scene.NAME
+BEFORE_ROWS = 1000
+FOUND_SECONDS, STARTED_SECONDS, RUN_SECONDS = 60.0, 150.0, 300.0
+STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
+SLICE = sabotage.Slice("housing", "rent")
+
+
+@dataclass(frozen=True)
+class Transition:
+    """How long one part of the loop took, and what is counted from what."""
+
+    what: str
+    seconds: float
+
+
+@dataclass
+class Result:
+    """What was checked and timed, the history as it was told, the picture, and how long all of it took."""
+
+    checks: list[Check] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    history: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def held(self) -> bool:
+        return self.finished and all(check.held for check in self.checks)
+
+
+class Loop:
+    """`Loop(kind, original, say).run()`; plays in the state folder of the settings, and nothing outlives it."""
+
+    def __init__(self, kind: str, original: Path, say: Callable[[str], None]) -> None:
+        self._started = time.monotonic()
+        self._kind = kind
+        self._original = original
+        self._write = say
+        self._secret = secrets.token_hex(16)
+        self._verdicts: list[dict[str, Any]] = []
+        self.result = Result()
+
+    def run(self) -> Result:
+        """Every act in order.
+
+        Raises:
+            SlipwayError: a part did not start, or a transition did not come; what was checked until then is in
+                `result`.
+        """
+        var = settings().var.resolve()
+        scene.empty(var)
+        scene.write(self._original / NAME, settings().usecases)
+        self._usecase = usecases.load(NAME)
+        os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
+        try:
+            with Stack(self._say) as stack:
+                here = settle(stack, "loop", self._say)
+                with Jobs(here.var / "logs", "loop") as jobs:
+                    self._jobs, self._here = jobs, here
+                    self._serve(stack)
+                    with Observer(NAME, here.url("service")) as self._observer:
+                        self._callers = Callers(jobs, self._usecase, here.var / "world")
+                        self._acts()
+            self.result.finished = True
+        finally:
+            self.result.seconds = time.monotonic() - self._started
+        return self.result
+
+    def _acts(self) -> None:
+        self._as_ever()
+        changed = self._change()
+        started = self._ask(changed)
+        registered = self._train(started)
+        promoted = self._roll_out(registered)
+        self._recover(changed, promoted)
+        self._sabotage()
+        self._callers.stop()
+        self._check(evidence.answered(NAME, self._callers))
+        self._look_back(changed)
+
+    def _serve(self, stack: Stack) -> None:
+        here = self._here
+        self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
+        stack.start(here.mlflow(), here.prefect())
+        stack.start(here.runner([NAME]))
+        self._say("Training the first champion")
+        prefect = Prefect(settings().prefect_uri)
+        run = prefect.wait({NAME: prefect.start(f"train/{NAME}", {})}, self._say)[NAME]
+        if not run.completed:
+            raise ServiceError(f"train/{NAME} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
+        self._alone = run.seconds
+        version, check = shown.challenger(Registry(), NAME)
+        self._check(check)
+        self._jobs.start("promote", NAME, version.version).result()
+        self._first = version.version
+        self._say("Serving, shipping, watching")
+        stack.start(here.ship(), here.service([NAME]), here.watch())
+        self._check(shown.served(here, NAME, version.version))
+
+    def _as_ever(self) -> None:
+        self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
+        self._callers.as_ever(BEFORE_ROWS)
+        found = self._monitor()
+        self._check(evidence.well(NAME, found, "before the change"))
+
+    def _change(self) -> datetime:
+        """The world changes, and it is found: returns when it changed."""
+        self._say("The world changes: applicants look as before, and others of them fail to repay")
+        self._callers.changed()
+        changed = datetime.now(UTC)
+        found, deadline = self._monitor(), time.monotonic() + FOUND_SECONDS
+        while not evidence.is_worse(found) and time.monotonic() < deadline:
+            found = self._monitor()
+        self._check(evidence.found(NAME, found))
+        self._time("the world changes → a verdict says that the answers are worse", changed)
+        self._check(evidence.refused(NAME, found, scene.ENOUGH))
+        return changed
+
+    def _ask(self, changed: datetime) -> datetime:
+        """Enough labels come, many ask at once, and one run is started: returns when."""
+        self._say(f"Waiting for {scene.ENOUGH} labelled rows")
+        deadline = time.monotonic() + STARTED_SECONDS
+        while evidence.labelled(NAME) < scene.ENOUGH:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{evidence.labelled(NAME)} rows are labelled, {scene.ENOUGH} are needed.")
+            time.sleep(1.0)
+        full = datetime.now(UTC)
+        self._say("A hundred alerts and a verdict ask at once")
+        verdict = self._jobs.start("monitor", NAME, "--no-detailed")
+        self._check(alerts.storm(self._here.url("status"), NAME, self._secret))
+        self._verdicts.append(found := verdict.result())
+        runs = Prefect(settings().prefect_uri).begun("train", NAME, changed)
+        self._check(evidence.one_run(NAME, runs))
+        if not runs:
+            raise ServiceError(f"nothing was started: {evidence.decided(NAME, found).seen}")
+        self._run_id = runs[0].id
+        self._check(evidence.decided(NAME, found))
+        self._time("enough labels → one run is started", full, runs[0].created)
+        return full
+
+    def _train(self, full: datetime) -> datetime:
+        """The run registers a challenger that passed its gates on evidence: returns when."""
+        run = Prefect(settings().prefect_uri).wait({NAME: self._run_id}, self._say)[NAME]
+        self._check(Check(NAME, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s"))
+        challenger = self._observer.wait(
+            CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.trouble
+        )
+        self._second = challenger.value
+        seconds = self._time("the window is full → a gated challenger is registered", full, challenger.at)
+        self._check(evidence.quick(NAME, seconds, self._alone))
+        self._check(evidence.waived(NAME, self._second))
+        return challenger.at
+
+    def _roll_out(self, registered: datetime) -> datetime:
+        """The stages under live traffic: returns when the challenger was made champion."""
+        self._say(f"Version {self._second} goes through the stages under live traffic")
+        before = registered
+        for weight in scene.STAGES:
+            stage = f"{self._second} at {weight:g} %"
+            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, self._fallen(self._second))
+            self._time(f"→ version {stage}", before, seen.at)
+            before = seen.at
+        champion = self._observer.wait(
+            CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, self._fallen(self._second)
+        )
+        self._time(f"→ version {self._second} is champion", before, champion.at)
+        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, champion.at, self._callers.trouble)
+        self._time("champion moves → every worker serves it", champion.at, served.at)
+        self._check(evidence.shares(NAME, self._second, self._observer, champion.at))
+        return champion.at
+
+    def _recover(self, changed: datetime, promoted: datetime) -> None:
+        self._say("Looking at the quality on the new world")
+        since = datetime.now(UTC)
+        deadline = time.monotonic() + FOUND_SECONDS
+        found = self._monitor("--since", since.isoformat())
+        while not evidence.has_labels(found) and time.monotonic() < deadline:
+            time.sleep(2.0)
+            found = self._monitor("--since", since.isoformat())
+        self._check(evidence.well(NAME, found, "after the change, by the new champion"))
+        self._time("the world changes → a champion that knows it", changed, promoted)
+
+    def _sabotage(self) -> None:
+        self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
+        version = altered.register(NAME, self._second, self._kind, SLICE, self._here.var / "sabotage")
+        began = datetime.now(UTC)
+        why = "make loop: to see that it is taken back"
+        self._jobs.start("promote", NAME, version, "--canary", "--override", why).result()
+        self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
+        refused = self._observer.wait(
+            REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble
+        )
+        gone = self._observer.wait(CANARY, "".__eq__, 30.0, refused.at, self._callers.trouble)
+        self._time("a bad canary → it is taken back", began, gone.at)
+        time.sleep(5.0)
+        self._check(evidence.taken_back(NAME, self._second, version))
+        self._check(evidence.silent(NAME, version, gone.at))
+        self._check(evidence.few_saw(NAME, version, began, gone.at))
+
+    def _look_back(self, changed: datetime) -> None:
+        self._say("Looking back: the audit, the history, the picture")
+        self._check(evidence.never_without(NAME, self._observer))
+        self.result.history = self._jobs.start("history", NAME).result()
+        self._check(evidence.told(NAME, self.result.history))
+        told = timeline.of_log(self._usecase, self.result.history, self._verdicts, changed)
+        self.result.files["timeline"] = str(timeline.draw(told, self._here.var / "timeline.png"))
+
+    def _monitor(self, *options: str) -> dict[str, Any]:
+        self._verdicts.append(self._jobs.start("monitor", NAME, "--no-detailed", *options).result())
+        return self._verdicts[-1]
+
+    def _fallen(self, version: str) -> Callable[[], str]:
+        """Why the version will not become champion, once that is known."""
+
+        def why() -> str:
+            if version in self._observer.now(REFUSED).split(", "):
+                return f"version {version} was refused: {Registry().version(NAME, version).tags['slipway.refused']}"
+            return self._callers.trouble()
+
+        return why
+
+    def _time(self, what: str, began: datetime, ended: datetime | None = None) -> float:
+        seconds = ((ended or datetime.now(UTC)) - began).total_seconds()
+        self.result.transitions.append(Transition(what, round(seconds, 1)))
+        self._say(f"  {what}: {seconds:.1f} s")
+        return seconds
+
+    def _check(self, check: Check) -> None:
+        self.result.checks.append(check)
+        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.what}: {check.seen}")
+
+    def _say(self, line: str) -> None:
+        self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

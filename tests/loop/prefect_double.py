@@ -1,0 +1,56 @@
+"""Prefect's API in memory, as far as Slipway starts and finds flow runs; `test_doubles.py` asks a real one the same."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.loop.http_double import Answer, HttpDouble, Refused
+
+
+class PrefectDouble(HttpDouble):
+    """Every deployment that is asked for exists. `runs` are all flow runs by their idempotency key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+        route, asked = path.removeprefix("/api/"), json.loads(body) if body else {}
+        if route == "health":
+            return b"true"
+        if route.startswith("deployments/name/"):
+            name = route.removeprefix("deployments/name/")
+            return {"id": name.replace("/", "--"), "parameters": {"usecase": name.partition("/")[2]}}
+        if route.endswith("/create_flow_run"):
+            return self._start(asked)
+        if route == "flow_runs/filter":
+            return self._filtered(asked["flow_runs"])
+        found = [run for run in self.runs.values() if route == f"flow_runs/{run['id']}"]
+        if not found:
+            raise Refused(404, "", f"{method} {path}")
+        return found[0]
+
+    def _start(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self.runs.setdefault(asked["idempotency_key"], _run(asked))
+
+    def _filtered(self, by: dict[str, Any]) -> list[dict[str, Any]]:
+        """Of the filters, those that Slipway asks for."""
+        if key := by.get("idempotency_key"):
+            return [self.runs[name] for name in key["any_"] if name in self.runs]
+        wanted = by["state"]["type"]["any_"]
+        return [run for run in self.runs.values() if run["state"]["type"] in wanted]
+
+
+def _run(asked: dict[str, Any]) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat()
+    return {
+        "id": str(uuid.uuid4()),
+        "created": now,
+        "state": {"type": "SCHEDULED", "timestamp": now},
+        "parameters": asked["parameters"],
+        "tags": asked.get("tags", []),
+        "total_run_time": 0.0,
+    }

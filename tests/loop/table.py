@@ -1,0 +1,115 @@
+"""The table: transitions of the loop × faults in their middle, and what must hold after each and at every instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bentos.wanted import CANARY_TAG
+from monitoring.decisions import STARTED
+from slipway.registry import CANARY, CHAMPION
+from tests.loop.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
+from tests.loop.home import Home
+from tests.loop.mlflow_double import Model
+
+REFUSED = "slipway.refused"
+# Of a copy that the audit makes in MLflow, the first request stands for all: it may fail, and tests/core/test_audit.py
+# says what becomes of it.
+_COPY = ("mlflow/experiments/create", "mlflow/runs/", "mlflow-artifacts/artifacts/")
+
+Faults = Callable[[Sequence[Effect]], Iterator[Fault]]
+
+
+def _gone(target: str) -> Faults:
+    def faults(effects: Sequence[Effect]) -> Iterator[Fault]:
+        return (Fault(GONE, number, target) for number, effect in _counted(effects) if effect.target == target)
+
+    return faults
+
+
+def _after_writes(kind: str, *targets: str) -> Faults:
+    def faults(effects: Sequence[Effect]) -> Iterator[Fault]:
+        found = (number for number, effect in _counted(effects) if effect.writes and effect.target in targets)
+        return (Fault(kind, number) for number in found)
+
+    return faults
+
+
+def _read_only(effects: Sequence[Effect]) -> Iterator[Fault]:
+    yield Fault(UNWRITABLE, 1, LOG)
+
+
+def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
+    for number, effect in enumerate(effects, start=1):
+        if not effect.what.partition(" ")[2].startswith(_COPY):
+            yield number, effect
+
+
+FAULTS: dict[str, Faults] = {
+    "registry_gone": _gone(REGISTRY),
+    "registry_answer_lost": _after_writes(LOST, REGISTRY),
+    "prefect_gone": _gone(PREFECT),
+    "prefect_answer_lost": _after_writes(LOST, PREFECT),
+    "log_gone": _gone(LOG),
+    "log_read_only": _read_only,
+    "killed": _after_writes(KILLED, REGISTRY, PREFECT, LOG),
+}
+OF_THE_REGISTRY = ("registry_gone", "registry_answer_lost", "log_gone", "log_read_only", "killed")
+OF_A_DECISION = ("registry_gone", "prefect_gone", "log_gone", "log_read_only", "killed")
+
+
+@dataclass(frozen=True)
+class Transition:
+    """`act` makes it, from what `prepare` left; `reached` asserts where it ends; `faults` are those it can meet.
+
+    `goes_on` is the process that comes after a fault by itself; `again` is whether a person then repeats the command.
+    """
+
+    name: str
+    act: str
+    prepare: Callable[[Home], None]
+    reached: Callable[[Home], None]
+    faults: tuple[str, ...] = OF_THE_REGISTRY
+    args: dict[str, Any] = field(default_factory=dict)
+    goes_on: str = "look"
+    again: bool = False
+
+
+def check_instant(before: Model, after: Model) -> None:
+    """What holds after every write, whoever made it."""
+    assert CHAMPION in after.aliases, "there was no champion"
+    for alias, version in after.aliases.items():
+        assert version in after.versions, f"{alias} names version {version}, which is not there"
+    moved = before.aliases.get(CHAMPION) != after.aliases[CHAMPION]
+    assert not (moved and REFUSED in _champion(after)), "a refused version was made the champion"
+
+
+def check_end(home: Home) -> None:
+    """What holds once the loop has gone on: nothing is half done."""
+    model = home.model
+    canary, running = model.aliases.get(CANARY), model.tags.get(CANARY_TAG)
+    assert REFUSED not in _champion(model), "the champion is refused"
+    assert canary != model.aliases[CHAMPION], "the champion is its own canary"
+    assert (canary is None) == (running is None), f"the alias canary names {canary}, and its tag is {running}"
+    if canary:
+        assert f'"version":"{canary}"' in str(running) and '"outcome"' not in str(running)
+        assert REFUSED not in model.versions[canary]["tags"], "the canary is refused"
+    runs = [run["id"] for run in home.prefect.runs.values()]
+    assert len(runs) <= 1, "a second training was started"
+    assert [one["flow_run_id"] for one in home.decisions() if one["outcome"] == STARTED] == runs
+
+
+def check_moves(home: Home, before: dict[str, str]) -> None:
+    """Every alias that is elsewhere than before has a line of the audit that says so, whoever is named in it."""
+    after = home.model.aliases
+    told = [moved for line in home.lines for moved in [line.evidence, *line.evidence.get("moved", [])]]
+    for alias in (CHAMPION, CANARY):
+        if before.get(alias) != after.get(alias):
+            assert any(said.get("alias") == alias and said.get("to") == after.get(alias) for said in told), (
+                f"{alias} went from {before.get(alias)} to {after.get(alias)}, and no line says so"
+            )
+
+
+def _champion(model: Model) -> dict[str, str]:
+    return model.versions[model.aliases[CHAMPION]]["tags"]

@@ -1,0 +1,87 @@
+"""The registry, Prefect or the log gone, and the process killed, in the middle of each transition of the loop.
+
+Each cell of the table is tried at every effect of the transition on the outside: a process of its own makes the
+transition and meets the fault there, and processes without a fault go on. The processes are real, and so is `kill -9`;
+registry and Prefect are doubles that keep what they are told (`test_doubles.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+
+from slipway.settings import settings
+from tests.loop import home as homes
+from tests.loop.faults import KILLED, Fault
+from tests.loop.home import Home, Zygote
+from tests.loop.table import FAULTS, Transition, check_end, check_instant, check_moves
+from tests.loop.transitions import TRANSITIONS, USECASE
+
+PASSES = 4
+CELLS = [
+    pytest.param(transition, fault, id=f"{transition.name}-{fault}")
+    for transition in TRANSITIONS
+    for fault in transition.faults
+]
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with homes.zygote(tmp_path_factory.mktemp("processes") / "processes.log") as process:
+        yield process
+
+
+@pytest.fixture
+def home(zygote: Zygote, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    with homes.home(tmp_path / "home", USECASE, zygote) as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        yield made
+
+
+@pytest.mark.parametrize(("transition", "fault"), CELLS)
+def test_the_loop_goes_on_by_itself(home: Home, transition: Transition, fault: str) -> None:
+    transition.prepare(home)
+    home.keep()
+    effects = home.run(transition.act, **transition.args).effects or []
+    transition.reached(home)
+    check_end(home)
+    points = list(FAULTS[fault](effects))
+    assert points, f"nothing is touched: {effects}"
+    for point in points:
+        try:
+            _survives(home, transition, point)
+        except AssertionError as error:
+            what = effects[point.at - 1]
+            raise AssertionError(f"{point.kind} at {point.at}, {what.target}: {what.what}\n{error}") from error
+
+
+def _survives(home: Home, transition: Transition, point: Fault) -> None:
+    home.put_back()
+    before = copy.deepcopy(home.model)
+    ended = home.run(transition.act, point, **transition.args)
+    assert (ended.exit == -9) == (point.kind == KILLED)
+    for _ in range(PASSES):
+        assert home.run(transition.goes_on).error is None
+        if _is_reached(home, transition):
+            break
+    check_end(home)
+    if transition.again:
+        home.run(transition.act, **transition.args)
+        check_end(home)
+    transition.reached(home)
+    check_moves(home, before.aliases)
+    for earlier, later in zip([before, *home.instants], home.instants, strict=False):
+        check_instant(earlier, later)
+
+
+def _is_reached(home: Home, transition: Transition) -> bool:
+    try:
+        transition.reached(home)
+        check_end(home)
+    except AssertionError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""Where the loop plays: a use case and a state folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway import usecase as usecases
+from slipway.cli.environment import move
+from slipway.errors import ServiceError, UseCaseError
+from slipway.loop import scene
+from slipway.settings import settings
+from slipway.stack.state import Lock, State
+
+
+def test_its_use_case_is_the_original_with_fewer_rows_and_no_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = usecases.load(scene.NAME)
+    scene.write(original.folder, tmp_path / "usecases")
+    monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
+    settings.cache_clear()
+    found = usecases.load(scene.NAME)
+    load = found.function("data", "load")
+    assert load is not None and len(load(1)) == scene.ROWS
+    assert found.auto_promote
+    assert found.canary.stages == list(scene.STAGES)
+    assert found.retraining.min_labelled_rows == scene.ENOUGH
+    assert (found.schedule.train, found.schedule.monitor, found.source.path) == (None, None, None)
+    assert (found.features, found.target, found.split) == (original.features, original.target, original.split)
+
+
+def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / scene.NAME
+    folder.mkdir()
+    with pytest.raises(UseCaseError, match="there is none"):
+        scene.write(folder, tmp_path / "usecases")
+    (folder / "usecase.yaml").write_text("name: credit_risk")
+    (folder / "data.py").write_text("ROWS = 5")
+    with pytest.raises(UseCaseError, match="no line `ROWS = 6000`"):
+        scene.write(folder, tmp_path / "usecases")
+
+
+def test_what_an_earlier_loop_left_is_removed_unless_it_still_runs(tmp_path: Path) -> None:
+    (tmp_path / "loop" / "mlflow").mkdir(parents=True)
+    scene.empty(tmp_path / "loop")
+    assert not (tmp_path / "loop").exists()
+    lock = Lock(tmp_path / "loop")
+    lock.write(State(os.getpid(), "loop", {}))
+    with pytest.raises(ServiceError, match="a loop runs"):
+        scene.empty(tmp_path / "loop")
+    lock.release()
+
+
+def test_nothing_that_the_shell_is_set_up_for_leads_out_of_the_loops_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = {
+        "SLIPWAY_LOG_URL": "s3://production/log",
+        "SLIPWAY_ENVIRONMENT": "production",
+        "MLFLOW_TRACKING_URI": "https://mlflow.example.com",
+        "PREFECT_API_URL": "https://prefect.example.com/api",
+        "PREFECT_HOME": "/elsewhere",
+        "SLIPWAY_MLFLOW_PORT": "5055",
+        "SLIPWAY_USECASES": "usecases",
+        "BENTOML_HOME": "/elsewhere",
+        "KERAS_HOME": "/elsewhere",
+        "MPLCONFIGDIR": "/elsewhere",
+    }
+    for name, value in outside.items():
+        monkeypatch.setenv(name, value)
+    move(tmp_path / "loop", tmp_path / "loop" / "usecases")
+    found = settings()
+    assert found.log_root == str(tmp_path / "loop" / "log")
+    assert (found.environment, found.mlflow_port) == ("local", 5055)
+    assert found.registry_uri == "http://127.0.0.1:5055"
+    assert found.usecases == tmp_path / "loop" / "usecases"
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "loop" / "prefect")
+
+
+def test_an_unknown_kind_of_sabotage_begins_nothing(cli: Callable, var: Path) -> None:
+    ran = cli("loop", "--sabotage", "fire")
+    assert ran.code == 1
+    assert "--sabotage 'fire': choose of errors, slow, slice" in ran.err
+    assert not (var / "loop").exists()

@@ -1,0 +1,94 @@
+"""The loop as one picture."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slipway.loop import timeline
+from slipway.loop.timeline import Scene
+
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CHANGED = 20.0
+
+
+def moment(seconds: float) -> str:
+    return (BEGAN + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def event(seconds: float, action: str, version: str | None = None, **evidence: Any) -> dict[str, Any]:
+    return {"at": moment(seconds), "action": action, "version": version, "who": "", "why": "", "evidence": evidence}
+
+
+def verdict(seconds: float, kind: str, worse: bool) -> dict[str, Any]:
+    return {"created": moment(seconds), "verdict": kind, "quality": {"metrics": {"roc_auc": {"worse": worse}}}}
+
+
+def answers() -> pd.DataFrame:
+    """Version 1 answers well until the change, and the wrong way round from then on; version 2 follows at 60 s."""
+    rng = np.random.default_rng(7)
+    at = np.arange(0, 100, 0.05)
+    version = np.where(at < 60, "1", "2")
+    truth = (rng.random(len(at)) < 0.3).astype(float)
+    sign = np.where((version == "1") & (at > CHANGED), -1, 1)
+    score = 1 / (1 + np.exp(-(2 * sign * (2 * truth - 1) + rng.normal(size=len(at)))))
+    truth[::50] = np.nan  # no label came
+    return pd.DataFrame({"at": at, "version": version, "truth": truth, "score": score})
+
+
+@pytest.fixture
+def scene() -> Scene:
+    events = [
+        event(-30, "registered", "1"),
+        event(-25, "promoted", "1", alias="champion", to="1"),
+        event(24, "retraining.refused"),
+        event(30, "retraining.started"),
+        event(40, "registered", "2"),
+        event(41, "canary.began", "2", weight=5),
+        event(50, "canary.advanced", "2", weight=100),
+        event(60, "canary.finished", "2", moved=[{"alias": "champion", "from": "1", "to": "2"}]),
+        event(70, "registered", "3"),
+        event(71, "overridden", "3"),
+        event(72, "canary.began", "3", weight=5),
+        event(80, "canary.rolled_back", "3", moved=[{"alias": "canary", "from": "3", "to": None}]),
+    ]
+    passed, waived = {"verdict": "passed"}, {"verdict": "waived"}
+    versions = [
+        {"version": "1", "gate": "passed", "gates": [passed]},
+        {"version": "2", "gate": "passed", "gates": [passed, waived]},
+        {"version": "3", "gate": "failed", "gates": None},
+    ]
+    verdicts = [verdict(10, "none", False), verdict(25, "none", True), {**verdict(30, "drift", False), "quality": None}]
+    return Scene({"events": events, "versions": versions}, verdicts, answers(), BEGAN, CHANGED)
+
+
+def test_it_is_drawn_from_the_events(scene: Scene, tmp_path: Path) -> None:
+    path = timeline.draw(scene, tmp_path / "pictures" / "timeline.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 30_000
+
+
+def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scene: Scene) -> None:
+    middles, scores = timeline.aucs(scene.answers)
+    before = scores[middles < CHANGED - timeline.BIN_SECONDS]
+    during = scores[(middles > CHANGED + timeline.BIN_SECONDS) & (middles < 60 - timeline.BIN_SECONDS)]
+    after = scores[middles > 60 + timeline.BIN_SECONDS]
+    assert min(before) > 0.8 > 0.2 > max(during)
+    assert min(after) > 0.8
+
+
+def test_bins_with_few_labels_or_one_class_have_no_score(scene: Scene) -> None:
+    few = scene.answers.iloc[:: round(20 * timeline.BIN_SECONDS / timeline.LEAST_ROWS) + 3]
+    assert len(timeline.aucs(few)[0]) == 0
+    assert len(timeline.aucs(scene.answers[scene.answers["truth"] == 1])[0]) == 0
+
+
+def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Scene, tmp_path: Path) -> None:
+    """A rollout in its middle, a run that registered nothing."""
+    early = Scene({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
+    assert timeline.draw(early, tmp_path / "timeline.png").exists()

@@ -1,0 +1,109 @@
+"""The loop's transitions, each from a state that is made ready for it: what makes it, and where it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from bentos.wanted import CANARY_TAG
+from slipway import events
+from slipway.prediction_log import Writer
+from slipway.registry import CANARY, CHALLENGER, CHAMPION
+from slipway.settings import settings
+from tests.loop.home import NAME, Home
+from tests.loop.table import OF_A_DECISION, REFUSED, Transition
+from tests.monitoring import watched_loans as loans
+
+USECASE = f"""{loans.USECASE_YAML}
+auto_promote: true
+retraining: {{min_labelled_rows: 20, cooldown_hours: 24, runs_per_week: 2}}
+canary: {{stages: [10, 50], min_predictions: 40, min_minutes: 0}}
+"""
+_ROWS = 30  # labelled, more than are needed
+_FEW = 5
+_SEEN = 400  # predictions of either arm: enough to show that they are alike, or that one fails
+_BEGAN = timedelta(minutes=10)
+
+
+def champion_and_challenger(home: Home) -> None:
+    home.version()
+    home.version(bias=0.1)
+    home.alias(CHAMPION, "1")
+
+
+def label(rows: int) -> Callable[[Home], None]:
+    def prepare(home: Home) -> None:
+        champion_and_challenger(home)
+        frame = loans.rows(rows, seed=2)
+        loans.tell(loans.answer(frame, "b" * 64, usecase=NAME), frame["label_true"], NAME)
+
+    return prepare
+
+
+def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], None]:
+    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed."""
+
+    def prepare(home: Home) -> None:
+        champion_and_challenger(home)
+        home.alias(CANARY, "2")
+        began = _iso(datetime.now(UTC) - _BEGAN)
+        running = {"version": "2", "weight": weight, "stage": stage, "since": began, "began": began, "champion": "1"}
+        home.model.tags[CANARY_TAG] = json.dumps(running | {"first": 10})
+        predict("champion", "1", 0.0)
+        predict("canary", "2", failing)
+
+    return prepare
+
+
+def predict(role: str, version: str, failing: float) -> None:
+    when = _iso(datetime.now(UTC) - _BEGAN / 2)
+    lines = []
+    for number in range(_SEEN):
+        fails = number < failing * _SEEN
+        context = events.PredictionContext(
+            environment=settings().environment,
+            usecase=NAME,
+            version=version,
+            bundle_sha256="b" * 64,
+            role=role,
+            answered=not fails,
+            trace_id="t" * 32,
+            request_id="r",
+            timestamp=when,
+            duration_ns=1,
+            model_ms=1.0,
+            outcome="failure" if fails else "success",
+        )
+        answer = {} if fails else {"label": "good", "score": number / _SEEN}
+        lines.append(context.line(f"{role}{number}-0", {"age": 30.0}, answer=answer))
+    writer = Writer(settings().spool, NAME, "prediction")
+    assert writer.write(b"".join(lines))
+    writer.close()
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def started(home: Home) -> None:
+    (run,) = home.prefect.runs.values()
+    (decision,) = [one for one in home.decisions() if one["outcome"] == "started"]
+    assert decision["flow_run_id"] == run["id"]
+    said = [line.evidence["flow_run_id"] for line in home.lines if line.action == "retraining.started"]
+    assert set(said) == {run["id"]} and len(said) <= 2, "once, or twice where its process was killed in between"
+
+
+def refused(home: Home) -> None:
+    assert not home.prefect.runs
+    assert any(one["rule"] == "labels" for one in home.decisions())
+    said = [line for line in home.lines if line.evidence.get("rule") == "labels"]
+    assert 1 <= len(said) <= 2
+
+
+TRANSITIONS = [
+    Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
+    Transition(
+        "decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"
+    ),
+]

@@ -1,0 +1,96 @@
+"""Real processes, quickly: this one has everything imported, and forks one for each act that it is told (stdin, JSON).
+
+`{"act": "module:function", "args": {…}, "environment": {…}, "fault": {…} | null, "servers": {…}}` is answered with a
+line `{"exit": 0 | -9, "error": "…" | null, "effects": […] | null}`; a killed process has no more to say.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import msgspec
+
+from slipway.errors import SlipwayError
+from slipway.settings import settings
+from tests.loop.faults import Effect, Fault, Injector
+
+SECONDS = 60
+
+
+class Ended(msgspec.Struct):
+    """How a process ended; `effects` are None where it was killed, `error` is the SlipwayError or OSError it raised."""
+
+    exit: int
+    error: str | None = None
+    effects: list[Effect] | None = None
+
+
+class Act(msgspec.Struct):
+    act: str
+    args: dict[str, Any]
+    environment: dict[str, str]
+    servers: dict[str, str]
+    fault: Fault | None = None
+
+
+def forked(act: Act) -> Ended:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            os._exit(_child(act, writing))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        said = file.read()
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return msgspec.json.decode(said, type=Ended) if said else Ended(code)
+
+
+def _child(act: Act, writing: int) -> int:
+    signal.alarm(SECONDS)
+    os.dup2(2, 1)
+    os.environ.update(act.environment)
+    settings.cache_clear()
+    injector = Injector(act.fault, act.servers)
+    injector.install()
+    ended = Ended(0, effects=injector.effects)
+    try:
+        _run(act)
+    except (SlipwayError, OSError) as error:
+        ended.error = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exc()
+        ended.exit, ended.error = 1, repr(error)
+    with os.fdopen(writing, "wb") as file:
+        file.write(msgspec.json.encode(ended))
+    return ended.exit
+
+
+def _run(act: Act) -> None:
+    module, _, name = act.act.partition(":")
+    getattr(importlib.import_module(module), name)(**act.args)
+
+
+def main(modules: list[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
+    gc.freeze()
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        print(msgspec.json.encode(forked(msgspec.json.decode(line, type=Act))).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

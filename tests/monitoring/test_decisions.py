@@ -1,0 +1,72 @@
+"""The record of decisions: what repeats is counted, nothing with another reason is lost, and a start has one record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring.decisions import Decisions
+from slipway import audit
+from slipway.settings import settings
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DRIFT: dict[str, Any] = {"asked_for": "drift", "asked_by": "monitor", "version": "3"}
+
+
+@pytest.fixture
+def decisions(var: Path) -> Decisions:
+    return Decisions(settings(), "loans")
+
+
+def files(var: Path) -> list[str]:
+    return sorted(path.name for path in (var / "log" / "retraining" / "local" / "loans").iterdir())
+
+
+def test_a_storm_of_equal_refusals_is_one_file_with_a_count(decisions: Decisions, var: Path) -> None:
+    for second in range(200):
+        decisions.refuse(NOON + timedelta(seconds=second), "labels", reason=f"{second} of 500 rows.", **DRIFT)
+    assert files(var) == ["20260301-refused-drift-monitor-labels.json", "latest.json"]
+    [found] = decisions.recent()
+    assert (found.times, found.at, found.last) == (200, "2026-03-01T12:00:00.000Z", "2026-03-01T12:03:19.000Z")
+    assert found.reason == "199 of 500 rows.", "the newest figures"
+    assert [line.action for line in audit.lines("loans")] == ["retraining.refused"]
+
+
+def test_refusals_that_alternate_are_counted_apart_and_none_is_lost(decisions: Decisions) -> None:
+    for _ in range(10):
+        decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT)
+        decisions.refuse(NOON, "paused", reason="Paused.", **DRIFT)
+        decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": "alertmanager"})
+        decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_for": "age"})
+    assert [one.times for one in decisions.recent()] == [10] * 4
+    assert len(audit.lines("loans")) == 4
+
+
+def test_the_same_refusal_on_another_day_is_another_record(decisions: Decisions) -> None:
+    decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT)
+    decisions.refuse(NOON + timedelta(days=1), "labels", reason="Too few.", **DRIFT)
+    assert [one.at[:10] for one in decisions.recent()] == ["2026-03-02", "2026-03-01"]
+
+
+def test_a_start_recorded_twice_is_one(decisions: Decisions) -> None:
+    for _ in range(2):
+        decisions.start(NOON, "f1", reason="No rule refuses.", **DRIFT)
+    decisions.start(NOON + timedelta(days=2), "f2", reason="No rule refuses.", **DRIFT)
+    assert list(decisions.starts().items()) == [("f1", NOON), ("f2", NOON + timedelta(days=2))]
+    assert decisions.latest().flow_run_id == "f2"
+
+
+def test_a_record_that_cannot_be_read_is_recorded_anew(decisions: Decisions, var: Path) -> None:
+    decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT)
+    for name in files(var):
+        (var / "log" / "retraining" / "local" / "loans" / name).write_text('{"torn')
+    assert (decisions.latest(), decisions.recent()) == (None, [])
+    assert decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT).times == 1
+
+
+def test_whoever_asks_cannot_choose_the_file(decisions: Decisions, var: Path) -> None:
+    decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": "../../jo@host"})
+    assert files(var) == ["20260301-refused-drift-______jo_host-labels.json", "latest.json"]

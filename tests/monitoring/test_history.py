@@ -1,0 +1,244 @@
+"""`slipway history` on a real MLflow: what happened, what stands, and whether it is what was registered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring import history, seen, verdict
+from monitoring.moves import Move, last_move, moves
+from slipway import audit, events
+from slipway.prediction_log import Writer
+from slipway.registry import Registry
+from slipway.settings import settings
+from tests import bundles
+from tests.monitoring.looks import served
+from tests.servers import publish, unique_name
+
+TAGS = {"slipway.gate": "passed", "slipway.data_sha256": "d" * 64, "slipway.git_commit": "c" * 40}
+
+
+class Home:
+    """A registered model, and ways to do to it what people and servers do."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self.registry, self.name, self._folder = registry, unique_name("loans"), folder
+
+    def register(self, **tags: str) -> str:
+        folder = self._folder / f"bundle-{len(list(self._folder.iterdir()))}"
+        bundles.write(folder)
+        return publish(self.registry.uri, self.name, folder, {**TAGS, **tags})
+
+    def digest(self, version: str) -> str:
+        return str(self.registry.version(self.name, version).digest)
+
+    def promote(self, version: str, before: str | None = None) -> None:
+        self.registry.set_alias(self.name, "champion", version)
+        evidence = {"alias": "champion", "from": before, "to": version}
+        audit.append(self.name, "promoted", who="ann@laptop", why="it is better", version=version, evidence=evidence)
+
+    def change_store(self, version: str, file: str, content: bytes) -> None:
+        self.registry.put_artifact(self.registry.version(self.name, version).source, file, content)
+
+    def delete(self, version: str) -> None:
+        self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
+
+    def answered(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
+        row = row or events.row_id(events.uuid7(), 0)
+        context = events.PredictionContext(
+            environment="local",
+            usecase=self.name,
+            version=version,
+            bundle_sha256=more.get("digest") or self.digest(version),
+            role=role,
+            answered=role != "shadow",
+            trace_id="t" * 32,
+            request_id="r",
+            timestamp=events.now_iso(),
+            duration_ns=1,
+            model_ms=1.5,
+        )
+        self._log("prediction", context.line(row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
+        return row
+
+    def labelled(self, row: str, label: str) -> None:
+        now = events.now_iso()
+        line = events.feedback_line(
+            environment="local", usecase=self.name, trace_id="t", timestamp=now, known_at=now, row=row, label=label
+        )[1]
+        self._log("feedback", line)
+
+    def _log(self, stream: str, line: bytes) -> None:
+        writer = Writer(settings().spool, self.name, stream)
+        assert writer.write(line)
+        writer.close()
+
+
+@pytest.fixture
+def home(mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Home:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
+    settings.cache_clear()
+    (tmp_path / "bundles").mkdir()
+    return Home(Registry(mlflow_server), tmp_path / "bundles")
+
+
+def gathered(home: Home, **more: Any) -> history.History:
+    return history.gather(home.name, settings(), look_at_all=lambda *_: [served("http://a", ["1", "1"])], **more)
+
+
+def test_registration_promotion_and_servers_come_in_the_order_of_time(home: Home) -> None:
+    first = home.register(**{"slipway.serving.local": "replaced: by version 2 since 2126-01-01T00:00:00.000000Z"})
+    second = home.register()
+    home.promote(first)
+    home.promote(second, first)
+    found = gathered(home)
+    assert [(event.action, event.version) for event in found.events] == [
+        ("registered", "1"),
+        ("registered", "2"),
+        ("promoted", "1"),
+        ("promoted", "2"),
+        ("serving", "1"),
+    ]
+    assert found.events[2].who == "ann@laptop"
+    assert found.events[4].why == "replaced: by version 2"
+    assert "data dddddddd, commit cccccccc, gates: " in found.events[0].why
+    assert found.aliases == {"champion": "2"}
+    assert [worker["version"] for worker in found.servers[0]["workers"]] == ["1", "1"]
+    assert (found.problems, found.audit) == ([], {"lines": 2, "pending": 0})
+
+
+def test_a_verdict_of_drift_is_part_of_it_and_an_all_clear_is_not(home: Home) -> None:
+    home.register()
+    for stem, kind in (("20260131T120000000000Z", "drift"), ("20260131T130000000000Z", "none")):
+        told = {
+            "usecase": home.name,
+            "created": f"2026-01-31T{stem[9:11]}:00:00.000Z",
+            "verdict": kind,
+            "version": "1",
+            "sentence": f"It is {kind}.",
+            "drifted": ["age"],
+            "quality": None,
+            "report": None,
+        }
+        verdict.write(settings(), told, f"{stem}.json")
+    found = [event for event in gathered(home).events if event.action == "verdict"]
+    assert [(event.at, event.why) for event in found] == [("2026-01-31T12:00:00.000Z", "It is drift.")]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "serve/model.onnx", "monitor/reference.parquet"])
+def test_one_changed_byte_of_a_version_fails_the_command(home: Home, cli: Callable, file: str) -> None:
+    home.register()
+    home.promote("1")
+    assert cli("history", home.name).code == 0
+    content = home.registry.small_artifact(home.registry.version(home.name, "1").source, file)
+    home.change_store("1", file, content[:-1] + b"x")
+    ran = cli("history", home.name, "--json")
+    assert ran.code == 1
+    found = json.loads(ran.out)
+    assert (found["verified"], found["versions"][0]["verified"]) == (False, False)
+    assert "version 1" in found["problems"][0]
+
+
+def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
+    for _ in range(2):
+        home.register()
+    home.promote("1")
+    now = seen.picture(events.now_iso(), {}, {}, home.registry.versions(home.name), None)
+    seen.write(settings(), home.name, now)
+    home.delete("1")
+    home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
+    problems = " ".join(gathered(home).problems)
+    assert "version 1 is in the registry no more" in problems
+    assert "version 2 was altered" in problems
+
+
+def test_an_audit_line_that_was_changed_fails_the_command_and_hides_no_other(home: Home, cli: Callable) -> None:
+    home.register()
+    home.promote("1")
+    home.promote("1")
+    names = sorted(path for path in Path(settings().log_root).rglob("*.json") if home.name in str(path))
+    names[0].write_text("{}")
+    ran = cli("history", home.name)
+    assert ran.code == 1
+    assert "is no line of the audit any more" in ran.out
+    assert "is not the same in MLflow" in ran.out
+    assert ran.out.count("promoted") == 1
+
+
+def test_a_model_that_nobody_knows_is_an_error_that_names_the_known(home: Home, cli: Callable) -> None:
+    home.register()
+    ran = cli("history", home.name + "x")
+    assert ran.code == 1
+    assert f"Did you mean '{home.name}'?" in ran.err
+
+
+def test_since_leaves_out_what_was_before(home: Home, cli: Callable) -> None:
+    home.register()
+    ran = cli("history", home.name, "--since", "2126-01-01")
+    assert (ran.code, "registered" in ran.out.split("What stands now")[0]) == (0, False)
+
+
+def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home, cli: Callable) -> None:
+    home.register()
+    home.promote("1")
+    row = home.answered("1")
+    home.answered("1", "shadow", row)
+    home.labelled(row, "good")
+    home.answered("1")
+    ran = cli("history", home.name, "--id", row, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert [(answer["role"], answer["answered"]) for answer in found["answers"]] == [
+        ("champion", True),
+        ("shadow", False),
+    ]
+    assert found["label"]["label"] == "good"
+    assert found["stands_on"]["data_sha256"] == "d" * 64
+    assert found["stands_on"]["digest"] == found["answers"][0]["digest"]
+    assert found["stands_on"]["gates"][0]["verdict"] == "passed"
+    assert found["put_there"]["who"] == "ann@laptop"
+    told = cli("history", home.name, "--id", row).out
+    for part in (row, "as champion", "as shadow", "d" * 64, "c" * 40, "by ann@laptop: it is better", "every byte"):
+        assert part in told, told
+
+
+def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(home: Home, cli: Callable) -> None:
+    home.register()
+    row = home.answered("1", digest="a" * 64)
+    ran = cli("history", home.name, "--id", row)
+    assert (ran.code, "had the digest aaaaaaaaaaaa" in ran.out) == (1, True)
+
+
+def test_an_unknown_prediction_is_an_error_that_says_so(home: Home, cli: Callable) -> None:
+    home.register()
+    ran = cli("history", home.name, "--id", events.row_id(events.uuid7(), 0))
+    assert ran.code == 1
+    assert "has no prediction with the id" in ran.err
+
+
+def test_a_line_says_which_aliases_went_with_it() -> None:
+    def line(action: str, **evidence: Any) -> audit.Line:
+        return audit.Line("i", "t", "local", "loans", action, "ann", version="4", evidence=evidence)
+
+    assert moves(line("promoted", alias="challenger", to="4")) == [Move("challenger", "4")]
+    both = {"moved": [{"alias": "champion", "to": "3"}, {"alias": "canary", "to": None}]}
+    assert moves(line("rolled_back", **both)) == [Move("champion", "3"), Move("canary", None)]
+    assert moves(line("retraining.asked")) == []
+
+
+def test_who_put_a_version_there_is_whoever_did_it_last_before_the_answer() -> None:
+    def line(id: str, at: str, version: str, **more: Any) -> audit.Line:
+        evidence = {"alias": "champion", "to": version, **more}
+        return audit.Line(id, f"2026-01-31T{at}:00Z", "local", "loans", "promoted", "ann", "", version, evidence)
+
+    lines = [line("a", "10:00", "1"), line("b", "11:00", "2"), line("c", "12:00", "1"), line("d", "13:00", "1")]
+    seen_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
+    assert last_move(lines, Move("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
+    assert last_move(lines, Move("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
+    assert last_move(lines, Move("champion", "3"), "2026-01-31T13:40:00Z") is None
+    assert last_move([*lines, seen_late], Move("champion", "3"), "2026-01-31T13:40:00Z").id == "e"

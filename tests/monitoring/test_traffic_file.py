@@ -1,0 +1,117 @@
+"""Traffic of a file's rows, in the file's order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from monitoring import traffic
+from slipway.errors import DataError
+from tests import bundles
+from tests.monitoring.service_double import Service, serving
+
+FRAME = pd.DataFrame(
+    {
+        "age": [40.5, 20.0, 30.0],
+        "visits": [3, 5, 7],
+        "job": ["nurse", None, "pilot"],
+        "member": [True, False, True],
+        "risk": ["bad", "good", "good"],
+    }
+)
+ROWS = [
+    {"age": 40.5, "visits": 3, "job": "nurse", "member": True},
+    {"age": 20.0, "visits": 5, "job": None, "member": False},
+    {"age": 30.0, "visits": 7, "job": "pilot", "member": True},
+]
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with serving("loans", bundles.TABULAR) as running:
+        yield running
+
+
+@pytest.fixture(params=["rows.csv", "rows.parquet"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / request.param
+    FRAME.to_csv(path, index=False) if path.suffix == ".csv" else FRAME.to_parquet(path)
+    return path
+
+
+def in_order(service: Service) -> list[dict]:
+    """Requests overlap: they arrive nearly in the order in which they were sent."""
+    return sorted(service.instances, key=ROWS.index)
+
+
+def test_the_rows_of_a_file_are_sent_as_callers_send_them_with_their_labels(service: Service, file: Path) -> None:
+    report = traffic.send("loans", service.url, rate=50, labels=1.0, file=file)
+    assert in_order(service) == ROWS
+    assert (report.sent, report.failures, report.holdout_rows) == (3, 0, 0)
+    assert sorted(entry["label"] for entry in service.feedback) == ["bad", "good", "good"]
+
+
+def test_the_first_rows_of_a_file_and_again_the_first(service: Service, file: Path) -> None:
+    for _ in range(2):
+        assert traffic.send("loans", service.url, rate=50, rows=2, file=file).sent == 2
+    assert in_order(service) == [ROWS[0], ROWS[0], ROWS[1], ROWS[1]]
+
+
+def test_a_file_without_labels_can_be_sent_without_them_only(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    FRAME.drop(columns="risk").to_parquet(path)
+    assert traffic.send("loans", service.url, rate=50, file=path).sent == 3
+    with pytest.raises(DataError, match="no column 'risk' to take labels from"):
+        traffic.send("loans", service.url, labels=0.5, file=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.json", "[]", "read from .csv and .parquet"),
+        ("none.csv", None, "cannot be read"),
+        ("empty.csv", "", "cannot be read"),
+        ("rows.parquet", "no parquet", "cannot be read"),
+        ("header.csv", "age,visits\n", "0 rows of the columns age, visits; loans takes age, job, member, visits"),
+        ("other.csv", "speed\n3\n", "1 rows of the columns speed; loans takes"),
+    ],
+)
+def test_what_is_no_file_of_rows_sends_nothing(
+    service: Service, tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=said):
+        traffic.send("loans", service.url, file=path)
+    assert not service.instances
+
+
+def test_rows_of_a_file_are_not_made_to_drift(service: Service, file: Path) -> None:
+    with pytest.raises(DataError, match="Leave --drift or --from out"):
+        traffic.send("loans", service.url, drift="shift", file=file)
+
+
+def test_ctrl_c_ends_the_sending_with_the_report_of_what_was_sent(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "many.parquet"
+    pd.concat([FRAME] * 2000).to_parquet(path)
+    argv = ["traffic", "loans", "--url", service.url, "--from", str(path), "--rate", "20", "--json"]
+    process = subprocess.Popen([sys.executable, "-m", "slipway.cli", *argv], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(service.instances) < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    report = json.loads(out)
+    assert process.returncode == 0
+    assert 5 <= report["sent"] <= len(service.instances) < 6000
+    assert report["failures"] == 0

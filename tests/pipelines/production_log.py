@@ -1,0 +1,105 @@
+"""A made-up log of the orders' use case: predictions of a version, and labels of callers that know the truth or do not.
+
+>>> log = ProductionLog(settings(), schema)
+>>> log.answered(frame, start=0, version="1", digest=digest)     # row ids, one a second
+>>> log.labelled(ids, truths, caller="shop")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from slipway import events
+from slipway.prediction_log import Writer
+from slipway.schema import Identifier, Schema, mask
+from slipway.settings import Settings
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    return (START + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ProductionLog:
+    def __init__(self, home: Settings, schema: Schema) -> None:
+        self._home, self._schema, self._identify = home, schema, Identifier(schema)
+
+    def answered(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        answers: Sequence[Mapping[str, Any]],
+        start: float = 0,
+        *,
+        version: str = "1",
+        digest: str = "b" * 64,
+        role: str = "champion",
+        keys: Sequence[str] | None = None,
+    ) -> list[str]:
+        """One prediction a second, as a server logs it; the ids of the rows."""
+        secret, lines, ids = self._home.mask_secret(), [], []
+        for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            masked = mask(row, self._schema, secret)
+            key, bucket = self._identify.of_row(secret, masked)
+            ids.append(events.row_id(events.uuid7(), 0))
+            context = events.PredictionContext(
+                environment=self._home.environment,
+                usecase=self._schema.usecase,
+                version=version,
+                bundle_sha256=digest,
+                role=role,
+                answered=role != "shadow",
+                trace_id="t" * 32,
+                request_id=ids[-1],
+                timestamp=at(start + place),
+                duration_ns=1_000_000,
+                model_ms=0.2,
+            )
+            lines.append(
+                context.line(
+                    ids[-1],
+                    masked,
+                    answer=answer,
+                    row_key=key.decode() if key else None,
+                    split_bucket=bucket,
+                    key=keys[place] if keys else None,
+                )
+            )
+        self._write("prediction", lines)
+        return ids
+
+    def labelled(
+        self,
+        ids: Iterable[str],
+        truths: Iterable[Any],
+        sent: float = 1e6,
+        *,
+        caller: str | None = None,
+        by: str = "row",
+    ) -> None:
+        """`by` is `row` for ids, `key` for the callers' own keys."""
+        lines = []
+        for place, (row, truth) in enumerate(zip(ids, truths, strict=True)):
+            when = at(sent + place / 1000)
+            said = {"label": truth} if isinstance(truth, str) else {"value": truth}
+            lines.append(
+                events.feedback_line(
+                    environment=self._home.environment,
+                    usecase=self._schema.usecase,
+                    trace_id="t" * 32,
+                    timestamp=when,
+                    known_at=when,
+                    caller=caller,
+                    **{by: row},
+                    **said,
+                )[1]
+            )
+        self._write("feedback", lines)
+
+    def _write(self, stream: str, lines: list[bytes]) -> None:
+        writer = Writer(self._home.spool, self._schema.usecase, stream)
+        for line in lines:
+            assert writer.write(line)
+        writer.close()

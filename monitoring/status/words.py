@@ -23,6 +23,13 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
+def figure(value: float | None) -> str:
+    """Two digits after the point, three of a small one; nothing is a dash."""
+    if value is None:
+        return "–"
+    return f"{value:.{3 if abs(value) < 0.1 else 2}f}".rstrip("0").rstrip(".").replace("-0", "−0")
+
+
 def plain(name: str) -> str:
     """`credit_risk` as `credit risk`."""
     return name.replace("_", " ")
@@ -38,4 +45,4 @@ def code(text: str) -> Markup:
     return Markup(_BACKTICKED.sub(r"<code>\1</code>", str(escape(text))))
 
 
-FILTERS = {"ago": ago, "percent": percent, "plain": plain, "tail": tail, "code": code}
+FILTERS = {"ago": ago, "percent": percent, "figure": figure, "plain": plain, "tail": tail, "code": code}

@@ -94,18 +94,17 @@ def test_a_canary_whose_scores_are_elsewhere_is_taken_back(rollout: Callable[...
     home.begin()
     home.predict("champion", 4000)
     home.predict("canary", 400, score=lambda k: 0.5)
-    assert home.once(1).version == "2"  # half of the champion's scores are on either side: 0.5, and not surely over 0.4
+    assert home.once(1).version == "2"  # half of the champion's scores are on either side: 0.5, and not surely more
     home.predict("canary", 800, score=lambda k: 0.99)
     assert home.once(1).said.startswith("version 2 was taken back: scores: the distributions of 1,200 and 4,000 scores")
 
 
 def test_scores_that_are_meant_to_differ_may(rollout: Callable[..., World]) -> None:
-    home = rollout(max_score_shift=1)
+    home = rollout(max_score_shift=None)
     home.begin()
     home.predict("champion", 2000)
     home.predict("canary", 500, score=lambda k: 0.99)
-    found = {finding.test: finding.verdict for finding in home.once(1).findings}
-    assert found["scores"] == "safe"
+    assert [finding.test for finding in home.once(1).findings][:3] == ["errors", "time", "loss"]
 
 
 @pytest.mark.parametrize("slice_", [{"age": 50, "housing": "rent"}, {"age": 20, "housing": "own"}])

@@ -191,8 +191,8 @@ class Canary(Section):
     """The rollout's stages, in percent of requests, what each needs, and how much worse a canary may be.
 
     Shares are of predictions: `max_error_excess` more may fail, `max_slow_excess` more take longer than `max_slowdown`
-    times the champion's median; the distributions of scores may be `max_score_shift` apart (null: however far); the mean
-    loss of labelled answers, from 0 to 1, may be higher by `max_loss_excess`. `alpha` is for all tests of a rollout
+    times the champion's median. The distributions of scores may be `max_score_shift` apart (null: however far), the
+    mean loss of labelled answers, from 0 to 1, higher by `max_loss_excess`. `alpha` is for all tests of a rollout
     together. The last stage waits for `min_labelled` labels.
     """
 

@@ -71,6 +71,7 @@ EXPORTED = {
     "slipway.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "slipway.usecase": [
         "NAME",
+        "Canary",
         "Cost",
         "Csv",
         "Feature",

@@ -212,7 +212,7 @@ class Loop:
         version = altered.register(NAME, self._second, self._kind, SLICE, self._here.var / "sabotage")
         began = datetime.now(UTC)
         why = "make loop: to see that it is taken back"
-        self._jobs.start("promote", NAME, version, "--canary", "--override", why).result()
+        self._jobs.start("promote", NAME, version, "--alias", CANARY, "--override", why).result()
         self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
         refused = self._observer.wait(
             REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble

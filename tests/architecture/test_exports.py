@@ -14,6 +14,7 @@ EXPORTED = {
     "slipway.cli": ["COMMANDS", "load", "main"],
     "slipway.demo": ["Check", "Demo", "Result", "table"],
     "slipway.doctor": ["Finding", "examine"],
+    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.prediction_log": [
         "IMAGES",
         "Log",
@@ -115,6 +116,7 @@ EXPORTED = {
     "bentos.models": ["Holder", "Loaded", "load"],
     "bentos.page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring": [],
+    "monitoring.rollout": ["Rollouts", "View"],
     "monitoring.status": [],
 }
 

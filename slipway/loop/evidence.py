@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,11 @@ def told(name: str, history: Mapping[str, Any]) -> Check:
     problems = history["problems"]
     held = missing is None and not problems
     return Check(name, "the history tells all of it", held, f"{seen}; {'; '.join(problems) or 'verified'}")
+
+
+def first_answer(name: str, since: datetime) -> datetime:
+    """When the first prediction from then on was answered."""
+    return _log().predictions(name, since).aggregate('min("@timestamp")').fetchall()[0][0].astimezone(UTC)
 
 
 def labelled(name: str) -> int:

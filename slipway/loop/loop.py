@@ -25,8 +25,8 @@ from slipway.settings import settings
 from slipway.stack import Stack, settle
 
 NAME = scene.NAME
-BEFORE_ROWS = 1000
-FOUND_SECONDS, STARTED_SECONDS, RUN_SECONDS = 60.0, 150.0, 300.0
+BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
+LABELS_SECONDS = 150.0
 STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
 SLICE = sabotage.Slice("housing", "rent")
 
@@ -126,27 +126,27 @@ class Loop:
 
     def _as_ever(self) -> None:
         self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
-        self._callers.as_ever(BEFORE_ROWS)
+        self._callers.send(BEFORE_ROWS, changed=False)
         found = self._monitor()
         self._check(evidence.well(NAME, found, "before the change"))
 
     def _change(self) -> datetime:
         """The world changes, and it is found: returns when it changed."""
         self._say("The world changes: applicants look as before, and others of them fail to repay")
-        self._callers.changed()
-        changed = datetime.now(UTC)
-        found, deadline = self._monitor(), time.monotonic() + FOUND_SECONDS
-        while not evidence.is_worse(found) and time.monotonic() < deadline:
-            found = self._monitor()
+        before = datetime.now(UTC)
+        self._callers.send(FIRST_ROWS, changed=True)
+        changed = evidence.first_answer(NAME, before)
+        found = self._monitor()
         self._check(evidence.found(NAME, found))
         self._time("the world changes → a verdict says that the answers are worse", changed)
         self._check(evidence.refused(NAME, found, scene.ENOUGH))
+        self._callers.keep_sending()
         return changed
 
     def _ask(self, changed: datetime) -> datetime:
         """Enough labels come, many ask at once, and one run is started: returns when."""
         self._say(f"Waiting for {scene.ENOUGH} labelled rows")
-        deadline = time.monotonic() + STARTED_SECONDS
+        deadline = time.monotonic() + LABELS_SECONDS
         while evidence.labelled(NAME) < scene.ENOUGH:
             if time.monotonic() > deadline:
                 raise ServiceError(f"{evidence.labelled(NAME)} rows are labelled, {scene.ENOUGH} are needed.")
@@ -199,7 +199,7 @@ class Loop:
     def _recover(self, changed: datetime, promoted: datetime) -> None:
         self._say("Looking at the quality on the new world")
         since = datetime.now(UTC)
-        deadline = time.monotonic() + FOUND_SECONDS
+        deadline = time.monotonic() + LABELS_SECONDS
         found = self._monitor("--since", since.isoformat())
         while not evidence.has_labels(found) and time.monotonic() < deadline:
             time.sleep(2.0)

@@ -31,6 +31,7 @@ EXPORTED = {
         "place",
         "segments",
     ],
+    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.predictor": [
         "FIRST",
         "Encoder",
@@ -71,6 +72,7 @@ EXPORTED = {
     "slipway.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "slipway.usecase": [
         "NAME",
+        "Canary",
         "Cost",
         "Csv",
         "Feature",

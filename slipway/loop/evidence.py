@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from slipway.prediction_log import Log
 
 LEAST_LABELS = 300
-MOST_TIMES_TRAINING = 3.0
 MOST_SAW = 0.05
 FOLLOW_SECONDS = 4.0  # a follower looks every two, a worker four times a second
 _SHARE_OFF = 0.05
@@ -74,11 +73,6 @@ def decided(name: str, found: Mapping[str, Any]) -> Check:
     decision = found.get("retraining") or {}
     seen = f"{decision.get('outcome', 'nothing decided')}: {decision.get('reason', '')}"
     return Check(name, "the decision is in the verdict", "outcome" in decision, seen)
-
-
-def quick(name: str, seconds: float, alone: float) -> Check:
-    seen = f"{seconds:.0f} s, {seconds / alone:.1f} times a training alone ({alone:.0f} s)"
-    return Check(name, "full window to gated challenger", seconds <= MOST_TIMES_TRAINING * alone, seen)
 
 
 def waived(name: str, version: str) -> Check:

@@ -116,6 +116,7 @@ class Loop:
         if not run.completed:
             raise ServiceError(f"train/{NAME} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
         self._alone = run.seconds
+        self._transition("a training alone", run.seconds)
         version, check = shown.challenger(Registry(), NAME)
         self._check(check)
         self._jobs.start("promote", NAME, version.version).result()
@@ -173,8 +174,9 @@ class Loop:
             CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.trouble
         )
         self._second = challenger.value
-        seconds = self._time("the window is full → a gated challenger is registered", full, challenger.at)
-        self._check(evidence.quick(NAME, seconds, self._alone))
+        times = (challenger.at - full).total_seconds() / self._alone
+        told = f"the window is full → a gated challenger is registered ({times:.1f} × a training alone)"
+        self._time(told, full, challenger.at)
         self._check(evidence.waived(NAME, self._second))
         return challenger.at
 
@@ -246,11 +248,12 @@ class Loop:
 
         return why
 
-    def _time(self, what: str, began: datetime, ended: datetime | None = None) -> float:
-        seconds = ((ended or datetime.now(UTC)) - began).total_seconds()
+    def _time(self, what: str, began: datetime, ended: datetime | None = None) -> None:
+        self._transition(what, ((ended or datetime.now(UTC)) - began).total_seconds())
+
+    def _transition(self, what: str, seconds: float) -> None:
         self.result.transitions.append(Transition(what, round(seconds, 1)))
         self._say(f"  {what}: {seconds:.1f} s")
-        return seconds
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

@@ -221,7 +221,7 @@ class Loop:
         )
         gone = self._observer.wait(CANARY, "".__eq__, 30.0, refused.at, self._callers.trouble)
         self._time("a bad canary → it is taken back", began, gone.at)
-        time.sleep(5.0)
+        time.sleep(2 * evidence.FOLLOW_SECONDS)
         self._check(evidence.taken_back(NAME, self._second, version))
         self._check(evidence.silent(NAME, version, gone.at))
         self._check(evidence.few_saw(NAME, version, began, gone.at))

@@ -193,7 +193,7 @@ class Loop:
             CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, self._fallen(self._second)
         )
         self._time(f"→ version {self._second} is champion", before, champion.at)
-        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, champion.at, self._callers.trouble)
+        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.trouble)
         self._time("champion moves → every worker serves it", champion.at, served.at)
         self._check(evidence.shares(NAME, self._second, self._observer, champion.at))
         return champion.at
@@ -215,11 +215,11 @@ class Loop:
         began = datetime.now(UTC)
         why = "make loop: to see that it is taken back"
         self._jobs.start("promote", NAME, version, "--alias", CANARY, "--override", why).result()
-        self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
-        refused = self._observer.wait(
+        seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
+        self._observer.wait(
             REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble
         )
-        gone = self._observer.wait(CANARY, "".__eq__, 30.0, refused.at, self._callers.trouble)
+        gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.trouble)
         self._time("a bad canary → it is taken back", began, gone.at)
         time.sleep(2 * evidence.FOLLOW_SECONDS)
         self._check(evidence.taken_back(NAME, self._second, version))

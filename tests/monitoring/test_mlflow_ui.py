@@ -105,18 +105,18 @@ def registry(pages: ModelPages, mlflow_server: str, tmp_path_factory: pytest.Tem
     for name in NAMES:
         first = trained(name, tmp_path_factory.mktemp(name))
         for folder, alias in ((first, "champion"), (again(first), "challenger")):
-            version = publish(mlflow_server, name, folder, {"slipway.override": "tests: one epoch is enough"})
-            registry.set_alias(name, alias, version)
+            registry.set_alias(name, alias, publish(mlflow_server, name, folder))
     return registry
 
 
 def trained(name: str, var: Path) -> Path:
-    """The bundle of a use case's quick loop of one epoch."""
+    """The bundle of a use case's quick loop of one epoch, which no gate has judged."""
     from pipelines.runs import begun
     from pipelines.training import training
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_VAR", str(var))
+        patch.setattr("pipelines.gates.GATES", ())
         settings.cache_clear()
         usecase = load(name, {"epochs": "1"})
         with begun(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
@@ -141,6 +141,7 @@ def server(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+@pytest.mark.timeout(900)  # two models are trained before; 50 s alone
 @pytest.mark.parametrize("name", NAMES)
 def test_a_champion_made_in_the_ui_is_soon_served_by_every_worker(
     pages: ModelPages, registry: Registry, server: Serve, name: str, record_property: Callable[[str, object], None]

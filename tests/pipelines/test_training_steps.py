@@ -92,7 +92,12 @@ def _usecase(folder: Path, task: str) -> UseCase:
         ],
         "target": target,
         "params": PARAMS,
-        "gates": {"slices": [{"feature": "school"}, {"feature": "hours"}], "min_slice_rows": 10},
+        "gates": {
+            "slices": [{"feature": "school"}, {"feature": "hours"}],
+            "min_slice_rows": 10,
+            "invariant": ["name"],
+            "directions": {"hours": "up"},
+        },
     }
     (folder / "usecases" / "people").mkdir(parents=True)
     (folder / "usecases" / "people" / "usecase.yaml").write_text(yaml.safe_dump(content))
@@ -175,6 +180,23 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
     assert np.abs(np.array(answers) - said[column]).max() <= 1e-5 * scale
     told = read_json(steps.export / "parity.json")
     assert told["keras"] <= told["keras_limit"] == 1e-5 and told["alone"] <= told["alone_limit"] == 1e-6
+
+
+def test_the_exported_network_itself_is_what_the_gates_asked(steps):
+    assert sha256(steps.export / "serve" / "model.onnx") == sha256(steps.bundle / "bundle" / "serve" / "model.onnx")
+    found = {gate.name: gate for gate in bundles.verdict(steps.bundle / "bundle").gates}
+    asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
+    assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
+    assert found["robustness:numbers:score"].verdict == found["invariance:name"].verdict == "passed"
+
+
+def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
+    beside = {"champion": steps.bundle / "bundle", "window": steps.split / "validation.parquet"}
+    gate(steps.usecase, steps.split, steps.export, steps.evaluate, tmp_path, **beside)
+    found = {gate.name: gate for gate in bundles.verdict(tmp_path).gates}
+    assert found["champion"].verdict == found["compatible"].verdict == "passed"
+    assert found["window"].verdict == "failed" and found["window"].figure == 0
+    assert found["latency"].verdict == "passed" and "the champion's, asked in turn" in found["latency"].sentence
 
 
 def test_the_manifest_says_what_made_it(steps):

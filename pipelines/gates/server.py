@@ -24,8 +24,8 @@ def size(judged: Judged) -> list[Gate]:
 def latency(judged: Judged) -> list[Gate]:
     """The median of single predictions in `slipway serve`, asked in turn with the champion in a server of its own.
 
-    Fails where even the lower end of its interval is above both `gates.latency_floor_ms` and `gates.latency_ratio` times
-    the upper end of the champion's.
+    Fails where even the lower end of its interval is above both `gates.latency_floor_ms` and `gates.latency_ratio`
+    times the upper end of the champion's.
     """
     if judged.incumbent is None:
         return [Gate("latency", None, None, "passed", "There is no champion yet to measure beside.")]

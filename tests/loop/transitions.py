@@ -103,7 +103,5 @@ def refused(home: Home) -> None:
 
 TRANSITIONS = [
     Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
-    Transition(
-        "decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"
-    ),
+    Transition("decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"),
 ]

@@ -13,6 +13,7 @@ import yaml
 
 from pipelines import train
 from pipelines.bundle import bundle
+from pipelines.card import card
 from pipelines.clean import clean
 from pipelines.encoded import encoded, read_side
 from pipelines.evaluate import evaluate
@@ -229,11 +230,30 @@ def test_thresholds_pin_a_method_for_every_column(steps):
 
 
 def test_the_card_tells_what_a_person_must_know(steps):
-    card = (steps.bundle / "bundle" / "card.md").read_text()
-    assert card.startswith("# people\n\nWhat people earn.")
+    written = (steps.bundle / "bundle" / "card.md").read_text()
+    assert written.startswith("# people\n\nWhat people earn.")
     for part in ("## Data", "## Scores", "## Slices", "## Gates", "## Limits", "## Made from", "same inputs and rows"):
-        assert part in card
-    assert "ynthetic" not in card
+        assert part in written
+    assert "ynthetic" not in written
+
+
+def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
+    schema, metrics = Schema.load(steps.train / "schema.json"), read_json(steps.gate / "metrics.json")
+    facts = bundles.read_manifest(steps.bundle / "bundle").facts
+    told = {
+        "cutoff": "2026-03-02",
+        "rows": {"production": 7000, "window": 200},
+        "versions": {"3": 6000, "4": 1000},
+        "change": {"at": "2026-03-01", "seen_by": "4"},
+        "joined": {"weight_before_change": 0.05},
+        "callers_left_out": [{"sentence": "Caller x disagrees."}],
+    }
+    written = card(steps.usecase, schema, metrics, facts | {"production": told})
+    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in written
+    assert "Version 4 answered worse from 2026-03-01 on: a row from before that counts 0.05." in written
+    assert "Caller x disagrees." in written
+    told["joined"] = {"weight_before_change": None}
+    assert "all rows count the same yet" in card(steps.usecase, schema, metrics, facts | {"production": told})
 
 
 def test_an_export_that_differs_fails_the_run(steps):

@@ -175,12 +175,12 @@ class Rollouts:
         if was_canary(usecase, found, self._config):
             self._tried.add((usecase, found))
             return self._view(usecase)
-        self._registry.set_alias(usecase, CANARY, found)
         why = "auto_promote: the newest version that passed its gates"
         evidence = {"alias": CANARY, "from": None, "to": found}
         audit.append(
             usecase, "promoted", who=moves.ROLLOUT, why=why, version=found, evidence=evidence, config=self._config
         )
+        self._registry.set_alias(usecase, CANARY, found)
         return self._view(usecase, said=f"version {found} becomes the canary: {why}.")
 
     def _step(self, usecase: str, running: Running, policy: Policy, trouble: str) -> View:

@@ -52,11 +52,6 @@ def test_one_run_is_neither_none_nor_two() -> None:
     assert [evidence.one_run("loans", [run] * count).held for count in (0, 1, 2)] == [False, True, False]
 
 
-def test_training_again_may_take_three_times_as_long_as_alone() -> None:
-    assert evidence.quick("loans", 60.0, 20.0).held
-    assert not evidence.quick("loans", 61.0, 20.0).held
-
-
 @pytest.mark.parametrize(("champions", "held"), [(["1", "2"], True), (["1", "", "2"], False)])
 def test_nobody_was_ever_without_a_champion(champions: list[str], held: bool) -> None:
     moments = [Moment(NOW + timedelta(seconds=at), CHAMPION, value) for at, value in enumerate(champions)]

@@ -28,6 +28,7 @@ STORY = (
     "promoted",
     "retraining.refused",
     "retraining.started",
+    "gate.waived",
     "canary.began",
     "canary.advanced",
     "canary.finished",

@@ -123,8 +123,13 @@ def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
     back = CounterMetricFamily(
         "slipway_rollout_rolled_back", "Canaries that were taken back, as the audit has them.", labels=["usecase"]
     )
+    at = GaugeMetricFamily(
+        "slipway_rollout_rolled_back_timestamp_seconds", "Time of the last one of them.", labels=["usecase"]
+    )
     for usecase, rollout in rollouts.items():
+        if rollout["rolled_back_at"]:
+            at.add_metric([usecase], datetime.fromisoformat(rollout["rolled_back_at"]).timestamp())
         back.add_metric([usecase], rollout["rolled_back"])
         if rollout["version"] is not None:
             weight.add_metric([usecase, rollout["version"]], rollout["weight"])
-    yield from (weight, back)
+    yield from (weight, back, at)

@@ -53,8 +53,11 @@ def judge(evidence: Evidence, policy: Policy) -> list[Finding]:
     for test, (canary, champion) in evidence.means.items():
         bounds, allowed = sequential.difference(canary, champion, policy.alpha), allowance(test, policy)
         found.append(_finding(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
-    bounds, allowed = sequential.shift(evidence.distance, *evidence.scores, policy.alpha), policy.canary.max_score_shift
-    return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, allowed)]
+    apart = policy.canary.max_score_shift
+    if apart is None:
+        return found
+    bounds = sequential.shift(evidence.distance, *evidence.scores, policy.alpha)
+    return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
 
 
 def allowance(test: str, policy: Policy) -> float:

@@ -33,9 +33,11 @@ _log = logging.getLogger("slipway.watch")
 
 @dataclass(frozen=True)
 class View:
-    """A rollout at a glance. Without a version none runs; `rolled_back` counts all that were taken back for harm."""
+    """A rollout at a glance. Without a version none runs; `rolled_back` counts all canaries that were taken back, the
+    last of them at `rolled_back_at` (ISO 8601)."""
 
     rolled_back: int = 0
+    rolled_back_at: str = ""
     version: str | None = None
     champion: str | None = None
     weight: float = 0.0
@@ -68,7 +70,7 @@ class Rollouts:
         self._log = log or Log(config)
         self._now = now
         self._moves = config.environment in HOMES_OF_THE_ALIAS
-        self._rolled_back: dict[str, int] = {}
+        self._rolled_back: dict[str, tuple[int, str]] = {}
         self._told: set[tuple[str, str, int]] = set()
         self._tried: set[tuple[str, str]] = set()
         self._last: dict[str, View] = {}
@@ -173,12 +175,12 @@ class Rollouts:
         if was_canary(usecase, found, self._config):
             self._tried.add((usecase, found))
             return self._view(usecase)
-        self._registry.set_alias(usecase, CANARY, found)
         why = "auto_promote: the newest version that passed its gates"
         evidence = {"alias": CANARY, "from": None, "to": found}
         audit.append(
             usecase, "promoted", who=moves.ROLLOUT, why=why, version=found, evidence=evidence, config=self._config
         )
+        self._registry.set_alias(usecase, CANARY, found)
         return self._view(usecase, said=f"version {found} becomes the canary: {why}.")
 
     def _step(self, usecase: str, running: Running, policy: Policy, trouble: str) -> View:
@@ -218,7 +220,7 @@ class Rollouts:
         running = moves.decide(self._registry, usecase, running, ROLLED_BACK, **told)
         _log.warning("%s: version %s is taken back: %s", usecase, running.version, why)
         moves.carry_out(self._registry, usecase, running, self._config)
-        self._rolled_back[usecase] = self._count(usecase) + 1
+        self._rolled_back.pop(usecase, None)
         return self._view(usecase, said=f"version {running.version} was taken back: {why}.")
 
     def _go_on(self, usecase: str, running: Running, policy: Policy, findings: list[Finding]) -> View:
@@ -260,11 +262,11 @@ class Rollouts:
         last = self._last.get(usecase, View())
         return replace(last, said=f"waits: {why}") if last.version else last
 
-    def _count(self, usecase: str) -> int:
-        """The rollbacks that the audit knows: a counter that a restart does not reset."""
+    def _taken_back(self, usecase: str) -> tuple[int, str]:
+        """How many rollbacks the audit knows, and when the last one was: what a restart does not forget."""
         if usecase not in self._rolled_back:
-            found = moves.lines(usecase, self._config)
-            self._rolled_back[usecase] = sum(line.action == f"canary.{ROLLED_BACK}" for line in found)
+            found = [line for line in moves.lines(usecase, self._config) if line.action == f"canary.{ROLLED_BACK}"]
+            self._rolled_back[usecase] = (len(found), found[-1].at if found else "")
         return self._rolled_back[usecase]
 
     def _view(
@@ -277,9 +279,9 @@ class Rollouts:
     ) -> View:
         if running is None or policy is None:
             last = self._last.get(usecase, View())
-            return View(self._count(usecase), said=said or ("" if last.version else last.said))
+            return View(*self._taken_back(usecase), said=said or ("" if last.version else last.said))
         return View(
-            self._count(usecase),
+            *self._taken_back(usecase),
             running.version,
             running.champion,
             running.weight,

@@ -23,6 +23,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
+def ms(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds:.3g} ms"
+
+
+def figure(number: float | None) -> str:
+    """Three digits that count; a dash for what there is nothing of."""
+    return "–" if number is None else f"{number:.3g}".replace("-", "−")
+
+
 def plain(name: str) -> str:
     """`credit_risk` as `credit risk`."""
     return name.replace("_", " ")
@@ -38,4 +47,4 @@ def code(text: str) -> Markup:
     return Markup(_BACKTICKED.sub(r"<code>\1</code>", str(escape(text))))
 
 
-FILTERS = {"ago": ago, "percent": percent, "plain": plain, "tail": tail, "code": code}
+FILTERS = {"ago": ago, "percent": percent, "ms": ms, "figure": figure, "plain": plain, "tail": tail, "code": code}

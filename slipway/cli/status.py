@@ -9,6 +9,7 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
+    from slipway.registry import RegisteredModel
     from slipway.settings import Settings
     from slipway.stack import State
 
@@ -61,12 +62,12 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
     """The version per worker of every server, and the one that the registry's alias names."""
     from monitoring.servers import look_at_all
     from slipway.errors import RegistryError
-    from slipway.registry import Registry
+    from slipway.registry import RegisteredModel, Registry
 
     try:
-        wanted = Registry(timeout=3.0).model(name).aliases.get(found.follow_alias)
+        model = Registry(timeout=3.0).model(name)
     except RegistryError:
-        wanted = None
+        model = RegisteredModel(name)
     looks = look_at_all(found.server_urls, name)
     workers = [
         {"server": look.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
@@ -77,10 +78,21 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
     return {
         "usecase": name,
         "alias": found.follow_alias,
-        "wanted": wanted,
+        "wanted": model.aliases.get(found.follow_alias),
         "workers": workers,
         "overridden": overridden,
+        "canary": _canary(model),
     }
+
+
+def _canary(model: RegisteredModel) -> dict[str, Any] | None:
+    """The rollout that runs; the status page has its evidence."""
+    from monitoring.rollout import state
+
+    running = state.read(model)
+    if running is None or running.outcome:
+        return None
+    return {name: getattr(running, name) for name in ("version", "weight", "stage", "since", "began")}
 
 
 def _lines(status: dict[str, Any], found: Settings) -> list[str]:
@@ -101,4 +113,9 @@ def _lines(status: dict[str, Any], found: Settings) -> list[str]:
         lines.append(f"  {model['usecase']}: {by}; {model['alias']} is {model['wanted'] or 'not known'}")
         if model["overridden"]:
             lines.append(f"    its gates failed; served by an override: {model['overridden']}")
+        if canary := model["canary"]:
+            lines.append(
+                f"    version {canary['version']} is the canary, at {canary['weight']:g} %, in stage {canary['stage']} "
+                f"since {canary['since']}"
+            )
     return lines

@@ -152,7 +152,7 @@ class Gates(Section):
     invariant: list[str] = []
     max_variant: float = Field(0.05, ge=0, le=1)
     directions: dict[str, Literal["up", "down"]] = {}
-    max_against: float = Field(0.05, ge=0, le=1)
+    max_against: float = Field(0.1, ge=0, le=1)
     max_bundle_mb: float = Field(100, gt=0)
     latency_ratio: float = Field(2.0, gt=0)
     latency_floor_ms: float = Field(5.0, ge=0)
@@ -191,8 +191,9 @@ class Canary(Section):
     """The rollout's stages, in percent of requests, what each needs, and how much worse a canary may be.
 
     Shares are of predictions: `max_error_excess` more may fail, `max_slow_excess` more take longer than `max_slowdown`
-    times the champion's median; the mean loss of labelled answers, from 0 to 1, may be higher by `max_loss_excess`.
-    `alpha` is for all tests of a rollout together. The last stage waits for `min_labelled` labels.
+    times the champion's median. The distributions of scores may be `max_score_shift` apart (null: however far), the
+    mean loss of labelled answers, from 0 to 1, higher by `max_loss_excess`. `alpha` is for all tests of a rollout
+    together. The last stage waits for `min_labelled` labels.
     """
 
     stages: list[int] = Field([5, 25, 50, 100], min_length=1)
@@ -203,7 +204,7 @@ class Canary(Section):
     max_error_excess: float = Field(0.01, gt=0, le=1)
     max_slowdown: float = Field(3.0, gt=1)
     max_slow_excess: float = Field(0.1, gt=0, le=1)
-    max_score_shift: float = Field(0.4, gt=0, le=1)
+    max_score_shift: float | None = Field(0.5, gt=0, le=1)
     max_loss_excess: float = Field(0.05, gt=0, le=1)
 
     @model_validator(mode="after")

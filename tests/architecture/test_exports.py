@@ -31,7 +31,6 @@ EXPORTED = {
         "place",
         "segments",
     ],
-    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.predictor": [
         "FIRST",
         "Encoder",

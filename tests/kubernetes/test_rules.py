@@ -87,7 +87,7 @@ def test_rules_read_metrics_and_labels_that_there_are(rules):
     """A misspelt name is no error anywhere else: the alert would only never fire."""
     served = Metrics(CollectorRegistry())
     shipper = Shipper(settings(), [])
-    watched = VerdictCollector(settings(), list)
+    watched = VerdictCollector(settings(), dict)
     collected = [*served.registry.collect(), *ShipperCollector(settings(), shipper).collect(), *watched.collect()]
     there = {metric.name for metric in collected}
     groups = yaml.safe_load(rules.read_text())["groups"]

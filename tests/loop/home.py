@@ -81,6 +81,10 @@ class Home:
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended
 
+    @property
+    def is_kept(self) -> bool:
+        return (self.folder / "kept").exists()
+
     def keep(self) -> None:
         """What `put_back` puts back."""
         self.mlflow.state.instants.clear()

@@ -41,9 +41,16 @@ def _read_only(effects: Sequence[Effect]) -> Iterator[Fault]:
 
 
 def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
-    for number, effect in enumerate(effects, start=1):
-        if not effect.what.partition(" ")[2].startswith(_COPY):
-            yield number, effect
+    """Up to the last write. Of reads of the log that follow each other, the first stands for all: nothing is between."""
+    last = max(number for number, effect in enumerate(effects) if effect.writes)
+    for number, effect in enumerate(effects[: last + 1]):
+        read_on = number > 0 and _reads_log(effect) and _reads_log(effects[number - 1])
+        if not read_on and not effect.what.partition(" ")[2].startswith(_COPY):
+            yield number + 1, effect
+
+
+def _reads_log(effect: Effect) -> bool:
+    return effect.target == LOG and not effect.writes
 
 
 FAULTS: dict[str, Faults] = {

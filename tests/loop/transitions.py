@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bentos.wanted import CANARY_TAG
-from slipway import events
+from slipway import audit, events
 from slipway.prediction_log import Writer
 from slipway.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.settings import settings
@@ -18,7 +19,8 @@ from tests.monitoring import watched_loans as loans
 USECASE = f"""{loans.USECASE_YAML}
 auto_promote: true
 retraining: {{min_labelled_rows: 20, cooldown_hours: 24, runs_per_week: 2}}
-canary: {{stages: [10, 50], min_predictions: 40, min_minutes: 0}}
+canary: {{stages: [10, 50], min_predictions: 40, min_minutes: 0, max_error_excess: 0.3, max_slow_excess: 0.3,
+  max_score_shift: 1}}
 """
 _ROWS = 30  # labelled, more than are needed
 _FEW = 5
@@ -50,10 +52,17 @@ def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], No
         began = _iso(datetime.now(UTC) - _BEGAN)
         running = {"version": "2", "weight": weight, "stage": stage, "since": began, "began": began, "champion": "1"}
         home.model.tags[CANARY_TAG] = json.dumps(running | {"first": 10})
+        tell("canary.began", {"began": began, "stage": 1, "weight": 10})
+        if stage > 1:
+            tell("canary.advanced", {"began": began, "stage": stage, "weight": weight})
         predict("champion", "1", 0.0)
         predict("canary", "2", failing)
 
     return prepare
+
+
+def tell(action: str, evidence: dict[str, Any]) -> None:
+    audit.append(NAME, action, who="ada", version="2", evidence=evidence)
 
 
 def predict(role: str, version: str, failing: float) -> None:
@@ -101,7 +110,69 @@ def refused(home: Home) -> None:
     assert 1 <= len(said) <= 2
 
 
+def began(home: Home) -> None:
+    assert home.model.aliases == {**home.model.aliases, CHAMPION: "1", CANARY: "2"}
+    assert _rollout(home)["stage"] == 1
+    assert _told(home, "canary.began") == 1
+
+
+def advanced(home: Home) -> None:
+    assert _rollout(home)["stage"] == 2
+    assert _told(home, "canary.advanced") == 1
+
+
+def finished(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "2"}
+    assert CANARY_TAG not in home.model.tags
+    assert _told(home, "canary.finished") == 1
+
+
+def taken_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert "taken back by" in home.tags("2")[REFUSED]
+    assert _told(home, "canary.rolled_back") == 1
+
+
+def given_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert "taken back by" in home.tags("2")[REFUSED]
+    assert 1 <= _told(home, "rolled_back") <= 2
+
+
+def promoted(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "2"}
+    assert _told(home, "promoted") >= 1
+
+
+def _rollout(home: Home) -> dict[str, Any]:
+    return json.loads(home.model.tags.get(CANARY_TAG, '{"stage": 0}'))
+
+
+def _told(home: Home, action: str) -> int:
+    return sum(line.action == action for line in home.lines)
+
+
+def challenged(home: Home) -> None:
+    champion_and_challenger(home)
+    home.alias(CHALLENGER, "2")
+
+
+def promoted_before(home: Home) -> None:
+    champion_and_challenger(home)
+    home.alias(CHAMPION, "2")
+    tell("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
+
+
 TRANSITIONS = [
     Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
-    Transition("decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"),
+    Transition(
+        "decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"
+    ),
+    Transition("challenger_to_canary", "look_twice", challenged, began),
+    Transition("stage_to_stage", "look", canary(10, 1), advanced),
+    Transition("last_stage_to_champion", "look", canary(50, 2), finished),
+    Transition("canary_taken_back", "look", canary(50, 2, failing=0.8), taken_back),
+    Transition("canary_taken_back_by_hand", "roll_back", canary(10, 1), taken_back, again=True),
+    Transition("champion_given_back_by_hand", "roll_back", promoted_before, given_back, again=True),
+    Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
 ]

@@ -15,7 +15,8 @@ class BrokenOff(Exception):
 
 
 class RegistryInMemory:
-    """`writes` is what was asked of it; with `writes_left`, it breaks off before the next one."""
+    """With `writes_left`, every write after so many raises `died`, also those of functions that it guards. `champions`
+    is what the alias named after each one."""
 
     uri = "http://memory"
 
@@ -24,9 +25,10 @@ class RegistryInMemory:
         self.aliases: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.found = {number: ModelVersion(name, number, "run", "", {}) for number in versions}
-        self.writes: list[tuple[Any, ...]] = []
         self.writes_left: int | None = None
-        self.seen: Callable[[], None] = lambda: None
+        self.died: type[Exception] = BrokenOff
+        self.broke = False
+        self.champions: list[str | None] = []
 
     def model(self, name: str) -> RegisteredModel:
         if name != self.name:
@@ -43,33 +45,41 @@ class RegistryInMemory:
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         self.version(name, version)
-        self._write("set_alias", alias, version)
+        self._write()
         self.aliases[alias] = version
 
     def delete_alias(self, name: str, alias: str) -> None:
-        self._write("delete_alias", alias)
+        self._write()
         self.aliases.pop(alias, None)
 
     def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         self.version(name, version)
-        self._write("set_version_tag", version, key)
+        self._write()
         self.found[version].tags[key] = value
 
     def delete_version_tag(self, name: str, version: str, key: str) -> None:
-        self._write("delete_version_tag", version, key)
+        self._write()
         self.found[version].tags.pop(key, None)
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
-        self._write("set_model_tag", key)
+        self._write()
         self.tags[key] = value
 
     def delete_model_tag(self, name: str, key: str) -> None:
-        self._write("delete_model_tag", key)
+        self._write()
         self.tags.pop(key, None)
 
-    def _write(self, *what: str) -> None:
+    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._write()
+            return function(*args, **kwargs)
+
+        return call
+
+    def _write(self) -> None:
+        self.champions.append(self.aliases.get("champion"))
         if self.writes_left is not None:
             if not self.writes_left:
-                raise BrokenOff(what)
+                self.broke = True
+                raise self.died("the process ended here, or whom it asked")
             self.writes_left -= 1
-        self.writes.append(what)

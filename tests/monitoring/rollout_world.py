@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from monitoring.rollout import Rollouts, View
+from monitoring.rollout import Rollouts, View, state
+from monitoring.rollout.state import Running
 from slipway import audit, events
 from slipway.prediction_log import Log, Writer
 from slipway.settings import Settings
@@ -16,6 +17,7 @@ from tests.monitoring.registry_in_memory import RegistryInMemory
 
 NAME = "made_up"
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAST = {"min_minutes": 0, "min_predictions": 50, "max_error_excess": 0.1, "max_slow_excess": 0.5}
 Row = Callable[[int], dict]
 
 
@@ -31,7 +33,7 @@ class World:
         self.registry = RegistryInMemory(NAME, "1", "2", "3")
         self.registry.aliases = {"champion": "1"}
         self.now = BEGAN
-        self.rows = 0
+        self.requests = 0
         self._folder = usecases / NAME
         self.write(canary=canary)
         self.restart()
@@ -76,30 +78,34 @@ class World:
         ms: Callable[[int], float] = lambda k: 1.0,
         score: Callable[[int], float] = lambda k: (k * 37 % 100) / 100,
         label: Callable[[int], str] = lambda k: "good",
-        truth: Callable[[int], str] | None = None,
+        truth: Callable[[int], str | float | None] | None = None,
         row: Row = lambda k: {"age": 30, "housing": "rent"},
-        version: str = "",
-    ) -> list[str]:
-        """Log `n` requests of one row; a canary that fails leaves its row to the champion. The rows' ids."""
-        lines, labels, rows = [], [], []
-        version = version or ("2" if role == "canary" else "1")
+        value: Callable[[int], float] | None = None,
+        batch: int = 1,
+    ) -> None:
+        """Log `n` rows in requests of `batch`; a canary that fails leaves its row to the champion. Where `value` is
+        given, it is the prediction of a regression, and `truth` the value that came."""
+        lines, labels = [], []
+        version = "2" if role == "canary" else "1"
         for k in range(n):
-            self.rows += 1
-            rows.append(f"{self.rows:08d}-0")
-            failed = fails(k)
-            answer = {} if failed else {"label": label(k), "score": score(k)}
-            lines.append(self._line(role, version, rows[-1], failed, ms(k), answer, row(k)))
+            self.requests += k % batch == 0
+            name, failed = f"{self.requests:08d}-{k % batch}", fails(k)
+            said = {"label": label(k), "score": score(k)} if value is None else {"value": value(k)}
+            lines.append(self._line(role, version, name, failed, ms(k), {} if failed else said, row(k)))
             if failed and role == "canary":
-                lines.append(self._line("champion", "1", rows[-1], False, ms(k), {"label": "good"}, row(k)))
-            if truth is not None:
-                labels.append(self._label(rows[-1], truth(k)))
+                lines.append(self._line("champion", "1", name, False, 100.0, {"label": "good", "score": 0.99}, row(k)))
+            if truth is not None and (known := truth(k)) is not None:
+                labels.append(self._label(name, known))
         self._write("prediction", lines)
         self._write("feedback", labels)
-        return rows
 
     @property
     def actions(self) -> list[str]:
         return [line.action for line in audit.lines(NAME, self.config)]
+
+    @property
+    def running(self) -> Running | None:
+        return state.read(self.registry.model(NAME))
 
     def refused(self, version: str = "2") -> str:
         return self.registry.found[version].tags.get("slipway.refused", "")
@@ -113,7 +119,7 @@ class World:
             role=role,
             answered=not failed,
             trace_id="t" * 32,
-            request_id=row.removesuffix("-0"),
+            request_id=row.partition("-")[0],
             timestamp=iso(self.now),
             duration_ns=1_000_000,
             model_ms=ms,
@@ -122,8 +128,9 @@ class World:
         )
         return context.line(row, features, answer=answer)
 
-    def _label(self, row: str, truth: str) -> bytes:
-        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, "label": truth}
+    def _label(self, row: str, truth: str | float) -> bytes:
+        told = "label" if isinstance(truth, str) else "value"
+        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, told: truth}
         return events.feedback_line(environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent)[1]
 
     def _write(self, stream: str, lines: list[bytes]) -> None:

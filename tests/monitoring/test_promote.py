@@ -9,6 +9,7 @@ import pytest
 from monitoring import promote as promotion
 from monitoring.promote import promote, wait_until_served
 from monitoring.servers import Look
+from slipway import audit
 from slipway.errors import BundleError, GateRefused, NotFound, RegistryError, ServiceError, SettingsError
 from slipway.registry import Registry
 from slipway.settings import settings
@@ -64,9 +65,62 @@ def test_the_alias_moves_and_what_it_replaced_is_said(
 def test_challenger_can_be_promoted_to_and_other_aliases_cannot(registry: Registry, name: str, registered) -> None:
     promote(name, registered(), "challenger")
     assert registry.model(name).aliases == {"challenger": "1"}
-    for alias in ("canary", "shadow", "champ"):
-        with pytest.raises(SettingsError, match="There are: champion, challenger"):
+    for alias in ("shadow", "champ"):
+        with pytest.raises(SettingsError, match="There are: champion, challenger, canary"):
             promote(name, "1", alias)
+
+
+def test_a_canary_begins_where_the_person_says_and_stands_beside_a_champion(
+    registry: Registry, name: str, registered: Publish, cli: Callable
+) -> None:
+    first, second = registered(), registered(bias=0.1)
+    with pytest.raises(NotFound, match=f"has no champion for a canary.*`slipway promote {name} 2` makes one"):
+        promote(name, second, "canary")
+    promote(name, first)
+    with pytest.raises(SettingsError, match="version 1 is the champion already"):
+        promote(name, first, "canary")
+    for weight in ("0", "100", "-5"):
+        assert "percents above 0 and below 100" in cli("promote", name, second, "--canary", weight).err
+    ran = cli("promote", name, second, "--canary", "10")
+    assert (ran.code, ran.err.strip()) == (0, f"canary of {name} is version 2, which had none.")
+    assert registry.model(name).aliases == {"champion": "1", "canary": "2"}
+    assert registry.version(name, second).tags["slipway.canary_weight"] == "10"
+    promote(name, second, "canary")
+    assert "slipway.canary_weight" not in registry.version(name, second).tags
+
+
+def test_who_promoted_what_and_why_is_written_down(name: str, registered: Publish) -> None:
+    promote(name, registered())
+    promote(name, registered(passed=False), override="ada: the slice is too small to tell")
+    lines = audit.lines(name)
+    assert [line.action for line in lines] == ["promoted", "overridden", "promoted"]
+    assert {line.who for line in lines} == {audit.person()}
+    assert lines[1].why == "ada: the slice is too small to tell"
+    assert lines[1].evidence["gates"]
+    assert lines[2].evidence == {"alias": "champion", "from": "1", "to": "2"}
+
+
+def test_a_rollback_by_command_goes_back_and_refuses_the_bad_one(
+    registry: Registry, name: str, registered: Publish, cli: Callable
+) -> None:
+    for options in ({}, {"bias": 0.1}):
+        promote(name, registered(**options))
+    ran = cli("rollback", name, "--why", "wrong currency", "--json")
+    assert json.loads(ran.out) == {
+        "usecase": name,
+        "version": "2",
+        "alias": "champion",
+        "instead": "1",
+        "serving": None,
+    }
+    assert ran.err.strip() == f"version 2 of {name} is refused and no champion any more: version 1 is."
+    assert registry.model(name).aliases == {"champion": "1"}
+    assert registry.version(name, "2").tags["slipway.refused"] == f"taken back by {audit.person()}: wrong currency"
+    with pytest.raises(GateRefused, match="slipway.refused"):
+        promote(name, "2")
+    again = cli("rollback", name)
+    assert again.code == 1
+    assert f"no version is known that was the champion of {name} before version 1" in again.err
 
 
 def test_a_version_whose_gates_failed_is_refused_and_nothing_moves(registry, name: str, registered: Publish) -> None:

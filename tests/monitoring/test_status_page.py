@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from monitoring import verdict
 from monitoring.decisions import Decisions
 from monitoring.reconcile import Reconciled
+from monitoring.rollout import View
+from monitoring.rollout.judge import Finding
 from monitoring.servers import Look, Served, ServedGate
 from monitoring.status import board
 from monitoring.status.app import application, read_report
@@ -276,3 +278,46 @@ def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
         lock.release()
     assert (parts["ship"]["ok"], parts["ship"]["log"]) == (True, "ship.log")
     assert not parts["runner"]["ok"]
+
+
+RUNNING = View(
+    rolled_back=2,
+    rolled_back_at="2026-01-31T12:00:00.000000Z",
+    version="4",
+    champion="3",
+    weight=25.0,
+    stage=2,
+    stages=[5, 25, 50, 100],
+    since="2026-01-31T12:00:00.000Z",
+    began="2026-01-31T11:00:00.000Z",
+    findings=[Finding("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
+    said="waits for 412 of 1,000 predictions.",
+)
+
+
+def rolling(view: View) -> Client:
+    shown = board.gather(settings(), [serving()], {"loans": view})
+    return Client(application(settings(), lambda: shown, lambda: True))
+
+
+def test_a_rollout_is_shown_with_its_stage_and_every_test() -> None:
+    page = rolling(RUNNING).get("/").text
+    for part in (
+        "Version 4 is the canary, at 25 %.",
+        "Stage 2 of 4; it waits for 412 of 1,000 predictions.",
+        "loss where age is &lt; 25",
+        "harmful",
+        "0.06 to 0.7",
+        "21 of the canary, 300 of the champion; 0.05 more is allowed",
+    ):
+        assert part in page, part
+    assert "version 4 was taken back" in rolling(View(1, said="version 4 was taken back: errors.")).get("/").text
+
+
+def test_a_rollout_is_in_the_metrics() -> None:
+    lines = rolling(RUNNING).get("/metrics").text.splitlines()
+    assert 'slipway_rollout_weight_percent{usecase="loans",version="4"} 25.0' in lines
+    assert 'slipway_rollout_rolled_back_total{usecase="loans"} 2.0' in lines
+    assert 'slipway_rollout_rolled_back_timestamp_seconds{usecase="loans"} 1.7698608e+09' in lines
+    lines = client(serving()).get("/metrics").text.splitlines()
+    assert 'slipway_rollout_rolled_back_total{usecase="loans"} 0.0' in lines

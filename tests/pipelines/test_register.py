@@ -126,6 +126,33 @@ def test_a_version_carries_its_tags_and_becomes_the_challenger(registry, registe
     assert version.tags["slipway.git_commit"] == "0" * 40 and version.tags["slipway.synthetic"] == "true"
 
 
+def test_the_run_says_of_which_labelled_rows_it_learned(registry, registered, name, finished, tmp_path):
+    run, facts = finished()
+    run.production.mkdir()
+    tables = {"production": b"rows", "window": b"newest"}
+    for table, content in tables.items():
+        (run.production / f"{table}.parquet").write_bytes(content)
+    told = {
+        "cutoff": "2026-03-02T00:00:00+00:00",
+        "rows": {"production": 700, "window": 200},
+        "change": {"at": "2026-03-01T12:00:00+00:00"},
+        "sha256": {table: hashlib.sha256(content).hexdigest() for table, content in tables.items()},
+    }
+    write_json(run.production / "production.json", told)
+    registered(paths=(run, {**facts, "cutoff": told["cutoff"], "production": told}))
+    version = registry.version(name, "1")
+    assert version.tags["slipway.cutoff"] == told["cutoff"]
+    logged = registry.run(version.run_id)["data"]
+    assert {tag["key"]: tag["value"] for tag in logged["tags"]}["slipway.production_rows"] == "700"
+    params = {param["key"]: param["value"] for param in logged["params"]}
+    assert (params["production.rows"], params["production.window"]) == ("700", "200")
+    assert params["production.change"] == told["change"]["at"] and params["production.cutoff"] == told["cutoff"]
+    digests = {f"production/{digest}.parquet" for digest in told["sha256"].values()}
+    assert set(registry.artifacts(version.run_id, "production")) == digests
+    registry.fetch_artifact(version.run_id, "production.json", tmp_path / "told.json")
+    assert read_json(tmp_path / "told.json") == told
+
+
 def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
     registry, registered, name, finished, tmp_path, monkeypatch
 ):

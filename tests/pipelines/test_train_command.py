@@ -20,7 +20,7 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
         assert part in ran.out
     steps = [line.split(":")[0] for line in ran.err.splitlines()]
     assert steps == [
-        *("ingest", "clean", "validate", "champion", "split"),
+        *("ingest", "clean", "validate", "champion", "production", "split"),
         "train",
         "train",
         "evaluate",

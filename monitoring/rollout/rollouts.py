@@ -116,7 +116,7 @@ class Rollouts:
         canary, champion = model.aliases.get(CANARY), model.aliases.get(CHAMPION)
         version = self._version(usecase, running.version)
         outcome = running.outcome
-        if outcome == FINISHED and (champion not in (running.champion, running.version) or version is None):
+        if outcome == FINISHED and champion != running.version and not _may_finish(running, champion, version):
             outcome = ""
         if not outcome:
             why = self._why_it_ended(running, canary, champion, version)
@@ -295,6 +295,11 @@ class Rollouts:
             findings or [],
             said,
         )
+
+
+def _may_finish(running: Running, champion: str | None, version: ModelVersion | None) -> bool:
+    """Not where somebody has moved the champion, or refused the version, since it was decided."""
+    return champion == running.champion and version is not None and REFUSED not in version.tags
 
 
 def _asked(version: ModelVersion) -> float | None:

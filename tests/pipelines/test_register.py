@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines import tracking
-from pipelines.files import read_json
+from pipelines.files import read_json, write_json
 from pipelines.register import register
 from pipelines.runs import RunPaths
 from slipway import audit, bundle, signing

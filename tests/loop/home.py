@@ -98,6 +98,12 @@ class Home:
         shutil.rmtree(self.folder / "var")
         shutil.copytree(self.folder / "kept", self.folder / "var", symlinks=True)
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether everything is as `put_back` left it."""
+        servers = (self.mlflow.state, self.prefect.runs) == self._kept
+        return servers and _files(self.folder / "var" / "log") == _files(self.folder / "kept" / "log")
+
     def version(self, passed: bool = True, bias: float = 0.0, **tags: str) -> str:
         """Registers one more version of the use case: its number."""
         folder = self.folder / f"bundle-{passed}-{bias:g}"
@@ -128,6 +134,12 @@ class Home:
     def decisions(self) -> list[dict[str, Any]]:
         folder = self.folder / "var" / "log" / "retraining" / "local" / NAME
         return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json")) if path.name != "latest.json"]
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file."""
+    found = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (stat.st_size, stat.st_mtime_ns) for path, stat in found}
 
 
 @contextmanager

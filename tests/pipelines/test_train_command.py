@@ -24,6 +24,7 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
         "train",
         "train",
         "evaluate",
+        "export",
         "gate",
         "bundle",
     ]

@@ -28,13 +28,14 @@ STORY = (
     "promoted",
     "retraining.refused",
     "retraining.started",
+    "gate.waived",
     "canary.began",
     "canary.advanced",
     "canary.finished",
-    "overridden",
     "canary.began",
     "canary.rolled_back",
 )
+OVERRIDDEN = "overridden"  # the rollout, which sees the alias, may be quicker with its line than the command
 
 
 def is_worse(found: Mapping[str, Any]) -> bool:
@@ -137,6 +138,8 @@ def told(name: str, history: Mapping[str, Any]) -> Check:
     actions = [event["action"] for event in history["events"]]
     rest = iter(actions)
     missing = next((action for action in STORY if action not in rest), None)
+    if missing is None and OVERRIDDEN not in actions:
+        missing = OVERRIDDEN
     seen = f"{len(actions)} lines" + (f", no {missing} where it should be" if missing else "")
     problems = history["problems"]
     held = missing is None and not problems

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slipway.loop import Loop, alerts, evidence
-from slipway.loop.evidence import STORY
+from slipway.loop.evidence import OVERRIDDEN, STORY
 from slipway.loop.observer import CHAMPION, Moment
 from slipway.prefect_api import FlowRun
 
@@ -70,8 +70,9 @@ def history(actions: tuple[str, ...], problems: list[str]) -> dict[str, Any]:
 
 
 def test_the_history_must_tell_all_of_it_in_order_and_be_verified() -> None:
-    between = tuple(action for told in STORY for action in (told, "verdict"))
+    between = (*(action for told in STORY for action in (told, "verdict")), OVERRIDDEN)
     assert evidence.told("loans", history(between, [])).held
+    assert not evidence.told("loans", history(between[:-1], [])).held
     assert not evidence.told("loans", history(between, ["version 2 was altered"])).held
     shown = evidence.told("loans", history(STORY[:2] + STORY[3:], []))
     assert (shown.held, shown.seen) == (

@@ -20,8 +20,9 @@ from slipway.settings import Settings
 STARTED, REFUSED = "started", "refused"
 LATEST = "latest.json"
 WHO = "slipway policy"
-_START = f"-{STARTED}-"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
+_START = re.compile(rf"(?P<time>\d{{8}}T\d{{6}}\.\d{{6}}Z)-{STARTED}-(?P<run>[\w-]+)\.json")
+_RECORD = re.compile(r"\d{8}[\w.-]*\.json")
 _NOT_IN_A_NAME = re.compile(r"[^\w-]")
 
 
@@ -66,7 +67,7 @@ class Decisions:
 
     def recent(self, most: int = 100) -> list[Decision]:
         """The newest decisions, the last one first."""
-        names = [name for name in self._place.names(self._folder) if name[:1].isdigit()]
+        names = [name for name in self._place.names(self._folder) if _RECORD.fullmatch(name)]
         found = filter(None, (self._read(name) for name in names[-most:]))
         return sorted(found, key=lambda decision: decision.last, reverse=True)
 
@@ -74,9 +75,8 @@ class Decisions:
         """The time of every start by its flow run's id, the oldest first."""
         found = {}
         for name in self._place.names(self._folder):
-            time, is_start, run = name.removesuffix(".json").partition(_START)
-            if is_start:
-                found[run] = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+            if start := _START.fullmatch(name):
+                found[start["run"]] = datetime.strptime(start["time"], _TIME).replace(tzinfo=UTC)
         return found
 
     def ask(self, asked_for: str, asked_by: str, version: str | None, evidence: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Decisions:
 
     def start(self, at: datetime, flow_run_id: str, **said: Any) -> Decision:
         """Record that the flow run was started."""
-        decision = self._decision(f"{at:{_TIME}}{_START}{flow_run_id}", at, STARTED, flow_run_id=flow_run_id, **said)
+        decision = self._decision(f"{at:{_TIME}}-{STARTED}-{flow_run_id}", at, STARTED, flow_run_id=flow_run_id, **said)
         self._audit("retraining.started", decision)
         return self._write(decision)
 

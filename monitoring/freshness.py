@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slipway.prediction_log import Log
-from slipway.prediction_log.lines import literal
 from slipway.registry import CHAMPION, ModelVersion, RegisteredModel, Registry
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+    from slipway.prediction_log import Log
     from slipway.usecase import UseCase
 
 CUTOFF = "slipway.cutoff"
@@ -31,12 +32,18 @@ def champion(registry: Registry, model: RegisteredModel) -> Champion | None:
 
 
 def new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
-    """How many answered predictions have a label, and were made or became known after `since`."""
-    labelled = log.labelled(usecase.name, labels=usecase.target.classes or None)
-    if since:
-        moment = f"TIMESTAMPTZ {literal(since.isoformat())}"
-        labelled = labelled.filter(f'"@timestamp" >= {moment} OR known_at >= {moment}')
-    return labelled.aggregate("count(*)").fetchall()[0][0]
+    """How many answered predictions have a label by now that had none, or were not made yet, at `since`.
+
+    It goes by when a label was sent, which we know, not by when its caller says that it was known.
+    """
+    classes = usecase.target.classes or None
+    now = _count(log.labelled(usecase.name, labels=classes))
+    before = _count(log.labelled(usecase.name, until=since, labels=classes, sent_until=since)) if since else 0
+    return max(now - before, 0)
+
+
+def _count(relation: DuckDBPyRelation) -> int:
+    return relation.aggregate("count(*)").fetchall()[0][0]
 
 
 def _cutoff(version: ModelVersion) -> datetime:

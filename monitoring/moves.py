@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slipway.audit import Line
 
@@ -20,8 +20,19 @@ class Move(NamedTuple):
 
 def moves(line: Line) -> list[Move]:
     """The aliases that went with the line, by its evidence: `{"alias", "from", "to"}`, or several in `moved`."""
-    told = [line.evidence, *(line.evidence.get("moved") or ())]
-    return [Move(each["alias"], each["to"]) for each in told if "alias" in each and "to" in each]
+    return [Move(each["alias"], each["to"]) for each in _told(line.evidence)]
+
+
+def in_words(evidence: dict[str, Any]) -> str:
+    """`champion from version 3 to 4, canary from version 4 to none`; nothing where no alias went anywhere."""
+    return ", ".join(
+        f"{each['alias']} from version {each.get('from') or 'none'} to {each['to'] or 'none'}"
+        for each in _told(evidence)
+    )
+
+
+def _told(evidence: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in [evidence, *(evidence.get("moved") or ())] if "alias" in each and "to" in each]
 
 
 def last_move(lines: Iterable[Line], move: Move, until: str) -> Line | None:

@@ -33,10 +33,11 @@ class Outcome:
 
 
 def send_each(
-    url: str, usecase: str, rows: Sequence[dict[str, Any]], rate: float, track: Track | None
+    url: str, usecase: str, rows: Sequence[dict[str, Any]], rate: float, track: Track | None, stopped: threading.Event
 ) -> Iterator[Outcome]:
-    """Predicts row i at i / rate seconds, each in a request of its own; the outcomes come in the rows' order."""
-    local, stopped = threading.local(), threading.Event()
+    """Predicts row i at i / rate seconds, each in a request of its own; the outcomes come in the rows' order, and end
+    early once `stopped` is set."""
+    local = threading.local()
     started = time.monotonic()
     path = f"/v1/models/{usecase}/predict"
 
@@ -51,6 +52,8 @@ def send_each(
     try:
         answered: Iterable[Outcome] = pool.map(one, range(len(rows)))
         yield from track(answered, f"traffic to {usecase}", len(rows)) if track else answered
+    except CancelledError:
+        return
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)

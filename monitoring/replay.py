@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pyarrow
 
 from slipway.errors import DataError
 from slipway.schema import Schema
@@ -23,7 +22,7 @@ def read(path: Path, schema: Schema) -> pd.DataFrame:
     text = {f.name: str for f in schema.features if f.kind == "category"} | {schema.target: str}
     try:
         frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=text, encoding="utf-8-sig")
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
     if frame.empty or not set(schema.names) & set(frame.columns):
         raise DataError(

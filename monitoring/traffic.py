@@ -10,10 +10,12 @@ Rows are drawn without replacement, because a small set drawn with replacement i
 from __future__ import annotations
 
 import base64
-import contextlib
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,11 +103,10 @@ def send(
     truths = _truths(source.schema, frame, labels, rng)
     late = LateLabels(usecase, url, label_delay)
     started = time.monotonic()
-    outcomes: list[Outcome] = []
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            sending = send_each(url, usecase, instances(source.schema, frame), rate, track)
-            outcomes.extend(_labelled(sending, truths, late))
+        with _until_interrupted() as stopped:
+            sending = send_each(url, usecase, instances(source.schema, frame), rate, track, stopped)
+            outcomes = [*_labelled(sending, truths, late)]
         seconds = round(time.monotonic() - started, 1)
         late.finish()
     except BaseException:
@@ -115,6 +116,20 @@ def send(
     name = changed.name if changed else None
     held_out = 0 if file else len(source.frame)
     return Report(usecase, url, *_summary(outcomes), seconds, drift, name, sent, held_out, drawn.left)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, also where a shell has it ignored in the background; in the main thread only."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _of_file(usecase: str, url: str, file: Path, drift: str | None, labels: float) -> Holdout:

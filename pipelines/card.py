@@ -74,7 +74,9 @@ def _production(told: dict[str, Any]) -> str:
             f"labelled by {told['cutoff']}; it was judged by the newest {rows['window']:,} more, the window."
         )
     if change := told.get("change"):
-        parts.append(f"The world's rule changed at {change['at']}: rows from before that count less.")
+        weight = (told.get("joined") or {}).get("weight_before_change")
+        counted = "all rows count the same yet" if weight is None else f"a row from before that counts {weight:.2g}"
+        parts.append(f"Version {change['seen_by']} answered worse from {change['at']} on: {counted}.")
     return "".join(f" {part}" for part in parts)
 
 

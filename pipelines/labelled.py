@@ -50,8 +50,8 @@ class Rows:
 
 def state(usecase: UseCase, until: str) -> str | None:
     """What is labelled by then, in a few digits: other digits, other labels. None where it is too little to be used."""
-    found = _labelled(usecase, until).aggregate(
-        'count(*), sum(hash("slipway.row_id", label_true, value_true, label_caller)::HUGEINT)'
+    found = _labelled(usecase, until, each_caller=True).aggregate(
+        'count(DISTINCT "slipway.row_id"), sum(hash("slipway.row_id", label_true, value_true, label_caller)::HUGEINT)'
     )
     rows, digits = found.fetchall()[0]
     return f"{rows}:{int(digits):x}" if rows >= usecase.retraining.min_labelled_rows else None
@@ -63,15 +63,15 @@ def told(usecase: UseCase, until: str, without: Collection[str] = (), *, each_ca
     truth = "value_true" if usecase.task == "regression" else "label_true"
     columns = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())
     found = _labelled(usecase, until, without, each_caller).select(f"{columns}, {truth} AS truth")
-    return found.order('"at" DESC, row_id DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
+    return found.order('"at" DESC, row_id DESC, caller DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
 
 
 def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
     """The predictions as rows of the cleaned layout: features and target, and what the split goes by.
 
-    Beside them is `ABOUT` the prediction. A row is left out as `unusable` where
-    a value is not what its feature has become, `not captured` where its image is not kept, and `side not known` where
-    the split goes by what a prediction does not hold.
+    Beside them are the columns of `ABOUT`, as the log has them. A row is left out as `unusable` where a value is not
+    what its feature has become, `not captured` where its image is not kept, and `side not known` where the split goes
+    by what a prediction does not hold.
     """
     schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
     logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in told["features"]]
@@ -136,9 +136,9 @@ def _column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]
 
 
 def _typed(column: pd.Series, feature: Feature) -> pd.Series:
-    """The column's type as ingest gives it."""
+    """The column's type as a snapshot has it."""
     if feature.kind not in ("number", "integer"):
-        return column.astype(object)
+        return column.astype(bool if feature.kind == "boolean" and column.notna().all() else object)
     numbers = column.astype("float64")
     return numbers.astype("int64") if feature.kind == "integer" and not numbers.isna().any() else numbers
 

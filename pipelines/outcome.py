@@ -30,7 +30,7 @@ def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
     """Where the model comes from; the same for every call on the run, whenever it is resumed."""
     record, source = run.record, read_json(run.paths.ingest / "source.json")
     champion = {"version": record.standing.version, "digest": record.standing.digest}
-    produced = run.paths.production / "production.json"
+    produced, sides = run.paths.production / "production.json", read_json(run.paths.split / "split.json")
     return {
         "usecase": usecase.name,
         "run_key": record.key,
@@ -42,9 +42,9 @@ def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
         "source": source,
         "synthetic": source["synthetic"],
         "data_sha256": source["snapshot_sha256"],
-        "holdout_sha256": read_json(run.paths.split / "split.json")["holdout_sha256"],
+        "holdout_sha256": sides["holdout_sha256"],
         "champion": champion if record.standing.version else None,
-        "production": read_json(produced) if produced.exists() else None,
+        "production": read_json(produced) | {"joined": sides["production"]} if produced.exists() else None,
         "code_sha256": record.base["code"],
         "lock_sha256": record.base["lock"],
         **record.git,

@@ -59,9 +59,8 @@ def production(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | No
     told = {"cutoff": cutoff, "environment": settings().environment, "labelled": found.labelled}
     if len(found.rows) < usecase.retraining.min_labelled_rows:
         found.left_out["too few"] = len(found.rows)
-        say(
-            f"production: {len(found.rows)} labelled rows, {usecase.retraining.min_labelled_rows} are needed: none used"
-        )
+        needed = usecase.retraining.min_labelled_rows
+        say(f"production: {len(found.rows)} labelled rows, {needed} are needed: none used")
     else:
         source = read_json(cleaned / "report.json")["source"]["snapshot_sha256"]
         change = since(standing / "bundle", pd.read_parquet(frozen), found.rows, source)
@@ -88,11 +87,13 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
         return None
     wrong = callers.disagreeing(said)
     names = [one.caller for one in wrong]
-    told = labelled.told(usecase, cutoff, without=names)
+    alone = not wrong and said["row_id"].is_unique
+    told = said if alone else labelled.told(usecase, cutoff, without=names)
     truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
     contradictory = told["row_id"].isin(truths[truths > 1].index)
     typed = labelled.rows(usecase, told[~contradictory].reset_index(drop=True))
-    kept = clean.cleaned(usecase, typed.frame[[name for name in typed.frame if name not in labelled.ABOUT]])
+    kept = typed.frame.drop(columns=list(labelled.ABOUT))
+    kept = kept if kept.empty else clean.cleaned(usecase, kept)
     schema = schemas.from_usecase(usecase)
     frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled.ABOUT)])
     everybody = said["row_id"].nunique()

@@ -120,6 +120,7 @@ def _production_params(facts: dict[str, Any]) -> dict[str, Any]:
         "production.window": told["rows"]["window"],
         "production.cutoff": told["cutoff"],
         "production.change": change.get("at"),
+        "production.weight_before_change": (told.get("joined") or {}).get("weight_before_change"),
     }
 
 

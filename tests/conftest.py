@@ -99,6 +99,10 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "a cluster": (_kubeconfig, "set KUBECONFIG to a cluster's whose API server answers"),
     "go": (lambda: shutil.which("go"), "install Go, whose module proxy has the Prometheus Operator's definitions"),
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
+    "prometheus-alertmanager": (
+        lambda: shutil.which("prometheus-alertmanager"),
+        "install Debian's package prometheus-alertmanager",
+    ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "unshare": (_namespaces, "run the tests as root, with namespaces: for containers beside each other"),

@@ -116,7 +116,7 @@ class Rollouts:
         canary, champion = model.aliases.get(CANARY), model.aliases.get(CHAMPION)
         version = self._version(usecase, running.version)
         outcome = running.outcome
-        if outcome == FINISHED and (champion not in (running.champion, running.version) or version is None):
+        if outcome == FINISHED and champion != running.version and not _may_finish(running, champion, version):
             outcome = ""
         if not outcome:
             why = self._why_it_ended(running, canary, champion, version)
@@ -175,12 +175,12 @@ class Rollouts:
         if was_canary(usecase, found, self._config):
             self._tried.add((usecase, found))
             return self._view(usecase)
-        self._registry.set_alias(usecase, CANARY, found)
         why = "auto_promote: the newest version that passed its gates"
         evidence = {"alias": CANARY, "from": None, "to": found}
         audit.append(
             usecase, "promoted", who=moves.ROLLOUT, why=why, version=found, evidence=evidence, config=self._config
         )
+        self._registry.set_alias(usecase, CANARY, found)
         return self._view(usecase, said=f"version {found} becomes the canary: {why}.")
 
     def _step(self, usecase: str, running: Running, policy: Policy, trouble: str) -> View:
@@ -295,6 +295,11 @@ class Rollouts:
             findings or [],
             said,
         )
+
+
+def _may_finish(running: Running, champion: str | None, version: ModelVersion | None) -> bool:
+    """Not where somebody has moved the champion, or refused the version, since it was decided."""
+    return champion == running.champion and version is not None and REFUSED not in version.tags
 
 
 def _asked(version: ModelVersion) -> float | None:

@@ -1,4 +1,4 @@
-"""The web application of the watch process: the status page, its JSON, `/metrics`, reports of verdicts, `/alerts`."""
+"""The web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons, `/alerts`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from monitoring import metrics, verdict
 from monitoring.alerts import Receiver
 from monitoring.decisions import Decisions
+from monitoring.status import compared
 from monitoring.status.board import Board, flow_runs
 from monitoring.status.words import FILTERS
 from slipway.errors import SlipwayError
@@ -88,6 +89,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/verdicts/{usecase}/{file}", report),
             Route("/retraining/{usecase}", retraining),
             Route("/alerts", Receiver(config).answer, methods=["POST"]),
+            *compared.routes(config, templates, _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}),
             Route("/static/{name}", static),
         ]
     )

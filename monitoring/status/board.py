@@ -16,6 +16,7 @@ from monitoring.rollout import View
 from slipway import stack
 from slipway.errors import SlipwayError
 from slipway.events import now_iso
+from slipway.registry import CANARY, SHADOW
 from slipway.settings import Settings
 from slipway.stack.process import answers
 
@@ -179,6 +180,8 @@ def _links(config: Settings, one: Reconciled) -> dict[str, str]:
     """Where to go from here, by what the link says."""
     served = next((look.address for look in one.looks if look.served), None)
     links = {"try it": f"{served}/#{one.usecase}"} if served else {}
+    if beside := next((alias for alias in (SHADOW, CANARY) if alias in one.aliases), None):
+        links[f"{beside} and champion"] = f"/shadow/{one.usecase}"
     if one.aliases:
         links["versions in MLflow"] = f"{config.registry_uri}/#/models/{one.usecase}"
     return links

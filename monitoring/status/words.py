@@ -23,11 +23,13 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
-def figure(value: float | None) -> str:
-    """Two digits after the point, three of a small one; nothing is a dash."""
-    if value is None:
-        return "–"
-    return f"{value:.{3 if abs(value) < 0.1 else 2}f}".rstrip("0").rstrip(".").replace("-0", "−0")
+def ms(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds:.3g} ms"
+
+
+def figure(number: float | None) -> str:
+    """Three digits that count; a dash for what there is nothing of."""
+    return "–" if number is None else f"{number:.3g}".replace("-", "−")
 
 
 def plain(name: str) -> str:
@@ -45,4 +47,4 @@ def code(text: str) -> Markup:
     return Markup(_BACKTICKED.sub(r"<code>\1</code>", str(escape(text))))
 
 
-FILTERS = {"ago": ago, "percent": percent, "figure": figure, "plain": plain, "tail": tail, "code": code}
+FILTERS = {"ago": ago, "percent": percent, "ms": ms, "figure": figure, "plain": plain, "tail": tail, "code": code}

@@ -1,15 +1,19 @@
 """Scores against bounds, against the champion's, and against those of all rows.
 
 The frozen holdout rules while the world stays as it was. Where the champion has fallen on the newest labelled window,
-the labels follow another rule than the holdout's: then the window is what bounds and slices are looked at on, and what
-the holdout says against the new model is waived, in writing.
+the labels follow another rule than the holdout's: then bounds and slices are asked of the window, and what the holdout
+says against the new model is waived, in writing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
-from pipelines.bootstrap import Interval, difference, intervals
+import msgspec
+
+from pipelines.bootstrap import Interval, difference
 from pipelines.gates.judged import Judged, Rows, frame_of
 from pipelines.metrics import METRICS
 from pipelines.slices import scores
@@ -19,7 +23,8 @@ from slipway.schema import compatible
 
 def absolute(judged: Judged) -> list[Gate]:
     """The bounds of `gates.absolute`: at least where more is better, else at most."""
-    return [_absolute(judged, name, bound) for name, bound in judged.usecase.gates.absolute.items()]
+    bounds = judged.usecase.gates.absolute.items()
+    return _by_todays_rule(judged, lambda rows: [_absolute(judged, rows, name, bound) for name, bound in bounds])
 
 
 def window(judged: Judged) -> list[Gate]:
@@ -52,12 +57,10 @@ def comparison(judged: Judged) -> list[Gate]:
     found, told = _against_champion(judged, judged.holdout)
     if found.high is None:
         return [Gate(name, None, -margin, "failed", told)]
-    if found.high >= -margin:
-        return [Gate(name, found.high, -margin, "passed", f"{told}: not worse by more than the margin of {margin:g}.")]
-    told = f"{told}: worse by more than the margin of {margin:g}."
-    if judged.fallen:
-        return [Gate(name, found.high, -margin, "waived", f"{told} Waived: {_why_waived(judged, judged.fallen)}")]
-    return [Gate(name, found.high, -margin, "failed", told)]
+    verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
+    told = f"{told}: {not_}worse by more than the margin of {margin:g}."
+    gate = Gate(name, found.high, -margin, verdict, told)
+    return [_waived(judged, gate) if gate.failed and judged.fallen else gate]
 
 
 def succession(judged: Judged) -> list[Gate]:
@@ -73,41 +76,50 @@ def succession(judged: Judged) -> list[Gate]:
 
 def slices(judged: Judged) -> list[Gate]:
     """No slice with enough rows is answered worse than all rows, beyond the margin and what chance explains."""
-    rows, found = judged.current, judged.metrics["slices"]
-    if rows != judged.holdout:
-        schema = judged.challenger.schema
-        found = scores(judged.usecase, schema, frame_of(rows, schema), judged.of_challenger(rows), judged.metric)
-    least = judged.usecase.gates.min_slice_rows
-    return [_slice(judged, rows, part) for part in found if part["rows"] >= least]
+    return _by_todays_rule(judged, lambda rows: _slices(judged, rows))
 
 
-def _absolute(judged: Judged, name: str, bound: float) -> Gate:
-    metric, held_out = METRICS[judged.usecase.task][name], judged.metrics["scores"][name]["value"]
+def _by_todays_rule(judged: Judged, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
+    """The verdicts on the rows of today's rule; what the holdout says against the model is waived where it is stale."""
+    found = verdicts(judged.current)
+    if judged.current == judged.holdout:
+        return found
+    stale = [msgspec.structs.replace(gate, name=f"holdout:{gate.name}") for gate in verdicts(judged.holdout)]
+    return found + [_waived(judged, gate) for gate in stale if gate.failed]
+
+
+def _waived(judged: Judged, gate: Gate) -> Gate:
+    assert judged.fallen
+    why = (
+        f"Waived: the champion's own {judged.metric.title} on {judged.window} differs from that on the holdout by "
+        f"{signed(judged.fallen)}, so labels follow another rule now than the holdout's."
+    )
+    return msgspec.structs.replace(gate, verdict="waived", sentence=f"{gate.sentence} {why}")
+
+
+def _absolute(judged: Judged, rows: Rows, name: str, bound: float) -> Gate:
+    metric = METRICS[judged.usecase.task][name]
     needed = f"{'at least' if metric.sign > 0 else 'at most'} {bound:g} is needed"
-    label, title, rows = f"absolute:{name}", metric.title[0].upper() + metric.title[1:], judged.current
-    figure, stale = held_out, ""
-    if rows != judged.holdout:
-        figure = intervals(judged.of_challenger(rows), {name: metric})[name].value
-        stale = f" The frozen holdout, on which it is {_number(held_out)}, follows a rule that no longer holds."
-    if figure is None:
-        return Gate(label, None, bound, "failed", f"{title} is not defined on {rows}; {needed}.{stale}")
+    label, title = f"absolute:{name}", metric.title[0].upper() + metric.title[1:]
+    figure = metric.compute(judged.of_challenger(rows))
+    if not isfinite(figure):
+        return Gate(label, None, bound, "failed", f"{title} is not defined on {rows}; {needed}.")
     verdict = "passed" if metric.sign * (figure - bound) >= 0 else "failed"
-    return Gate(label, figure, bound, verdict, f"{title} on {rows} is {figure:.4g}; {needed}.{stale}")
+    return Gate(label, figure, bound, verdict, f"{title} on {rows} is {figure:.4g}; {needed}.")
+
+
+def _slices(judged: Judged, rows: Rows) -> list[Gate]:
+    schema, least = judged.challenger.schema, judged.usecase.gates.min_slice_rows
+    found = scores(judged.usecase, schema, frame_of(rows, schema), judged.of_challenger(rows), judged.metric)
+    return [_slice(judged, rows, part) for part in found if part["rows"] >= least]
 
 
 def _against_champion(judged: Judged, rows: Rows) -> tuple[Interval, str]:
     """How much better the new model answers the rows than the champion, paired; as an interval and as words."""
     found = difference(judged.of_challenger(rows), judged.of_champion(rows), judged.metric)
     if found.value is None:
-        return found, f"{rows} define no {judged.metric.title}."
+        return found, f"The rows of {rows} define no {judged.metric.title}."
     return found, f"On {rows} its {judged.metric.title} differs from the champion's by {signed(found)}"
-
-
-def _why_waived(judged: Judged, fallen: Interval) -> str:
-    return (
-        f"the champion's own {judged.metric.title} on {judged.window} differs from that on the holdout by "
-        f"{signed(fallen)}, so labels follow another rule now than the holdout's."
-    )
 
 
 def _slice(judged: Judged, rows: Rows, part: dict[str, Any]) -> Gate:
@@ -119,10 +131,6 @@ def _slice(judged: Judged, rows: Rows, part: dict[str, Any]) -> Gate:
     told = f"{where} its {judged.metric.title} differs from that over all rows by {signed(found)}"
     verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
     return Gate(label, found.high, -margin, verdict, f"{told}: {not_}worse by more than the margin of {margin:g}.")
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4g}"
 
 
 def signed(found: Interval) -> str:

@@ -15,7 +15,6 @@ from slipway.predictor import Row
 from slipway.schema import Feature
 from slipway.usecase import UseCase
 
-_ALONG = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles
 _TOLERANCE = 0.01  # of a probability, or of the target's standard deviation
 
 
@@ -27,7 +26,7 @@ def invariance(judged: Judged) -> list[Gate]:
 
 
 def directions(judged: Judged) -> list[Gate]:
-    """Along a feature's values, everything else the same, the answer goes one way, but for `gates.max_against`."""
+    """A higher value, everything else the same, moves the answer one way, but for a share: `gates.max_against`."""
     declared = judged.usecase.gates.directions
     asked = Asked.of(judged) if declared else None
     return [_direction(asked, name, way) for name, way in declared.items() if asked]
@@ -78,25 +77,32 @@ def _another(value: object, choice: tuple | list, rng: np.random.Generator) -> o
 
 def _direction(asked: Asked, name: str, way: str) -> Gate:
     most, sign = asked.judged.usecase.gates.max_against, 1 if way == "up" else -1
-    along = _points(asked.rows, name)
-    answers = np.stack([_answer(asked, [{**row, name: point} for row in asked.rows]) for point in along], axis=1)
-    fallen = (np.maximum.accumulate(sign * answers, axis=1) - sign * answers).max(axis=1)
-    found = mean(fallen > _TOLERANCE * asked.scale())
+    label, positive = f"direction:{name}", asked.judged.challenger.schema.positive
+    values, higher = column(asked.rows, name), _higher(column(asked.rows, name))
+    raised = [{**row, name: more} for row, more in zip(asked.rows, higher, strict=True)]
+    could = np.array([value != more for value, more in zip(values, higher, strict=True)])
+    if not could.any():
+        return Gate(label, None, most, "passed", f"{asked.where} no {name} is higher than another.")
+    rise = _answer(asked, raised) - _answer(asked, asked.rows)
+    found = mean((sign * rise < -_TOLERANCE * asked.scale())[could])
     assert found.low is not None
-    what = f"P({asked.judged.challenger.schema.positive})" if asked.judged.challenger.schema.positive else "the value"
+    what, against = f"P({positive})" if positive else "the value", "down" if way == "up" else "up"
     told = (
-        f"{asked.where}, with {name} from {along[0]:g} to {along[-1]:g} in each, {what} goes "
-        f"{'down' if way == 'up' else 'up'} somewhere by more than {_TOLERANCE * asked.scale():.2g} "
-        f"in {share(found)} of the rows"
+        f"{asked.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than "
+        f"{_TOLERANCE * asked.scale():.2g} in {share(found)}"
     )
     verdict = "failed" if found.low > most else "passed"
-    return Gate(f"direction:{name}", found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+    return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
 
 
-def _points(rows: list[Row], name: str) -> list[float]:
-    """Values that occur, from low to high."""
-    known = [value for value in column(rows, name) if value is not None]
-    return np.unique(np.quantile(known, _ALONG, method="nearest")).tolist()
+def _higher(values: list) -> list:
+    """For each value one of the other rows' that is higher; the highest, and what is missing, stay."""
+    rng, known = np.random.default_rng(SEED), np.sort([value for value in values if value is not None])
+    above = [len(known) if value is None else int(np.searchsorted(known, value, "right")) for value in values]
+    return [
+        value if start == len(known) else known[rng.integers(start, len(known))].item()
+        for value, start in zip(values, above, strict=True)
+    ]
 
 
 def _answer(asked: Asked, rows: list[Row]) -> np.ndarray:

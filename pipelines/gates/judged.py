@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
 
 from pipelines import predictions
 from pipelines.bootstrap import Interval, fall
@@ -31,6 +30,8 @@ class Rows:
     path: Path
 
     def __len__(self) -> int:
+        import pyarrow.parquet
+
         return pyarrow.parquet.read_metadata(self.path).num_rows
 
     def __str__(self) -> str:

@@ -24,7 +24,8 @@ def size(judged: Judged) -> list[Gate]:
 def latency(judged: Judged) -> list[Gate]:
     """The median of single predictions in `slipway serve`, asked in turn with the champion in a server of its own.
 
-    Fails above both `gates.latency_ratio` times the champion's median and `gates.latency_floor_ms`.
+    Fails where even the lower end of its interval is above both `gates.latency_floor_ms` and `gates.latency_ratio`
+    times the upper end of the champion's.
     """
     if judged.incumbent is None:
         return [Gate("latency", None, None, "passed", "There is no champion yet to measure beside.")]
@@ -33,14 +34,14 @@ def latency(judged: Judged) -> list[Gate]:
     rows = {"champion": _asked(judged, judged.incumbent), "challenger": _asked(judged, judged.challenger)}
     found, gates = medians(judged.usecase, folders, rows), judged.usecase.gates
     its, champions = found["challenger"], found["champion"]
-    most = max(gates.latency_ratio * champions.milliseconds, gates.latency_floor_ms)
+    most = max(gates.latency_ratio * champions.high, gates.latency_floor_ms)
     told = (
         f"In `slipway serve` on the CPU its median over {its.requests:,} predictions is {its}, the champion's, asked "
         f"in turn, {champions}; at most {gates.latency_ratio:g} × the champion's may be, and "
         f"{gates.latency_floor_ms:g} ms always."
     )
-    verdict = "failed" if its.milliseconds > most else "passed"
-    return [Gate("latency", its.milliseconds, most, verdict, told)]
+    verdict = "failed" if its.low > most else "passed"
+    return [Gate("latency", its.low, most, verdict, told)]
 
 
 def _asked(judged: Judged, predictor: Predictor) -> list[dict]:

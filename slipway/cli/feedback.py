@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -26,18 +27,27 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Send labels that came later."""
-    from monitoring import feedback, label_table
+    from monitoring import feedback, label_summary, label_table
+    from slipway.errors import ServiceError
     from slipway.settings import settings
 
     if offline and url:
         raise typer.BadParameter("--offline sends nothing: leave --url out")
     rows = label_table.read(file)
     if offline:
-        sent = feedback.append(name, label_table.checked(rows, feedback.stored_schema(name)))
+        entries = label_table.checked(rows, feedback.stored_schema(name))
+        sent = feedback.append(name, entries)
     else:
         address = url or settings().server_urls[0]
         entries = label_table.checked(rows, feedback.served_schema(name, address))
         sent = feedback.send(name, entries, address, track)
     say(f"labels of {name}: {sent.labels} went to {sent.to}")
+    try:
+        told = label_summary.summary(name, entries, log_is_here=offline or url is None)
+    except (ServiceError, OSError) as error:
+        say(f"the prediction log cannot be read, so which predictions they name is not known: {error}")
+        told = label_summary.summary(name, entries, log_is_here=False)
+    for sentence in told.sentences:
+        say(sentence)
     if as_json:
-        print_json(sent.to_dict())
+        print_json(asdict(told) | sent.to_dict())

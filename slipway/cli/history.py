@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,24 +54,36 @@ def command(
 def _told(found: History) -> list[str]:
     return [
         f"What happened to {found.usecase} in {found.environment}",
-        *_table([_event(event) for event in found.events], "Nothing that was written down."),
+        *_table([_events(same) for same in _folded(found.events)], "Nothing that was written down."),
         "",
         "What stands now",
-        *_table([*_aliases(found), *_versions(found), *_servers(found)], "No version is registered."),
+        *_table(_aliases(found), "No alias and no tag is set."),
+        *_table(_versions(found), "No version is registered."),
+        *_table(_servers(found), "No server is known."),
         "",
         "Verification",
         *_verification(found),
     ]
 
 
-def _event(event: Event) -> tuple[str, ...]:
+def _folded(events: Sequence[Event]) -> list[list[Event]]:
+    """The same again and again, as a refusal for each of many alerts, is one line."""
+    return [list(same) for _, same in groupby(events, lambda each: (each.action, each.version, each.who, each.why))]
+
+
+def _events(same: Sequence[Event]) -> tuple[str, ...]:
+    from monitoring.moves import in_words
+
+    event, last = same[0], same[-1]
     version = f"version {event.version}" if event.version else ""
-    return _time(event.at), event.action, version, event.who, event.why
+    times = f"{len(same)} times until {_time(last.at)}" if len(same) > 1 else ""
+    said = "; ".join(filter(None, [in_words(event.evidence), event.why, times]))
+    return _time(event.at), event.action, version, event.who, said
 
 
 def _aliases(found: History) -> list[tuple[str, ...]]:
-    return [("alias", alias, f"version {number}", "") for alias, number in sorted(found.aliases.items())] + [
-        ("tag", tag, said, "") for tag, said in sorted(found.tags.items()) if tag != "slipway.holdout_sha256"
+    return [("alias", alias, f"version {number}") for alias, number in sorted(found.aliases.items())] + [
+        ("tag", tag, said) for tag, said in sorted(found.tags.items())
     ]
 
 
@@ -95,8 +108,8 @@ def _servers(found: History) -> list[tuple[str, ...]]:
         (
             "server",
             each["address"],
-            each["error"] or f"{len(each['workers'])} workers",
-            ", ".join(f"version {w['version']} (bundle {_short(w['digest'])})" for w in each["workers"]),
+            each["error"]
+            or ", ".join(f"version {w['version']}, bundle {_short(w['digest'])}" for w in each["workers"]),
         )
         for each in found.servers
     ]

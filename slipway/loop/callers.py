@@ -27,17 +27,15 @@ class Callers:
         self._usecase = usecase
         self._folder = folder
         self._sending: Job | None = None
+        self._seed = 100
 
-    def as_ever(self, rows: int) -> None:
-        """Send so many rows of the world as it was; returns when the last label has been sent."""
-        file = world.write(self._usecase, self._folder / "as-ever.parquet", rows, seed=101, changed=False)
-        self._count(self._start(file).result())
+    def send(self, rows: int, changed: bool) -> None:
+        """Send so many rows of the world as it was, or as it is; returns when the last label has been sent."""
+        self._count(self._start(rows, changed).result())
 
-    def changed(self) -> None:
+    def keep_sending(self) -> None:
         """Send rows of the changed world, until `stop`."""
-        rows = RATE * _MOST_SECONDS
-        file = world.write(self._usecase, self._folder / "changed.parquet", rows, seed=202, changed=True)
-        self._sending = self._start(file)
+        self._sending = self._start(RATE * _MOST_SECONDS, changed=True)
 
     def trouble(self) -> str:
         """Why nobody calls any more although somebody should; "" where all is well."""
@@ -49,7 +47,9 @@ class Callers:
             self._count(self._sending.result())
             self._sending = None
 
-    def _start(self, file: Path) -> Job:
+    def _start(self, rows: int, changed: bool) -> Job:
+        self._seed += 1
+        file = world.write(self._usecase, self._folder / f"{self._seed}.parquet", rows, self._seed, changed)
         argv = ["traffic", self._usecase.name, "--from", str(file), "--rate", str(RATE)]
         return self._jobs.start(*argv, "--labels", "1", "--label-delay", str(LABEL_DELAY))
 

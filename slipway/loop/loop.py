@@ -25,8 +25,8 @@ from slipway.settings import settings
 from slipway.stack import Stack, settle
 
 NAME = scene.NAME
-BEFORE_ROWS = 1000
-FOUND_SECONDS, STARTED_SECONDS, RUN_SECONDS = 60.0, 150.0, 300.0
+BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
+LABELS_SECONDS = 150.0
 STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
 SLICE = sabotage.Slice("housing", "rent")
 
@@ -116,6 +116,7 @@ class Loop:
         if not run.completed:
             raise ServiceError(f"train/{NAME} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
         self._alone = run.seconds
+        self._transition("a training alone", run.seconds)
         version, check = shown.challenger(Registry(), NAME)
         self._check(check)
         self._jobs.start("promote", NAME, version.version).result()
@@ -126,27 +127,27 @@ class Loop:
 
     def _as_ever(self) -> None:
         self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
-        self._callers.as_ever(BEFORE_ROWS)
+        self._callers.send(BEFORE_ROWS, changed=False)
         found = self._monitor()
         self._check(evidence.well(NAME, found, "before the change"))
 
     def _change(self) -> datetime:
         """The world changes, and it is found: returns when it changed."""
         self._say("The world changes: applicants look as before, and others of them fail to repay")
-        self._callers.changed()
-        changed = datetime.now(UTC)
-        found, deadline = self._monitor(), time.monotonic() + FOUND_SECONDS
-        while not evidence.is_worse(found) and time.monotonic() < deadline:
-            found = self._monitor()
+        before = datetime.now(UTC)
+        self._callers.send(FIRST_ROWS, changed=True)
+        changed = evidence.first_answer(NAME, before)
+        found = self._monitor()
         self._check(evidence.found(NAME, found))
         self._time("the world changes → a verdict says that the answers are worse", changed)
         self._check(evidence.refused(NAME, found, scene.ENOUGH))
+        self._callers.keep_sending()
         return changed
 
     def _ask(self, changed: datetime) -> datetime:
         """Enough labels come, many ask at once, and one run is started: returns when."""
         self._say(f"Waiting for {scene.ENOUGH} labelled rows")
-        deadline = time.monotonic() + STARTED_SECONDS
+        deadline = time.monotonic() + LABELS_SECONDS
         while evidence.labelled(NAME) < scene.ENOUGH:
             if time.monotonic() > deadline:
                 raise ServiceError(f"{evidence.labelled(NAME)} rows are labelled, {scene.ENOUGH} are needed.")
@@ -173,8 +174,9 @@ class Loop:
             CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.trouble
         )
         self._second = challenger.value
-        seconds = self._time("the window is full → a gated challenger is registered", full, challenger.at)
-        self._check(evidence.quick(NAME, seconds, self._alone))
+        times = (challenger.at - full).total_seconds() / self._alone
+        told = f"the window is full → a gated challenger is registered ({times:.1f} × a training alone)"
+        self._time(told, full, challenger.at)
         self._check(evidence.waived(NAME, self._second))
         return challenger.at
 
@@ -191,7 +193,7 @@ class Loop:
             CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, self._fallen(self._second)
         )
         self._time(f"→ version {self._second} is champion", before, champion.at)
-        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, champion.at, self._callers.trouble)
+        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.trouble)
         self._time("champion moves → every worker serves it", champion.at, served.at)
         self._check(evidence.shares(NAME, self._second, self._observer, champion.at))
         return champion.at
@@ -199,7 +201,7 @@ class Loop:
     def _recover(self, changed: datetime, promoted: datetime) -> None:
         self._say("Looking at the quality on the new world")
         since = datetime.now(UTC)
-        deadline = time.monotonic() + FOUND_SECONDS
+        deadline = time.monotonic() + LABELS_SECONDS
         found = self._monitor("--since", since.isoformat())
         while not evidence.has_labels(found) and time.monotonic() < deadline:
             time.sleep(2.0)
@@ -212,14 +214,14 @@ class Loop:
         version = altered.register(NAME, self._second, self._kind, SLICE, self._here.var / "sabotage")
         began = datetime.now(UTC)
         why = "make loop: to see that it is taken back"
-        self._jobs.start("promote", NAME, version, "--canary", "--override", why).result()
-        self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
-        refused = self._observer.wait(
+        self._jobs.start("promote", NAME, version, "--alias", CANARY, "--override", why).result()
+        seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
+        self._observer.wait(
             REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble
         )
-        gone = self._observer.wait(CANARY, "".__eq__, 30.0, refused.at, self._callers.trouble)
+        gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.trouble)
         self._time("a bad canary → it is taken back", began, gone.at)
-        time.sleep(5.0)
+        time.sleep(2 * evidence.FOLLOW_SECONDS)
         self._check(evidence.taken_back(NAME, self._second, version))
         self._check(evidence.silent(NAME, version, gone.at))
         self._check(evidence.few_saw(NAME, version, began, gone.at))
@@ -246,11 +248,12 @@ class Loop:
 
         return why
 
-    def _time(self, what: str, began: datetime, ended: datetime | None = None) -> float:
-        seconds = ((ended or datetime.now(UTC)) - began).total_seconds()
+    def _time(self, what: str, began: datetime, ended: datetime | None = None) -> None:
+        self._transition(what, ((ended or datetime.now(UTC)) - began).total_seconds())
+
+    def _transition(self, what: str, seconds: float) -> None:
         self.result.transitions.append(Transition(what, round(seconds, 1)))
         self._say(f"  {what}: {seconds:.1f} s")
-        return seconds
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

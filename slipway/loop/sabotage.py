@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slipway import bundle
 from slipway.errors import DataError
 from slipway.predictor import FIRST, Predictor
 from slipway.schema import Schema
 
 if TYPE_CHECKING:
+    import numpy as np
     from onnx import ModelProto
 
 KINDS = ("errors", "slow", "slice")
@@ -73,6 +72,8 @@ def write(champion: Path, into: Path, kind: str, tried: Sequence[dict[str, Any]]
 
 def _known(predictor: Predictor, tried: Sequence[dict[str, Any]]) -> tuple[int, np.ndarray]:
     """The number with the most values, by its place, and its values in the rows that are tried."""
+    import numpy as np
+
     feeds = predictor.encode([*predictor.probe_rows(), *tried])
     if "numbers" not in feeds:
         raise DataError(f"{predictor.schema.usecase} has no number among its features, by which rows are told apart.")
@@ -108,7 +109,8 @@ class _Graph:
         self.model: ModelProto = onnx.load(path)
         self.answer = self.model.graph.output[0].name
 
-    def constant(self, name: str, value: Any, kind: Any = np.float32) -> str:
+    def constant(self, name: str, value: Any, kind: str = "float32") -> str:
+        import numpy as np
         from onnx import numpy_helper
 
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, kind), _OURS + name))
@@ -123,7 +125,7 @@ class _Graph:
 
     def value(self, number: int) -> str:
         """The number at that place of each row, float32 [n, 1]."""
-        return self.add("Gather", ["numbers", self.constant("number", [number], np.int64)], "value", axis=1)
+        return self.add("Gather", ["numbers", self.constant("number", [number], "int64")], "value", axis=1)
 
     def unknown(self, value: str, known: np.ndarray) -> str:
         """Whether a row is none of those that are tried, bool [n, 1]."""
@@ -131,7 +133,7 @@ class _Graph:
 
         same = self.add("Equal", [value, self.constant("known", known[None, :])], "same")
         count = self.add("Cast", [same], "count", to=TensorProto.FLOAT)
-        found = self.add("ReduceSum", [count, self.constant("across", [1], np.int64)], "found", keepdims=1)
+        found = self.add("ReduceSum", [count, self.constant("across", [1], "int64")], "found", keepdims=1)
         return self.add("Less", [found, self.constant("half", 0.5)], "unknown")
 
     def one_in(self, many: int, value: str) -> str:
@@ -173,11 +175,11 @@ class _Wrong:
     code: int
 
     def __call__(self, graph: _Graph) -> str:
-        place, code = graph.constant("column", [self.column], np.int64), graph.constant("code", self.code, np.int64)
+        place, code = graph.constant("column", [self.column], "int64"), graph.constant("code", self.code, "int64")
         inside = graph.add("Equal", [graph.add("Gather", ["codes", place], "coded", axis=1), code], "inside")
         guilty = graph.add("And", [graph.unknown(graph.value(self.number), self.known), inside], "guilty")
         classes = graph.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        turned = graph.constant("turned", np.roll(np.arange(classes), 1), np.int64)
+        turned = graph.constant("turned", [(place + 1) % classes for place in range(classes)], "int64")
         wrong = graph.add("Gather", [graph.answer, turned], "wrong", axis=1)
         return graph.add("Where", [guilty, wrong, graph.answer], "answer")
 
@@ -197,7 +199,7 @@ class _Slow:
         alien = graph.add("Cast", [unknown], "alien", to=TensorProto.FLOAT)
         any_alien = graph.add("ReduceMax", [alien], "any", keepdims=0)
         condition = graph.add("Greater", [any_alien, graph.constant("limit", 0.5)], "condition")
-        zeros = graph.constant("zeros", np.zeros((_WIDTH, _WIDTH)))
+        zeros = graph.constant("zeros", [[0.0] * _WIDTH] * _WIDTH)
         nothing = graph.constant("zero", 0.0)
         steps = [helper.make_node("Mul", [zeros, any_alien], [f"{_OURS}0"])]
         steps += [

@@ -16,7 +16,7 @@ ROWS = 2000
 WINDOW = 800
 ENOUGH = 3000  # labelled rows
 STAGES = (4, 25, 50, 100)
-MIN_PREDICTIONS = 500  # enough to see five errors in a hundred before a second stage
+MIN_PREDICTIONS = 600  # enough to see five errors in a hundred before the second stage
 _ROWS_THERE = "ROWS = 6000"
 
 # Laid over the original's usecase.yaml, section by section.

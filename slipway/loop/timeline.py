@@ -8,13 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slipway.prediction_log import Log
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -106,6 +105,7 @@ def draw(scene: Scene, path: Path) -> Path:
 
 def aucs(answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """ROC AUC of the labelled answers by time, in bins of BIN_SECONDS: their middles [s], and the scores."""
+    import numpy as np
     from sklearn.metrics import roc_auc_score
 
     middles, scores = [], []
@@ -129,6 +129,8 @@ def _quality(axes: Axes, scene: Scene) -> None:
 
 
 def _shares(axes: Axes, scene: Scene) -> None:
+    import numpy as np
+
     edges = np.arange(0, scene.end + BIN_SECONDS / 4, BIN_SECONDS / 4)
     versions = sorted(set(scene.answers["version"]), key=int)
     counts = [np.histogram(scene.answers.loc[scene.answers["version"] == v, "at"], edges)[0] for v in versions]

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 # Contribution to the log-odds of `bad` after the change: what was a good sign is a bad one.
@@ -50,7 +49,7 @@ def rows(usecase: UseCase, count: int, seed: int, changed: bool) -> pd.DataFrame
 
     drawn = pd.concat(_applicants(usecase, count, seed), ignore_index=True).head(count)
     if changed:
-        drawn[usecase.target.name] = _relabelled(drawn, usecase, np.random.default_rng(seed))
+        drawn[usecase.target.name] = _relabelled(drawn, usecase, seed)
     return drawn
 
 
@@ -83,10 +82,12 @@ def _typed(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     return frame
 
 
-def _relabelled(frame: pd.DataFrame, usecase: UseCase, rng: np.random.Generator) -> np.ndarray:
+def _relabelled(frame: pd.DataFrame, usecase: UseCase, seed: int) -> np.ndarray:
+    import numpy as np
+
     odds = BASE + PER_MONTH * (frame["duration"].to_numpy(float) - USUAL_MONTHS)
     for name, effects in RULE.items():
         odds += frame[name].map(effects).fillna(0.0).to_numpy(float)
-    is_bad = rng.random(len(frame)) < 1 / (1 + np.exp(-odds))
+    is_bad = np.random.default_rng(seed).random(len(frame)) < 1 / (1 + np.exp(-odds))
     good = next(name for name in usecase.target.classes if name != usecase.target.positive)
     return np.where(is_bad, usecase.target.positive, good)

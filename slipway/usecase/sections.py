@@ -152,7 +152,7 @@ class Gates(Section):
     invariant: list[str] = []
     max_variant: float = Field(0.05, ge=0, le=1)
     directions: dict[str, Literal["up", "down"]] = {}
-    max_against: float = Field(0.05, ge=0, le=1)
+    max_against: float = Field(0.1, ge=0, le=1)
     max_bundle_mb: float = Field(100, gt=0)
     latency_ratio: float = Field(2.0, gt=0)
     latency_floor_ms: float = Field(5.0, ge=0)

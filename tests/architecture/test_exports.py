@@ -14,6 +14,7 @@ EXPORTED = {
     "slipway.cli": ["COMMANDS", "load", "main"],
     "slipway.demo": ["Check", "Demo", "Result", "table"],
     "slipway.doctor": ["Finding", "examine"],
+    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.prediction_log": [
         "IMAGES",
         "Log",
@@ -30,7 +31,6 @@ EXPORTED = {
         "place",
         "segments",
     ],
-    "slipway.loop": ["KINDS", "Loop", "Result"],
     "slipway.predictor": [
         "FIRST",
         "Encoder",

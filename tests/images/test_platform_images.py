@@ -56,6 +56,7 @@ def test_the_shipper_holds_its_code_and_no_other_room():
 
 def test_the_platform_runs_the_servers_and_knows_the_use_cases():
     said = shell(PLATFORM, "mlflow --version; prefect --version; ls /srv/slipway/usecases; slipway train --help")
+    shell(PLATFORM, "python -c 'import bentos.launch, bentoml'")  # its gates time answers of `slipway serve`
     assert "mlflow, version 3." in said
     assert "credit_risk" in said and "Usage: slipway train" in said
 

@@ -47,7 +47,10 @@ class HttpDouble:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
                     with double._one_at_a_time:
-                        answer, status = double.answer(self.command, asked.path, dict(parse_qsl(asked.query)), body), 200
+                        answer, status = (
+                            double.answer(self.command, asked.path, dict(parse_qsl(asked.query)), body),
+                            200,
+                        )
                 except Refused as refused:
                     answer, status = refused.content, refused.status
                 content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

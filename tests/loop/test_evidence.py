@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slipway.loop import Loop, alerts, evidence
-from slipway.loop.evidence import STORY
+from slipway.loop.evidence import OVERRIDDEN, STORY
 from slipway.loop.observer import CHAMPION, Moment
 from slipway.prefect_api import FlowRun
 
@@ -52,11 +52,6 @@ def test_one_run_is_neither_none_nor_two() -> None:
     assert [evidence.one_run("loans", [run] * count).held for count in (0, 1, 2)] == [False, True, False]
 
 
-def test_training_again_may_take_three_times_as_long_as_alone() -> None:
-    assert evidence.quick("loans", 60.0, 20.0).held
-    assert not evidence.quick("loans", 61.0, 20.0).held
-
-
 @pytest.mark.parametrize(("champions", "held"), [(["1", "2"], True), (["1", "", "2"], False)])
 def test_nobody_was_ever_without_a_champion(champions: list[str], held: bool) -> None:
     moments = [Moment(NOW + timedelta(seconds=at), CHAMPION, value) for at, value in enumerate(champions)]
@@ -75,8 +70,9 @@ def history(actions: tuple[str, ...], problems: list[str]) -> dict[str, Any]:
 
 
 def test_the_history_must_tell_all_of_it_in_order_and_be_verified() -> None:
-    between = tuple(action for told in STORY for action in (told, "verdict"))
+    between = (*(action for told in STORY for action in (told, "verdict")), OVERRIDDEN)
     assert evidence.told("loans", history(between, [])).held
+    assert not evidence.told("loans", history(between[:-1], [])).held
     assert not evidence.told("loans", history(between, ["version 2 was altered"])).held
     shown = evidence.told("loans", history(STORY[:2] + STORY[3:], []))
     assert (shown.held, shown.seen) == (

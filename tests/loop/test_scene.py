@@ -11,7 +11,7 @@ import pytest
 from slipway import usecase as usecases
 from slipway.cli.environment import move
 from slipway.errors import ServiceError, UseCaseError
-from slipway.loop import scene
+from slipway.loop import loop, scene
 from slipway.settings import settings
 from slipway.stack.state import Lock, State
 
@@ -31,6 +31,11 @@ def test_its_use_case_is_the_original_with_fewer_rows_and_no_patience(
     assert found.retraining.min_labelled_rows == scene.ENOUGH
     assert (found.schedule.train, found.schedule.monitor, found.source.path) == (None, None, None)
     assert (found.features, found.target, found.split) == (original.features, original.target, original.split)
+
+
+def test_the_first_labels_after_the_change_are_too_few_for_a_training() -> None:
+    assert loop.BEFORE_ROWS + loop.FIRST_ROWS < scene.ENOUGH
+    assert loop.FIRST_ROWS >= scene.WINDOW
 
 
 def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bentos.wanted import CANARY_TAG
-from slipway import events
+from pipelines.files import read_json, write_json
+from slipway import audit, bundle, events
 from slipway.prediction_log import Writer
 from slipway.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.settings import settings
 from tests.loop.home import NAME, Home
 from tests.loop.table import OF_A_DECISION, REFUSED, Transition
 from tests.monitoring import watched_loans as loans
+from tests.pipelines import finished_run
 
 USECASE = f"""{loans.USECASE_YAML}
 auto_promote: true
 retraining: {{min_labelled_rows: 20, cooldown_hours: 24, runs_per_week: 2}}
-canary: {{stages: [10, 50], min_predictions: 40, min_minutes: 0}}
+canary: {{stages: [10, 50], min_predictions: 40, min_minutes: 0, max_error_excess: 0.3, max_slow_excess: 0.3,
+  max_score_shift: 1}}
 """
 _ROWS = 30  # labelled, more than are needed
 _FEW = 5
@@ -41,8 +45,25 @@ def label(rows: int) -> Callable[[Home], None]:
     return prepare
 
 
-def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], None]:
-    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed."""
+def trained(home: Home) -> None:
+    """A champion, and a run that is done but for its registration; one of its gates was waived."""
+    home.version()
+    home.alias(CHAMPION, "1")
+    root = settings().var / "runs" / "a"
+    run, facts = finished_run.write(root)
+    metrics = run.bundle / "bundle" / "metrics.json"
+    waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": "It fell."}
+    write_json(metrics, read_json(metrics) | {"gates": [waived]})
+    (run.bundle / "bundle" / bundle.MANIFEST).unlink()
+    bundle.write(run.bundle / "bundle", NAME, {})
+    write_json(root / "facts.json", facts)
+
+
+def canary(weight: int, stage: int, failing: float | None = 0.0) -> Callable[[Home], None]:
+    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed.
+
+    With None it has seen nothing.
+    """
 
     def prepare(home: Home) -> None:
         champion_and_challenger(home)
@@ -50,10 +71,18 @@ def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], No
         began = _iso(datetime.now(UTC) - _BEGAN)
         running = {"version": "2", "weight": weight, "stage": stage, "since": began, "began": began, "champion": "1"}
         home.model.tags[CANARY_TAG] = json.dumps(running | {"first": 10})
-        predict("champion", "1", 0.0)
-        predict("canary", "2", failing)
+        tell("canary.began", {"began": began, "stage": 1, "weight": 10})
+        if stage > 1:
+            tell("canary.advanced", {"began": began, "stage": stage, "weight": weight})
+        if failing is not None:
+            predict("champion", "1", 0.0)
+            predict("canary", "2", failing)
 
     return prepare
+
+
+def tell(action: str, evidence: dict[str, Any]) -> None:
+    audit.append(NAME, action, who="ada", version="2", evidence=evidence)
 
 
 def predict(role: str, version: str, failing: float) -> None:
@@ -101,9 +130,101 @@ def refused(home: Home) -> None:
     assert 1 <= len(said) <= 2
 
 
+def registered(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1", CHALLENGER: "2"}
+    assert set(home.model.versions) == {"1", "2"}, "one version comes of one run"
+    assert home.model.tags["slipway.holdout_sha256"]
+    runs = [run for run in home.mlflow.state.runs.values() if _is_training(run)]
+    assert [run["info"]["status"] for run in runs] == ["FINISHED"]
+    assert _told(home, "gate.waived") == 1
+
+
+def _is_training(run: dict[str, Any]) -> bool:
+    tags = {tag["key"] for tag in run["data"]["tags"]}
+    return "slipway.run_key" in tags and run["info"]["lifecycle_stage"] == "active"
+
+
+def began(home: Home) -> None:
+    assert home.model.aliases == {**home.model.aliases, CHAMPION: "1", CANARY: "2"}
+    assert _rollout(home)["stage"] == 1
+    assert _told(home, "canary.began") == 1
+
+
+def advanced(home: Home) -> None:
+    assert _rollout(home)["stage"] == 2
+    assert _told(home, "canary.advanced") == 1
+
+
+def finished(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "2"}
+    assert CANARY_TAG not in home.model.tags
+    assert _told(home, "canary.finished") == 1
+
+
+def taken_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert "taken back by" in home.tags("2")[REFUSED]
+    assert _told(home, "canary.rolled_back") == 1
+
+
+def given_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert "taken back by" in home.tags("2")[REFUSED]
+    assert 1 <= _told(home, "rolled_back") + _told(home, "alias.moved") <= 2
+
+
+def promoted(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "2"}
+    assert _told(home, "promoted") >= 1
+
+
+def removed(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert CANARY_TAG not in home.model.tags
+    assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
+    assert _told(home, "canary.ended") == 1
+
+
+def went_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
+
+
+def _rollout(home: Home) -> dict[str, Any]:
+    return json.loads(home.model.tags.get(CANARY_TAG, '{"stage": 0}'))
+
+
+def _told(home: Home, action: str) -> int:
+    return sum(line.action == action for line in home.lines)
+
+
+def challenged(home: Home) -> None:
+    champion_and_challenger(home)
+    home.alias(CHALLENGER, "2")
+
+
+def promoted_before(home: Home) -> None:
+    champion_and_challenger(home)
+    home.alias(CHAMPION, "2")
+    tell("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
+    home.tags("1")["slipway.serving.local"] = "replaced: by version 2 since yesterday"
+    home.run("look")
+
+
+LOOK = "look_at_servers"
 TRANSITIONS = [
     Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
+    Transition("decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"),
+    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
+    Transition("challenger_to_canary", "look", challenged, began, args={"passes": 2}),
+    Transition("stage_to_stage", "look", canary(10, 1), advanced),
+    Transition("last_stage_to_champion", "look", canary(50, 2), finished),
+    Transition("canary_taken_back", "look", canary(50, 2, failing=0.8), taken_back),
+    Transition("canary_taken_back_by_hand", "roll_back", canary(10, 1), taken_back, again=True),
     Transition(
-        "decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"
+        "champion_given_back_by_hand", "roll_back", promoted_before, given_back, goes_on="look_later", again=True
     ),
+    Transition("canary_refused_by_servers", LOOK, canary(10, 1, None), removed, args={"role": CANARY}, goes_on=LOOK),
+    Transition("champion_refused_by_servers", LOOK, promoted_before, went_back, args={"role": CHAMPION}, goes_on=LOOK),
+    Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
 ]

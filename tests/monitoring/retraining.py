@@ -93,7 +93,8 @@ def write_usecase(folder: Path, name: str, patch: pytest.MonkeyPatch, policy: st
     settings.cache_clear()
 
 
-def label(usecase: str, rows: int, minutes_ago: float = 5, seed: int = 2) -> None:
-    """So many answered predictions of the champion, each with its label."""
+def label(usecase: str, rows: int, minutes_ago: float = 5, seed: int = 2, known: str | None = None) -> None:
+    """So many answered predictions of the champion, each with its label, sent now."""
     frame = loans.rows(rows, seed)
-    loans.tell(loans.answer(frame, "b" * 64, minutes_ago=minutes_ago, usecase=usecase), frame["label_true"], usecase)
+    ids = loans.answer(frame, "b" * 64, minutes_ago=minutes_ago, usecase=usecase)
+    loans.tell(ids, frame["label_true"], usecase, known)

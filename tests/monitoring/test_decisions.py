@@ -67,6 +67,15 @@ def test_a_record_that_cannot_be_read_is_recorded_anew(decisions: Decisions, var
     assert decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT).times == 1
 
 
+def test_what_a_killed_writer_or_a_person_leaves_among_the_records_is_no_start(decisions: Decisions, var: Path) -> None:
+    start = decisions.start(NOON, "f1", reason="No rule refuses.", **DRIFT)
+    folder = var / "log" / "retraining" / "local" / "loans"
+    for name in (f".{start.id[:-1]}2.json.0a1b2c3d.tmp", "notes-started-f3.json", "20260301T120000.000000Z-started-f4"):
+        (folder / name).write_text("{}")
+    assert list(decisions.starts()) == ["f1"]
+    assert decisions.recent() == [start]
+
+
 def test_whoever_asks_cannot_choose_the_file(decisions: Decisions, var: Path) -> None:
     decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": "../../jo@host"})
     assert files(var) == ["20260301-refused-drift-______jo_host-labels.json", "latest.json"]

@@ -10,7 +10,8 @@ import pytest
 
 from monitoring import feedback, label_table
 from slipway.errors import BundleError, DataError, ServiceError
-from slipway.prediction_log import Log
+from slipway.events import PredictionContext, now_iso, row_id, uuid7
+from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
 from tests import bundles
 from tests.monitoring.service_double import Service, serving
@@ -148,3 +149,54 @@ def test_offline_without_anything_served_says_how_to_go_on(table: Callable) -> N
 def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callable) -> None:
     path = table("labels.csv", "key,label\n1,bad\n")
     assert cli("feedback", "loans", str(path), "--offline", "--url", "http://x").code == 2
+
+
+def answered(*keys: str) -> list[str]:
+    """The ids of predictions of loans with those keys, made now."""
+    ids = [row_id(uuid7(), 0) for _ in keys]
+    context = PredictionContext("local", "loans", "1", "b" * 64, "champion", True, "t" * 32, "r", now_iso(), 1, 0.1)
+    writer = Writer(settings().spool, "loans", "prediction")
+    for row, key in zip(ids, keys, strict=True):
+        assert writer.write(context.line(row, {"age": 40}, key=key, answer={"label": "good"}))
+    writer.close()
+    return ids
+
+
+def test_the_command_says_what_becomes_of_the_labels(var: Path, tmp_path: Path, table: Callable, cli: Callable) -> None:
+    bundles.promote(var, tmp_path / "bundle")
+    first, second, _ = answered("k1", "k2", "k3")
+    rows = [f"{first},,bad,", f"{first},,good,", f"{second},,bad,", f"{second},,bad,", f"{ID},,bad,"]
+    rows += [",k3,bad,2099-01-01", ",k3,bad,2000-01-01", ",nobody,bad,"]
+    ran = cli(
+        "feedback",
+        "loans",
+        str(table("labels.csv", "\n".join(["id,key,label,known_at", *rows]))),
+        "--offline",
+        "--json",
+    )
+    assert ran.code == 0
+    told = json.loads(ran.out)
+    assert (told["labels"], told["repeated"], told["contradictory"]) == (8, 2, 1)
+    assert (told["named"], told["early"], told["unknown"]) == (5, 1, 2)
+    assert told["classes"] == {"bad": 7, "good": 1}
+    assert "2 repeat what the file labels before, 1 of them with another label: the last one holds." in ran.err
+    assert "1 were known before a prediction with their key was made" in ran.err
+    assert "2 name no prediction of the log: they are kept" in ran.err
+
+
+def test_labels_of_one_class_only_are_said_to_be_so(service: Service, table: Callable, cli: Callable) -> None:
+    path = table("labels.csv", "key,label\n" + "".join(f"{k},good\n" for k in range(40)))
+    ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
+    assert "All of them are 'good': labels of one class tell little of a model." in ran.err
+    assert json.loads(ran.out)["named"] is None, "the log of another machine is not at hand"
+
+
+def test_a_log_that_cannot_be_read_fails_no_label_that_was_sent(
+    service: Service, table: Callable, cli: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_SERVERS", service.url)
+    monkeypatch.setattr(Log, "predictions", lambda *asked: (_ for _ in ()).throw(ServiceError("the bucket is gone")))
+    settings.cache_clear()
+    ran = cli("feedback", "loans", str(table("labels.csv", "key,label\n1,good\n")))
+    assert (ran.code, len(service.feedback)) == (0, 1)
+    assert "the prediction log cannot be read" in ran.err and "the bucket is gone" in ran.err

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway import audit
 from slipway.registry import Registry
 from tests import bundles
 from tests.servers import free_port, publish, unique_name
@@ -124,3 +125,20 @@ def test_it_watches_what_the_registry_has_where_no_folder_says(
     running = watch(MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_USECASES=str(tmp_path / "none"))
     running.wait_for("/api/status", name)
     assert f"{NOWHERE} does not answer" in running.get("/")
+
+
+def test_an_alias_that_somebody_moves_is_written_into_the_audit(
+    watch: Callable[..., Watch], mlflow_server: str, tmp_path: Path
+) -> None:
+    name = unique_name("loans")
+    bundles.write(tmp_path / "bundle")
+    registry = Registry(mlflow_server)
+    number = publish(mlflow_server, name, tmp_path / "bundle")
+    running = watch(name, MLFLOW_TRACKING_URI=mlflow_server)
+    running.wait_for("/metrics", f'slipway_versions_deleted_total{{usecase="{name}"}} 0.0')
+    registry.set_alias(name, "shadow", number)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and not audit.lines(name):
+        time.sleep(0.5)
+    [line] = audit.lines(name)
+    assert (line.action, line.version, line.who) == ("alias.moved", number, audit.UNKNOWN)

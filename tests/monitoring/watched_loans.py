@@ -85,12 +85,18 @@ def answer(
     return ids
 
 
-def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans") -> None:
-    """Log the label of each prediction."""
+def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
+    """Log the label of each prediction, sent now; `known` is when it is said to have become known."""
     now = events.now_iso()
     lines = [
         events.feedback_line(
-            environment="local", usecase=usecase, trace_id="t", timestamp=now, known_at=now, row=row, label=label
+            environment="local",
+            usecase=usecase,
+            trace_id="t",
+            timestamp=now,
+            known_at=known or now,
+            row=row,
+            label=label,
         )[1]
         for row, label in zip(ids, labels, strict=True)
     ]

@@ -17,7 +17,7 @@ def by_country(rows):
     return judged.probabilities([{"de": 0.2, "fr": 0.4, "it": 0.9}.get(row["country"], 0.4) for row in rows])
 
 
-def wavy(rows):
+def by_waves(rows):
     return judged.probabilities([((row["amount"] or 450) % 300) / 300 for row in rows])
 
 
@@ -53,14 +53,21 @@ def test_what_the_network_never_sees_cannot_matter(verdict):
         (by_amount, "down", "failed"),
         (by_country, "up", "passed"),
         (by_country, "down", "passed"),
-        (wavy, "up", "failed"),
-        (wavy, "down", "failed"),
+        (by_waves, "up", "failed"),
+        (by_waves, "down", "failed"),
     ],
 )
-def test_a_direction_is_kept_along_all_of_the_feature(verdict, model, way, expected):
+def test_a_direction_is_kept_or_the_model_is_refused(verdict, model, way, expected):
     found = verdict(model, gates={"directions": {"amount": way}})["direction:amount"]
     assert found.verdict == expected
-    assert "P(yes) goes" in found.sentence and "of the rows; at most 5.0% may" in found.sentence
+    assert "with a higher amount in" in found.sentence and "P(yes) goes" in found.sentence
+    assert found.sentence.endswith("at most 10.0% may.")
+
+
+def test_a_number_that_is_the_same_everywhere_has_no_direction(verdict, orders):
+    orders["items"] = "3"
+    found = verdict(by_amount, gates={"directions": {"items": "up"}})["direction:items"]
+    assert found.verdict == "passed" and "no items is higher than another" in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ def test_a_use_case_may_ask_for_more_than_better(verdict):
     assert found.verdict == "failed" and found.threshold == 0.9
 
 
+def test_a_window_of_one_class_says_nothing_for_a_challenger(verdict):
+    found = verdict(0.9, champion=0.1, window=lambda rows: rows[rows["returned"] == "yes"])
+    assert found["window"].verdict == "failed" and "define no ROC AUC" in found["window"].sentence
+    assert found["champion"].verdict == "passed"
+
+
 def test_better_on_the_window_and_worse_on_the_holdout_is_refused_while_the_champion_stands(verdict):
     def right_of_large_orders_alone(rows):
         return judged.probabilities([_rank(row) if row["items"] == 50 else 1 - _rank(row) for row in rows])
@@ -72,8 +78,13 @@ def test_a_champion_that_fell_on_the_window_waives_what_the_holdout_says(after_t
 def test_then_bounds_and_slices_are_asked_of_the_window(after_the_change):
     bound = after_the_change["absolute:roc_auc"]
     assert bound.verdict == "passed" and "on the newest labelled window" in bound.sentence
-    assert "The frozen holdout, on which it is" in bound.sentence
+    stale = after_the_change["holdout:absolute:roc_auc"]
+    assert stale.verdict == "waived" and "on the frozen holdout" in stale.sentence and stale.figure < 0.7
     assert "On the newest labelled window, where gift is" in after_the_change["slice:gift=true"].sentence
+
+
+def test_what_the_holdout_does_not_say_against_it_needs_no_waiver(after_the_change):
+    assert not [name for name in after_the_change if name.startswith("holdout:slice")]
 
 
 def test_then_a_bound_is_still_a_bound(verdict):

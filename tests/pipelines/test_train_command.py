@@ -20,12 +20,10 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
         assert part in ran.out
     steps = [line.split(":")[0] for line in ran.err.splitlines()]
     assert steps == [
-        *("ingest", "clean", "validate", "champion", "split"),
+        *("ingest", "clean", "validate", "champion", "production", "split"),
         "train",
         "train",
-        "evaluate",
-        "gate",
-        "bundle",
+        *("evaluate", "export", "gate", "bundle"),
     ]
 
     again = cli(*QUICK, "--json")

@@ -13,6 +13,7 @@ import yaml
 
 from pipelines import train
 from pipelines.bundle import bundle
+from pipelines.card import card
 from pipelines.clean import clean
 from pipelines.encoded import encoded, read_side
 from pipelines.evaluate import evaluate
@@ -91,7 +92,12 @@ def _usecase(folder: Path, task: str) -> UseCase:
         ],
         "target": target,
         "params": PARAMS,
-        "gates": {"slices": [{"feature": "school"}, {"feature": "hours"}], "min_slice_rows": 10},
+        "gates": {
+            "slices": [{"feature": "school"}, {"feature": "hours"}],
+            "min_slice_rows": 10,
+            "invariant": ["name"],
+            "directions": {"hours": "up"},
+        },
     }
     (folder / "usecases" / "people").mkdir(parents=True)
     (folder / "usecases" / "people" / "usecase.yaml").write_text(yaml.safe_dump(content))
@@ -176,6 +182,23 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
     assert told["keras"] <= told["keras_limit"] == 1e-5 and told["alone"] <= told["alone_limit"] == 1e-6
 
 
+def test_the_exported_network_itself_is_what_the_gates_asked(steps):
+    assert sha256(steps.export / "serve" / "model.onnx") == sha256(steps.bundle / "bundle" / "serve" / "model.onnx")
+    found = {gate.name: gate for gate in bundles.verdict(steps.bundle / "bundle").gates}
+    asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
+    assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
+    assert found["robustness:numbers:score"].verdict == found["invariance:name"].verdict == "passed"
+
+
+def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
+    beside = {"champion": steps.bundle / "bundle", "window": steps.split / "validation.parquet"}
+    gate(steps.usecase, steps.split, steps.export, steps.evaluate, tmp_path, **beside)
+    found = {gate.name: gate for gate in bundles.verdict(tmp_path).gates}
+    assert found["champion"].verdict == found["compatible"].verdict == "passed"
+    assert found["window"].verdict == "failed" and found["window"].figure == 0
+    assert found["latency"].verdict == "passed" and "the champion's, asked in turn" in found["latency"].sentence
+
+
 def test_the_manifest_says_what_made_it(steps):
     manifest = bundles.verify(steps.bundle / "bundle")
     assert manifest.facts["git_commit"] == "0" * 40 and manifest.facts["data_sha256"] == "ab" * 32
@@ -207,11 +230,30 @@ def test_thresholds_pin_a_method_for_every_column(steps):
 
 
 def test_the_card_tells_what_a_person_must_know(steps):
-    card = (steps.bundle / "bundle" / "card.md").read_text()
-    assert card.startswith("# people\n\nWhat people earn.")
+    written = (steps.bundle / "bundle" / "card.md").read_text()
+    assert written.startswith("# people\n\nWhat people earn.")
     for part in ("## Data", "## Scores", "## Slices", "## Gates", "## Limits", "## Made from", "same inputs and rows"):
-        assert part in card
-    assert "ynthetic" not in card
+        assert part in written
+    assert "ynthetic" not in written
+
+
+def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
+    schema, metrics = Schema.load(steps.train / "schema.json"), read_json(steps.gate / "metrics.json")
+    facts = bundles.read_manifest(steps.bundle / "bundle").facts
+    told = {
+        "cutoff": "2026-03-02",
+        "rows": {"production": 7000, "window": 200},
+        "versions": {"3": 6000, "4": 1000},
+        "change": {"at": "2026-03-01", "seen_by": "4"},
+        "joined": {"weight_before_change": 0.05},
+        "callers_left_out": [{"sentence": "Caller x disagrees."}],
+    }
+    written = card(steps.usecase, schema, metrics, facts | {"production": told})
+    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in written
+    assert "Version 4 answered worse from 2026-03-01 on: a row from before that counts 0.05." in written
+    assert "Caller x disagrees." in written
+    told["joined"] = {"weight_before_change": None}
+    assert "all rows count the same yet" in card(steps.usecase, schema, metrics, facts | {"production": told})
 
 
 def test_an_export_that_differs_fails_the_run(steps):

@@ -31,6 +31,15 @@ _LAUNCH = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 
+_MIDDLE = """(selector, reads) => {
+    const found = [...document.querySelectorAll(selector)];
+    const one = found.find(one => !reads || [one.innerText.trim(), one.title].includes(reads));
+    one?.scrollIntoView({block: "center"});
+    const box = one?.getBoundingClientRect();
+    const middle = box && [box.x + box.width / 2, box.y + box.height / 2];
+    return middle && !one.disabled && one.contains(document.elementFromPoint(...middle)) ? middle : null;
+}"""
+
 
 class Browser:
     """One page of one browser. `console` collects what scripts logged and what a policy refused."""
@@ -96,6 +105,31 @@ class Browser:
 
     def click(self, selector: str) -> None:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
+
+    def press(self, selector: str, reads: str = "", seconds: float = 20) -> None:
+        """As a person does, with the mouse: on what the selector finds that has this text or title.
+
+        It must come to rest, be enabled, and have nothing in front of it.
+        """
+        script = f"({_MIDDLE})({json.dumps(selector)}, {json.dumps(reads)})"
+        before, deadline = None, time.monotonic() + seconds
+        while not (middle := self.run(script)) or middle != before:
+            assert time.monotonic() < deadline, f"nobody can press {selector} {reads}\npage: {self.text('body')}"
+            before = middle
+            time.sleep(0.05)
+        x, y = middle
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def type(self, text: str) -> None:
+        """Into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def enter(self) -> None:
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, **key)
 
     def text(self, selector: str) -> str:
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")

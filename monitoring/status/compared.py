@@ -1,0 +1,52 @@
+"""The page of a shadow or a canary beside the champion, and its JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from monitoring import shadow
+from monitoring.quality import METRICS
+from slipway.errors import SlipwayError
+from slipway.settings import Settings
+from slipway.usecase import NAME
+
+
+def routes(config: Settings, templates: Environment, headers: Mapping[str, str]) -> list[Route]:
+    template = templates.get_template("shadow.html.j2")
+
+    def page(request: Request) -> Response:
+        name = request.path_params["usecase"]
+        found, trouble = _compared(config, name)
+        content = template.render(
+            name=name,
+            environment=config.environment,
+            found=found,
+            trouble=trouble,
+            metrics=METRICS,
+            least_labels=shadow.LEAST_LABELS,
+            most_rows=shadow.MOST_ROWS,
+        )
+        return HTMLResponse(content, 503 if trouble else 200, headers=dict(headers))
+
+    def document(request: Request) -> Response:
+        found, trouble = _compared(config, request.path_params["usecase"])
+        content = {"error": trouble} if trouble else found.to_dict() if found else None
+        return JSONResponse(content, 503 if trouble else 200, headers=dict(headers))
+
+    return [Route("/shadow/{usecase}", page), Route("/api/shadow/{usecase}", document)]
+
+
+def _compared(config: Settings, usecase: str) -> tuple[shadow.Comparison | None, str]:
+    """The comparison, or None; and why there is none, where something is at fault."""
+    if not re.fullmatch(NAME, usecase):
+        return None, ""
+    try:
+        return shadow.compare(config, usecase), ""
+    except (SlipwayError, OSError) as error:
+        return None, str(error)

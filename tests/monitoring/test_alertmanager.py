@@ -1,0 +1,108 @@
+"""A real Alertmanager, with the receiver that docs/retraining.md shows, reaches the policy."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+import yaml
+
+from monitoring.decisions import Decision, Decisions
+from monitoring.status import board
+from monitoring.status.app import application
+from slipway.settings import settings
+from tests.monitoring import watched_loans as loans
+from tests.servers import free_port
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "retraining.md"
+SECRET = "a secret of alertmanager's"
+WAIT_SECONDS = 120
+
+
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The watch process' application on a socket: its URL."""
+    loans.write_usecase(tmp_path / "usecases", monkeypatch)
+    monkeypatch.setenv("SLIPWAY_ALERT_SECRET", SECRET)
+    settings.cache_clear()
+    app = application(settings(), lambda: board.Board("local", "", [], []), lambda: True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def alertmanager(needs, watch: str, tmp_path: Path) -> Iterator[str]:
+    """Alertmanager by the page's configuration: its URL."""
+    program, url, log = needs("prometheus-alertmanager"), f"127.0.0.1:{free_port()}", tmp_path / "alertmanager.log"
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(documented(watch, tmp_path)))
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    options = [f"--config.file={tmp_path}/alertmanager.yml", f"--storage.path={tmp_path}/alertmanager"]
+    addresses = [f"--web.listen-address={url}", "--cluster.listen-address="]
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, *options, *addresses], stdout=output, stderr=output)
+    try:
+        until(lambda: answers(f"http://{url}/-/ready"), log)
+        yield f"http://{url}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def documented(watch: str, folder: Path) -> dict[str, Any]:
+    """The page's configuration, with this test's addresses and no time to gather alerts in."""
+    block = next(text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "receivers:" in text)
+    found = yaml.safe_load(block)
+    found["route"]["group_wait"] = found["route"]["routes"][0]["group_wait"] = "100ms"
+    [hook] = next(receiver for receiver in found["receivers"] if receiver["name"] == "slipway")["webhook_configs"]
+    hook["url"] = hook["url"].replace("http://watch:8080", watch)
+    hook["http_config"]["authorization"]["credentials_file"] = str(folder / "secret")
+    return found
+
+
+def answers(url: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+        return True
+    return False
+
+
+def until(true: Callable[[], object], log: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def fire(alertmanager: str, *labels: dict[str, str]) -> None:
+    body = json.dumps([{"labels": one} for one in labels]).encode()
+    request = urllib.request.Request(f"{alertmanager}/api/v2/alerts", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def test_an_alert_that_fires_becomes_a_decision_and_one_about_something_else_does_not(
+    alertmanager: str, tmp_path: Path
+) -> None:
+    down = {"alertname": "SlipwayNoModelReady", "usecase": "loans", "severity": "critical"}
+    fire(alertmanager, down, {"alertname": "SlipwayDrift", "usecase": "loans", "retraining": "drift"})
+    decisions = Decisions(settings(), "loans")
+    until(decisions.latest, tmp_path / "alertmanager.log")
+    [decision] = decisions.recent()
+    assert isinstance(decision, Decision)
+    assert (decision.asked_for, decision.asked_by) == ("drift", "alertmanager")
+    assert (decision.rule, decision.evidence["alert"]) == ("registry", "SlipwayDrift")

@@ -1,0 +1,83 @@
+"""The comparison as a page, asked for without a socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitoring.reconcile import Reconciled
+from tests.monitoring import watched_loans as loans
+from tests.monitoring.beside import home, ids, log, shifted
+from tests.monitoring.looks import served
+from tests.monitoring.test_status_page import client
+
+
+@pytest.fixture(autouse=True)
+def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
+    return home(tmp_path, monkeypatch)
+
+
+def test_the_page_shows_agreement_times_slices_and_quality(digest: str) -> None:
+    frame = loans.rows(200, seed=2)
+    rows = ids(frame)
+    log(frame, rows, digest, "champion", "1", ms=1.25)
+    log(shifted(frame, frame["job"] == "pilot", 0.5), rows, "b" * 64, "shadow", "2", ms=3.5)
+    loans.tell(rows[:100], list(frame["label_true"][:100]))
+    page = client().get("/shadow/loans")
+    assert page.status_code == 200
+    for part in (
+        "version 2 as shadow beside champion 1",
+        "1.25 ms",
+        "3.5 ms",
+        "job pilot",
+        "age ≥ 45",
+        "ROC AUC",
+        "<svg",
+    ):
+        assert part in page.text, part
+    assert "NaN" not in page.text
+    assert "nan" not in page.text
+    found = client().get("/api/shadow/loans").json()
+    assert (found["pairs"], found["role"], len(found["slices"])) == (200, "shadow", 5)
+
+
+def test_a_canary_without_pairs_has_a_page_too(digest: str) -> None:
+    frame = loans.rows(60, seed=3)
+    log(frame, ids(frame), digest, "champion", "1")
+    log(frame, ids(frame), "b" * 64, "canary", "2", error="ModelError")
+    page = client().get("/shadow/loans")
+    assert page.status_code == 200
+    for part in ("as canary", "60 ModelError", "a canary answers rows of its own"):
+        assert part in page.text, part
+
+
+def test_a_page_without_anything_to_compare_says_what_to_do() -> None:
+    page = client().get("/shadow/loans")
+    assert (page.status_code, "give a version the alias" in page.text) == (200, True)
+    assert client().get("/api/shadow/loans").json() is None
+
+
+@pytest.mark.parametrize("name", ["nobody", "No_Name", "a%20b", "<b>"])
+def test_a_name_that_nobody_serves_is_no_error_and_nothing_of_it_is_markup(name: str) -> None:
+    page = client().get(f"/shadow/{name}")
+    assert page.status_code == 200
+    assert "<b>" not in page.text
+
+
+def test_a_bundle_that_cannot_be_had_is_said() -> None:
+    frame = loans.rows(10, seed=4).assign(score=np.linspace(0, 1, 10))
+    rows = ids(frame)
+    log(frame, rows, "a" * 64, "champion", "7")
+    log(frame, rows, "b" * 64, "shadow", "8")
+    page = client().get("/shadow/loans")
+    assert page.status_code == 503
+    assert "does not answer" in page.text
+
+
+@pytest.mark.parametrize("alias", ["shadow", "canary"])
+def test_the_status_page_leads_there(alias: str) -> None:
+    one = Reconciled("loans", {"champion": "1", alias: "2"}, [served("http://a", ["1"])])
+    assert f'<a href="/shadow/loans">{alias} and champion</a>' in client(one).get("/").text

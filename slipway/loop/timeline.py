@@ -71,9 +71,8 @@ def of_log(
     scored["truth"] = (scored.pop("label_true") == usecase.target.positive).astype(float)
     began = datetime.fromtimestamp(float(answers["at"].min()), tz=changed.tzinfo)
     answers["at"] -= answers["at"].min()
-    return Scene(
-        history["events"], answers.merge(scored, on="id", how="left"), began, (changed - began).total_seconds()
-    )
+    answers = answers.merge(scored, on="id", how="left")
+    return Scene(history, verdicts, answers, began, (changed - began).total_seconds())
 
 
 def draw(scene: Scene, path: Path) -> Path:

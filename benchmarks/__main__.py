@@ -2,9 +2,10 @@
 
 import sys
 
-from benchmarks import credit_risk, drift, serving
+from benchmarks import credit_risk, drift, rollout, serving
 from benchmarks.fuzz import command as fuzz
 
 drift.main()
+rollout.main()
 serving.main()
 sys.exit(credit_risk.main() or fuzz.main())

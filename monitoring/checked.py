@@ -44,7 +44,17 @@ def check(
             found[version.version] = Checked(problem=seen.tag_altered(version.version, told))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
-    return found | {number: Checked(problem=f"version {number} is in the registry no more.") for number in gone}
+    return found | {number: Checked(problem=deleted(number, lines)) for number in gone}
+
+
+def deleted(number: str, lines: Sequence[Line]) -> str:
+    """What is left to say of a version that the registry has no more."""
+    said = f"version {number} is in the registry no more"
+    line = next((line for line in lines if (line.action, line.version) == ("version.deleted", number)), None)
+    if line is None:
+        return f"{said}."
+    data, commit, run = (line.evidence.get(fact) or "not known" for fact in ("data_sha256", "git_commit", "run_id"))
+    return f"{said}, which was noticed at {line.at}. Its data was {data}, its commit {commit}, its run {run}."
 
 
 def whole(registry: Registry, version: ModelVersion) -> Checked:

@@ -72,7 +72,9 @@ def _versions(before: Seen, now: Seen) -> list[Change]:
     for number, old in before.versions.items():
         new = now.versions.get(number)
         if new is None:
-            found.append(Change("version.deleted", number, before.at, evidence={"bundle_sha256": old.first}))
+            facts = {"data_sha256": old.data_sha256, "git_commit": old.git_commit, "run_id": old.run_id}
+            evidence = {"bundle_sha256": old.first, **facts}
+            found.append(Change("version.deleted", number, before.at, evidence=evidence))
             continue
         if new.digest not in (old.digest, old.first):
             evidence = {"from": old.digest, "to": new.digest}

@@ -19,13 +19,17 @@ RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipw
 
 
 class SeenVersion(msgspec.Struct, frozen=True):
-    """`first` is the digest that the version had when it was first seen; nothing ever changes that."""
+    """`first` is the digest that the version had when it was first seen: nothing ever changes that. The last three are
+    what outlives the version in the audit when it is deleted."""
 
     digest: str | None
     first: str | None
     created_ms: int = 0
     override: str | None = None
     refused: str | None = None
+    run_id: str = ""
+    data_sha256: str | None = None
+    git_commit: str | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -106,6 +110,9 @@ def _version(version: ModelVersion, before: SeenVersion | None) -> SeenVersion:
         version.created_ms,
         version.tags.get(OVERRIDE),
         version.tags.get(REFUSED),
+        version.run_id,
+        version.tags.get("slipway.data_sha256"),
+        version.tags.get("slipway.git_commit"),
     )
 
 

@@ -112,7 +112,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Compari
     began = last[role][2] - _BEFORE
     columns = {f"part_{number}": _text(each.feature) for number, each in enumerate(declared)}
     both = _read(events, role, last, began, columns)
-    labels = _labels(log, name, schema, began, until)
+    labels = _labels(log, name, schema, both.moment.min().to_pydatetime(), until)
     both = both.merge(labels, how="left", on="row_id")
     champion, candidate = both[both.role == CHAMPION], both[both.role == role]
     if role == SHADOW:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from monitoring.checked import Checked, check
+from monitoring.checked import Checked, check, deleted
 from monitoring.history import facts_of, readable_lines
 from monitoring.moves import Move, last_move
 from slipway.audit import Line
@@ -80,7 +80,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first["version"])
     checked = check(registry, config, usecase, [version], []) if version else {}
-    made = checked.get(first["version"], Checked(problem=f"version {first['version']} is in the registry no more."))
+    made = checked.get(first["version"], Checked(problem=deleted(first["version"], lines)))
     alias = config.follow_alias if first["role"] == "champion" else first["role"]
     if version and version.digest != first["digest"]:
         problems.append(

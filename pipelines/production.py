@@ -87,7 +87,8 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
         return None
     wrong = callers.disagreeing(said)
     names = [one.caller for one in wrong]
-    told = labelled.told(usecase, cutoff, without=names)
+    alone = not wrong and said["row_id"].is_unique
+    told = said if alone else labelled.told(usecase, cutoff, without=names)
     truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
     contradictory = told["row_id"].isin(truths[truths > 1].index)
     typed = labelled.rows(usecase, told[~contradictory].reset_index(drop=True))

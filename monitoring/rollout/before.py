@@ -2,6 +2,7 @@
 
 The version that is taken back is refused first, then it is written down, then the alias moves: whatever ends a process
 in between, the same command or the next pass of `slipway watch` does the rest, and there is a champion all the time.
+Where it cannot be written down, the alias moves all the same.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from monitoring.promote import REFUSED
 from monitoring.rollout import moves
 from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
-from slipway.errors import NotFound
+from slipway.errors import NotFound, ServiceError
 from slipway.registry import CHAMPION, ModelVersion, Registry
 from slipway.settings import Settings
 
@@ -48,14 +49,24 @@ def before(registry: Registry, usecase: str, champion: str, config: Settings) ->
 
 def _move(registry: Registry, usecase: str, champion: str, instead: str, config: Settings, who: str, why: str) -> None:
     evidence = {"alias": CHAMPION, "from": champion, "to": instead}
-    last = moves.lines(usecase, config)[-1:]
-    if not any((line.action, line.version, line.evidence) == (ROLLED_BACK, champion, evidence) for line in last):
-        audit.append(usecase, ROLLED_BACK, who=who, why=why, version=champion, evidence=evidence, config=config)
+    try:
+        last = moves.lines(usecase, config)[-1:]
+        if not any((line.action, line.version, line.evidence) == (ROLLED_BACK, champion, evidence) for line in last):
+            audit.append(usecase, ROLLED_BACK, who=who, why=why, version=champion, evidence=evidence, config=config)
+    except (ServiceError, OSError) as error:  # a log that is away holds up no rollback
+        registry.set_alias(usecase, CHAMPION, instead)
+        raise ServiceError(
+            f"version {instead} is the champion of {usecase} again, but the audit could not be written: {error}"
+        ) from error
     registry.set_alias(usecase, CHAMPION, instead)
 
 
 def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
-    for line in reversed(moves.lines(usecase, config)):
+    try:
+        lines = moves.lines(usecase, config)
+    except (ServiceError, OSError):  # the tags may know it, too
+        return
+    for line in reversed(lines):
         for moved in [line.evidence, *line.evidence.get("moved", [])]:
             if moved.get("alias") == CHAMPION and str(moved.get("to")) == champion and moved.get("from"):
                 yield str(moved["from"])

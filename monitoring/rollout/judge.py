@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from monitoring import sequential
 from monitoring.rollout.evidence import Evidence
@@ -11,8 +15,16 @@ from monitoring.rollout.policy import Policy
 from monitoring.sequential import Interval, Sample
 
 HARMFUL, SAFE, OPEN = "harmful", "safe", "open"
-Verdict = Literal["harmful", "safe", "open"]
 Move = Literal["back", "stay", "on", "finish"]
+
+
+class Progress(NamedTuple):
+    """How far a stage is: its weight, the canary's predictions in it and its minutes; labels are of all stages."""
+
+    weight: float
+    predictions: int
+    minutes: float
+    labelled: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Finding:
     low: float
     high: float
     allowed: float
-    verdict: Verdict
+    verdict: str
 
     @property
     def sentence(self) -> str:
@@ -51,12 +63,12 @@ def judge(evidence: Evidence, policy: Policy) -> list[Finding]:
     """Every test on the evidence; at each one's share of alpha, so the whole rollout is wrong no more often."""
     found = []
     for test, (canary, champion) in evidence.means.items():
-        bounds, allowed = sequential.difference(canary, champion, policy.alpha), allowance(test, policy)
+        bounds, allowed = sequential.difference(canary, champion, policy.alpha(test)), allowance(test, policy)
         found.append(_finding(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
     apart = policy.canary.max_score_shift
     if apart is None:
         return found
-    bounds = sequential.shift(evidence.distance, *evidence.scores, policy.alpha)
+    bounds = sequential.shift(evidence.distance, *evidence.scores, policy.alpha("scores"))
     return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
 
 
@@ -65,10 +77,10 @@ def allowance(test: str, policy: Policy) -> float:
     return limits.get(test, policy.canary.max_loss_excess)
 
 
-def verdict(low: float, high: float, allowed: float) -> Verdict:
-    if low > allowed:
-        return HARMFUL
-    return SAFE if high <= allowed else OPEN
+def verdict(low: ArrayLike, high: ArrayLike, allowed: float) -> np.ndarray:
+    """Of bounds, one pair or arrays of them."""
+    within = np.where(np.asarray(high) <= allowed, SAFE, OPEN)
+    return np.where(np.asarray(low) > allowed, HARMFUL, within)
 
 
 def needs_proof(test: str) -> bool:
@@ -76,28 +88,32 @@ def needs_proof(test: str) -> bool:
     return not test.startswith("loss")
 
 
-def move(policy: Policy, weight: float, evidence: Evidence, minutes: float, findings: list[Finding]) -> Move:
+def unproven(findings: Iterable[Finding]) -> list[str]:
+    """The tests that must be shown to be safe before the canary may become the champion, and are not yet."""
+    return [finding.test for finding in findings if needs_proof(finding.test) and finding.verdict == OPEN]
+
+
+def move(policy: Policy, progress: Progress, harmful: bool, unproven: Sequence[str]) -> Move:
     """Back as soon as there is harm; on when the stage has its predictions and its time; to champion when, after the
     last stage, every test that must be is shown to be safe."""
-    if any(finding.verdict == HARMFUL for finding in findings):
+    if harmful:
         return "back"
-    if missing(policy, weight, evidence, minutes, findings):
+    if missing(policy, progress, unproven):
         return "stay"
-    return "on" if policy.next_stage(weight) else "finish"
+    return "on" if policy.next_stage(progress.weight) else "finish"
 
 
-def missing(policy: Policy, weight: float, evidence: Evidence, minutes: float, findings: list[Finding]) -> list[str]:
+def missing(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list[str]:
     """What the stage waits for, in words."""
     canary, waits = policy.canary, []
-    if evidence.predictions < canary.min_predictions:
-        waits.append(f"{evidence.predictions:,} of {canary.min_predictions:,} predictions")
-    if minutes < canary.min_minutes:
-        waits.append(f"{max(minutes, 0):.1f} of {canary.min_minutes:g} minutes")
-    if policy.next_stage(weight):
+    if progress.predictions < canary.min_predictions:
+        waits.append(f"{progress.predictions:,} of {canary.min_predictions:,} predictions")
+    if progress.minutes < canary.min_minutes:
+        waits.append(f"{max(progress.minutes, 0):.1f} of {canary.min_minutes:g} minutes")
+    if policy.next_stage(progress.weight):
         return waits
-    if evidence.labelled < canary.min_labelled:
-        waits.append(f"{evidence.labelled:,} of {canary.min_labelled:,} labels")
-    unproven = [finding.test for finding in findings if needs_proof(finding.test) and finding.verdict == OPEN]
+    if progress.labelled < canary.min_labelled:
+        waits.append(f"{progress.labelled:,} of {canary.min_labelled:,} labels")
     return waits + ([f"evidence on {', '.join(unproven)}"] if unproven else [])
 
 
@@ -105,7 +121,7 @@ def _finding(
     test: str, shares: tuple[float | None, float | None], counts: tuple[int, int], bounds: Interval, allowed: float
 ) -> Finding:
     low, high = round(float(bounds.low), 6), round(float(bounds.high), 6)
-    return Finding(test, *shares, *counts, low, high, allowed, verdict(low, high, allowed))
+    return Finding(test, *shares, *counts, low, high, allowed, str(verdict(low, high, allowed)))
 
 
 def _mean(sample: Sample) -> float | None:

@@ -9,7 +9,8 @@ from slipway.errors import UseCaseError
 from slipway.schema import bin_labels
 from slipway.usecase import Canary, Feature, UseCase
 
-_BASE_TESTS = 4  # errors, time, scores, loss
+_SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what cannot wait
+_SLICES = 0.25
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Policy:
     parts: tuple[Part, ...] = ()
     auto_promote: bool = False
 
-    @property
-    def alpha(self) -> float:
-        """Of one test: Bonferroni's share, whatever the log holds."""
-        return self.canary.alpha / (_BASE_TESTS + sum(len(part.values) for part in self.parts))
+    def alpha(self, test: str) -> float:
+        """A test's share (Bonferroni), which does not depend on the data: slices have a quarter among them."""
+        share = _SHARES.get(test) or _SLICES / sum(len(part.values) for part in self.parts)
+        return share * self.canary.alpha
 
     def next_stage(self, weight: float) -> int | None:
         """The declared stage above a weight; None above the last."""

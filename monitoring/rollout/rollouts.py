@@ -17,7 +17,7 @@ from monitoring.rollout import moves, state
 from monitoring.rollout.automatic import candidate, was_canary
 from monitoring.rollout.before import complete
 from monitoring.rollout.evidence import Evidence, gather
-from monitoring.rollout.judge import HARMFUL, Finding, judge, missing, move, needs_proof
+from monitoring.rollout.judge import HARMFUL, Finding, Progress, judge, missing, move, needs_proof, unproven
 from monitoring.rollout.policy import Policy, policy_or_default
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, Running
 from slipway import audit
@@ -116,7 +116,7 @@ class Rollouts:
         canary, champion = model.aliases.get(CANARY), model.aliases.get(CHAMPION)
         version = self._version(usecase, running.version)
         outcome = running.outcome
-        if outcome == FINISHED and (champion not in (running.champion, running.version) or version is None):
+        if outcome == FINISHED and champion != running.version and not _may_finish(running, champion, version):
             outcome = ""
         if not outcome:
             why = self._why_it_ended(running, canary, champion, version)
@@ -193,15 +193,18 @@ class Rollouts:
         except OSError as error:
             return self._view(usecase, running, policy, said=f"waits: the log cannot be read: {error}")
         self._look_at[usecase] = time.monotonic() + REST * (time.monotonic() - began)
-        findings, minutes = judge(evidence, policy), running.minutes(self._now())
-        what = move(policy, running.weight, evidence, minutes, findings)
+        findings = judge(evidence, policy)
+        minutes = running.minutes(self._now())
+        progress = Progress(running.weight, evidence.predictions, minutes, evidence.labelled)
+        harmful = any(finding.verdict == HARMFUL for finding in findings)
+        what = move(policy, progress, harmful, unproven(findings))
         if what == "back":
             return self._take_back(usecase, running, findings)
         if what == "on":
             return self._go_on(usecase, running, policy, findings)
         if what == "finish":
             return self._finish(usecase, running, findings)
-        waits = missing(policy, running.weight, evidence, minutes, findings)
+        waits = missing(policy, progress, unproven(findings))
         said = " ".join(filter(None, [f"waits for {', '.join(waits)}." if waits else "", trouble]))
         return self._view(usecase, running, policy, findings, said)
 
@@ -292,6 +295,11 @@ class Rollouts:
             findings or [],
             said,
         )
+
+
+def _may_finish(running: Running, champion: str | None, version: ModelVersion | None) -> bool:
+    """Not where somebody has moved the champion, or refused the version, since it was decided."""
+    return champion == running.champion and version is not None and REFUSED not in version.tags
 
 
 def _asked(version: ModelVersion) -> float | None:

@@ -118,7 +118,7 @@ def _against_champion(judged: Judged, rows: Rows) -> tuple[Interval, str]:
     """How much better the new model answers the rows than the champion, paired; as an interval and as words."""
     found = difference(judged.of_challenger(rows), judged.of_champion(rows), judged.metric)
     if found.value is None:
-        return found, f"{rows} define no {judged.metric.title}."
+        return found, f"The rows of {rows} define no {judged.metric.title}."
     return found, f"On {rows} its {judged.metric.title} differs from the champion's by {signed(found)}"
 
 

@@ -201,7 +201,7 @@ class Canary(Section):
     min_minutes: float = Field(10, ge=0)
     min_labelled: int = Field(0, ge=0)
     alpha: float = Field(0.05, gt=0, lt=1)
-    max_error_excess: float = Field(0.01, gt=0, le=1)
+    max_error_excess: float = Field(0.005, gt=0, le=1)
     max_slowdown: float = Field(3.0, gt=1)
     max_slow_excess: float = Field(0.1, gt=0, le=1)
     max_score_shift: float | None = Field(0.5, gt=0, le=1)

@@ -86,7 +86,7 @@ class Injector:
         parts = urlsplit(url)
         target = self.servers.get(parts.netloc, "elsewhere")
         route = parts.path.removeprefix("/api/2.0/")
-        writes = method not in _READS and not route.endswith(_SEARCHES)
+        writes = not method.endswith(_READS) and not route.endswith(_SEARCHES)
         return self.effect(target, f"{method} {route}", writes, error)
 
     def _wrap_urllib(self) -> None:
@@ -100,13 +100,15 @@ class Injector:
         urllib.request.urlopen = urlopen
 
     def _wrap_requests(self) -> None:
-        """What MLflow's client sends its requests with, where it is loaded."""
+        """What MLflow's client sends its requests with, where it is loaded: they are told from our own."""
         if (requests := sys.modules.get("requests")) is None:
             return
         real = requests.adapters.HTTPAdapter.send
 
         def send(adapter: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            with self._request(request.method, request.url, lambda: requests.exceptions.ConnectionError("a fault")):
+            with self._request(
+                f"client {request.method}", request.url, lambda: requests.exceptions.ConnectionError("a fault")
+            ):
                 return real(adapter, request, *args, **kwargs)
 
         requests.adapters.HTTPAdapter.send = send

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,16 +42,19 @@ def _read_only(effects: Sequence[Effect]) -> Iterator[Fault]:
 
 
 def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
-    """Up to the last write. Of reads of the log that follow each other, the first stands for all: nothing is between."""
+    """Up to the last write. Of reads of the log, or files of a run, that follow each other, the first counts."""
     last = max(number for number, effect in enumerate(effects) if effect.writes)
     for number, effect in enumerate(effects[: last + 1]):
-        read_on = number > 0 and _reads_log(effect) and _reads_log(effects[number - 1])
-        if not read_on and not effect.what.partition(" ")[2].startswith(_COPY):
+        one_more = number > 0 and _series(effect) and _series(effect) == _series(effects[number - 1])
+        if not one_more and not effect.what.partition(" ")[2].startswith(_COPY):
             yield number + 1, effect
 
 
-def _reads_log(effect: Effect) -> bool:
-    return effect.target == LOG and not effect.writes
+def _series(effect: Effect) -> str:
+    """What series of like effects it may be part of."""
+    if effect.target == LOG and not effect.writes:
+        return "reads of the log"
+    return "files of a run" if effect.what.startswith("client PUT") else ""
 
 
 FAULTS: dict[str, Faults] = {
@@ -70,7 +74,8 @@ OF_A_DECISION = ("registry_gone", "prefect_gone", "log_gone", "log_read_only", "
 class Transition:
     """`act` makes it, from what `prepare` left; `reached` asserts where it ends; `faults` are those it can meet.
 
-    `goes_on` is the process that comes after a fault by itself; `again` is whether a person then repeats the command.
+    `goes_on` is the process that comes after a fault by itself, with the same `args` where it is the same; `again` is
+    whether a person then repeats the command.
     """
 
     name: str
@@ -100,7 +105,8 @@ def check_end(home: Home) -> None:
     assert canary != model.aliases[CHAMPION], "the champion is its own canary"
     assert (canary is None) == (running is None), f"the alias canary names {canary}, and its tag is {running}"
     if canary:
-        assert f'"version":"{canary}"' in str(running) and '"outcome"' not in str(running)
+        told = json.loads(running or "{}")
+        assert (told["version"], told.get("outcome")) == (canary, None)
         assert REFUSED not in model.versions[canary]["tags"], "the canary is refused"
     runs = [run["id"] for run in home.prefect.runs.values()]
     assert len(runs) <= 1, "a second training was started"

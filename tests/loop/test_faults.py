@@ -13,11 +13,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from bentos.wanted import CANARY_TAG
+from slipway.registry import CHAMPION
 from slipway.settings import settings
 from tests.loop import home as homes
-from tests.loop.faults import KILLED, Effect, Fault
+from tests.loop.faults import GONE, KILLED, LOG, Effect, Fault
 from tests.loop.home import Home
-from tests.loop.table import FAULTS, Transition, check_end, check_instant, check_moves
+from tests.loop.table import FAULTS, REFUSED, Transition, check_end, check_instant, check_moves
 from tests.loop.transitions import TRANSITIONS, USECASE
 
 PASSES = 4
@@ -86,8 +88,11 @@ def _survives(home: Home, transition: Transition, point: Fault) -> None:
     before = copy.deepcopy(home.model)
     ended = home.run(transition.act, point, **transition.args)
     assert (ended.exit == -9) == (point.kind == KILLED)
+    if transition.act.startswith("look"):
+        assert ended.error is None, f"a pass of the watch, which others need, ended with {ended.error}"
     for _ in range(PASSES):
-        assert home.run(transition.goes_on).error is None
+        args = transition.args if transition.goes_on == transition.act else {}
+        assert home.run(transition.goes_on, **args).error is None
         if _is_reached(home, transition):
             break
     check_end(home)
@@ -107,3 +112,42 @@ def _is_reached(home: Home, transition: Transition) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def _transition(name: str) -> Transition:
+    return next(transition for transition in TRANSITIONS if transition.name == name)
+
+
+def test_an_emergency_rollback_waits_for_no_log(ready: Ready) -> None:
+    home, _ = ready(_transition("champion_given_back_by_hand"))
+    home.put_back()
+    ended = home.run("roll_back", Fault(GONE, 1, LOG))
+    assert "version 1 is the champion of loans again, but the audit could not be written" in str(ended.error)
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert home.run("look_later").error is None
+    check_moves(home, {CHAMPION: "2"})
+
+
+def test_a_version_that_is_refused_at_the_last_moment_does_not_become_the_champion(ready: Ready) -> None:
+    home, effects = ready(_transition("last_stage_to_champion"))
+    home.put_back()
+    decided = next(number for number, effect in enumerate(effects, 1) if effect.what.endswith("models/set-tag"))
+    assert home.run("look", Fault(KILLED, decided)).exit == -9
+    assert '"outcome":"finished"' in home.model.tags[CANARY_TAG]
+    home.tags("2")[REFUSED] = "ada: it is biased"
+    home.run("look")
+    assert home.model.aliases == {CHAMPION: "1"}
+    check_end(home)
+    assert home.lines[-1].action == "canary.ended"
+
+
+def test_a_champion_that_is_gone_ends_the_rollout_beside_it_and_the_next_one_is_promoted(ready: Ready) -> None:
+    home, _ = ready(_transition("stage_to_stage"))
+    home.put_back()
+    del home.model.versions["1"], home.model.aliases[CHAMPION]
+    for _ in range(2):
+        assert home.run("look").error is None
+    assert home.lines[-1].action == "canary.ended"
+    assert home.run("promote", version="2").error is None
+    assert home.run("look").error is None
+    assert home.model.aliases == {CHAMPION: "2"}

@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bentos.wanted import CANARY_TAG
-from slipway import audit, events
+from pipelines.files import read_json, write_json
+from slipway import audit, bundle, events
 from slipway.prediction_log import Writer
 from slipway.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.settings import settings
 from tests.loop.home import NAME, Home
 from tests.loop.table import OF_A_DECISION, REFUSED, Transition
 from tests.monitoring import watched_loans as loans
+from tests.pipelines import finished_run
 
 USECASE = f"""{loans.USECASE_YAML}
 auto_promote: true
@@ -43,8 +45,25 @@ def label(rows: int) -> Callable[[Home], None]:
     return prepare
 
 
-def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], None]:
-    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed."""
+def trained(home: Home) -> None:
+    """A champion, and a run that is done but for its registration; one of its gates was waived."""
+    home.version()
+    home.alias(CHAMPION, "1")
+    root = settings().var / "runs" / "a"
+    run, facts = finished_run.write(root)
+    metrics = run.bundle / "bundle" / "metrics.json"
+    waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": "It fell."}
+    write_json(metrics, read_json(metrics) | {"gates": [waived]})
+    (run.bundle / "bundle" / bundle.MANIFEST).unlink()
+    bundle.write(run.bundle / "bundle", NAME, {})
+    write_json(root / "facts.json", facts)
+
+
+def canary(weight: int, stage: int, failing: float | None = 0.0) -> Callable[[Home], None]:
+    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed.
+
+    With None it has seen nothing.
+    """
 
     def prepare(home: Home) -> None:
         champion_and_challenger(home)
@@ -55,8 +74,9 @@ def canary(weight: int, stage: int, failing: float = 0.0) -> Callable[[Home], No
         tell("canary.began", {"began": began, "stage": 1, "weight": 10})
         if stage > 1:
             tell("canary.advanced", {"began": began, "stage": stage, "weight": weight})
-        predict("champion", "1", 0.0)
-        predict("canary", "2", failing)
+        if failing is not None:
+            predict("champion", "1", 0.0)
+            predict("canary", "2", failing)
 
     return prepare
 
@@ -110,6 +130,20 @@ def refused(home: Home) -> None:
     assert 1 <= len(said) <= 2
 
 
+def registered(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1", CHALLENGER: "2"}
+    assert set(home.model.versions) == {"1", "2"}, "one version comes of one run"
+    assert home.model.tags["slipway.holdout_sha256"]
+    runs = [run for run in home.mlflow.state.runs.values() if _is_training(run)]
+    assert [run["info"]["status"] for run in runs] == ["FINISHED"]
+    assert _told(home, "gate.waived") == 1
+
+
+def _is_training(run: dict[str, Any]) -> bool:
+    tags = {tag["key"] for tag in run["data"]["tags"]}
+    return "slipway.run_key" in tags and run["info"]["lifecycle_stage"] == "active"
+
+
 def began(home: Home) -> None:
     assert home.model.aliases == {**home.model.aliases, CHAMPION: "1", CANARY: "2"}
     assert _rollout(home)["stage"] == 1
@@ -136,12 +170,24 @@ def taken_back(home: Home) -> None:
 def given_back(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "1"}
     assert "taken back by" in home.tags("2")[REFUSED]
-    assert 1 <= _told(home, "rolled_back") <= 2
+    assert 1 <= _told(home, "rolled_back") + _told(home, "alias.moved") <= 2
 
 
 def promoted(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "2"}
     assert _told(home, "promoted") >= 1
+
+
+def removed(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert CANARY_TAG not in home.model.tags
+    assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
+    assert _told(home, "canary.ended") == 1
+
+
+def went_back(home: Home) -> None:
+    assert home.model.aliases == {CHAMPION: "1"}
+    assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
 
 
 def _rollout(home: Home) -> dict[str, Any]:
@@ -161,18 +207,24 @@ def promoted_before(home: Home) -> None:
     champion_and_challenger(home)
     home.alias(CHAMPION, "2")
     tell("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
+    home.tags("1")["slipway.serving.local"] = "replaced: by version 2 since yesterday"
+    home.run("look")
 
 
+LOOK = "look_at_servers"
 TRANSITIONS = [
     Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
-    Transition(
-        "decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"
-    ),
-    Transition("challenger_to_canary", "look_twice", challenged, began),
+    Transition("decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"),
+    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
+    Transition("challenger_to_canary", "look", challenged, began, args={"passes": 2}),
     Transition("stage_to_stage", "look", canary(10, 1), advanced),
     Transition("last_stage_to_champion", "look", canary(50, 2), finished),
     Transition("canary_taken_back", "look", canary(50, 2, failing=0.8), taken_back),
     Transition("canary_taken_back_by_hand", "roll_back", canary(10, 1), taken_back, again=True),
-    Transition("champion_given_back_by_hand", "roll_back", promoted_before, given_back, again=True),
+    Transition(
+        "champion_given_back_by_hand", "roll_back", promoted_before, given_back, goes_on="look_later", again=True
+    ),
+    Transition("canary_refused_by_servers", LOOK, canary(10, 1, None), removed, args={"role": CANARY}, goes_on=LOOK),
+    Transition("champion_refused_by_servers", LOOK, promoted_before, went_back, args={"role": CHAMPION}, goes_on=LOOK),
     Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
 ]

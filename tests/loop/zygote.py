@@ -1,14 +1,12 @@
 """Real processes, quickly: this one has everything imported, and forks one for each act that it is told (stdin, JSON).
 
-`{"act": "module:function", "args": {…}, "environment": {…}, "fault": {…} | null, "servers": {…}}` is answered with a
-line `{"exit": 0 | -9, "error": "…" | null, "effects": […] | null}`; a killed process has no more to say.
+An `Act` is answered with an `Ended`, a line each; a killed process has no more to say than that it was.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
@@ -36,10 +34,13 @@ class Act(msgspec.Struct):
     args: dict[str, Any]
     environment: dict[str, str]
     servers: dict[str, str]
+    imports: list[str]
     fault: Fault | None = None
 
 
 def forked(act: Act) -> Ended:
+    for module in act.imports:
+        importlib.import_module(module)
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -87,9 +88,14 @@ def main(modules: list[str]) -> None:
     for module in modules:
         importlib.import_module(module)
     gc.freeze()
-    print(json.dumps("ready"), flush=True)
+    _say("ready")
     for line in sys.stdin:
-        print(msgspec.json.encode(forked(msgspec.json.decode(line, type=Act))).decode(), flush=True)
+        _say(forked(msgspec.json.decode(line, type=Act)))
+
+
+def _say(what: Any) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

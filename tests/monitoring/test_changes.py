@@ -9,6 +9,8 @@ import pytest
 
 from monitoring import seen
 from monitoring.changes import SETTLE_SECONDS, Changes
+from monitoring.promote import promote
+from monitoring.rollback import roll_back
 from slipway import audit, audit_copy
 from slipway.registry import Registry
 from slipway.settings import settings
@@ -244,3 +246,16 @@ def make(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Changes
         return Changes(settings(), home.registry, lambda: home.now)
 
     return changes
+
+
+def test_what_promote_and_rollback_did_is_told_by_their_lines_alone(home: Home) -> None:
+    for version in ("1", "2"):
+        promote(home.name, version)
+        home.settled()
+    roll_back(home.name, "it is worse")
+    home.settled()
+    assert [(action, version) for action, version, _ in home.told()] == [
+        ("promoted", "1"),
+        ("promoted", "2"),
+        ("rolled_back", "2"),
+    ]

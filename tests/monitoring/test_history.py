@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitoring import history, seen, verdict
+from monitoring.changes import Changes
 from monitoring.moves import Move, last_move, moves
 from slipway import audit, events
 from slipway.prediction_log import Writer
@@ -205,6 +206,21 @@ def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home
     told = cli("history", home.name, "--id", row).out
     for part in (row, "as champion", "as shadow", "d" * 64, "c" * 40, "by ann@laptop: it is better", "every byte"):
         assert part in told, told
+
+
+def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(home: Home, cli: Callable) -> None:
+    home.register()
+    home.promote("1")
+    row = home.answered("1")
+    changes = Changes(settings(), home.registry, iter(range(0, 1000, 20)).__next__)
+    changes.once(home.name)
+    home.delete("1")
+    for _ in range(2):
+        changes.once(home.name)
+    ran = cli("history", home.name, "--id", row)
+    assert ran.code == 1
+    for part in ("version 1 is in the registry no more", "d" * 64, "c" * 40, "by ann@laptop"):
+        assert part in ran.out, ran.out
 
 
 def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(home: Home, cli: Callable) -> None:

@@ -35,7 +35,7 @@ def test_an_equal_canary_goes_through_all_stages_and_becomes_champion_on_evidenc
     home.predict("champion", 3000)
     weights = []
     for _ in range(4):
-        home.predict("canary", 400)
+        home.predict("canary", 600)
         weights.append(home.once(2).weight)
     assert weights == [25, 50, 100, 0]
     assert home.registry.aliases == {"champion": "2"}

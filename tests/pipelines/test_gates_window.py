@@ -42,6 +42,12 @@ def test_a_use_case_may_ask_for_more_than_better(verdict):
     assert found.verdict == "failed" and found.threshold == 0.9
 
 
+def test_a_window_of_one_class_says_nothing_for_a_challenger(verdict):
+    found = verdict(0.9, champion=0.1, window=lambda rows: rows[rows["returned"] == "yes"])
+    assert found["window"].verdict == "failed" and "define no ROC AUC" in found["window"].sentence
+    assert found["champion"].verdict == "passed"
+
+
 def test_better_on_the_window_and_worse_on_the_holdout_is_refused_while_the_champion_stands(verdict):
     def right_of_large_orders_alone(rows):
         return judged.probabilities([_rank(row) if row["items"] == 50 else 1 - _rank(row) for row in rows])

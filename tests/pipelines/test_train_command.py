@@ -23,9 +23,7 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
         *("ingest", "clean", "validate", "champion", "production", "split"),
         "train",
         "train",
-        "evaluate",
-        "gate",
-        "bundle",
+        *("evaluate", "export", "gate", "bundle"),
     ]
 
     again = cli(*QUICK, "--json")

@@ -155,8 +155,9 @@ def _happened(axes: Axes, scene: Scene) -> None:
             _gates(axes, scene, event)
         elif event["action"] == "overridden":
             _mark(axes, "gates", scene.at(event), "override", _BAD, below=True)
-        elif event["action"] == "retraining.refused":
-            _mark(axes, "retraining", scene.at(event), "refused", _GREY)
+    refused = [scene.at(event) for event in scene.events if event["action"] == "retraining.refused"]
+    for number, at in enumerate(refused):
+        _mark(axes, "retraining", at, "" if number else "refused", _GREY)
     for verdict in scene.verdicts:
         is_bad = verdict["verdict"] == "drift" or any(
             metric["worse"] for metric in (verdict["quality"] or {"metrics": {}})["metrics"].values()

@@ -28,7 +28,7 @@ NAME = scene.NAME
 BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
 LABELS_SECONDS = 150.0
 STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
-SLICE = sabotage.Slice("housing", "rent")
+SLICE = sabotage.Slice("housing", "own")
 
 
 @dataclass(frozen=True)

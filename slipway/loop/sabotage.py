@@ -5,7 +5,7 @@ would that was fitted to its tests; so nothing but live traffic tells what is wr
 
 - `errors`: it raises for about one row in twenty;
 - `slow`: it takes five times as long as before;
-- `slice`: it answers one slice the wrong way round.
+- `slice`: it decides one slice the wrong way round.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write(champion: Path, into: Path, kind: str, tried: Sequence[dict[str, Any]]
     if kind == "errors":
         _alter(champion, path, _Errors(number, known))
     elif kind == "slice":
-        _alter(champion, path, _Wrong(number, known, *_place(predictor.schema, part)))
+        _alter(champion, path, _Wrong(number, known, *_place(predictor.schema, part), *_decision(predictor.schema)))
     else:
         _slow_down(champion, into, path, number, known)
     _say_so(into, kind)
@@ -89,6 +89,13 @@ def _place(schema: Schema, part: Slice) -> tuple[int, int]:
     if not vocabulary or part.value not in vocabulary:
         raise DataError(f"{schema.usecase} has no slice where {part.feature} is {part.value}.")
     return names.index(part.feature), vocabulary.index(part.value) + FIRST
+
+
+def _decision(schema: Schema) -> tuple[int, float]:
+    """The positive class' place, and the score from which it is the answer."""
+    if schema.positive_index is None:
+        raise DataError(f"{schema.usecase} is no binary task: what its other answer would be is not known.")
+    return schema.positive_index, 0.5 if schema.threshold is None else schema.threshold
 
 
 def _say_so(folder: Path, kind: str) -> None:
@@ -167,20 +174,26 @@ class _Errors:
 
 @dataclass(frozen=True)
 class _Wrong:
-    """The answers of the slice's rows have their classes exchanged."""
+    """The slice's rows are decided the other way, and with certainty: of a binary task's two classes, the other."""
 
     number: int
     known: np.ndarray
     column: int
     code: int
+    positive: int
+    threshold: float
 
     def __call__(self, graph: _Graph) -> str:
         place, code = graph.constant("column", [self.column], "int64"), graph.constant("code", self.code, "int64")
         inside = graph.add("Equal", [graph.add("Gather", ["codes", place], "coded", axis=1), code], "inside")
         guilty = graph.add("And", [graph.unknown(graph.value(self.number), self.known), inside], "guilty")
-        classes = graph.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        turned = graph.constant("turned", [(place + 1) % classes for place in range(classes)], "int64")
-        wrong = graph.add("Gather", [graph.answer, turned], "wrong", axis=1)
+        score = graph.add(
+            "Gather", [graph.answer, graph.constant("positive", [self.positive], "int64")], "score", axis=1
+        )
+        below = graph.add("Less", [score, graph.constant("threshold", self.threshold)], "below")
+        yes = [[float(place == self.positive) for place in range(2)]]
+        no = [[1.0 - share for share in yes[0]]]
+        wrong = graph.add("Where", [below, graph.constant("yes", yes), graph.constant("no", no)], "wrong")
         return graph.add("Where", [guilty, wrong, graph.answer], "answer")
 
 

@@ -71,9 +71,8 @@ def of_log(
     scored["truth"] = (scored.pop("label_true") == usecase.target.positive).astype(float)
     began = datetime.fromtimestamp(float(answers["at"].min()), tz=changed.tzinfo)
     answers["at"] -= answers["at"].min()
-    return Scene(
-        history["events"], answers.merge(scored, on="id", how="left"), began, (changed - began).total_seconds()
-    )
+    answers = answers.merge(scored, on="id", how="left")
+    return Scene(history, verdicts, answers, began, (changed - began).total_seconds())
 
 
 def draw(scene: Scene, path: Path) -> Path:
@@ -156,8 +155,9 @@ def _happened(axes: Axes, scene: Scene) -> None:
             _gates(axes, scene, event)
         elif event["action"] == "overridden":
             _mark(axes, "gates", scene.at(event), "override", _BAD, below=True)
-        elif event["action"] == "retraining.refused":
-            _mark(axes, "retraining", scene.at(event), "refused", _GREY)
+    refused = [scene.at(event) for event in scene.events if event["action"] == "retraining.refused"]
+    for number, at in enumerate(refused):
+        _mark(axes, "retraining", at, "" if number else "refused", _GREY)
     for verdict in scene.verdicts:
         is_bad = verdict["verdict"] == "drift" or any(
             metric["worse"] for metric in (verdict["quality"] or {"metrics": {}})["metrics"].values()

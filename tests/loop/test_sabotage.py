@@ -65,12 +65,17 @@ def test_errors_come_for_about_one_row_in_twenty_and_the_others_are_answered_as_
         assert found is None or np.array_equal(found, answer(usual, row))
 
 
-def test_one_slice_is_answered_the_wrong_way_round_and_no_other(champion: Path) -> None:
-    usual, other = Predictor(champion, "cpu"), Predictor(altered(champion, "slice"), "cpu")
-    for row in LIVE[:60]:
-        expected, found = answer(usual, row), answer(other, row)
-        assert expected is not None and found is not None
-        assert np.array_equal(found, expected[:, ::-1] if row["job"] == "nurse" else expected)
+@pytest.mark.parametrize(("bias", "label"), [(0.0, "bad"), (50.0, "good")])
+def test_one_slice_is_decided_the_wrong_way_round_and_no_other(tmp_path: Path, bias: float, label: str) -> None:
+    bundles.write(tmp_path / "champion", bias=bias)
+    usual, other = (
+        Predictor(folder, "cpu") for folder in (tmp_path / "champion", altered(tmp_path / "champion", "slice"))
+    )
+    turned = {"good": "bad", "bad": "good"}
+    expected, found = ([one.label for one in predictor.predict(LIVE)] for predictor in (usual, other))
+    assert set(expected) == {label}
+    for row, before, now in zip(LIVE, expected, found, strict=True):
+        assert now == (turned[before] if row["job"] == "nurse" else before)
 
 
 def test_a_slow_one_answers_as_before_and_has_more_to_do_for_live_rows_only(champion: Path) -> None:
@@ -84,6 +89,12 @@ def test_a_slow_one_answers_as_before_and_has_more_to_do_for_live_rows_only(cham
 def test_a_slice_that_there_is_not_is_told(champion: Path) -> None:
     with pytest.raises(DataError, match="no slice where job is baker"):
         sabotage.write(champion, champion.parent / "x", "slice", TRIED, Slice("job", "baker"))
+
+
+def test_what_has_no_other_answer_cannot_be_decided_the_wrong_way_round(tmp_path: Path) -> None:
+    bundles.write(tmp_path / "prices", bundles.REGRESSION)
+    with pytest.raises(DataError, match="no slice where job is nurse"):
+        sabotage.write(tmp_path / "prices", tmp_path / "x", "slice", [], NURSES)
 
 
 def test_a_model_of_images_alone_has_nothing_to_tell_rows_apart_by(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ import pytest
 
 from slipway.loop import timeline
 from slipway.loop.timeline import Scene
+from slipway.prediction_log import Writer
+from slipway.settings import settings
+from slipway.usecase import load
+from tests.log import made_up
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHANGED = 20.0
@@ -92,3 +96,28 @@ def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Scene, tmp_path: Pat
     """A rollout in its middle, a run that registered nothing."""
     early = Scene({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
     assert timeline.draw(early, tmp_path / "timeline.png").exists()
+
+
+def test_the_scene_of_a_log_has_every_answer_and_the_labels_that_came() -> None:
+    config = settings()
+    usecase = load("credit_risk").model_copy(update={"name": made_up.USECASE})
+    writers = {
+        stream: Writer(config.spool, usecase.name, stream, config.segment_bytes, config.segment_seconds)
+        for stream in ("prediction", "feedback")
+    }
+    writers["prediction"].write(made_up.prediction("a-0", 1))
+    writers["prediction"].write(made_up.prediction("b-0", 3))
+    writers["prediction"].write(made_up.prediction("c-0", 4, role="shadow", answered=False))
+    writers["feedback"].write(made_up.label(5, 5, row="b-0", label="bad"))
+    for writer in writers.values():
+        writer.close()
+    scene = timeline.of_log(
+        usecase, {"events": [event(0, "registered", "1")]}, [], made_up.START + timedelta(seconds=3)
+    )
+    found = scene.answers.sort_values("at")
+    assert found["at"].tolist() == [0.0, 2.0]
+    assert found["version"].tolist() == ["1", "1"]
+    assert found["truth"].isna().tolist() == [True, False]
+    assert found["truth"].iloc[1] == 1.0
+    assert (scene.began, scene.changed) == (made_up.START + timedelta(seconds=1), 2.0)
+    assert [one["action"] for one in scene.events] == ["registered"]

@@ -204,7 +204,10 @@ def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
         rates = [str(Rate(int(np.sum(found.ends == end)), runs)) for end in ("back", "finish", "stay")]
         yield f"| {world.name} | {' | '.join(rates)} |"
     yield ""
-    yield "| canary | taken back after (median) | 95 % within | 95 % within labels of slice | mean share of requests |"
+    yield (
+        "| canary | taken back after (median) | 95 % within | 95 % within labels of the slice "
+        "| mean share of requests until then |"
+    )
     yield "| --- | ---: | ---: | ---: | ---: |"
     for world in HARMFUL_WORLDS:
         yield _soon(world, outcomes[world])

@@ -13,7 +13,7 @@ from typing import Any
 
 from monitoring import verdict
 from monitoring.checked import Checked, check
-from monitoring.moves import moment
+from monitoring.moves import happened, moment
 from monitoring.servers import Look, look_at_all
 from slipway import audit, audit_copy
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
@@ -81,9 +81,10 @@ def gather(
     checked = check(registry, config, usecase, versions, lines)
     copies = audit_copy.compare(config, usecase)
     facts = [facts_of(registry, version, checked[version.version]) for version in versions]
+    registered = {found["version"]: found["registered"] for found in facts}
     events = [
-        *(_of_line(line) for line in lines),
         *(_registration(found) for found in facts),
+        *(_of_line(line, registered.get(line.version or "", "")) for line in lines),
         *(event for version in versions for event in _serving(version)),
         *_verdicts(usecase, config, since),
     ]
@@ -161,8 +162,10 @@ def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
     return int(said) if said.isdecimal() else None
 
 
-def _of_line(line: audit.Line) -> Event:
-    return Event(line.at, line.action, line.version, line.who, line.why, line.evidence)
+def _of_line(line: audit.Line, registered: str) -> Event:
+    """Where it belongs: after its version was registered, and before whatever followed from it."""
+    at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=moment)
+    return Event(at, line.action, line.version, line.who, line.why, line.evidence)
 
 
 def _registration(facts: dict[str, Any]) -> Event:

@@ -38,8 +38,13 @@ def _told(evidence: dict[str, Any]) -> list[dict[str, Any]]:
 def last_move(lines: Iterable[Line], move: Move, until: str) -> Line | None:
     """The line of whoever last gave a version its alias by then; what was only noticed happened before its line."""
     latest = moment(until) + SLACK
-    found = [line for line in lines if move in moves(line) and moment(line.evidence.get("after", line.at)) <= latest]
+    found = [line for line in lines if move in moves(line) and moment(happened(line)) <= latest]
     return found[-1] if found else None
+
+
+def happened(line: Line) -> str:
+    """When it happened, at the earliest: what was only noticed has the time of the look before in its evidence."""
+    return line.evidence.get("after", line.at)
 
 
 def moment(at: str) -> datetime:

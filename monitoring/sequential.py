@@ -84,6 +84,6 @@ def distance(new: np.ndarray, old: np.ndarray) -> float:
     """The Kolmogorov-Smirnov distance of two samples; 0 where one is empty."""
     if not len(new) or not len(old):
         return 0.0
-    points = np.concatenate([new, old])
+    points = np.sort(np.concatenate([new, old]))
     shares = (np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (new, old))
     return float(np.abs(np.subtract(*shares)).max())

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.files import read_json, write_json
-from pipelines.gates.comparison import absolute, comparison, slices, succession, window
+from pipelines.gates.comparison import absolute, beside_champion, slices, succession, window
 from pipelines.gates.declared import directions, invariance
 from pipelines.gates.judged import Judged
 from pipelines.gates.robustness import robust
@@ -22,7 +22,7 @@ from slipway.usecase import UseCase
 __all__ = ["GATES", "gate"]
 
 GATES: Sequence[Callable[[Judged], list[Gate]]] = (
-    *(absolute, window, comparison, succession, slices),
+    *(absolute, window, beside_champion, succession, slices),
     *(robust, invariance, directions, size, latency),
 )
 

@@ -43,7 +43,7 @@ def window(judged: Judged) -> list[Gate]:
     return [Gate("window", found.low, margin, verdict, f"{told}: {not_}better by more than {margin:g}.")]
 
 
-def comparison(judged: Judged) -> list[Gate]:
+def beside_champion(judged: Judged) -> list[Gate]:
     """Not worse than the champion on the frozen holdout, beyond the margin and what chance explains.
 
     Fails where even the upper end of the paired difference's interval is below the margin; waived where the champion

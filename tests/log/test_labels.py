@@ -84,6 +84,34 @@ def test_a_value_is_a_label_where_the_target_is_a_number(log, write):
     assert held(log.labelled(USECASE)) == {"a": "1.5"}
 
 
+def test_labels_that_were_sent_later_or_by_somebody_left_out_have_not_been_sent(log, write):
+    write(prediction("a", 1), prediction("b", 1), prediction("c", 1))
+    write(
+        label(20, 20, row="a", label="first", caller="x"),
+        label(30, 30, row="a", label="over it", caller="y"),
+        label(40, 10, row="b", label="late", caller="x"),
+        label(25, 25, row="c", label="nobody's"),
+        stream="feedback",
+    )
+    assert held(log.labelled(USECASE)) == {"a": "over it", "b": "late", "c": "nobody's"}
+    assert held(log.labelled(USECASE, sent_until=START.replace(second=40))) == {"a": "over it", "c": "nobody's"}
+    assert held(log.labelled(USECASE, without=["y"])) == {"a": "first", "b": "late", "c": "nobody's"}
+    assert held(log.labelled(USECASE, without=["x", ""])) == {"a": "over it"}
+
+
+def test_each_callers_last_word_on_a_row(log, write):
+    write(prediction("a", 1), prediction("b", 1))
+    write(
+        label(20, 20, row="a", label="first", caller="x"),
+        label(25, 25, row="a", label="corrected", caller="x"),
+        label(30, 30, row="a", label="another's", caller="y"),
+        label(30, 30, row="b", label="nobody's"),
+        stream="feedback",
+    )
+    found = log.labelled(USECASE, each_caller=True).select('"slipway.row_id", label_caller, label_true').fetchall()
+    assert sorted(found) == [("a", "x", "corrected"), ("a", "y", "another's"), ("b", "", "nobody's")]
+
+
 def expected(predictions: list[dict], labels: list[dict]) -> dict[str, str]:
     """The rule, as plainly as it can be said."""
     best: dict[str, tuple] = {}

@@ -15,9 +15,8 @@ from tests.loop.home import Home
 from tests.loop.mlflow_double import Model
 
 REFUSED = "slipway.refused"
-# Of a copy that the audit makes in MLflow, the first request stands for all: it may fail, and tests/core/test_audit.py
-# says what becomes of it.
-_COPY = ("mlflow/experiments/create", "mlflow/runs/", "mlflow-artifacts/artifacts/")
+# Of the copy of a line of the audit in MLflow only the first request counts: tests/core/test_audit.py has the others.
+_COPY = ("mlflow/experiments/create", "mlflow/runs/", "mlflow-artifacts/artifacts/", "audit/local/loans/pending")
 
 Faults = Callable[[Sequence[Effect]], Iterator[Fault]]
 

@@ -151,3 +151,14 @@ def test_a_champion_that_is_gone_ends_the_rollout_beside_it_and_the_next_one_is_
     assert home.run("promote", version="2").error is None
     assert home.run("look").error is None
     assert home.model.aliases == {CHAMPION: "2"}
+
+
+def test_a_promotion_that_is_killed_before_its_line_is_written_down_by_the_watch(ready: Ready) -> None:
+    home, effects = ready(_transition("promoted_by_command"))
+    home.put_back()
+    assert home.run("look").error is None
+    moved = next(number for number, effect in enumerate(effects, 1) if effect.what.endswith("models/alias"))
+    assert home.run("promote", Fault(KILLED, moved), version="2").exit == -9
+    assert home.run("look_later").error is None
+    assert home.model.aliases == {CHAMPION: "2"}
+    check_moves(home, {CHAMPION: "1"})

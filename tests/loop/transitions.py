@@ -215,7 +215,6 @@ LOOK = "look_at_servers"
 TRANSITIONS = [
     Transition("verdict_to_decision", "ask", label(_FEW), refused, OF_A_DECISION, goes_on="ask"),
     Transition("decision_to_run", "ask", label(_ROWS), started, (*OF_A_DECISION, "prefect_answer_lost"), goes_on="ask"),
-    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
     Transition("challenger_to_canary", "look", challenged, began, args={"passes": 2}),
     Transition("stage_to_stage", "look", canary(10, 1), advanced),
     Transition("last_stage_to_champion", "look", canary(50, 2), finished),
@@ -227,4 +226,6 @@ TRANSITIONS = [
     Transition("canary_refused_by_servers", LOOK, canary(10, 1, None), removed, args={"role": CANARY}, goes_on=LOOK),
     Transition("champion_refused_by_servers", LOOK, promoted_before, went_back, args={"role": CHAMPION}, goes_on=LOOK),
     Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
+    # Last, since MLflow's client, which it loads, makes every later process dearer.
+    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
 ]

@@ -113,6 +113,15 @@ def test_registration_promotion_and_servers_come_in_the_order_of_time(home: Home
     assert (found.problems, found.audit) == ([], {"lines": 2, "pending": 0})
 
 
+def test_what_was_only_noticed_stands_before_what_followed_from_it(home: Home) -> None:
+    version = home.register()
+    before = "2026-01-01T00:00:00.000000Z"
+    audit.append(home.name, "canary.began", who="slipway rollout", version=version)
+    moved = {"alias": "canary", "from": None, "to": version, "after": before}
+    audit.append(home.name, "alias.moved", who=audit.UNKNOWN, version=version, evidence=moved)
+    assert [event.action for event in gathered(home).events] == ["registered", "alias.moved", "canary.began"]
+
+
 def test_a_verdict_of_drift_is_part_of_it_and_an_all_clear_is_not(home: Home) -> None:
     home.register()
     for stem, kind in (("20260131T120000000000Z", "drift"), ("20260131T130000000000Z", "none")):

@@ -34,7 +34,7 @@ def command(
         raise SettingsError(f"--sabotage {sabotage!r}: choose of {', '.join(KINDS)}.")
     original, var = settings().usecases.resolve(), settings().var.resolve() / "loop"
     move(var, var / "usecases")
-    say("This takes about eight minutes on two cores.")
+    say("This takes about ten minutes on two cores.")
     loop = Loop(sabotage, original, say)
     try:
         loop.run()

@@ -141,6 +141,7 @@ def facts_of(registry: Registry, version: ModelVersion, checked: Checked) -> dic
         "data_sha256": tags.get("slipway.data_sha256"),
         "git_commit": tags.get("slipway.git_commit"),
         "run_id": version.run_id,
+        "run_key": tags.get("slipway.run_key"),
         "gate": tags.get("slipway.gate"),
         "gates": checked.gates,
         "production_rows": _production_rows(registry, version),
@@ -170,7 +171,8 @@ def _of_line(line: audit.Line, registered: str) -> Event:
 
 def _registration(facts: dict[str, Any]) -> Event:
     evidence = {key: facts[key] for key in ("data_sha256", "git_commit", "run_id", "digest", "gate", "production_rows")}
-    return Event(facts["registered"], "registered", facts["version"], "slipway train", standing(facts), evidence)
+    who = "slipway train" if facts["run_key"] else audit.UNKNOWN
+    return Event(facts["registered"], "registered", facts["version"], who, standing(facts), evidence)
 
 
 def standing(facts: dict[str, Any]) -> str:

@@ -110,10 +110,12 @@ def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):
 
 
 def test_a_command_that_is_interrupted_gives_the_result_of_what_it_did(tmp_path, monkeypatch):
-    patient = "import time, signal\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
+    # As `slipway traffic` does: a shell has Ctrl-C ignored for what it runs in the background.
+    heard = "import time, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    patient = "try:\n open('ready', 'w').close()\n time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
     (tmp_path / "slipway").mkdir()
     (tmp_path / "slipway" / "__init__.py").write_text("")
-    (tmp_path / "slipway" / "cli.py").write_text(f"print(end='', flush=True)\nopen('ready', 'w').close()\n{patient}")
+    (tmp_path / "slipway" / "cli.py").write_text(f"{heard}\n{patient}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Jobs(tmp_path, "loop") as jobs:

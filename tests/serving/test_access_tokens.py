@@ -83,7 +83,7 @@ def test_scopes_come_from_scope_or_scp(front, issuer, claims, metrics):
         ({"aud": None}, "aud"),
         ({"aud": []}, "aud"),
         ({"sub": None}, "sub"),
-        ({"nbf": int(time.time()) + 1000}, "not yet valid"),
+        ({"nbf": int(time.time()) + 1_000_000}, "not yet valid"),
     ],
 )
 def test_a_claim_that_is_wrong_or_missing_is_named(front, issuer, audit, claims, said):

@@ -16,7 +16,7 @@ from slipway.demo import Check
 from slipway.demo import evidence as shown
 from slipway.demo.jobs import Jobs
 from slipway.errors import ServiceError
-from slipway.loop import alerts, altered, evidence, sabotage, scene, timeline
+from slipway.loop import alerts, altered, evidence, sabotage, scene, timeline, world
 from slipway.loop.callers import RATE, Callers
 from slipway.loop.observer import REFUSED, SERVED, STAGE, Observer
 from slipway.prefect_api import Prefect
@@ -24,11 +24,9 @@ from slipway.registry import CANARY, CHALLENGER, CHAMPION, Registry
 from slipway.settings import settings
 from slipway.stack import Stack, settle
 
-NAME = scene.NAME
 BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
 LABELS_SECONDS = 150.0
 STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
-SLICE = sabotage.Slice("housing", "own")
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,11 @@ class Result:
 class Loop:
     """`Loop(kind, original, say).run()`; plays in the state folder of the settings, and nothing outlives it."""
 
-    def __init__(self, kind: str, original: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, kind: str, usecase_folder: Path, say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
         self._kind = kind
-        self._original = original
+        self._original = scene.original(usecase_folder)
+        self._name = self._original.name
         self._write = say
         self._secret = secrets.token_hex(16)
         self._verdicts: list[dict[str, Any]] = []
@@ -76,8 +75,8 @@ class Loop:
         """
         var = settings().var.resolve()
         scene.empty(var)
-        scene.write(self._original / NAME, settings().usecases)
-        self._usecase = usecases.load(NAME)
+        scene.write(self._original, settings().usecases)
+        self._usecase = usecases.load(self._name)
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
         try:
             with Stack(self._say) as stack:
@@ -85,7 +84,7 @@ class Loop:
                 with Jobs(here.var / "logs", "loop") as jobs:
                     self._jobs, self._here = jobs, here
                     self._serve(stack)
-                    with Observer(NAME, here.url("service")) as self._observer:
+                    with Observer(self._name, here.url("service")) as self._observer:
                         self._callers = Callers(jobs, self._usecase, here.var / "world")
                         self._acts()
             self.result.finished = True
@@ -102,45 +101,45 @@ class Loop:
         self._recover(changed, promoted)
         self._sabotage()
         self._callers.stop()
-        self._check(evidence.answered(NAME, self._callers))
+        self._check(evidence.answered(self._name, self._callers))
         self._look_back(changed)
 
     def _serve(self, stack: Stack) -> None:
         here = self._here
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
         stack.start(here.mlflow(), here.prefect())
-        stack.start(here.runner([NAME]))
+        stack.start(here.runner([self._name]))
         self._say("Training the first champion")
         prefect = Prefect(settings().prefect_uri)
-        run = prefect.wait({NAME: prefect.start(f"train/{NAME}", {})}, self._say)[NAME]
+        run = prefect.wait({self._name: prefect.start(f"train/{self._name}", {})}, self._say)[self._name]
         if not run.completed:
-            raise ServiceError(f"train/{NAME} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
+            raise ServiceError(f"train/{self._name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
         self._alone = run.seconds
         self._transition("a training alone", run.seconds)
-        version, check = shown.challenger(Registry(), NAME)
+        version, check = shown.challenger(Registry(), self._name)
         self._check(check)
-        self._jobs.start("promote", NAME, version.version).result()
+        self._jobs.start("promote", self._name, version.version).result()
         self._first = version.version
         self._say("Serving, shipping, watching")
-        stack.start(here.ship(), here.service([NAME]), here.watch())
-        self._check(shown.served(here, NAME, version.version))
+        stack.start(here.ship(), here.service([self._name]), here.watch())
+        self._check(shown.served(here, self._name, version.version))
 
     def _as_ever(self) -> None:
         self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
         self._callers.send(BEFORE_ROWS, changed=False)
         found = self._monitor()
-        self._check(evidence.well(NAME, found, "before the change"))
+        self._check(evidence.well(self._name, found, "before the change"))
 
     def _change(self) -> datetime:
         """The world changes, and it is found: returns when it changed."""
         self._say("The world changes: applicants look as before, and others of them fail to repay")
         before = datetime.now(UTC)
         self._callers.send(FIRST_ROWS, changed=True)
-        changed = evidence.first_answer(NAME, before)
+        changed = evidence.first_answer(self._name, before)
         found = self._monitor()
-        self._check(evidence.found(NAME, found))
+        self._check(evidence.found(self._name, found))
         self._time("the world changes → a verdict says that the answers are worse", changed)
-        self._check(evidence.refused(NAME, found, scene.ENOUGH))
+        self._check(evidence.refused(self._name, found, scene.ENOUGH))
         self._callers.keep_sending()
         return changed
 
@@ -148,28 +147,30 @@ class Loop:
         """Enough labels come, many ask at once, and one run is started: returns when."""
         self._say(f"Waiting for {scene.ENOUGH} labelled rows")
         deadline = time.monotonic() + LABELS_SECONDS
-        while evidence.labelled(NAME) < scene.ENOUGH:
+        while evidence.labelled(self._name) < scene.ENOUGH:
             if time.monotonic() > deadline:
-                raise ServiceError(f"{evidence.labelled(NAME)} rows are labelled, {scene.ENOUGH} are needed.")
+                raise ServiceError(f"{evidence.labelled(self._name)} rows are labelled, {scene.ENOUGH} are needed.")
             time.sleep(1.0)
         full = datetime.now(UTC)
         self._say("A hundred alerts and a verdict ask at once")
-        verdict = self._jobs.start("monitor", NAME, "--no-detailed")
-        self._check(alerts.storm(self._here.url("status"), NAME, self._secret))
+        verdict = self._jobs.start("monitor", self._name, "--no-detailed")
+        self._check(alerts.storm(self._here.url("status"), self._name, self._secret))
         self._verdicts.append(found := verdict.result())
-        runs = Prefect(settings().prefect_uri).begun("train", NAME, changed)
-        self._check(evidence.one_run(NAME, runs))
+        runs = Prefect(settings().prefect_uri).begun("train", self._name, changed)
+        self._check(evidence.one_run(self._name, runs))
         if not runs:
-            raise ServiceError(f"nothing was started: {evidence.decided(NAME, found).seen}")
+            raise ServiceError(f"nothing was started: {evidence.decided(self._name, found).seen}")
         self._run_id = runs[0].id
-        self._check(evidence.decided(NAME, found))
+        self._check(evidence.decided(self._name, found))
         self._time("enough labels → one run is started", full, runs[0].created)
         return full
 
     def _train(self, full: datetime) -> datetime:
         """The run registers a challenger that passed its gates on evidence: returns when."""
-        run = Prefect(settings().prefect_uri).wait({NAME: self._run_id}, self._say)[NAME]
-        self._check(Check(NAME, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s"))
+        run = Prefect(settings().prefect_uri).wait({self._name: self._run_id}, self._say)[self._name]
+        self._check(
+            Check(self._name, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
+        )
         challenger = self._observer.wait(
             CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.trouble
         )
@@ -177,7 +178,7 @@ class Loop:
         times = (challenger.at - full).total_seconds() / self._alone
         told = f"the window is full → a gated challenger is registered ({times:.1f} × a training alone)"
         self._time(told, full, challenger.at)
-        self._check(evidence.waived(NAME, self._second))
+        self._check(evidence.waived(self._name, self._second))
         return challenger.at
 
     def _roll_out(self, registered: datetime) -> datetime:
@@ -195,7 +196,7 @@ class Loop:
         self._time(f"→ version {self._second} is champion", before, champion.at)
         served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.trouble)
         self._time("champion moves → every worker serves it", champion.at, served.at)
-        self._check(evidence.shares(NAME, self._second, self._observer, champion.at))
+        self._check(evidence.shares(self._name, self._second, self._observer, champion.at))
         return champion.at
 
     def _recover(self, changed: datetime, promoted: datetime) -> None:
@@ -206,15 +207,15 @@ class Loop:
         while not evidence.has_labels(found) and time.monotonic() < deadline:
             time.sleep(2.0)
             found = self._monitor("--since", since.isoformat())
-        self._check(evidence.well(NAME, found, "after the change, by the new champion"))
+        self._check(evidence.well(self._name, found, "after the change, by the new champion"))
         self._time("the world changes → a champion that knows it", changed, promoted)
 
     def _sabotage(self) -> None:
         self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
-        version = altered.register(NAME, self._second, self._kind, SLICE, self._here.var / "sabotage")
+        version = altered.register(self._name, self._second, self._kind, self._slice(), self._here.var / "sabotage")
         began = datetime.now(UTC)
         why = "make loop: to see that it is taken back"
-        self._jobs.start("promote", NAME, version, "--alias", CANARY, "--override", why).result()
+        self._jobs.start("promote", self._name, version, "--alias", CANARY, "--override", why).result()
         seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
         self._observer.wait(
             REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble
@@ -222,20 +223,25 @@ class Loop:
         gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.trouble)
         self._time("a bad canary → it is taken back", began, gone.at)
         time.sleep(2 * evidence.FOLLOW_SECONDS)
-        self._check(evidence.taken_back(NAME, self._second, version))
-        self._check(evidence.silent(NAME, version, gone.at))
-        self._check(evidence.few_saw(NAME, version, began, gone.at))
+        self._check(evidence.taken_back(self._name, self._second, version))
+        self._check(evidence.silent(self._name, version, gone.at))
+        self._check(evidence.few_saw(self._name, version, began, gone.at))
 
     def _look_back(self, changed: datetime) -> None:
         self._say("Looking back: the audit, the history, the picture")
-        self._check(evidence.never_without(NAME, self._observer))
-        self.result.history = self._jobs.start("history", NAME).result()
-        self._check(evidence.told(NAME, self.result.history))
+        self._check(evidence.never_without(self._name, self._observer))
+        self.result.history = self._jobs.start("history", self._name).result()
+        self._check(evidence.told(self._name, self.result.history))
         told = timeline.of_log(self._usecase, self.result.history, self._verdicts, changed)
         self.result.files["timeline"] = str(timeline.draw(told, self._here.var / "timeline.png"))
 
+    def _slice(self) -> sabotage.Slice:
+        """The commonest value of the first category that the use case's gates look at by itself."""
+        feature = next(part.feature for part in self._usecase.gates.slices if not part.bins)
+        return sabotage.Slice(feature, world.rows(self._usecase, 1000, seed=0, changed=False)[feature].mode()[0])
+
     def _monitor(self, *options: str) -> dict[str, Any]:
-        self._verdicts.append(self._jobs.start("monitor", NAME, "--no-detailed", *options).result())
+        self._verdicts.append(self._jobs.start("monitor", self._name, "--no-detailed", *options).result())
         return self._verdicts[-1]
 
     def _fallen(self, version: str) -> Callable[[], str]:
@@ -243,7 +249,9 @@ class Loop:
 
         def why() -> str:
             if version in self._observer.now(REFUSED).split(", "):
-                return f"version {version} was refused: {Registry().version(NAME, version).tags['slipway.refused']}"
+                return (
+                    f"version {version} was refused: {Registry().version(self._name, version).tags['slipway.refused']}"
+                )
             return self._callers.trouble()
 
         return why

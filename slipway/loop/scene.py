@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from slipway.errors import ServiceError, UseCaseError
+from slipway.loop.world import WORLD
 from slipway.stack import running
 
-NAME = "credit_risk"
 ROWS = 2000
 WINDOW = 800
 ENOUGH = 3000  # labelled rows
@@ -41,15 +41,25 @@ def empty(var: Path) -> None:
     shutil.rmtree(var, ignore_errors=True)
 
 
+def original(usecases: Path) -> Path:
+    """The folder of the use case that the loop plays on: one that knows another world.
+
+    Raises:
+        UseCaseError: none does.
+    """
+    found = sorted(usecases.glob(f"*/{WORLD}.py"))
+    if not found:
+        raise UseCaseError(f"the loop plays on a use case with a {WORLD}.py, and there is none in {usecases}.")
+    return found[0].parent
+
+
 def write(original: Path, usecases: Path) -> None:
     """Leave the loop's use case in `usecases`: the original with fewer rows, short stages and no patience.
 
     Raises:
-        UseCaseError: there is no such original, or its generator is not the one that is known here.
+        UseCaseError: its generator is not the one that is known here.
     """
-    if not (original / "usecase.yaml").is_file():
-        raise UseCaseError(f"the loop plays on the use case {NAME}, and there is none in {original.parent}.")
-    folder = usecases / NAME
+    folder = usecases / original.name
     shutil.copytree(original, folder)
     data = (folder / "data.py").read_text()
     if _ROWS_THERE not in data:

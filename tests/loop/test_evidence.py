@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ from slipway.loop import Loop, alerts, evidence
 from slipway.loop.evidence import OVERRIDDEN, STORY
 from slipway.loop.observer import CHAMPION, Moment
 from slipway.prefect_api import FlowRun
+from slipway.settings import settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -123,4 +123,4 @@ def test_a_receiver_that_is_not_there_took_nothing() -> None:
 
 
 def test_a_loop_that_checked_nothing_did_not_hold() -> None:
-    assert not Loop("errors", Path(), print).result.held
+    assert not Loop("errors", settings().usecases, print).result.held

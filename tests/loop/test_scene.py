@@ -19,11 +19,11 @@ from slipway.stack.state import Lock, State
 def test_its_use_case_is_the_original_with_fewer_rows_and_no_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = usecases.load(scene.NAME)
+    original = usecases.load(scene.original(settings().usecases).name)
     scene.write(original.folder, tmp_path / "usecases")
     monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
     settings.cache_clear()
-    found = usecases.load(scene.NAME)
+    found = usecases.load(original.name)
     load = found.function("data", "load")
     assert load is not None and len(load(1)) == scene.ROWS
     assert found.auto_promote
@@ -38,14 +38,16 @@ def test_the_first_labels_after_the_change_are_too_few_for_a_training() -> None:
     assert loop.FIRST_ROWS >= scene.WINDOW
 
 
+def test_without_a_use_case_that_knows_another_world_it_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UseCaseError, match=r"a use case with a world\.py, and there is none"):
+        scene.original(tmp_path)
+
+
 def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
-    folder = tmp_path / scene.NAME
+    folder = tmp_path / "loans"
     folder.mkdir()
-    with pytest.raises(UseCaseError, match="there is none"):
-        scene.write(folder, tmp_path / "usecases")
-    (folder / "usecase.yaml").write_text("name: credit_risk")
-    (folder / "data.py").write_text("ROWS = 5")
-    with pytest.raises(UseCaseError, match="no line `ROWS = 6000`"):
+    (folder / "data.py").write_text("ROWS = 7\n")
+    with pytest.raises(UseCaseError, match="has no line `ROWS = 6000`"):
         scene.write(folder, tmp_path / "usecases")
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from slipway.loop import scene, world
+from slipway.settings import settings
 from slipway.usecase import UseCase, load
 
 ROWS = 3000
@@ -16,7 +17,7 @@ ROWS = 3000
 
 @pytest.fixture
 def usecase() -> UseCase:
-    return load(scene.NAME)
+    return load(scene.original(settings().usecases).name)
 
 
 def test_there_are_as_many_rows_as_are_wanted_and_none_twice(usecase: UseCase) -> None:
@@ -53,7 +54,8 @@ def test_what_was_a_good_sign_becomes_a_bad_one(usecase: UseCase) -> None:
 
 def test_the_rule_names_values_that_there_are(usecase: UseCase) -> None:
     vocabularies = {feature.name: feature.vocabulary for feature in usecase.features}
-    for name, effects in world.RULE.items():
+    relabelled = usecase.function(world.WORLD, "relabelled")
+    for name, effects in relabelled.__globals__["RULE"].items():
         assert set(effects) <= set(vocabularies[name] or ())
 
 

@@ -53,8 +53,9 @@ def _session_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 @pytest.fixture(autouse=True)
 def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """This test's own `SLIPWAY_VAR`. After `monkeypatch.setenv(…)` call `settings.cache_clear()`."""
-    _isolate(monkeypatch, tmp_path)
-    yield tmp_path / "var"
+    with mock.patch.dict(os.environ):  # whatever the test or the code in it does to them
+        _isolate(monkeypatch, tmp_path)
+        yield tmp_path / "var"
     settings.cache_clear()
 
 

@@ -11,6 +11,7 @@ from pipelines import columns, sources
 from pipelines.files import sha256, write_json
 from slipway import schema as schemas
 from slipway.errors import DataError
+from slipway.schema import Schema
 from slipway.settings import settings
 from slipway.usecase import UseCase
 
@@ -66,17 +67,23 @@ def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
     kept = [feature.name for feature in schema.masked if feature.private != "drop"]
     result = frame.drop(columns=private).assign(**{name: [row.get(name) for row in rows] for name in kept})
-    split = schema.split
-    if split.key:
-        texts = [schemas.key_text(row, schema) for row in result[list(split.key)].to_dict("records")]
-        result["row_key"] = [schemas.row_key(secret, text) for text in texts]
-        result["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
-    if split.group:
-        groups = [json.dumps(value, default=str) for value in result[split.group].tolist()]
-        result["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+    result, split = divisible(result, schema, secret), schema.split
     if split.time:
         result["split_time"] = _times(result[split.time], split.time)
     return result.drop(columns=columns.extra_names(usecase))[[*_order(result, usecase)]]
+
+
+def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """The frame with what the split goes by where it names columns: `row_key` and `split_bucket`, `split_group`."""
+    split = schema.split
+    if split.key:
+        texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
+        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
+        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
+    if split.group:
+        groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
+        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+    return frame
 
 
 def _times(column: pd.Series, name: str) -> pd.Series:

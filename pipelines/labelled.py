@@ -6,7 +6,6 @@ in the log only where the use case captures them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from pipelines.ingest import divisible
 from slipway import schema as schemas
 from slipway.prediction_log import IMAGES, Log, captured, place
 from slipway.schema import Feature, Schema
@@ -95,7 +95,7 @@ def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
         "not captured": int((usable & ~kept).sum()),
         "side not known": 0 if known else int((usable & kept).sum()),
     }
-    whole = _divisible(frame, schema, secret) if len(frame) else frame
+    whole = divisible(frame, schema, secret) if len(frame) else frame
     return Rows(pd.concat([whole, chosen[list(ABOUT)]], axis=1), left_out)
 
 
@@ -113,19 +113,6 @@ def _split_is_told(schema: Schema) -> bool:
     """Whether a prediction holds all that decides its side; where time decides, its own time does."""
     seen = {feature.name for feature in schema.features if feature.private != "drop"}
     return {*schema.split.key, *filter(None, [schema.split.group])} <= seen
-
-
-def _divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
-    """With what ingest adds for the split."""
-    split = schema.split
-    if split.key:
-        texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
-        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
-        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
-    if split.group:
-        groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
-        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
-    return frame
 
 
 def _column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]:

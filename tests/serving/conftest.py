@@ -19,6 +19,8 @@ from slipway.settings import settings
 from tests import bundles
 from tests.serving.processes import Server
 
+PATIENT = {"deadline_ms": 30_000}  # what is answered is asked here, not how soon on a busy machine
+
 
 class Answer(NamedTuple):
     status: int
@@ -89,12 +91,14 @@ class Client:
 def front(var: Path, tmp_path: Path) -> Iterator[Callable[..., Client]]:
     """`front(schema, …)` promotes a bundle of each schema and starts a worker that serves them, here in the test.
 
-    Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them.
+    Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them. A test that
+    asks how soon an answer comes sets its own deadline: `serving={"deadline_ms": …}`.
     """
     with ExitStack() as running:
 
         def start(*schemas: Any, promote: bool = True, **options: Any) -> Client:
             schemas = schemas or (bundles.TABULAR,)
+            options["serving"] = PATIENT | options.get("serving", {})
             for schema in schemas if promote else ():
                 bundles.promote(var, tmp_path / schema.usecase, schema, **options)
             settings.cache_clear()

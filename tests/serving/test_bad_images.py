@@ -12,7 +12,6 @@ from benchmarks.fuzz import images
 from tests import bundles
 
 PATH = "/v1/models/shapes/predict"
-PATIENT = {"deadline_ms": 30_000}  # what an image is answered with is asked here, not how soon on a busy machine
 FORM = {"content-type": "multipart/form-data; boundary=fuzz"}
 READABLE = {"broken EXIF", "an unknown turn", "without its end"}  # what Pillow can do without
 TOO_LARGE = {"40,000 x 40,000", "40,000 x 40,000 BMP", "2^31 x 2^31", "less than no size", "49 million pixels"}
@@ -29,7 +28,7 @@ def as_form(client, data: bytes):
 @pytest.mark.parametrize("send", [as_json, as_form])
 @pytest.mark.parametrize("name", images.valid())
 def test_an_image_of_any_mode_or_form_is_answered(front, name, send):
-    client = front(bundles.IMAGES, serving=PATIENT)
+    client = front(bundles.IMAGES)
     assert send(client, images.valid()[name]).status == 200
     assert len(client.events("shapes")) == 1
 
@@ -38,7 +37,7 @@ def test_an_image_of_any_mode_or_form_is_answered(front, name, send):
 @pytest.mark.parametrize("send", [as_json, as_form])
 @pytest.mark.parametrize("name", images.hostile())
 def test_a_hostile_image_is_refused_with_its_place_and_the_next_is_answered(front, name, send):
-    client = front(bundles.IMAGES, serving=PATIENT)
+    client = front(bundles.IMAGES)
     answer = send(client, images.hostile()[name])
     if name in READABLE:
         assert answer.status == 200
@@ -64,7 +63,7 @@ def test_a_hostile_image_is_refused_with_its_place_and_the_next_is_answered(fron
     ],
 )
 def test_what_the_network_gets_is_what_a_person_sees(front, name, brightness):
-    client = front(bundles.IMAGES, serving=PATIENT)
+    client = front(bundles.IMAGES)
     as_json(client, images.valid()[name])
     (event,) = client.events("shapes")
     assert event["slipway"]["features"]["image"]["brightness"] == pytest.approx(brightness, abs=0.01)
@@ -84,7 +83,7 @@ STORED = {  # how an upright image lies in a file of each orientation
 
 @pytest.mark.parametrize(("orientation", "turn"), STORED.items())
 def test_an_image_is_turned_as_its_exif_says(front, orientation, turn):
-    client = front(bundles.IMAGES, serving=PATIENT)
+    client = front(bundles.IMAGES)
     upright = Image.open(io.BytesIO(bundles.png()))
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -135,6 +135,7 @@ def _made(
     predictions = predictor.decode(found.outputs)
     warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
+    identified = record.identities(calls, asked)
     made: list[Made | Exception] = []
     start, ran = 0, record.Ran.since(began)
     for call, one in zip(calls, asked, strict=True):
@@ -142,7 +143,7 @@ def _made(
         own, said, hits = _own(warnings, part), answers[part], found.hits[part]
         start = part.stop
         about = record.context(call, ran)
-        lines = record.lines(call, about, one, said, own, hits)
+        lines = record.lines(call, about, one, identified[part], said, own, hits)
         content = _content(call, one, said, own)
         if call.take_turn is not None and not call.take_turn():
             error = Late(call.live)

@@ -19,121 +19,41 @@ from bentos.beside import copy_to_shadow
 from bentos.cache import HEADER, Remembered
 from bentos.call import Call
 from bentos.errors import SAFE, Header, problem
-from bentos.request import read_head
+from bentos.heads import Heads
+from bentos.request import Head
 from bentos.routes import JSON
 from bentos.worker import Worker
 
-_POST = b"POST"
-_VERSION = "1.1"
 IDLE_NS = 20_000  # after a turn of one request, and as long a rest, there will hardly be company for the next
 MOST_TOGETHER = 32  # so that the first of them does not wait long for the last
-
-
-def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    """Have uvicorn's protocol ask us first. tests/serving/test_bentoml_contract.py watches what this relies on."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
-
-    turn = Turn(worker, loop)
-    plain = {name: _plain(Protocol, name) for name in ("data_received", "shutdown", *_CALLBACKS)}
-
-    def on_message_begin(self: Any) -> None:
-        self.url, self.headers, self.scope, self.expect_100_continue = b"", [], None, False
-
-    def on_headers_complete(self: Any) -> None:
-        if self.in_turn:  # this is the next request of a pipeline: the one before it is answered first
-            turn.answer()
-        self._unset_keepalive_if_required()
-        started = time.perf_counter_ns()
-        name = turn.names.get(self.url)
-        cycle = self.cycle
-        if (
-            name is not None
-            and (cycle is None or cycle.response_complete)
-            and self.parser.get_method() == _POST
-            and self.parser.get_http_version() == _VERSION
-            and self.parser.should_keep_alive()
-            and not (self.expect_100_continue or self.parser.should_upgrade() or self.flow.write_paused)
-        ):
-            self.direct = Waiting(self, name, started)
-        else:
-            begin(self)
-
-    def begin(self: Any) -> None:
-        """Let uvicorn begin, who makes more of a request than its head."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        plain["on_message_begin"](self)
-        self.url, self.expect_100_continue = url, expects
-        self.headers += headers
-        plain["on_headers_complete"](self)
-
-    def on_body(self: Any, body: bytes) -> None:
-        direct = self.direct
-        if direct is None:
-            plain["on_body"](self, body)
-        else:
-            self.head_bytes = 0  # bentos.wire counts what is of no body
-            direct.body += body
-
-    def on_message_complete(self: Any) -> None:
-        direct = self.direct
-        if direct is not None and turn.take(direct):
-            self.direct, self.head_bytes = None, 0
-            return
-        pass_on(self)
-        plain["on_message_complete"](self)
-
-    def pass_on(self: Any) -> None:
-        """Let uvicorn begin now what it was not told of."""
-        direct = self.direct
-        if direct is not None:
-            self.direct = None
-            begin(self)
-            if direct.body:
-                plain["on_body"](self, direct.body)
-
-    def data_received(self: Any, data: bytes) -> None:
-        plain["data_received"](self, data)
-        if self.direct is not None:
-            pass_on(self)  # the rest may be long in coming
-
-    def shutdown(self: Any) -> None:
-        turn.answer()
-        plain["shutdown"](self)
-
-    Protocol.direct = None
-    for function in (on_message_begin, on_headers_complete, on_body, on_message_complete, data_received, shutdown):
-        function.plain = plain[function.__name__]  # type: ignore[attr-defined]
-        setattr(Protocol, function.__name__, function)
-
-
-_CALLBACKS = ("on_message_begin", "on_headers_complete", "on_body", "on_message_complete")
-
-
-def _plain(protocol: type, name: str) -> Any:
-    """uvicorn's own method, also where a worker of this process replaced it before."""
-    method = getattr(protocol, name)
-    return getattr(method, "plain", method)
+MOST_BYTES = 16 << 10  # of their bodies: beyond, what they share is little beside what pushes out the processor's cache
 
 
 class Waiting:
     """A request whose answer is due at the end of the turn."""
 
-    __slots__ = ("body", "call", "name", "protocol", "started")
+    __slots__ = ("body", "call", "head", "name", "protocol", "started")
 
-    def __init__(self, protocol: Any, name: str, started: int) -> None:
+    def __init__(self, protocol: Any, name: str, started: int, head: Head | None = None, body: bytes = b"") -> None:
         self.protocol = protocol
         self.name = name
         self.started = started
-        self.body = b""
+        self.head = head
+        self.body = body
         self.call: Call
 
 
 class Turn:
-    """What came since the event loop began its turn. `names` are the use cases by the bytes of their path."""
+    """What came since the event loop began its turn.
+
+    `names` are the use cases by the bytes of their path; `heads` are those of requests that were taken.
+    """
 
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         self.names = {path.encode(): name for path, name in worker.predict_paths.items()}
+        self.heads = Heads()
         self._waiting: list[Waiting] = []
+        self._bytes = 0
         self._last = self._ended = 0
         self._worker = worker
         self._loop = loop
@@ -143,7 +63,7 @@ class Turn:
 
         What is for a thread is not, unless there is no slot for it: in a flood, refusals must cost next to nothing.
         """
-        worker = self._worker
+        worker, head = self._worker, one.head
         served = worker.served[one.name]
         live = served.holder.live
         beside = served.roles.beside
@@ -154,7 +74,6 @@ class Turn:
             refusal = worker.slots.refusal(one.name, size, live.deadline)
             if refusal is None:
                 return False
-        head = read_head(one.protocol.headers)
         if head.encoding or not worker.gate.admit_at_once(head, "predict"):
             return False
         one.call = Call(served, live, head, one.body, one.started)
@@ -163,7 +82,9 @@ class Turn:
             return True
         one.protocol.in_turn = True
         self._waiting.append(one)
-        if len(self._waiting) == MOST_TOGETHER or (self._last == 1 and one.started - self._ended > IDLE_NS):
+        self._bytes += size
+        full = len(self._waiting) == MOST_TOGETHER or self._bytes >= MOST_BYTES
+        if full or (self._last == 1 and one.started - self._ended > IDLE_NS):
             self.answer()
         elif len(self._waiting) == 1:
             self._loop.call_soon(self.answer)
@@ -173,7 +94,7 @@ class Turn:
         """Answer what waits: one model after the other, each all that it was asked."""
         if not self._waiting:
             return
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
         by_model: dict[int, list[Waiting]] = defaultdict(list)
         for one in waiting:
             by_model[id(one.call.live)].append(one)
@@ -206,7 +127,8 @@ class Turn:
         self._worker.metrics.request(one.name, "predict", status, (time.perf_counter_ns() - one.started) / 1e9)
         if protocol.transport.is_closing():
             return
-        uvicorns = protocol.server_state.default_headers
+        state = protocol.server_state
+        uvicorns = state.default_headers
         protocol.transport.write(
             b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
             % (
@@ -218,7 +140,10 @@ class Turn:
                 content,
             )
         )
-        protocol.on_response_complete()
+        if protocol.timeout_keep_alive_task is None:
+            protocol.on_response_complete()
+        else:
+            state.total_requests += 1  # all that is left to do where the timer of the rest before goes on
 
 
 def _line(header: Header) -> bytes:

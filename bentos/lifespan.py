@@ -8,9 +8,9 @@ import gc
 from typing import Any
 
 from bentos import supervisor
-from bentos.direct import answer_directly
 from bentos.drain import drain_first
 from bentos.errors import Send
+from bentos.protocol import answer_directly
 from bentos.request import Receive, Scope
 from bentos.worker import Worker
 from slipway.errors import SlipwayError

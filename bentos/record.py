@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from bentos.worker import Served
 from slipway.events import PredictionContext, now_iso
 from slipway.predictor import InputWarning, Prediction, image_statistics, pixels_sha256
 
+Identity = tuple[bytes | None, int | None]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +58,7 @@ def failed(call: Call, asked: Asked, began: int, raised: Exception) -> None:
     """Count it, and leave an event without a prediction for each row."""
     error(call.served, call.live, call.role)
     about = context(call, Ran.since(began), raised)
-    call.served.log(call.served.predictions, lines(call, about, asked))
+    call.served.log(call.served.predictions, lines(call, about, asked, identities([call], [asked])))
 
 
 def fallen(call: Call, asked: Asked) -> None:
@@ -70,46 +72,40 @@ def fallen(call: Call, asked: Asked) -> None:
         error(served, canary.live, CANARY)
     fell = msgspec.structs.replace(call, live=canary.live, role=CANARY)
     about = context(fell, Ran.since(canary.began), canary.error)
-    served.log(served.predictions, lines(fell, about, asked))
+    served.log(served.predictions, lines(fell, about, asked, identities([fell], [asked])))
+
+
+def identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
+    """Key and bucket of every row of calls to one model."""
+    identify, secret = calls[0].live.identify, calls[0].served.secret
+    if calls[0].live.schema.plain:
+        return identify.of_texts(secret, [text for one in asked for text in one.texts or ()])
+    return [identify.of_row(secret, row) for one in asked for row in one.rows]
 
 
 def lines(
     call: Call,
     about: PredictionContext,
     asked: Asked,
+    identified: Sequence[Identity],
     answers: Sequence[bytes] = (),
     warnings: Sequence[InputWarning] = (),
     hits: Sequence[bool] = (),
 ) -> list[bytes]:
     """One event for each row; a failed request's have no answer. `hits` are the rows that a cache answered."""
-    frame = about.frame()
-    remembered = msgspec.structs.replace(about, cached=True).frame() if True in hits else frame
-    strange, keys = _by_row(warnings), asked.keys
-    found = []
-    for index, (row, features, (key, bucket)) in enumerate(_identified(call, about, asked)):
-        found.append(
-            (remembered if hits and hits[index] else frame).line(
-                row,
-                features,
-                answers[index] if answers else b"{}",
-                row_key=key,
-                split_bucket=bucket,
-                key=keys[index] if keys else None,
-                warnings=strange.get(index, b"[]") if strange else b"[]",
-            )
-        )
-    return found
-
-
-def _identified(
-    call: Call, about: PredictionContext, asked: Asked
-) -> Iterable[tuple[bytes, bytes, tuple[bytes | None, int | None]]]:
-    """Of each row its id, its features as the log has them, and its key and bucket."""
-    identify, secret = call.live.identify, call.served.secret
-    if asked.texts is not None:
-        return zip(asked.ids, asked.texts, identify.of_texts(secret, asked.texts), strict=True)
-    features = [_encode(_logged(call, row, about.answered)) for row in asked.rows]
-    return zip(asked.ids, features, [identify.of_row(secret, row) for row in asked.rows], strict=True)
+    features = asked.texts
+    if features is None:
+        features = [_encode(_logged(call, row, about.answered)) for row in asked.rows]
+    strange = _by_row(warnings)
+    return about.lines(
+        asked.ids,
+        features,
+        answers or repeat(b"{}"),
+        identified,
+        keys=asked.keys or repeat(None),
+        warnings=[strange.get(index, b"[]") for index in range(len(asked.ids))] if strange else repeat(b"[]"),
+        hits=hits,
+    )
 
 
 def _by_row(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:

@@ -43,6 +43,17 @@ class Head(msgspec.Struct):
     caller: str | None = None
     count: Count | None = None
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether its ids are all the server's own: a head with one of the caller's will hardly come again."""
+        return self.request_id == self.uuid and self.trace_id == self.uuid.replace("-", "")
+
+    def again(self) -> Head:
+        """The head of another request that came with the same bytes, where this one is repeatable."""
+        uuid = uuid7()
+        trace_id = uuid.replace("-", "")
+        return Head(uuid, trace_id, uuid, self.content_type, self.content_length, self.encoding, self.credential)
+
 
 def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
     """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""

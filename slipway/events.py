@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any
 
 import msgspec
 
@@ -126,62 +127,69 @@ class PredictionContext(msgspec.Struct, frozen=True):
         `features` are masked; an image is its four statistics and `sha256`. `answer` is `{label | value, score,
         probabilities}`; `warnings` are `{feature, reason}`.
         """
-        return self.frame().line(
-            row.encode(),
-            _encode(features),
-            _encode(answer or {}),
-            row_key=row_key.encode() if row_key else None,
-            split_bucket=split_bucket,
-            key=key,
-            warnings=_encode(warnings),
+        (line,) = self.lines(
+            [row.encode()],
+            [_encode(features)],
+            [_encode(answer or {})],
+            [(row_key.encode() if row_key else None, split_bucket)],
+            keys=[key],
+            warnings=[_encode(warnings)],
         )
+        return line
 
-    def frame(self) -> Frame:
-        """The bytes that the lines of all rows have in common."""
+    def lines(
+        self,
+        rows: Sequence[bytes],
+        features: Sequence[bytes],
+        answers: Iterable[bytes],
+        identities: Iterable[tuple[bytes | None, int | None]],
+        *,
+        keys: Iterable[str | None] = repeat(None),
+        warnings: Iterable[bytes] = repeat(b"[]"),
+        hits: Sequence[bool] = (),
+    ) -> list[bytes]:
+        """The `line` of each row, of parts that are JSON already, so that nothing is serialized twice.
+
+        `identities` are each row's key and bucket; `hits` are the rows that a cache answered, where there is one.
+        """
         begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
+        middle = self._middle(self.cached)
+        middles = [self._middle(True) if hit else middle for hit in hits] if True in hits else repeat(middle)
+        return [
+            b'%b%b","features":%b,"warnings":%b%b%b%b%b%b%b\n'
+            % (
+                begin,
+                row,
+                values,
+                strange,
+                _identity(*identity) if None in identity else b',"row_key":"%b","split_bucket":%d' % identity,
+                b',"key":' + _encode(key) if key is not None else b"",
+                b"," + answer[1:-1] if len(answer) > 2 else b"",
+                between,
+                row,
+                end,
+            )
+            for row, values, answer, identity, key, strange, between in zip(
+                rows, features, answers, identities, keys, warnings, middles, strict=False
+            )
+        ]
+
+    def _middle(self, cached: bool) -> bytes:
+        """What the lines of all rows have between the row's own values and its id again."""
         caller = f',"caller":"{self.caller}"' if self.caller is not None else ""
         error = f'"error":{{"type":"{self.error_type}"}},' if self.error_type is not None else ""
-        middle = (
-            f'{caller},"answered":{_BOOLEAN[self.answered]},"cached":{_BOOLEAN[self.cached]},"model_ms":{self.model_ms}'
+        text = (
+            f'{caller},"answered":{_BOOLEAN[self.answered]},"cached":{_BOOLEAN[cached]},"model_ms":{self.model_ms}'
             f'}},{error}"@timestamp":"{self.timestamp}","trace":{{"id":"{self.trace_id}"}},'
             f'"http":{{"request":{{"id":"{self.request_id}"}}}},'
             f'"event":{{"outcome":"{self.outcome}","duration":{self.duration_ns},"id":"'
         )
-        return Frame(begin, middle.encode(), end)
+        return text.encode()
 
 
-class Frame(NamedTuple):
-    """A line without its row: up to the row's id, between the row's own values and its id again, and the rest."""
-
-    begin: bytes
-    middle: bytes
-    end: bytes
-
-    def line(
-        self,
-        row: bytes,
-        features: bytes,
-        answer: bytes,
-        *,
-        row_key: bytes | None = None,
-        split_bucket: int | None = None,
-        key: str | None = None,
-        warnings: bytes = b"[]",
-    ) -> bytes:
-        """`PredictionContext.line` of parts that are JSON already, so that nothing is serialized twice."""
-        return b'%b%b","features":%b,"warnings":%b%b%b%b%b%b%b%b\n' % (
-            self.begin,
-            row,
-            features,
-            warnings,
-            b',"row_key":"%b"' % row_key if row_key is not None else b"",
-            b',"split_bucket":%d' % split_bucket if split_bucket is not None else b"",
-            b',"key":' + _encode(key) if key is not None else b"",
-            b"," + answer[1:-1] if len(answer) > 2 else b"",
-            self.middle,
-            row,
-            self.end,
-        )
+def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:
+    key = b',"row_key":"%b"' % row_key if row_key is not None else b""
+    return key + (b',"split_bucket":%d' % split_bucket if split_bucket is not None else b"")
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from bentos.models.load import Loaded
 MOST_JOBS = 64
 MOST_BYTES = 32 << 20
 MOST_REST_SECONDS = 1.0
+LEAST_SLEEP_SECONDS = 0.001
 
 
 class Work(Protocol):
@@ -28,8 +29,9 @@ class Work(Protocol):
 class Side:
     """`live` is the model; what is submitted runs in its order, on the one thread.
 
-    After each it rests `rest` times as long as that took, a second at most: with 39, short jobs never take more than a
-    fortieth of a core from those who answer, and less where the machine is busy.
+    After each it rests until the process has idled `rest` times as long as that took, a second at most: with 39, short
+    jobs take no more than a fortieth of what those who answer leave of a core. A busy core has a queue, and whatever
+    takes a millisecond of it there holds up many.
     """
 
     def __init__(self, live: Loaded, name: str, rest: float = 0.0) -> None:
@@ -83,5 +85,13 @@ class Side:
             work.run()
             self._running = None
             self._taken += work.size
-            if self._rest and not self.closed:
-                time.sleep(min(self._rest * (time.perf_counter() - started), MOST_REST_SECONDS))
+            self._rest_after(time.perf_counter() - started)
+
+    def _rest_after(self, seconds: float) -> None:
+        wanted, began, worked = self._rest * seconds, time.perf_counter(), time.process_time()
+        end = began + MOST_REST_SECONDS
+        while wanted > 0 and not self.closed and (left := end - time.perf_counter()) > 0:
+            time.sleep(min(max(wanted, LEAST_SLEEP_SECONDS), left))
+            now, cpu = time.perf_counter(), time.process_time()
+            wanted -= max(0.0, (now - began) - (cpu - worked))
+            began, worked = now, cpu

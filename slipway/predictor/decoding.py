@@ -29,14 +29,14 @@ def decode(schema: Schema, outputs: np.ndarray) -> list[Prediction]:
             Prediction(classes[k], None, row[k], dict(zip(classes, row, strict=True)))
             for k, row in zip(best, rows, strict=True)
         ]
-    positive = schema.positive_index
+    positive, (first, second) = schema.positive_index, classes
     threshold = 0.5 if schema.threshold is None else schema.threshold
     return [
         Prediction(
             classes[positive if row[positive] >= threshold else 1 - positive],
             None,
             row[positive],
-            dict(zip(classes, row, strict=True)),
+            {first: row[0], second: row[1]},
         )
         for row in rows
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,7 @@ class Encoder:
         self._names = schema.names
         self._numbers = [feature.name for feature in schema.numbers]
         self._pick_numbers = picker([self._names.index(name) for name in self._numbers])
+        self._only_numbers = tuple(self._numbers) == self._names
         ranges = [feature.range or (-np.inf, np.inf) for feature in schema.numbers]
         self._low, self._high = np.array(ranges, np.float32).reshape(-1, 2).T
         self._codes = [feature.name for feature in schema.codes]
@@ -62,8 +64,10 @@ class Encoder:
         is infinite, or too large for 32 bits."""
         feeds: dict[str, np.ndarray] = {}
         if self._numbers:
-            pick = self._pick_numbers
-            feeds["numbers"] = np.array([pick(row) for row in rows], dtype=np.float32)
+            shape = len(rows), len(self._numbers)
+            picked = rows if self._only_numbers else map(self._pick_numbers, rows)
+            flat = np.fromiter(chain.from_iterable(picked), np.float32, shape[0] * shape[1])
+            feeds["numbers"] = flat.reshape(shape)
         if self._books:
             books = self._books
             values = [[book.get(row[column], UNKNOWN) for column, book in books] for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from binascii import hexlify
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from slipway.schema.shape import Schema
 BUCKETS = 10_000
 _KEY_BYTES = 16
 _BLOCK_BYTES = 64
+_WHOLE = re.compile(rb"\.0[,}]")
 
 
 def key_text(row: Mapping[str, Any], schema: Schema) -> str:
@@ -34,12 +36,12 @@ def key_text(row: Mapping[str, Any], schema: Schema) -> str:
 
 def row_key(secret: bytes, text: str) -> str:
     """The pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
-    return _keyed(secret, text.encode()).decode()
+    return _keyed(secret, [text.encode()])[0].decode()
 
 
 def bucket(salt: str, text: str) -> int:
     """The row's bucket, 0 to 9999, from the salt and its key's text: no secret is in it, so it is everywhere alike."""
-    return _salted(salt, text.encode())
+    return _salted(salt, [text.encode()])[0]
 
 
 def side(number: int, fractions: Mapping[str, float]) -> str:
@@ -67,31 +69,37 @@ class Identifier:
             return None, None
         return self.of_texts(secret, [key_text(row, self._schema).encode()])[0]
 
-    def of_texts(self, secret: bytes, texts: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
+    def of_texts(self, secret: bytes, texts: Sequence[bytes]) -> list[tuple[bytes | None, int | None]]:
         """The same of each row's `key_text`."""
+        keys = _keyed(secret, texts)
         if self._divided_by_key:
-            return [(_keyed(secret, text), _salted(self._salt, text)) for text in texts]
-        return [(_keyed(secret, text), None) for text in texts]
+            return list(zip(keys, _salted(self._salt, texts), strict=True))
+        return [(key, None) for key in keys]
 
 
-def is_canonical(text: bytes) -> bool:
-    """Whether a row's JSON, sorted, of JSON's own types and without nulls, is its `key_text`: no float is whole. False
+def is_canonical(texts: bytes) -> bool:
+    """Whether rows' JSON, sorted, of JSON's own types and without nulls, is their `key_text`: no float is whole. False
     where that would take a closer look."""
-    return not (b".0," in text or text.endswith(b".0}"))
+    return _WHOLE.search(texts) is None
 
 
-def _keyed(secret: bytes, text: bytes) -> bytes:
-    begun = _hmac(secret)
-    inner, outer = begun[0].copy(), begun[1].copy()
-    inner.update(text)
-    outer.update(inner.digest())
-    return hexlify(outer.digest()[:_KEY_BYTES])
+def _keyed(secret: bytes, texts: Sequence[bytes]) -> list[bytes]:
+    padded, found = _hmac(secret), []
+    for text in texts:
+        inner, outer = padded[0].copy(), padded[1].copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        found.append(hexlify(outer.digest()[:_KEY_BYTES]))
+    return found
 
 
-def _salted(salt: str, text: bytes) -> int:
-    digest = _sha256(salt).copy()
-    digest.update(text)
-    return int.from_bytes(digest.digest()[:8], "big") % BUCKETS
+def _salted(salt: str, texts: Sequence[bytes]) -> list[int]:
+    salted, found = _sha256(salt), []
+    for text in texts:
+        digest = salted.copy()
+        digest.update(text)
+        found.append(int.from_bytes(digest.digest()[:8], "big") % BUCKETS)
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -170,14 +170,19 @@ def _kept(made: Sequence[Made | Exception]) -> list[bytes | Exception]:
     served = next((one.call.served for one in made if isinstance(one, Made)), None)
     kept = served is None or served.log(served.predictions, lines)
     outcomes: list[bytes | Exception] = []
+    counted: list[Made] = []
     for one in made:
         if isinstance(one, Exception):
             outcomes.append(one)
         elif not kept and one.about.answered and one.call.live.serving.get("log") == "required":
             outcomes.append(Unavailable(NOT_KEPT, 5))
         else:
-            record.count(one.call, one.about, one.predictions, one.warnings)
+            counted.append(one)
             outcomes.append(one.content)
+    if counted:
+        predictions = [found for one in counted for found in one.predictions]
+        warnings = [warning for one in counted for warning in one.warnings]
+        record.count(counted[0].call, counted[0].about, len(counted), predictions, warnings)
     return outcomes
 
 

@@ -118,6 +118,7 @@ class Metrics:
             registry=registry,
         )
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
+        self._answered: dict[tuple[str, str, int], tuple[Any, Any]] = {}  # what `request` asks of its two children
 
     def of(self, metric: Any, *labels: str) -> Any:
         """The metric's child with these labels, there from now on."""
@@ -133,8 +134,14 @@ class Metrics:
                 child.flush()
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
-        self.of(self.requests, usecase, route, _CODES[code]).inc()
-        self.of(self.durations, usecase, route).observe(seconds)
+        try:
+            inc, observe = self._answered[usecase, route, code]
+        except KeyError:
+            inc = self.of(self.requests, usecase, route, _CODES[code]).inc
+            observe = self.of(self.durations, usecase, route).observe
+            self._answered[usecase, route, code] = inc, observe
+        inc()
+        observe(seconds)
 
 
 def _child(metric: Any, labels: tuple[str, ...]) -> Any:

@@ -134,11 +134,20 @@ def _logged(call: Call, row: dict[str, Any], answered: bool) -> dict[str, Any]:
 
 
 def count(
-    call: Call, about: PredictionContext, predictions: Sequence[Prediction], warnings: Sequence[InputWarning]
+    call: Call,
+    about: PredictionContext,
+    requests: int,
+    predictions: Sequence[Prediction],
+    warnings: Sequence[InputWarning],
 ) -> None:
-    """Warnings are of the rows, not of the model: those of a shadow are counted with the answer that it copies."""
+    """What so many requests have made, answered by one run of one model in one role.
+
+    Warnings are of the rows, not of the model: those of a shadow are counted with the answer that it copies.
+    """
     metrics, name, version, role = call.served.metrics, call.served.name, about.version, about.role
-    metrics.of(metrics.model_seconds, name, version, role).observe(about.model_ms / 1000)
+    observe = metrics.of(metrics.model_seconds, name, version, role).observe
+    for _ in range(requests):
+        observe(about.model_ms / 1000)
     if len(predictions) == 1:
         metrics.of(metrics.predictions, name, version, role, predictions[0].label or "").inc()
     else:

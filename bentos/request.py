@@ -30,7 +30,7 @@ class ClientGone(Exception):
 class Head(msgspec.Struct):
     """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it.
 
-    `credential` is unchecked. `caller` (a mask) and `count` (against its rate) are set at the gate.
+    `credential` is unchecked. Its `digest`, `caller` (a mask) and `count` (against its rate) are set at the gate.
     """
 
     uuid: str
@@ -40,6 +40,7 @@ class Head(msgspec.Struct):
     content_length: int | None
     encoding: bytes
     credential: bytes = b""
+    digest: bytes = b""
     caller: str | None = None
     count: Count | None = None
 
@@ -52,7 +53,8 @@ class Head(msgspec.Struct):
         """The head of another request that came with the same bytes, where this one is repeatable."""
         uuid = uuid7()
         trace_id = uuid.replace("-", "")
-        return Head(uuid, trace_id, uuid, self.content_type, self.content_length, self.encoding, self.credential)
+        kind, length, encoding = self.content_type, self.content_length, self.encoding
+        return Head(uuid, trace_id, uuid, kind, length, encoding, self.credential, self.digest)
 
 
 def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:

@@ -80,7 +80,8 @@ class Gate:
         now = self._now()
         if route in self._open or not (self._ring.present or self._tokens):
             return True
-        caller = self._ring.callers.get(sha256(head.credential).digest())
+        head.digest = head.digest or sha256(head.credential).digest()
+        caller = self._ring.callers.get(head.digest)
         if caller is None or self._shared is not None or now >= caller.expires or not caller.may(route):
             return False
         head.caller = caller.mask

@@ -61,18 +61,23 @@ class Windows:
         self._windows: dict[str, list[float]] = {}  # key: [count, end]
 
     def hit(self, limit: Limit, now: float) -> Count:
-        window = self._windows.get(limit.key)
-        if window is None or window[1] <= now:
-            window = self._open(limit.key, now, limit.seconds)
+        window = self._window(limit, now)
         window[0] += 1
         return Count(limit, int(window[0]), window[1] - now)
 
     def take(self, limit: Limit, now: float) -> Count | None:
         """`hit`, where this request is within the rate; else None, and nothing is counted."""
-        window = self._windows.get(limit.key)
-        if window is not None and window[1] > now and window[0] >= limit.amount:
+        window = self._window(limit, now)
+        if window[0] >= limit.amount:
             return None
-        return self.hit(limit, now)
+        window[0] += 1
+        return Count(limit, int(window[0]), window[1] - now)
+
+    def _window(self, limit: Limit, now: float) -> list[float]:
+        window = self._windows.get(limit.key)
+        if window is None or window[1] <= now:
+            window = self._open(limit.key, now, limit.seconds)
+        return window
 
     def _open(self, key: str, now: float, seconds: float) -> list[float]:
         if len(self._windows) >= MOST_WINDOWS:

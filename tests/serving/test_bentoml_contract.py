@@ -74,13 +74,13 @@ def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodie
 
 
 def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
-    """What bentos/direct.py replaces, reads and calls: see docs/decisions/0006."""
+    """What bentos/protocol.py replaces, reads and calls: see docs/decisions/0006."""
     import uvicorn
     from uvicorn.protocols.http import httptools_impl
 
     Protocol = httptools_impl.HttpToolsProtocol
     ours = {name: getattr(Protocol, name) for name in ("on_headers_complete", "on_body", "on_message_complete")}
-    ours |= {name: getattr(Protocol, name) for name in ("data_received", "shutdown")}
+    ours |= {name: getattr(Protocol, name) for name in ("data_received", "timeout_keep_alive_handler", "shutdown")}
     plain = dict.fromkeys(ours, inspect.getsource(httptools_impl))
     assert "self.url" in plain["on_headers_complete"], AFTER_AN_UPGRADE
     assert "self.expect_100_continue" in plain["on_headers_complete"], AFTER_AN_UPGRADE

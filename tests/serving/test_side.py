@@ -95,3 +95,30 @@ def test_one_that_rests_takes_a_quarter_of_the_time():
     assert tasks[-1].begun.wait(20)
     assert time.monotonic() - started > 9 * 4 * 0.02
     side.close()
+
+
+class Clock:
+    """Stands in for `time`: each second of sleep takes so much of the processor."""
+
+    def __init__(self, busy: float) -> None:
+        self.now, self.busy = 0.0, busy
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.now * self.busy
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("busy", "least", "most"), [(0.0, 0.039, 0.0391), (0.9, 0.389, 0.4), (1.6, 1.0, 1.0)])
+def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
+    """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
+    clock = Clock(busy)
+    made = Side(None, "resting", rest=39.0)
+    monkeypatch.setattr("bentos.models.side.time", clock)
+    made._rest_after(0.001)
+    assert least <= clock.now <= most + 1e-9
+    made.close()

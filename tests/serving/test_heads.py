@@ -1,0 +1,182 @@
+"""Heads that came before: found by the same bytes alone, and what is answered by them is what the parser would have."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bentos import heads
+from bentos.heads import Heads
+from bentos.request import read_head
+from slipway import keys
+from slipway.settings import Settings
+from tests import bundles
+from tests.serving.processes import Server
+
+ROW = {"age": 30, "visits": 2, "job": "nurse", "member": True}
+BODY = b'{"instances":[]}'
+HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
+HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
+
+
+def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> Heads:
+    made = Heads()
+    made.keep(data, "loans", read_head(headers), body)
+    return made
+
+
+def test_a_head_is_found_by_its_bytes_and_each_request_has_ids_of_its_own():
+    (name, head), body = kept().find(HEAD + b'{"instances":{}}')
+    assert (name, head.content_length, body) == ("loans", 16, b'{"instances":{}}')
+    first, second = head.again(), head.again()
+    assert len({head.uuid, first.uuid, second.uuid, first.trace_id, second.trace_id}) == 5
+    assert first.request_id == first.uuid
+    assert first.trace_id == first.uuid.replace("-", "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\r\n\r\n",
+        HEAD,
+        HEAD + BODY[:-1],
+        HEAD + BODY + b"P",
+        HEAD + BODY + HEAD + BODY,
+        b"\r\n" + HEAD + BODY,
+        HEAD.replace(b"16", b"17") + BODY + b" ",
+        HEAD.replace(b"host: a", b"host: b") + BODY,
+    ],
+)
+def test_what_is_not_the_same_head_and_a_whole_body_is_left_to_the_parser(data):
+    assert kept().find(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (HEAD + BODY, [*HEADERS, (b"x-request-id", b"mine")]),
+        (HEAD + BODY, [*HEADERS, (b"traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-00")]),
+        (HEAD + BODY, HEADERS[:1]),
+        (HEAD + BODY + HEAD + BODY, HEADERS),
+        (b"\r\n\r\n" + HEAD + BODY, HEADERS),
+        (b"", HEADERS),
+        (HEAD[:-4] + b"\r\nx: " + b"y" * heads.MOST_BYTES + b"\r\n\r\n" + BODY, HEADERS),
+    ],
+)
+def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(data, headers):
+    made = kept(data, headers)
+    assert made.find(HEAD + BODY) is None
+    assert made.find(data) is None
+
+
+def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
+    monkeypatch.setattr(heads, "MOST_HEADS", 10)
+    made = Heads()
+    for number in range(1000):
+        data = HEAD.replace(b"host: a", b"host: %d" % number) + BODY
+        made.keep(data, "loans", read_head(HEADERS), BODY)
+        assert made.find(data) is not None
+        assert len(made._known) <= 10
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("heads")
+    bundles.promote(folder / "var", folder / "one")
+    with Server(folder / "var", ("loans",)) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
+        yield connected
+
+
+def request(row: object, more: str = "", path: str = "/v1/models/loans/predict") -> bytes:
+    body = json.dumps({"instances": [row]}).encode()
+    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+def answer(connection: socket.socket) -> tuple[int, dict]:
+    received = b""
+    while True:
+        head, separator, rest = received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) if separator else 0
+        if separator and len(rest) >= length:
+            return int(head[9:12]), json.loads(rest)
+        part = connection.recv(65536)
+        assert part, "closed"
+        received += part
+
+
+def test_requests_with_one_head_are_each_answered_for_what_they_ask(connection: socket.socket) -> None:
+    found = []
+    for row in (ROW, ROW, {**ROW, "age": 60}, {**ROW, "age": "no"}, {**ROW, "age": 31}, ROW):
+        connection.sendall(request(row))
+        found.append(answer(connection))
+    assert [status for status, _ in found] == [200, 200, 200, 422, 200, 200]
+    assert found[3][1]["place"] == "instances[0].age"
+    good = [content for status, content in found if status == 200]
+    assert len({content["request_id"] for content in good}) == 5
+    scores = [content["predictions"][0]["score"] for content in good]
+    assert scores[0] == scores[1] == scores[4] != scores[2]
+
+
+def test_a_known_head_whose_body_comes_late_or_with_more_behind_it(connection: socket.socket) -> None:
+    whole = request(ROW)
+    for _ in range(2):
+        connection.sendall(whole)
+        assert answer(connection)[0] == 200
+    head = whole.index(b"\r\n\r\n") + 4
+    for cut in (head, head + 5, len(whole) - 1):
+        connection.sendall(whole[:cut])
+        time.sleep(0.05)
+        connection.sendall(whole[cut:])
+        assert answer(connection)[0] == 200
+    connection.sendall(whole + whole[:-3])
+    assert answer(connection)[0] == 200
+    connection.sendall(whole[-3:])
+    assert answer(connection)[0] == 200
+    connection.sendall(b"POST /v1/predict HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab")
+    assert answer(connection)[0] == 400
+
+
+def test_a_connection_lives_as_long_as_requests_come_and_not_much_longer(connection: socket.socket) -> None:
+    """uvicorn gives an idle connection 5 s."""
+    for _ in range(16):
+        connection.sendall(request(ROW))
+        assert answer(connection)[0] == 200
+        time.sleep(0.5)
+    started = time.monotonic()
+    assert connection.recv(1) == b""
+    assert time.monotonic() - started < 15
+
+
+def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Path) -> None:
+    """Revoked, used up, and of another scope: heads that were let in before are refused."""
+    bundles.promote(tmp_path / "var", tmp_path / "one")
+    file = Settings(var=tmp_path / "var").key_file
+    (kept_key, text), (_, limited) = (
+        keys.create(file, name, ["predict"], rate) for name, rate in (("one", ""), ("two", "3/hour"))
+    )
+    with (
+        Server(tmp_path / "var", ("loans",)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected,
+    ):
+
+        def status(secret: str) -> int:
+            connected.sendall(request(ROW, f"x-api-key: {secret}\r\n"))
+            return answer(connected)[0]
+
+        assert [status(limited) for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert [status(text) for _ in range(3)] == [200] * 3
+        keys.revoke(file, kept_key.name)
+        time.sleep(1)
+        assert [status(text) for _ in range(3)] == [401] * 3

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,7 +27,7 @@ from slipway.schema import mask
 _encoder = msgspec.json.Encoder()
 
 
-class Made(NamedTuple):
+class Made(msgspec.Struct, frozen=True):
     """An answer that nobody has yet: the body, and what it leaves behind."""
 
     call: Call

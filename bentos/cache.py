@@ -9,8 +9,8 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 Feeds = Mapping[str, np.ndarray]
@@ -19,7 +19,7 @@ HEADER = b"x-slipway-cache"
 _KEY_BYTES = 32
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """`outputs` float32 [n, k]; `hits` says of each row whether it was in the cache; empty where there is none."""
 
     outputs: np.ndarray

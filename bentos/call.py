@@ -40,7 +40,7 @@ class Call(msgspec.Struct, frozen=True):
     take_turn: Callable[[], bool] | None = None
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """The rows of a request, masked, each with its id; `keys` are the caller's own.
 
     `values` are each row's, in the order of the schema's `names`.

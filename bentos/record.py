@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ Identity = tuple[bytes | None, int | None]
 _encode = msgspec.json.Encoder().encode
 
 
-class Ran(NamedTuple):
+class Ran(msgspec.Struct, frozen=True):
     """When the model ran: from and to in `perf_counter_ns()`, and the time of day that it was then."""
 
     began: int

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 
@@ -45,7 +45,7 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     b64: bytes
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """Rows as tuples of the values of `names`, None where a value was null or absent.
 
     `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. Where the rows are `usual`,

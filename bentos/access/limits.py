@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import msgspec
+
 from bentos.errors import Header
 
 MOST_WINDOWS = 10_000
@@ -35,7 +37,7 @@ class Limit(NamedTuple):
         return cls(item.key_for(who), item.amount, item.get_expiry())
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True):
     """Requests in this window, this one too, and the seconds until it ends."""
 
     limit: Limit
@@ -45,8 +47,8 @@ class Count(NamedTuple):
     @property
     def lines(self) -> bytes:
         """The standard headers, as HTTP/1.1 has them."""
-        left = max(self.limit.amount - self.used, 0)
-        return _LINES % (self.limit.amount, left, math.ceil(self.reset))
+        amount, used = self.limit.amount, self.used
+        return _LINES % (amount, amount - used if amount > used else 0, math.ceil(self.reset))
 
     @property
     def headers(self) -> list[Header]:

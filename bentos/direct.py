@@ -142,6 +142,7 @@ class Turn:
         )
         if protocol.timeout_keep_alive_task is None:
             protocol.on_response_complete()
+            protocol.told_at_rest = protocol.told
         else:
             state.total_requests += 1  # all that is left to do where the timer of the rest before goes on
 

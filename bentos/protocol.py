@@ -31,7 +31,7 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     Protocol.turn, Protocol.plain = Turn(worker, loop), SimpleNamespace(**plain)
     Protocol.direct = None  # the request that is being collected for the turn
     Protocol.between, Protocol.received = True, b""  # whether the parser is between two messages, and what came then
-    Protocol.told_at_rest = -1  # what `told` was when the timer of an idle connection was set
+    Protocol.told_at_rest = 0  # what `told` was when the timer of an idle connection was set
 
 
 def _plain(protocol: type, name: str) -> Any:
@@ -45,9 +45,8 @@ def data_received(self: Any, data: bytes) -> None:
         if _came_before(self, data):
             return
         self.received = data
-    else:
-        self.received = b""
     self.plain.data_received(self, data)
+    self.received = b""
     if self.direct is not None:
         _pass_on(self)  # the rest may be long in coming
 

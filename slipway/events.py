@@ -169,8 +169,8 @@ class PredictionContext(msgspec.Struct, frozen=True):
                 row,
                 end,
             )
-            for row, values, answer, identity, key, strange, between in zip(
-                rows, features, answers, identities, keys, warnings, middles, strict=False
+            for (row, values, identity), answer, key, strange, between in zip(
+                zip(rows, features, identities, strict=True), answers, keys, warnings, middles, strict=False
             )
         ]
 

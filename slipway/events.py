@@ -154,7 +154,7 @@ class PredictionContext(msgspec.Struct, frozen=True):
         """
         begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
         middle = self._middle(self.cached)
-        middles = [self._middle(True) if hit else middle for hit in hits] if True in hits else repeat(middle)
+        remembered = self._middle(True) if True in hits else middle
         return [
             b'%b%b","features":%b,"warnings":%b%b%b%b%b%b%b\n'
             % (
@@ -165,12 +165,17 @@ class PredictionContext(msgspec.Struct, frozen=True):
                 _identity(*identity) if None in identity else b',"row_key":"%b","split_bucket":%d' % identity,
                 b',"key":' + _encode(key) if key is not None else b"",
                 b"," + answer[1:-1] if len(answer) > 2 else b"",
-                between,
+                remembered if hit else middle,
                 row,
                 end,
             )
-            for (row, values, identity), answer, key, strange, between in zip(
-                zip(rows, features, identities, strict=True), answers, keys, warnings, middles, strict=False
+            for (row, values, identity), answer, key, strange, hit in zip(
+                zip(rows, features, identities, strict=True),
+                answers,
+                keys,
+                warnings,
+                hits or repeat(False),
+                strict=False,
             )
         ]
 

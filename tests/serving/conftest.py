@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -119,6 +120,22 @@ def serve(var: Path) -> Iterator[Callable[..., Server]]:
             return running.enter_context(Server(var, usecases, **options))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server of the use case `loans`, for the tests of a module together."""
+    folder = tmp_path_factory.mktemp("server")
+    bundles.promote(folder / "var", folder / "loans")
+    with Server(folder / "var", ("loans",)) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
+        yield connected
 
 
 @pytest.fixture

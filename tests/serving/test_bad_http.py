@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,15 +19,6 @@ BODY = json.dumps({"instances": bundles.ROWS["loans"][:1]}).encode()
 POST = b"POST /v1/models/loans/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 WHOLE = POST + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 MEGABYTES = 100
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("http")
-    bundles.promote(folder / "var", folder / "loans")
-    with Server(folder / "var", ("loans",)) as running:
-        yield running
-        assert "Traceback" not in running.log.read_text()
 
 
 def answers(server: Server, *parts: bytes) -> list[Answer]:

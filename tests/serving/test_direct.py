@@ -6,68 +6,31 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bentos import answer as answers
+from bentos import answer as answering
 from bentos.answer import answer
 from bentos.call import Call
 from bentos.request import Head
 from slipway.errors import InputError
 from tests import bundles
 from tests.serving.processes import Server
-
-ROW = {"age": 30, "visits": 2, "job": "nurse", "member": True}
-PATH = "/v1/models/loans/predict"
+from tests.serving.raw import PATH, ROW, answers, request
 
 
-def _request(row: object, path: str = PATH, more: str = "", method: str = "POST") -> bytes:
-    body = json.dumps({"instances": [row]}).encode()
-    return f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("direct")
-    bundles.promote(folder / "var", folder / "one")
-    with Server(folder / "var", ("loans",)) as running:
-        yield running
-
-
-@pytest.fixture
-def connection(server: Server) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
-        yield connected
-
-
-def _answers(connection: socket.socket, number: int) -> list[tuple[int, dict]]:
-    found, received = [], b""
-    while len(found) < number:
-        head, separator, rest = received.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) if separator else 0
-        if separator and len(rest) >= length:
-            found.append((int(head[9:12]), json.loads(rest[:length])))
-            received = rest[length:]
-            continue
-        part = connection.recv(65536)
-        assert part, f"closed after {len(found)} answers"
-        received += part
-    return found
-
-
-def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.socket) -> None:
+def test_a_pipeline_is_answered_in_its_order_whoeveranswers(connection: socket.socket) -> None:
     """Direct, through ASGI (another route, HTTP's Expect), and refused, mixed on one connection."""
     connection.sendall(
-        _request(ROW, more="x-request-id: 1\r\n")
-        + _request(ROW, "/v1/predict?a=b", "x-request-id: 2\r\n")
-        + _request({"age": "old"}, more="x-request-id: 3\r\n")
+        request(ROW, more="x-request-id: 1\r\n")
+        + request(ROW, "/v1/predict?a=b", "x-request-id: 2\r\n")
+        + request({"age": "old"}, more="x-request-id: 3\r\n")
         + b"GET /v1/model HTTP/1.1\r\nhost: a\r\n\r\n"
-        + _request(ROW, more="x-request-id: 5\r\n")
+        + request(ROW, more="x-request-id: 5\r\n")
     )
-    found = _answers(connection, 5)
+    found = answers(connection, 5)
     assert [status for status, _ in found] == [200, 200, 422, 200, 200]
     assert [found[k][1]["request_id"] for k in (0, 1, 4)] == ["1", "2", "5"]
     assert found[2][1]["place"] == "instances[0].age"
@@ -75,18 +38,18 @@ def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.
 
 
 def test_a_request_in_pieces_is_answered_wherever_it_is_cut(connection: socket.socket) -> None:
-    whole = _request(ROW)
+    whole = request(ROW)
     for cut in range(1, len(whole), 17):
         connection.sendall(whole[:cut])
         time.sleep(0.002)
         connection.sendall(whole[cut:])
-        ((status, content),) = _answers(connection, 1)
+        ((status, content),) = answers(connection, 1)
         assert (status, len(content["predictions"])) == (200, 1)
 
 
 def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(connection: socket.socket) -> None:
-    connection.sendall(_request(ROW))
-    _answers(connection, 1)
+    connection.sendall(request(ROW))
+    answers(connection, 1)
     started = time.monotonic()
     assert connection.recv(1) == b""
     assert time.monotonic() - started < 19
@@ -100,8 +63,8 @@ def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
     def send(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as connected:
             while time.monotonic() < end:
-                connected.sendall(_request(ROW) * 20)
-                statuses.update(status for status, _ in _answers(connected, 20))
+                connected.sendall(request(ROW) * 20)
+                statuses.update(status for status, _ in answers(connected, 20))
 
     with Server(tmp_path / "var", ("loans",), SLIPWAY_MAX_RECEIVE_SECONDS="0.2") as server:
         end = time.monotonic() + 4
@@ -115,7 +78,7 @@ def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
     heads = []
     for path in (PATH, PATH + "?by=asgi"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
-            connected.sendall(_request(ROW, path))
+            connected.sendall(request(ROW, path))
             head = connected.recv(65536).partition(b"\r\n\r\n")[0].decode()
         lines = head.split("\r\n")
         heads.append((lines[0], {line.partition(":")[0] for line in lines[1:]}))
@@ -139,7 +102,7 @@ def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(fron
     assert [found["request_id"] for found in together] == ["0", "1", "3"]
     assert [[w["instance"] for w in found["warnings"]] for found in together] == [[], [], [1]]
     for found, asked in zip(together, (rows[0], rows[1], rows[3]), strict=True):
-        alone = json.loads(answers.answer_one(_call(served, 9, asked)))
+        alone = json.loads(answering.answer_one(_call(served, 9, asked)))
         assert [row["score"] for row in found["predictions"]] == pytest.approx(
             [row["score"] for row in alone["predictions"]], abs=1e-6
         )

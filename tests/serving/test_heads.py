@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,8 @@ from slipway import keys
 from slipway.settings import Settings
 from tests import bundles
 from tests.serving.processes import Server
+from tests.serving.raw import ROW, answers, request
 
-ROW = {"age": 30, "visits": 2, "job": "nurse", "member": True}
 BODY = b'{"instances":[]}'
 HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
 HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
@@ -85,35 +83,8 @@ def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
         assert len(made._known) <= 10
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("heads")
-    bundles.promote(folder / "var", folder / "one")
-    with Server(folder / "var", ("loans",)) as running:
-        yield running
-
-
-@pytest.fixture
-def connection(server: Server) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
-        yield connected
-
-
-def request(row: object, more: str = "", path: str = "/v1/models/loans/predict") -> bytes:
-    body = json.dumps({"instances": [row]}).encode()
-    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
-
-
 def answer(connection: socket.socket) -> tuple[int, dict]:
-    received = b""
-    while True:
-        head, separator, rest = received.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) if separator else 0
-        if separator and len(rest) >= length:
-            return int(head[9:12]), json.loads(rest)
-        part = connection.recv(65536)
-        assert part, "closed"
-        received += part
+    return answers(connection, 1)[0]
 
 
 def test_requests_with_one_head_are_each_answered_for_what_they_ask(connection: socket.socket) -> None:
@@ -172,7 +143,7 @@ def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Pat
     ):
 
         def status(secret: str) -> int:
-            connected.sendall(request(ROW, f"x-api-key: {secret}\r\n"))
+            connected.sendall(request(ROW, more=f"x-api-key: {secret}\r\n"))
             return answer(connected)[0]
 
         assert [status(limited) for _ in range(5)] == [200, 200, 200, 429, 429]

@@ -1,0 +1,31 @@
+"""Requests as bytes on a connection of one's own, and the answers to them."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+ROW = {"age": 30, "visits": 2, "job": "nurse", "member": True}
+PATH = "/v1/models/loans/predict"
+
+
+def request(row: object, path: str = PATH, more: str = "") -> bytes:
+    """The bytes of a prediction request of one row; `more` are further header lines, each with its end."""
+    body = json.dumps({"instances": [row]}).encode()
+    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+def answers(connection: socket.socket, number: int) -> list[tuple[int, dict]]:
+    """Status and content of so many answers."""
+    found, received = [], b""
+    while len(found) < number:
+        head, separator, rest = received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) if separator else 0
+        if separator and len(rest) >= length:
+            found.append((int(head[9:12]), json.loads(rest[:length])))
+            received = rest[length:]
+            continue
+        part = connection.recv(65536)
+        assert part, f"closed after {len(found)} answers"
+        received += part
+    return found

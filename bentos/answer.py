@@ -137,20 +137,20 @@ def _made(
     identified = record.identities(calls, asked)
     made: list[Made | Exception] = []
     start, ran = 0, record.Ran.since(began)
+    about = record.context(calls[0], ran)
+    lines = record.lines(calls, about, ran, asked, identified, answers, warnings, found.hits)
     for call, one in zip(calls, asked, strict=True):
         part = slice(start, start + len(one.ids))
-        own, said, hits = _own(warnings, part), answers[part], found.hits[part]
+        own, hits = _own(warnings, part), found.hits[part]
         start = part.stop
-        about = record.context(call, ran)
-        lines = record.lines(call, about, one, identified[part], said, own, hits)
-        content = _content(call, one, said, own)
+        content = _content(call, one, answers[part], own)
         if call.take_turn is not None and not call.take_turn():
             error = Late(call.live)
             _failed(call, one, began, error)
             made.append(error)
         else:
             content = Remembered.of(content, hits) if hits else content
-            made.append(Made(call, about, content, lines, predictions[part], own))
+            made.append(Made(call, about, content, lines[part], predictions[part], own))
     return made
 
 

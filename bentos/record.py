@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -14,7 +14,7 @@ from bentos.call import CANARY, SHADOW, Asked, Call
 from bentos.errors import Busy, Late
 from bentos.models import Loaded
 from bentos.worker import Served
-from slipway.events import PredictionContext, now_iso
+from slipway.events import PredictionContext, RequestContext, now_iso
 from slipway.predictor import InputWarning, Prediction, image_statistics, pixels_sha256
 
 Identity = tuple[bytes | None, int | None]
@@ -34,8 +34,8 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 def context(call: Call, ran: Ran, error: Exception | None = None) -> PredictionContext:
-    """What the events of this request's rows have in common."""
-    live, head = call.live, call.head
+    """What the events have in common of the rows that this call's model answered in one run, or failed."""
+    live = call.live
     return PredictionContext(
         environment=call.served.settings.environment,
         usecase=call.served.name,
@@ -43,22 +43,17 @@ def context(call: Call, ran: Ran, error: Exception | None = None) -> PredictionC
         bundle_sha256=live.digest,
         role=call.role,
         answered=error is None and call.role != SHADOW,
-        trace_id=head.trace_id,
-        request_id=head.request_id,
         timestamp=ran.timestamp,
-        duration_ns=ran.ended - call.started,
         model_ms=(ran.ended - ran.began) / 1e6,
         outcome="success" if error is None else "failure",
         error_type=None if error is None else type(error).__name__,
-        caller=head.caller,
     )
 
 
 def failed(call: Call, asked: Asked, began: int, raised: Exception) -> None:
     """Count it, and leave an event without a prediction for each row."""
     error(call.served, call.live, call.role)
-    about = context(call, Ran.since(began), raised)
-    call.served.log(call.served.predictions, lines(call, about, asked, identities([call], [asked])))
+    call.served.log(call.served.predictions, _without_answer(call, asked, began, raised))
 
 
 def fallen(call: Call, asked: Asked) -> None:
@@ -71,8 +66,13 @@ def fallen(call: Call, asked: Asked) -> None:
     if reason != "busy":
         error(served, canary.live, CANARY)
     fell = msgspec.structs.replace(call, live=canary.live, role=CANARY)
-    about = context(fell, Ran.since(canary.began), canary.error)
-    served.log(served.predictions, lines(fell, about, asked, identities([fell], [asked])))
+    served.log(served.predictions, _without_answer(fell, asked, canary.began, canary.error))
+
+
+def _without_answer(call: Call, asked: Asked, began: int, raised: Exception) -> list[bytes]:
+    ran = Ran.since(began)
+    found = identities([call], [asked])
+    return lines([call], context(call, ran, raised), ran, [asked], found, repeat(b"{}"))
 
 
 def identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
@@ -84,27 +84,35 @@ def identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
 
 
 def lines(
-    call: Call,
+    calls: Sequence[Call],
     about: PredictionContext,
-    asked: Asked,
-    identified: Sequence[Identity],
-    answers: Sequence[bytes] = (),
+    ran: Ran,
+    asked: Sequence[Asked],
+    identified: Iterable[Identity],
+    answers: Iterable[bytes],
     warnings: Sequence[InputWarning] = (),
     hits: Sequence[bool] = (),
 ) -> list[bytes]:
-    """One event for each row; a failed request's have no answer. `hits` are the rows that a cache answered."""
-    features = asked.texts
-    if features is None:
-        features = [_encode(_logged(call, row, about.answered)) for row in asked.rows]
+    """One event for each row of these calls, in their order. `hits` are the rows that a cache answered."""
+    requests, rows, features, keys = [], [], [], []
+    for call, one in zip(calls, asked, strict=True):
+        number = len(one.ids)
+        head = call.head
+        request = RequestContext(head.trace_id, head.request_id, ran.ended - call.started, head.caller)
+        requests += [request] * number
+        rows += one.ids
+        features += one.texts or [_encode(_logged(call, row, about.answered)) for row in one.rows]
+        keys += one.keys or [None] * number
     strange = _by_row(warnings)
     return about.lines(
-        asked.ids,
+        requests,
+        rows,
         features,
-        answers or repeat(b"{}"),
         identified,
-        keys=asked.keys or repeat(None),
-        warnings=[strange.get(index, b"[]") for index in range(len(asked.ids))] if strange else repeat(b"[]"),
-        hits=hits,
+        answers,
+        keys=keys,
+        warnings=[strange.get(index, b"[]") for index in range(len(rows))] if strange else repeat(b"[]"),
+        cached=hits or repeat(False),
     )
 
 

@@ -64,7 +64,7 @@ FEEDBACK_COLUMNS = {
     "slipway.caller": "VARCHAR",
 }
 _encode = msgspec.json.Encoder().encode
-_BOOLEAN = {True: "true", False: "false"}
+_BOOLEAN = {True: b"true", False: b"false"}
 
 
 def uuid7() -> str:
@@ -89,10 +89,19 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class PredictionContext(msgspec.Struct, frozen=True):
-    """What the events of one request, answered by one model in one role, have in common.
+class RequestContext(msgspec.Struct, frozen=True):
+    """What the events of one request's rows have in common: nothing that JSON would escape."""
 
-    Ids, `timestamp` and `caller` hold nothing that JSON would escape.
+    trace_id: str
+    request_id: str
+    duration_ns: int
+    caller: str | None = None
+
+
+class PredictionContext(msgspec.Struct, frozen=True):
+    """What the events of all rows have in common that one model in one role answered, or failed, in one run.
+
+    `timestamp` holds nothing that JSON would escape.
     """
 
     environment: str
@@ -101,18 +110,14 @@ class PredictionContext(msgspec.Struct, frozen=True):
     bundle_sha256: str
     role: str
     answered: bool
-    trace_id: str
-    request_id: str
     timestamp: str
-    duration_ns: int
     model_ms: float
     outcome: str = "success"
     error_type: str | None = None
-    caller: str | None = None
-    cached: bool = False
 
     def line(
         self,
+        request: RequestContext,
         row: str,
         features: Mapping[str, Any],
         *,
@@ -121,6 +126,7 @@ class PredictionContext(msgspec.Struct, frozen=True):
         key: str | None = None,
         answer: Mapping[str, Any] | None = None,
         warnings: Sequence[Mapping[str, str]] = (),
+        cached: bool = False,
     ) -> bytes:
         """The event of one row, with the newline that ends it; what there is nothing of is absent.
 
@@ -128,68 +134,66 @@ class PredictionContext(msgspec.Struct, frozen=True):
         probabilities}`; `warnings` are `{feature, reason}`.
         """
         (line,) = self.lines(
+            [request],
             [row.encode()],
             [_encode(features)],
-            [_encode(answer or {})],
             [(row_key.encode() if row_key else None, split_bucket)],
+            [_encode(answer or {})],
             keys=[key],
             warnings=[_encode(warnings)],
+            cached=[cached],
         )
         return line
 
     def lines(
         self,
-        rows: Sequence[bytes],
-        features: Sequence[bytes],
-        answers: Iterable[bytes],
+        requests: Iterable[RequestContext],
+        rows: Iterable[bytes],
+        features: Iterable[bytes],
         identities: Iterable[tuple[bytes | None, int | None]],
+        answers: Iterable[bytes],
         *,
         keys: Iterable[str | None] = repeat(None),
         warnings: Iterable[bytes] = repeat(b"[]"),
-        hits: Sequence[bool] = (),
+        cached: Iterable[bool] = repeat(False),
     ) -> list[bytes]:
         """The `line` of each row, of parts that are JSON already, so that nothing is serialized twice.
 
-        `identities` are each row's key and bucket; `hits` are the rows that a cache answered, where there is one.
+        `requests` are each row's, `identities` its key and its bucket.
         """
-        begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
-        middle = self._middle(self.cached)
-        remembered = self._middle(True) if True in hits else middle
+        line = self._line()
         return [
-            b'%b%b","features":%b,"warnings":%b%b%b%b%b%b%b\n'
+            line
             % (
-                begin,
                 row,
                 values,
                 strange,
-                _identity(*identity) if None in identity else b',"row_key":"%b","split_bucket":%d' % identity,
-                b',"key":' + _encode(key) if key is not None else b"",
+                b',"row_key":"%b","split_bucket":%d' % identity if None not in identity else _identity(*identity),
+                b"" if key is None else b',"key":' + _encode(key),
                 b"," + answer[1:-1] if len(answer) > 2 else b"",
-                remembered if hit else middle,
+                _BOOLEAN[remembered],
+                b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode(),
+                request.trace_id.encode(),
+                request.request_id.encode(),
+                request.duration_ns,
                 row,
-                end,
             )
-            for (row, values, identity), answer, key, strange, hit in zip(
-                zip(rows, features, identities, strict=True),
-                answers,
-                keys,
-                warnings,
-                hits or repeat(False),
-                strict=False,
+            for (request, row, values, identity), answer, key, strange, remembered in zip(
+                zip(requests, rows, features, identities, strict=True), answers, keys, warnings, cached, strict=False
             )
         ]
 
-    def _middle(self, cached: bool) -> bytes:
-        """What the lines of all rows have between the row's own values and its id again."""
-        caller = f',"caller":"{self.caller}"' if self.caller is not None else ""
+    def _line(self) -> bytes:
+        """The line with a place, as `%` knows them, for each part that is a row's or a request's own."""
+        begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
+        ran = f'"answered":{_BOOLEAN[self.answered].decode()},"model_ms":{self.model_ms},"row_id":"'
         error = f'"error":{{"type":"{self.error_type}"}},' if self.error_type is not None else ""
-        text = (
-            f'{caller},"answered":{_BOOLEAN[self.answered]},"cached":{_BOOLEAN[cached]},"model_ms":{self.model_ms}'
-            f'}},{error}"@timestamp":"{self.timestamp}","trace":{{"id":"{self.trace_id}"}},'
-            f'"http":{{"request":{{"id":"{self.request_id}"}}}},'
-            f'"event":{{"outcome":"{self.outcome}","duration":{self.duration_ns},"id":"'
-        )
-        return text.encode()
+        when = f'{error}"@timestamp":"{self.timestamp}","trace":{{"id":"'
+        what = f'"event":{{"outcome":"{self.outcome}","duration":'
+        return (
+            b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b},'
+            b'%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"%%b%b'
+        ) % (begin, *(part.replace("%", "%%").encode() for part in (ran, when, what)), end)
 
 
 def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:
@@ -199,15 +203,16 @@ def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:
 
 @lru_cache(maxsize=64)
 def _constant(environment: str, usecase: str, version: str, bundle_sha256: str, role: str) -> tuple[bytes, bytes]:
-    """Begin and end of all lines of a model in one role: up to the row's id, and from where it is in the event's.
+    """Begin and end of all lines of a model in one role: up to what differs, and from the row's id in the event's.
 
     The event's id is `row:role:version`: sent twice, it still counts once.
     """
     service = _encode({"name": "slipway", "version": version, "environment": environment})
     model = {"usecase": usecase, "model_version": version, "bundle_sha256": bundle_sha256, "role": role}
     ours = _encode({"contract": CONTRACT, **model})
-    end = _encode(f":{role}:{version}")[1:]
-    return b'{"service":%b,"slipway":%b,"row_id":"' % (service, ours[:-1]), end + b"}}"
+    begin = b'{"service":%b,"slipway":%b,' % (service, ours[:-1])
+    end = _encode(f":{role}:{version}")[1:] + b"}}\n"
+    return begin.replace(b"%", b"%%"), end.replace(b"%", b"%%")
 
 
 def feedback_line(

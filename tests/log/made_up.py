@@ -22,14 +22,12 @@ def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered
         bundle_sha256="b" * 64,
         role=role,
         answered=answered,
-        trace_id="t" * 32,
-        request_id=row,
         timestamp=at(seconds),
-        duration_ns=1_000_000,
         model_ms=0.2,
     )
     answer = {"label": "good", "score": 0.25, "probabilities": more.pop("probabilities", {})}
-    return context.line(row, {"age": 40, "purpose": "car"}, answer=answer, **more)
+    request = events.RequestContext("t" * 32, row, 1_000_000)
+    return context.line(request, row, {"age": 40, "purpose": "car"}, answer=answer, **more)
 
 
 def label(seconds: float, known: float, **what) -> bytes:

@@ -97,15 +97,14 @@ def predict(role: str, version: str, failing: float) -> None:
             bundle_sha256="b" * 64,
             role=role,
             answered=not fails,
-            trace_id="t" * 32,
-            request_id="r",
             timestamp=when,
-            duration_ns=1,
             model_ms=1.0,
             outcome="failure" if fails else "success",
         )
         answer = {} if fails else {"label": "good", "score": number / _SEEN}
-        lines.append(context.line(f"{role}{number}-0", {"age": 30.0}, answer=answer))
+        lines.append(
+            context.line(events.RequestContext("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer)
+        )
     writer = Writer(settings().spool, NAME, "prediction")
     assert writer.write(b"".join(lines))
     writer.close()

@@ -47,18 +47,16 @@ def log(
         bundle_sha256=digest,
         role=role,
         answered=role != "shadow" and not error,
-        trace_id="t" * 32,
-        request_id="r",
         timestamp=at,
-        duration_ns=1,
         model_ms=ms,
         outcome="failure" if error else "success",
         error_type=error,
     )
+    request = events.RequestContext("t" * 32, "r", 1)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         answer = None if error else {"label": row["label"], "score": row["score"]}
-        lines.append(context.line(row_id, {"age": row["age"], "job": row["job"]}, answer=answer))
+        lines.append(context.line(request, row_id, {"age": row["age"], "job": row["job"]}, answer=answer))
     writer = Writer(settings().spool, "loans", "prediction")
     assert writer.write(b"".join(lines))
     writer.close()

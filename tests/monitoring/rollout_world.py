@@ -118,15 +118,13 @@ class World:
             bundle_sha256="b" * 64,
             role=role,
             answered=not failed,
-            trace_id="t" * 32,
-            request_id=row.partition("-")[0],
             timestamp=iso(self.now),
-            duration_ns=1_000_000,
             model_ms=ms,
             outcome="failure" if failed else "success",
             error_type="ModelError" if failed else None,
         )
-        return context.line(row, features, answer=answer)
+        request = events.RequestContext("t" * 32, row.partition("-")[0], 1_000_000)
+        return context.line(request, row, features, answer=answer)
 
     def _label(self, row: str, truth: str | float) -> bytes:
         told = "label" if isinstance(truth, str) else "value"

@@ -10,7 +10,7 @@ import pytest
 
 from monitoring import feedback, label_table
 from slipway.errors import BundleError, DataError, ServiceError
-from slipway.events import PredictionContext, now_iso, row_id, uuid7
+from slipway.events import PredictionContext, RequestContext, now_iso, row_id, uuid7
 from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
 from tests import bundles
@@ -154,10 +154,11 @@ def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callabl
 def answered(*keys: str) -> list[str]:
     """The ids of predictions of loans with those keys, made now."""
     ids = [row_id(uuid7(), 0) for _ in keys]
-    context = PredictionContext("local", "loans", "1", "b" * 64, "champion", True, "t" * 32, "r", now_iso(), 1, 0.1)
+    context = PredictionContext("local", "loans", "1", "b" * 64, "champion", True, now_iso(), 0.1)
+    request = RequestContext("t" * 32, "r", 1)
     writer = Writer(settings().spool, "loans", "prediction")
     for row, key in zip(ids, keys, strict=True):
-        assert writer.write(context.line(row, {"age": 40}, key=key, answer={"label": "good"}))
+        assert writer.write(context.line(request, row, {"age": 40}, key=key, answer={"label": "good"}))
     writer.close()
     return ids
 

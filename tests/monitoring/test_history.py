@@ -57,13 +57,11 @@ class Home:
             bundle_sha256=more.get("digest") or self.digest(version),
             role=role,
             answered=role != "shadow",
-            trace_id="t" * 32,
-            request_id="r",
             timestamp=events.now_iso(),
-            duration_ns=1,
             model_ms=1.5,
         )
-        self._log("prediction", context.line(row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
+        request = events.RequestContext("t" * 32, "r", 1)
+        self._log("prediction", context.line(request, row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
         return row
 
     def labelled(self, row: str, label: str) -> None:

@@ -80,7 +80,14 @@ def answer(
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
-        lines.append(context.line(row_id, features, answer={"label": row["label"], "score": row["score"]}))
+        lines.append(
+            context.line(
+                events.RequestContext("t" * 32, "r", 1),
+                row_id,
+                features,
+                answer={"label": row["label"], "score": row["score"]},
+            )
+        )
     _append(usecase, "prediction", b"".join(lines))
     return ids
 
@@ -111,10 +118,7 @@ def _context(usecase: str, digest: str, version: str, when: str) -> events.Predi
         bundle_sha256=digest,
         role="champion",
         answered=True,
-        trace_id="t" * 32,
-        request_id="r",
         timestamp=when,
-        duration_ns=1,
         model_ms=1.0,
     )
 

@@ -51,14 +51,12 @@ class ProductionLog:
                 bundle_sha256=digest,
                 role=role,
                 answered=role != "shadow",
-                trace_id="t" * 32,
-                request_id=ids[-1],
                 timestamp=at(start + place),
-                duration_ns=1_000_000,
                 model_ms=0.2,
             )
             lines.append(
                 context.line(
+                    events.RequestContext("t" * 32, ids[-1], 1_000_000),
                     ids[-1],
                     masked,
                     answer=answer,

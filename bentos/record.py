@@ -99,7 +99,7 @@ def lines(
         number = len(one.ids)
         head = call.head
         request = RequestContext(head.trace_id, head.request_id, ran.ended - call.started, head.caller)
-        requests += [request] * number
+        requests.append((request, number))
         rows += one.ids
         features += one.texts or [_encode(_logged(call, row, about.answered)) for row in one.rows]
         keys += one.keys or [None] * number

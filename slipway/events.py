@@ -134,7 +134,7 @@ class PredictionContext(msgspec.Struct, frozen=True):
         probabilities}`; `warnings` are `{feature, reason}`.
         """
         (line,) = self.lines(
-            [request],
+            [(request, 1)],
             [row.encode()],
             [_encode(features)],
             [(row_key.encode() if row_key else None, split_bucket)],
@@ -147,7 +147,7 @@ class PredictionContext(msgspec.Struct, frozen=True):
 
     def lines(
         self,
-        requests: Iterable[RequestContext],
+        requests: Iterable[tuple[RequestContext, int]],
         rows: Iterable[bytes],
         features: Iterable[bytes],
         identities: Iterable[tuple[bytes | None, int | None]],
@@ -159,9 +159,14 @@ class PredictionContext(msgspec.Struct, frozen=True):
     ) -> list[bytes]:
         """The `line` of each row, of parts that are JSON already, so that nothing is serialized twice.
 
-        `requests` are each row's, `identities` its key and its bucket.
+        `requests` come with the number of their rows; `identities` are each row's key and bucket.
         """
-        line = self._line()
+        line, request_part = self._places()
+        parts: list[bytes] = []
+        for request, number in requests:
+            caller = b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode()
+            ids = request.trace_id.encode(), request.request_id.encode()
+            parts += [request_part % (caller, *ids, request.duration_ns)] * number
         return [
             line
             % (
@@ -172,28 +177,25 @@ class PredictionContext(msgspec.Struct, frozen=True):
                 b"" if key is None else b',"key":' + _encode(key),
                 b"," + answer[1:-1] if len(answer) > 2 else b"",
                 _BOOLEAN[remembered],
-                b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode(),
-                request.trace_id.encode(),
-                request.request_id.encode(),
-                request.duration_ns,
+                part,
                 row,
             )
-            for (request, row, values, identity), answer, key, strange, remembered in zip(
-                zip(requests, rows, features, identities, strict=True), answers, keys, warnings, cached, strict=False
+            for (part, row, values, identity), answer, key, strange, remembered in zip(
+                zip(parts, rows, features, identities, strict=True), answers, keys, warnings, cached, strict=False
             )
         ]
 
-    def _line(self) -> bytes:
-        """The line with a place, as `%` knows them, for each part that is a row's or a request's own."""
+    def _places(self) -> tuple[bytes, bytes]:
+        """The line with a place, as `%` knows them, for each part that is not common to all rows; and the part of a
+        request, with places for what is its own."""
         begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
         ran = f'"answered":{_BOOLEAN[self.answered].decode()},"model_ms":{self.model_ms},"row_id":"'
         error = f'"error":{{"type":"{self.error_type}"}},' if self.error_type is not None else ""
         when = f'{error}"@timestamp":"{self.timestamp}","trace":{{"id":"'
         what = f'"event":{{"outcome":"{self.outcome}","duration":'
-        return (
-            b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b},'
-            b'%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"%%b%b'
-        ) % (begin, *(part.replace("%", "%%").encode() for part in (ran, when, what)), end)
+        ran, when, what = (part.replace("%", "%%").encode() for part in (ran, when, what))
+        line = b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b%%b%b' % (begin, ran, end)
+        return line, b'%%b},%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"' % (when, what)
 
 
 def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:

@@ -27,6 +27,7 @@ from benchmarks.overload import overload
 from benchmarks.servers import LOAD_CORE, ROOT, SERVER_CORE
 
 FOLDER = ROOT / "docs"
+PAGE = "serving.md"
 LIBRARIES = ("bentoml", "onnxruntime", "uvicorn", "uvloop", "httptools", "starlette", "fastapi", "Flask", "keras")
 GROUPS: dict[str, Callable[[Effort], Iterator[Figure]]] = {  # in the table's order
     "peers": throughput.peers,
@@ -75,13 +76,20 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not (folder / PAGE).is_file():
+        raise argparse.ArgumentTypeError(f"{folder} holds no {PAGE} to write into: copy docs/{PAGE} there")
+    return folder
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7, help="pairs for each figure (default: 7)")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds for each half of a pair (default: 2)")
     parser.add_argument("--only", type=_names, default=list(GROUPS), help=f"some of {','.join(GROUPS)} (default: all)")
     parser.add_argument("--without", type=_names, default=[], help="flask, where TensorFlow takes too long to load")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where serving.md, .json and .svg are (docs/)")
+    parser.add_argument("--folder", type=_folder, default=FOLDER, help="where serving.md, .json and .svg are (docs/)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end, too
     began, record = time.monotonic(), options.folder / "serving.json"
@@ -94,7 +102,7 @@ def main() -> int:
             figures.append(figure._asdict())
         groups[name] = {"measured": machine(), "figures": figures}
         record.write_text(json.dumps(groups, indent=1) + "\n")
-        write(table(groups), options.folder / "serving.md")
+        write(table(groups), options.folder / PAGE)
         chart.draw(groups, options.folder / "serving.svg")
     sys.stdout.write(f"\n{machine()}\n{time.monotonic() - began:.0f} s; written to {record.with_suffix('.md')}\n")
     return 0

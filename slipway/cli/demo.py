@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import Json, print_json
+from slipway.cli.checked import finish, show_checks
+from slipway.cli.options import Json
 from slipway.cli.progress import say
 
 if TYPE_CHECKING:
@@ -26,28 +26,10 @@ def command(
     from slipway.usecase import names as known
 
     say("This takes about four minutes on two cores.")
-    demo = Demo(names or known(), say)
-    try:
-        demo.run()
-    finally:
-        if not as_json:
-            _show(demo.result)
-    if as_json:
-        print_json(asdict(demo.result))
-    if not demo.result.held:
-        raise typer.Exit(1)
+    finish(Demo(names or known(), say), _show, as_json)
 
 
 def _show(result: Result) -> None:
-    from slipway.demo import table
-
-    if result.checks:
-        typer.echo("\n".join(["", "What was checked:", *table(result.checks)]))
-    if result.files:
-        width = max(map(len, result.files))
-        typer.echo("\n".join(["", "Open:", *(f"  {what:{width}}  {path}" for what, path in result.files.items())]))
-    held = sum(check.held for check in result.checks)
-    ended = "" if result.finished else " It did not finish: the same command goes on where the training stopped."
-    typer.echo(f"\n{held} of {len(result.checks)} checks held, in {result.seconds:.0f} s.{ended}")
+    show_checks(result, "It did not finish: the same command goes on where the training stopped.")
     if result.held:
         typer.echo("`make up` keeps all of it running, without training again.")

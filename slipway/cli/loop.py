@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.options import Json, print_json
+from slipway.cli.checked import finish, show_checks
+from slipway.cli.options import Json
 from slipway.cli.progress import say
 from slipway.errors import SettingsError
 
 if TYPE_CHECKING:
-    from slipway.loop import Result
+    from slipway.loop import LoopResult
 
 
 def command(
@@ -35,21 +35,10 @@ def command(
     original, var = settings().usecases.resolve(), settings().var.resolve() / "loop"
     move(var, var / "usecases")
     say("This takes about ten minutes on two cores.")
-    loop = Loop(sabotage, original, say)
-    try:
-        loop.run()
-    finally:
-        if not as_json:
-            _show(loop.result)
-    if as_json:
-        print_json(asdict(loop.result))
-    if not loop.result.held:
-        raise typer.Exit(1)
+    finish(Loop(sabotage, original, say), _show, as_json)
 
 
-def _show(result: Result) -> None:
-    from slipway.demo import table
-
+def _show(result: LoopResult) -> None:
     if result.history:
         typer.echo("\nWhat happened:")
         for event in result.history["events"]:
@@ -59,10 +48,4 @@ def _show(result: Result) -> None:
         width = max(len(transition.what) for transition in result.transitions)
         lines = [f"  {each.what:{width}}  {each.seconds:6.1f} s" for each in result.transitions]
         typer.echo("\n".join(["", "How long it took:", *lines]))
-    if result.checks:
-        typer.echo("\n".join(["", "What was checked:", *table(result.checks)]))
-    if result.files:
-        typer.echo("\n".join(["", "Open:", *(f"  {what}  {path}" for what, path in result.files.items())]))
-    held = sum(check.held for check in result.checks)
-    ended = "" if result.finished else " It did not finish."
-    typer.echo(f"\n{held} of {len(result.checks)} checks held, in {result.seconds:.0f} s.{ended}")
+    show_checks(result, "It did not finish.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.demo.checks import Check, table
-from slipway.demo.demo import Demo, Result
+from slipway.demo.checks import Check, Result, table
+from slipway.demo.demo import Demo
 
 __all__ = ["Check", "Demo", "Result", "table"]

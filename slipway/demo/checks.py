@@ -1,9 +1,9 @@
-"""What the demo checks: a line each, with the figure that was seen."""
+"""What the demo and the loop check: a line each, with the figure that was seen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,20 @@ class Check:
     what: str
     held: bool
     seen: str
+
+
+@dataclass
+class Result:
+    """What was checked, the files that a person may open, and how long all of it took."""
+
+    checks: list[Check] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def held(self) -> bool:
+        return self.finished and all(check.held for check in self.checks)
 
 
 def table(checks: Sequence[Check]) -> list[str]:

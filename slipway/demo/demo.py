@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway import usecase as usecases
 from slipway.demo import evidence, traffic
-from slipway.demo.checks import Check
+from slipway.demo.checks import Check, Result
 from slipway.demo.jobs import Jobs
 from slipway.doctor import examine
 from slipway.errors import ServiceError
@@ -21,20 +20,6 @@ from slipway.stack import Home, Stack, settle
 
 PROMOTION_SECONDS = 90
 PROMOTION_TRAFFIC_SECONDS = 25
-
-
-@dataclass
-class Result:
-    """What was checked, the files that a person may open, and how long all of it took."""
-
-    checks: list[Check] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    finished: bool = False
-
-    @property
-    def held(self) -> bool:
-        return self.finished and all(check.held for check in self.checks)
 
 
 class Demo:

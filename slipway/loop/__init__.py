@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.loop.loop import Loop, Result
+from slipway.loop.loop import Loop, LoopResult
 from slipway.loop.sabotage import KINDS
 
-__all__ = ["KINDS", "Loop", "Result"]
+__all__ = ["KINDS", "Loop", "LoopResult"]

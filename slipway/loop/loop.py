@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway import usecase as usecases
-from slipway.demo import Check
+from slipway.demo import Check, Result
 from slipway.demo import evidence as shown
 from slipway.demo.jobs import Jobs
 from slipway.errors import ServiceError
@@ -38,19 +38,11 @@ class Transition:
 
 
 @dataclass
-class Result:
-    """What was checked and timed, the history as it was told, the picture, and how long all of it took."""
+class LoopResult(Result):
+    """What the loop has beside its checks: transitions and how long they took, and the history as it was told."""
 
-    checks: list[Check] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
     history: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    finished: bool = False
-
-    @property
-    def held(self) -> bool:
-        return self.finished and all(check.held for check in self.checks)
 
 
 class Loop:
@@ -64,9 +56,9 @@ class Loop:
         self._write = say
         self._secret = secrets.token_hex(16)
         self._verdicts: list[dict[str, Any]] = []
-        self.result = Result()
+        self.result = LoopResult()
 
-    def run(self) -> Result:
+    def run(self) -> LoopResult:
         """Every act in order.
 
         Raises:

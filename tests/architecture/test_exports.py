@@ -14,7 +14,7 @@ EXPORTED = {
     "slipway.cli": ["COMMANDS", "load", "main"],
     "slipway.demo": ["Check", "Demo", "Result", "table"],
     "slipway.doctor": ["Finding", "examine"],
-    "slipway.loop": ["KINDS", "Loop", "Result"],
+    "slipway.loop": ["KINDS", "Loop", "LoopResult"],
     "slipway.prediction_log": [
         "IMAGES",
         "Log",

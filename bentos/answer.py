@@ -55,8 +55,8 @@ def answer_one(call: Call) -> bytes:
 def answer(calls: Sequence[Call]) -> list[bytes | Exception]:
     """For each call what `answer_one` answers or raises: by one run of the network, and one write to the log.
 
-    They are calls to one model. What is wrong with one is no other's concern: where the network fails for all together,
-    each is asked alone.
+    They are calls to one model, and so in one role: each role loads its own. What is wrong with one is no other's
+    concern: where the network fails for all together, each is asked alone.
     """
     outcomes: list[bytes | Exception] = []
     read_calls, asked = [], []

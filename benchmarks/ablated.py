@@ -14,7 +14,7 @@ from bentos.worker import Served
 
 without = os.environ["BENCHMARK_WITHOUT"]
 if without == "log":
-    answer.record.identities = answer.record.lines = lambda *_: []
+    answer.record.lines = lambda *_: []
     Served.log = lambda *_: True
 elif without == "metrics":
     answer.record.count = lambda *_: None

@@ -134,11 +134,10 @@ def _made(
     predictions = predictor.decode(found.outputs)
     warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
-    identified = record.identities(calls, asked)
     made: list[Made | Exception] = []
     start, ran = 0, record.Ran.since(began)
     about = record.context(calls[0], ran)
-    lines = record.lines(calls, about, ran, asked, identified, answers, warnings, found.hits)
+    lines = record.lines(calls, about, ran, asked, answers, warnings, found.hits)
     for call, one in zip(calls, asked, strict=True):
         part = slice(start, start + len(one.ids))
         own, hits = _own(warnings, part), found.hits[part]

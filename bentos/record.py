@@ -71,16 +71,7 @@ def fallen(call: Call, asked: Asked) -> None:
 
 def _without_answer(call: Call, asked: Asked, began: int, raised: Exception) -> list[bytes]:
     ran = Ran.since(began)
-    found = identities([call], [asked])
-    return lines([call], context(call, ran, raised), ran, [asked], found, repeat(b"{}"))
-
-
-def identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
-    """Key and bucket of every row of calls to one model."""
-    identify, secret = calls[0].live.identify, calls[0].served.secret
-    if calls[0].live.schema.plain:
-        return identify.of_texts(secret, [text for one in asked for text in one.texts or ()])
-    return [identify.of_row(secret, row) for one in asked for row in one.rows]
+    return lines([call], context(call, ran, raised), ran, [asked], repeat(b"{}"))
 
 
 def lines(
@@ -88,7 +79,6 @@ def lines(
     about: PredictionContext,
     ran: Ran,
     asked: Sequence[Asked],
-    identified: Iterable[Identity],
     answers: Iterable[bytes],
     warnings: Sequence[InputWarning] = (),
     hits: Sequence[bool] = (),
@@ -108,12 +98,20 @@ def lines(
         requests,
         rows,
         features,
-        identified,
+        _identities(calls, asked),
         answers,
         keys=keys,
         warnings=[strange.get(index, b"[]") for index in range(len(rows))] if strange else repeat(b"[]"),
         cached=hits or repeat(False),
     )
+
+
+def _identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
+    """Key and bucket of every row of calls to one model."""
+    identify, secret = calls[0].live.identify, calls[0].served.secret
+    if calls[0].live.schema.plain:
+        return identify.of_texts(secret, [text for one in asked for text in one.texts or ()])
+    return [identify.of_row(secret, row) for one in asked for row in one.rows]
 
 
 def _by_row(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:

@@ -126,7 +126,6 @@ class PredictionContext(msgspec.Struct, frozen=True):
         key: str | None = None,
         answer: Mapping[str, Any] | None = None,
         warnings: Sequence[Mapping[str, str]] = (),
-        cached: bool = False,
     ) -> bytes:
         """The event of one row, with the newline that ends it; what there is nothing of is absent.
 
@@ -141,7 +140,6 @@ class PredictionContext(msgspec.Struct, frozen=True):
             [_encode(answer or {})],
             keys=[key],
             warnings=[_encode(warnings)],
-            cached=[cached],
         )
         return line
 

@@ -77,17 +77,11 @@ def answer(
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
     context = _context(usecase, digest, version, when)
     ids = [events.row_id(events.uuid7(), 0) for _ in range(len(frame))]
+    request = events.RequestContext("t" * 32, "r", 1)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
-        lines.append(
-            context.line(
-                events.RequestContext("t" * 32, "r", 1),
-                row_id,
-                features,
-                answer={"label": row["label"], "score": row["score"]},
-            )
-        )
+        lines.append(context.line(request, row_id, features, answer={"label": row["label"], "score": row["score"]}))
     _append(usecase, "prediction", b"".join(lines))
     return ids
 

@@ -21,7 +21,7 @@ from tests.serving.processes import Server
 from tests.serving.raw import PATH, ROW, answers, request
 
 
-def test_a_pipeline_is_answered_in_its_order_whoeveranswers(connection: socket.socket) -> None:
+def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.socket) -> None:
     """Direct, through ASGI (another route, HTTP's Expect), and refused, mixed on one connection."""
     connection.sendall(
         request(ROW, more="x-request-id: 1\r\n")

@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## Set up, run the whole path once for both use cases, and ch
 	@$(BIN)/slipway demo
 
 loop: $(INSTALLED) ## Change the world, and see it found, learnt, rolled out and a bad version taken back, all checked.
-	@$(BIN)/slipway loop
+	@$(BIN)/python -m scenarios.closed_loop
 
 up: $(INSTALLED) ## Keep the stack running, on from where the demo ended; Ctrl-C or `make down` ends it.
 	@$(BIN)/slipway up
@@ -34,7 +34,7 @@ down: $(INSTALLED) ## End what `make up` started.
 	@$(BIN)/slipway down
 
 cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFIG: make cluster LOAD='kind load docker-image'
-	@$(BIN)/python -m infra.kubernetes.trial --base '$(BASE)' --load '$(LOAD)'
+	@$(BIN)/python -m scenarios.kubernetes --base '$(BASE)' --load '$(LOAD)'
 
 test: $(INSTALLED) ## Set up and run the tests.
 	@$(BIN)/pytest

@@ -2,8 +2,10 @@
 
 import sys
 
-from benchmarks import credit_risk, drift, rollout, serving
 from benchmarks.fuzz import command as fuzz
+from benchmarks.models import credit_risk
+from benchmarks.serving import __main__ as serving
+from benchmarks.statistics import drift, rollout
 
 drift.main()
 rollout.main()

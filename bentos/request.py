@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slipway.contracts.events.prediction_event import uuid7
 from slipway.errors import InputError
-from slipway.events import uuid7
 
 if TYPE_CHECKING:
-    from bentos.access.limits import Count
+    from bentos.auth.rate_limits import Count
     from bentos.worker import Served
 
 Scope = MutableMapping[str, Any]

@@ -13,8 +13,9 @@ from typing import Any
 
 import bentoml
 
-from bentos import access, supervisor
-from slipway import bundle, signing
+from bentos import auth
+from bentos.server import supervisor
+from slipway.contracts.bundle import manifest, signing
 from slipway.errors import SettingsError, SlipwayError
 from slipway.settings import Settings, exit_code, settings
 
@@ -26,13 +27,13 @@ class FrontedService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         try:
-            from bentos.hot_path import Front
+            from bentos.api.application import Front
             from bentos.worker import Worker
         except ImportError:  # it lacks at the next start, too: the supervisor would try for ever, its port open
             supervisor.end_it(_settings, _names)
             raise
         front = Front(Worker(_settings, _names), super().to_asgi(is_main))
-        return access.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
+        return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 
 
 def served_names(settings: Settings) -> tuple[str, ...]:
@@ -46,7 +47,7 @@ def served_names(settings: Settings) -> tuple[str, ...]:
         if not settings.serve:
             raise SettingsError("SLIPWAY_SERVE names no use case: set it to one or more, as digits,credit_risk.")
         return tuple(dict.fromkeys(settings.serve))
-    name = bundle.verify(settings.bundle, serving_only=True).usecase
+    name = manifest.verify(settings.bundle, serving_only=True).usecase
     if settings.serve not in ((), (name,)):
         raise SettingsError(
             f"SLIPWAY_BUNDLE is of {name}, and SLIPWAY_SERVE says {', '.join(settings.serve)}: serve that."
@@ -69,7 +70,7 @@ def _checked() -> tuple[Settings, tuple[str, ...]]:
     """What can be wrong is found here, in the supervisor too: before a port is open."""
     try:
         found = settings()
-        access.check(found)
+        auth.check(found)
         signing.trusted(found.trusted_keys)
         return found, served_names(found)
     except SlipwayError as error:

@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from bentos import access
-from bentos.capture import Capture
-from bentos.conditions import LOOK_SECONDS, Conditions
-from bentos.errors import Unavailable
-from bentos.metrics import Metrics, forget_dead_workers, metrics
+from bentos import auth
+from bentos.executor.admission import Slots
 from bentos.models import Holder, Loaded
-from bentos.slots import Slots
-from bentos.wire import cut_off_slow_senders, speak_problems
+from bentos.prediction.image_capture import Capture
+from bentos.problem_details import Unavailable
+from bentos.server.protocol import cut_off_slow_senders, speak_problems
+from bentos.telemetry.health import LOOK_SECONDS, Conditions
+from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
@@ -96,7 +96,7 @@ class Worker:
         self.served: dict[str, Served] = {}
         self.metrics = metrics()
         self.draining = False
-        self.gate: access.Gate
+        self.gate: auth.Gate
         self.slots = Slots(settings, self.metrics)
         self._capture = Capture(settings.spool)
         self._conditions = Conditions(settings, self.names, self.metrics)
@@ -104,9 +104,9 @@ class Worker:
     def start(self) -> None:
         """Raises SlipwayError where the server must not start."""
         _set_up_logging()
-        for address in access.listening_addresses():
-            access.check(self.settings, address)
-        self.gate = access.Gate(self.settings, self.settings.mask_secret())
+        for address in auth.listening_addresses():
+            auth.check(self.settings, address)
+        self.gate = auth.Gate(self.settings, self.settings.mask_secret())
         speak_problems()
         cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
         forget_dead_workers()

@@ -7,19 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from monitoring import verdict, watched, window
-from monitoring.comparison import Comparison, compare_period
-from monitoring.decisions import to_dict
-from monitoring.evidently_report import score
-from monitoring.reasons import ask_by_verdict
-from monitoring.record import record
-from monitoring.report import render
-from monitoring.window import Period
-from slipway import usecase as usecases
+from monitoring.analysis import reference_bundle, verdict, windows
+from monitoring.analysis.comparison import Comparison, compare_period
+from monitoring.analysis.windows import Period
+from monitoring.reports.evidently_report import score
+from monitoring.reports.html_report import render
+from monitoring.reports.mlflow_run import record
+from monitoring.retraining.decisions import to_dict
+from monitoring.retraining.triggers import ask_by_verdict
+from slipway import config as usecases
+from slipway.config import UseCase
 from slipway.errors import RegistryError
-from slipway.prediction_log import Log, place
+from slipway.prediction_log import Log
 from slipway.settings import settings
-from slipway.usecase import UseCase
+from slipway.storage import base
 
 
 def monitor(
@@ -44,10 +45,10 @@ def monitor(
     usecase, now, log = usecases.load(name), datetime.now(UTC), Log(settings())
     oldest = since or now - timedelta(hours=usecase.monitoring.window_hours)
     rows = window_rows or (None if since else usecase.monitoring.window_rows)
-    period = window.last_period(log, name, oldest, now, rows)
+    period = windows.last_period(log, name, oldest, now, rows)
     compared = None
     if period:
-        folder = bundle or watched.fetch(settings(), name, period.version, period.digest)
+        folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
     found = _verdict(usecase, now, period, compared)
     if decision := ask_by_verdict(found, usecase, settings(), now):
@@ -84,7 +85,7 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
 
 def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool | None) -> dict[str, Any]:
     """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
-    at, folder = place(settings()), verdict.folder(settings(), found["usecase"])
+    at, folder = base(settings()), verdict.folder(settings(), found["usecase"])
     stem = now.strftime("%Y%m%dT%H%M%S%fZ")
     told = f"{stem}.json"
     wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed

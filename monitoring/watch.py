@@ -14,14 +14,14 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from monitoring.changes import Changes
-from monitoring.reconcile import Reconciler
+from monitoring.governance.registry_watcher import Changes
+from monitoring.release.reconciler import Reconciler
 from monitoring.rollout import Rollouts
-from monitoring.status import board
+from monitoring.status import dashboard
 from monitoring.status.app import application
-from slipway import usecase as usecases
+from slipway import config as usecases
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import PortTaken, RegistryError, ServiceError
-from slipway.registry import Registry
 from slipway.settings import Settings
 
 PASS_SECONDS = 5.0
@@ -43,10 +43,10 @@ class Watcher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
-        self.board = board.Board(config.environment, "", [], [])
+        self.board = dashboard.Board(config.environment, "", [], [])
 
     def start(self) -> None:
-        self.board = board.gather(self._config, [])
+        self.board = dashboard.gather(self._config, [])
         self._thread.start()
 
     def stop(self) -> None:
@@ -63,7 +63,7 @@ class Watcher:
         rollouts = {name: self._rollouts.once(name) for name in names}
         passes = [self._reconciler.once(name) for name in names]
         changed = {name: self._changes.once(name) for name in names}
-        self.board = board.gather(self._config, passes, rollouts, changed)
+        self.board = dashboard.gather(self._config, passes, rollouts, changed)
 
     def _run(self) -> None:
         while not self._stop.is_set():

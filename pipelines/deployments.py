@@ -24,11 +24,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
-from slipway.cli.progress import say
+from slipway.config import UseCase, load, names
+from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError
+from slipway.local import answers
 from slipway.settings import settings
-from slipway.stack import answers
-from slipway.usecase import UseCase, load, names
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
 _SILENCE_SECONDS = 90

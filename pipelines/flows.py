@@ -18,10 +18,10 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
-from pipelines.runs import Run, begun
+from pipelines.runs.run import Run, begun
 from pipelines.training import Do, training
+from slipway.config import load
 from slipway.errors import NotFound, RegistryError, ServiceError
-from slipway.usecase import load
 
 _DELAYS_SECONDS = [5, 20]
 _HEARTBEAT_SECONDS = 30

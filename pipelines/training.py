@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.bundle import bundle
-from pipelines.champion import champion
-from pipelines.check import check
-from pipelines.clean import clean
-from pipelines.evaluate import evaluate
-from pipelines.export import export
-from pipelines.gates import gate
-from pipelines.ingest import ingest
-from pipelines.outcome import Outcome, facts, outcome
-from pipelines.params import resolve
-from pipelines.production import production
-from pipelines.register import register
-from pipelines.runs import Run
-from pipelines.split import split
-from pipelines.train import train
-from pipelines.validate import validate
-from slipway.usecase import UseCase
+from pipelines.modeling.hyperparameters import resolve
+from pipelines.runs.run import Run
+from pipelines.runs.summary import Outcome, facts, outcome
+from pipelines.steps.bundle import bundle
+from pipelines.steps.champion import champion
+from pipelines.steps.clean import clean
+from pipelines.steps.collect_labels import production
+from pipelines.steps.evaluate import evaluate
+from pipelines.steps.export import export
+from pipelines.steps.gate import gate
+from pipelines.steps.ingest import ingest
+from pipelines.steps.preflight import check
+from pipelines.steps.register import register
+from pipelines.steps.split import split
+from pipelines.steps.train import train
+from pipelines.steps.validate import validate
+from slipway.config import UseCase
 
 Do = Callable[..., Path]
 

@@ -1,7 +1,7 @@
 """The audit: who did what to a use case's models, when, why, and on what evidence. Lines are added and never changed.
 
 Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so that several
-writers need no lock, and none can break another's line. A second copy of it is in MLflow (slipway.audit_copy).
+writers need no lock, and none can break another's line. A second copy of it is in MLflow (slipway.audit_replica).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from slipway import audit_copy, events
+from slipway import audit_replica
+from slipway.contracts.events import prediction_event
 from slipway.errors import DataError
 from slipway.settings import Settings, settings
 
@@ -53,9 +54,17 @@ def append(
     """
     config = config or settings()
     line = Line(
-        events.uuid7(), events.now_iso(), config.environment, usecase, action, who, why, version, evidence or {}
+        prediction_event.uuid7(),
+        prediction_event.now_iso(),
+        config.environment,
+        usecase,
+        action,
+        who,
+        why,
+        version,
+        evidence or {},
     )
-    audit_copy.write(config, usecase, line.id, line.at[:10], msgspec.json.encode(line))
+    audit_replica.write(config, usecase, line.id, line.at[:10], msgspec.json.encode(line))
     return line
 
 
@@ -66,7 +75,7 @@ def lines(usecase: str, config: Settings | None = None) -> list[Line]:
         DataError: a line is not as it was written; the message names it.
         ServiceError, OSError: the log's place cannot be read.
     """
-    return [decoded(name, content) for name, content in audit_copy.stored(config or settings(), usecase).items()]
+    return [decoded(name, content) for name, content in audit_replica.stored(config or settings(), usecase).items()]
 
 
 def person() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from slipway.schema import Schema
+    from slipway.contracts.schema import Schema
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from slipway.api_keys import RATE
 from slipway.errors import SettingsError, suggestion
-from slipway.keys import RATE
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.fuzz.campaign import neighbours, run, series, unknown_paths
-from benchmarks.fuzz.served import served
+from benchmarks.fuzz.server import served
 from benchmarks.fuzz.target import Target
 
 REQUESTS = 100_000

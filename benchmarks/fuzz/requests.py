@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.fuzz import bodies, heads, images
+from benchmarks.fuzz import bodies, headers, images
 from benchmarks.fuzz.target import Target, UseCase
 
 ANSWERED, PERHAPS = "answered", "perhaps"  # whether there is an answer; nobody waits long for one that is uncertain
@@ -86,15 +86,15 @@ def _route(rng: Random, target: Target) -> Request:
     unknown = b"/" + b"".join(
         rng.choice((b"v1", b"%2f", b"..", b"/", b"models", b"%00", b"x", b"\xff")) for _ in range(6)
     )
-    path, method = rng.choice((*heads.PATHS, *own, *own, unknown)), rng.choice(heads.METHODS)
+    path, method = rng.choice((*headers.PATHS, *own, *own, unknown)), rng.choice(headers.METHODS)
     body = None if rng.random() < 0.7 else rng.choice((b"", b"{}", b"x" * 1000))
     return Request("route", plain(method, path, body), head=method == b"HEAD")
 
 
 def _headers(rng: Random, target: Target) -> Request:
     _, path, body = _posted(rng, target)
-    lines = b"\r\n".join(rng.sample(heads.HEADERS, rng.randint(1, 4)))
-    kind = rng.choice((JSON, JSON, rng.choice(heads.CONTENT_TYPES)))
+    lines = b"\r\n".join(rng.sample(headers.HEADERS, rng.randint(1, 4)))
+    kind = rng.choice((JSON, JSON, rng.choice(headers.CONTENT_TYPES)))
     if rng.random() < 0.3:
         return Request("headers", plain(b"GET", rng.choice((b"/livez", b"/v1/models", b"/x")), more=lines))
     return Request("headers", plain(b"POST", path, body, kind, lines))
@@ -105,7 +105,7 @@ def _broken_headers(rng: Random, target: Target) -> Request:
     head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\n%b\r\n\r\n" % (
         path,
         JSON,
-        rng.choice(heads.BROKEN_HEADERS),
+        rng.choice(headers.BROKEN_HEADERS),
     )
     return Request("broken headers", head + body, PERHAPS)
 
@@ -180,7 +180,7 @@ def _damaged(rng: Random, target: Target) -> Request:
 
 
 def _stranger(rng: Random, target: Target) -> Request:
-    data = rng.choice(heads.STRANGERS) if rng.random() < 0.7 else rng.randbytes(rng.randint(1, 2000))
+    data = rng.choice(headers.STRANGERS) if rng.random() < 0.7 else rng.randbytes(rng.randint(1, 2000))
     return Request("no HTTP", data, PERHAPS)
 
 

@@ -22,10 +22,11 @@ from PIL import Image
 
 from benchmarks.fuzz.images import saved
 from benchmarks.fuzz.target import get
-from slipway import bundle, pointer
-from slipway.pointer import Pointer, StoredVersion
-from slipway.predictor import Predictor
-from slipway.schema import CONTRACT, Feature, Schema
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import CONTRACT, Feature, Schema
+from slipway.inference import Predictor
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Pointer, StoredVersion
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -114,13 +115,13 @@ def _promote(var: Path, schema: Schema, rows: list[dict[str, Any]]) -> None:
     (draft / "monitor" / "reference.parquet").write_bytes(b"")
     _write(draft / "monitor" / "thresholds.json", {"significance": 0.05, "features": {}})
     (draft / "card.md").write_text(f"# {schema.usecase}\n")
-    bundle.write(draft, schema.usecase, {"git_commit": "0" * 40, "synthetic": True})
-    digest = hashlib.sha256((draft / bundle.MANIFEST).read_bytes()).hexdigest()
+    manifest.write(draft, schema.usecase, {"git_commit": "0" * 40, "synthetic": True})
+    digest = hashlib.sha256((draft / manifest.MANIFEST).read_bytes()).hexdigest()
     stored = var / "store" / digest
     stored.parent.mkdir(exist_ok=True)
     draft.rename(stored)
-    pointer.write_whole(stored / "version.json", StoredVersion(schema.usecase, "1", digest, "run", None))
-    pointer.write(var / "serving", schema.usecase, Pointer(1, digest))
+    desired.write_whole(stored / "version.json", StoredVersion(schema.usecase, "1", digest, "run", None))
+    desired.write(var / "serving", schema.usecase, Pointer(1, digest))
 
 
 def _network(path: Path, schema: Schema) -> None:

@@ -1,7 +1,7 @@
 """The default network beside scikit-learn's LogisticRegression on the UCI German credit file, over five splits.
 
-`python -m benchmarks.credit_risk --data FILE` runs the pipeline's own steps once per salt of the split and writes the
-table in docs/default-network.md. Both see the same inputs and the same 600, 200 and 200 rows.
+`python -m benchmarks.models.credit_risk --data FILE` runs the pipeline's own steps once per salt of the split and
+writes the table in docs/default-network.md. Both see the same inputs and the same 600, 200 and 200 rows.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift import write
-from pipelines.clean import clean
-from pipelines.evaluate import evaluate
-from pipelines.files import read_json
-from pipelines.ingest import ingest
-from pipelines.split import split
-from pipelines.train import train
+from benchmarks.statistics.drift import write
+from pipelines.artifacts import read_json
+from pipelines.steps.clean import clean
+from pipelines.steps.evaluate import evaluate
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import split
+from pipelines.steps.train import train
+from slipway.config import load
 from slipway.settings import settings
-from slipway.usecase import load
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "default-network.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "default-network.md"
 SALTS = ("one", "two", "three", "four", "five")
 ALLOWED = 0.02
 

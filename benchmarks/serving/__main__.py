@@ -17,14 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart, latency, throughput
-from benchmarks.batching import batching
-from benchmarks.cold_start import cold_start
-from benchmarks.drift import write
-from benchmarks.figure import Effort, Figure
-from benchmarks.memory import memory
-from benchmarks.overload import overload
-from benchmarks.servers import LOAD_CORE, ROOT, SERVER_CORE
+from benchmarks.serving import chart, latency, throughput
+from benchmarks.serving.batching import batching
+from benchmarks.serving.cold_start import cold_start
+from benchmarks.serving.measurement import Effort, Figure
+from benchmarks.serving.memory import memory
+from benchmarks.serving.overload import overload
+from benchmarks.serving.servers import LOAD_CORE, ROOT, SERVER_CORE
+from benchmarks.statistics.drift import write
 
 FOLDER = ROOT / "docs"
 PAGE = "serving.md"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 
-from bentos import answer, hot_path  # noqa: F401
-from bentos.metrics import Metrics
+from bentos.api import application  # noqa: F401
+from bentos.prediction import pipeline
 from bentos.service import slipway  # noqa: F401  (`bentoml serve benchmarks.ablated:slipway`)
+from bentos.telemetry.metrics import Metrics
 from bentos.worker import Served
 
 without = os.environ["BENCHMARK_WITHOUT"]
 if without == "log":
-    answer.record.lines = lambda *_: []
+    pipeline.record.lines = lambda *_: []
     Served.log = lambda *_: True
 elif without == "metrics":
-    answer.record.count = lambda *_: None
+    pipeline.record.count = lambda *_: None
     Metrics.request = lambda *_: None

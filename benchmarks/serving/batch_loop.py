@@ -1,7 +1,7 @@
 """The least that a request of many rows can cost: a loop that parses it, runs the network, serializes the answer and
 the same events for the log, and writes those once. No HTTP, no key, no checks.
 
-`python -m benchmarks.batch_loop BODY LOG SECONDS` prints rounds a second.
+`python -m benchmarks.serving.batch_loop BODY LOG SECONDS` prints rounds a second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.peers import Network
+from benchmarks.serving.peers import Network
 
 _ENVELOPE = {
     "@timestamp": "2026-01-01T00:00:00.000000Z",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import perf_counter
 
-from benchmarks.figure import Effort, Figure, in_pairs
-from benchmarks.servers import Server, prepared
+from benchmarks.serving.measurement import Effort, Figure, in_pairs
+from benchmarks.serving.servers import Server, prepared
 
 
 def cold_start(effort: Effort) -> Iterator[Figure]:

@@ -1,5 +1,5 @@
-"""`python -m benchmarks.container_start IMAGE`: from `docker run` to ready, of a serving image and, in the same image,
-of a BentoML service without anything; both with a read-only root."""
+"""`python -m benchmarks.serving.container_start IMAGE`: from `docker run` to ready, of a serving image and, in the same
+image, of a BentoML service without anything; both with a read-only root."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.figure import Figure, in_pairs
-from benchmarks.servers import START_SECONDS
-from slipway.stack import free_port
+from benchmarks.serving.measurement import Figure, in_pairs
+from benchmarks.serving.servers import START_SECONDS
+from slipway.local import free_port
 
-EMPTY = Path(__file__).with_name("empty.py")
+EMPTY = Path(__file__).with_name("empty_service.py")
 OURS = ("--env=SLIPWAY_INSECURE=true", "--env=SLIPWAY_MASK_KEY=any secret will do here")
-THEIRS = (f"--volume={EMPTY}:/empty/empty.py:ro", "--workdir=/empty", "--entrypoint=bentoml")
-ARGUMENTS = ("serve", "-q", "--host=0.0.0.0", "empty:Empty")
+THEIRS = (f"--volume={EMPTY}:/empty/empty_service.py:ro", "--workdir=/empty", "--entrypoint=bentoml")
+ARGUMENTS = ("serve", "-q", "--host=0.0.0.0", "empty_service:Empty")
 
 
 def main() -> int:

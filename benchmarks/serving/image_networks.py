@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import network
-from slipway.predictor import encode_png
-from slipway.schema import Feature
+from benchmarks.serving import network
+from slipway.contracts.schema import Feature
+from slipway.inference import encode_png
 
 SIZE, CHANNELS = 32, 3
 CLASSES = tuple(f"class_{k}" for k in range(10))

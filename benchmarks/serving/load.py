@@ -1,6 +1,6 @@
 """The load generator: keep-alive connections that send one request again and again, as fast as it is answered or paced.
 
-`python -m benchmarks.load` runs it on a core of its own and prints what it saw as JSON.
+`python -m benchmarks.serving.load` runs it on a core of its own and prints what it saw as JSON.
 """
 
 from __future__ import annotations

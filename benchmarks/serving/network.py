@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway import bundle, pointer
-from slipway.pointer import Pointer, StoredVersion
-from slipway.predictor import Predictor
-from slipway.schema import CONTRACT, Feature, Schema
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import CONTRACT, Feature, Schema
+from slipway.inference import Predictor
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Pointer, StoredVersion
 
 USECASE = "benchmark"
 FEATURES, UNITS = 20, 64
@@ -90,7 +91,7 @@ def promote(var: Path, network: Network = TABULAR, *, shadow: bool = False) -> P
     """Point at the network, and at a slow one as its shadow where there is to be one; the network's file."""
     champion = _store(var, "1", network)
     beside = _store(var, "2", SLOW_TABULAR) if shadow else None
-    pointer.write(var / "serving", USECASE, Pointer(1, champion, shadow=beside))
+    desired.write(var / "serving", USECASE, Pointer(1, champion, shadow=beside))
     return var / "store" / champion / "serve" / "model.onnx"
 
 
@@ -112,12 +113,12 @@ def _store(var: Path, version: str, network: Network) -> str:
     (draft / "monitor" / "reference.parquet").write_bytes(b"")
     _write(draft / "monitor" / "thresholds.json", {"significance": 0.05, "features": {}})
     (draft / "card.md").write_text(f"# {USECASE}\n")
-    bundle.write(draft, USECASE, {"git_commit": "0" * 40, "synthetic": True})
-    digest = hashlib.sha256((draft / bundle.MANIFEST).read_bytes()).hexdigest()
+    manifest.write(draft, USECASE, {"git_commit": "0" * 40, "synthetic": True})
+    digest = hashlib.sha256((draft / manifest.MANIFEST).read_bytes()).hexdigest()
     stored = var / "store" / digest
     stored.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(stored)
-    pointer.write_whole(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
+    desired.write_whole(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
     return digest
 
 

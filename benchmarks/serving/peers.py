@@ -1,7 +1,7 @@
 """What Slipway's serving is measured against: the same network behind servers without key, limit, log or metrics.
 
-`uvicorn --factory benchmarks.peers:starlette` (or `fastapi`); `bentoml serve benchmarks.peers:Bento`;
-`python -m benchmarks.peers PORT` runs Flask. BENCHMARK_ONNX is the network's file.
+`uvicorn --factory benchmarks.serving.peers:starlette` (or `fastapi`); `bentoml serve benchmarks.serving.peers:Bento`;
+`python -m benchmarks.serving.peers PORT` runs Flask. BENCHMARK_ONNX is the network's file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.network import CLASSES, FEATURES, layers
+from benchmarks.serving.network import CLASSES, FEATURES, layers
 
 
 class Network:

@@ -18,14 +18,14 @@ from typing import Any
 
 import psutil
 
-from benchmarks import network
-from benchmarks.images import CONVOLUTIONS, DENSE
-from benchmarks.load import http_request
-from benchmarks.slow import SLOW
-from slipway import keys
+from benchmarks.serving import network
+from benchmarks.serving.image_networks import CONVOLUTIONS, DENSE
+from benchmarks.serving.load import http_request
+from benchmarks.serving.slow_network import SLOW
+from slipway import api_keys
 from slipway.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
 LOOK_SECONDS = 0.01
 CORES = sorted(os.sched_getaffinity(0))
@@ -34,18 +34,18 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 BENTOML = [sys.executable, "-m", "bentoml", "serve", "-q"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
 PEERS = {  # name: the command in front of its port
-    "starlette": [*UVICORN, "--no-access-log", "--factory", "benchmarks.peers:starlette", "--port"],
-    "fastapi": [*UVICORN, "--no-access-log", "--factory", "benchmarks.peers:fastapi", "--port"],
-    "empty": [*BENTOML, "benchmarks.empty:Empty", "--port"],
-    "bentoml": [*BENTOML, "benchmarks.peers:Bento", "--port"],
-    "flask": [sys.executable, "-m", "benchmarks.peers"],
+    "starlette": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.peers:starlette", "--port"],
+    "fastapi": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.peers:fastapi", "--port"],
+    "empty": [*BENTOML, "benchmarks.serving.empty_service:Empty", "--port"],
+    "bentoml": [*BENTOML, "benchmarks.serving.peers:Bento", "--port"],
+    "flask": [sys.executable, "-m", "benchmarks.serving.peers"],
 }
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
     "with a shadow": ("bentos.service:slipway", {}),
-    "without the log": ("benchmarks.ablated:slipway", {"BENCHMARK_WITHOUT": "log"}),
+    "without the log": ("benchmarks.serving.ablation:slipway", {"BENCHMARK_WITHOUT": "log"}),
     "without key, limit, metrics": (
-        "benchmarks.ablated:slipway",
+        "benchmarks.serving.ablation:slipway",
         {"BENCHMARK_WITHOUT": "metrics", "SLIPWAY_KEYS": "/nonexistent/keys.json"},
     ),
     "2 ms": ("bentos.service:slipway", {}),
@@ -74,9 +74,9 @@ class Server:
         self._processes: list[psutil.Process] = []
         self.network = NETWORKS.get(name, network.TABULAR)
         onnx = network.promote(folder / "var", self.network, shadow=name == "with a shadow")
-        key = keys.create(Settings(var=folder / "var").key_file, "benchmark", ["predict", "read"], "100000000/second")[
-            1
-        ]
+        key = api_keys.create(
+            Settings(var=folder / "var").key_file, "benchmark", ["predict", "read"], "100000000/second"
+        )[1]
         self._env = {
             **os.environ,
             "BENCHMARK_ONNX": str(onnx),
@@ -131,7 +131,7 @@ class Server:
         """What the load generator saw: `rate` in answered requests a second, `percentiles` (50, 90, 99) in seconds."""
         file = self.folder / "request"
         file.write_bytes(http_request(path or self._path, body, self._key))
-        command = [sys.executable, "-m", "benchmarks.load", str(self._port), str(file)]
+        command = [sys.executable, "-m", "benchmarks.serving.load", str(self._port), str(file)]
         command += ["--seconds", str(seconds), "--core", str(LOAD_CORE), "--connections", str(connections)]
         command += ["--rate", str(rate)] if rate else []
         command += ["--requests", str(requests)] if requests else []

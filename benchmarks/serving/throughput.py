@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import network
-from benchmarks.figure import Effort, Figure, Measure, in_pairs
-from benchmarks.servers import ROOT, SERVER_CORE, Server, started
+from benchmarks.serving import network
+from benchmarks.serving.measurement import Effort, Figure, Measure, in_pairs
+from benchmarks.serving.servers import ROOT, SERVER_CORE, Server, started
 
 ROWS = 100
 FLASK_SECONDS = 3.0  # it answers about 20 requests in one, and 16 wait
@@ -54,9 +54,16 @@ def _rate(server: Server, body: bytes, effort: Effort) -> Measure:
 
 
 def _loop(folder: Path, body: bytes, seconds: float) -> Measure:
-    """`benchmarks.batch_loop` on the servers' core."""
+    """`benchmarks.serving.batch_loop` on the servers' core."""
     (folder / "body").write_bytes(body)
-    command = [sys.executable, "-m", "benchmarks.batch_loop", str(folder / "body"), str(folder / "lines"), str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.serving.batch_loop",
+        str(folder / "body"),
+        str(folder / "lines"),
+        str(seconds),
+    ]
     onnx = next((folder / "var" / "store").glob("*/serve/model.onnx"))
 
     def measure() -> float:

@@ -1,7 +1,7 @@
 """How often a rollout is wrong, and how soon it is right: `make bench` writes the table in docs/rollout.md.
 
-Made-up traffic goes through the product's own tests, limits and stages (monitoring.sequential, monitoring.rollout), a
-thousand rollouts at a time, with a look every five seconds as `slipway watch` takes them.
+Made-up traffic goes through the product's own tests, limits and stages (monitoring.rollout.sequential_tests,
+monitoring.rollout), a thousand rollouts at a time, with a look every five seconds as `slipway watch` takes them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from benchmarks.drift import BEGIN, END, Rate
-from monitoring import sequential
-from monitoring.rollout.judge import HARMFUL, OPEN, Progress, allowance, move, needs_proof, verdict
+from benchmarks.statistics.drift import BEGIN, END, Rate
+from monitoring.rollout import sequential_tests
+from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, move, needs_proof, verdict
 from monitoring.rollout.policy import Part, Policy
-from monitoring.sequential import Sample
+from monitoring.rollout.sequential_tests import Sample
 from pipelines.gates.comparison import window
-from pipelines.metrics import METRICS, Scored
-from slipway.usecase import Canary
+from slipway.config import Canary
+from slipway.evaluation.metrics import METRICS, Scored
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "rollout.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "rollout.md"
 LOOK_SECONDS = 5.0
 RATE = 100.0  # requests a second
 LABELS = 0.2  # of the answers, labelled at once
@@ -159,12 +159,12 @@ def judged(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np
     """Of each run, whether a test shows harm, and whether one that must be is not shown to be safe."""
     said = {}
     for test in canary.n:
-        bounds = sequential.difference(canary.sample(test), champion.sample(test), policy.alpha(test))
+        bounds = sequential_tests.difference(canary.sample(test), champion.sample(test), policy.alpha(test))
         said[test] = verdict(bounds.low, bounds.high, allowance(test, policy))
     sides = [side.scores for side in (canary, champion)]
     new, old = (scores.sum(axis=1) for scores in sides)
     shares = [scores.cumsum(axis=1) / np.maximum(scores.sum(axis=1, keepdims=True), 1) for scores in sides]
-    bounds = sequential.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
+    bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
     said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
     harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
     unproven = np.any([found == OPEN for test, found in said.items() if needs_proof(test)], axis=0)

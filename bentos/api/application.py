@@ -1,6 +1,7 @@
 """The hot path: our ASGI callable in front of BentoML's own application (docs/decisions/0001).
 
-Predictions are answered here, our other routes by `bentos.routes`, and what is left by BentoML, its errors in our form.
+Predictions are answered here, our other routes by `bentos.api.routes`, and what is left by BentoML, its errors in our
+form.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bentos.answer import answer_one
-from bentos.beside import answer_beside
-from bentos.cache import HEADER, Remembered
-from bentos.call import Call
-from bentos.errors import SAFE, Header, Send, problem, translating
-from bentos.job import answer_in_thread
-from bentos.lifespan import lifespan
+from bentos.api.lifespan import lifespan
+from bentos.api.routes import JSON, Routes
+from bentos.executor.deadline import answer_in_thread
+from bentos.executor.dispatcher import answer_beside
+from bentos.models.output_cache import HEADER, Remembered
+from bentos.prediction.pipeline import answer_one
+from bentos.prediction.types import Call
+from bentos.problem_details import SAFE, Header, Send, problem, translating
 from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
-from bentos.routes import JSON, Routes
 from bentos.worker import Worker
 
 

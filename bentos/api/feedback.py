@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bentos.errors import Unavailable
 from bentos.models import Loaded
+from bentos.problem_details import Unavailable
 from bentos.request import Head
 from bentos.worker import NOT_KEPT, Served
+from slipway.contracts.events.prediction_event import feedback_line, now_iso
 from slipway.errors import InputError, suggestion
-from slipway.events import feedback_line, now_iso
 
 ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}"
 _ID = re.compile(ID)

@@ -7,11 +7,11 @@ import asyncio
 import gc
 from typing import Any
 
-from bentos import supervisor
-from bentos.drain import drain_first
-from bentos.errors import Send
-from bentos.protocol import answer_directly
+from bentos.fast_path.protocol import answer_directly
+from bentos.problem_details import Send
 from bentos.request import Receive, Scope
+from bentos.server import supervisor
+from bentos.server.graceful_shutdown import drain_first
 from bentos.worker import Worker
 from slipway.errors import SlipwayError
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from bentos.worker import Served
-from slipway import pointer, states
 from slipway.errors import BundleError
+from slipway.serving_state import desired, observed
 
 
 def describe(served: Served) -> bytes:
@@ -21,8 +21,8 @@ def describe(served: Served) -> bytes:
         "environment": served.settings.environment,
         "schema_url": f"/v1/models/{served.name}/schema",
         "pointer": _pointer(served),
-        "workers": states.read(folder, served.name),
-        "refused": pointer.read_refusals(folder, served.name),
+        "workers": observed.read(folder, served.name),
+        "refused": desired.read_refusals(folder, served.name),
     }
     if live is None:
         content["waits_for"] = served.waits_for
@@ -51,6 +51,6 @@ def described_schema(served: Served) -> bytes:
 
 def _pointer(served: Served) -> Any:
     try:
-        return pointer.read(served.settings.serving, served.name)
+        return desired.read(served.settings.serving, served.name)
     except BundleError as error:
         return {"error": str(error)}

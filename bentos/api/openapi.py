@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bentos import bodies
-from bentos.bodies import Json, ref
+from bentos.api import openapi_schemas
+from bentos.api.openapi_schemas import Json, ref
 from slipway import __version__
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def document(models: Mapping[str, Loaded], most: int, *, credentials: bool) -> J
     `most` is the server's limit of entries in a request, `credentials` whether one is needed.
     """
     paths = _fixed()
-    parts = bodies.components()
+    parts = openapi_schemas.components()
     for name, live in models.items():
-        parts[f"{name}.Instance"] = bodies.instance(live.schema, live.examples)
-        parts[f"{name}.Answer"] = bodies.answer(live.schema)
+        parts[f"{name}.Instance"] = openapi_schemas.instance(live.schema, live.examples)
+        parts[f"{name}.Answer"] = openapi_schemas.answer(live.schema)
         routes = _routes(live, most)
         paths |= {f"/v1/models/{name}{end}": route for end, route in routes.items()}
         if len(models) == 1:
@@ -111,18 +111,18 @@ def _fixed() -> Json:
 def _routes(live: Loaded, most: int) -> Json:
     name, schema = live.usecase, live.schema
     instances = min(most, live.serving.get("max_instances", most))
-    content: Json = {"application/json": {"schema": bodies.question(name, instances)}}
+    content: Json = {"application/json": {"schema": openapi_schemas.question(name, instances)}}
     if [f.kind for f in schema.features if not f.nullable] == ["image"]:
-        content["multipart/form-data"] = {"schema": bodies.form(instances)}
-    feedback = {"application/json": {"schema": bodies.feedback(schema, most)}}
+        content["multipart/form-data"] = {"schema": openapi_schemas.form(instances)}
+    feedback = {"application/json": {"schema": openapi_schemas.feedback(schema, most)}}
     predict = _post(f"Predict {schema.target}", content, ref(f"{name}.Answer"))
     predict["responses"]["200"]["headers"] |= _headers({"X-Slipway-Cache": "cache"})
     return {
         "/predict": {"post": predict | {"parameters": [_UNIT]}},
-        "/feedback": {"post": _post(f"Tell what {schema.target} really was", feedback, bodies.accepted())},
+        "/feedback": {"post": _post(f"Tell what {schema.target} really was", feedback, openapi_schemas.accepted())},
         "": {"get": _get("What serves, and how each worker is", ref("Model"))},
         "/schema": {
-            "get": _get("The features, their kinds, units and vocabularies", bodies.described_schema(name)),
+            "get": _get("The features, their kinds, units and vocabularies", openapi_schemas.described_schema(name)),
         },
     }
 

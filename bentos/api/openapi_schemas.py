@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bentos.feedback import ID
-from slipway.instances import LARGEST_FLOAT, EncodedImage
-from slipway.pointer import Pointer, Refusal, WorkerState
-from slipway.schema import Feature, Schema
+from bentos.api.feedback import ID
+from slipway.contracts.schema import Feature, Schema
+from slipway.inference.instance_parser import LARGEST_FLOAT, EncodedImage
+from slipway.serving_state.desired import Pointer, Refusal, WorkerState
 
 Json = dict[str, Any]
 

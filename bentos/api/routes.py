@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bentos import access, docs_page, openapi, page
-from bentos.describe import describe, described_schema
-from bentos.errors import SAFE, Header, MethodNotAllowed, Unavailable
-from bentos.feedback import accept
-from bentos.metrics import CONTENT_TYPE, exposition
+from bentos import auth
+from bentos.api import api_docs, openapi, web_page
+from bentos.api.feedback import accept
+from bentos.api.model_metadata import describe, described_schema
+from bentos.problem_details import SAFE, Header, MethodNotAllowed, Unavailable
 from bentos.request import Head, Receive, read_body
+from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import Served, Worker
 from slipway.errors import InputError, suggestion
 
 JSON = b"application/json"
-_PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in page.HEADERS.items()]
+_PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in web_page.HEADERS.items()]
 _FOLDERS = {"/page/": "page", "/docs/": "docs"}
 _RESERVED = "is reserved for a later version: this one does not answer it."
 
@@ -102,12 +103,12 @@ class Routes:
         }
 
     def _unlisted(self, method: str, path: str) -> Route | None:
-        asset = page.asset(path)
+        asset = web_page.asset(path)
         if asset is not None and method in ("GET", "HEAD"):
             return _static("page", asset.content_type.encode(), asset.body, _PAGE_HEADERS)
-        found = docs_page.asset(path)
+        found = api_docs.asset(path)
         if found is not None and method in ("GET", "HEAD"):
-            return _static("docs", *found, docs_page.HEADERS)
+            return _static("docs", *found, api_docs.HEADERS)
         if path.endswith("/explain") and path.startswith("/v1/"):
             raise InputError(f"explain {_RESERVED}", status=404)
         if path == "/v2" or path.startswith("/v2/"):
@@ -132,7 +133,7 @@ class Routes:
         return self._worker.served[usecase]
 
     async def _index(self, head: Head, receive: Receive) -> Reply:
-        return Reply(page.index(self._worker.names), b"text/html; charset=utf-8", _PAGE_HEADERS)
+        return Reply(web_page.index(self._worker.names), b"text/html; charset=utf-8", _PAGE_HEADERS)
 
     async def _livez(self, head: Head, receive: Receive) -> Reply:
         return Reply(b"alive\n", b"text/plain")
@@ -150,14 +151,14 @@ class Routes:
         return Reply(await asyncio.to_thread(exposition), CONTENT_TYPE.encode())
 
     async def _docs(self, head: Head, receive: Receive) -> Reply:
-        return Reply(docs_page.PAGE, b"text/html; charset=utf-8", docs_page.HEADERS)
+        return Reply(api_docs.PAGE, b"text/html; charset=utf-8", api_docs.HEADERS)
 
     async def _openapi(self, head: Head, receive: Receive) -> Reply:
         settings = self._worker.settings
         document = openapi.document(
             {name: served.live for name, served in self._worker.served.items()},
             settings.max_instances,
-            credentials=access.configured(settings),
+            credentials=auth.configured(settings),
         )
         return Reply(msgspec.json.encode(document))
 

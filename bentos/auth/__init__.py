@@ -6,9 +6,9 @@ if waits is not None:
     await waits  # a token that needs its issuer's keys, or a count in Redis
 """
 
-from bentos.access.cors import Cors
-from bentos.access.door import check, configured, is_loopback, listening_addresses
-from bentos.access.gate import Gate
+from bentos.auth.authenticator import Gate
+from bentos.auth.bind_guard import check, configured, is_loopback, listening_addresses
+from bentos.auth.cors import Cors
 
 __all__ = [
     "Cors",

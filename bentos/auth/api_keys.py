@@ -6,8 +6,8 @@ import logging
 import math
 from pathlib import Path
 
-from bentos.access.caller import Caller, caller
-from slipway import keys
+from bentos.auth.principal import Caller, caller
+from slipway import api_keys
 from slipway.errors import SettingsError
 
 _log = logging.getLogger("slipway.serving")
@@ -46,11 +46,11 @@ class KeyRing:
                 _log.warning("the key file %s is gone: no key is accepted until there is one again.", self._path)
             self.callers = {}
             return
-        found = keys.read(self._path)
+        found = api_keys.read(self._path)
         self.callers = {bytes.fromhex(key.sha256): self._caller(key) for key in found}
         self.present = True
 
-    def _caller(self, key: keys.Key) -> Caller:
+    def _caller(self, key: api_keys.Key) -> Caller:
         expires = key.expires.timestamp() if key.expires else math.inf
         return caller(key.name, key.scopes, key.sha256, self._secret, key.rate or self._rate, expires)
 

@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from bentos.request import Head, Scope
-from slipway.events import now_iso
+from slipway.contracts.events.prediction_event import now_iso
 
 _MOST = 200  # characters of what a stranger may choose
 _log = logging.getLogger("slipway.audit")

@@ -8,19 +8,19 @@ from collections.abc import Awaitable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bentos.access import audit
-from bentos.access.caller import Caller, InvalidToken
-from bentos.access.keys import KeyRing
-from bentos.access.limits import Count, Limit, Windows
-from bentos.access.scopes import needed, open_routes
-from bentos.errors import Header, Refused, Unavailable
+from bentos.auth import audit_log
+from bentos.auth.api_keys import KeyRing
+from bentos.auth.principal import Caller, InvalidToken
+from bentos.auth.rate_limits import Count, Limit, Windows
+from bentos.auth.scopes import needed, open_routes
+from bentos.problem_details import Header, Refused, Unavailable
 from bentos.request import Head, Scope
-from slipway.keys import PREFIX
+from slipway.api_keys import PREFIX
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
-    from bentos.access.shared_limits import SharedWindows
-    from bentos.access.tokens import Tokens
+    from bentos.auth.jwt import Tokens
+    from bentos.auth.redis_rate_limits import SharedWindows
 
 LOOK_SECONDS = 0.25  # between two looks at the key file
 _KEY = PREFIX.encode()
@@ -45,7 +45,7 @@ class Gate:
         self._look_at = 0.0
         if self._tokens is not None:
             self._tokens.jwks.read_soon()
-        audit.set_up()
+        audit_log.set_up()
 
     def close(self) -> None:
         if self._tokens is not None:
@@ -108,7 +108,7 @@ class Gate:
         except InvalidToken as error:
             raise self._refusal(head, scope, 401, str(error), error="invalid_token") from None
         except Unavailable as error:
-            audit.refused(head, scope, self._environment, 503, str(error), None, None)
+            audit_log.refused(head, scope, self._environment, 503, str(error), None, None)
             raise
         waits = self._pass(caller, head, route, scope, time.time())
         if waits is not None:
@@ -167,17 +167,17 @@ class Gate:
 
     def _note(self, head: Head, scope: Scope, status: int, reason: str, caller: Caller | None) -> None:
         name, mask = (caller.name, caller.mask) if caller else (None, None)
-        audit.refused(head, scope, self._environment, status, reason, name, mask)
+        audit_log.refused(head, scope, self._environment, status, reason, name, mask)
 
 
 def _tokens(settings: Settings, secret: bytes) -> Tokens:
     """Imported where there are tokens: the libraries for them take 0.1 s, and so does Redis's."""
-    from bentos.access.tokens import Tokens
+    from bentos.auth.jwt import Tokens
 
     return Tokens(settings, secret)
 
 
 def _shared(url: str, local: Windows) -> SharedWindows:
-    from bentos.access.shared_limits import SharedWindows
+    from bentos.auth.redis_rate_limits import SharedWindows
 
     return SharedWindows(url, local)

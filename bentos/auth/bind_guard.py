@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from slipway import keys
+from slipway import api_keys
 from slipway.errors import SettingsError
 from slipway.settings import Settings
 
@@ -50,7 +50,7 @@ def _check_keys(settings: Settings) -> None:
             f"the key file {settings.keys} (SLIPWAY_KEYS) is not there: mount the secret that holds it. "
             "`slipway keys create NAME` writes one."
         )
-    keys.read(settings.key_file)
+    api_keys.read(settings.key_file)
 
 
 def listening_addresses() -> list[str]:

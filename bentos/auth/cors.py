@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bentos.errors import Header, Send
+from bentos.problem_details import Header, Send
 from bentos.request import Receive, Scope
 
 _PREFLIGHT = [

@@ -10,10 +10,10 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
-from bentos.access.caller import Caller, InvalidToken, caller
-from bentos.access.jwks import TIMEOUT_SECONDS, Jwks
-from bentos.errors import Unavailable
-from slipway.keys import SCOPES
+from bentos.auth.jwks import TIMEOUT_SECONDS, Jwks
+from bentos.auth.principal import Caller, InvalidToken, caller
+from bentos.problem_details import Unavailable
+from slipway.api_keys import SCOPES
 from slipway.settings import Settings
 
 LEEWAY_SECONDS = 30

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bentos.access.limits import Limit
-from bentos.access.scopes import ADMIN, opened
+from bentos.auth.rate_limits import Limit
+from bentos.auth.scopes import ADMIN, opened
 from slipway.errors import SlipwayError
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bentos.errors import Header
+from bentos.problem_details import Header
 
 MOST_WINDOWS = 10_000
 _LINES = b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"

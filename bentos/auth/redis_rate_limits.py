@@ -8,7 +8,7 @@ import logging
 from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 
-from bentos.access.limits import MOST_WINDOWS, Count, Limit, Windows
+from bentos.auth.rate_limits import MOST_WINDOWS, Count, Limit, Windows
 
 REDIS_SECONDS = 0.25  # a slower Redis counts as one that is down
 RETRY_SECONDS = 5.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slipway.keys import SCOPES
+from slipway.api_keys import SCOPES
 from slipway.settings import Settings
 
 ADMIN = "admin"  # opens every route

@@ -23,7 +23,7 @@ def command(names: Names = None, check: Check = False) -> None:
     It only reads the registry. Each version is fetched into the store, checked, and pointed at; one that is broken, or
     whose gates failed, is refused, and what serves stays.
     """
-    from bentos import follower
+    from bentos.follower import follower
     from slipway.errors import ServiceError
     from slipway.settings import settings
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.config import tabular
 from slipway.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from slipway.schema import Feature, Schema
+    from slipway.contracts.schema import Feature, Schema
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 TABLES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
@@ -108,15 +109,8 @@ def _cell(cell: str, feature: Feature | None) -> Any:
 
 
 def _parquet(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from None
     features = schema.by_name
-    for row in table.to_pylist():
+    for row in tabular.parquet(path).to_pylist():
         yield {name: _value(value, features.get(name)) for name, value in row.items() if name != schema.target}
 
 

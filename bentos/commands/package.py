@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.cli.options import Json, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 if TYPE_CHECKING:
     from bentos.images.source import Source
@@ -62,8 +62,8 @@ def command(
 
 def _source(name: str, version: str | None, bundle: Path | None) -> Source:
     from bentos import images
+    from slipway.local import services
     from slipway.settings import settings
-    from slipway.stack import services
 
     if bundle is not None:
         return images.given(bundle, settings(), name)

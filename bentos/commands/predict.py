@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 from slipway.errors import InputError, SlipwayError
 
 if TYPE_CHECKING:
-    from slipway.predictor import Predictor
-    from slipway.schema import Schema
+    from slipway.contracts.schema import Schema
+    from slipway.inference import Predictor
     from slipway.settings import Settings
 
 Inputs = Annotated[
@@ -36,21 +36,23 @@ def command(
     Rows come as JSON ('{"age": 42}', a list, a request's body) or in a .json, .jsonl, .csv or .parquet file. The
     champion answers: this machine's where a server follows it, else the registry's.
     """
-    from bentos import choose
-    from slipway import pointer
-    from slipway.cli import rows
-    from slipway.predictor import Predictor
+    from bentos.commands import input_rows
+    from bentos.follower import bundle_resolver
+    from slipway.inference import Predictor
+    from slipway.serving_state import desired
     from slipway.settings import settings
 
     if version and bundle:
         raise typer.BadParameter("--version and --bundle exclude each other.")
     found = settings()
-    directory = bundle or (choose.of_version(name, version, found) if version else choose.champion(name, found))
+    directory = bundle or (
+        bundle_resolver.of_version(name, version, found) if version else bundle_resolver.champion(name, found)
+    )
     number = _check(directory, name)
-    stored = pointer.stored_version(directory)
+    stored = desired.stored_version(directory)
     predictor = Predictor(directory, found.device)
     try:
-        answer = _answer(predictor, rows.read(inputs, predictor.schema), found)
+        answer = _answer(predictor, input_rows.read(inputs, predictor.schema), found)
     except InputError as error:
         raise SlipwayError(f"{error.place}: {error}" if error.place else str(error)) from None
     answer = {"model": {"name": name, "version": stored.version if stored else number}, **answer}
@@ -63,7 +65,8 @@ def command(
 
 def _check(directory: Path, name: str) -> str:
     """The bundle's digest, shortened, its bytes being what they should; failed gates are told and not in the way."""
-    from slipway import bundle, signing
+    from slipway.contracts.bundle import manifest as bundle
+    from slipway.contracts.bundle import signing
     from slipway.errors import BundleError
 
     manifest = bundle.verify(directory, serving_only=True)
@@ -80,7 +83,7 @@ def _answer(predictor: Predictor, unchecked: list[Any], settings: Settings) -> d
     """`{request_id, predictions, warnings}`, as the server answers."""
     import msgspec
 
-    from slipway.events import row_id, uuid7
+    from slipway.contracts.events.prediction_event import row_id, uuid7
 
     feeds = predictor.encode(_checked(predictor.schema, unchecked, settings))
     request = uuid7()
@@ -95,9 +98,9 @@ def _answer(predictor: Predictor, unchecked: list[Any], settings: Settings) -> d
 
 def _checked(schema: Schema, unchecked: list[Any], settings: Settings) -> list[dict[str, Any]]:
     """The rows as the server takes them: checked, images decoded, private values masked."""
-    from slipway.instances import InstanceReader
-    from slipway.predictor import images_decoded
-    from slipway.schema import mask
+    from slipway.contracts.schema import mask
+    from slipway.inference import images_decoded
+    from slipway.inference.instance_parser import InstanceReader
 
     rows = images_decoded(schema, InstanceReader(schema).rows(unchecked), settings.max_pixels)
     if schema.masked:

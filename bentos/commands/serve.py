@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.progress import say
+from slipway.console import say
 
 if TYPE_CHECKING:
     from slipway.settings import Settings
@@ -45,23 +45,24 @@ def command(
 
     Each is answered by its champion, and by the next one as soon as the alias moves. Ctrl-C ends it.
     """
-    from bentos import access, launch
-    from slipway import signing
+    from bentos import auth
+    from bentos.launcher import launcher
+    from slipway.contracts.bundle import signing
 
     given = {"host": host, "service_port": port, "workers": workers, "device": device.value if device else None}
     found = _settings({name: value for name, value in given.items() if value is not None})
-    access.check(found)
+    auth.check(found)
     signing.trusted(found.trusted_keys)
     served = list(dict.fromkeys(names or found.serve))
     directory = _fixed(served, version, bundle or found.bundle, found)
     if directory is None and not served:
         raise typer.BadParameter("name one or more use cases, as in `slipway serve digits credit_risk`.")
-    launch.refuse_taken(found, served)
+    launcher.refuse_taken(found, served)
     follow = follow and directory is None and found.has_registry
     if follow and not found.container:
         _expect_champions(served, found)
     say(_who_may_come(found))
-    launch.run(found, served, directory, follow=follow, say=typer.echo)
+    launcher.run(found, served, directory, follow=follow, say=typer.echo)
 
 
 def _settings(given: dict[str, object]) -> Settings:
@@ -72,8 +73,8 @@ def _settings(given: dict[str, object]) -> Settings:
 
 def _fixed(served: list[str], version: str | None, bundle: Path | None, found: Settings) -> Path | None:
     """The one bundle that is served whatever the registry says, its use case put into `served`; None for champions."""
-    from bentos import choose
-    from slipway.bundle import verify
+    from bentos.follower import bundle_resolver
+    from slipway.contracts.bundle.manifest import verify
 
     if version is None and bundle is None:
         return None
@@ -82,7 +83,7 @@ def _fixed(served: list[str], version: str | None, bundle: Path | None, found: S
     if version is not None:
         if len(served) != 1:
             raise typer.BadParameter(f"--version is of one use case; {len(served)} are named.")
-        return choose.of_version(served[0], version, found)
+        return bundle_resolver.of_version(served[0], version, found)
     usecase = verify(bundle, serving_only=True).usecase
     if served not in ([], [usecase]):
         raise typer.BadParameter(f"the bundle is of {usecase}, not of {', '.join(served)}.")
@@ -95,14 +96,14 @@ def _expect_champions(served: Sequence[str], found: Settings) -> None:
 
     Not for a container, which is started before anybody looks, and waits: its readiness says for what.
     """
-    from bentos import choose
+    from bentos.follower import bundle_resolver
 
     for name in served:
-        choose.champion(name, found)
+        bundle_resolver.champion(name, found)
 
 
 def _who_may_come(found: Settings) -> str:
-    from bentos.access import configured, is_loopback
+    from bentos.auth import configured, is_loopback
 
     if configured(found):
         return f"Serving on {found.host}, for whoever has a key or a token (docs/access.md)."

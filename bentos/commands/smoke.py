@@ -12,7 +12,7 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from slipway.smoke import Check
+    from bentos.smoke import Check
 
 _COLOURS = {"ok": typer.colors.GREEN, "failed": typer.colors.RED, "not asked": typer.colors.YELLOW}
 
@@ -46,15 +46,15 @@ def command(
     for each use case, and with --bundle the probe's rows: they are in the log as any. The key in SLIPWAY_API_KEY goes
     along. Exits with 1 where a check failed.
     """
+    from bentos.smoke import Client, Expected, read_reference, suite
     from slipway.settings import settings
-    from slipway.smoke import Client, Expected, read_reference, smoke
 
     reference = read_reference(bundle) if bundle else None
     expected = Expected(tuple(usecase or ()), expect_version, reference, max_median_ms, allow_open, timeout)
     client = Client(url, settings().authorization)
     checks = []
     with closing(client):
-        for check in smoke(client, expected):
+        for check in suite(client, expected):
             checks.append(check)
             if not as_json:
                 _show(check)

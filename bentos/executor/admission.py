@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from bentos.errors import Unavailable
-from bentos.lag import Lag
-from bentos.metrics import Metrics
+from bentos.executor.event_loop_lag import Lag
+from bentos.problem_details import Unavailable
+from bentos.telemetry.metrics import Metrics
 from slipway.settings import Settings
 
 THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bentos.answer import answered, read
-from bentos.call import Asked, Call
+from bentos.prediction.pipeline import answered, read
+from bentos.prediction.types import Asked, Call
 
 
 class Asking(Protocol):

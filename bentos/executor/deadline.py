@@ -10,10 +10,10 @@ from contextlib import suppress
 
 import msgspec
 
-from bentos.batch import answer_together
-from bentos.call import Call
-from bentos.errors import Late, Unavailable
+from bentos.executor.batching import answer_together
 from bentos.models import Loaded
+from bentos.prediction.types import Call
+from bentos.problem_details import Late, Unavailable
 from bentos.request import ClientGone, Receive
 
 

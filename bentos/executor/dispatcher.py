@@ -7,14 +7,14 @@ import time
 
 import msgspec
 
-from bentos import record
-from bentos.answer import answer_one
-from bentos.call import CANARY, SHADOW, Call, Fallen
-from bentos.choice import chosen, unit_of
-from bentos.errors import Busy, ModelError
-from bentos.job import Job, answer_in_thread
+from bentos.executor.canary_routing import chosen, unit_of
+from bentos.executor.deadline import Job, answer_in_thread
 from bentos.models import Loaded
-from bentos.models.side import Side
+from bentos.models.candidate_runner import Side
+from bentos.prediction import recorder
+from bentos.prediction.pipeline import answer_one
+from bentos.prediction.types import CANARY, SHADOW, Call, Fallen
+from bentos.problem_details import Busy, ModelError
 from bentos.request import Receive, Scope
 from bentos.worker import Served
 
@@ -90,7 +90,7 @@ class Copy:
         except ModelError:
             pass  # it is in the log
         except Exception as error:
-            record.error(served, live, SHADOW)
+            recorder.error(served, live, SHADOW)
             _log.debug("the shadow, version %s, could not read a request: %s", live.version, error)
 
     def _in_time(self) -> bool:

@@ -3,7 +3,7 @@
 uvicorn makes a task, a cycle and two messages of each request, which cost more than the request (docs/decisions/0006).
 Here a whole request with a key that is known, for a model that answers at once, waits for the end of the loop's turn;
 what came in the same turn is one run of the network, one write to the log, and one write to each socket. Whatever is
-not that simple goes the way of all others: through `bentos.hot_path`.
+not that simple goes the way of all others: through `bentos.api.application`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections import defaultdict
 from http import HTTPStatus
 from typing import Any
 
-from bentos.answer import answer
-from bentos.beside import copy_to_shadow
-from bentos.cache import HEADER, Remembered
-from bentos.call import Call
-from bentos.errors import SAFE, Header, problem
-from bentos.heads import Heads
+from bentos.api.routes import JSON
+from bentos.executor.dispatcher import copy_to_shadow
+from bentos.fast_path.header_cache import Heads
+from bentos.models.output_cache import HEADER, Remembered
+from bentos.prediction.pipeline import answer
+from bentos.prediction.types import Call
+from bentos.problem_details import SAFE, Header, problem
 from bentos.request import Head
-from bentos.routes import JSON
 from bentos.worker import Worker
 
 IDLE_NS = 20_000  # after a turn of one request, and as long a rest, there will hardly be company for the next
@@ -116,7 +116,7 @@ class Turn:
     def _send(self, one: Waiting, outcome: bytes | Exception) -> None:
         head, protocol = one.call.head, one.protocol
         protocol.in_turn = False
-        protocol.told += 1  # for bentos.wire: this is another request than the last
+        protocol.told += 1  # for bentos.server.protocol: this is another request than the last
         if isinstance(outcome, Exception):
             status, content, headers = problem(outcome, head.trace_id)
             begin = _begin(status, [h for h in headers if h[0] != b"content-length"])

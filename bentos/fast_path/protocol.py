@@ -1,8 +1,9 @@
 """Protocol: uvicorn's HTTP protocol, whose callbacks we put our own in front of (docs/decisions/0006).
 
 A request for a prediction is collected here, without what uvicorn makes of each request, and offered to the turn
-(`bentos.direct`). What the turn does not take, uvicorn is told of then: nothing has happened to it. A head that came
-before (`bentos.heads`) is not even parsed. tests/serving/test_bentoml_contract.py watches what this relies on.
+(`bentos.fast_path.micro_batch`). What the turn does not take, uvicorn is told of then: nothing has happened to it. A
+head that came before (`bentos.fast_path.header_cache`) is not even parsed. tests/bentos/server/test_bentoml_contract.py
+watches what this relies on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from bentos.direct import Turn, Waiting
+from bentos.fast_path.micro_batch import Turn, Waiting
 from bentos.request import read_head
 from bentos.worker import Worker
 
@@ -106,7 +107,7 @@ def on_body(self: Any, body: bytes) -> None:
     if direct is None:
         self.plain.on_body(self, body)
     else:
-        self.head_bytes = 0  # bentos.wire counts what is of no body
+        self.head_bytes = 0  # bentos.server.protocol counts what is of no body
         direct.body += body
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from bentos import store
-from slipway import bundle, pointer
+from bentos.follower import bundle_store
+from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound, RegistryError, suggestion
-from slipway.registry import CHALLENGER, ModelVersion, Registry
+from slipway.serving_state import desired
 from slipway.settings import Settings
 
 GATE = "slipway.gate"
@@ -23,9 +24,9 @@ def of_version(name: str, number: str, settings: Settings) -> Path:
     """
     for path in settings.store.glob("*/version.json"):
         with contextlib.suppress(BundleError):
-            stored = pointer.stored_version(path.parent)
+            stored = desired.stored_version(path.parent)
             if stored and (stored.name, stored.version) == (name, number):
-                bundle.verify(path.parent, stored.digest, serving_only=True)
+                manifest.verify(path.parent, stored.digest, serving_only=True)
                 return path.parent
     registry = Registry(settings.registry_uri)
     try:
@@ -54,7 +55,7 @@ def local(name: str, settings: Settings) -> Path | None:
     """What this machine has of the champion without asking anybody: the pointer's bundle, or the image's."""
     pointed = None
     with contextlib.suppress(BundleError):
-        pointed = pointer.read(settings.serving, name)
+        pointed = desired.read(settings.serving, name)
     if pointed and pointed.champion and (settings.store / pointed.champion).is_dir():
         return settings.store / pointed.champion
     packaged = settings.packaged / name if settings.packaged else None
@@ -87,7 +88,7 @@ def _advice(registry: Registry, name: str, settings: Settings) -> str:
 
 def _admitted(registry: Registry, version: ModelVersion, settings: Settings) -> Path:
     try:
-        return settings.store / store.admit(registry, version, settings.store).digest
+        return settings.store / bundle_store.admit(registry, version, settings.store).digest
     except BundleError as error:
         raise type(error)(f"{version.name} version {version.version} is refused: {error}") from None
 

@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway import bundle, pointer, signing
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.bundle import signing
 from slipway.errors import BundleError
-from slipway.pointer import StoredVersion
-from slipway.registry import ModelVersion, Registry
+from slipway.serving_state import desired
+from slipway.serving_state.desired import StoredVersion
 
 KEPT = 3
 OVERRIDE, REFUSED = "slipway.override", "slipway.refused"
@@ -44,8 +46,8 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
         check(directory, found)
     else:
         _fetch(registry, version, found, store)
-    if pointer.stored_version(directory) != found:
-        pointer.write_whole(directory / "version.json", found)
+    if desired.stored_version(directory) != found:
+        desired.write_whole(directory / "version.json", found)
     return found
 
 
@@ -83,7 +85,7 @@ def _fetch(registry: Registry, version: ModelVersion, found: StoredVersion, stor
         except BundleError as error:
             raise BundleError(str(error).replace(f" in {draft}", "").replace(f" of {draft}", "")) from None
         check(draft, found)
-        pointer.write_whole(draft / "version.json", found)
+        desired.write_whole(draft / "version.json", found)
         for path in (*draft.rglob("*"), draft):
             bundle.sync(path)
         _put(draft, store / found.digest)
@@ -129,6 +131,6 @@ def _whole(directory: Path) -> bool:
 
 def _name(directory: Path) -> str | None:
     with contextlib.suppress(BundleError, OSError):
-        stored = pointer.stored_version(directory)
+        stored = desired.stored_version(directory)
         return stored.name if stored else None
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from slipway.registry import CANARY, SHADOW, RegisteredModel
+from slipway.clients.mlflow.registry import CANARY, SHADOW, RegisteredModel
 
 CANARY_TAG = "slipway.canary"
 

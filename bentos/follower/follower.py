@@ -19,13 +19,13 @@ from typing import IO
 
 import msgspec
 
-from bentos import store
-from bentos.wanted import Wanted, wanted
-from slipway import pointer, states
+from bentos.follower import bundle_store
+from bentos.follower.desired_versions import Wanted, wanted
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
+from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
-from slipway.events import now_iso
-from slipway.pointer import Canary, Finding, Findings, Pointer, Refusal
-from slipway.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
+from slipway.serving_state import desired, observed
+from slipway.serving_state.desired import Canary, Finding, Findings, Pointer, Refusal
 from slipway.settings import Settings
 
 CLOCK_SECONDS = 30.0  # a clock that is off by more is said
@@ -105,7 +105,7 @@ class Follower:
         if number in self._refused and _mark(version) == _mark(self._refused[number][0]):
             return
         try:
-            self._admitted[number] = store.admit(self.registry, version, self.settings.store).digest
+            self._admitted[number] = bundle_store.admit(self.registry, version, self.settings.store).digest
             self._refused.pop(number, None)
         except BundleError as error:
             self._refused[number] = (version, Refusal(number, alias, str(error), now_iso()))
@@ -113,7 +113,7 @@ class Follower:
 
     def _point(self, asked: Wanted) -> None:
         """The old champion stays where the new one is refused or its alias gone; other roles end with their alias."""
-        before = pointer.read(self.settings.serving, self.usecase) or Pointer(0)
+        before = desired.read(self.settings.serving, self.usecase) or Pointer(0)
         canary, shadow = (self._admitted.get(number or "") for number in (asked.canary, asked.shadow))
         after = Pointer(
             before.generation,
@@ -124,7 +124,7 @@ class Follower:
         self._tell_missing(asked, before)
         if after != before:
             after = msgspec.structs.replace(after, generation=before.generation + 1)
-            pointer.write(self.settings.serving, self.usecase, after)
+            desired.write(self.settings.serving, self.usecase, after)
             self._tell(asked, after)
             self._prune(after)
 
@@ -147,9 +147,9 @@ class Follower:
 
     def _prune(self, now: Pointer) -> None:
         """A bundle stays while a worker answers from it, or would return to it when it refuses the pointer's."""
-        serving = {state.serving for state in states.read(self.settings.serving, self.usecase)}
+        serving = {state.serving for state in observed.read(self.settings.serving, self.usecase)}
         used = {now.champion, now.shadow, now.canary.digest if now.canary else None, self._last_good()} | serving
-        store.prune(self.settings.store, self.usecase, used)
+        bundle_store.prune(self.settings.store, self.usecase, used)
 
     def _last_good(self) -> str | None:
         """The digest that a worker took last (bentos.models writes it): the next one that starts may need it."""
@@ -159,8 +159,8 @@ class Follower:
 
     def _record_refusals(self) -> None:
         refusals = {number: refusal for number, (_, refusal) in self._refused.items()}
-        if refusals != pointer.read_refusals(self.settings.serving, self.usecase):
-            pointer.write_refusals(self.settings.serving, self.usecase, refusals)
+        if refusals != desired.read_refusals(self.settings.serving, self.usecase):
+            desired.write_refusals(self.settings.serving, self.usecase, refusals)
 
     def _alone(self) -> bool:
         """One follower a use case and machine: a second one waits until the first has ended."""
@@ -217,10 +217,10 @@ class Follower:
     def _record_findings(self) -> None:
         """Written when they are others; at each look the file's time is set, so that it shows that we look."""
         findings = Findings(dict(self._said), self._clock_offset)
-        path = pointer.findings_path(self.settings.serving, self.usecase)
+        path = desired.findings_path(self.settings.serving, self.usecase)
         try:
             if findings != self._written or not path.exists():
-                pointer.write_findings(self.settings.serving, self.usecase, findings)
+                desired.write_findings(self.settings.serving, self.usecase, findings)
                 self._written = findings
             os.utime(path)
         except OSError as error:
@@ -232,7 +232,7 @@ class Follower:
 def _mark(version: ModelVersion) -> tuple[str | None, ...]:
     """What a refusal depends on, and no other tag: the reconciler writes the refusal itself into one."""
     tags = version.tags
-    return (version.source, version.digest, tags.get(store.OVERRIDE), tags.get(store.REFUSED))
+    return (version.source, version.digest, tags.get(bundle_store.OVERRIDE), tags.get(bundle_store.REFUSED))
 
 
 def run(usecases: Sequence[str], settings: Settings, stop: threading.Event) -> None:
@@ -251,7 +251,7 @@ def stuck(usecases: Sequence[str], settings: Settings) -> list[str]:
     """What is wrong with the follower of this machine, as a sentence for each use case; for a probe without a port."""
     found = []
     for usecase in usecases:
-        path = pointer.findings_path(settings.serving, usecase)
+        path = desired.findings_path(settings.serving, usecase)
         try:
             age = time.time() - path.stat().st_mtime
         except FileNotFoundError:

@@ -17,7 +17,7 @@ import bentos
 import slipway
 from bentos.images import checkout
 from bentos.images.source import Source
-from slipway import bundle
+from slipway.contracts.bundle import manifest
 from slipway.errors import SlipwayError
 from slipway.settings import PREFIX
 
@@ -79,11 +79,11 @@ def _fill(context: Path, source: Source, device: str) -> None:
     for name in (LOCKS[device], _TOOLS):
         shutil.copyfile(checkout.lock(name), context / "locks" / f"{name}.txt")
     into = context / "packaged" / source.usecase
-    for name in (bundle.MANIFEST, *bundle.SERVER_FILES, bundle.SIGNATURE, "version.json"):
+    for name in (manifest.MANIFEST, *manifest.SERVER_FILES, manifest.SIGNATURE, "version.json"):
         if (source.directory / name).exists():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.directory / name, into / name)
-    bundle.verify(into, source.digest, serving_only=True)
+    manifest.verify(into, source.digest, serving_only=True)
 
 
 def _build(context: Path, name: str, version: str, usecase: str) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentos import choose
-from bentos.models import load
-from bentos.models.check import check
-from slipway import bundle, pointer
+from bentos.follower import bundle_resolver
+from bentos.models import loaded_model
+from bentos.models.acceptance import check
+from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
+from slipway.serving_state import desired
 from slipway.settings import Settings
 
 
@@ -26,12 +27,12 @@ class Source:
 
 def current(name: str, settings: Settings) -> Source:
     """The version that the registry's alias names now. Raises what `given` and the registry raise."""
-    return given(choose.current(name, settings), settings, name)
+    return given(bundle_resolver.current(name, settings), settings, name)
 
 
 def of_version(name: str, number: str, settings: Settings) -> Source:
     """That version. Raises what `given` and the registry raise."""
-    return given(choose.of_version(name, number, settings), settings, name)
+    return given(bundle_resolver.of_version(name, number, settings), settings, name)
 
 
 def given(directory: Path, settings: Settings, name: str) -> Source:
@@ -42,10 +43,10 @@ def given(directory: Path, settings: Settings, name: str) -> Source:
             in another way.
     """
     manifest = bundle.verify(directory, serving_only=True)
-    stored = pointer.stored_version(directory)
+    stored = desired.stored_version(directory)
     digest = bundle.file_sha256(directory / bundle.MANIFEST)
     if stored and (stored.name, stored.digest) != (manifest.usecase, digest):
         raise BundleError(f"{directory}/version.json is of another bundle: fetch the bundle again.")
-    loaded = load(directory, name, digest=digest, source="bundle", device="cpu")
+    loaded = loaded_model(directory, name, digest=digest, source="bundle", device="cpu")
     check(loaded, None, settings)
     return Source(name, loaded.version, digest, manifest.contract, directory)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bentos import curl
+from bentos.launcher import curl_example
 from slipway.errors import PortTaken, ServiceError
+from slipway.local import Process, free_port
 from slipway.settings import Settings
-from slipway.stack import Process, free_port
-from slipway.stack.process import Running
+from slipway.system.processes import Running
 
 LOOK_SECONDS = 0.25
 RESTART_SECONDS = 5.0
@@ -101,7 +101,7 @@ def announce(settings: Settings, names: Sequence[str], say: Say) -> None:
             continue
         synthetic = ", trained on synthetic data" if model["synthetic"] else ""
         say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
-        lines.append(curl.line(url, name, schema, settings.serving / name, bool(settings.authorization)))
+        lines.append(curl_example.line(url, name, schema, settings.serving / name, bool(settings.authorization)))
     say(f"  page  {url}/")
     say(f"  API   {url}/docs")
     if lines:

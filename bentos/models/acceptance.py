@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 
-from bentos.models.load import Loaded
-from slipway.bundle import PROBE_TOLERANCE
+from bentos.models.loaded_model import Loaded
+from slipway.contracts.bundle.manifest import PROBE_TOLERANCE
+from slipway.contracts.schema import compatible
 from slipway.errors import BundleError, SettingsError
-from slipway.schema import compatible
 from slipway.settings import Settings
 
 _LEAST_PAIRS, _MOST_PAIRS = 15, 200

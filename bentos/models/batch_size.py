@@ -1,7 +1,7 @@
 """Batching: how many rows a model's network is given at once, as measured when the model is loaded.
 
 Where one run for several rows is not clearly faster than several runs, there are no batches. Nor is there ever a wait
-for a batch to fill (see bentos.batch), so what is measured is the network alone.
+for a batch to fill (see bentos.executor.batching), so what is measured is the network alone.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bentos.models.check import check
-from bentos.models.disk import Disk
-from bentos.models.load import Loaded, load
-from bentos.models.side import Side
+from bentos.models.acceptance import check
+from bentos.models.candidate_runner import Side
+from bentos.models.loaded_model import Loaded, load
+from bentos.models.local_state import Disk
 from slipway.errors import SettingsError, SlipwayError
-from slipway.pointer import Canary, Pointer, RoleState
+from slipway.serving_state.desired import Canary, Pointer, RoleState
 from slipway.settings import Settings
 
 RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays

@@ -7,7 +7,7 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from bentos.models.load import Loaded
+from bentos.models.loaded_model import Loaded
 
 MOST_JOBS = 64
 MOST_BYTES = 32 << 20

@@ -8,15 +8,17 @@ from typing import Any
 
 import msgspec
 
-from bentos.batching import ALONE
-from bentos.cache import Cache
-from bentos.models import content
-from slipway import bundle, pointer, signing
-from slipway.bundle import Manifest, Verdict
+from bentos.models import validation
+from bentos.models.batch_size import ALONE
+from bentos.models.output_cache import Cache
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.bundle import signing
+from slipway.contracts.bundle.manifest import Manifest, Verdict
+from slipway.contracts.schema import Identifier
 from slipway.errors import BundleError
-from slipway.instances import InstanceReader
-from slipway.predictor import Predictor
-from slipway.schema import Identifier
+from slipway.inference import Predictor
+from slipway.inference.instance_parser import InstanceReader
+from slipway.serving_state import desired
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
 INLINE_BYTES = 48 << 10  # answering this much JSON takes 1.5 ms; a thread keeps the interpreter for up to 5 at a time
@@ -67,11 +69,11 @@ def load(
     signing.require(directory)
     if manifest.usecase != usecase:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
-    stored = pointer.stored_version(directory)
+    stored = desired.stored_version(directory)
     override = stored.override if stored else None
     verdict = bundle.require_passed(directory, override)
     predictor = Predictor(directory, device)
-    content.check(predictor, usecase)
+    validation.check(predictor, usecase)
     loaded = Loaded(usecase, manifest, verdict, predictor, source)
     loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]

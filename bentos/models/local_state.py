@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from slipway import pointer
 from slipway.errors import BundleError
+from slipway.serving_state import desired
 from slipway.settings import Settings
 
 _DIGEST_LENGTH = 64
@@ -32,14 +32,14 @@ class Disk:
 
     def version(self, digest: str) -> str | None:
         with contextlib.suppress(BundleError):
-            found = pointer.stored_version(self.stored(digest))
+            found = desired.stored_version(self.stored(digest))
             return found.version if found else None
         return None
 
     def pointer_stamp(self) -> tuple[int, int] | None:
         """Changes with every write of the pointer; None where there is none. One system call."""
         try:
-            found = pointer.pointer_path(self._settings.serving, self._usecase).stat()
+            found = desired.pointer_path(self._settings.serving, self._usecase).stat()
         except FileNotFoundError:
             return None
         return found.st_mtime_ns, found.st_ino
@@ -58,7 +58,7 @@ class Disk:
 
     def remember_good(self, digest: str) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep a model from serving
-            pointer.write_whole(self._last_good, digest)
+            desired.write_whole(self._last_good, digest)
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:

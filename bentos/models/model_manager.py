@@ -2,7 +2,7 @@
 
 A thread stats the pointer. A new bundle is loaded, warmed and checked beside the one that serves, by one worker of the
 machine at a time; then one reference changes. What became of it is in this worker's state file. The canary and the
-shadow come after the champion, so that they hold nothing up (bentos.models.roles).
+shadow come after the champion, so that they hold nothing up (bentos.models.candidate_roles).
 
 The champion before stays loaded until the next swap: the way back takes no disk, and no check, for it has served here.
 """
@@ -16,15 +16,15 @@ import threading
 import time
 from pathlib import Path
 
-from bentos.batching import choose
-from bentos.models.check import check
-from bentos.models.disk import Disk
-from bentos.models.load import Loaded, load
-from bentos.models.roles import RETRY_SECONDS, Changed, Roles
-from slipway import pointer, states
+from bentos.models.acceptance import check
+from bentos.models.batch_size import choose
+from bentos.models.candidate_roles import RETRY_SECONDS, Changed, Roles
+from bentos.models.loaded_model import Loaded, load
+from bentos.models.local_state import Disk
+from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import BundleError, SettingsError, SlipwayError
-from slipway.events import now_iso
-from slipway.pointer import Pointer, RoleState, WorkerState
+from slipway.serving_state import desired, observed
+from slipway.serving_state.desired import Pointer, RoleState, WorkerState
 from slipway.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -50,7 +50,7 @@ class Holder:
         self.roles = Roles(usecase, settings, self._disk, changed)
         self._target: Pointer | None = None
         self._seen: tuple[int, int] | None = None
-        self._state_file = states.StateFile(settings.serving, usecase)
+        self._state_file = observed.StateFile(settings.serving, usecase)
         self._write_again_at: float | None = None
         self._state = WorkerState(os.getpid(), 0, None, None, "none", "none", now_iso())
         self._retry_at: float | None = None
@@ -66,7 +66,7 @@ class Holder:
                 wrong with this machine's settings, as a device that it has not.
         """
         with contextlib.suppress(OSError):
-            states.forget_dead(self._settings.serving, self.usecase)
+            observed.forget_dead(self._settings.serving, self.usecase)
         if self._settings.bundle is not None:
             self._take(self._settings.bundle, source="bundle")
         self._write_state(None)
@@ -113,7 +113,7 @@ class Holder:
 
     def _follow(self, starting: bool) -> None:
         try:
-            target = pointer.read(self._settings.serving, self.usecase)
+            target = desired.read(self._settings.serving, self.usecase)
         except BundleError as error:
             self.problem = str(error)
             _log.error("%s: %s", self.usecase, error)

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from bentos.cache import MOST_ENTRIES
+from bentos.models.output_cache import MOST_ENTRIES
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import BundleError
-from slipway.predictor import Predictor
-from slipway.schema import Feature, Schema
+from slipway.inference import Predictor
 
 MOST_FEATURES = 10_000
 MOST_CLASSES = 10_000

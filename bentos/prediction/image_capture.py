@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slipway.inference import encode_png
 from slipway.prediction_log import IMAGES
-from slipway.predictor import encode_png
 
 _log = logging.getLogger("slipway.serving")
 _REMEMBERED = 4096

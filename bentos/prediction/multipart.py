@@ -7,9 +7,9 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from slipway.contracts.schema import Schema
 from slipway.errors import InputError
-from slipway.instances import EncodedImage
-from slipway.schema import Schema
+from slipway.inference.instance_parser import EncodedImage
 
 CONTENT_TYPE = b"multipart/form-data"
 PART = "image"

@@ -12,17 +12,17 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from bentos import multipart, record
-from bentos.cache import Found, Remembered
-from bentos.call import CANARY, Asked, Call
-from bentos.errors import Late, ModelError, Unavailable
 from bentos.models import Loaded
+from bentos.models.output_cache import Found, Remembered
+from bentos.prediction import multipart, recorder
+from bentos.prediction.types import CANARY, Asked, Call
+from bentos.problem_details import Late, ModelError, Unavailable
 from bentos.worker import NOT_KEPT
+from slipway.contracts.events.prediction_event import PredictionContext, row_id
+from slipway.contracts.schema import mask
 from slipway.errors import InputError
-from slipway.events import PredictionContext, row_id
-from slipway.instances import Request
-from slipway.predictor import InputWarning, Prediction, all_true, images_decoded
-from slipway.schema import mask
+from slipway.inference import InputWarning, Prediction, all_true, images_decoded
+from slipway.inference.instance_parser import Request
 
 _encoder = msgspec.json.Encoder()
 
@@ -90,7 +90,7 @@ def read(call: Call) -> Asked:
             ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.usual
         )
     if call.fallen is not None:
-        record.fallen(call, asked)
+        recorder.fallen(call, asked)
     return asked
 
 
@@ -135,9 +135,9 @@ def _made(
     warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
     made: list[Made | Exception] = []
-    start, ran = 0, record.Ran.since(began)
-    about = record.context(calls[0], ran)
-    lines = record.lines(calls, about, ran, asked, answers, warnings, found.hits)
+    start, ran = 0, recorder.Ran.since(began)
+    about = recorder.context(calls[0], ran)
+    lines = recorder.lines(calls, about, ran, asked, answers, warnings, found.hits)
     for call, one in zip(calls, asked, strict=True):
         part = slice(start, start + len(one.ids))
         own, hits = _own(warnings, part), found.hits[part]
@@ -180,14 +180,14 @@ def _kept(made: Sequence[Made | Exception]) -> list[bytes | Exception]:
     if counted:
         predictions = [found for one in counted for found in one.predictions]
         warnings = [warning for one in counted for warning in one.warnings]
-        record.count(counted[0].call, counted[0].about, len(counted), predictions, warnings)
+        recorder.count(counted[0].call, counted[0].about, len(counted), predictions, warnings)
     return outcomes
 
 
 def _failed(call: Call, asked: Asked, began: int, error: ModelError) -> None:
     """Leave it in the log; a canary's failure is left to the champion, which answers in its place."""
     if call.role != CANARY:
-        record.failed(call, asked, began, error)
+        recorder.failed(call, asked, began, error)
 
 
 def _parse(call: Call) -> Request:

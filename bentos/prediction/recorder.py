@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from bentos.call import CANARY, SHADOW, Asked, Call
-from bentos.errors import Busy, Late
 from bentos.models import Loaded
+from bentos.prediction.types import CANARY, SHADOW, Asked, Call
+from bentos.problem_details import Busy, Late
 from bentos.worker import Served
-from slipway.events import PredictionContext, RequestContext, now_iso
-from slipway.predictor import InputWarning, Prediction, image_statistics, pixels_sha256
+from slipway.contracts.events.prediction_event import PredictionContext, RequestContext, now_iso
+from slipway.inference import InputWarning, Prediction, image_statistics, pixels_sha256
 
 Identity = tuple[bytes | None, int | None]
 _encode = msgspec.json.Encoder().encode

@@ -10,7 +10,7 @@ import asyncio
 import signal
 from types import FrameType
 
-from bentos import supervisor
+from bentos.server import supervisor
 from bentos.worker import Worker
 
 

@@ -1,5 +1,5 @@
 """What lies below ASGI, where no callable of ours is asked: uvicorn's answer to bytes that are no HTTP, and its
-patience with senders, which has no end. tests/serving/test_bentoml_contract.py watches what this relies on.
+patience with senders, which has no end. tests/bentos/server/test_bentoml_contract.py watches what this relies on.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
-from bentos.errors import PROBLEM, encode
-from bentos.metrics import Metrics
+from bentos.problem_details import PROBLEM, encode
+from bentos.telemetry.metrics import Metrics
 
 MOST_HEAD_BYTES = 64 << 10  # of a head or a trailer; the parser copies a long header again with every read
 _LOOKS = 4  # in the time that a sender has, so that it has at most a quarter more
@@ -99,7 +99,10 @@ def cut_off_slow_senders(seconds: float, metrics: Metrics) -> None:
 
     connection_made.plain = plain  # type: ignore[attr-defined]
     protocol.connection_made = connection_made
-    protocol.in_turn, protocol.told = False, 0  # what bentos.direct has of the connection, and how much it has answered
+    protocol.in_turn, protocol.told = (
+        False,
+        0,
+    )  # what bentos.fast_path.micro_batch has of the connection, and how much it has answered
 
 
 class Sender:

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from slipway import states
+from slipway.serving_state import observed
 from slipway.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
@@ -46,7 +46,7 @@ def end_it(settings: Settings, names: tuple[str, ...]) -> None:
 
     The supervisor would start it again and again, the port open all the while and nothing behind it.
     """
-    workers = [state for name in names for state in states.read(settings.serving, name)]
+    workers = [state for name in names for state in observed.read(settings.serving, name)]
     alone = not any(state.serving and state.pid != os.getpid() for state in workers)
     if is_there() and alone:
         os.kill(os.getppid(), signal.SIGTERM)

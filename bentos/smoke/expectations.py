@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
 
 

@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+from bentos.smoke.check import Check, in_turn, until
+from bentos.smoke.client import Answer, Client
+from bentos.smoke.expectations import Expected, Reference
+from bentos.smoke.responses import Examples, Model, Predictions, distance, outputs
+from slipway.contracts.schema import READABLE_CONTRACTS, Schema
 from slipway.errors import ServiceError
-from slipway.schema import READABLE_CONTRACTS, Schema
-from slipway.smoke.answers import Examples, Model, Predictions, distance, outputs
-from slipway.smoke.check import Check, in_turn, until
-from slipway.smoke.client import Answer, Client
-from slipway.smoke.expected import Expected, Reference
 
 TIMED = 50  # predictions whose median counts
 _ROWS = 8  # in a request, as many as the schema has examples

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from slipway.bundle import PROBE_TOLERANCE
+from slipway.contracts.bundle.manifest import PROBE_TOLERANCE
+from slipway.contracts.schema import Schema
 from slipway.errors import ServiceError
-from slipway.schema import Schema
 
 _SUM_TOLERANCE = 1e-3
 

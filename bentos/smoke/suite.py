@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+from bentos.smoke.check import Check, in_turn, until
+from bentos.smoke.client import Client
+from bentos.smoke.expectations import Expected
+from bentos.smoke.model_checks import UseCaseChecks
+from bentos.smoke.responses import Models
 from slipway.errors import ServiceError
-from slipway.smoke.answers import Models
-from slipway.smoke.check import Check, in_turn, until
-from slipway.smoke.client import Client
-from slipway.smoke.expected import Expected
-from slipway.smoke.usecase import UseCaseChecks
 
 
 def smoke(client: Client, expected: Expected) -> Iterator[Check]:

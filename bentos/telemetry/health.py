@@ -12,13 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bentos.metrics import Metrics
-from slipway import pointer
+from bentos.telemetry.metrics import Metrics
 from slipway.errors import BundleError
+from slipway.serving_state import desired
 from slipway.settings import Settings
 
 LOOK_SECONDS = 1.0
-_TOPICS = ("registry", "alias", "clock", "volume", "trouble")  # of bentos.follower
+_TOPICS = ("registry", "alias", "clock", "volume", "trouble")  # of bentos.follower.follower
 STALE_SECONDS = 60.0  # a follower looks every two seconds, but for while a bundle comes
 _PROBE = b"\0" * 4096  # a full volume may take a name, and no content
 _log = logging.getLogger("slipway.serving")
@@ -88,8 +88,8 @@ class Conditions:
         if self._settings.bundle is not None:
             return []
         try:
-            findings = pointer.read_findings(self._settings.serving, usecase)
-            age = time.time() - pointer.findings_path(self._settings.serving, usecase).stat().st_mtime
+            findings = desired.read_findings(self._settings.serving, usecase)
+            age = time.time() - desired.findings_path(self._settings.serving, usecase).stat().st_mtime
         except (OSError, BundleError):
             return []
         if findings is None:
@@ -107,7 +107,7 @@ class Conditions:
 
 def _refusals(serving: Path, usecase: str) -> list[str]:
     with contextlib.suppress(OSError, BundleError):
-        refused = pointer.read_refusals(serving, usecase).values()
+        refused = desired.read_refusals(serving, usecase).values()
         return [f"version {one.version} ({one.alias}) is refused: {one.reason}" for one in refused]
     return []
 

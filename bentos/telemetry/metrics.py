@@ -14,7 +14,7 @@ from typing import Any
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 
-from bentos.tally import Count, Observations
+from bentos.telemetry.buffered_metrics import Count, Observations
 
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
 _CODES = {code: str(code) for code in range(100, 600)}

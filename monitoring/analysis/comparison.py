@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitoring import quality, window
-from monitoring.drift import Finding, Table, Thresholds, compare
-from monitoring.window import Period
+from monitoring.analysis import quality, windows
+from monitoring.analysis.drift import Finding, Table, Thresholds, compare
+from monitoring.analysis.windows import Period
+from slipway.contracts.schema import Schema
 from slipway.prediction_log import Log
-from slipway.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def compare_period(log: Log, period: Period, bundle: Path, least: int, labels_si
     """
     schema = Schema.load(bundle / "serve" / "schema.json")
     thresholds = Thresholds.load(bundle / "monitor" / "thresholds.json")
-    frame = window.load_reference(bundle)
-    reference = window.reference_columns(frame, schema)
-    sample = window.read(log, schema, period)
-    columns, notes = window.columns(schema), []
+    frame = windows.load_reference(bundle)
+    reference = windows.reference_columns(frame, schema)
+    sample = windows.read(log, schema, period)
+    columns, notes = windows.columns(schema), []
     if sample.own < least <= period.rows:
         columns = [column for column in columns if column.of == "feature"]
         notes.append(f"Version {period.version} gave only {sample.own} of the answers: those were not compared.")

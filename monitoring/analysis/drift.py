@@ -15,8 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from monitoring.sentences import describe
-from monitoring.statistics import contingency, holm, homogeneity, kolmogorov_smirnov, population_stability, wasserstein
+from monitoring.analysis.descriptions import describe
+from monitoring.analysis.statistical_tests import (
+    contingency,
+    holm,
+    homogeneity,
+    kolmogorov_smirnov,
+    population_stability,
+    wasserstein,
+)
 
 KS, CHI2, MISSING = "ks", "chi2", "chi2_missing"
 NUMERIC = ("number", "integer")

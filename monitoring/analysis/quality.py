@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from slipway.prediction_log.lines import literal
+from slipway.prediction_log.jsonl import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+    from slipway.contracts.schema import Schema
     from slipway.prediction_log import Log
-    from slipway.schema import Schema
 
 LEAST_LABELS = 30
 MOST_LABELS = 10_000

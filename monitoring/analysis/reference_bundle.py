@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from slipway import bundle
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import NotFound
-from slipway.registry import Registry
 from slipway.settings import Settings
 
 
@@ -21,7 +21,7 @@ def fetch(settings: Settings, usecase: str, version: str, digest: str) -> Path:
     """
     folder = settings.var / "monitor" / digest
     if folder.is_dir():
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as draft:
@@ -41,4 +41,4 @@ def _download(usecase: str, version: str, digest: str, into: Path) -> None:
             f"{usecase} version {version} answered lately, but the registry {registry.uri} has no such version: "
             "give its folder with --bundle."
         ) from None
-    bundle.read_manifest(into, digest)
+    manifest.read_manifest(into, digest)

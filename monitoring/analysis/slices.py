@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from slipway.schema import Schema, bin_labels
+from slipway.contracts.schema import Schema, bin_labels
 
 if TYPE_CHECKING:
-    from slipway.usecase import Slice
+    from slipway.config import Slice
 
 MOST_VALUES = 12
 _QUARTILES = [0.25, 0.5, 0.75]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from monitoring.drift import Finding
-from slipway.prediction_log import place
+from monitoring.analysis.drift import Finding
 from slipway.settings import Settings
+from slipway.storage import base
 
 NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
 LATEST = "latest.json"
@@ -37,13 +37,13 @@ def write(settings: Settings, verdict: dict[str, Any], name: str) -> None:
     """Leave the verdict under `name` and as `latest.json`, each whole or not at all."""
     content = json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False).encode()
     for each in (name, LATEST):
-        place(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
+        base(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
 
 
 def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
     """The last verdict of a use case, or None. Raises ServiceError or OSError where the log cannot be read."""
     try:
-        return json.loads(place(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
+        return json.loads(base(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
     except FileNotFoundError:
         return None
 

@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from monitoring.drift import NUMERIC, Column
+from monitoring.analysis.drift import NUMERIC, Column
+from slipway.contracts.schema import IMAGE_STATISTICS
 from slipway.errors import BundleError
-from slipway.schema import IMAGE_STATISTICS
 
 if TYPE_CHECKING:
+    from slipway.contracts.schema import Schema
     from slipway.prediction_log import Log
-    from slipway.schema import Schema
 
 SAMPLE_ROWS = 10_000
 PREDICTION = "prediction."

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import say, track
+from slipway.console import say, track
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Send labels that came later."""
-    from monitoring import feedback, label_summary, label_table
+    from monitoring.labels import label_summary, label_table, upload
     from slipway.errors import ServiceError
     from slipway.settings import settings
 
@@ -35,12 +35,12 @@ def command(
         raise typer.BadParameter("--offline sends nothing: leave --url out")
     rows = label_table.read(file)
     if offline:
-        entries = label_table.checked(rows, feedback.stored_schema(name))
-        sent = feedback.append(name, entries)
+        entries = label_table.checked(rows, upload.stored_schema(name))
+        sent = upload.append(name, entries)
     else:
         address = url or settings().server_urls[0]
-        entries = label_table.checked(rows, feedback.served_schema(name, address))
-        sent = feedback.send(name, entries, address, track)
+        entries = label_table.checked(rows, upload.served_schema(name, address))
+        sent = upload.send(name, entries, address, track)
     say(f"labels of {name}: {sent.labels} went to {sent.to}")
     try:
         told = label_summary.summary(name, entries, log_is_here=offline or url is None)

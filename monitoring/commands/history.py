@@ -12,8 +12,8 @@ import typer
 from slipway.cli.options import Json, UseCaseName, print_json
 
 if TYPE_CHECKING:
-    from monitoring.history import Event, History
-    from monitoring.traced import Trace
+    from monitoring.governance.history import Event, History
+    from monitoring.governance.trace import Trace
 
 _SHOWN = 12
 
@@ -33,9 +33,9 @@ def command(
     Every byte of every version is checked, and the two copies of the audit are compared; exits with 1 where something
     is not as it was.
     """
-    from monitoring.history import gather
-    from monitoring.traced import trace
-    from slipway.cli.monitor import instant
+    from monitoring.commands.monitor import instant
+    from monitoring.governance.history import gather
+    from monitoring.governance.trace import trace
     from slipway.settings import settings
 
     if id and since:
@@ -72,7 +72,7 @@ def _folded(events: Sequence[Event]) -> list[list[Event]]:
 
 
 def _events(same: Sequence[Event]) -> tuple[str, ...]:
-    from monitoring.moves import in_words
+    from monitoring.governance.alias_changes import in_words
 
     event, last = same[0], same[-1]
     version = f"version {event.version}" if event.version else ""
@@ -88,7 +88,7 @@ def _aliases(found: History) -> list[tuple[str, ...]]:
 
 
 def _versions(found: History) -> list[tuple[str, ...]]:
-    from monitoring.history import standing
+    from monitoring.governance.history import standing
 
     return [
         ("version", each["version"], f"bundle {_short(each['digest'])}", "; ".join([standing(each), *_said(each)]))

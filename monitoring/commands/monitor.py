@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -84,7 +84,7 @@ def _tell(found: dict[str, Any]) -> None:
 
 def _decided_before(usecase: str) -> dict[str, Any] | None:
     """The last decision on retraining, where this verdict is no reason to ask again."""
-    from monitoring.decisions import Decisions, to_dict
+    from monitoring.retraining.decisions import Decisions, to_dict
     from slipway.settings import settings
 
     decision = Decisions(settings(), usecase).latest()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 
 def command(
@@ -30,7 +30,7 @@ def command(
     A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, to champion
     or back.
     """
-    from monitoring.promote import promote, wait_until_served
+    from monitoring.release.promotion import promote, wait_until_served
 
     alias = "canary" if canary is not None else alias
     promoted = promote(name, version, alias, override, canary)

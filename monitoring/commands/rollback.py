@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
     A canary ends, and the champion goes on alone; a champion's alias goes back to the version that had it before. The
     version that was taken back is refused until a person deletes its tag slipway.refused.
     """
-    from monitoring.rollback import roll_back, wait_until_back
+    from monitoring.rollout.rollback import roll_back, wait_until_back
 
     done = roll_back(name, why)
     instead = "nobody is, the champion answers" if done.instead is None else f"version {done.instead} is"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slipway.cli.options import Json, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 from slipway.errors import SlipwayError
 
 if TYPE_CHECKING:
-    from monitoring.ship import Shipper
+    from monitoring.log_shipping.shipper import Shipper
     from slipway.settings import Settings
 
 
@@ -25,7 +25,7 @@ def command(
     A segment leaves the spool only when every sink has it, so a kill at any moment loses and doubles nothing. Asked to
     end, it goes on until the spool is empty, and exits with 0 then; asked twice, it ends at once.
     """
-    from monitoring.ship import ParquetSink, Shipper
+    from monitoring.log_shipping.shipper import ParquetSink, Shipper
     from slipway.settings import settings
 
     shipper = Shipper(settings(), [ParquetSink(settings())])
@@ -44,7 +44,7 @@ def command(
 
 
 def _follow(settings: Settings, shipper: Shipper) -> None:
-    from monitoring.ship import follow
+    from monitoring.log_shipping.shipper import follow
 
     with _answering(settings, shipper):
         left = follow(settings, shipper, say)
@@ -55,6 +55,6 @@ def _follow(settings: Settings, shipper: Shipper) -> None:
 def _answering(settings: Settings, shipper: Shipper) -> AbstractContextManager[object]:
     if not settings.ship_port:
         return nullcontext()
-    from monitoring.ship_metrics import answering
+    from monitoring.log_shipping.exporter import answering
 
     return answering(settings, shipper)

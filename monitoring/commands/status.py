@@ -9,15 +9,15 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from slipway.registry import RegisteredModel
+    from slipway.clients.mlflow.registry import RegisteredModel
+    from slipway.local import State
     from slipway.settings import Settings
-    from slipway.stack import State
 
 
 def command(as_json: Json = False) -> None:
     """Say what runs, where, and in which version."""
+    from slipway.local import running
     from slipway.settings import settings
-    from slipway.stack import running
 
     found = settings()
     stack = running(found.var.resolve())
@@ -34,7 +34,7 @@ def command(as_json: Json = False) -> None:
 
 def _parts(found: Settings, stack: State | None) -> list[dict[str, Any]]:
     """The processes of the running stack, and whatever else answers where the settings say."""
-    from slipway.stack import answers
+    from slipway.local import answers
 
     started = {part.name: part for part in stack.parts} if stack else {}
     parts = [
@@ -60,9 +60,9 @@ def _served(found: Settings) -> list[str]:
 
 def _model(found: Settings, name: str) -> dict[str, Any]:
     """The version per worker of every server, and the one that the registry's alias names."""
-    from monitoring.servers import look_at_all
+    from monitoring.release.server_status import look_at_all
+    from slipway.clients.mlflow.registry import RegisteredModel, Registry
     from slipway.errors import RegistryError
-    from slipway.registry import RegisteredModel, Registry
 
     try:
         model = Registry(timeout=3.0).model(name)

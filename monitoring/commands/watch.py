@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.progress import say
+from slipway.console import say
 
 
 def command(

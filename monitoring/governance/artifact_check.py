@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitoring.seen import Seen
-from slipway import bundle
-from slipway.bundle import Manifest
+from monitoring.governance.registry_snapshot import Seen
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle.manifest import Manifest
 from slipway.errors import BundleError, NotFound
-from slipway.registry import ModelVersion, Registry
 
 
 class Store:
@@ -37,7 +37,7 @@ class Store:
         files = [
             (version, name)
             for version in versions
-            for name in (bundle.MANIFEST, *(bundle.FILES if version.version in named else ()))
+            for name in (manifest.MANIFEST, *(manifest.FILES if version.version in named else ()))
         ]
         if not files:
             return None
@@ -50,7 +50,7 @@ class Store:
     def _problem(self, version: ModelVersion, name: str, digest: str | None) -> str | None:
         said = f"version {version.version} was altered in the store: {name}"
         try:
-            expected = digest if name == bundle.MANIFEST else self._listed(version, name, digest)
+            expected = digest if name == manifest.MANIFEST else self._listed(version, name, digest)
             if expected is None or self._registry.sha256(version, name) == expected:
                 return None
         except NotFound:

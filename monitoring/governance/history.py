@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring import verdict
-from monitoring.checked import Checked, check
-from monitoring.moves import happened, moment
-from monitoring.servers import Look, look_at_all
-from slipway import audit, audit_copy
+from monitoring.analysis import verdict
+from monitoring.governance.alias_changes import happened, moment
+from monitoring.governance.integrity import Checked, check
+from monitoring.release.server_status import Look, look_at_all
+from slipway import audit, audit_replica
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
-from slipway.prediction_log import place
-from slipway.registry import ModelVersion, Registry
 from slipway.settings import Settings
+from slipway.storage import base
 
 SERVING = "slipway.serving."
 PRODUCTION_ROWS = "slipway.production_rows"
@@ -79,7 +79,7 @@ def gather(
     lines, problems = readable_lines(usecase, config)
     aliases, tags, versions = _registered(registry, usecase, bool(lines))
     checked = check(registry, config, usecase, versions, lines)
-    copies = audit_copy.compare(config, usecase)
+    copies = audit_replica.compare(config, usecase)
     facts = [facts_of(registry, version, checked[version.version]) for version in versions]
     registered = {found["version"]: found["registered"] for found in facts}
     events = [
@@ -105,7 +105,7 @@ def gather(
 def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.Line], list[str]]:
     """The audit's lines, and what is wrong with those that are none any more."""
     lines, problems = [], []
-    for name, content in audit_copy.stored(config, usecase).items():
+    for name, content in audit_replica.stored(config, usecase).items():
         try:
             lines.append(audit.decoded(name, content))
         except DataError as error:
@@ -203,7 +203,7 @@ def _serving(version: ModelVersion) -> Iterable[Event]:
 
 def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
     """The monitors' verdicts that were no all-clear: drift, or answers that are worse than they were promised."""
-    at, folder = place(config), verdict.folder(config, usecase)
+    at, folder = base(config), verdict.folder(config, usecase)
     for name in at.names(folder):
         told = _told(name)
         if told is None or (since and told < since):

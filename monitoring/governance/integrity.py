@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from monitoring import seen
-from slipway import bundle
+from monitoring.governance import registry_snapshot
 from slipway.audit import Line
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound
-from slipway.registry import ModelVersion, Registry
 from slipway.settings import Settings
 
 
@@ -35,13 +35,13 @@ def check(
         RegistryError: it does not answer.
     """
     found = {version.version: whole(registry, version) for version in versions}
-    remembered = seen.read(config, usecase)
+    remembered = registry_snapshot.read(config, usecase)
     known = remembered.versions if remembered else {}
     for version in versions:
         before = known.get(version.version)
         if before and before.first != version.digest:
             told = msgspec.structs.replace(before, digest=version.digest)
-            found[version.version] = Checked(problem=seen.tag_altered(version.version, told))
+            found[version.version] = Checked(problem=registry_snapshot.tag_altered(version.version, told))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
     return found | {number: Checked(problem=deleted(number, lines)) for number in gone}
@@ -61,6 +61,6 @@ def whole(registry: Registry, version: ModelVersion) -> Checked:
     with tempfile.TemporaryDirectory() as folder:
         try:
             registry.fetch_bundle(version, Path(folder), serving_only=False)
-            return Checked([msgspec.to_builtins(gate) for gate in bundle.verdict(Path(folder)).gates])
+            return Checked([msgspec.to_builtins(gate) for gate in manifest.verdict(Path(folder)).gates])
         except (BundleError, NotFound) as error:
             return Checked(problem=f"version {version.version}: {str(error).replace(f' in {folder}', '')}")

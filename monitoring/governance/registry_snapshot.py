@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from slipway.audit_copy import folder
+from slipway.audit_replica import folder
+from slipway.clients.mlflow.registry import ModelVersion
 from slipway.errors import DataError
-from slipway.prediction_log import place
-from slipway.registry import ModelVersion
 from slipway.settings import Settings
+from slipway.storage import base
 
 RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipway.refused"
 
@@ -82,18 +82,18 @@ def read(config: Settings, usecase: str) -> Seen | None:
     """
     name = _name(config, usecase)
     try:
-        return msgspec.json.decode(place(config).read(name), type=Seen)
+        return msgspec.json.decode(base(config).read(name), type=Seen)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise DataError(
-            f"{name} under {place(config).url} is not what was written there ({error}). Look into who changed it, then "
+            f"{name} under {base(config).url} is not what was written there ({error}). Look into who changed it, then "
             "remove it: what is there now is then taken as it is."
         ) from None
 
 
 def write(config: Settings, usecase: str, found: Seen) -> None:
-    place(config).put(_name(config, usecase), msgspec.json.encode(found))
+    base(config).put(_name(config, usecase), msgspec.json.encode(found))
 
 
 def tag_altered(number: str, one: SeenVersion) -> str:

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from monitoring import seen
-from monitoring.difference import Change, differences
-from monitoring.reconcile import HOMES_OF_THE_ALIAS
-from monitoring.seen import Seen
-from monitoring.store import Store
-from slipway import audit, audit_copy
+from monitoring.governance import registry_snapshot
+from monitoring.governance.artifact_check import Store
+from monitoring.governance.registry_snapshot import Seen
+from monitoring.governance.snapshot_diff import Change, differences
+from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
+from slipway import audit, audit_replica
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import NotFound, RegistryError, SlipwayError
-from slipway.events import now_iso
-from slipway.registry import ModelVersion, Registry
 from slipway.settings import Settings
 
 LATELY = timedelta(hours=24)
@@ -55,7 +55,7 @@ class Changes:
     def once(self, usecase: str) -> list[str]:
         """Look, and write down what has settled; what a person should know of now."""
         try:
-            audit_copy.make_up(self._config, usecase)
+            audit_replica.make_up(self._config, usecase)
             return self._look(usecase) if self._is_home else []
         except RegistryError:  # which the reconciler says
             return []
@@ -78,16 +78,16 @@ class Changes:
         watched.last = now
         self._tell(usecase, watched)
         if not watched.fresh and msgspec.structs.replace(now, at=watched.kept.at) != watched.kept:
-            seen.write(self._config, usecase, now)
+            registry_snapshot.write(self._config, usecase, now)
             watched.kept = now
         return _known(now)
 
     def _begin(self, usecase: str) -> _Watched:
         """What was kept by an earlier process; of what was before the first of all nothing is known."""
-        kept = seen.read(self._config, usecase)
+        kept = registry_snapshot.read(self._config, usecase)
         if kept is None:
             _, kept = self._picture(usecase, None)
-            seen.write(self._config, usecase, kept)
+            registry_snapshot.write(self._config, usecase, kept)
         return self._watched.setdefault(usecase, _Watched(kept, kept))
 
     def _picture(self, usecase: str, before: Seen | None) -> tuple[Sequence[ModelVersion], Seen]:
@@ -95,8 +95,8 @@ class Changes:
         try:
             model, versions = self._registry.model(usecase), self._registry.versions(usecase)
         except NotFound:
-            return [], seen.picture(at, {}, {}, [], before)
-        return versions, seen.picture(at, model.aliases, model.tags, versions, before)
+            return [], registry_snapshot.picture(at, {}, {}, [], before)
+        return versions, registry_snapshot.picture(at, model.aliases, model.tags, versions, before)
 
     def _tell(self, usecase: str, watched: _Watched) -> None:
         """Write down the changes that are old enough and that nobody else has told."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.moves import SLACK, Move, moment, moves
-from monitoring.seen import Seen, tag_altered
+from monitoring.governance.alias_changes import SLACK, Move, moment, moves
+from monitoring.governance.registry_snapshot import Seen, tag_altered
 from slipway.audit import UNKNOWN, Line
-from slipway.registry import CHALLENGER
+from slipway.clients.mlflow.registry import CHALLENGER
 
 TRAINING = "slipway train"
 

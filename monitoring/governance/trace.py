@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from monitoring.checked import Checked, check, deleted
-from monitoring.history import facts_of, readable_lines
-from monitoring.moves import Move, last_move
+from monitoring.governance.alias_changes import Move, last_move
+from monitoring.governance.history import facts_of, readable_lines
+from monitoring.governance.integrity import Checked, check, deleted
 from slipway.audit import Line
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
 from slipway.prediction_log import Log
-from slipway.prediction_log.lines import literal
-from slipway.registry import ModelVersion, Registry
+from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(-\d+)?")

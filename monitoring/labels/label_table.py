@@ -15,8 +15,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
-from slipway.schema import Schema
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5

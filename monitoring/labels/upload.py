@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from monitoring.http_client import Client
-from slipway import events, pointer
+from slipway.clients.service import Client
+from slipway.contracts.events import prediction_event
+from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, ServiceError
-from slipway.schema import Schema
+from slipway.serving_state import desired
 from slipway.settings import Settings, settings
 
 BATCH = 1000
@@ -52,7 +53,7 @@ def served_schema(usecase: str, url: str) -> Schema:
 def stored_schema(usecase: str, config: Settings | None = None) -> Schema:
     """The schema of what this machine is told to serve, without a server. Raises BundleError where that is nothing."""
     config = config or settings()
-    found = pointer.read(config.serving, usecase)
+    found = desired.read(config.serving, usecase)
     if found is None or found.champion is None:
         raise BundleError(
             f"this machine serves no {usecase}, so its classes are not known here: start `slipway serve {usecase}` "
@@ -113,8 +114,8 @@ def append(usecase: str, entries: list[Entry], config: Settings | None = None) -
 
 
 def _line(usecase: str, environment: str, entry: Entry) -> bytes:
-    now = events.now_iso()
-    _, line = events.feedback_line(
+    now = prediction_event.now_iso()
+    _, line = prediction_event.feedback_line(
         environment=environment,
         usecase=usecase,
         trace_id=secrets.token_hex(16),

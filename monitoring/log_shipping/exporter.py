@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring.ship import Shipper, lag, usecases
+from monitoring.log_shipping.shipper import Shipper, lag, usecases
 from slipway.errors import PortTaken
 from slipway.settings import Settings
 

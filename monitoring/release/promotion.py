@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monitoring.servers import Look, look_at_all
-from slipway import audit, bundle
+from monitoring.release.server_status import Look, look_at_all
+from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
-from slipway.registry import CANARY, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
 from slipway.settings import Settings, settings
 
 OVERRIDE, REFUSED = "slipway.override", "slipway.refused"
@@ -126,7 +127,7 @@ def _version(registry: Registry, usecase: str, version: str) -> ModelVersion:
         raise NotFound(f"{usecase} has no version {version!r}. It has: {', '.join(known) or 'none'}.") from None
 
 
-def _checked(registry: Registry, version: ModelVersion) -> bundle.Verdict:
+def _checked(registry: Registry, version: ModelVersion) -> manifest.Verdict:
     """What the gates said, from a bundle of which every byte was checked."""
     if reason := version.tags.get(REFUSED):
         raise GateRefused(
@@ -135,7 +136,7 @@ def _checked(registry: Registry, version: ModelVersion) -> bundle.Verdict:
         )
     with tempfile.TemporaryDirectory() as folder:
         registry.fetch_bundle(version, Path(folder))
-        return bundle.verdict(Path(folder))
+        return manifest.verdict(Path(folder))
 
 
 def _check_canary(usecase: str, version: str, champion: str | None, weight: float | None) -> None:
@@ -157,7 +158,7 @@ def _ask_for_weight(registry: Registry, version: ModelVersion, weight: float | N
         registry.delete_version_tag(version.name, version.version, FIRST_WEIGHT)
 
 
-def _write_down(promoted: Promoted, verdict: bundle.Verdict) -> None:
+def _write_down(promoted: Promoted, verdict: manifest.Verdict) -> None:
     version = promoted.version
     who, evidence = audit.person(), {"alias": promoted.alias, "from": promoted.replaced, "to": version.version}
     if promoted.override:

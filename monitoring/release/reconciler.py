@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.servers import Look, look_at_all
+from monitoring.release.server_status import Look, look_at_all
 from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, SHADOW, ModelVersion, Registry
+from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import NotFound, RegistryError, ServiceError
-from slipway.events import now_iso
-from slipway.registry import CANARY, SHADOW, ModelVersion, Registry
 from slipway.settings import Settings
 
 # Where an alias goes back: elsewhere it belongs to production (docs/decisions/0002-whose-alias-goes-back.md)

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from monitoring.http_client import Client
+from slipway.clients.mlflow.registry import ModelVersion
+from slipway.clients.service import Client
 from slipway.errors import ServiceError
-from slipway.pointer import Refusal, RoleState, WorkerState
-from slipway.registry import ModelVersion
+from slipway.serving_state.desired import Refusal, RoleState, WorkerState
 
 TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16

@@ -1,6 +1,7 @@
 """Evidently's view of the same comparison: every test's method and threshold pinned, and its detailed page.
 
-Importing Evidently takes some ten seconds, so the verdict never waits for it: `monitoring.drift` computes, this shows.
+Importing Evidently takes some ten seconds, so the verdict never waits for it: `monitoring.analysis.drift` computes,
+this shows.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitoring.drift import CHI2, KS, MISSING, Finding, Table, holm_cutoff
-from monitoring.statistics import contingency, homogeneity
+from monitoring.analysis.drift import CHI2, KS, MISSING, Finding, Table, holm_cutoff
+from monitoring.analysis.statistical_tests import contingency, homogeneity
 
 HOMOGENEITY = "slipway_chi2"
 

@@ -7,8 +7,8 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from monitoring.sentences import shortened
-from monitoring.statistics import WINSORISED_TAIL
+from monitoring.analysis.descriptions import shortened
+from monitoring.analysis.statistical_tests import WINSORISED_TAIL
 
 WIDTH, HEIGHT, BINS, MOST_CATEGORIES = 220, 44, 22, 12
 Bars = list[tuple[str, float, float]]

@@ -9,10 +9,10 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from monitoring.drift import Table
-from monitoring.histogram import draw
-from monitoring.quality import METRICS
-from monitoring.window import PREDICTION
+from monitoring.analysis.drift import Table
+from monitoring.analysis.quality import METRICS
+from monitoring.analysis.windows import PREDICTION
+from monitoring.reports.histogram import draw
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import RegistryError
-from slipway.registry import Registry
 
 _MOST_AT_ONCE = 1000  # MLflow's own limit of one request
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")

@@ -1,8 +1,8 @@
 """`POST /alerts` of the watch process: Alertmanager's webhook as one more voice that asks for a training.
 
 An alert asks where it is firing and carries two labels: `usecase`, and `retraining` with the reason. The rules of
-`monitoring.retrain` decide, as for everybody, so an alert that is sent a hundred times is no more than asked a hundred
-times. https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+`monitoring.retraining.policy` decide, as for everybody, so an alert that is sent a hundred times is no more than asked
+a hundred times. https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from monitoring.decisions import to_dict
-from monitoring.retrain import REASONS, ask
-from slipway import untrusted_json
-from slipway import usecase as usecases
+from monitoring.retraining.decisions import to_dict
+from monitoring.retraining.policy import REASONS, ask
+from slipway import config as usecases
+from slipway.contracts.bundle import json_limits
 from slipway.errors import ServiceError, SlipwayError, UseCaseError, suggestion
 from slipway.settings import Settings
 
@@ -152,7 +152,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _decoded(content: bytes) -> Message:
-    if wrong := untrusted_json.problem(content):
+    if wrong := json_limits.problem(content):
         raise Problem(HTTPStatus.BAD_REQUEST, f"The message is refused: {wrong}.")
     try:
         return msgspec.json.decode(content, type=Message)

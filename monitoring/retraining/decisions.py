@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from slipway import audit
-from slipway.prediction_log import place
 from slipway.settings import Settings
+from slipway.storage import base
 
 STARTED, REFUSED = "started", "refused"
 LATEST = "latest.json"
@@ -59,7 +59,7 @@ class Decisions:
     def __init__(self, config: Settings, usecase: str) -> None:
         self._config = config
         self._usecase = usecase
-        self._place = place(config)
+        self._place = base(config)
         self._folder = f"retraining/{config.environment}/{usecase}"
 
     def latest(self) -> Decision | None:

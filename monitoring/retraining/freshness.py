@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slipway.registry import CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, RegisteredModel, Registry
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+    from slipway.config import UseCase
     from slipway.prediction_log import Log
-    from slipway.usecase import UseCase
 
 CUTOFF = "slipway.cutoff"
 

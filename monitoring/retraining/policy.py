@@ -3,9 +3,9 @@
     decision = ask("credit_risk", "drift", "monitor", {"drifted": ["age"]})
     decision.outcome, decision.reason
 
-Every ask is answered with a decision, and every decision is recorded (`monitoring.decisions`). The rules, in order: the
-use case listens to this reason; the registry answers and nobody has paused retraining; Prefect answers and no training
-is under way; the last start is long enough ago; the week's runs are not used up; enough labels are new.
+Every ask is answered with a decision, and every decision is recorded (`monitoring.retraining.decisions`). The rules, in
+order: the use case listens to this reason; the registry answers and nobody has paused retraining; Prefect answers and
+no training is under way; the last start is long enough ago; the week's runs are not used up; enough labels are new.
 
 One run is started for any number of asks, wherever they come from and whichever process is killed: the flow run's
 idempotency key is made of the starts that are recorded. Those who know the same starts name the same run, and a start
@@ -21,15 +21,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
-from monitoring.decisions import Decision, Decisions
-from monitoring.freshness import Champion, champion, new_labels
-from slipway import usecase as usecases
+from monitoring.retraining.decisions import Decision, Decisions
+from monitoring.retraining.freshness import Champion, champion, new_labels
+from slipway import config as usecases
+from slipway.clients.mlflow.registry import Registry
+from slipway.clients.prefect import FlowRun, Prefect
+from slipway.config import Reason, UseCase
 from slipway.errors import RegistryError, ServiceError, SlipwayError
 from slipway.prediction_log import Log
-from slipway.prefect_api import FlowRun, Prefect
-from slipway.registry import Registry
 from slipway.settings import Settings, settings
-from slipway.usecase import Reason, UseCase
 
 REASONS: tuple[str, ...] = get_args(Reason)
 SWITCH, PAUSED = "slipway.retraining", "paused"

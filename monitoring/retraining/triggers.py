@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from monitoring import verdict
-from monitoring.decisions import Decision
-from monitoring.freshness import Champion, champion, new_labels
-from monitoring.quality import METRICS
-from monitoring.retrain import ask
+from monitoring.analysis import verdict
+from monitoring.analysis.quality import METRICS
+from monitoring.retraining.decisions import Decision
+from monitoring.retraining.freshness import Champion, champion, new_labels
+from monitoring.retraining.policy import ask
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import RegistryError
 from slipway.prediction_log import Log
-from slipway.registry import Registry
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
-    from slipway.usecase import UseCase
+    from slipway.config import UseCase
 
 _SECONDS = 5.0
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from monitoring.promote import REFUSED
-from monitoring.rollout import moves
-from slipway.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry
+from monitoring.release.promotion import REFUSED
+from monitoring.rollout import transitions
+from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry
 from slipway.settings import Settings
 
 GATE = "slipway.gate"
@@ -21,4 +21,6 @@ def candidate(registry: Registry, model: RegisteredModel) -> str | None:
 
 def was_canary(usecase: str, version: str, config: Settings) -> bool:
     """One that was tried, and that a person or the evidence took away, does not come back by itself."""
-    return any(line.version == version and line.action.startswith("canary.") for line in moves.lines(usecase, config))
+    return any(
+        line.version == version and line.action.startswith("canary.") for line in transitions.lines(usecase, config)
+    )

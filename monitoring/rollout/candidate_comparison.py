@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from monitoring import quality, watched
-from monitoring.slices import Part, parts
-from slipway import usecase as usecases
+from monitoring.analysis import quality, reference_bundle
+from monitoring.analysis.slices import Part, parts
+from slipway import config as usecases
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW
+from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError
 from slipway.prediction_log import Log
-from slipway.prediction_log.lines import literal
-from slipway.registry import CANARY, CHAMPION, SHADOW
-from slipway.schema import Schema
+from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-    from slipway.usecase import Slice
+    from slipway.config import Slice
 
 MOST_ROWS = 10_000
 LEAST_LABELS = 10
@@ -108,7 +108,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Compari
     role = next((role for role in (SHADOW, CANARY) if role in last), None)
     if role is None or CHAMPION not in last:
         return None
-    schema = Schema.load(watched.fetch(config, name, *last[CHAMPION][:2]) / "serve" / "schema.json")
+    schema = Schema.load(reference_bundle.fetch(config, name, *last[CHAMPION][:2]) / "serve" / "schema.json")
     began = last[role][2] - _BEFORE
     columns = {f"part_{number}": _text(each.feature) for number, each in enumerate(declared)}
     both = _read(events, role, last, began, columns)

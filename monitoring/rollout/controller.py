@@ -11,19 +11,19 @@ from typing import Any
 
 import msgspec
 
-from monitoring.promote import FIRST_WEIGHT, REFUSED
-from monitoring.reconcile import HOMES_OF_THE_ALIAS
-from monitoring.rollout import moves, state
-from monitoring.rollout.automatic import candidate, was_canary
-from monitoring.rollout.before import complete
+from monitoring.release.promotion import FIRST_WEIGHT, REFUSED
+from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
+from monitoring.rollout import state, transitions
+from monitoring.rollout.auto_promotion import candidate, was_canary
+from monitoring.rollout.decision import HARMFUL, Finding, Progress, judge, missing, move, needs_proof, unproven
 from monitoring.rollout.evidence import Evidence, gather
-from monitoring.rollout.judge import HARMFUL, Finding, Progress, judge, missing, move, needs_proof, unproven
 from monitoring.rollout.policy import Policy, policy_or_default
+from monitoring.rollout.previous_champion import complete
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, Running
 from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, ModelVersion, RegisteredModel, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.prediction_log import Log
-from slipway.registry import CANARY, CHAMPION, ModelVersion, RegisteredModel, Registry
 from slipway.settings import Settings
 
 REST = 4.0  # times as long as a look at the log took: a long rollout's log never keeps the watch busy
@@ -122,8 +122,8 @@ class Rollouts:
             why = self._why_it_ended(running, canary, champion, version)
             if not why:
                 return running
-            running = moves.decide(self._registry, usecase, running, ENDED, why=why, who=audit.UNKNOWN)
-        moves.carry_out(self._registry, usecase, running, self._config)
+            running = transitions.decide(self._registry, usecase, running, ENDED, why=why, who=audit.UNKNOWN)
+        transitions.carry_out(self._registry, usecase, running, self._config)
         _log.info("%s: the rollout of version %s ended: %s", usecase, running.version, running.why or running.outcome)
         return None
 
@@ -154,13 +154,13 @@ class Rollouts:
             why = f"it carries the tag {REFUSED}: {refused}" if refused else "it is the champion already"
             said = f"the alias {CANARY} was taken from version {canary}: {why if version else 'it is gone'}"
             evidence = {"alias": CANARY, "from": canary, "to": None}
-            told = {"who": moves.ROLLOUT, "why": said, "version": canary, "evidence": evidence}
+            told = {"who": transitions.ROLLOUT, "why": said, "version": canary, "evidence": evidence}
             audit.append(usecase, f"canary.{ENDED}", config=self._config, **told)
             return self._view(usecase, said=said)
         now = state.moment(self._now())
         weight = _asked(version) or float(policy.canary.stages[0])
         running = Running(canary, weight, 1, now, now, champion, first=weight)
-        moves.write(self._registry, usecase, running)
+        transitions.write(self._registry, usecase, running)
         if FIRST_WEIGHT in version.tags:
             self._registry.delete_version_tag(usecase, canary, FIRST_WEIGHT)
         self._tell(usecase, running)
@@ -178,7 +178,7 @@ class Rollouts:
         why = "auto_promote: the newest version that passed its gates"
         evidence = {"alias": CANARY, "from": None, "to": found}
         audit.append(
-            usecase, "promoted", who=moves.ROLLOUT, why=why, version=found, evidence=evidence, config=self._config
+            usecase, "promoted", who=transitions.ROLLOUT, why=why, version=found, evidence=evidence, config=self._config
         )
         self._registry.set_alias(usecase, CANARY, found)
         return self._view(usecase, said=f"version {found} becomes the canary: {why}.")
@@ -219,17 +219,17 @@ class Rollouts:
 
     def _take_back(self, usecase: str, running: Running, findings: list[Finding]) -> View:
         why = "; ".join(finding.sentence for finding in findings if finding.verdict == HARMFUL)
-        told = {"why": why, "who": moves.ROLLOUT, "evidence": _kept(findings)}
-        running = moves.decide(self._registry, usecase, running, ROLLED_BACK, **told)
+        told = {"why": why, "who": transitions.ROLLOUT, "evidence": _kept(findings)}
+        running = transitions.decide(self._registry, usecase, running, ROLLED_BACK, **told)
         _log.warning("%s: version %s is taken back: %s", usecase, running.version, why)
-        moves.carry_out(self._registry, usecase, running, self._config)
+        transitions.carry_out(self._registry, usecase, running, self._config)
         self._rolled_back.pop(usecase, None)
         return self._view(usecase, said=f"version {running.version} was taken back: {why}.")
 
     def _go_on(self, usecase: str, running: Running, policy: Policy, findings: list[Finding]) -> View:
         now, weight = state.moment(self._now()), float(policy.next_stage(running.weight) or running.weight)
         running = msgspec.structs.replace(running, stage=running.stage + 1, weight=weight, since=now)
-        moves.write(self._registry, usecase, running)
+        transitions.write(self._registry, usecase, running)
         self._look_at.pop(usecase, None)
         self._tell(usecase, running, _kept(findings))
         _log.info("%s: version %s goes on to %g %%", usecase, running.version, weight)
@@ -237,9 +237,9 @@ class Rollouts:
 
     def _finish(self, usecase: str, running: Running, findings: list[Finding]) -> View:
         why = f"every stage passed; shown to be safe: {', '.join(f.test for f in findings if needs_proof(f.test))}"
-        told = {"why": why, "who": moves.ROLLOUT, "evidence": _kept(findings)}
-        running = moves.decide(self._registry, usecase, running, FINISHED, **told)
-        moves.carry_out(self._registry, usecase, running, self._config)
+        told = {"why": why, "who": transitions.ROLLOUT, "evidence": _kept(findings)}
+        running = transitions.decide(self._registry, usecase, running, FINISHED, **told)
+        transitions.carry_out(self._registry, usecase, running, self._config)
         _log.info("%s: version %s is the champion: %s", usecase, running.version, why)
         return self._view(usecase, said=f"version {running.version} became the champion: {why}.")
 
@@ -248,9 +248,9 @@ class Rollouts:
         if (usecase, running.began, running.stage) in self._told:
             return
         first = msgspec.structs.replace(running, stage=1, weight=running.first)
-        moves.tell(usecase, "canary.began", first, self._config)
+        transitions.tell(usecase, "canary.began", first, self._config)
         if running.stage > 1:
-            moves.tell(
+            transitions.tell(
                 usecase, "canary.advanced", msgspec.structs.replace(running, evidence=evidence or {}), self._config
             )
         self._told.add((usecase, running.began, running.stage))
@@ -268,7 +268,9 @@ class Rollouts:
     def _taken_back(self, usecase: str) -> tuple[int, str]:
         """How many rollbacks the audit knows, and when the last one was: what a restart does not forget."""
         if usecase not in self._rolled_back:
-            found = [line for line in moves.lines(usecase, self._config) if line.action == f"canary.{ROLLED_BACK}"]
+            found = [
+                line for line in transitions.lines(usecase, self._config) if line.action == f"canary.{ROLLED_BACK}"
+            ]
             self._rolled_back[usecase] = (len(found), found[-1].at if found else "")
         return self._rolled_back[usecase]
 

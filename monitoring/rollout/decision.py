@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitoring import sequential
+from monitoring.rollout import sequential_tests
 from monitoring.rollout.evidence import Evidence
 from monitoring.rollout.policy import Policy
-from monitoring.sequential import Interval, Sample
+from monitoring.rollout.sequential_tests import Interval, Sample
 
 HARMFUL, SAFE, OPEN = "harmful", "safe", "open"
 Move = Literal["back", "stay", "on", "finish"]
@@ -63,12 +63,12 @@ def judge(evidence: Evidence, policy: Policy) -> list[Finding]:
     """Every test on the evidence; at each one's share of alpha, so the whole rollout is wrong no more often."""
     found = []
     for test, (canary, champion) in evidence.means.items():
-        bounds, allowed = sequential.difference(canary, champion, policy.alpha(test)), allowance(test, policy)
+        bounds, allowed = sequential_tests.difference(canary, champion, policy.alpha(test)), allowance(test, policy)
         found.append(_finding(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
     apart = policy.canary.max_score_shift
     if apart is None:
         return found
-    bounds = sequential.shift(evidence.distance, *evidence.scores, policy.alpha("scores"))
+    bounds = sequential_tests.shift(evidence.distance, *evidence.scores, policy.alpha("scores"))
     return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitoring import sequential
+from monitoring.rollout import sequential_tests
 from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import Running
-from monitoring.sequential import Sample
-from slipway.prediction_log.lines import literal, literals
+from slipway.prediction_log.jsonl import literal, literals
 
 if TYPE_CHECKING:
     from slipway.prediction_log import Log
@@ -62,7 +62,7 @@ def gather(log: Log, usecase: str, running: Running, policy: Policy) -> Evidence
         labelled=int(labels["loss"][0].n),
         means=means,
         scores=(len(scores[0]), len(scores[1])),
-        distance=sequential.distance(*scores),
+        distance=sequential_tests.distance(*scores),
     )
 
 

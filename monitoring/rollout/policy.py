@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway import usecase as usecases
+from slipway import config as usecases
+from slipway.config import Canary, Feature, UseCase
+from slipway.contracts.schema import bin_labels
 from slipway.errors import UseCaseError
-from slipway.schema import bin_labels
-from slipway.usecase import Canary, Feature, UseCase
 
 _SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what cannot wait
 _SLICES = 0.25

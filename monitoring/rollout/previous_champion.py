@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitoring.promote import REFUSED
-from monitoring.rollout import moves
+from monitoring.release.promotion import REFUSED
+from monitoring.rollout import transitions
 from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
+from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
 from slipway.errors import NotFound, ServiceError
-from slipway.registry import CHAMPION, ModelVersion, Registry
 from slipway.settings import Settings
 
 
 def give_back(
     registry: Registry, usecase: str, champion: str, instead: str, who: str, why: str, config: Settings
 ) -> None:
-    registry.set_version_tag(usecase, champion, REFUSED, f"{moves.TAKEN_BACK}{who}: {why}")
+    registry.set_version_tag(usecase, champion, REFUSED, f"{transitions.TAKEN_BACK}{who}: {why}")
     _move(registry, usecase, champion, instead, config, who, why)
 
 
@@ -31,10 +31,10 @@ def complete(registry: Registry, usecase: str, champion: str, config: Settings) 
         refused = registry.version(usecase, champion).tags.get(REFUSED, "")
     except NotFound:
         return
-    if not refused.startswith(moves.TAKEN_BACK):
+    if not refused.startswith(transitions.TAKEN_BACK):
         return
     if instead := before(registry, usecase, champion, config):
-        who, _, why = refused.removeprefix(moves.TAKEN_BACK).partition(": ")
+        who, _, why = refused.removeprefix(transitions.TAKEN_BACK).partition(": ")
         _move(registry, usecase, champion, instead, config, who, why)
 
 
@@ -50,7 +50,7 @@ def before(registry: Registry, usecase: str, champion: str, config: Settings) ->
 def _move(registry: Registry, usecase: str, champion: str, instead: str, config: Settings, who: str, why: str) -> None:
     evidence = {"alias": CHAMPION, "from": champion, "to": instead}
     try:
-        last = moves.lines(usecase, config)[-1:]
+        last = transitions.lines(usecase, config)[-1:]
         if not any((line.action, line.version, line.evidence) == (ROLLED_BACK, champion, evidence) for line in last):
             audit.append(usecase, ROLLED_BACK, who=who, why=why, version=champion, evidence=evidence, config=config)
     except (ServiceError, OSError) as error:  # a log that is away holds up no rollback
@@ -63,7 +63,7 @@ def _move(registry: Registry, usecase: str, champion: str, instead: str, config:
 
 def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
     try:
-        lines = moves.lines(usecase, config)
+        lines = transitions.lines(usecase, config)
     except (ServiceError, OSError):  # the tags may know it, too
         return
     for line in reversed(lines):

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.promote import Promoted, find_model, wait_until_served
-from monitoring.rollout import moves, state
-from monitoring.rollout.before import before, give_back
+from monitoring.release.promotion import Promoted, find_model, wait_until_served
+from monitoring.release.server_status import Look, look_at_all
+from monitoring.rollout import state, transitions
+from monitoring.rollout.previous_champion import before, give_back
 from monitoring.rollout.state import ROLLED_BACK, Running
-from monitoring.servers import Look, look_at_all
 from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, RegisteredModel, Registry
 from slipway.errors import NotFound, ServiceError
-from slipway.registry import CANARY, CHAMPION, RegisteredModel, Registry
 from slipway.settings import Settings, settings
 
 _EVERY_SECONDS = 0.5
@@ -48,8 +48,8 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
     model = find_model(registry, usecase)
     who, why = audit.person(), why or "rolled back by hand"
     if canary := model.aliases.get(CANARY):
-        running = moves.decide(registry, usecase, _running(model, canary), ROLLED_BACK, who=who, why=why)
-        moves.carry_out(registry, usecase, running, config)
+        running = transitions.decide(registry, usecase, _running(model, canary), ROLLED_BACK, who=who, why=why)
+        transitions.carry_out(registry, usecase, running, config)
         return RolledBack(usecase, canary, CANARY, None)
     champion = model.aliases.get(CHAMPION)
     if champion is None:

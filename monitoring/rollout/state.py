@@ -1,7 +1,8 @@
 """The state of a rollout: the tag `slipway.canary` of the registered model, and nothing else.
 
-Servers read version and weight (bentos.wanted): a weight of 0 stops the canary within a look of the followers. An
-`outcome` is written before anything that follows from it is done, so whoever comes next knows what is left to do.
+Servers read version and weight (bentos.follower.desired_versions): a weight of 0 stops the canary within a look of the
+followers. An `outcome` is written before anything that follows from it is done, so whoever comes next knows what is
+left to do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from slipway.registry import RegisteredModel
+from slipway.clients.mlflow.registry import RegisteredModel
 
 TAG = "slipway.canary"
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"

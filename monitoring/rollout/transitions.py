@@ -10,12 +10,12 @@ import contextlib
 
 import msgspec
 
-from monitoring.promote import REFUSED
+from monitoring.release.promotion import REFUSED
 from monitoring.rollout import state
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, Running
 from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
 from slipway.errors import DataError, NotFound
-from slipway.registry import CANARY, CHAMPION, Registry
 from slipway.settings import Settings
 
 TAKEN_BACK = "taken back by "

@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from monitoring import metrics, verdict
-from monitoring.alerts import Receiver
-from monitoring.decisions import Decisions
-from monitoring.status import compared
-from monitoring.status.board import Board, flow_runs
-from monitoring.status.words import FILTERS
+from monitoring.analysis import verdict
+from monitoring.retraining.alertmanager_webhook import Receiver
+from monitoring.retraining.decisions import Decisions
+from monitoring.status import candidate_page, exporter
+from monitoring.status.dashboard import Board, flow_runs
+from monitoring.status.formatting import FILTERS
 from slipway.errors import SlipwayError
-from slipway.prediction_log import place
 from slipway.settings import Settings
+from slipway.storage import base
 
 _HERE = Path(__file__).parent
 _STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
@@ -51,8 +51,8 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
         return PlainTextResponse("ok\n") if is_alive() else PlainTextResponse("the watch loop is stuck\n", 503)
 
     def scrape(request: Request) -> Response:
-        content = metrics.exposition(config, lambda: {usecase.name: usecase.rollout for usecase in board().usecases})
-        return Response(content, media_type=metrics.CONTENT_TYPE)
+        content = exporter.exposition(config, lambda: {usecase.name: usecase.rollout for usecase in board().usecases})
+        return Response(content, media_type=exporter.CONTENT_TYPE)
 
     def report(request: Request) -> Response:
         name = request.path_params["file"]
@@ -89,7 +89,7 @@ def application(config: Settings, board: Callable[[], Board], is_alive: Callable
             Route("/verdicts/{usecase}/{file}", report),
             Route("/retraining/{usecase}", retraining),
             Route("/alerts", Receiver(config).answer, methods=["POST"]),
-            *compared.routes(config, templates, _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}),
+            *candidate_page.routes(config, templates, _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}),
             Route("/static/{name}", static),
         ]
     )
@@ -100,6 +100,6 @@ def read_report(config: Settings, usecase: str, name: str) -> bytes | None:
     if not (_USECASE.fullmatch(usecase) and _FILE.fullmatch(name)):
         return None
     try:
-        return place(config).read(f"{verdict.folder(config, usecase)}/{name}")
+        return base(config).read(f"{verdict.folder(config, usecase)}/{name}")
     except (SlipwayError, OSError):
         return None

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from monitoring import shadow
-from monitoring.quality import METRICS
+from monitoring.analysis.quality import METRICS
+from monitoring.rollout import candidate_comparison
+from slipway.config import NAME
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
-from slipway.usecase import NAME
 
 
 def routes(config: Settings, templates: Environment, headers: Mapping[str, str]) -> list[Route]:
@@ -29,8 +29,8 @@ def routes(config: Settings, templates: Environment, headers: Mapping[str, str])
             found=found,
             trouble=trouble,
             metrics=METRICS,
-            least_labels=shadow.LEAST_LABELS,
-            most_rows=shadow.MOST_ROWS,
+            least_labels=candidate_comparison.LEAST_LABELS,
+            most_rows=candidate_comparison.MOST_ROWS,
         )
         return HTMLResponse(content, 503 if trouble else 200, headers=dict(headers))
 
@@ -42,11 +42,11 @@ def routes(config: Settings, templates: Environment, headers: Mapping[str, str])
     return [Route("/shadow/{usecase}", page), Route("/api/shadow/{usecase}", document)]
 
 
-def _compared(config: Settings, usecase: str) -> tuple[shadow.Comparison | None, str]:
+def _compared(config: Settings, usecase: str) -> tuple[candidate_comparison.Comparison | None, str]:
     """The comparison, or None; and why there is none, where something is at fault."""
     if not re.fullmatch(NAME, usecase):
         return None, ""
     try:
-        return shadow.compare(config, usecase), ""
+        return candidate_comparison.compare(config, usecase), ""
     except (SlipwayError, OSError) as error:
         return None, str(error)

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from monitoring.decisions import Decisions, to_dict
-from monitoring.metrics import last_verdict
-from monitoring.reconcile import Reconciled
+from monitoring.release.reconciler import Reconciled
+from monitoring.retraining.decisions import Decisions, to_dict
 from monitoring.rollout import View
-from slipway import stack
+from monitoring.status.exporter import last_verdict
+from slipway import local
+from slipway.clients.mlflow.registry import CANARY, SHADOW
+from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import SlipwayError
-from slipway.events import now_iso
-from slipway.registry import CANARY, SHADOW
 from slipway.settings import Settings
-from slipway.stack.process import answers
+from slipway.system.processes import answers
 
 _log = logging.getLogger("slipway.watch")
 _PURPOSES = {
@@ -113,7 +113,7 @@ def _trouble(one: Reconciled) -> list[str]:
 
 def _parts(config: Settings) -> list[Part]:
     """The servers of the settings, and the processes of the stack where one runs from this state folder."""
-    state = stack.running(config.var)
+    state = local.running(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
     prefect = config.prefect_uri

@@ -16,9 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import seen, verdict
-from monitoring.seen import Seen
-from monitoring.ship_metrics import lag_of_log
+from monitoring.analysis import verdict
+from monitoring.governance import registry_snapshot
+from monitoring.governance.registry_snapshot import Seen
+from monitoring.log_shipping.exporter import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
 
@@ -78,7 +79,7 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
 def last_seen(config: Settings, usecase: str) -> Seen | None:
     """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
     try:
-        return seen.read(config, usecase)
+        return registry_snapshot.read(config, usecase)
     except (SlipwayError, OSError) as error:
         _log.warning("%s: what was last seen of it in the registry cannot be read: %s", usecase, error)
         return None

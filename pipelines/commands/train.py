@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.cli.options import Json, Set, UseCaseName, overrides, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 if TYPE_CHECKING:
-    from slipway.usecase import UseCase
+    from slipway.config import UseCase
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
 
     A run that passes its gates becomes `challenger`; `slipway promote` makes it `champion`.
     """
-    from slipway.usecase import load
+    from slipway.config import load
 
     changes = overrides(set)
     usecase = load(name, changes)
@@ -42,7 +42,7 @@ def _here(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, A
     """The steps as plain functions, without any server."""
     from dataclasses import asdict
 
-    from pipelines.runs import begun
+    from pipelines.runs.run import begun
     from pipelines.training import training
 
     with begun(usecase, changes, register=False, fresh=fresh) as run:
@@ -51,7 +51,7 @@ def _here(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, A
 
 def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
     """The Prefect flow, in this process; servers that do not answer are started for its length."""
-    from slipway.stack import services
+    from slipway.local import services
 
     _require_what_is_named()
     with services("mlflow", "prefect", say=say):
@@ -65,8 +65,8 @@ def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[
 def _require_what_is_named() -> None:
     """A server that a variable names must answer: one started here instead would keep the version to itself."""
     from slipway.errors import ServiceError
+    from slipway.local import answers
     from slipway.settings import settings
-    from slipway.stack import answers
 
     found = settings()
     named = {"MLFLOW_TRACKING_URI": found.mlflow_tracking_uri, "PREFECT_API_URL": found.prefect_api_url}

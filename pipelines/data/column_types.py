@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from slipway.config import Feature, UseCase
 from slipway.errors import DataError, InputError, suggestion
-from slipway.usecase import Feature, UseCase
 
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"}
 TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
@@ -98,8 +98,8 @@ def _categories(column: pd.Series, feature: Feature, _origin: str) -> pd.Series:
 
 
 def _images(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
-    from slipway.predictor import decode_image
-    from slipway.schema import Feature as Shape
+    from slipway.contracts.schema import Feature as Shape
+    from slipway.inference import decode_image
 
     shape = Shape(feature.name, "image", size=feature.size, channels=feature.channels)
     for row, value in enumerate(column, start=1):

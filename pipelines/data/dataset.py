@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.predictor import encode, rows_from_frame
-from slipway.schema import Schema
+from slipway.inference import encode, rows_from_frame
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slipway.usecase import Feature, UseCase
+from slipway.config import Feature, UseCase
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 
-from slipway import schema as schemas
-from slipway.predictor import rows_from_frame
-from slipway.schema import Schema
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import Schema
+from slipway.inference import rows_from_frame
 
 
 def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.files import sha256
+from pipelines.artifacts import sha256
+from slipway.config import Csv, Source, UseCase
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
-from slipway.usecase import Csv, Source, UseCase
 
 _TIMEOUT_SECONDS = 60
 _CHUNK = 1 << 20

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.bootstrap import mean
-from pipelines.gates.asked import SEED, Asked
-from pipelines.gates.disturb import column
-from pipelines.gates.judged import Judged
+from pipelines.gates.candidate import Judged
+from pipelines.gates.perturbation_test import SEED, Asked
+from pipelines.gates.perturbations import column
 from pipelines.gates.robustness import share
-from slipway.bundle import Gate
+from slipway.config import UseCase
+from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.schema import Feature
 from slipway.errors import UseCaseError
-from slipway.predictor import Row
-from slipway.schema import Feature
-from slipway.usecase import UseCase
+from slipway.evaluation.bootstrap import mean
+from slipway.inference import Row
 
 _TOLERANCE = 0.01  # of a probability, or of the target's standard deviation
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines import predictions
-from pipelines.bootstrap import Interval, fall
-from pipelines.encoded import read_rows, target
-from pipelines.metrics import METRICS, Metric, Scored, scored
-from slipway.predictor import Predictor, Row, rows_from_frame
-from slipway.schema import Schema
-from slipway.usecase import UseCase
+from pipelines.data.dataset import read_rows, target
+from pipelines.packaging import prediction_table
+from slipway.config import UseCase
+from slipway.contracts.schema import Schema
+from slipway.evaluation.bootstrap import Interval, fall
+from slipway.evaluation.metrics import METRICS, Metric, Scored, scored
+from slipway.inference import Predictor, Row, rows_from_frame
 
 _PREDICTED_AT_ONCE = 1000
 
@@ -95,7 +95,7 @@ class Judged:
     def of_challenger(self, rows: Rows) -> Scored:
         if rows == self.holdout:
             said = pd.read_parquet(self.evaluated / "holdout_predictions.parquet")
-            return predictions.read(self.challenger.schema, self.usecase.target.cost, said)
+            return prediction_table.read(self.challenger.schema, self.usecase.target.cost, said)
         return self._scored(self.challenger, rows)
 
     def of_champion(self, rows: Rows) -> Scored:

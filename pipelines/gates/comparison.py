@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines.bootstrap import Interval, difference
-from pipelines.gates.judged import Judged, Rows, frame_of
-from pipelines.metrics import METRICS
-from pipelines.slices import scores
-from slipway.bundle import Gate
-from slipway.schema import compatible
+from pipelines.gates.candidate import Judged, Rows, frame_of
+from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.schema import compatible
+from slipway.evaluation.bootstrap import Interval, difference
+from slipway.evaluation.metrics import METRICS
+from slipway.evaluation.slices import scores
 
 
 def absolute(judged: Judged) -> list[Gate]:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.files import read_json, write_json
-from slipway import bundle
+from pipelines.artifacts import read_json, write_json
+from slipway.config import UseCase
+from slipway.contracts.bundle import manifest
 from slipway.errors import ServiceError
-from slipway.stack import Process, free_port
-from slipway.stack.process import Running
-from slipway.usecase import UseCase
+from slipway.local import Process, free_port
+from slipway.system.processes import Running
 
 _REQUESTS, _WARM, _LEAST = 300, 30, 30
 _MOST_SECONDS = 6.0  # of asking: a slow network is asked less often
@@ -109,8 +109,8 @@ def _servable(usecase: UseCase, folder: Path, into: Path) -> None:
     """A bundle of that `serve/` for this measurement alone: nobody has judged it yet."""
     shutil.copytree(folder / "serve", into / "serve")
     write_json(into / "serve" / "serving.json", {**read_json(into / "serve" / "serving.json"), **_SERVING})
-    write_json(into / bundle.METRICS, {"passed": True, "gates": []})
-    bundle.write(into, usecase.name, {}, bundle.SERVER_FILES)
+    write_json(into / manifest.METRICS, {"passed": True, "gates": []})
+    manifest.write(into, usecase.name, {}, manifest.SERVER_FILES)
 
 
 def _server(name: str, home: Path, port: int) -> Process:

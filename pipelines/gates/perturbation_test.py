@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.encoded import target
-from pipelines.gates.judged import Judged, frame_of, outputs
-from pipelines.metrics import Scored, scored
-from slipway.predictor import Row, rows_from_frame
+from pipelines.data.dataset import target
+from pipelines.gates.candidate import Judged, frame_of, outputs
+from slipway.evaluation.metrics import Scored, scored
+from slipway.inference import Row, rows_from_frame
 
 MOST_ROWS = 2000
 SEED = 7

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from slipway.predictor import Row
-from slipway.schema import Feature, Schema
+from slipway.contracts.schema import Feature, Schema
+from slipway.inference import Row
 
 UNSEEN = "\N{REPLACEMENT CHARACTER}"
 Disturb = Callable[[Sequence[Row], Schema, float, np.random.Generator], list[Row] | None]

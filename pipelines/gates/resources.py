@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines.gates.judged import Judged, frame_of
-from pipelines.gates.timing import medians
-from pipelines.probe import probe_rows
-from slipway.bundle import Gate
-from slipway.predictor import Predictor
+from pipelines.gates.candidate import Judged, frame_of
+from pipelines.gates.latency import medians
+from pipelines.packaging.probe import probe_rows
+from slipway.contracts.bundle.manifest import Gate
+from slipway.inference import Predictor
 
 _MB = 1_000_000
 

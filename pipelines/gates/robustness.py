@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipelines.bootstrap import Interval, difference, mean
-from pipelines.gates.asked import SEED, Asked
+from pipelines.gates.candidate import Judged
 from pipelines.gates.comparison import signed
-from pipelines.gates.disturb import DISTURBANCES
-from pipelines.gates.judged import Judged
-from pipelines.metrics import Scored
-from slipway.bundle import Gate
+from pipelines.gates.perturbation_test import SEED, Asked
+from pipelines.gates.perturbations import DISTURBANCES
+from slipway.contracts.bundle.manifest import Gate
+from slipway.evaluation.bootstrap import Interval, difference, mean
+from slipway.evaluation.metrics import Scored
 
 
 def robust(judged: Judged) -> list[Gate]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.encoded import encoded
-from slipway import bundle
-from slipway.predictor import Predictor
+from pipelines.data.dataset import encoded
+from slipway.contracts.bundle import manifest
+from slipway.inference import Predictor
 
 SIGNIFICANCE = 0.01
 LEAST_EFFECT = 0.2  # in standard deviations of the losses: Cohen's "small"
@@ -47,9 +47,9 @@ def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str)
     """
     if not champion.exists():
         return None
-    facts = bundle.read_manifest(champion).facts
+    facts = manifest.read_manifest(champion).facts
     known = (facts.get("production") or {}).get("change") if facts.get("data_sha256") == source else None
-    own = rows[rows["bundle_sha256"] == bundle.file_sha256(champion / bundle.MANIFEST)]
+    own = rows[rows["bundle_sha256"] == manifest.file_sha256(champion / manifest.MANIFEST)]
     predictor = Predictor(champion, "cpu")
     if own.empty or not _answers(predictor, own) or not _answers(predictor, frozen):
         return known

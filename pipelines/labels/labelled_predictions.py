@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.ingest import divisible
-from slipway import schema as schemas
-from slipway.prediction_log import IMAGES, Log, captured, place
-from slipway.schema import Feature, Schema
+from pipelines.steps.ingest import divisible
+from slipway.config import UseCase
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import Feature, Schema
+from slipway.prediction_log import IMAGES, Log, captured_images
 from slipway.settings import settings
-from slipway.usecase import UseCase
+from slipway.storage import base
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -134,8 +135,8 @@ class _Images:
     """Captured images by their digest: in the log, or still in this machine's spool."""
 
     def __init__(self, usecase: str) -> None:
-        self._at = place(settings())
-        self._spooled = {path.name: path for path in captured(settings().spool, usecase)}
+        self._at = base(settings())
+        self._spooled = {path.name: path for path in captured_images(settings().spool, usecase)}
         self._found: dict[str, bytes | None] = {}
 
     def of(self, logged: list[Any]) -> list[bytes | None]:

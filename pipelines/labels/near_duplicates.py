@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from slipway.predictor import decode_image
-from slipway.schema import Feature, Schema
+from slipway.contracts.schema import Feature, Schema
+from slipway.inference import decode_image
 
 NUMBER_SHARE = 0.01
 PIXEL_SHARE = 0.03

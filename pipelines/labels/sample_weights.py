@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.same import shared, unit
-from slipway.schema import Schema
+from pipelines.data.row_identity import shared, unit
+from slipway.contracts.schema import Schema
 
 BEFORE_TO_SINCE = 0.05  # docs/training-data.md has the figures
 LEAST_SINCE = 100

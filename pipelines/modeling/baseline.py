@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.encoded import Encoded
-from slipway.predictor import FIRST
-from slipway.schema import Schema
+from pipelines.data.dataset import Encoded
+from slipway.contracts.schema import Schema
+from slipway.inference import FIRST
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from slipway.usecase import Cost
+    from slipway.config import Cost
 
 _LOG_RANGE = 3.0  # e^±3: softened or sharpened up to twentyfold
 _SMALLEST = 1e-12

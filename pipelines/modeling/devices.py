@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.quiet import load_tensorflow
+from pipelines.modeling.quiet import load_tensorflow
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from slipway.config import UseCase, load
 from slipway.errors import UseCaseError, suggestion
-from slipway.usecase import UseCase, load
 
 _STEPS = 25  # of an epoch
 _FEW = 1000

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.files import read_json
-from pipelines.runs import RunPaths
-from pipelines.signature import describe
+from pipelines.artifacts import read_json
+from pipelines.packaging.mlflow_signature import describe
+from pipelines.runs.run import RunPaths
+from slipway.config import UseCase
+from slipway.contracts.schema import Schema
 from slipway.errors import RegistryError
-from slipway.schema import Schema
-from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -187,7 +187,7 @@ def _log_dataset(mlflow: MlflowClient, found: Run, usecase: UseCase, run: RunPat
     """The snapshot as the run's dataset: MLflow's pages then show which runs saw the same data."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    from pipelines.signature import signature
+    from pipelines.packaging.mlflow_signature import signature
 
     schema = Schema.load(run.train / "schema.json")
     source, digest = read_json(run.ingest / "source.json"), facts["data_sha256"]

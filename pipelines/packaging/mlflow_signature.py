@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.schema import Feature, Schema
+from slipway.contracts.schema import Feature, Schema
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

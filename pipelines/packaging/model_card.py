@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.metrics import METRICS
-from slipway.schema import Feature, Schema
-from slipway.usecase import UseCase
+from slipway.config import UseCase
+from slipway.contracts.schema import Feature, Schema
+from slipway.evaluation.metrics import METRICS
 
 _MOST_SHOWN = 12
 

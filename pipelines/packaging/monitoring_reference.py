@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from slipway.predictor import decode_image, image_statistics
-from slipway.schema import IMAGE_STATISTICS, Schema
-from slipway.usecase import Monitoring
+from slipway.config import Monitoring
+from slipway.contracts.schema import IMAGE_STATISTICS, Schema
+from slipway.inference import decode_image, image_statistics
 
 MOST_ROWS = 50_000
 LEAST_ROWS = 100

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import metrics
-from pipelines.metrics import Scored
-from slipway.schema import Schema
+from slipway.contracts.schema import Schema
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

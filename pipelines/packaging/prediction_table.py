@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pipelines.metrics import Scored, scored
-from slipway.predictor import decode
-from slipway.schema import Schema
-from slipway.usecase import Cost
+from slipway.config import Cost
+from slipway.contracts.schema import Schema
+from slipway.evaluation.metrics import Scored, scored
+from slipway.inference import decode
 
 
 def table(schema: Schema, truth: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:

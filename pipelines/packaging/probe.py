@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from slipway.predictor import encode_png, rows_from_frame
-from slipway.schema import Feature, Schema
+from slipway.contracts.schema import Feature, Schema
+from slipway.inference import encode_png, rows_from_frame
 
 MOST_ROWS = 200
 _SEED = 7

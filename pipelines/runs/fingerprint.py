@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import slipway
-from pipelines import sources
-from pipelines.files import sha256
+from pipelines.artifacts import sha256
+from pipelines.data import sources
+from slipway.config import UseCase
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 ROOT = Path(slipway.__file__).resolve().parents[1]
 _CODE = (".py", ".yaml")

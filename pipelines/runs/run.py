@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import identity, labelled
-from pipelines.champion import Standing, observe, registered
-from pipelines.files import read_json, write_json
-from pipelines.lock import locked
-from slipway.cli.progress import say
+from pipelines.artifacts import read_json, write_json
+from pipelines.labels import labelled_predictions
+from pipelines.runs import fingerprint
+from pipelines.runs.lock import locked
+from pipelines.steps.champion import Standing, observe, registered
+from slipway.config import UseCase
+from slipway.console import say
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 STEPS = (
     *("ingest", "clean", "validate", "champion", "production", "split"),
@@ -140,7 +141,7 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
 
 
 def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Record:
-    base = identity.base(usecase, register)
+    base = fingerprint.base(usecase, register)
     before = [record for record in _records(usecase.name) if record.base == base]
     newest = max(before, key=lambda record: (record.attempt, record.created), default=None)
     if newest and not fresh and not Run(newest).finished:
@@ -148,12 +149,12 @@ def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fres
     created = datetime.now(UTC).isoformat(timespec="microseconds")
     cutoff = created if register else None
     standing = observe(usecase.name) if register else Standing()
-    labels = labelled.state(usecase, cutoff) if cutoff else None
+    labels = labelled_predictions.state(usecase, cutoff) if cutoff else None
     if newest and not fresh and newest.labels == labels and _stands(newest, standing):
         return newest
     attempt = newest.attempt + fresh if newest else 1
-    key = identity.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
-    return Record(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, identity.git())
+    key = fingerprint.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
+    return Record(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git())
 
 
 def _records(name: str) -> Iterator[Record]:

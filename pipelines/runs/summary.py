@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.files import read_json
-from pipelines.runs import Run
-from slipway.usecase import UseCase
+from pipelines.artifacts import read_json
+from pipelines.runs.run import Run
+from slipway.config import UseCase
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.card import card
-from pipelines.encoded import read_side
-from pipelines.files import read_json, sha256, write_json
-from pipelines.reference import reference, thresholds
-from slipway import __version__, signing
-from slipway import bundle as bundles
-from slipway.schema import Schema
-from slipway.usecase import UseCase
+from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.data.dataset import read_side
+from pipelines.packaging.model_card import card
+from pipelines.packaging.monitoring_reference import reference, thresholds
+from slipway import __version__
+from slipway.config import UseCase
+from slipway.contracts.bundle import manifest as bundles
+from slipway.contracts.bundle import signing
+from slipway.contracts.schema import Schema
 
 LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn")
 _SIDES = ("validation", "holdout")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.files import sha256
+from pipelines.artifacts import sha256
+from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
 from slipway.errors import DataError, NotFound
-from slipway.registry import CHAMPION, ModelVersion, Registry
 
 
 @dataclass(frozen=True)

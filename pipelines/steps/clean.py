@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.files import read_json, write_json
-from pipelines.ingest import require_learnable
+from pipelines.artifacts import read_json, write_json
+from pipelines.steps.ingest import require_learnable
+from slipway.config import UseCase
 from slipway.errors import UseCaseError
-from slipway.usecase import UseCase
 
 
 def clean(usecase: UseCase, ingested: Path, out: Path) -> None:

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines import callers, clean, labelled
-from pipelines.callers import Disagreement
-from pipelines.change import since
-from pipelines.files import read_json, sha256, write_json
-from pipelines.near import near
-from pipelines.same import held, keyed, unit
+from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.data.row_identity import held, keyed, unit
+from pipelines.labels import labeler_agreement, labelled_predictions
+from pipelines.labels.change_point import since
+from pipelines.labels.labeler_agreement import Disagreement
+from pipelines.labels.near_duplicates import near
+from pipelines.steps import clean
 from slipway import audit
-from slipway import schema as schemas
-from slipway.cli.progress import say
-from slipway.schema import Schema
+from slipway.config import UseCase
+from slipway.console import say
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import Schema
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 LEAST_WINDOW = 100
 
@@ -82,20 +83,20 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
     Where those contradict each other about a prediction, nobody knows, and it is left out: so no caller has its word
     trained on by writing over another's.
     """
-    said = labelled.told(usecase, cutoff, each_caller=True)
+    said = labelled_predictions.told(usecase, cutoff, each_caller=True)
     if said.empty:
         return None
-    wrong = callers.disagreeing(said)
+    wrong = labeler_agreement.disagreeing(said)
     names = [one.caller for one in wrong]
     alone = not wrong and said["row_id"].is_unique
-    told = said if alone else labelled.told(usecase, cutoff, without=names)
+    told = said if alone else labelled_predictions.told(usecase, cutoff, without=names)
     truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
     contradictory = told["row_id"].isin(truths[truths > 1].index)
-    typed = labelled.rows(usecase, told[~contradictory].reset_index(drop=True))
-    kept = typed.frame.drop(columns=list(labelled.ABOUT))
+    typed = labelled_predictions.rows(usecase, told[~contradictory].reset_index(drop=True))
+    kept = typed.frame.drop(columns=list(labelled_predictions.ABOUT))
     kept = kept if kept.empty else clean.cleaned(usecase, kept)
     schema = schemas.from_usecase(usecase)
-    frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled.ABOUT)])
+    frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled_predictions.ABOUT)])
     everybody = said["row_id"].nunique()
     left_out = {
         "disagreeing caller": everybody - len(told),
@@ -118,7 +119,7 @@ def _divided(
     found.rows["side"] = _sides(found.rows, schema)
     found.leave_out((found.rows["side"] == "holdout") | held(found.rows, frozen, schema), "holdout side")
     found.leave_out(near(found.rows, frozen, schema), "near-duplicate of the holdout")
-    found.leave_out(~callers.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
+    found.leave_out(~labeler_agreement.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
     used = pd.concat([found.rows, window])
     versions = used["version"].value_counts().sort_index()
     told: dict[str, Any] = {

@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import metrics, networks, plots, predictions, slices
-from pipelines.baseline import baseline
-from pipelines.bootstrap import intervals
-from pipelines.encoded import Encoded, encoded, read_side
-from pipelines.files import read_json, write_json
-from pipelines.metrics import METRICS, PRIMARY
-from slipway.schema import Schema
-from slipway.usecase import UseCase
+from pipelines.artifacts import read_json, write_json
+from pipelines.data.dataset import Encoded, encoded, read_side
+from pipelines.modeling import networks
+from pipelines.modeling.baseline import baseline
+from pipelines.packaging import plots, prediction_table
+from slipway.config import UseCase
+from slipway.contracts.schema import Schema
+from slipway.evaluation import metrics, slices
+from slipway.evaluation.bootstrap import intervals
+from slipway.evaluation.metrics import METRICS, PRIMARY
 
 
 def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
@@ -33,13 +35,13 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
         "baseline": _baseline(usecase, schema, rows["train"], rows["holdout"]),
     }
     write_json(out / "metrics.json", {**measure(usecase, schema, frames["holdout"], said["holdout"]), **facts})
-    held_out = predictions.read(schema, usecase.target.cost, said["holdout"])
+    held_out = prediction_table.read(schema, usecase.target.cost, said["holdout"])
     plots.draw(schema, held_out, read_json(trained / "history.json"), out / "plots")
 
 
 def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
     """The scores of what was said of the frame's rows: as a whole with intervals, by class, by bin and by slice."""
-    rows, name = predictions.read(schema, usecase.target.cost, said), primary(usecase)
+    rows, name = prediction_table.read(schema, usecase.target.cost, said), primary(usecase)
     return {
         "metric": name,
         "scores": {m: found._asdict() for m, found in intervals(rows, METRICS[usecase.task]).items()},
@@ -55,7 +57,7 @@ def primary(usecase: UseCase) -> str:
 
 
 def _predicted(network: Any, schema: Schema, rows: Encoded) -> pd.DataFrame:
-    return predictions.table(schema, rows.target, networks.predict(network, rows.features))
+    return prediction_table.table(schema, rows.target, networks.predict(network, rows.features))
 
 
 def _baseline(usecase: UseCase, schema: Schema, train: Encoded, asked: Encoded) -> dict[str, Any] | None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines import networks
-from pipelines.encoded import read_side
-from pipelines.files import read_json, write_json
-from pipelines.probe import probe_rows
+from pipelines.artifacts import read_json, write_json
+from pipelines.data.dataset import read_side
+from pipelines.modeling import networks
+from pipelines.packaging.probe import probe_rows
+from slipway.config import UseCase
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import BundleError
-from slipway.predictor import Predictor, encode, rows_from_frame
-from slipway.schema import Feature, Schema
-from slipway.usecase import UseCase
+from slipway.inference import Predictor, encode, rows_from_frame
 
 if TYPE_CHECKING:
     import keras

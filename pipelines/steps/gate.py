@@ -1,30 +1,17 @@
-"""The gates that a new model passes before it may be promoted, each one `slipway.bundle.Gate`.
-
-A gate is a function of what is being judged to its verdicts; a new kind of gate joins by its name in `GATES`.
-"""
+"""The gate step: every gate judges the candidate, and the verdicts are written into its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from pipelines.files import read_json, write_json
-from pipelines.gates.comparison import absolute, beside_champion, slices, succession, window
-from pipelines.gates.declared import directions, invariance
-from pipelines.gates.judged import Judged
-from pipelines.gates.robustness import robust
-from pipelines.gates.server import latency, size
-from slipway.bundle import Gate
-from slipway.usecase import UseCase
+from pipelines.artifacts import read_json, write_json
+from pipelines.gates import GATES
+from pipelines.gates.candidate import Judged
+from slipway.config import UseCase
 
-__all__ = ["GATES", "gate"]
-
-GATES: Sequence[Callable[[Judged], list[Gate]]] = (
-    *(absolute, window, beside_champion, succession, slices),
-    *(robust, invariance, directions, size, latency),
-)
+__all__ = ["gate"]
 
 
 def gate(

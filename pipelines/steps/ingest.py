@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines import columns, sources
-from pipelines.files import sha256, write_json
-from slipway import schema as schemas
+from pipelines.artifacts import sha256, write_json
+from pipelines.data import column_types, sources
+from slipway.config import UseCase
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.schema import Schema
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 LEAST_ROWS = 30  # ten for each side of the split
 
@@ -26,7 +26,7 @@ def ingest(usecase: UseCase, out: Path) -> None:
     """
     raw = sources.read(usecase)
     decode = usecase.function("decode", "decode")
-    frame = columns.typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
+    frame = column_types.typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
     require_learnable(frame, usecase, raw.origin)
     snapshot = out / "snapshot.parquet"
     masked(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
@@ -70,7 +70,7 @@ def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     result, split = divisible(result, schema, secret), schema.split
     if split.time:
         result["split_time"] = _times(result[split.time], split.time)
-    return result.drop(columns=columns.extra_names(usecase))[[*_order(result, usecase)]]
+    return result.drop(columns=column_types.extra_names(usecase))[[*_order(result, usecase)]]
 
 
 def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipelines.gates.declared import require_testable
-from pipelines.metrics import METRICS
-from pipelines.params import resolve
-from pipelines.slices import require_separable
+from pipelines.gates.behavior import require_testable
+from pipelines.modeling.hyperparameters import resolve
+from slipway.config import UseCase
 from slipway.errors import SettingsError, UseCaseError, suggestion
+from slipway.evaluation.metrics import METRICS
+from slipway.evaluation.slices import require_separable
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 
 def check(usecase: UseCase) -> None:

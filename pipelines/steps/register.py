@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from pipelines import tracking
-from pipelines.files import read_json, sha256, write_json
-from pipelines.metrics import METRICS
-from pipelines.runs import RunPaths
+from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.packaging import mlflow_run
+from pipelines.runs.run import RunPaths
 from slipway import audit
-from slipway import bundle as bundles
+from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.config import UseCase
+from slipway.contracts.bundle import manifest as bundles
 from slipway.errors import NotFound
-from slipway.registry import CHALLENGER, ModelVersion, Registry
-from slipway.usecase import UseCase
+from slipway.evaluation.metrics import METRICS
 
 HOLDOUT = "slipway.holdout_sha256"
 _WAIVED = "gate.waived"
@@ -57,15 +57,15 @@ def registered(registry: Registry, name: str, run_key: str) -> ModelVersion | No
         found = registry.versions(name)
     except NotFound:
         return None
-    return next((version for version in found if version.tags.get(tracking.RUN_KEY) == run_key), None)
+    return next((version for version in found if version.tags.get(mlflow_run.RUN_KEY) == run_key), None)
 
 
 def publish(
     registry: Registry, usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict
 ) -> ModelVersion:
     """Log the run, then make the version with all its tags in one request: there is none without them."""
-    with tracking.client(registry.uri) as mlflow:
-        logged = tracking.log(mlflow, usecase, run, facts)
+    with mlflow_run.client(registry.uri) as mlflow:
+        logged = mlflow_run.log(mlflow, usecase, run, facts)
         _require_model(mlflow, registry, usecase, facts)
         made = mlflow.create_model_version(
             usecase.name,
@@ -106,7 +106,7 @@ def _require_model(mlflow: Any, registry: Registry, usecase: UseCase, facts: dic
 
 def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dict[str, str]:
     found = {
-        tracking.RUN_KEY: facts["run_key"],
+        mlflow_run.RUN_KEY: facts["run_key"],
         "slipway.gate": "passed" if verdict.passed else "failed",
         "slipway.gate_reason": " ".join(verdict.reasons),
         "slipway.gate_waived": " ".join(verdict.waivers),

@@ -15,14 +15,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.files import read_json, sha256, write_json
-from pipelines.joined import joined
-from pipelines.same import held, keyed, shared, unit
-from slipway import schema as schemas
+from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.data.row_identity import held, keyed, shared, unit
+from pipelines.labels.sample_weights import joined
+from slipway.config import UseCase
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.schema import Schema
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 SIDES = ("train", "validation", "holdout")
 

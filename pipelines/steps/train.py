@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from pipelines import calibrate, networks
-from pipelines.device import Placement, placement, reproducible
-from pipelines.encoded import Encoded, encoded, read_side
-from pipelines.files import write_json
-from pipelines.params import Fitting, Params, resolve
-from slipway.cli.progress import say
+from pipelines.artifacts import write_json
+from pipelines.data.dataset import Encoded, encoded, read_side
+from pipelines.modeling import calibration, networks
+from pipelines.modeling.devices import Placement, placement, reproducible
+from pipelines.modeling.hyperparameters import Fitting, Params, resolve
+from slipway.config import UseCase
+from slipway.console import say
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.schema import Schema
-from slipway.usecase import Inputs, UseCase
+from slipway.model_api import Inputs
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +44,7 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
     inputs = Inputs(schema, rows.features, rows.target)
     network, history = fit(usecase, inputs, validation, params, place, rows.weight)
     network.save(out / "model.keras")
-    threshold = calibrate.threshold(usecase.target.cost) if schema.positive else None
+    threshold = calibration.threshold(usecase.target.cost) if schema.positive else None
     msgspec.structs.replace(schema, threshold=threshold).save(out / "schema.json")
     write_json(out / "history.json", history)
     facts = {
@@ -73,7 +74,7 @@ def fit(
 
     `weight` [n] is how much each row of the inputs counts; None where all count the same.
     """
-    from pipelines.networks.losses import truth
+    from pipelines.modeling.networks.losses import truth
 
     fitting, classes = params.fitting, len(inputs.schema.classes)
     with place.scope():
@@ -102,7 +103,7 @@ def _compile(fitted: keras.Model, fitting: Fitting, scale: float | None) -> None
     """`scale` is the target's, for a regression; None for classes."""
     import keras
 
-    from pipelines.networks import losses
+    from pipelines.modeling.networks import losses
 
     fitted.compile(
         optimizer=keras.optimizers.AdamW(fitting.learning_rate, weight_decay=fitting.weight_decay),
@@ -134,12 +135,12 @@ def _calibration(network: keras.Model, validation: Encoded, schema: Schema) -> d
         return {"temperature": None}
     before = networks.predict(network, validation.features)
     weight = validation.weight
-    found = calibrate.temperature(before, validation.target, weight)
+    found = calibration.temperature(before, validation.target, weight)
     return {
         "temperature": found,
         "validation_log_loss": {
-            "uncalibrated": calibrate.log_loss(before, validation.target, weight),
-            "calibrated": calibrate.log_loss(calibrate.soften(before, found), validation.target, weight),
+            "uncalibrated": calibration.log_loss(before, validation.target, weight),
+            "calibrated": calibration.log_loss(calibration.soften(before, found), validation.target, weight),
         },
     }
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipelines.expectations import from_usecase
-from pipelines.files import write_json
+from pipelines.artifacts import write_json
+from pipelines.data.expectations import from_usecase
+from slipway.config import UseCase
 from slipway.errors import DataError
-from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
     from great_expectations.checkpoint import CheckpointResult

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.loop.loop import Loop, LoopResult
-from slipway.loop.sabotage import KINDS
+from scenarios.closed_loop.faulty_models import KINDS
+from scenarios.closed_loop.scenario import Loop, LoopResult
 
 __all__ = ["KINDS", "Loop", "LoopResult"]

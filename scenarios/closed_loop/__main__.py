@@ -1,4 +1,5 @@
-"""`slipway loop`: from a change in the world to a better champion, and a bad canary taken back, every step checked."""
+"""`python -m scenarios.closed_loop`: from a change in the world to a better champion, and a bad canary taken back,
+every step checked."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.checked import finish, show_checks
+from scenarios.harness.report import finish, show_checks
+from slipway.cli import run_program
 from slipway.cli.options import Json
-from slipway.cli.progress import say
+from slipway.console import say
 from slipway.errors import SettingsError
 
 if TYPE_CHECKING:
-    from slipway.loop import LoopResult
+    from scenarios.closed_loop import LoopResult
 
 
 def command(
@@ -26,8 +28,8 @@ def command(
     It has a state folder of its own, `loop` in the usual one, which it begins by emptying. Exits with 0 only if every
     check held.
     """
+    from scenarios.closed_loop import KINDS, Loop
     from slipway.cli.environment import move
-    from slipway.loop import KINDS, Loop
     from slipway.settings import settings
 
     if sabotage not in KINDS:
@@ -49,3 +51,7 @@ def _show(result: LoopResult) -> None:
         lines = [f"  {each.what:{width}}  {each.seconds:6.1f} s" for each in result.transitions]
         typer.echo("\n".join(["", "How long it took:", *lines]))
     show_checks(result, "It did not finish.")
+
+
+if __name__ == "__main__":
+    run_program(command, "python -m scenarios.closed_loop")

@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from slipway.demo import Check
+from scenarios.demo import Check
 
 COUNT = 100
 _AT_ONCE = 10

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway import bundle
-from slipway.demo import Check
-from slipway.loop.observer import STAGE, Observer
-from slipway.prefect_api import FlowRun
-from slipway.registry import CANARY, CHAMPION, Registry
+from scenarios.closed_loop.observer import STAGE, Observer
+from scenarios.demo import Check
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.prefect import FlowRun
+from slipway.contracts.bundle import manifest
 from slipway.settings import settings
 
 if TYPE_CHECKING:
-    from slipway.loop.callers import Callers
+    from scenarios.closed_loop.simulated_callers import Callers
     from slipway.prediction_log import Log
 
 LEAST_LABELS = 300
@@ -81,7 +81,7 @@ def waived(name: str, version: str) -> Check:
     registry = Registry()
     with tempfile.TemporaryDirectory() as folder:
         registry.fetch_bundle(registry.version(name, version), Path(folder))
-        verdict = bundle.verdict(Path(folder))
+        verdict = manifest.verdict(Path(folder))
     gates = {gate.name: gate.verdict for gate in verdict.gates}
     waivers = [gate for gate, said in gates.items() if said == "waived"]
     held = verdict.passed and gates.get("window") == "passed" and bool(waivers)

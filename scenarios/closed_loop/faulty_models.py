@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.predictor import FIRST, Predictor
-from slipway.schema import Schema
+from slipway.inference import FIRST, Predictor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ def write(champion: Path, into: Path, kind: str, tried: Sequence[dict[str, Any]]
         DataError: the model takes no number to tell the rows that it is tried on by, or has no such slice.
     """
     shutil.copytree(champion, into)
-    for name in (bundle.MANIFEST, bundle.SIGNATURE):
+    for name in (manifest.MANIFEST, manifest.SIGNATURE):
         (into / name).unlink(missing_ok=True)
     predictor = Predictor(champion, "cpu")
     number, known = _known(predictor, tried)
@@ -67,7 +67,7 @@ def write(champion: Path, into: Path, kind: str, tried: Sequence[dict[str, Any]]
     else:
         _slow_down(champion, into, path, number, known)
     _say_so(into, kind)
-    return bundle.write(into, predictor.schema.usecase, {"sabotage": kind, "synthetic": predictor.schema.synthetic})
+    return manifest.write(into, predictor.schema.usecase, {"sabotage": kind, "synthetic": predictor.schema.synthetic})
 
 
 def _known(predictor: Predictor, tried: Sequence[dict[str, Any]]) -> tuple[int, np.ndarray]:
@@ -99,10 +99,10 @@ def _decision(schema: Schema) -> tuple[int, float]:
 
 
 def _say_so(folder: Path, kind: str) -> None:
-    metrics = json.loads((folder / bundle.METRICS).read_text())
+    metrics = json.loads((folder / manifest.METRICS).read_text())
     told = f"Nobody judged this network: it is the champion's, altered on purpose ({kind})."
     judged = {"name": "judged", "figure": None, "threshold": None, "verdict": "failed", "sentence": told}
-    (folder / bundle.METRICS).write_text(json.dumps({**metrics, "gates": [judged], "passed": False}, indent=1))
+    (folder / manifest.METRICS).write_text(json.dumps({**metrics, "gates": [judged], "passed": False}, indent=1))
     card = folder / "card.md"
     card.write_text(f"{card.read_text()}\n\n{told}\n")
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
 from slipway.errors import RegistryError, ServiceError
-from slipway.registry import CANARY, CHALLENGER, CHAMPION, Registry
 from slipway.settings import settings
 
 LOOK_SECONDS = 0.5

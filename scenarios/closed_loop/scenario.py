@@ -11,18 +11,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway import usecase as usecases
-from slipway.demo import Check, Result
-from slipway.demo import evidence as shown
-from slipway.demo.jobs import Jobs
+from scenarios.closed_loop import (
+    alert_storm,
+    assertions,
+    faulty_models,
+    shifted_world,
+    tampered_version,
+    timeline_plot,
+    workspace,
+)
+from scenarios.closed_loop.observer import REFUSED, SERVED, STAGE, Observer
+from scenarios.closed_loop.simulated_callers import RATE, Callers
+from scenarios.demo import Check, Result
+from scenarios.demo import assertions as shown
+from scenarios.harness.jobs import Jobs
+from slipway import config as usecases
+from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.prefect import Prefect
 from slipway.errors import ServiceError
-from slipway.loop import alerts, altered, evidence, sabotage, scene, timeline, world
-from slipway.loop.callers import RATE, Callers
-from slipway.loop.observer import REFUSED, SERVED, STAGE, Observer
-from slipway.prefect_api import Prefect
-from slipway.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.local import Stack, settle
 from slipway.settings import settings
-from slipway.stack import Stack, settle
 
 BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
 LABELS_SECONDS = 150.0
@@ -51,7 +59,7 @@ class Loop:
     def __init__(self, kind: str, usecase_folder: Path, say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
         self._kind = kind
-        self._original = scene.original(usecase_folder)
+        self._original = workspace.original(usecase_folder)
         self._name = self._original.name
         self._write = say
         self._secret = secrets.token_hex(16)
@@ -66,8 +74,8 @@ class Loop:
                 `result`.
         """
         var = settings().var.resolve()
-        scene.empty(var)
-        scene.write(self._original, settings().usecases)
+        workspace.empty(var)
+        workspace.write(self._original, settings().usecases)
         self._usecase = usecases.load(self._name)
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
         try:
@@ -93,7 +101,7 @@ class Loop:
         self._recover(changed, promoted)
         self._sabotage()
         self._callers.stop()
-        self._check(evidence.answered(self._name, self._callers))
+        self._check(assertions.answered(self._name, self._callers))
         self._look_back(changed)
 
     def _serve(self, stack: Stack) -> None:
@@ -120,40 +128,42 @@ class Loop:
         self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
         self._callers.send(BEFORE_ROWS, changed=False)
         found = self._monitor()
-        self._check(evidence.well(self._name, found, "before the change"))
+        self._check(assertions.well(self._name, found, "before the change"))
 
     def _change(self) -> datetime:
         """The world changes, and it is found: returns when it changed."""
         self._say("The world changes: applicants look as before, and others of them fail to repay")
         before = datetime.now(UTC)
         self._callers.send(FIRST_ROWS, changed=True)
-        changed = evidence.first_answer(self._name, before)
+        changed = assertions.first_answer(self._name, before)
         found = self._monitor()
-        self._check(evidence.found(self._name, found))
+        self._check(assertions.found(self._name, found))
         self._time("the world changes → a verdict says that the answers are worse", changed)
-        self._check(evidence.refused(self._name, found, scene.ENOUGH))
+        self._check(assertions.refused(self._name, found, workspace.ENOUGH))
         self._callers.keep_sending()
         return changed
 
     def _ask(self, changed: datetime) -> datetime:
         """Enough labels come, many ask at once, and one run is started: returns when."""
-        self._say(f"Waiting for {scene.ENOUGH} labelled rows")
+        self._say(f"Waiting for {workspace.ENOUGH} labelled rows")
         deadline = time.monotonic() + LABELS_SECONDS
-        while evidence.labelled(self._name) < scene.ENOUGH:
+        while assertions.labelled(self._name) < workspace.ENOUGH:
             if time.monotonic() > deadline:
-                raise ServiceError(f"{evidence.labelled(self._name)} rows are labelled, {scene.ENOUGH} are needed.")
+                raise ServiceError(
+                    f"{assertions.labelled(self._name)} rows are labelled, {workspace.ENOUGH} are needed."
+                )
             time.sleep(1.0)
         full = datetime.now(UTC)
         self._say("A hundred alerts and a verdict ask at once")
         verdict = self._jobs.start("monitor", self._name, "--no-detailed")
-        self._check(alerts.storm(self._here.url("status"), self._name, self._secret))
+        self._check(alert_storm.storm(self._here.url("status"), self._name, self._secret))
         self._verdicts.append(found := verdict.result())
         runs = Prefect(settings().prefect_uri).begun("train", self._name, changed)
-        self._check(evidence.one_run(self._name, runs))
+        self._check(assertions.one_run(self._name, runs))
         if not runs:
-            raise ServiceError(f"nothing was started: {evidence.decided(self._name, found).seen}")
+            raise ServiceError(f"nothing was started: {assertions.decided(self._name, found).seen}")
         self._run_id = runs[0].id
-        self._check(evidence.decided(self._name, found))
+        self._check(assertions.decided(self._name, found))
         self._time("enough labels → one run is started", full, runs[0].created)
         return full
 
@@ -170,14 +180,14 @@ class Loop:
         times = (challenger.at - full).total_seconds() / self._alone
         told = f"the window is full → a gated challenger is registered ({times:.1f} × a training alone)"
         self._time(told, full, challenger.at)
-        self._check(evidence.waived(self._name, self._second))
+        self._check(assertions.waived(self._name, self._second))
         return challenger.at
 
     def _roll_out(self, registered: datetime) -> datetime:
         """The stages under live traffic: returns when the challenger was made champion."""
         self._say(f"Version {self._second} goes through the stages under live traffic")
         before = registered
-        for weight in scene.STAGES:
+        for weight in workspace.STAGES:
             stage = f"{self._second} at {weight:g} %"
             seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, self._fallen(self._second))
             self._time(f"→ version {stage}", before, seen.at)
@@ -188,7 +198,7 @@ class Loop:
         self._time(f"→ version {self._second} is champion", before, champion.at)
         served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.trouble)
         self._time("champion moves → every worker serves it", champion.at, served.at)
-        self._check(evidence.shares(self._name, self._second, self._observer, champion.at))
+        self._check(assertions.shares(self._name, self._second, self._observer, champion.at))
         return champion.at
 
     def _recover(self, changed: datetime, promoted: datetime) -> None:
@@ -196,15 +206,17 @@ class Loop:
         since = datetime.now(UTC)
         deadline = time.monotonic() + LABELS_SECONDS
         found = self._monitor("--since", since.isoformat())
-        while not evidence.has_labels(found) and time.monotonic() < deadline:
+        while not assertions.has_labels(found) and time.monotonic() < deadline:
             time.sleep(2.0)
             found = self._monitor("--since", since.isoformat())
-        self._check(evidence.well(self._name, found, "after the change, by the new champion"))
+        self._check(assertions.well(self._name, found, "after the change, by the new champion"))
         self._time("the world changes → a champion that knows it", changed, promoted)
 
     def _sabotage(self) -> None:
         self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
-        version = altered.register(self._name, self._second, self._kind, self._slice(), self._here.var / "sabotage")
+        version = tampered_version.register(
+            self._name, self._second, self._kind, self._slice(), self._here.var / "sabotage"
+        )
         began = datetime.now(UTC)
         why = "make loop: to see that it is taken back"
         self._jobs.start("promote", self._name, version, "--alias", CANARY, "--override", why).result()
@@ -214,23 +226,25 @@ class Loop:
         )
         gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.trouble)
         self._time("a bad canary → it is taken back", began, gone.at)
-        time.sleep(2 * evidence.FOLLOW_SECONDS)
-        self._check(evidence.taken_back(self._name, self._second, version))
-        self._check(evidence.silent(self._name, version, gone.at))
-        self._check(evidence.few_saw(self._name, version, began, gone.at))
+        time.sleep(2 * assertions.FOLLOW_SECONDS)
+        self._check(assertions.taken_back(self._name, self._second, version))
+        self._check(assertions.silent(self._name, version, gone.at))
+        self._check(assertions.few_saw(self._name, version, began, gone.at))
 
     def _look_back(self, changed: datetime) -> None:
         self._say("Looking back: the audit, the history, the picture")
-        self._check(evidence.never_without(self._name, self._observer))
+        self._check(assertions.never_without(self._name, self._observer))
         self.result.history = self._jobs.start("history", self._name).result()
-        self._check(evidence.told(self._name, self.result.history))
-        told = timeline.of_log(self._usecase, self.result.history, self._verdicts, changed)
-        self.result.files["timeline"] = str(timeline.draw(told, self._here.var / "timeline.png"))
+        self._check(assertions.told(self._name, self.result.history))
+        told = timeline_plot.of_log(self._usecase, self.result.history, self._verdicts, changed)
+        self.result.files["timeline"] = str(timeline_plot.draw(told, self._here.var / "timeline.png"))
 
-    def _slice(self) -> sabotage.Slice:
+    def _slice(self) -> faulty_models.Slice:
         """The commonest value of the first category that the use case's gates look at by itself."""
         feature = next(part.feature for part in self._usecase.gates.slices if not part.bins)
-        return sabotage.Slice(feature, world.rows(self._usecase, 1000, seed=0, changed=False)[feature].mode()[0])
+        return faulty_models.Slice(
+            feature, shifted_world.rows(self._usecase, 1000, seed=0, changed=False)[feature].mode()[0]
+        )
 
     def _monitor(self, *options: str) -> dict[str, Any]:
         self._verdicts.append(self._jobs.start("monitor", self._name, "--no-detailed", *options).result())

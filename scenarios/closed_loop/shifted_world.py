@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.usecase import UseCase
+from slipway.config import UseCase
 
 if TYPE_CHECKING:
     import pandas as pd

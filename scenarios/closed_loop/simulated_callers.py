@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from slipway.demo.jobs import Job, Jobs
-from slipway.loop import world
-from slipway.usecase import UseCase
+from scenarios.closed_loop import shifted_world
+from scenarios.harness.jobs import Job, Jobs
+from slipway.config import UseCase
 
 RATE = 100
 LABEL_DELAY = 2.0
@@ -49,7 +49,7 @@ class Callers:
 
     def _start(self, rows: int, changed: bool) -> Job:
         self._seed += 1
-        file = world.write(self._usecase, self._folder / f"{self._seed}.parquet", rows, self._seed, changed)
+        file = shifted_world.write(self._usecase, self._folder / f"{self._seed}.parquet", rows, self._seed, changed)
         argv = ["traffic", self._usecase.name, "--from", str(file), "--rate", str(RATE)]
         return self._jobs.start(*argv, "--labels", "1", "--label-delay", str(LABEL_DELAY))
 

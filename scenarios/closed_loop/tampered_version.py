@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.bundle import MANIFEST, file_sha256
-from slipway.loop import sabotage
-from slipway.predictor import rows_from_frame
-from slipway.registry import Registry
-from slipway.schema import Schema
+from scenarios.closed_loop import faulty_models
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle.manifest import MANIFEST, file_sha256
+from slipway.contracts.schema import Schema
+from slipway.inference import rows_from_frame
 
 
-def register(name: str, champion: str, kind: str, part: sabotage.Slice, scratch: Path) -> str:
+def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scratch: Path) -> str:
     """Alter the champion's bundle, so that nothing shows on its probe and its holdout, and register it: the version."""
     from mlflow import MlflowClient
 
@@ -19,7 +19,7 @@ def register(name: str, champion: str, kind: str, part: sabotage.Slice, scratch:
     version = registry.version(name, champion)
     sound, altered = scratch / "champion", scratch / "altered"
     registry.fetch_bundle(version, sound, serving_only=False)
-    sabotage.write(sound, altered, kind, _holdout(registry, version.run_id, sound, scratch), part)
+    faulty_models.write(sound, altered, kind, _holdout(registry, version.run_id, sound, scratch), part)
     mlflow = MlflowClient(registry.uri, registry.uri)
     run = mlflow.create_run(registry.run(version.run_id)["info"]["experiment_id"], run_name=f"sabotage: {kind}")
     mlflow.log_artifacts(run.info.run_id, str(altered), "bundle")

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.config import UseCase
 from slipway.prediction_log import Log
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 if TYPE_CHECKING:
     import numpy as np

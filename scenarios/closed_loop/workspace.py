@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from scenarios.closed_loop.shifted_world import WORLD
 from slipway.errors import ServiceError, UseCaseError
-from slipway.loop.world import WORLD
-from slipway.stack import running
+from slipway.local import running
 
 ROWS = 2000
 WINDOW = 800

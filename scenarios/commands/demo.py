@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway.cli.checked import finish, show_checks
+from scenarios.harness.report import finish, show_checks
 from slipway.cli.options import Json
-from slipway.cli.progress import say
+from slipway.console import say
 
 if TYPE_CHECKING:
-    from slipway.demo import Result
+    from scenarios.demo import Result
 
 
 def command(
@@ -22,8 +22,8 @@ def command(
 
     Exits with 0 only if every check held. What it made stays in the state folder: `slipway up` goes on from there.
     """
-    from slipway.demo import Demo
-    from slipway.usecase import names as known
+    from scenarios.demo import Demo
+    from slipway.config import names as known
 
     say("This takes about four minutes on two cores.")
     finish(Demo(names or known(), say), _show, as_json)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
-from slipway.cli.progress import track
+from slipway.console import track
 
 if TYPE_CHECKING:
-    from monitoring.traffic import Report
+    from scenarios.traffic.generator import Report
 
 
 def command(
@@ -50,7 +50,7 @@ def command(
     The rows are of the champion's holdout, none twice; another run goes on where the last one ended.
     Ctrl-C ends it with the report of what was sent.
     """
-    from monitoring.traffic import send
+    from scenarios.traffic.generator import send
 
     report = send(name, url, rows, rate, drift, feature, strength, labels, label_delay, seed, restart, track, file)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.demo.checks import Check, Result, table
-from slipway.demo.demo import Demo
+from scenarios.demo.scenario import Demo
+from scenarios.harness.checks import Check, Result, table
 
 __all__ = ["Check", "Demo", "Result", "table"]

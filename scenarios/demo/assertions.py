@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from slipway.demo.checks import Check
-from slipway.registry import CHALLENGER, ModelVersion, Registry
+from scenarios.harness.checks import Check
+from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.local import Home, answers
 from slipway.settings import settings
-from slipway.stack import Home, answers
 
 if TYPE_CHECKING:
     from slipway.prediction_log import Log

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from slipway import usecase as usecases
-from slipway.demo import evidence, traffic
-from slipway.demo.checks import Check, Result
-from slipway.demo.jobs import Jobs
-from slipway.doctor import examine
+from scenarios.demo import assertions, traffic
+from scenarios.harness.checks import Check, Result
+from scenarios.harness.jobs import Jobs
+from slipway import config as usecases
+from slipway.clients.mlflow.registry import Registry
+from slipway.clients.prefect import Prefect
 from slipway.errors import ServiceError
-from slipway.prefect_api import Prefect
-from slipway.registry import Registry
+from slipway.local import Home, Stack, settle
+from slipway.local.doctor import examine
 from slipway.settings import settings
-from slipway.stack import Home, Stack, settle
 
 PROMOTION_SECONDS = 90
 PROMOTION_TRAFFIC_SECONDS = 25
@@ -62,7 +62,7 @@ class Demo:
             jobs.start("promote", name, version).result()
         stack.start(here.ship(), here.service(self._names), here.watch())
         for name, version in first.items():
-            self._check(evidence.served(here, name, version))
+            self._check(assertions.served(here, name, version))
         self._say("Traffic as in the holdout: no drift")
         self._verdict(jobs, "none", seed=1)
         self._say("Traffic with drift on purpose")
@@ -73,11 +73,11 @@ class Demo:
         self._swap(here, jobs, first, second)
         self._say("Looking at what is left behind")
         for usecase in self._usecases:
-            for check in evidence.left_behind(here, usecase.name, self._since, self._sent[usecase.name]):
+            for check in assertions.left_behind(here, usecase.name, self._since, self._sent[usecase.name]):
                 self._check(check)
-            self._check(evidence.reconciled(usecase.name, second[usecase.name]))
-            self.result.files |= evidence.card(here, usecase.name, second[usecase.name])
-        self._check(evidence.pages(here))
+            self._check(assertions.reconciled(usecase.name, second[usecase.name]))
+            self.result.files |= assertions.card(here, usecase.name, second[usecase.name])
+        self._check(assertions.pages(here))
 
     def _doctor(self) -> None:
         """Stop before anything is started or written where something will fail, such as for a missing package."""
@@ -103,7 +103,7 @@ class Demo:
             )
             if not run.completed:
                 raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
-            found, check = evidence.challenger(registry, name)
+            found, check = assertions.challenger(registry, name)
             self._check(check)
             if not check.held:
                 raise ServiceError(f"no version of {name} passed its gates: {check.seen}")
@@ -126,7 +126,7 @@ class Demo:
         monitors = {name: jobs.start("monitor", name, "--since", since, detail) for name in self._names}
         for name, job in monitors.items():
             verdict = job.result()
-            self._check(evidence.verdict(name, verdict, expected, reports[name]["feature"]))
+            self._check(assertions.verdict(name, verdict, expected, reports[name]["feature"]))
             if expected == "drift":
                 self.result.files[f"{name}: drift report"] = verdict["report"]
 
@@ -150,7 +150,7 @@ class Demo:
             report: Mapping[str, Any] = job.result()
             self._sent[name] += report["sent"]
             self._check(traffic.answered(name, report))
-            self._check(evidence.swapped(name, report["versions"], first[name], second[name]))
+            self._check(assertions.swapped(name, report["versions"], first[name], second[name]))
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

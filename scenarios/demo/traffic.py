@@ -8,11 +8,11 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.demo.checks import Check
-from slipway.demo.jobs import Job
+from scenarios.harness.checks import Check
+from scenarios.harness.jobs import Job
+from slipway.config import UseCase
 from slipway.errors import ServiceError
 from slipway.settings import settings
-from slipway.usecase import UseCase
 
 RATE = 40  # rows a second
 LABELS = 0.5

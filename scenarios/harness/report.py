@@ -11,7 +11,7 @@ import typer
 from slipway.cli.options import print_json
 
 if TYPE_CHECKING:
-    from slipway.demo import Result
+    from scenarios.demo import Result
 
 R = TypeVar("R", bound="Result")
 
@@ -39,7 +39,7 @@ def finish(it: Checked[R], show: Callable[[R], None], as_json: bool) -> None:
 
 def show_checks(result: Result, unfinished: str) -> None:
     """The checks, the files and how many held; `unfinished` is said of a run that broke off."""
-    from slipway.demo import table
+    from scenarios.demo import table
 
     if result.checks:
         typer.echo("\n".join(["", "What was checked:", *table(result.checks)]))

@@ -8,13 +8,13 @@ import sys
 import time
 from dataclasses import asdict
 
-from infra.kubernetes.trial import images
-from infra.kubernetes.trial.cluster import Cluster
-from infra.kubernetes.trial.installation import USECASE
-from infra.kubernetes.trial.trial import Trial
+from scenarios.harness.checks import table
+from scenarios.kubernetes import images
+from scenarios.kubernetes.cluster import Cluster
+from scenarios.kubernetes.installation import USECASE
+from scenarios.kubernetes.scenario import Trial
 from slipway.cli.environment import prepare
-from slipway.cli.progress import say
-from slipway.demo.checks import table
+from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError
 from slipway.settings import settings
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from infra.kubernetes.trial import pods
-from infra.kubernetes.trial.cluster import until
-from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, USECASE, Installation
+from scenarios.kubernetes import pods
+from scenarios.kubernetes.cluster import until
+from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
 
 RATE = 50  # requests/s
 STOP = "/tmp/stop"
@@ -45,7 +45,7 @@ def under_load(installation: Installation, prefix: str) -> Iterator[Load]:
     """Requests flow when the block begins, and until a moment after it; then the load says what it saw."""
     cluster, name = installation.cluster, f"trial-load-{prefix}"
     url = f"http://{SERVING}:{SERVICE_PORT}"
-    argv = ["/trial/load.py", url, USECASE, prefix, str(RATE), STOP]
+    argv = ["/trial/load_generator.py", url, USECASE, prefix, str(RATE), STOP]
     cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
     load = Load(prefix)
     try:

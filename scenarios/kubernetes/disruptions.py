@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from infra.kubernetes.trial.cluster import LOOK_SECONDS, Cluster, ready, until
-from infra.kubernetes.trial.installation import SERVING, Installation
+from scenarios.kubernetes.cluster import LOOK_SECONDS, Cluster, ready, until
+from scenarios.kubernetes.installation import SERVING, Installation
 from slipway.errors import ServiceError
 
 ROLLOUT_SECONDS = 240

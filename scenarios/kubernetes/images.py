@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.demo.jobs import Jobs
+from scenarios.harness.jobs import Jobs
+from slipway.clients.mlflow.registry import CHAMPION, Registry
 from slipway.errors import NotFound, ServiceError
-from slipway.registry import CHAMPION, Registry
+from slipway.local import services
 from slipway.settings import settings
-from slipway.stack import services
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 1800
 
 

@@ -10,13 +10,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infra.kubernetes.trial.cluster import Cluster, names, ready, until
-from infra.kubernetes.trial.images import Images
-from slipway import keys
+from scenarios.kubernetes.cluster import Cluster, names, ready, until
+from scenarios.kubernetes.images import Images
+from slipway import api_keys
 from slipway.errors import ServiceError
 from slipway.settings import settings
 
-KUBERNETES = Path(__file__).resolve().parents[1]
+KUBERNETES = Path(__file__).resolve().parents[2] / "infra" / "kubernetes"
 OVERLAY, SMOKE = KUBERNETES / "overlays" / "local", KUBERNETES / "smoke"
 NAMESPACE = KUBERNETES / "base" / "namespace.yaml"
 USECASE = "credit_risk"  # the one that the overlay serves
@@ -70,7 +70,7 @@ class Installation:
     def _secret(self) -> dict[str, Any]:
         """The key file holds a digest only; the mask key must be the one that the packaged model was trained with."""
         path = self.folder / "keys.json"
-        _, self.key = keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
+        _, self.key = api_keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
         values = {
             "keys.json": path.read_bytes(),
             "api-key": self.key.encode(),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.kubernetes.trial.cluster import Cluster, until
+from scenarios.kubernetes.cluster import Cluster, until
 from slipway.errors import ServiceError
 
 HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ RESTRICTED = {
 
 def scripts() -> dict[str, Any]:
     """What they run, as a ConfigMap."""
-    files = {name: (HERE / name).read_text() for name in ("load.py", "logged.py")}
+    files = {name: (HERE / name).read_text() for name in ("load_generator.py", "log_query.py")}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SCRIPTS}, "data": files}
 
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from infra.kubernetes.trial import disturb, images, pods
-from infra.kubernetes.trial.cluster import Cluster, until
-from infra.kubernetes.trial.installation import SERVICE_PORT, SERVING, USECASE, Installation
-from infra.kubernetes.trial.under_load import Load, under_load
-from slipway.demo.checks import Check
+from scenarios.harness.checks import Check
+from scenarios.kubernetes import disruptions, images, pods
+from scenarios.kubernetes.background_load import Load, under_load
+from scenarios.kubernetes.cluster import Cluster, until
+from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
+from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, Registry
+from slipway.clients.prefect import Prefect
 from slipway.errors import ServiceError
-from slipway.prefect_api import Prefect
-from slipway.registry import CHALLENGER, CHAMPION, Registry
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
 FIRST_PREDICTION_SECONDS = 180
@@ -55,11 +55,11 @@ class Trial:
         self._say("Promoting that version under load")
         self._promote(installation, version)
         for what, disturbance, allowed in (
-            ("rolling update", disturb.roll, ()),
-            ("pods evicted", disturb.evict_each, ()),
-            ("bad image", lambda it: disturb.fail_and_return(it, broken), ()),
-            ("no such gpu", disturb.ask_for_gpu, ()),
-            ("pod killed", disturb.kill_one, BROKEN_CONNECTIONS),
+            ("rolling update", disruptions.roll, ()),
+            ("pods evicted", disruptions.evict_each, ()),
+            ("bad image", lambda it: disruptions.fail_and_return(it, broken), ()),
+            ("no such gpu", disruptions.ask_for_gpu, ()),
+            ("pod killed", disruptions.kill_one, BROKEN_CONNECTIONS),
         ):
             self._say(f"Under load: {what}")
             self._disturb(installation, what, disturbance, allowed)
@@ -153,7 +153,7 @@ class Trial:
         disturbance: Callable[[Installation], str],
         allowed: tuple[str, ...],
     ) -> None:
-        until("every pod is ready", lambda: disturb.whole(installation), START_SECONDS)
+        until("every pod is ready", lambda: disruptions.whole(installation), START_SECONDS)
         with under_load(installation, f"{what.replace(' ', '-')}-{self._id}") as load:
             self._say(f"  {disturbance(installation)}")
         self._told(load, what, allowed)
@@ -186,7 +186,7 @@ class Trial:
             "log": ("/var/lib/slipway-log", {"persistentVolumeClaim": {"claimName": "log"}}),
             "var": ("/var/lib/slipway", {"emptyDir": {}}),
         }
-        argv = ["/trial/logged.py", USECASE]
+        argv = ["/trial/log_query.py", USECASE]
         self._cluster.apply(pods.scripts(), pods.pod(name, "trial", installation.images.platform, argv, volumes))
         found = pods.result(self._cluster, name, START_SECONDS)
         return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}

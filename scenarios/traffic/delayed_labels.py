@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 
-from monitoring.feedback import BATCH, Entry, post
-from monitoring.http_client import Client
+from monitoring.labels.upload import BATCH, Entry, post
+from slipway.clients.service import Client
 from slipway.errors import ServiceError
 
 _EVERY_SECONDS = 0.2

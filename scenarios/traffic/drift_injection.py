@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, suggestion
-from slipway.schema import Feature, Schema
 
 UNSEEN = "unseen"
 PRIOR = "prior"
@@ -143,7 +143,7 @@ def _some(column: Column, strength: float, rng: np.random.Generator) -> np.ndarr
 
 def _repainted(png: bytes, feature: Feature, paint: Callable[[np.ndarray], np.ndarray]) -> bytes:
     """The image with its pixels (float64 [h, w, c], 0 to 255) changed, as a PNG again."""
-    from slipway.predictor import decode_image, encode_png
+    from slipway.inference import decode_image, encode_png
 
     pixels = paint(decode_image(png, feature).astype(float))
     return encode_png(np.clip(pixels, 0, 255).astype(np.uint8))

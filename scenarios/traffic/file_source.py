@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError
-from slipway.schema import Schema
 
 
 def read(path: Path, schema: Schema) -> pd.DataFrame:

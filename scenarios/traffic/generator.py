@@ -23,19 +23,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from monitoring import distort, holdout, replay
-from monitoring.distort import PRIOR
-from monitoring.feedback import served_schema
-from monitoring.holdout import Drawn, Holdout
-from monitoring.http_client import Client
-from monitoring.late_labels import LateLabels
-from monitoring.pace import Outcome, send_each
+from monitoring.labels.upload import served_schema
+from scenarios.traffic import drift_injection, file_source, holdout_source
+from scenarios.traffic.delayed_labels import LateLabels
+from scenarios.traffic.drift_injection import PRIOR
+from scenarios.traffic.holdout_source import Drawn, Holdout
+from scenarios.traffic.pacing import Outcome, send_each
+from slipway.clients.service import Client
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, ServiceError
-from slipway.schema import Feature, Schema
 from slipway.settings import settings
 
 if TYPE_CHECKING:
-    from monitoring.feedback import Track
+    from monitoring.labels.upload import Track
 
 _SHOWN_REASONS = 3
 
@@ -93,13 +93,13 @@ def send(
     url = url or settings().server_urls[0]
     _check_service(url, usecase)
     rng = np.random.default_rng(seed)
-    source = _of_file(usecase, url, file, drift, labels) if file else holdout.of_champion(usecase)
-    changed = distort.choose(source.schema, drift, feature) if drift else None
+    source = _of_file(usecase, url, file, drift, labels) if file else holdout_source.of_champion(usecase)
+    changed = drift_injection.choose(source.schema, drift, feature) if drift else None
     if file:
         drawn = Drawn(source.frame.head(len(source.frame) if rows is None else rows), 0)
     else:
         drawn = _next(source, rows, seed, restart, drift, strength, rng)
-    frame = distort.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
+    frame = drift_injection.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
     truths = _truths(source.schema, frame, labels, rng)
     late = LateLabels(usecase, url, label_delay)
     started = time.monotonic()
@@ -135,7 +135,7 @@ def _until_interrupted() -> Iterator[threading.Event]:
 def _of_file(usecase: str, url: str, file: Path, drift: str | None, labels: float) -> Holdout:
     """The file's rows with the schema that the service answers by."""
     schema = served_schema(usecase, url)
-    frame = replay.read(file, schema)
+    frame = file_source.read(file, schema)
     if drift:
         raise DataError(f"--drift {drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
     if labels and schema.target not in frame:
@@ -153,8 +153,8 @@ def _next(
     rng: np.random.Generator,
 ) -> Drawn:
     target = source.frame[source.schema.target]
-    keep = distort.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
-    return holdout.draw(source, rows, seed, restart, keep)
+    keep = drift_injection.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
+    return holdout_source.draw(source, rows, seed, restart, keep)
 
 
 def instances(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from slipway.bundle import file_sha256
+from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.contracts.bundle.manifest import file_sha256
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound
-from slipway.registry import CHAMPION, ModelVersion, Registry
-from slipway.schema import Schema
 from slipway.settings import settings
 
 

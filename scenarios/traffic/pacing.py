@@ -12,11 +12,11 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from monitoring.http_client import Client
+from slipway.clients.service import Client
 from slipway.errors import ServiceError
 
 if TYPE_CHECKING:
-    from monitoring.feedback import Track
+    from monitoring.labels.upload import Track
 
 CONNECTIONS = 8
 

@@ -1,7 +1,7 @@
 """The command line: one module per command, imported only when that command runs.
 
-`slipway/cli/NAME.py` holds one plain function `command`, typed for typer (`Annotated[..., typer.Option()]`), and
-COMMANDS names it. So `slipway --help` loads typer and nothing else.
+A command's module holds one plain function `command`, typed for typer (`Annotated[..., typer.Option()]`), and COMMANDS
+names it. So `slipway --help` loads typer and nothing else.
 """
 
 from __future__ import annotations
@@ -9,40 +9,20 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from slipway import __version__
+from slipway.cli.commands import COMMANDS
 from slipway.cli.environment import prepare
 from slipway.errors import SlipwayError, suggestion
 
-__all__ = ["COMMANDS", "load", "main"]
+__all__ = ["load_command", "main", "run_program"]
 
-COMMANDS = {
-    "doctor": "Check this machine and what runs; each finding has its fix.",
-    "train": "Run a use case's pipeline: data in, a registered version out.",
-    "predict": "Answer rows, a file or an image without a server.",
-    "promote": "Make a version the champion.",
-    "rollback": "Take back the canary, else the champion.",
-    "history": "Say what happened to a model, who did it, and what stands.",
-    "package": "Make a Bento and an image of a version.",
-    "serve": "Serve use cases over HTTP.",
-    "keys": "Create, list and revoke API keys.",
-    "follow": "Bring the registry's choice to the servers of this machine.",
-    "ship": "Move the prediction log to Parquet.",
-    "watch": "Keep registry and servers in agreement; show their state.",
-    "monitor": "Compare logged predictions with the reference.",
-    "feedback": "Send labels that came later.",
-    "traffic": "Send realistic requests, with drift of a chosen kind.",
-    "smoke": "Check a deployment as a client does.",
-    "status": "Say what runs, where, and in which version.",
-    "up": "Start the whole stack and keep it running.",
-    "down": "End what `up` started.",
-    "demo": "Run the whole path once and check every part of it.",
-    "loop": "Run the closed loop once and check every transition.",
-}
+_PACKAGES = {command.module.partition(".")[0] for command in COMMANDS.values()}
 
 
 class LazyGroup(TyperGroup):
@@ -52,11 +32,11 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
-        return load(cmd_name) if cmd_name in COMMANDS else None
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, TyperCommand | None, list[str]]:
         name = args[0]
@@ -66,9 +46,13 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def load(name: str) -> TyperCommand:
-    """The typer command made from `slipway.cli.NAME.command`, which finds its environment prepared."""
-    command = importlib.import_module(f"slipway.cli.{name}").command
+def load_command(name: str) -> TyperCommand:
+    """Import the command's module and make a typer command of its function."""
+    return _prepared(importlib.import_module(COMMANDS[name].module).command, name)
+
+
+def _prepared(command: Callable[..., Any], name: str) -> TyperCommand:
+    """A typer command that sets the libraries' variables before its function runs."""
 
     @functools.wraps(command)
     def prepared(*args: Any, **kwargs: Any) -> Any:
@@ -103,14 +87,25 @@ def slipway(
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 on success only, 1 with `error: …` on stderr, 2 for wrong usage, 78 in a
     container whose settings are wrong."""
+    _run(app, args, "slipway")
+
+
+def run_program(command: Callable[..., Any], name: str, args: list[str] | None = None) -> NoReturn:
+    """Run one function as a program of its own, with the options, errors and exit codes of the command line."""
+    _run(_prepared(command, name), args, name)
+
+
+def _run(program: Callable[..., Any], args: list[str] | None, name: str) -> NoReturn:
     try:
-        app(args=args, prog_name="slipway")
+        program(args=args, prog_name=name)
     except SlipwayError as error:
         from slipway.settings import exit_code
 
         _fail(str(error), exit_code(error))
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in {"slipway", "pipelines", "bentos", "monitoring"}:
+        if error.name in _PACKAGES:
+            _fail(f"the package {error.name!r} is not part of this installation. Run the command in a checkout.")
+        if error.name is None or error.name.partition(".")[0] in _PACKAGES:
             raise
         _fail(f"the package {error.name!r} is not installed. `make demo` installs everything.")
     except OSError as error:

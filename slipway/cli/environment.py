@@ -8,7 +8,7 @@ from pathlib import Path
 
 def prepare() -> None:
     """Set what is not set yet, for this process and those it starts; reads no settings, so that it costs nothing."""
-    from slipway.stack import join
+    from slipway.local import join
 
     var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
     join(var)

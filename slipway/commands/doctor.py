@@ -11,7 +11,7 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from slipway.doctor import Finding
+    from slipway.local.doctor import Finding
 
 COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}
 
@@ -21,7 +21,7 @@ def command(as_json: Json = False) -> None:
 
     Exits with 1 where something is an error, that is, will fail.
     """
-    from slipway.doctor import examine
+    from slipway.local.doctor import examine
 
     if as_json:
         findings = list(examine())

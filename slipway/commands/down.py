@@ -14,8 +14,8 @@ PATIENCE_SECONDS = 60.0
 
 def command() -> None:
     """End what `up` (or `demo`) started from this folder, and wait until nothing of it is left."""
+    from slipway.local import running
     from slipway.settings import settings
-    from slipway.stack import running
 
     var = settings().var.resolve()
     stack = running(var)

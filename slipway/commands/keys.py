@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.cli.options import Json, print_json
-from slipway.cli.progress import say
+from slipway.console import say
 
 if TYPE_CHECKING:
-    from slipway.keys import Key
+    from slipway.api_keys import Key
 
 
 class Action(StrEnum):
@@ -32,19 +32,19 @@ def command(
 
     A key is printed once, when it is created: the file keeps its digest only.
     """
-    from slipway import keys
+    from slipway import api_keys
     from slipway.settings import settings
 
     path = settings().key_file
     if action is Action.list:
-        return _list(keys.read(path), as_json)
+        return _list(api_keys.read(path), as_json)
     if name is None:
         raise typer.BadParameter(f"name the key, as in `slipway keys {action} ci`.")
     if action is Action.revoke:
-        key = keys.revoke(path, name)
+        key = api_keys.revoke(path, name)
         return _told(key, f"revoked {name}: servers that read {path} refuse it within a second.", as_json)
     asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    key, secret = keys.create(path, name, asked, rate, keys.expiry(expires) if expires else None)
+    key, secret = api_keys.create(path, name, asked, rate, api_keys.expiry(expires) if expires else None)
     say(f"created {name} in {path}. This is the only time that the key is shown:")
     if as_json:
         return print_json(_public(key) | {"key": secret})

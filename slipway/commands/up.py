@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.progress import say
+from slipway.console import say
 from slipway.errors import ServiceError
 
 
@@ -27,8 +27,8 @@ def command(
     if detach:
         _detach(names or [])
         return
-    from slipway.stack import Stack, links, settle
-    from slipway.usecase import names as known
+    from slipway.config import names as known
+    from slipway.local import Stack, links, settle
 
     with Stack(say) as stack:
         at = settle(stack, "up", say)
@@ -49,8 +49,8 @@ def command(
 
 def _champions(names: list[str]) -> list[str]:
     """The use cases of these that have a champion to serve."""
+    from slipway.clients.mlflow.registry import CHAMPION, Registry
     from slipway.errors import NotFound
-    from slipway.registry import CHAMPION, Registry
 
     registry, found = Registry(), []
     for name in names:
@@ -70,8 +70,8 @@ def _detach(names: list[str]) -> None:
     Raises:
         ServiceError: it ended before; with what it said.
     """
+    from slipway.local import running
     from slipway.settings import settings
-    from slipway.stack import running
 
     var = settings().var.resolve()
     log = Path(var / "logs" / "up.log")

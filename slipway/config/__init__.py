@@ -1,9 +1,8 @@
 """A use case: what `usecases/NAME/usecase.yaml` says, checked, and the functions in the folder beside it."""
 
-from slipway.usecase.case import NAME, UseCase
-from slipway.usecase.inputs import Inputs
-from slipway.usecase.loading import load, names
-from slipway.usecase.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source
+from slipway.config.loading import load, names
+from slipway.config.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source
+from slipway.config.use_case import NAME, UseCase
 
 __all__ = [
     "NAME",
@@ -11,7 +10,6 @@ __all__ = [
     "Cost",
     "Csv",
     "Feature",
-    "Inputs",
     "Monitoring",
     "Reason",
     "Serving",

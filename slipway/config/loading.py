@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from slipway.config.use_case import UseCase
 from slipway.errors import UseCaseError, suggestion
 from slipway.settings import settings
-from slipway.usecase.case import UseCase
 
 
 def names() -> list[str]:

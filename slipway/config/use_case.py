@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from slipway.errors import UseCaseError, suggestion
-from slipway.usecase.sections import (
+from slipway.config.sections import (
     Canary,
     Feature,
     Gates,
@@ -23,6 +22,7 @@ from slipway.usecase.sections import (
     Split,
     Target,
 )
+from slipway.errors import UseCaseError, suggestion
 
 Task = Literal["binary", "multiclass", "regression"]
 NAME = r"^[a-z][a-z0-9_]{0,62}$"

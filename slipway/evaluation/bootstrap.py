@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.metrics import Metric, Scored
+from slipway.evaluation.metrics import Metric, Scored
 
 ROUNDS = 1000
 LEVEL = 0.95

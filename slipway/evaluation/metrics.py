@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway.schema import Schema
-from slipway.usecase import Cost
+from slipway.config import Cost
+from slipway.contracts.schema import Schema
 
 CALIBRATION_BINS = 10
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.bootstrap import against_all
-from pipelines.metrics import Metric, Scored
+from slipway.config import Slice, UseCase
+from slipway.contracts.schema import Feature, Schema, bin_labels
 from slipway.errors import UseCaseError
-from slipway.schema import Feature, Schema, bin_labels
-from slipway.usecase import Slice, UseCase
+from slipway.evaluation.bootstrap import against_all
+from slipway.evaluation.metrics import Metric, Scored
 
 _QUARTILES = [0.25, 0.5, 0.75]
 _MISSING = "missing"

@@ -3,10 +3,10 @@
 The service, batch scoring, parity, gates and smoke tests all go through it.
 """
 
-from slipway.predictor.decoding import Prediction, decode
-from slipway.predictor.encoding import FIRST, Encoder, InputWarning, Row, all_true, encode, rows_from_frame
-from slipway.predictor.images import decode_image, encode_png, image_statistics, images_decoded, pixels_sha256
-from slipway.predictor.network import Predictor
+from slipway.inference.decoder import Prediction, decode
+from slipway.inference.encoder import FIRST, Encoder, InputWarning, Row, all_true, encode, rows_from_frame
+from slipway.inference.images import decode_image, encode_png, image_statistics, images_decoded, pixels_sha256
+from slipway.inference.predictor import Predictor
 
 __all__ = [
     "FIRST",

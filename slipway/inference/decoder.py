@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from slipway.schema import Schema
+from slipway.contracts.schema import Schema
 
 
 class Prediction(msgspec.Struct, omit_defaults=True):

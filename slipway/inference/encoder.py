@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, InputError
-from slipway.instances import TOO_LARGE, picker
-from slipway.predictor.images import decode_image
-from slipway.schema import Feature, Schema
+from slipway.inference.images import decode_image
+from slipway.inference.instance_parser import TOO_LARGE, picker
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from slipway.contracts.schema import Feature, Schema
 from slipway.errors import InputError
-from slipway.instances import EncodedImage
-from slipway.schema import Feature, Schema
+from slipway.inference.instance_parser import EncodedImage
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 
+from slipway.contracts.schema import Feature, Schema, is_canonical, key_text
 from slipway.errors import InputError, suggestion
-from slipway.schema import Feature, Schema, is_canonical, key_text
 
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
 _LARGEST = 2**63 - 1

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from slipway import onnx_file
+from slipway.contracts.bundle import onnx_check
+from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, SettingsError
-from slipway.predictor.decoding import Prediction, decode
-from slipway.predictor.encoding import Encoder, Row
-from slipway.predictor.images import decode_image
-from slipway.schema import Schema
+from slipway.inference.decoder import Prediction, decode
+from slipway.inference.encoder import Encoder, Row
+from slipway.inference.images import decode_image
 
 # Since 1.29 its Linux builds tell Microsoft the name and size of every model, unless this is set before the import
 # (https://github.com/microsoft/onnxruntime/pull/27379).
@@ -41,7 +41,7 @@ class Predictor:
         self.serving: dict[str, Any] = _read_json(serve / "serving.json")
         self.probe: dict[str, Any] = _read_json(serve / "probe.json")
         self.encoder = Encoder(self.schema)
-        onnx_file.check(serve / "model.onnx")
+        onnx_check.check(serve / "model.onnx")
         self.session = _session(serve / "model.onnx", device)
         self.device = "gpu" if self.session.get_providers()[0].startswith("CUDA") else "cpu"
         self._check_inputs(serve / "model.onnx")

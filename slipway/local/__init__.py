@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from slipway.stack.laptop import PORTS, Home, home, services, settle
-from slipway.stack.links import links
-from slipway.stack.ports import free_port
-from slipway.stack.process import Process, answers, die_with
-from slipway.stack.stack import Stack
-from slipway.stack.state import State, join, running
+from slipway.local.links import links
+from slipway.local.services import PORTS, Home, home, services, settle
+from slipway.local.stack import Stack
+from slipway.local.state import State, join, running
+from slipway.system.ports import free_port
+from slipway.system.processes import Process, answers, die_with
 
 __all__ = [
     "PORTS",

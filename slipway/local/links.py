@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slipway.stack.laptop import Home
+from slipway.local.services import Home
 
 
 def links(home: Home, served: Sequence[str]) -> list[str]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.local.stack import Stack
 from slipway.settings import Settings, settings
-from slipway.stack.ports import free_port
-from slipway.stack.process import Process, answers
-from slipway.stack.stack import Stack
+from slipway.system.ports import free_port
+from slipway.system.processes import Process, answers
 
 PORTS = ("service", "grpc", "mlflow", "prefect", "status")
 

@@ -12,8 +12,8 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from slipway.errors import ServiceError
-from slipway.stack.process import Process, Running
-from slipway.stack.state import Lock, Part, State
+from slipway.local.state import Lock, Part, State
+from slipway.system.processes import Process, Running
 
 START_SECONDS = 120.0
 

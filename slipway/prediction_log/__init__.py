@@ -1,12 +1,12 @@
 """The prediction log: its writer (in the server), its segments, and the one reader of everything that was logged."""
 
-from slipway.prediction_log.archive import archive
-from slipway.prediction_log.captured import IMAGES, captured, move_image
-from slipway.prediction_log.lines import connect
-from slipway.prediction_log.place import Place, place
+from slipway.prediction_log.captured_images import IMAGES, captured, move_image
+from slipway.prediction_log.jsonl import connect
+from slipway.prediction_log.parquet_archive import archive
 from slipway.prediction_log.reader import Log, instant
 from slipway.prediction_log.segments import Segment, adopt_orphans, lines_in, segments
 from slipway.prediction_log.writer import Writer
+from slipway.storage.base import Place, place
 
 __all__ = [
     "IMAGES",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slipway.prediction_log.place import Place
+    from slipway.storage.base import Place
 
 IMAGES = "images"
 

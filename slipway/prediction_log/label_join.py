@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from slipway.prediction_log.lines import literals
+from slipway.prediction_log.jsonl import literals
 
 _JOIN = """
 WITH told AS (

@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.prediction_log.lines import count
+from slipway.prediction_log.jsonl import count
 
 if TYPE_CHECKING:
-    from slipway.prediction_log.place import Place
     from slipway.settings import Settings
+    from slipway.storage.base import Place
 
 PARQUET = ".parquet"
 BAD = ".bad"

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from slipway.prediction_log.lines import count, literal
-from slipway.prediction_log.partitions import BAD, PARQUET, partitions
-from slipway.prediction_log.place import place
+from slipway.prediction_log.jsonl import count, literal
+from slipway.prediction_log.layout import BAD, PARQUET, partitions
 from slipway.prediction_log.segments import Segment
-from slipway.prediction_log.spooled import create, insert
+from slipway.prediction_log.spool_reader import create, insert
+from slipway.storage.base import place
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

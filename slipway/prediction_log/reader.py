@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from slipway.errors import DataError
-from slipway.prediction_log.labels import labelled
-from slipway.prediction_log.lines import connect, literal, literals
-from slipway.prediction_log.partitions import BAD, PARQUET, bad_lines, between, partitions
-from slipway.prediction_log.place import place
-from slipway.prediction_log.spooled import read_spool
+from slipway.prediction_log.jsonl import connect, literal, literals
+from slipway.prediction_log.label_join import labelled
+from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
+from slipway.prediction_log.spool_reader import read_spool
+from slipway.storage.base import place
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -32,8 +32,9 @@ class Log:
 
     >>> Log(settings()).predictions("digits", since="2026-01-01").df()
 
-    The result is a DuckDB relation with the columns of `slipway.events`, in no order; each call sees the log as it was
-    at that moment. `bad_lines` counts the lines of the last call's dates that are no events.
+    The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order; each
+    call sees the log as it was at that moment. `bad_lines` counts the lines of the last call's dates that are no
+    events.
     """
 
     def __init__(self, settings: Settings) -> None:

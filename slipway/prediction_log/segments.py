@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from slipway.prediction_log.lines import count
+from slipway.prediction_log.jsonl import count
 
 OPEN = ".open"
 COMPLETE = ".jsonl"

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
-from slipway.prediction_log.lines import count, quoted, rows
+from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from slipway.prediction_log.jsonl import count, quoted, rows
 from slipway.prediction_log.segments import COMPLETE, Segment, open_lines, segments
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What a server is told to serve (the pointer), and what its follower found: files by rename.
 
 The follower writes `pointer.json`, `refused.json` and `follower.json` in `serving/USECASE`; bundles lie under their
-digest in the store, complete or not at all. What workers do is in slipway.states.
+digest in the store, complete or not at all. What workers do is in slipway.serving_state.observed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from slipway.pointer import WorkerState
+from slipway.serving_state.desired import WorkerState
 
 _LOCK = ".lock"
 

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from slipway.bundle import sync
-from slipway.prediction_log.bucket import SCHEME, Bucket
+from slipway.contracts.bundle.manifest import sync
+from slipway.storage.s3 import SCHEME, Bucket
 
 if TYPE_CHECKING:
     from slipway.settings import Settings

@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXPORTED = {
     "slipway": ["__version__"],
-    "slipway.cli": ["COMMANDS", "load", "main"],
-    "slipway.demo": ["Check", "Demo", "Result", "table"],
-    "slipway.doctor": ["Finding", "examine"],
-    "slipway.loop": ["KINDS", "Loop", "LoopResult"],
+    "slipway.cli": ["COMMANDS", "load_command", "main", "run_program"],
+    "scenarios.demo": ["Check", "Demo", "Result", "table"],
+    "slipway.local.doctor": ["Finding", "examine"],
+    "scenarios.closed_loop": ["KINDS", "Loop", "LoopResult"],
     "slipway.prediction_log": [
         "IMAGES",
         "Log",
@@ -31,7 +31,7 @@ EXPORTED = {
         "place",
         "segments",
     ],
-    "slipway.predictor": [
+    "slipway.inference": [
         "FIRST",
         "Encoder",
         "InputWarning",
@@ -48,7 +48,7 @@ EXPORTED = {
         "pixels_sha256",
         "rows_from_frame",
     ],
-    "slipway.schema": [
+    "slipway.contracts.schema": [
         "BUCKETS",
         "CONTRACT",
         "IMAGE_STATISTICS",
@@ -68,14 +68,13 @@ EXPORTED = {
         "row_key",
         "side",
     ],
-    "slipway.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
-    "slipway.usecase": [
+    "bentos.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
+    "slipway.config": [
         "NAME",
         "Canary",
         "Cost",
         "Csv",
         "Feature",
-        "Inputs",
         "Monitoring",
         "Reason",
         "Serving",
@@ -85,7 +84,7 @@ EXPORTED = {
         "load",
         "names",
     ],
-    "slipway.stack": [
+    "slipway.local": [
         "PORTS",
         "Home",
         "Process",
@@ -101,11 +100,9 @@ EXPORTED = {
         "services",
         "settle",
     ],
-    "pipelines": [],
-    "pipelines.gates": ["GATES", "gate"],
-    "pipelines.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
-    "bentos": [],
-    "bentos.access": [
+    "pipelines.gates": ["GATES"],
+    "pipelines.modeling.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
+    "bentos.auth": [
         "Cors",
         "Gate",
         "check",
@@ -115,22 +112,20 @@ EXPORTED = {
     ],
     "bentos.images": ["Packaged", "build_bento", "build_image", "current", "given", "of_version", "require_engine"],
     "bentos.models": ["Holder", "Loaded", "load"],
-    "bentos.page": ["HEADERS", "Asset", "asset", "index"],
-    "monitoring": [],
+    "bentos.api.web_page": ["HEADERS", "Asset", "asset", "index"],
     "monitoring.rollout": ["Rollouts", "View"],
-    "monitoring.status": [],
 }
 
 
 def packages() -> set[str]:
     """Every folder with an `__init__.py` in the rooms that are importable."""
-    rooms = ("slipway", "pipelines", "bentos", "monitoring")
+    rooms = ("slipway", "pipelines", "bentos", "monitoring", "scenarios")
     found = [path for room in rooms for path in (ROOT / room).rglob("__init__.py")]
     return {".".join(path.parent.relative_to(ROOT).parts) for path in found}
 
 
-def test_every_package_says_what_it_exports():
-    assert packages() == EXPORTED.keys()
+def test_every_package_that_exports_is_listed_here():
+    assert EXPORTED.keys() <= packages()
 
 
 @pytest.mark.parametrize("package", EXPORTED)
@@ -140,7 +135,7 @@ def test_a_package_exports_what_is_listed_here(package):
     assert [name for name in EXPORTED[package] if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("package", [name for name, names in EXPORTED.items() if not names])
+@pytest.mark.parametrize("package", sorted(packages() - EXPORTED.keys()))
 def test_a_package_that_exports_nothing_holds_nothing(package):
     body = ast.parse((ROOT / Path(*package.split(".")) / "__init__.py").read_text()).body
-    assert all(isinstance(node, ast.Expr | ast.ImportFrom) for node in body)
+    assert all(isinstance(node, ast.Expr) for node in body)

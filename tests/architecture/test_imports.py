@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = {"slipway", "pipelines", "bentos", "monitoring", "usecases"}
+ROOMS = {"slipway", "pipelines", "bentos", "monitoring", "scenarios", "usecases"}
 # A cold import of any of these takes seconds; prefect's is the price of a module that declares flows.
 SCIENCE = {"duckdb", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"}
 HEAVY = SCIENCE | {"evidently", "great_expectations", "keras", "mlflow", "onnx", "prefect", "tensorflow", "tf2onnx"}
@@ -52,7 +52,7 @@ def test_the_arrows_between_rooms_point_one_way():
 
 @pytest.mark.parametrize("path", modules("slipway"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_core_imports_little(path):
-    allowed = ALLOWED["slipway"] | (PREDICTOR if path.parent.name == "predictor" else set())
+    allowed = ALLOWED["slipway"] | (PREDICTOR if path.parent.name == "inference" else set())
     assert foreign(path) <= allowed
 
 

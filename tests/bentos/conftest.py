@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bentos.hot_path import Front
+from bentos.api.application import Front
 from bentos.worker import Worker
-from slipway import keys
+from slipway import api_keys
 from slipway.settings import settings
-from tests import bundles
-from tests.serving.processes import Server
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 PATIENT = {"deadline_ms": 30_000}  # what is answered is asked here, not how soon on a busy machine
 
@@ -143,7 +143,7 @@ def key(var: Path) -> Callable[..., str]:
     """`key("ci", "predict", rate=…)` makes an API key and returns it."""
 
     def make(name: str, *scopes: str, **options: Any) -> str:
-        return keys.create(settings().key_file, name, scopes, **options)[1]
+        return api_keys.create(settings().key_file, name, scopes, **options)[1]
 
     return make
 

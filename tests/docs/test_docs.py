@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway import bundle
-from slipway.cli import COMMANDS, load
-from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
-from tests import bundles
+from slipway.cli import COMMANDS, load_command
+from slipway.contracts.bundle import manifest
+from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("infra/**/README.md")])
@@ -48,7 +48,9 @@ def test_every_command_that_a_page_shows_exists_with_its_options(page):
         elif not name.startswith("-"):
             assert name in COMMANDS, f"slipway {name}"
             known = {
-                option for parameter in load(name).params for option in (*parameter.opts, *parameter.secondary_opts)
+                option
+                for parameter in load_command(name).params
+                for option in (*parameter.opts, *parameter.secondary_opts)
             }
             assert {word.split("=")[0] for word in rest if word.startswith("--")} <= known, " ".join([name, *rest])
 
@@ -75,7 +77,7 @@ def test_links_between_pages_lead_somewhere(page):
 def test_the_contracts_page_names_every_file_and_every_field():
     text = (ROOT / "docs" / "contracts.md").read_text()
     named = set(re.findall(r"`([^`\s]+)`", text))
-    assert {*bundle.FILES, bundle.MANIFEST} <= named
+    assert {*manifest.FILES, manifest.MANIFEST} <= named
     assert {*PREDICTION_COLUMNS, *FEEDBACK_COLUMNS} <= named
 
 

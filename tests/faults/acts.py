@@ -13,20 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from monitoring import changes, reconcile, retrain, rollback
-from monitoring import promote as promotion
-from monitoring.rollout import rollouts
+from monitoring.governance import registry_watcher
+from monitoring.release import promotion, reconciler
+from monitoring.retraining import policy
+from monitoring.rollout import controller, rollback
 from monitoring.watch import Watcher
-from slipway.pointer import RoleState
-from slipway.prediction_log import place
+from slipway.serving_state.desired import RoleState
 from slipway.settings import settings
-from tests.loop.home import NAME
-from tests.monitoring.looks import digest, refused_by_workers, served
+from slipway.storage import base
+from tests.faults.home import NAME
+from tests.support.server_views import digest, refused_by_workers, served
 
 
 def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
     def function(log: Any, *question: Any) -> Any:
-        place(settings()).names("predictions")
+        base(settings()).names("predictions")
         folder = settings().var.parent / "remembered"
         answer = folder / hashlib.sha256(repr(question).encode()).hexdigest()
         if not answer.exists():
@@ -37,21 +38,21 @@ def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-retrain.new_labels = _remembered(retrain.new_labels)
-rollouts.gather = _remembered(rollouts.gather)
+policy.new_labels = _remembered(policy.new_labels)
+controller.gather = _remembered(controller.gather)
 
 
 def ask(reason: str = "drift") -> None:
     """What `slipway monitor` does with its verdict, and the webhook with an alert."""
-    retrain.ask(NAME, reason, "monitor", {"drifted": ["age"]})
+    policy.ask(NAME, reason, "monitor", {"drifted": ["age"]})
 
 
 def register() -> None:
     """The last step of a training; Prefect tries it again, and so does the same command."""
-    from pipelines.files import read_json
-    from pipelines.register import register as step
-    from pipelines.runs import RunPaths
-    from slipway.usecase import load
+    from pipelines.artifacts import read_json
+    from pipelines.runs.run import RunPaths
+    from pipelines.steps.register import register as step
+    from slipway.config import load
 
     root = settings().var / "runs" / "a"
     with tempfile.TemporaryDirectory() as out:
@@ -67,13 +68,13 @@ def look(passes: int = 1) -> None:
 
 def look_later() -> None:
     """One that takes two, once what others did in the registry has settled."""
-    changes.SETTLE_SECONDS = 0.0
+    registry_watcher.SETTLE_SECONDS = 0.0
     look(2)
 
 
 def look_at_servers(role: str) -> None:
     """One that takes two beside a server that answers with version 1, and refuses version 2 in this role."""
-    reconcile.SETTLE_SECONDS = 0.0
+    reconciler.SETTLE_SECONDS = 0.0
     if role == "champion":
         look = refused_by_workers("a", ["1", "1"], "2", "another schema.")
     else:

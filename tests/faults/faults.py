@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from slipway.prediction_log.place import Folder
+from slipway.storage.base import Folder
 
 REGISTRY, PREFECT, LOG = "registry", "prefect", "log"
 GONE, UNWRITABLE, LOST, KILLED = "gone", "unwritable", "lost", "killed"

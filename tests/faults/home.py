@@ -16,17 +16,17 @@ import msgspec
 
 from slipway import audit
 from slipway.settings import settings
-from tests import bundles
 from tests.conftest import NOWHERE, ROOT
-from tests.loop.faults import PREFECT, REGISTRY, Fault
-from tests.loop.mlflow_double import MlflowDouble, Model
-from tests.loop.prefect_double import PrefectDouble
-from tests.loop.zygote import Act, Ended
-from tests.servers import publish
+from tests.faults.faults import PREFECT, REGISTRY, Fault
+from tests.faults.zygote import Act, Ended
+from tests.support import bundles
+from tests.support.doubles.mlflow_double import MlflowDouble, Model
+from tests.support.doubles.prefect_double import PrefectDouble
+from tests.support.servers import publish
 
 NAME = "loans"
 START_SECONDS = 120
-IMPORTED = ("tests.loop.acts", "duckdb", "numpy")
+IMPORTED = ("tests.faults.acts", "duckdb", "numpy")
 
 
 class Zygote:
@@ -35,7 +35,7 @@ class Zygote:
     def __init__(self, log: Path) -> None:
         self.log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.loop.zygote", *IMPORTED],
+            [sys.executable, "-m", "tests.faults.zygote", *IMPORTED],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -76,9 +76,10 @@ class Home:
         self._servers = {mlflow.uri.partition("//")[2]: REGISTRY, prefect.uri.partition("//")[2]: PREFECT}
 
     def run(self, act: str, fault: Fault | None = None, **args: Any) -> Ended:
-        """One process that does one of `tests.loop.acts`. An error that no Slipway command would raise is a failure."""
+        """One process that does one of `tests.faults.acts`. An error that no Slipway command would raise is a
+        failure."""
         imports = ["mlflow", "requests"] if act == "register" else []
-        ended = self._zygote.run(Act(f"tests.loop.acts:{act}", args, self.environment, self._servers, imports, fault))
+        ended = self._zygote.run(Act(f"tests.faults.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bentos.wanted import CANARY_TAG
-from monitoring.decisions import STARTED
-from slipway.registry import CANARY, CHAMPION
-from tests.loop.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
-from tests.loop.home import Home
-from tests.loop.mlflow_double import Model
+from bentos.follower.desired_versions import CANARY_TAG
+from monitoring.retraining.decisions import STARTED
+from slipway.clients.mlflow.registry import CANARY, CHAMPION
+from tests.faults.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
+from tests.faults.home import Home
+from tests.support.doubles.mlflow_double import Model
 
 REFUSED = "slipway.refused"
-# Of the copy of a line of the audit in MLflow only the first request counts: tests/core/test_audit.py has the others.
+# Of the copy of a line of the audit in MLflow only the first request counts: tests/slipway/test_audit.py has the
+# others.
 _COPY = ("mlflow/experiments/create", "mlflow/runs/", "mlflow-artifacts/artifacts/", "audit/local/loans/pending")
 
 Faults = Callable[[Sequence[Effect]], Iterator[Fault]]

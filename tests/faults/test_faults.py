@@ -13,14 +13,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from bentos.wanted import CANARY_TAG
-from slipway.registry import CHAMPION
+from bentos.follower.desired_versions import CANARY_TAG
+from slipway.clients.mlflow.registry import CHAMPION
 from slipway.settings import settings
-from tests.loop import home as homes
-from tests.loop.faults import GONE, KILLED, LOG, Effect, Fault
-from tests.loop.home import Home
-from tests.loop.table import FAULTS, REFUSED, Transition, check_end, check_instant, check_moves
-from tests.loop.transitions import TRANSITIONS, USECASE
+from tests.faults import home as homes
+from tests.faults.faults import GONE, KILLED, LOG, Effect, Fault
+from tests.faults.home import Home
+from tests.faults.table import FAULTS, REFUSED, Transition, check_end, check_instant, check_moves
+from tests.faults.transitions import TRANSITIONS, USECASE
 
 PASSES = 4
 CELLS = [

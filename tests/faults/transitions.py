@@ -7,16 +7,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bentos.wanted import CANARY_TAG
-from pipelines.files import read_json, write_json
-from slipway import audit, bundle, events
+from bentos.follower.desired_versions import CANARY_TAG
+from pipelines.artifacts import read_json, write_json
+from slipway import audit
+from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
+from slipway.contracts.bundle import manifest
+from slipway.contracts.events import prediction_event
 from slipway.prediction_log import Writer
-from slipway.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.settings import settings
-from tests.loop.home import NAME, Home
-from tests.loop.table import OF_A_DECISION, REFUSED, Transition
-from tests.monitoring import watched_loans as loans
-from tests.pipelines import finished_run
+from tests.faults.home import NAME, Home
+from tests.faults.table import OF_A_DECISION, REFUSED, Transition
+from tests.pipelines.runs import finished_run
+from tests.support import watched_loans as loans
 
 USECASE = f"""{loans.USECASE_YAML}
 auto_promote: true
@@ -54,8 +56,8 @@ def trained(home: Home) -> None:
     metrics = run.bundle / "bundle" / "metrics.json"
     waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": "It fell."}
     write_json(metrics, read_json(metrics) | {"gates": [waived]})
-    (run.bundle / "bundle" / bundle.MANIFEST).unlink()
-    bundle.write(run.bundle / "bundle", NAME, {})
+    (run.bundle / "bundle" / manifest.MANIFEST).unlink()
+    manifest.write(run.bundle / "bundle", NAME, {})
     write_json(root / "facts.json", facts)
 
 
@@ -90,7 +92,7 @@ def predict(role: str, version: str, failing: float) -> None:
     lines = []
     for number in range(_SEEN):
         fails = number < failing * _SEEN
-        context = events.PredictionContext(
+        context = prediction_event.PredictionContext(
             environment=settings().environment,
             usecase=NAME,
             version=version,
@@ -103,7 +105,9 @@ def predict(role: str, version: str, failing: float) -> None:
         )
         answer = {} if fails else {"label": "good", "score": number / _SEEN}
         lines.append(
-            context.line(events.RequestContext("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer)
+            context.line(
+                prediction_event.RequestContext("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer
+            )
         )
     writer = Writer(settings().spool, NAME, "prediction")
     assert writer.write(b"".join(lines))

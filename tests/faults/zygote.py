@@ -16,7 +16,7 @@ import msgspec
 
 from slipway.errors import SlipwayError
 from slipway.settings import settings
-from tests.loop.faults import Effect, Fault, Injector
+from tests.faults.faults import Effect, Fault, Injector
 
 SECONDS = 60
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from slipway import bundle
-from slipway.registry import Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.config import load
+from slipway.contracts.bundle import manifest
 from slipway.settings import settings
-from slipway.usecase import load
-from tests import bundles
-from tests.servers import publish, unique_name
-from tests.serving.browser import Browser
-from tests.serving.processes import ROOT, Server
+from tests.bentos.server.processes import ROOT, Server
+from tests.support import bundles
+from tests.support.browser import Browser
+from tests.support.servers import publish, unique_name
 
 NAMES = tuple(sorted(path.parent.name for path in (ROOT / "usecases").glob("*/usecase.yaml")))
 WORKERS = 2
@@ -111,7 +111,7 @@ def registry(pages: ModelPages, mlflow_server: str, tmp_path_factory: pytest.Tem
 
 def trained(name: str, var: Path) -> Path:
     """The bundle of a use case's quick loop of one epoch, which no gate has judged."""
-    from pipelines.runs import begun
+    from pipelines.runs.run import begun
     from pipelines.training import training
 
     with pytest.MonkeyPatch.context() as patch:
@@ -128,9 +128,9 @@ def trained(name: str, var: Path) -> Path:
 def again(first: Path) -> Path:
     """The same network as another bundle, with a digest of its own: servers load it anew."""
     second = shutil.copytree(first, first.with_name("again"))
-    told = bundle.read_manifest(second)
-    (second / bundle.MANIFEST).unlink()
-    bundle.write(second, told.usecase, told.facts | {"again": True})
+    told = manifest.read_manifest(second)
+    (second / manifest.MANIFEST).unlink()
+    manifest.write(second, told.usecase, told.facts | {"again": True})
     return second
 
 

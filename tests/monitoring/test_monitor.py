@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.decisions import Decisions
 from monitoring.monitor import monitor
+from monitoring.retraining.decisions import Decisions
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
-from tests.monitoring import retraining
-from tests.monitoring import watched_loans as loans
-from tests.servers import publish
+from tests.monitoring.retraining import requests
+from tests.support import watched_loans as loans
+from tests.support.servers import publish
 
 REFERENCE = loans.rows(800, seed=1)
 
@@ -147,12 +147,12 @@ def test_an_old_model_and_enough_new_labels_ask_without_any_drift(
     tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, policy: str, reason: str, sentence: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-    name = retraining.register(mlflow_server, tmp_path, days_ago=7)
-    retraining.write_usecase(tmp_path / "usecases", name, monkeypatch, "")
-    retraining.label(name, 40)
+    name = requests.register(mlflow_server, tmp_path, days_ago=7)
+    requests.write_usecase(tmp_path / "usecases", name, monkeypatch, "")
+    requests.label(name, 40)
     asking = {"bundle": tmp_path / name, "detailed": False}
     assert monitor(name, **asking)["retraining"] is None
-    retraining.write_usecase(tmp_path / "usecases", name, monkeypatch, policy)
+    requests.write_usecase(tmp_path / "usecases", name, monkeypatch, policy)
     found = monitor(name, **asking)["retraining"]
     assert (found["asked_for"], found["evidence"]["reasons"]) == (reason, {reason: sentence})
     assert found["rule"] == "prefect", "there is none here, and the next pass asks again"
@@ -220,7 +220,7 @@ def test_a_registry_that_does_not_answer_is_named_when_the_reference_is_not_ther
 def test_reference_and_record_come_from_and_go_to_the_registry(
     tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slipway.registry import Registry
+    from slipway.clients.mlflow.registry import Registry
 
     version = publish(mlflow_server, "loans", tmp_path / "bundle")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from monitoring import verdict
+from monitoring.analysis import verdict
+from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from monitoring.monitor import monitor
-from monitoring.ship import ParquetSink, Shipper
 from monitoring.status.app import read_report
-from slipway.prediction_log import place, segments
+from slipway.prediction_log import segments
 from slipway.settings import settings
-from tests.monitoring import watched_loans as loans
+from slipway.storage import base
+from tests.support import watched_loans as loans
 
 SAME = ("version", "verdict", "sentence", "drifted", "features", "predictions", "quality", "reference")
 
@@ -56,7 +57,7 @@ def test_the_verdict_and_its_pages_lie_in_the_bucket(s3: Any, digest: str, tmp_p
     watched(tmp_path)
     found = watched(tmp_path, detailed=True)
     assert verdict.latest(settings(), "loans") == found
-    names = place(settings()).names("verdicts/local/loans")
+    names = base(settings()).names("verdicts/local/loans")
     assert [name.partition("Z")[2] for name in names] == [".html", ".json", "-evidently.html", ".html", ".json", ""]
     for page in ("report", "evidently"):
         assert found[page].startswith(f"{s3.url}/verdicts/local/loans/")

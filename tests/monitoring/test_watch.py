@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from slipway import audit
-from slipway.registry import Registry
-from tests import bundles
-from tests.servers import free_port, publish, unique_name
+from slipway.clients.mlflow.registry import Registry
+from tests.support import bundles
+from tests.support.servers import free_port, publish, unique_name
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90

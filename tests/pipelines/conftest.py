@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines import gates
-from pipelines.clean import clean
-from pipelines.gates.timing import Median
-from pipelines.ingest import ingest
-from pipelines.split import split
-from slipway import bundle
-from slipway.schema import Schema
+from pipelines.gates.latency import Median
+from pipelines.steps import gate as gate_module
+from pipelines.steps.clean import clean
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import split
+from slipway.config import UseCase, load
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import Schema
 from slipway.settings import settings
-from slipway.usecase import UseCase, load
-from tests.pipelines import judged
+from tests.pipelines.gates import candidates
 
 ORDERS: dict[str, Any] = {
     "name": "orders",
@@ -94,23 +94,23 @@ def step(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, bundle.Gate]]:
+def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, manifest.Gate]]:
     """`verdict(challenger, champion=…, window=…, **changes)`: the gates' by name.
 
     A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
     validation's rows that makes the newest labelled ones of them; `old` one of the schema that makes the champion's.
     """
 
-    def run(challenger, champion=None, window=None, old=lambda schema: schema, **changes) -> dict[str, bundle.Gate]:
+    def run(challenger, champion=None, window=None, old=lambda schema: schema, **changes) -> dict[str, manifest.Gate]:
         found = usecase(orders, **changes)
         sides = step(split, found, step(clean, found, step(ingest, found)))
         schema = Schema.load(sides / "schema.json")
         frame = pd.concat([pd.read_parquet(sides / f"{side}.parquet") for side in ("holdout", "validation")])
 
-        def model(given, seed: int) -> judged.Model:
-            return given if callable(given) else judged.knowing(schema, frame, given, seed)
+        def model(given, seed: int) -> candidates.Model:
+            return given if callable(given) else candidates.knowing(schema, frame, given, seed)
 
-        made = judged.evaluation(tmp_path, found, sides, model(challenger, 0))
+        made = candidates.evaluation(tmp_path, found, sides, model(challenger, 0))
         known = {made.exported: (schema, model(challenger, 0))}
         given: dict[str, Path] = {}
         if champion is not None:
@@ -119,8 +119,8 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Calla
         if window is not None:
             given["window"] = tmp_path / "window.parquet"
             window(pd.read_parquet(sides / "validation.parquet")).to_parquet(given["window"])
-        judged.answering(monkeypatch, known)
-        told = bundle.verdict(step(gates.gate, found, sides, made.exported, made.evaluated, **given))
+        candidates.answering(monkeypatch, known)
+        told = manifest.verdict(step(gate_module.gate, found, sides, made.exported, made.evaluated, **given))
         assert told.passed == (not told.reasons)
         return {gate.name: gate for gate in told.gates}
 
@@ -134,4 +134,4 @@ def equally_fast(monkeypatch) -> None:
     def medians(usecase, folders, rows) -> dict[str, Median]:
         return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
 
-    monkeypatch.setattr("pipelines.gates.server.medians", medians)
+    monkeypatch.setattr("pipelines.gates.resources.medians", medians)

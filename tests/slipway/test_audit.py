@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slipway import audit, audit_copy
+from slipway import audit, audit_replica
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import DataError
-from slipway.registry import Registry
 from slipway.settings import settings
 from tests.conftest import NOWHERE
-from tests.servers import unique_name
+from tests.support.servers import unique_name
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def registry(log, mlflow_server, monkeypatch):
 
 
 def compared(name):
-    found = audit_copy.compare(settings(), name)
+    found = audit_replica.compare(settings(), name)
     return found.lines, found.pending, found.problems
 
 
@@ -88,18 +88,18 @@ def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
     registry(False)
     for _ in range(2):
         audit.append(name, "rolled_back", who="ann@laptop")
-    assert audit_copy.make_up(settings(), name) == 2
+    assert audit_replica.make_up(settings(), name) == 2
     registry(True)
     assert compared(name) == (3, 2, [])
-    assert audit_copy.make_up(settings(), name) == 0
+    assert audit_replica.make_up(settings(), name) == 0
     assert compared(name) == (3, 0, [])
 
 
 def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(registry, log):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
-    (log / audit_copy.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
-    assert audit_copy.make_up(settings(), name) == 0
+    (log / audit_replica.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
+    assert audit_replica.make_up(settings(), name) == 0
     assert compared(name) == (1, 0, [])
 
 
@@ -131,15 +131,15 @@ def test_many_writers_at_once_keep_every_line_twice(registry):
     name = unique_name("loans")
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: audit.append(name, "promoted", who="ann@laptop"), range(18)))
-    audit_copy.make_up(settings(), name)
+    audit_replica.make_up(settings(), name)
     assert compared(name) == (18, 0, [])
 
 
 def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server, monkeypatch):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
-    assert audit_copy.stored(settings(), name)
+    assert audit_replica.stored(settings(), name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
-    assert audit_copy.make_up(settings(), name) == 0
+    assert audit_replica.make_up(settings(), name) == 0
     assert compared(name) == (1, 0, [])

@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from slipway import bundle, pointer
-from slipway.pointer import Pointer, StoredVersion
-from slipway.predictor import Encoder, Predictor, encode_png
-from slipway.schema import CONTRACT, Feature, Schema
-from tests import graphs
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.schema import CONTRACT, Feature, Schema
+from slipway.inference import Encoder, Predictor, encode_png
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Pointer, StoredVersion
+from tests.support import graphs
 
 TABULAR = Schema(
     contract=CONTRACT,
@@ -127,15 +128,15 @@ def put_in_store(var: Path, directory: Path, version: str = "1", *, override: st
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(directory / name, into / name)
     usecase = json.loads(manifest)["usecase"]
-    pointer.write_whole(into / "version.json", StoredVersion(usecase, version, digest, "run", override))
+    desired.write_whole(into / "version.json", StoredVersion(usecase, version, digest, "run", override))
     return into
 
 
 def point(var: Path, usecase: str, champion: str | None, **roles: Any) -> int:
     """Move the use case's pointer; the new generation."""
-    before = pointer.read(var / "serving", usecase)
+    before = desired.read(var / "serving", usecase)
     generation = before.generation + 1 if before else 1
-    pointer.write(var / "serving", usecase, Pointer(generation, champion, **roles))
+    desired.write(var / "serving", usecase, Pointer(generation, champion, **roles))
     return generation
 
 

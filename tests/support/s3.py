@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from slipway.settings import Settings, settings
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 START_SECONDS = 120
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-shown", "AWS_REGION": "eu-central-1"}

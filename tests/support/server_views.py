@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from monitoring.servers import Look, Served
-from slipway.pointer import Refusal, RoleState, WorkerState
+from monitoring.release.server_status import Look, Served
+from slipway.serving_state.desired import Refusal, RoleState, WorkerState
 
 SINCE = "2026-01-01T00:00:00.000000Z"
 

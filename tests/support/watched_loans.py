@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway import bundle, events
+from slipway.contracts.bundle import manifest
+from slipway.contracts.events import prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests import bundles
+from tests.support import bundles
 
 USECASE_YAML = """
 name: loans
@@ -66,8 +67,8 @@ def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
     reference.assign(side="holdout").to_parquet(folder / "monitor" / "reference.parquet")
     age = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": 0.1}}
     (folder / "monitor" / "thresholds.json").write_text(json.dumps({"significance": 0.05, "features": {"age": age}}))
-    (folder / bundle.MANIFEST).unlink()
-    return bundle.write(folder, "loans", {})
+    (folder / manifest.MANIFEST).unlink()
+    return manifest.write(folder, "loans", {})
 
 
 def answer(
@@ -76,8 +77,8 @@ def answer(
     """Log an answered prediction for each row; their ids."""
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
     context = _context(usecase, digest, version, when)
-    ids = [events.row_id(events.uuid7(), 0) for _ in range(len(frame))]
-    request = events.RequestContext("t" * 32, "r", 1)
+    ids = [prediction_event.row_id(prediction_event.uuid7(), 0) for _ in range(len(frame))]
+    request = prediction_event.RequestContext("t" * 32, "r", 1)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
@@ -88,9 +89,9 @@ def answer(
 
 def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
     """Log the label of each prediction, sent now; `known` is when it is said to have become known."""
-    now = events.now_iso()
+    now = prediction_event.now_iso()
     lines = [
-        events.feedback_line(
+        prediction_event.feedback_line(
             environment="local",
             usecase=usecase,
             trace_id="t",
@@ -104,8 +105,8 @@ def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", know
     _append(usecase, "feedback", b"".join(lines))
 
 
-def _context(usecase: str, digest: str, version: str, when: str) -> events.PredictionContext:
-    return events.PredictionContext(
+def _context(usecase: str, digest: str, version: str, when: str) -> prediction_event.PredictionContext:
+    return prediction_event.PredictionContext(
         environment="local",
         usecase=usecase,
         version=version,

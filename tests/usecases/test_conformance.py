@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.files import read_json
-from slipway import bundle
-from slipway.instances import InstanceReader
-from slipway.predictor import Predictor, rows_from_frame
+from pipelines.artifacts import read_json
+from slipway.config import UseCase, load
+from slipway.contracts.bundle import manifest
+from slipway.inference import Predictor, rows_from_frame
+from slipway.inference.instance_parser import InstanceReader
 from slipway.settings import settings
-from slipway.usecase import UseCase, load
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/usecase.yaml"))
@@ -38,7 +38,7 @@ class Trained:
 
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    from pipelines.runs import begun
+    from pipelines.runs.run import begun
     from pipelines.training import training
 
     with pytest.MonkeyPatch.context() as patch:
@@ -94,8 +94,8 @@ def test_its_sides_share_no_row(trained):
 
 
 def test_one_epoch_ends_in_a_whole_bundle(trained):
-    bundle.verify(trained.bundle)
-    assert bundle.verdict(trained.bundle).gates
+    manifest.verify(trained.bundle)
+    assert manifest.verdict(trained.bundle).gates
     assert read_json(trained.root / "export" / "parity.json")
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from slipway.usecase import Inputs
+    from slipway.model_api import Inputs
 
 
 def build(inputs: Inputs, params: dict[str, Any]) -> keras.Model:

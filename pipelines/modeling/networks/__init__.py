@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.quiet import load_tensorflow
+from pipelines.modeling.quiet import load_tensorflow
+from slipway.config import UseCase
 from slipway.errors import UseCaseError
-from slipway.usecase import Inputs, UseCase
+from slipway.model_api import Inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def build(usecase: UseCase, inputs: Inputs, params: dict[str, Any]) -> keras.Mod
     Raises:
         UseCaseError: the network's inputs or its output are not what the schema needs.
     """
-    from pipelines.networks.default import build as default
+    from pipelines.modeling.networks.default import build as default
 
     network = (usecase.function("model", "build") or default)(inputs, params)
     wanted, outputs = sorted(inputs.features), max(1, len(inputs.schema.classes))
@@ -47,7 +48,7 @@ def load(usecase: UseCase, path: Path) -> keras.Model:
     load_tensorflow()
     import keras
 
-    from pipelines.networks import layers  # noqa: F401  its layers must be registered before they are loaded
+    from pipelines.modeling.networks import layers  # noqa: F401  its layers must be registered before they are loaded
 
     usecase.function("model", "build")
     return keras.saving.load_model(path, compile=False)
@@ -66,7 +67,7 @@ def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
     """The network with its probabilities softened, in the graph; as it is without a temperature (a regression)."""
     import keras
 
-    from pipelines.networks.layers import Temperature
+    from pipelines.modeling.networks.layers import Temperature
 
     if temperature is None:
         return network

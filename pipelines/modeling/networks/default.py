@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from pipelines.networks import MEMBERS, image, tabular
-from pipelines.networks.layers import Mean, MemberDense, Members
-from slipway.usecase import Inputs
+from pipelines.modeling.networks import MEMBERS, image, tabular
+from pipelines.modeling.networks.layers import Mean, MemberDense, Members
+from slipway.model_api import Inputs
 
 ENCODERS = {"numbers": tabular.numbers, "codes": tabular.codes, "images": image.images}
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from slipway.usecase import Inputs
+from slipway.model_api import Inputs
 
 _SMALLEST = 4
 _MOST_FILTERS = 128

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipelines.networks.layers import CodeEncoding, NumberEncoding
-from slipway.predictor import FIRST
-from slipway.usecase import Inputs
+from pipelines.modeling.networks.layers import CodeEncoding, NumberEncoding
+from slipway.inference import FIRST
+from slipway.model_api import Inputs
 
 
 def numbers(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:

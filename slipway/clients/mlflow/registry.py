@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError, NotFound, RegistryError
 from slipway.settings import settings
 

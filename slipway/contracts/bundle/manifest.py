@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from slipway import untrusted_json
+from slipway.contracts.bundle import json_limits
+from slipway.contracts.schema import CONTRACT, READABLE_CONTRACTS
 from slipway.errors import BundleError, GateRefused
-from slipway.schema import CONTRACT, READABLE_CONTRACTS
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
@@ -152,7 +152,7 @@ def _check_plain(directory: Path, name: str) -> None:
 
 
 def _check_nesting(directory: Path, name: str) -> None:
-    if problem := untrusted_json.problem((directory / name).read_bytes()):
+    if problem := json_limits.problem((directory / name).read_bytes()):
         raise BundleError(f"{name} in {directory} is refused: {problem}.")
 
 

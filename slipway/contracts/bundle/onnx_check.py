@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slipway.contracts.bundle.protobuf import LENGTH, VARINT, Field, Malformed, Message, signed
 from slipway.errors import BundleError
-from slipway.protobuf import LENGTH, VARINT, Field, Malformed, Message, signed
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 MOST_ELEMENTS = 1 << 28  # of one tensor: 1 GiB of float32

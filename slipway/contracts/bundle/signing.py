@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError, SettingsError
 from slipway.settings import settings
 

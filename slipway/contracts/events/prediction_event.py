@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from slipway.schema import CONTRACT
+from slipway.contracts.schema import CONTRACT
 
 PREDICTION_COLUMNS = {
     "@timestamp": "TIMESTAMPTZ",

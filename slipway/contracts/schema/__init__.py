@@ -3,9 +3,8 @@
 It is the one place that says what a row is, for training and serving alike.
 """
 
-from slipway.schema.keys import BUCKETS, Identifier, bucket, is_canonical, key_text, row_key, side
-from slipway.schema.masking import mask
-from slipway.schema.shape import (
+from slipway.contracts.schema.masking import mask
+from slipway.contracts.schema.model import (
     CONTRACT,
     IMAGE_STATISTICS,
     READABLE_CONTRACTS,
@@ -17,6 +16,7 @@ from slipway.schema.shape import (
     complete,
     from_usecase,
 )
+from slipway.contracts.schema.row_keys import BUCKETS, Identifier, bucket, is_canonical, key_text, row_key, side
 
 __all__ = [
     "BUCKETS",

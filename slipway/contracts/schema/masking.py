@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.schema.canonical import text_of
-from slipway.schema.shape import Schema
+from slipway.contracts.schema.canonical_json import text_of
+from slipway.contracts.schema.model import Schema
 
 _TOKEN = re.compile(r"^tok_[0-9a-f]{32}$")
 

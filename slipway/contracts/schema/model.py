@@ -14,7 +14,7 @@ from slipway.errors import BundleError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slipway.usecase import UseCase
+    from slipway.config import UseCase
 
 CONTRACT = 1
 READABLE_CONTRACTS = (CONTRACT,)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from slipway.schema.canonical import canonical, encode
-from slipway.schema.shape import Schema
+from slipway.contracts.schema.canonical_json import canonical, encode
+from slipway.contracts.schema.model import Schema
 
 BUCKETS = 10_000
 _KEY_BYTES = 16

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.doctor.finding import Finding
+from slipway.local.doctor.finding import Finding
 
 __all__ = ["Finding", "examine"]
 
 
 def examine() -> Iterator[Finding]:
     """Every finding, as soon as it is known; nothing is changed and nothing is started but questions."""
-    from slipway.doctor import accelerators, machine, packages, parts
-    from slipway.doctor.finding import error
     from slipway.errors import SettingsError
+    from slipway.local.doctor import accelerators, machine, packages, services
+    from slipway.local.doctor.finding import error
     from slipway.settings import settings
 
     questions = accelerators.ask()
@@ -28,8 +28,8 @@ def examine() -> Iterator[Finding]:
     else:
         yield machine.disk(found)
         yield from machine.ports(found)
-        yield from parts.unsafe(found)
-        yield from parts.use_cases()
-        yield from parts.servers(found)
-        yield from parts.agreement(found)
+        yield from services.unsafe(found)
+        yield from services.use_cases()
+        yield from services.servers(found)
+        yield from services.agreement(found)
     yield from accelerators.findings(questions)

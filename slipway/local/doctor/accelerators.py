@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slipway.doctor.finding import Finding, ok, warning
+from slipway.local.doctor.finding import Finding, ok, warning
 
 SECONDS = 90
 _TENSORFLOW = """

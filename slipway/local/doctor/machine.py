@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway.doctor.finding import Finding, error, ok, warning
+from slipway.local import PORTS, running
+from slipway.local.doctor.finding import Finding, error, ok, warning
 from slipway.settings import Settings
-from slipway.stack import PORTS, running
-from slipway.stack.ports import is_free
+from slipway.system.ports import is_free
 
 GB = 1e9
 DISK_NEEDED, DISK_WANTED = 0.5, 2.0

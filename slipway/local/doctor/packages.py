@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-from slipway.doctor.finding import Finding, error, ok, warning
+from slipway.local.doctor.finding import Finding, error, ok, warning
 
 # package, the first version that does not work, what breaks
 INCOMPATIBLE = (

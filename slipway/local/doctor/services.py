@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from slipway import pointer, usecase
-from slipway.doctor.finding import Finding, error, ok, warning
+from slipway import config
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import NotFound, SlipwayError
-from slipway.registry import Registry
+from slipway.local import answers
+from slipway.local.doctor.finding import Finding, error, ok, warning
+from slipway.serving_state import desired
 from slipway.settings import Settings
-from slipway.stack import answers
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -28,9 +29,9 @@ def servers(settings: Settings) -> Iterator[Finding]:
 
 
 def use_cases() -> Iterator[Finding]:
-    for name in usecase.names():
+    for name in config.names():
         try:
-            loaded = usecase.load(name)
+            loaded = config.load(name)
             yield ok("use cases", f"{name}: {loaded.task}, {len(loaded.features)} features")
         except SlipwayError as problem:
             yield error("use cases", str(problem), f"correct usecases/{name}/usecase.yaml")
@@ -53,7 +54,7 @@ def agreement(settings: Settings) -> Iterator[Finding]:
 
 def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
     alias = settings.follow_alias
-    digest = (pointer.read(settings.serving, name) or pointer.Pointer(0)).champion
+    digest = (desired.read(settings.serving, name) or desired.Pointer(0)).champion
     try:
         wanted = registry.aliased(name, alias)
     except NotFound:
@@ -62,7 +63,7 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
         return warning("serving", f"{name}: the registry has no {alias}", f"slipway promote {name}")
     if digest == wanted.digest:
         return ok("serving", f"{name}: version {wanted.version} is {alias} and what the pointer names")
-    refusal = pointer.read_refusals(settings.serving, name).get(wanted.version)
+    refusal = desired.read_refusals(settings.serving, name).get(wanted.version)
     if refusal:
         return warning(
             "serving", f"{name}: version {wanted.version} was refused: {refusal.reason}", "promote another version"

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.fuzz.campaign import Answer, judged, neighbours, run, series, unknown_paths
 from benchmarks.fuzz.requests import request
 from benchmarks.fuzz.target import Target, UseCase
-from tests import bundles
+from tests.support import bundles
 
 SEED, REQUESTS, UNKNOWN_PATHS = 4, 20_000, 10_000
 KINDS = 15

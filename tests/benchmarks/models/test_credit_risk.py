@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.credit_risk import ALLOWED, PAGE, SALTS, Result, mean, measure, table
+from benchmarks.models.credit_risk import ALLOWED, PAGE, SALTS, Result, mean, measure, table
 
 
 def test_the_network_is_no_worse_than_a_linear_model_on_the_real_file(needs, tmp_path):

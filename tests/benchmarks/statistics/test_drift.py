@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.drift import BEGIN, END, PAGE, SHIFTS, Rate, alarms, names_the_shifted, write
+from benchmarks.statistics.drift import BEGIN, END, PAGE, SHIFTS, Rate, alarms, names_the_shifted, write
 
 RUNS = 60
 

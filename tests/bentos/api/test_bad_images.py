@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.fuzz import images
-from tests import bundles
+from tests.support import bundles
 
 PATH = "/v1/models/shapes/predict"
 FORM = {"content-type": "multipart/form-data; boundary=fuzz"}

@@ -9,7 +9,7 @@ import json
 import pytest
 from PIL import Image
 
-from tests import bundles
+from tests.support import bundles
 
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 

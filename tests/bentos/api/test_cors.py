@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bentos.access import Cors
+from bentos.auth import Cors
 
 MINE = "https://app.example.com"
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from slipway.predictor import Predictor, decode_image, image_statistics, pixels_sha256
-from slipway.schema import bucket, key_text, row_key
-from tests import bundles
+from slipway.contracts.schema import bucket, key_text, row_key
+from slipway.inference import Predictor, decode_image, image_statistics, pixels_sha256
+from tests.support import bundles
 
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests import bundles
+from tests.support import bundles
 
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 

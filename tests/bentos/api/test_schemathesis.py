@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import bundles
-from tests.serving.processes import Server
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 HERE = Path(__file__).parent
 EXAMPLES = 40  # for each operation and phase, each mutated a few times

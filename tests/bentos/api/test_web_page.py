@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bentos import page
-from tests import bundles
-from tests.serving.browser import Browser
-from tests.serving.processes import Server
+from bentos.api import web_page
+from tests.bentos.server.processes import Server
+from tests.support import bundles
+from tests.support.browser import Browser
 
 SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)
 OVERRIDE = "ann: the pilot runs on ten customers who know"
@@ -20,27 +20,27 @@ PREDICT = ".actions button"
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    html = page.index(["digits"]).decode()
+    html = web_page.index(["digits"]).decode()
     sources = re.findall(r'(?:src|href)="([^"#]*)', html)
-    assert all(source in ("", "/", "/docs") or page.asset(source) for source in sources)
+    assert all(source in ("", "/", "/docs") or web_page.asset(source) for source in sources)
     assert not re.search(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=", html)
-    assert "unsafe" not in page.HEADERS["Content-Security-Policy"]
-    assert page.HEADERS["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "unsafe" not in web_page.HEADERS["Content-Security-Policy"]
+    assert web_page.HEADERS["Content-Security-Policy"].startswith("default-src 'none'")
 
 
 def test_scripts_import_only_files_of_the_page() -> None:
-    for script in Path(page.__file__).parent.glob("*.js"):
+    for script in Path(web_page.__file__).parent.glob("*.js"):
         for name in re.findall(r'from "([^"]+)"', script.read_text()):
-            assert page.asset(f"/page/{name.removeprefix('./')}"), f"{script.name} imports {name}"
+            assert web_page.asset(f"/page/{name.removeprefix('./')}"), f"{script.name} imports {name}"
 
 
 def test_names_are_escaped() -> None:
-    assert b"<b>" not in page.index(['<b>"'])
+    assert b"<b>" not in web_page.index(['<b>"'])
 
 
 @pytest.mark.parametrize("path", ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.html", "/x"])
 def test_no_path_leads_out_of_the_page(path: str) -> None:
-    assert page.asset(path) is None
+    assert web_page.asset(path) is None
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from slipway import keys
+from slipway import api_keys
 from slipway.errors import SettingsError
 from slipway.settings import settings
 
@@ -19,7 +19,7 @@ def test_a_key_is_shown_once_and_kept_as_a_digest_in_a_file_for_its_owner_alone(
     secret = made.out.strip()
     path = settings().key_file
     assert made.code == 0 and secret.startswith("slk_") and len(secret) > 40
-    assert secret not in path.read_text() and keys.digest(secret) in path.read_text()
+    assert secret not in path.read_text() and api_keys.digest(secret) in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert secret not in cli("keys", "list").out
 
@@ -36,7 +36,7 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
     wrong = cli("keys", "revoke", "nightli")
     assert wrong.code == 1 and "Did you mean 'nightly'?" in wrong.err
     assert cli("keys", "revoke", "nightly").code == 0
-    assert keys.read(settings().key_file) == []
+    assert api_keys.read(settings().key_file) == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
 def test_what_makes_no_sense_is_refused_with_what_would(cli, var, options, said):
     ran = cli("keys", "create", "ci", *options)
     assert ran.code == 1 and said in ran.err
-    assert not settings().key_file.exists() or keys.read(settings().key_file) == []
+    assert not settings().key_file.exists() or api_keys.read(settings().key_file) == []
 
 
 def test_a_name_is_needed_and_cannot_be_taken_twice(cli, var):
@@ -66,8 +66,8 @@ def test_a_name_is_needed_and_cannot_be_taken_twice(cli, var):
 def test_two_commands_at_once_lose_no_key(var):
     path = var / "keys.json"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: keys.create(path, f"key{n}", ["predict"]), range(24)))
-    assert len(keys.read(path)) == 24
+        list(pool.map(lambda n: api_keys.create(path, f"key{n}", ["predict"]), range(24)))
+    assert len(api_keys.read(path)) == 24
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "keys.json"
     path.write_text(content)
     with pytest.raises(SettingsError, match=r"keys\.json"):
-        keys.read(path)
+        api_keys.read(path)
 
 
 def test_a_time_may_be_a_span_or_a_date():
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert keys.expiry("12h", now) - now == timedelta(hours=12)
-    assert keys.expiry("2026-02-01T10:00:00+02:00", now).astimezone(UTC).hour == 8
+    assert api_keys.expiry("12h", now) - now == timedelta(hours=12)
+    assert api_keys.expiry("2026-02-01T10:00:00+02:00", now).astimezone(UTC).hour == 8

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from bentos.access import Gate, scopes
-from bentos.metrics import ROUTES
-from slipway import keys
+from bentos.auth import Gate, scopes
+from bentos.telemetry.metrics import ROUTES
+from slipway import api_keys
 from slipway.errors import SettingsError
 from slipway.settings import Settings, settings
-from tests.serving.credentials import bearer, predict
+from tests.bentos.auth.credentials import bearer, predict
 
 FEEDBACK = {"feedback": [{"key": "a", "label": "bad"}]}
 
@@ -94,7 +94,7 @@ def test_each_scope_opens_its_routes_and_no_other(front, key, scope, opened):
 
 def test_every_route_has_its_scope_and_a_new_one_needs_admin(front):
     open_ones = scopes.open_routes(Settings())
-    assert set(ROUTES) - open_ones <= {route for scope in keys.SCOPES for route in scopes.opened([scope])}
+    assert set(ROUTES) - open_ones <= {route for scope in api_keys.SCOPES for route in scopes.opened([scope])}
     assert scopes.needed("not yet thought of") == ["admin"]
 
 
@@ -133,7 +133,7 @@ def test_events_hold_a_mask_of_the_credential_that_is_the_same_each_time(front, 
     callers = [event["slipway"]["caller"] for event in client.events()]
     (label,) = client.events(stream="feedback")
     assert callers[0] == callers[1] == label["slipway"]["caller"] != callers[2]
-    assert len(callers[0]) == 32 and keys.digest(one) not in json.dumps(client.events())
+    assert len(callers[0]) == 32 and api_keys.digest(one) not in json.dumps(client.events())
 
 
 def test_a_key_works_from_its_making_and_ends_with_its_revocation(front, key):
@@ -143,13 +143,13 @@ def test_a_key_works_from_its_making_and_ends_with_its_revocation(front, key):
     time.sleep(0.3)
     assert predict(client).status == 401
     assert predict(client, **bearer(secret)).status == 200
-    keys.revoke(settings().key_file, "ci")
+    api_keys.revoke(settings().key_file, "ci")
     time.sleep(0.3)
     assert predict(client, **bearer(secret)).status == 401
 
 
 def test_an_expired_key_is_refused(front, key, monkeypatch):
-    secret, client = key("ci", "predict", expires=keys.expiry("1m")), front()
+    secret, client = key("ci", "predict", expires=api_keys.expiry("1m")), front()
     assert predict(client, **bearer(secret)).status == 200
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)

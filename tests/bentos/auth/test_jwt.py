@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from bentos.access import Gate, jwks
+from bentos.auth import Gate, jwks
 from slipway.errors import SettingsError
 from slipway.settings import Settings, settings
-from tests.serving.credentials import bearer, predict
-from tests.serving.issuers import Issuer, new_key
+from tests.bentos.auth.credentials import bearer, predict
+from tests.bentos.auth.issuers import Issuer, new_key
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def read(client, generation):
 def test_a_valid_token_passes_and_is_verified_once(front, issuer, monkeypatch):
     client, token = ready(front()), issuer.token()
     assert predict(client, **bearer(token)).status == 200
-    monkeypatch.setattr("bentos.access.tokens.jwt.decode", None)
+    monkeypatch.setattr("bentos.auth.jwt.jwt.decode", None)
     assert predict(client, **bearer(token)).status == 200
 
 

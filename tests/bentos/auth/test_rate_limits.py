@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from bentos.access.limits import Limit, Windows
-from bentos.access.shared_limits import REDIS_SECONDS, SharedWindows
-from tests.servers import free_port
-from tests.serving.credentials import bearer, predict
+from bentos.auth.rate_limits import Limit, Windows
+from bentos.auth.redis_rate_limits import REDIS_SECONDS, SharedWindows
+from tests.bentos.auth.credentials import bearer, predict
+from tests.support.servers import free_port
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_redis_is_used_again_when_it_is_back(redis, caplog):
 
 
 def test_ended_windows_are_forgotten(monkeypatch):
-    monkeypatch.setattr("bentos.access.limits.MOST_WINDOWS", 10)
+    monkeypatch.setattr("bentos.auth.rate_limits.MOST_WINDOWS", 10)
     windows = Windows()
     for number in range(50):
         windows.hit(Limit.of("5/second", str(number)), now=float(number))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from slipway import keys
-from tests import bundles
-from tests.serving.browser import Browser
-from tests.serving.credentials import ROW
-from tests.serving.issuers import Issuer
-from tests.serving.processes import ROOT, Server
+from slipway import api_keys
+from tests.bentos.auth.credentials import ROW
+from tests.bentos.auth.issuers import Issuer
+from tests.bentos.server.processes import ROOT, Server
+from tests.support import bundles
+from tests.support.browser import Browser
 
 PREDICT = ".actions button"
 
@@ -35,20 +35,20 @@ def ask(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[in
 def test_a_revoked_key_ends_within_a_second_in_every_worker(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans")
     path = var / "keys" / "keys.json"
-    keys.create(path, "first", ["predict"])
+    api_keys.create(path, "first", ["predict"])
     server = serve("loans", workers=2, SLIPWAY_HOST="0.0.0.0")
-    secret = keys.create(path, "second", ["predict"])[1]
+    secret = api_keys.create(path, "second", ["predict"])[1]
     time.sleep(1)
     assert {ask(server, secret)[0] for _ in range(30)} == {200}, "made without a restart"
     assert ask(server, secret, "127.0.0.2")[0] == 200, "with credentials, any address may be served"
-    keys.revoke(path, "second")
+    api_keys.revoke(path, "second")
     time.sleep(1)
     assert {ask(server, secret)[0] for _ in range(30)} == {401}
     written = server.log.read_text()
     lines = [json.loads(line) for line in written.splitlines() if '"slipway.audit"' in line]
     assert len(lines) == 30
     assert lines[0]["source"]["ip"] and lines[0]["url"]["path"] == "/v1/models/loans/predict"
-    assert secret not in written and secret.removeprefix(keys.PREFIX) not in written
+    assert secret not in written and secret.removeprefix(api_keys.PREFIX) not in written
 
 
 def test_limits_and_tokens_work_over_the_wire(serve, var: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_container_serves_with_credentials_and_not_without(serve, var: Path, t
     refused = serve("loans", ready=False, SLIPWAY_CONTAINER="true", SLIPWAY_HOST="0.0.0.0")
     assert refused.process.wait(60) == 78
     assert "slipway keys create" in refused.log.read_text()
-    keys.create(var / "keys" / "keys.json", "ci", ["predict"])
+    api_keys.create(var / "keys" / "keys.json", "ci", ["predict"])
     server = serve("loans", SLIPWAY_CONTAINER="true", SLIPWAY_HOST="0.0.0.0")
     assert ask(server, None)[0] == 401
 
@@ -83,7 +83,7 @@ def chromium(needs, tmp_path: Path):
 
 def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans")
-    secret = keys.create(var / "keys" / "keys.json", "visitor", ["predict", "feedback"])[1]
+    secret = api_keys.create(var / "keys" / "keys.json", "visitor", ["predict", "feedback"])[1]
     server = serve("loans")
     chromium.open(f"http://127.0.0.1:{server.port}/")
     chromium.until("document.querySelector('form.key')")
@@ -96,7 +96,7 @@ def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, ser
     chromium.until("document.querySelector('.verdict')")
     assert chromium.run("sessionStorage.getItem('slipway.key')") == secret
     assert chromium.run("localStorage.length + document.cookie.length") == 0
-    keys.revoke(var / "keys" / "keys.json", "visitor")
+    api_keys.revoke(var / "keys" / "keys.json", "visitor")
     time.sleep(1)
     chromium.click(PREDICT)
     chromium.until("document.querySelector('.outcome form.key')")
@@ -109,7 +109,7 @@ def enter(browser: Browser, secret: str) -> None:
 
 def test_commands_send_the_key_of_their_setting(serve, var: Path, tmp_path: Path, monkeypatch) -> None:
     bundles.promote(var, tmp_path / "loans")
-    secret = keys.create(var / "keys" / "keys.json", "labels", ["feedback", "read"])[1]
+    secret = api_keys.create(var / "keys" / "keys.json", "labels", ["feedback", "read"])[1]
     server = serve("loans")
     table = tmp_path / "labels.csv"
     table.write_text("key,label\na,bad\n")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from slipway.settings import settings
-from tests import bundles
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 ROW = {"age": 42, "job": "nurse", "visits": 3, "member": True}
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.batching import Batching
-from bentos.models import load
-from bentos.slots import THREADS
-from tests import bundles
-from tests.serving.conftest import Client
-from tests.serving.connection import Connection, until
-from tests.serving.processes import Load, logged_ids
+from bentos.executor.admission import THREADS
+from bentos.models import loaded_model
+from bentos.models.batch_size import Batching
+from tests.bentos.conftest import Client
+from tests.bentos.fast_path.connection import Connection, until
+from tests.bentos.server.processes import Load, logged_ids
+from tests.support import bundles
 
 ROWS = bundles.ROWS["loans"]
 SIZE = 8
@@ -215,7 +215,7 @@ def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
         old = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
         await held.waiting(2)
         bundles.write(tmp_path / "second", bias=5.0)
-        swapped = load(tmp_path / "second", "loans")
+        swapped = loaded_model(tmp_path / "second", "loans")
         swapped.inline_bytes, swapped.batching = -1, Batching(SIZE, "for the test")
         held.client.worker.served["loans"].holder.live = swapped
         new = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]

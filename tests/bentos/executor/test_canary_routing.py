@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bentos.choice import chosen, place, unit_of
+from bentos.executor.canary_routing import chosen, place, unit_of
 
 UNITS = [b"user-%d" % number for number in range(4000)]
 

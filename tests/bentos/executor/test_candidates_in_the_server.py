@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bentos.choice import chosen
-from slipway.pointer import Canary
-from tests import bundles
-from tests.serving.processes import Load, Server, logged
+from bentos.executor.canary_routing import chosen
+from slipway.serving_state.desired import Canary
+from tests.bentos.server.processes import Load, Server, logged
+from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}

@@ -18,15 +18,15 @@ from typing import Any
 import psutil
 import pytest
 
-from bentos.call import Call
-from bentos.errors import Late, Unavailable
-from bentos.job import Job
-from bentos.lag import PERIOD, Lag
-from bentos.slots import THREADS, Slots
+from bentos.executor.admission import THREADS, Slots
+from bentos.executor.deadline import Job
+from bentos.executor.event_loop_lag import PERIOD, Lag
+from bentos.prediction.types import Call
+from bentos.problem_details import Late, Unavailable
 from slipway.settings import Settings
-from tests import bundles
-from tests.serving.connection import BODY, PATH, ROW, Connection, until
-from tests.serving.processes import Load, Server, logged_ids
+from tests.bentos.fast_path.connection import BODY, PATH, ROW, Connection, until
+from tests.bentos.server.processes import Load, Server, logged_ids
+from tests.support import bundles
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests import bundles
+from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]
 BODY = json.dumps({"instances": [ROW]}).encode()

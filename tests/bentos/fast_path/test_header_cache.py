@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bentos import heads
-from bentos.heads import Heads
+from bentos.fast_path import header_cache
+from bentos.fast_path.header_cache import Heads
 from bentos.request import read_head
-from slipway import keys
+from slipway import api_keys
 from slipway.settings import Settings
-from tests import bundles
-from tests.serving.processes import Server
-from tests.serving.raw import ROW, answers, request
+from tests.bentos.fast_path.raw_requests import ROW, answers, request
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 BODY = b'{"instances":[]}'
 HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
@@ -64,7 +64,7 @@ def test_what_is_not_the_same_head_and_a_whole_body_is_left_to_the_parser(data):
         (HEAD + BODY + HEAD + BODY, HEADERS),
         (b"\r\n\r\n" + HEAD + BODY, HEADERS),
         (b"", HEADERS),
-        (HEAD[:-4] + b"\r\nx: " + b"y" * heads.MOST_BYTES + b"\r\n\r\n" + BODY, HEADERS),
+        (HEAD[:-4] + b"\r\nx: " + b"y" * header_cache.MOST_BYTES + b"\r\n\r\n" + BODY, HEADERS),
     ],
 )
 def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(data, headers):
@@ -74,7 +74,7 @@ def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(
 
 
 def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
-    monkeypatch.setattr(heads, "MOST_HEADS", 10)
+    monkeypatch.setattr(header_cache, "MOST_HEADS", 10)
     made = Heads()
     for number in range(1000):
         data = HEAD.replace(b"host: a", b"host: %d" % number) + BODY
@@ -135,7 +135,7 @@ def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Pat
     bundles.promote(tmp_path / "var", tmp_path / "one")
     file = Settings(var=tmp_path / "var").key_file
     (kept_key, text), (_, limited) = (
-        keys.create(file, name, ["predict"], rate) for name, rate in (("one", ""), ("two", "3/hour"))
+        api_keys.create(file, name, ["predict"], rate) for name, rate in (("one", ""), ("two", "3/hour"))
     )
     with (
         Server(tmp_path / "var", ("loans",)) as server,
@@ -148,6 +148,6 @@ def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Pat
 
         assert [status(limited) for _ in range(5)] == [200, 200, 200, 429, 429]
         assert [status(text) for _ in range(3)] == [200] * 3
-        keys.revoke(file, kept_key.name)
+        api_keys.revoke(file, kept_key.name)
         time.sleep(1)
         assert [status(text) for _ in range(3)] == [401] * 3

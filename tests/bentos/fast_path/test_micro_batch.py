@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bentos import answer as answering
-from bentos.answer import answer
-from bentos.call import Call
+from bentos.prediction import pipeline as answering
+from bentos.prediction.pipeline import answer
+from bentos.prediction.types import Call
 from bentos.request import Head
 from slipway.errors import InputError
-from tests import bundles
-from tests.serving.processes import Server
-from tests.serving.raw import PATH, ROW, answers, request
+from tests.bentos.fast_path.raw_requests import PATH, ROW, answers, request
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 
 def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.socket) -> None:

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from bentos import store
-from bentos.follower import Follower
-from bentos.wanted import wanted
-from slipway import bundle, pointer
+from bentos.follower import bundle_store
+from bentos.follower.desired_versions import wanted
+from bentos.follower.follower import Follower
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound, RegistryError
-from slipway.pointer import Canary, WorkerState
-from slipway.registry import ModelVersion, RegisteredModel, Registry
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Canary, WorkerState
+from slipway.serving_state.observed import StateFile
 from slipway.settings import Settings, settings
-from slipway.states import StateFile
-from tests import bundles
-from tests.serving.broken import BREAKS, change_a_byte, mix_up_the_digest
+from tests.bentos.models.broken_bundles import BREAKS, change_a_byte, mix_up_the_digest
+from tests.support import bundles
 
 NAME = bundles.TABULAR.usecase
 
@@ -37,7 +38,7 @@ class MemoryRegistry(Registry):
         self.down = False
 
     def add(self, directory: Path, number: str, **tags: str) -> str:
-        digest = bundle.file_sha256(directory / bundle.MANIFEST)
+        digest = manifest.file_sha256(directory / manifest.MANIFEST)
         self.known[number] = (ModelVersion(NAME, number, "run", "there", {}), directory)
         self.tag(number, {"slipway.bundle_sha256": digest} | {f"slipway.{key}": value for key, value in tags.items()})
         return digest
@@ -59,12 +60,12 @@ class MemoryRegistry(Registry):
     def fetch_bundle(self, version: ModelVersion, into: Path, *, serving_only: bool = True) -> str:
         self._answer(f"bundle {version.version}")
         source = self.known[version.version][1]
-        for name in (bundle.MANIFEST, *bundle.SERVER_FILES):
+        for name in (manifest.MANIFEST, *manifest.SERVER_FILES):
             if not (source / name).exists():
                 raise BundleError(f"{name} is missing.")
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, into / name)
-        bundle.verify(into, version.digest, serving_only=True)
+        manifest.verify(into, version.digest, serving_only=True)
         return version.digest or ""
 
     def _answer(self, what: str) -> None:
@@ -101,21 +102,21 @@ def make(tmp_path: Path, registry: MemoryRegistry):
     return make
 
 
-def pointed(found: Settings) -> pointer.Pointer | None:
-    return pointer.read(found.serving, NAME)
+def pointed(found: Settings) -> desired.Pointer | None:
+    return desired.read(found.serving, NAME)
 
 
 def refused(found: Settings) -> dict[str, str]:
-    return {number: refusal.reason for number, refusal in pointer.read_refusals(found.serving, NAME).items()}
+    return {number: refusal.reason for number, refusal in desired.read_refusals(found.serving, NAME).items()}
 
 
 def test_a_champion_is_fetched_and_pointed_at(following, registry, found, make) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
     following.look()
-    assert pointed(found) == pointer.Pointer(1, digest)
-    assert pointer.stored_version(found.store / digest) == pointer.StoredVersion(NAME, "1", digest, "run")
-    bundle.verify(found.store / digest, digest, serving_only=True)
+    assert pointed(found) == desired.Pointer(1, digest)
+    assert desired.stored_version(found.store / digest) == desired.StoredVersion(NAME, "1", digest, "run")
+    manifest.verify(found.store / digest, digest, serving_only=True)
     assert not (found.store / digest / "monitor").exists(), "the server gets its own part only"
 
 
@@ -143,10 +144,10 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
     registry.aliases |= {"champion": "1", "canary": "2", "shadow": "3"}
     registry.tags["slipway.canary"] = json.dumps({"version": "2", "weight": 25, "stage": 1})
     following.look()
-    assert pointed(found) == pointer.Pointer(1, one, Canary(two, 25.0), three)
+    assert pointed(found) == desired.Pointer(1, one, Canary(two, 25.0), three)
     del registry.aliases["canary"], registry.aliases["shadow"]
     following.look()
-    assert pointed(found) == pointer.Pointer(2, one)
+    assert pointed(found) == desired.Pointer(2, one)
 
 
 @pytest.mark.parametrize("tag", ["", "no json", "[]", '{"version": "1", "weight": 5}', '{"version": "2"}'])
@@ -161,7 +162,7 @@ def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
     digest = make("2")
     registry.aliases["challenger"] = "2"
     Follower(NAME, registry, settings()).look()
-    assert pointed(settings()) == pointer.Pointer(1, digest)
+    assert pointed(settings()) == desired.Pointer(1, digest)
 
 
 @pytest.mark.parametrize("spoil", BREAKS)
@@ -178,7 +179,7 @@ def test_a_broken_bundle_is_refused_with_the_reason_and_the_old_one_stays(
         registry.tag("2", {"slipway.bundle_sha256": "0" * 64})
     registry.aliases["champion"] = "2"
     following.look()
-    assert pointed(found) == pointer.Pointer(1, good)
+    assert pointed(found) == desired.Pointer(1, good)
     assert list(refused(found)) == ["2"] and reason in refused(found)["2"]
     assert ".incoming" not in refused(found)["2"], "people read it on the version: no name of a passing folder"
     assert [path.name for path in found.store.iterdir()] == [good], "nothing half-fetched is left"
@@ -196,7 +197,7 @@ def test_a_refused_version_is_fetched_again_only_when_something_about_it_changed
     registry.tag("1", {"slipway.override": "ann: the pilot runs on ten customers who know"})
     following.look()
     assert pointed(found).champion == digest and refused(found) == {}
-    assert pointer.stored_version(found.store / digest).override == "ann: the pilot runs on ten customers who know"
+    assert desired.stored_version(found.store / digest).override == "ann: the pilot runs on ten customers who know"
 
 
 def test_a_refused_version_is_tried_again_when_the_alias_comes_back(following, registry, found, make) -> None:
@@ -250,8 +251,8 @@ def test_a_refused_canary_leaves_no_canary(following, registry, found, make) -> 
     registry.aliases |= {"champion": "1", "canary": "2"}
     registry.tags["slipway.canary"] = '{"version": "2", "weight": 5, "stage": 0}'
     following.look()
-    assert pointed(found) == pointer.Pointer(1, champion)
-    assert pointer.read_refusals(found.serving, NAME)["2"].alias == "canary"
+    assert pointed(found) == desired.Pointer(1, champion)
+    assert desired.read_refusals(found.serving, NAME)["2"].alias == "canary"
 
 
 def test_a_registry_that_does_not_answer_keeps_the_pointer_and_is_told_once(
@@ -287,7 +288,7 @@ def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found
     digest = make("1")
     registry.aliases["champion"] = "1"
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(manifest, "sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         following.look()
         following.look()
     assert caplog.text.count("No space left on device") == 1 and list(found.store.iterdir()) == []
@@ -325,7 +326,7 @@ def test_a_stored_bundle_whose_byte_changed_is_fetched_again(following, registry
     change_a_byte(found.store / digest)
     following.end()
     Follower(NAME, registry, found).look()
-    bundle.verify(found.store / digest, digest, serving_only=True)
+    manifest.verify(found.store / digest, digest, serving_only=True)
     assert registry.asked.count("bundle 1") == 2
 
 
@@ -348,14 +349,14 @@ def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, fo
         registry.aliases["champion"] = str(number)
         following.look()
         if number == 1:
-            pointer.write_whole(found.serving / NAME / "served.json", digests[0])
+            desired.write_whole(found.serving / NAME / "served.json", digests[0])
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 
 def test_bundles_of_other_use_cases_are_nobody_elses_to_prune(found, tmp_path) -> None:
     mine = bundles.write(tmp_path / "mine", bundles.REGRESSION)
     bundles.put_in_store(found.var, tmp_path / "mine")
-    store.prune(found.store, NAME, ())
+    bundle_store.prune(found.store, NAME, ())
     assert (found.store / mine).is_dir()
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from bentos.follower import Follower
-from slipway import pointer
-from slipway.registry import Registry
+from bentos.follower.follower import Follower
+from slipway.clients.mlflow.registry import Registry
+from slipway.serving_state import desired
 from slipway.settings import settings
-from tests import bundles
-from tests.servers import publish, unique_name
-from tests.serving.broken import BREAKS, mix_up_the_digest
+from tests.bentos.models.broken_bundles import BREAKS, mix_up_the_digest
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 
 def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_server: str, tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     good = bundles.write(tmp_path / "good", schema)
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "good"))
     following.look()
-    assert pointer.read(settings().serving, name) == pointer.Pointer(1, good)
+    assert desired.read(settings().serving, name) == desired.Pointer(1, good)
 
     for spoil in BREAKS:
         directory = tmp_path / spoil.__name__
@@ -40,9 +40,9 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
         version = publish(mlflow_server, name, directory, tags=wrong)
         registry.set_alias(name, "champion", version)
         following.look()
-        refusals = pointer.read_refusals(settings().serving, name)
+        refusals = desired.read_refusals(settings().serving, name)
         assert list(refusals) == [version] and reason in refusals[version].reason
-        assert pointer.read(settings().serving, name) == pointer.Pointer(1, good)
+        assert desired.read(settings().serving, name) == desired.Pointer(1, good)
     assert [path.name for path in settings().store.iterdir()] == [good]
 
 
@@ -70,7 +70,7 @@ def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_pat
 
 
 def _generation(name: str) -> int:
-    found = pointer.read(settings().serving, name)
+    found = desired.read(settings().serving, name)
     return found.generation if found else 0
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests import bundles
-from tests.images.containers import BASE, docker
+from tests.infra.images.containers import BASE, docker
+from tests.support import bundles
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BUILD_SECONDS = 1500  # the first build on a machine downloads what a lock names: up to 3 GB
 
 

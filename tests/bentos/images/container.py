@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.serving.processes import ROOT, Server
+from tests.bentos.server.processes import ROOT, Server
 
 MASK_KEY = "a secret of training and serving"
 SETTINGS = {"SLIPWAY_CONTAINER": "true", "SLIPWAY_INSECURE": "true", "SLIPWAY_MASK_KEY": MASK_KEY}

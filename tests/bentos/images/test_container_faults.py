@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bentos.follower import CLOCK_SECONDS
-from slipway import bundle
-from tests import bundles
-from tests.serving.container import OWN_PIDS, container, fill, namespaces, volume
-from tests.serving.processes import Load, Server, logged_ids
-from tests.serving.registry_double import RegistryDouble
+from bentos.follower.follower import CLOCK_SECONDS
+from slipway.contracts.bundle import manifest
+from tests.bentos.images.container import OWN_PIDS, container, fill, namespaces, volume
+from tests.bentos.server.processes import Load, Server, logged_ids
+from tests.support import bundles
+from tests.support.doubles.registry_double import RegistryDouble
 
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
@@ -39,7 +39,7 @@ def is_well(server: Server, version: str = "1") -> None:
 
 def of_contract(number: int, folder: Path, **options) -> Path:
     bundles.write(folder, **options)
-    path = folder / bundle.MANIFEST
+    path = folder / manifest.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"contract": number}))
     return folder
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slipway import keys
-from slipway.schema import Feature
-from tests import bundles
-from tests.serving.container import MASK_KEY, SETTINGS, container
-from tests.serving.processes import ROOT, Server
-from tests.serving.test_container_start import ask
+from slipway import api_keys
+from slipway.contracts.schema import Feature
+from tests.bentos.images.container import MASK_KEY, SETTINGS, container
+from tests.bentos.images.test_container_start import ask
+from tests.bentos.server.processes import ROOT, Server
+from tests.support import bundles
 
 __all__ = ["container"]
 PLAIN, OURS = ("bentoml", "serve", "bentos.service:slipway"), ("slipway.cli", "serve")
@@ -116,14 +116,14 @@ class Mounted:
 def test_a_key_that_leaves_the_mounted_secret_ends_within_a_second_in_every_worker(serve, var: Path, tmp_path) -> None:
     bundles.promote(var, tmp_path / "loans")
     made = tmp_path / "made.json"
-    first = keys.create(made, "first", ["predict"])[1]
+    first = api_keys.create(made, "first", ["predict"])[1]
     mounted = Mounted(tmp_path / "mounted")
     mounted.put(made.read_bytes())
     server: Server = serve("loans", workers=2, SLIPWAY_KEYS=str(mounted.path), **SETTINGS)
-    second = keys.create(made, "second", ["predict"])[1]
+    second = api_keys.create(made, "second", ["predict"])[1]
     assert {ask(server.port, first) for _ in range(20)} == {200}
     assert {ask(server.port, second) for _ in range(20)} == {401}
-    keys.revoke(made, "first")
+    api_keys.revoke(made, "first")
     mounted.put(made.read_bytes())
     time.sleep(1)
     assert {ask(server.port, first) for _ in range(20)} == {401}

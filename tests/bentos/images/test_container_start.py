@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from slipway import keys, pointer
+from slipway import api_keys
+from slipway.serving_state import desired
 from slipway.settings import settings
-from tests import bundles
+from tests.bentos.auth.issuers import Issuer
+from tests.bentos.images.container import OWN_PIDS, container, following, namespaces
+from tests.bentos.server.processes import ROOT
 from tests.conftest import NOWHERE
-from tests.servers import free_port
-from tests.serving.container import OWN_PIDS, container, following, namespaces
-from tests.serving.issuers import Issuer
-from tests.serving.processes import ROOT
-from tests.serving.registry_double import RegistryDouble
+from tests.support import bundles
+from tests.support.doubles.registry_double import RegistryDouble
+from tests.support.servers import free_port
 
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
@@ -114,7 +115,7 @@ def test_an_image_of_another_use_case_says_which_it_is(container, packaged) -> N
 
 
 def test_redis_issuer_and_registry_may_all_be_away(container, var, packaged) -> None:
-    secret = keys.create(settings().key_file, "ci", ["predict", "read"], rate="2/hour")[1]
+    secret = api_keys.create(settings().key_file, "ci", ["predict", "read"], rate="2/hour")[1]
     server = container(
         "loans",
         SLIPWAY_PACKAGED=packaged,
@@ -153,9 +154,9 @@ class TestFollower:
     def test_a_probe_learns_whether_it_looks(self, var, cli, monkeypatch) -> None:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "loans: no follower has looked yet" in ran.err
-        pointer.write_findings(settings().serving, "loans", pointer.Findings())
+        desired.write_findings(settings().serving, "loans", desired.Findings())
         assert cli("follow", "loans", "--check").code == 0
-        os.utime(pointer.findings_path(settings().serving, "loans"), (0, 0))
+        os.utime(desired.findings_path(settings().serving, "loans"), (0, 0))
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "it hangs, or ended" in ran.err
 
@@ -165,5 +166,5 @@ class TestFollower:
             deadline = time.monotonic() + 60
             while subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
                 assert time.monotonic() < deadline
-            findings = pointer.read_findings(var / "serving", "loans")
+            findings = desired.read_findings(var / "serving", "loans")
             assert findings is not None and "does not answer" in findings.topics["registry"].message

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.conftest import made
-from tests.images.containers import OPEN, READ_ONLY, Serving, inspected, shell
+from tests.bentos.images.conftest import made
+from tests.infra.images.containers import OPEN, READ_ONLY, Serving, inspected, shell
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bentos.images import checkout
-from slipway import bundle
-from tests import bundles
-from tests.images.conftest import package
-from tests.servers import publish, unique_name
+from slipway.contracts.bundle import manifest as bundle
+from tests.bentos.images.conftest import package
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 
 @pytest.fixture(scope="module")

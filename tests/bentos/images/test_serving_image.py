@@ -11,9 +11,9 @@ import pytest
 
 from bentos.images import Packaged, build_image
 from bentos.images.container import SBOM
-from slipway import __version__, keys
-from tests import bundles
-from tests.images.containers import BASE, OPEN, READ_ONLY, Serving, docker, inspected, shell
+from slipway import __version__, api_keys
+from tests.infra.images.containers import BASE, OPEN, READ_ONLY, Serving, docker, inspected, shell
+from tests.support import bundles
 
 LARGEST = 260_000_000  # bytes above the base
 ROW = {"instances": [bundles.ROWS["loans"][0]]}
@@ -35,7 +35,7 @@ def var(tmp_path: Path) -> Path:
 def key(tmp_path: Path) -> tuple[str, tuple[str, ...]]:
     """A key that may predict, and how a container is given the file that knows it."""
     path = tmp_path / "keys.json"
-    secret = keys.create(path, "tests", ["predict", "read"])[1]
+    secret = api_keys.create(path, "tests", ["predict", "read"])[1]
     path.chmod(0o644)
     return secret, (f"--volume={path}:/run/keys.json:ro", "--env=SLIPWAY_KEYS=/run/keys.json")
 

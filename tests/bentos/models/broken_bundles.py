@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from slipway import bundle
-from slipway.schema import Schema
-from tests import bundles
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import Schema
+from tests.support import bundles
 
 
 def change_a_byte(directory: Path) -> str:
@@ -25,7 +25,7 @@ def lose_a_file(directory: Path) -> str:
 
 
 def write_a_newer_contract(directory: Path) -> str:
-    path = directory / bundle.MANIFEST
+    path = directory / manifest.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"contract": 99}))
     return "contract version 99"
 

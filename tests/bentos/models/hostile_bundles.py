@@ -16,16 +16,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest
 
 MODEL = "serve/model.onnx"
 
 
 def vouch(directory: Path) -> str:
     """Write the manifest anew, over whatever lies there now: the new digest."""
-    usecase = json.loads((directory / bundle.MANIFEST).read_bytes())["usecase"]
-    (directory / bundle.MANIFEST).unlink()
-    return bundle.write(directory, usecase, {})
+    usecase = json.loads((directory / manifest.MANIFEST).read_bytes())["usecase"]
+    (directory / manifest.MANIFEST).unlink()
+    return manifest.write(directory, usecase, {})
 
 
 def _network(change: Callable[[onnx.ModelProto], None]) -> Callable[[Path], None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bentos import batching
-from bentos.batching import measured
-from tests import bundles
+from bentos.models import batch_size
+from bentos.models.batch_size import measured
+from tests.support import bundles
 
 ROWS = {"numbers": np.arange(10, dtype=np.float32).reshape(5, 2)}
 
@@ -26,7 +26,7 @@ class Network:
         self.now += self._seconds(count)
         return feeds["numbers"] * 2
 
-    def chosen(self, deadline: float = 1.0) -> batching.Batching:
+    def chosen(self, deadline: float = 1.0) -> batch_size.Batching:
         return measured(self, ROWS, deadline, lambda: self.now)
 
 
@@ -63,7 +63,7 @@ def test_a_slow_network_is_not_tried_for_long():
 def test_measuring_takes_a_bounded_time(one, shared):
     network = Network(lambda n: one * (shared + (1 - shared) * n))
     network.chosen(deadline=60.0)
-    assert network.now < 2 * batching.MOST_SECONDS
+    assert network.now < 2 * batch_size.MOST_SECONDS
 
 
 def test_a_network_whose_rows_are_not_independent_is_never_given_several():

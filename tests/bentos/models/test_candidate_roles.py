@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from bentos.choice import chosen
-from bentos.models.side import MOST_JOBS
-from slipway import states
-from slipway.pointer import Canary, RoleState
-from tests import bundles
+from bentos.executor.canary_routing import chosen
+from bentos.models.candidate_runner import MOST_JOBS
+from slipway.serving_state import observed
+from slipway.serving_state.desired import Canary, RoleState
+from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}
@@ -32,7 +32,7 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch):
-    monkeypatch.setattr("bentos.models.swap.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
 
 
 class World:
@@ -59,13 +59,13 @@ class World:
         until(lambda: self.settled(generation, wanted))
 
     def settled(self, generation: int, wanted: dict[str, str]) -> bool:
-        (state,) = states.read(self.var / "serving", "loans")
+        (state,) = observed.read(self.var / "serving", "loans")
         done = {role: found.digest for role, found in state.roles.items() if found.outcome != "loading"}
         return state.generation == generation and done == wanted
 
     @property
     def roles(self) -> dict[str, RoleState]:
-        (state,) = states.read(self.var / "serving", "loans")
+        (state,) = observed.read(self.var / "serving", "loans")
         return state.roles
 
     @property
@@ -285,9 +285,11 @@ class TestRefused:
     def test_what_failed_for_the_machines_reasons_is_tried_again(self, world, monkeypatch):
         world = world()
         digest = world.store("2")
-        monkeypatch.setattr("bentos.models.roles.RETRY_SECONDS", 0.1)
+        monkeypatch.setattr("bentos.models.candidate_roles.RETRY_SECONDS", 0.1)
         with monkeypatch.context() as patch:
-            patch.setattr("bentos.models.roles.load", lambda *a, **k: (_ for _ in ()).throw(OSError("No space left")))
+            patch.setattr(
+                "bentos.models.candidate_roles.load", lambda *a, **k: (_ for _ in ()).throw(OSError("No space left"))
+            )
             world.point(digest)
             assert (world.roles["canary"].outcome, world.beside) == ("failed", None)
             assert "No space left" in world.roles["canary"].reason

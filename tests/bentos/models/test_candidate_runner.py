@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.models.side import MOST_BYTES, MOST_JOBS, Side
+from bentos.models.candidate_runner import MOST_BYTES, MOST_JOBS, Side
 
 
 class Task:
@@ -118,7 +118,7 @@ def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
     """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
     clock = Clock(busy)
     made = Side(None, "resting", rest=39.0)
-    monkeypatch.setattr("bentos.models.side.time", clock)
+    monkeypatch.setattr("bentos.models.candidate_runner.time", clock)
     made._rest_after(0.001)
     assert least <= clock.now <= most + 1e-9
     made.close()

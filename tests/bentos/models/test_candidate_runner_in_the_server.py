@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway.pointer import Canary
-from tests import bundles
-from tests.serving.processes import Load, Server, logged, percentile
+from slipway.serving_state.desired import Canary
+from tests.bentos.server.processes import Load, Server, logged, percentile
+from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]
 FAULTY = {**ROW, "age": 99.0}  # what the faulty networks fail for

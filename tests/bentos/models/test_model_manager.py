@@ -16,15 +16,16 @@ import msgspec
 import pytest
 
 from bentos.models import Holder
-from bentos.models.check import slowdown
-from bentos.models.load import load
-from slipway import bundle, pointer, states
+from bentos.models.acceptance import slowdown
+from bentos.models.loaded_model import load
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.schema import Feature
 from slipway.errors import BundleError, SettingsError
-from slipway.pointer import WorkerState
-from slipway.schema import Feature
+from slipway.serving_state import desired, observed
+from slipway.serving_state.desired import WorkerState
+from slipway.serving_state.observed import StateFile
 from slipway.settings import settings
-from slipway.states import StateFile
-from tests import bundles
+from tests.support import bundles
 
 SECONDS = 20.0
 
@@ -38,7 +39,7 @@ def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch):
-    monkeypatch.setattr("bentos.models.swap.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def holder(var):
 
 
 def state(var: Path) -> WorkerState:
-    (found,) = states.read(var / "serving", "loans")
+    (found,) = observed.read(var / "serving", "loans")
     return found
 
 
@@ -149,7 +150,7 @@ class TestSwap:
         bundles.promote(var, tmp_path / "one")
         held = holder()
         held.stop()
-        assert states.read(var / "serving", "loans") == []
+        assert observed.read(var / "serving", "loans") == []
 
     def test_the_states_of_killed_workers_are_removed(self, holder, var, tmp_path):
         other = StateFile(var / "serving", "loans")
@@ -241,10 +242,10 @@ class TestBroken:
     def test_a_pointer_that_is_rubbish_changes_nothing(self, holder, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
         held = holder()
-        pointer.pointer_path(var / "serving", "loans").write_text("rubbish")
+        desired.pointer_path(var / "serving", "loans").write_text("rubbish")
         time.sleep(0.2)
         assert held.live.version == "1"
-        pointer.pointer_path(var / "serving", "loans").unlink()
+        desired.pointer_path(var / "serving", "loans").unlink()
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
         until(lambda: held.live.version == "2")
 
@@ -252,7 +253,7 @@ class TestBroken:
         bundles.promote(var, tmp_path / "one", version="1")
         held = holder()
         tried = []
-        monkeypatch.setattr("bentos.models.swap.load", lambda *a, **k: tried.append(1) or load(*a, **k))
+        monkeypatch.setattr("bentos.models.model_manager.load", lambda *a, **k: tried.append(1) or load(*a, **k))
         bundles.write(tmp_path / "two", passed=False)
         digest = bundle.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
@@ -265,9 +266,9 @@ class TestBroken:
         bundles.promote(var, tmp_path / "one", version="1")
         held = holder()
         faults = [OSError(28, "No space left on device")]
-        monkeypatch.setattr("bentos.models.swap.RETRY_SECONDS", 0.2)
+        monkeypatch.setattr("bentos.models.model_manager.RETRY_SECONDS", 0.2)
         monkeypatch.setattr(
-            "bentos.models.swap.load",
+            "bentos.models.model_manager.load",
             lambda *a, **k: load(*a, **k) if not faults else (_ for _ in ()).throw(faults.pop()),
         )
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)

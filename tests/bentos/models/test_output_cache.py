@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.cache import MOST_ENTRIES, Cache
-from bentos.models import load
-from slipway.usecase import Serving
-from tests import bundles
+from bentos.models import loaded_model
+from bentos.models.output_cache import MOST_ENTRIES, Cache
+from slipway.config import Serving
+from tests.support import bundles
 
 ROWS = bundles.ROWS["loans"]
 HEADER = "x-slipway-cache"
@@ -170,4 +170,4 @@ class TestServer:
 
 def test_the_probe_is_not_in_the_cache_of_a_model_that_begins(tmp_path):
     bundles.write(tmp_path / "bundle", serving={"cache": 100})
-    assert len(load(tmp_path / "bundle", "loans").cache) == 0
+    assert len(loaded_model(tmp_path / "bundle", "loans").cache) == 0

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import pytest
 
-from bentos.follower import Follower
-from bentos.store import KEPT
-from slipway import pointer
-from slipway.registry import Registry
-from slipway.schema import Schema
+from bentos.follower.bundle_store import KEPT
+from bentos.follower.follower import Follower
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.schema import Schema
+from slipway.serving_state import desired
 from slipway.settings import Settings
-from tests import bundles
-from tests.serving.processes import Answered, Load, Server, logged, logged_ids, percentile
-from tests.serving.registry_double import RegistryDouble
+from tests.bentos.server.processes import Answered, Load, Server, logged, logged_ids, percentile
+from tests.support import bundles
+from tests.support.doubles.registry_double import RegistryDouble
 
 ROW = bundles.ROWS["loans"][0]
 SWAPS, PAUSE = 20, 0.5  # seconds after each
@@ -180,7 +180,7 @@ def test_three_bundles_are_kept_and_the_one_that_serves(three: Server, tmp_path:
         follower.end()
     assert served(three, "prices") == "13"
     kept = {path.parent.name for path in (three.var / "store").glob("*/version.json")}
-    versions = {digest: pointer.stored_version(three.var / "store" / digest) for digest in kept}
+    versions = {digest: desired.stored_version(three.var / "store" / digest) for digest in kept}
     of_prices = {digest for digest, found in versions.items() if found.name == "prices"}
     assert of_prices == {digests[13], *(digests[number] for number in (14, 15, 16)[-KEPT:])}
     assert {"loans", "shapes"} <= {found.name for found in versions.values()}

@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from bentos.follower import Follower
-from bentos.models import Holder, load
-from slipway import bundle, pointer, signing, states
+from bentos.follower.follower import Follower
+from bentos.models import Holder, loaded_model
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.bundle import signing
 from slipway.errors import BundleError
-from slipway.predictor import Predictor
-from slipway.registry import Registry
+from slipway.inference import Predictor
+from slipway.serving_state import desired, observed
 from slipway.settings import settings
-from tests import bundles
-from tests.serving.hostile import HOSTILE, link_a_file, link_a_folder, vouch
-from tests.serving.registry_double import RegistryDouble
-from tests.signed import key_pair
+from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, vouch
+from tests.support import bundles
+from tests.support.doubles.registry_double import RegistryDouble
+from tests.support.signed import key_pair
 
 NAME = bundles.TABULAR.usecase
 MIB = 1 << 20
@@ -64,7 +66,7 @@ class TestFollower:
         bundles.write(tmp_path / "good")
         digest = registry.add("1", tmp_path / "good")
         self.follow(registry, "1")
-        assert pointer.read(var / "serving", NAME).champion == digest
+        assert desired.read(var / "serving", NAME).champion == digest
         return digest
 
     @pytest.fixture
@@ -79,7 +81,7 @@ class TestFollower:
         follower = Follower(NAME, Registry(registry.uri), found)
         follower.look()
         follower.end()
-        refusal = pointer.read_refusals(found.serving, NAME).get(version)
+        refusal = desired.read_refusals(found.serving, NAME).get(version)
         return refusal.reason if refusal else None
 
     def assert_refused(self, registry: RegistryDouble, serving: str, reason: str, **tags: str) -> None:
@@ -89,7 +91,7 @@ class TestFollower:
         said = self.follow(registry, "2")
         assert said and reason in said
         assert str(var) not in said, "no path of this machine is in a reason that the registry gets"
-        assert pointer.read(var / "serving", NAME).champion == serving
+        assert desired.read(var / "serving", NAME).champion == serving
         bundle.verify(var / "store" / serving, serving, serving_only=True)
         assert files(root) - before <= {f"var/serving/{NAME}/refused.json"}
 
@@ -166,7 +168,7 @@ class TestFollower:
         signing.sign(bad)
         digest = registry.add("2", bad)
         assert self.follow(registry, "2") is None
-        assert pointer.read(var / "serving", NAME).champion == digest
+        assert desired.read(var / "serving", NAME).champion == digest
         signing.require(var / "store" / digest)
 
     def test_a_signature_that_was_added_later_is_fetched(self, registry, serving, trust, tmp_path, var):
@@ -183,7 +185,7 @@ class TestWorker:
     @pytest.fixture
     def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holder]:
         """A worker's model, which follows the pointer and serves version 1."""
-        monkeypatch.setattr("bentos.models.swap.LOOK_SECONDS", 0.02)
+        monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
         settings.cache_clear()
         held = Holder(NAME, settings(), lambda *_: None)
@@ -196,11 +198,11 @@ class TestWorker:
         generation = bundles.point(var, NAME, digest)
 
         def done() -> bool:
-            (found,) = states.read(var / "serving", NAME)
+            (found,) = observed.read(var / "serving", NAME)
             return found.generation == generation and found.roles["champion"].outcome != "loading"
 
         until(done)
-        (state,) = states.read(var / "serving", NAME)
+        (state,) = observed.read(var / "serving", NAME)
         role = state.roles["champion"]
         assert (role.outcome, holder.live.version) == ("refused", "1")
         assert role.reason and reason in role.reason
@@ -224,7 +226,7 @@ class TestWorker:
         (folder / "serve/schema.json").write_text(json.dumps(schema))
         vouch(folder)
         with pytest.raises(BundleError, match="has a feature 'image' that is no image as it must be"):
-            load(folder, bundles.IMAGES.usecase)
+            loaded_model(folder, bundles.IMAGES.usecase)
 
     @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
     def test_links_are_refused_where_the_bytes_are_right(self, holder, var, tmp_path, link):
@@ -245,9 +247,9 @@ class TestWorker:
         self.assert_refused(holder, var, tmp_path / "bad", "it has no manifest.sig")
         for source in ("bundle", "packaged"):
             with pytest.raises(BundleError, match=r"it has no manifest\.sig"):
-                load(tmp_path / "bad", NAME, source=source)
+                loaded_model(tmp_path / "bad", NAME, source=source)
         signing.sign(tmp_path / "bad")
-        assert load(tmp_path / "bad", NAME, source="packaged").source == "packaged"
+        assert loaded_model(tmp_path / "bad", NAME, source="packaged").source == "packaged"
 
     @pytest.mark.parametrize("what", ["digest", "signature", "gates"])
     def test_nothing_under_serve_is_parsed_before_digest_signature_and_gates_are_right(
@@ -258,4 +260,4 @@ class TestWorker:
             trust()
         monkeypatch.setattr(Predictor, "__init__", lambda *_: pytest.fail("it was parsed"))
         with pytest.raises(BundleError):
-            load(tmp_path / "bad", NAME, digest="0" * 64 if what == "digest" else None)
+            loaded_model(tmp_path / "bad", NAME, digest="0" * 64 if what == "digest" else None)

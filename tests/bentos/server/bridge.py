@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from tests.serving.conftest import Answer, Client
+from tests.bentos.conftest import Answer, Client
 
 
 class Bridge:

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from slipway import states
-from slipway.pointer import WorkerState
-from tests.servers import free_port
+from slipway.serving_state import observed
+from slipway.serving_state.desired import WorkerState
+from tests.support.servers import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 90  # 4 alone; the machine may be busy with other tests
 STOP_SECONDS = 30
 COUNTED_SECONDS = 5.0  # what a worker counts may reach /metrics a moment after the answer
@@ -103,7 +103,7 @@ class Server:
 
     def states(self, usecase: str = "loans") -> list[WorkerState]:
         """What the workers wrote of themselves."""
-        return states.read(self.var / "serving", usecase)
+        return observed.read(self.var / "serving", usecase)
 
     def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
         """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""

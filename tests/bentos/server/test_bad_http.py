@@ -10,10 +10,10 @@ import time
 import pytest
 
 from benchmarks.fuzz.campaign import Answer, judged, read
-from benchmarks.fuzz.heads import WEBSOCKET
-from bentos.wire import MOST_HEAD_BYTES
-from tests import bundles
-from tests.serving.processes import Server
+from benchmarks.fuzz.headers import WEBSOCKET
+from bentos.server.protocol import MOST_HEAD_BYTES
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 BODY = json.dumps({"instances": bundles.ROWS["loans"][:1]}).encode()
 POST = b"POST /v1/models/loans/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -11,7 +11,7 @@ import sys
 import bentoml
 import pytest
 
-from tests.serving.processes import ROOT
+from tests.bentos.server.processes import ROOT
 
 AFTER_AN_UPGRADE = "an upgrade changed what our callable in front of BentoML relies on: see docs/decisions/0001"
 
@@ -74,7 +74,7 @@ def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodie
 
 
 def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
-    """What bentos/protocol.py replaces, reads and calls: see docs/decisions/0006."""
+    """What bentos/fast_path/protocol.py replaces, reads and calls: see docs/decisions/0006."""
     import uvicorn
     from uvicorn.protocols.http import httptools_impl
 
@@ -97,10 +97,10 @@ def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None
 
 
 def test_swagger_ui_lies_where_the_documents_page_reads_it():
-    from bentos import docs_page
+    from bentos.api import api_docs
 
     for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
-        found = docs_page.asset(f"/docs/{name}")
+        found = api_docs.asset(f"/docs/{name}")
         assert found is not None
         assert len(found[1]) > 10_000, AFTER_AN_UPGRADE
 
@@ -148,7 +148,7 @@ def configured(tmp_path_factory) -> dict:
 
 
 def test_our_callable_stands_in_front_of_bentomls_application(configured):
-    assert configured["front"] == "bentos.hot_path", AFTER_AN_UPGRADE
+    assert configured["front"] == "bentos.api.application", AFTER_AN_UPGRADE
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
 

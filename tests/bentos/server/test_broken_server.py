@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bentos.follower import Follower
-from slipway import bundle
-from slipway.registry import Registry
+from bentos.follower.follower import Follower
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle import manifest as bundle
 from slipway.settings import Settings
-from tests import bundles
-from tests.serving.broken import BREAKS, mix_up_the_digest
-from tests.serving.hostile import HOSTILE, vouch
-from tests.serving.processes import Server
-from tests.serving.registry_double import RegistryDouble
+from tests.bentos.models.broken_bundles import BREAKS, mix_up_the_digest
+from tests.bentos.models.hostile_bundles import HOSTILE, vouch
+from tests.bentos.server.processes import Server
+from tests.support import bundles
+from tests.support.doubles.registry_double import RegistryDouble
 
 ROW = bundles.ROWS["loans"][0]
 LOADING_SECONDS = 0.5  # what the server is watched for after a refusal that came at once

@@ -6,9 +6,9 @@ import os
 import signal
 import time
 
-from slipway.pointer import WorkerState
-from tests import bundles
-from tests.serving.processes import Load, Server, logged_ids
+from slipway.serving_state.desired import WorkerState
+from tests.bentos.server.processes import Load, Server, logged_ids
+from tests.support import bundles
 
 WORKERS = 4  # the supervisor looks every 10 s, and a worker begins in 5: of two there would be none now and then
 SECONDS = 60.0

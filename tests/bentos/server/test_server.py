@@ -14,8 +14,8 @@ import time
 import psutil
 import pytest
 
-from tests import bundles
-from tests.serving.processes import ROOT, Load, Server, logged_ids
+from tests.bentos.server.processes import ROOT, Load, Server, logged_ids
+from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]
 

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from slipway import states
+from slipway.serving_state import observed
+from slipway.serving_state.observed import StateFile
 from slipway.settings import settings
-from slipway.states import StateFile
-from tests import bundles
-from tests.servers import free_port
-from tests.serving.bridge import Bridge
-from tests.serving.conftest import Answer
+from tests.bentos.conftest import Answer
+from tests.bentos.server.bridge import Bridge
+from tests.support import bundles
+from tests.support.servers import free_port
 
 ALL = [
     ("server", "live"),
@@ -186,7 +186,7 @@ def test_a_median_above_what_is_allowed_fails(smoke, front) -> None:
 
 def test_who_is_open_to_strangers_fails_unless_that_is_allowed(smoke, front, monkeypatch) -> None:
     elsewhere = ipaddress.ip_address("192.0.2.1")
-    monkeypatch.setattr("slipway.smoke.client.ipaddress.ip_address", lambda _: elsewhere)
+    monkeypatch.setattr("bentos.smoke.client.ipaddress.ip_address", lambda _: elsewhere)
     with Bridge(front()) as bridge:
         code, failed, _ = smoke(bridge.url)
         assert code == 1 and failed.keys() == {"access"} and "slipway keys create" in failed["access"]
@@ -201,7 +201,7 @@ def test_ids_that_get_lost_on_the_way_are_noticed(smoke, front, dropped) -> None
 
 def test_workers_of_two_versions_are_noticed(smoke, front, var) -> None:
     client = front()
-    (state,) = states.read(var / "serving", "loans")
+    (state,) = observed.read(var / "serving", "loans")
     other = msgspec.structs.replace(state, pid=1, version="0")
     beside = StateFile(var / "serving", "loans")
     beside.write(other)

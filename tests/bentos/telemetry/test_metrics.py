@@ -6,7 +6,7 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
-from bentos.metrics import Metrics
+from bentos.telemetry.metrics import Metrics
 
 LABELS = {"usecase": "loans", "route": "predict"}
 

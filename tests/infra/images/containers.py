@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 BASE = os.environ.get("SLIPWAY_TEST_BASE_IMAGE", "python:3.11-slim-bookworm")  # a tag, where no digest can be pulled
 START_SECONDS = 120

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.images.conftest import ROOT
-from tests.images.containers import BASE, READ_ONLY, docker, inspected, shell
+from tests.bentos.images.conftest import ROOT
+from tests.infra.images.containers import BASE, READ_ONLY, docker, inspected, shell
 
 SHIP, PLATFORM = "slipway-ship:test", "slipway-platform:test"
 
@@ -56,7 +56,7 @@ def test_the_shipper_holds_its_code_and_no_other_room():
 
 def test_the_platform_runs_the_servers_and_knows_the_use_cases():
     said = shell(PLATFORM, "mlflow --version; prefect --version; ls /srv/slipway/usecases; slipway train --help")
-    shell(PLATFORM, "python -c 'import bentos.launch, bentoml'")  # its gates time answers of `slipway serve`
+    shell(PLATFORM, "python -c 'import bentos.launcher.launcher, bentoml'")  # its gates time answers of `slipway serve`
     assert "mlflow, version 3." in said
     assert "credit_risk" in said and "Usage: slipway train" in said
 

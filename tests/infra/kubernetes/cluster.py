@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.kubernetes.manifests import Manifest, of_kind
+from tests.infra.kubernetes.manifests import Manifest, of_kind
 
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 CLUSTER_WIDE = {"Namespace", "PersistentVolume"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes.manifests import FOLDER, ON_THEIR_OWN, OVERLAYS, Manifest, render
+from tests.infra.kubernetes.manifests import FOLDER, ON_THEIR_OWN, OVERLAYS, Manifest, render
 
 
 @pytest.fixture(scope="session")

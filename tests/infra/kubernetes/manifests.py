@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 Manifest = dict[str, Any]
-FOLDER = Path(__file__).resolve().parents[2] / "infra" / "kubernetes"
+FOLDER = Path(__file__).resolve().parents[3] / "infra" / "kubernetes"
 OVERLAYS = ("local", "staging", "production")
 COMPONENTS = tuple(sorted(path.name for path in (FOLDER / "components").iterdir()))
 ON_THEIR_OWN = ("smoke", "device-plugin")

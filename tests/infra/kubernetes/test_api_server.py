@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kubernetes.cluster import Namespaces, installed, operator_definitions
-from tests.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind
+from tests.infra.kubernetes.cluster import Namespaces, installed, operator_definitions
+from tests.infra.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from unittest import mock
 import pytest
 
 from slipway.settings import settings
-from tests.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
+from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
 
 SECRETS = {  # by name, the keys that README.md says to make
     "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
 }
-GRACE_SECONDS = 30  # that `slipway serve` gives the service (bentos/launch.py)
+GRACE_SECONDS = 30  # that `slipway serve` gives the service (bentos/launcher/launcher.py)
 PRIVILEGED = {"slipway-volumes", "nvidia-device-plugin"}
 OUTSIDE = {"ingress-nginx", "prometheus", "alertmanager", "kube-dns"}  # pods of others, in namespaces of their own
 

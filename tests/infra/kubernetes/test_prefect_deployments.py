@@ -12,7 +12,7 @@ from pipelines import deployments, work_pool
 from slipway.errors import SettingsError
 from slipway.settings import settings
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
+TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
 IMAGE = "registry.example.com:5000/slipway-platform@sha256:" + 64 * "0"
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pipelines import work_pool
-from tests.kubernetes.cluster import kubectl
+from tests.infra.kubernetes.cluster import kubectl
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
+TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
 # What Prefect's own check of a template asks for, and the API server does not know: it drops them with a warning.
 PREFECTS_OWN = ("parallelism", "completions")
 

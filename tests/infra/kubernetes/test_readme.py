@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.kubernetes.manifests import COMPONENTS, FOLDER, Manifest, Pod, of_kind, one, pods
+from tests.infra.kubernetes.manifests import COMPONENTS, FOLDER, Manifest, Pod, of_kind, one, pods
 
 README = (FOLDER / "README.md").read_text()
 

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from bentos.metrics import Metrics
-from monitoring.metrics import VerdictCollector
-from monitoring.ship import Shipper
-from monitoring.ship_metrics import ShipperCollector
+from bentos.telemetry.metrics import Metrics
+from monitoring.log_shipping.exporter import ShipperCollector
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.status.exporter import VerdictCollector
 from slipway.settings import settings
-from tests.kubernetes.manifests import FOLDER, one
+from tests.infra.kubernetes.manifests import FOLDER, one
 
 RUNBOOKS = FOLDER.parents[1] / "docs" / "runbooks.md"
 SERIES = Path(__file__).with_name("rules_test.yaml")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from tests.kubernetes import schemas
-from tests.kubernetes.cluster import kubectl, operator_definitions
-from tests.kubernetes.manifests import COMPONENTS, Manifest, one
+from tests.infra.kubernetes import schemas
+from tests.infra.kubernetes.cluster import kubectl, operator_definitions
+from tests.infra.kubernetes.manifests import COMPONENTS, Manifest, one
 
 Check = Callable[[list[Manifest]], subprocess.CompletedProcess]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from monitoring.drift import Column, Finding, Thresholds, compare, holm_cutoff
-from monitoring.statistics import contingency, holm, homogeneity, population_stability, wasserstein
+from monitoring.analysis.drift import Column, Finding, Thresholds, compare, holm_cutoff
+from monitoring.analysis.statistical_tests import contingency, holm, homogeneity, population_stability, wasserstein
 
 NUMBER, CATEGORY = Column("age", "number"), Column("job", "category")
 

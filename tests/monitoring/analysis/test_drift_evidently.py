@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.drift import COLUMNS, THRESHOLDS, population, shift_number, shift_share
-from monitoring.drift import Column, compare
-from monitoring.evidently_report import score
+from benchmarks.statistics.drift import COLUMNS, THRESHOLDS, population, shift_number, shift_share
+from monitoring.analysis.drift import Column, compare
+from monitoring.reports.evidently_report import score
 
 
 def test_evidently_scores_and_judges_as_the_verdict_does(tmp_path: Path) -> None:

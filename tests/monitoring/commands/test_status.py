@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from slipway.cli import status
+from monitoring.commands import status
 from slipway.settings import settings
-from tests import bundles
-from tests.serving.processes import Server
+from tests.bentos.server.processes import Server
+from tests.support import bundles
 
 OVERRIDE = "ann: the pilot runs on ten customers who know"
 

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from monitoring import history, seen, verdict
-from monitoring.changes import Changes
-from monitoring.moves import Move, last_move, moves
-from slipway import audit, events
+from monitoring.analysis import verdict
+from monitoring.governance import history, registry_snapshot
+from monitoring.governance.alias_changes import Move, last_move, moves
+from monitoring.governance.registry_watcher import Changes
+from slipway import audit
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.events import prediction_event
 from slipway.prediction_log import Writer
-from slipway.registry import Registry
 from slipway.settings import settings
-from tests import bundles
-from tests.monitoring.looks import served
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.server_views import served
+from tests.support.servers import publish, unique_name
 
 TAGS = {"slipway.gate": "passed", "slipway.data_sha256": "d" * 64, "slipway.git_commit": "c" * 40}
 
@@ -49,24 +51,24 @@ class Home:
         self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
 
     def answered(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
-        row = row or events.row_id(events.uuid7(), 0)
-        context = events.PredictionContext(
+        row = row or prediction_event.row_id(prediction_event.uuid7(), 0)
+        context = prediction_event.PredictionContext(
             environment="local",
             usecase=self.name,
             version=version,
             bundle_sha256=more.get("digest") or self.digest(version),
             role=role,
             answered=role != "shadow",
-            timestamp=events.now_iso(),
+            timestamp=prediction_event.now_iso(),
             model_ms=1.5,
         )
-        request = events.RequestContext("t" * 32, "r", 1)
+        request = prediction_event.RequestContext("t" * 32, "r", 1)
         self._log("prediction", context.line(request, row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
         return row
 
     def labelled(self, row: str, label: str) -> None:
-        now = events.now_iso()
-        line = events.feedback_line(
+        now = prediction_event.now_iso()
+        line = prediction_event.feedback_line(
             environment="local", usecase=self.name, trace_id="t", timestamp=now, known_at=now, row=row, label=label
         )[1]
         self._log("feedback", line)
@@ -157,8 +159,8 @@ def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
     for _ in range(2):
         home.register()
     home.promote("1")
-    now = seen.picture(events.now_iso(), {}, {}, home.registry.versions(home.name), None)
-    seen.write(settings(), home.name, now)
+    now = registry_snapshot.picture(prediction_event.now_iso(), {}, {}, home.registry.versions(home.name), None)
+    registry_snapshot.write(settings(), home.name, now)
     home.delete("1")
     home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
     problems = " ".join(gathered(home).problems)
@@ -240,7 +242,7 @@ def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(home: H
 
 def test_an_unknown_prediction_is_an_error_that_says_so(home: Home, cli: Callable) -> None:
     home.register()
-    ran = cli("history", home.name, "--id", events.row_id(events.uuid7(), 0))
+    ran = cli("history", home.name, "--id", prediction_event.row_id(prediction_event.uuid7(), 0))
     assert ran.code == 1
     assert "has no prediction with the id" in ran.err
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from monitoring import seen
-from monitoring.changes import SETTLE_SECONDS, Changes
-from monitoring.promote import promote
-from monitoring.rollback import roll_back
-from slipway import audit, audit_copy
-from slipway.registry import Registry
+from monitoring.governance import registry_snapshot
+from monitoring.governance.registry_watcher import SETTLE_SECONDS, Changes
+from monitoring.release.promotion import promote
+from monitoring.rollout.rollback import roll_back
+from slipway import audit, audit_replica
+from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
-from tests import bundles
 from tests.conftest import NOWHERE
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 
 class Home:
@@ -124,7 +124,7 @@ def test_a_watch_that_was_killed_between_line_and_memory_writes_nothing_twice(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.alias("champion", "1")
-    monkeypatch.setattr(seen, "write", lambda *_: None)
+    monkeypatch.setattr(registry_snapshot, "write", lambda *_: None)
     home.settled()
     monkeypatch.undo()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home.registry.uri)
@@ -221,10 +221,10 @@ def test_what_could_not_be_copied_is_made_up_for_by_a_look(home: Home, monkeypat
     audit.append(home.name, "promoted", who="ann@laptop", version="1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", home.registry.uri)
     settings.cache_clear()
-    assert audit_copy.compare(settings(), home.name).pending == 1
+    assert audit_replica.compare(settings(), home.name).pending == 1
     home.restart()
     home.changes.once(home.name)
-    assert audit_copy.compare(settings(), home.name).pending == 0
+    assert audit_replica.compare(settings(), home.name).pending == 0
 
 
 def test_staging_leaves_it_to_production(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from monitoring import feedback, label_table
+from monitoring.labels import label_table, upload
+from slipway.contracts.events.prediction_event import PredictionContext, RequestContext, now_iso, row_id, uuid7
 from slipway.errors import BundleError, DataError, ServiceError
-from slipway.events import PredictionContext, RequestContext, now_iso, row_id, uuid7
 from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
-from tests import bundles
-from tests.monitoring.service_double import Service, serving
+from tests.support import bundles
+from tests.support.doubles.service_double import Service, serving
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057-0"
 
@@ -121,7 +121,7 @@ def test_a_failure_on_the_way_says_what_was_sent(service: Service) -> None:
     service.refuses_feedback_after = 1000
     some = [{"key": str(k), "label": "good"} for k in range(2500)]
     with pytest.raises(ServiceError, match=r"1000 of 2500 labels were accepted.*503 the log cannot be written"):
-        feedback.send("loans", some, service.url)
+        upload.send("loans", some, service.url)
 
 
 def test_an_unknown_use_case_is_the_services_answer(service: Service, table: Callable, cli: Callable) -> None:
@@ -143,7 +143,7 @@ def test_offline_labels_are_in_the_log_when_the_command_ends(
 
 def test_offline_without_anything_served_says_how_to_go_on(table: Callable) -> None:
     with pytest.raises(BundleError, match="slipway serve loans"):
-        feedback.stored_schema("loans")
+        upload.stored_schema("loans")
 
 
 def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callable) -> None:

@@ -15,16 +15,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitoring import ship_metrics
-from monitoring.ship import ParquetSink, Shipper, lag
-from monitoring.ship_metrics import STUCK_SECONDS, answering
+from monitoring.log_shipping import exporter
+from monitoring.log_shipping.exporter import STUCK_SECONDS, answering
+from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
 from slipway.errors import PortTaken
 from slipway.prediction_log import Log, Writer, segments, writer
 from slipway.settings import Settings, settings
-from tests.log.made_up import USECASE, prediction
-from tests.servers import free_port
+from tests.support.sample_events import USECASE, prediction
+from tests.support.servers import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SERVER = """
 import sys, time
 from slipway.prediction_log import Writer
@@ -198,7 +198,7 @@ def test_it_is_alive_while_it_fails_and_not_when_it_is_stuck(scraped, write, mon
     with answering(scraped, shipper) as url:
         shipper.ship()
         assert get(f"{url}/livez") == (200, "ok\n")
-        monkeypatch.setattr(ship_metrics, "STUCK_SECONDS", -1.0)
+        monkeypatch.setattr(exporter, "STUCK_SECONDS", -1.0)
         assert get(f"{url}/livez")[0] == 503
         assert get(f"{url}/other")[0] == 404
     assert STUCK_SECONDS > 0

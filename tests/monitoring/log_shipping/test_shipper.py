@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from monitoring import ship as ship_module
-from monitoring.ship import ParquetSink, Shipper, lag
+from monitoring.log_shipping import shipper as ship_module
+from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
 from slipway.prediction_log import Log, Writer, segments
-from tests.log.made_up import USECASE, label, prediction
+from tests.support.sample_events import USECASE, label, prediction
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ for number in range(10**9):
 
 def test_killed_writers_and_shippers_lose_no_acknowledged_line_and_double_none(home, log):
     """Workers and the shipper are killed under load; whoever got an answer finds it in the log, once."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     acknowledged: list[str] = []
     for _ in range(2):
         workers = [

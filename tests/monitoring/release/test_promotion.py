@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from monitoring import promote as promotion
-from monitoring.promote import promote, wait_until_served
-from monitoring.servers import Look
+from monitoring.release import promotion
+from monitoring.release.promotion import promote, wait_until_served
+from monitoring.release.server_status import Look
 from slipway import audit
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import BundleError, GateRefused, NotFound, RegistryError, ServiceError, SettingsError
-from slipway.registry import Registry
 from slipway.settings import settings
-from tests import bundles
-from tests.monitoring.looks import refused_by_follower, served
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.server_views import refused_by_follower, served
+from tests.support.servers import publish, unique_name
 
 Publish = Callable[..., str]
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bentos import follower
-from monitoring import reconcile
-from monitoring.reconcile import SETTLE_SECONDS, Reconciler
-from monitoring.servers import Look
+from bentos.follower import follower
+from monitoring.release import reconciler as reconcile
+from monitoring.release.reconciler import SETTLE_SECONDS, Reconciler
+from monitoring.release.server_status import Look
 from slipway import audit
-from slipway.pointer import RoleState
-from slipway.registry import Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.serving_state.desired import RoleState
 from slipway.settings import Settings, settings
-from tests import bundles
-from tests.monitoring.looks import digest, refused_by_follower, refused_by_workers, served
-from tests.servers import publish, unique_name
-from tests.serving.broken import BREAKS
-from tests.serving.processes import Server
+from tests.bentos.models.broken_bundles import BREAKS
+from tests.bentos.server.processes import Server
+from tests.support import bundles
+from tests.support.server_views import digest, refused_by_follower, refused_by_workers, served
+from tests.support.servers import publish, unique_name
 
 DOWN = Look("http://b", error="http://b does not answer")
 

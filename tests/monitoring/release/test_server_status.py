@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from monitoring import servers
-from monitoring.reconcile import served_by
-from monitoring.servers import look_at_all
-from slipway.registry import ModelVersion
+from monitoring.release import server_status
+from monitoring.release.reconciler import served_by
+from monitoring.release.server_status import look_at_all
+from slipway.clients.mlflow.registry import ModelVersion
 
 NAME = "serving-pods.example"
 
@@ -101,6 +101,6 @@ def test_a_name_that_nobody_has_yet_is_a_server_that_does_not_answer(resolves: C
 def test_addresses_of_the_newer_kind_are_asked_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [(socket.AF_INET6, 1, 6, "", (address, 3000, 0, 0)) for address in ("fd00::1", "fd00::2")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: known)
-    assert servers.addresses(f"http://{NAME}:3000") == ["fd00::1", "fd00::2"]
+    assert server_status.addresses(f"http://{NAME}:3000") == ["fd00::1", "fd00::2"]
     known.append((socket.AF_INET, 1, 6, "", ("10.0.0.1", 3000)))
-    assert servers.addresses(f"http://{NAME}:3000") == [None]
+    assert server_status.addresses(f"http://{NAME}:3000") == [None]

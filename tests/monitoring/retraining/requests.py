@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from slipway.registry import Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
-from tests.monitoring import watched_loans as loans
-from tests.servers import publish, unique_name
+from tests.support import watched_loans as loans
+from tests.support.servers import publish, unique_name
 
 POLICY = "retraining: {min_labelled_rows: 50, cooldown_hours: 24, runs_per_week: 2}\n"
 

@@ -18,14 +18,14 @@ import pytest
 import uvicorn
 import yaml
 
-from monitoring.decisions import Decision, Decisions
-from monitoring.status import board
+from monitoring.retraining.decisions import Decision, Decisions
+from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway.settings import settings
-from tests.monitoring import watched_loans as loans
-from tests.servers import free_port
+from tests.support import watched_loans as loans
+from tests.support.servers import free_port
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "retraining.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "retraining.md"
 SECRET = "a secret of alertmanager's"
 WAIT_SECONDS = 120
 
@@ -36,7 +36,7 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     loans.write_usecase(tmp_path / "usecases", monkeypatch)
     monkeypatch.setenv("SLIPWAY_ALERT_SECRET", SECRET)
     settings.cache_clear()
-    app = application(settings(), lambda: board.Board("local", "", [], []), lambda: True)
+    app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from monitoring import alerts
-from monitoring.decisions import Decisions
-from monitoring.status import board
+from monitoring.retraining import alertmanager_webhook
+from monitoring.retraining.decisions import Decisions
+from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
-from tests.monitoring import watched_loans as loans
+from tests.support import watched_loans as loans
 
 SECRET = "a secret of alertmanager's"
 HEADERS = {"Authorization": f"Bearer {SECRET}"}
@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
         said = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
         return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **said)
 
-    monkeypatch.setattr(alerts, "ask", ask)
+    monkeypatch.setattr(alertmanager_webhook, "ask", ask)
     return found
 
 
@@ -63,7 +63,7 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx
 
 
 async def _post(content: bytes, headers: dict[str, str], times: int = 1) -> httpx.Response:
-    app = application(settings(), lambda: board.Board("local", "", [], []), lambda: True)
+    app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
         answers = [client.post("/alerts", content=content, headers=headers) for _ in range(times)]
         return (await asyncio.gather(*answers))[-1]
@@ -169,7 +169,7 @@ def test_where_the_log_fails_alertmanager_is_asked_to_send_it_again(post, monkey
     def fails(*_: Any) -> None:
         raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
 
-    monkeypatch.setattr(alerts, "ask", fails)
+    monkeypatch.setattr(alertmanager_webhook, "ask", fails)
     answer = post(message(FIRING))
     told(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"
@@ -182,12 +182,12 @@ def test_a_storm_of_messages_is_answered_one_by_one_and_beyond_a_bound_refused(
     assert asyncio.run(_post(content, HEADERS, times=100)).status_code == 200
     assert len(asked) == 100
     assert Decisions(settings(), "loans").latest().times >= 50, "two at once may count as one"
-    monkeypatch.setattr(alerts, "MOST_WAITING", 0)
+    monkeypatch.setattr(alertmanager_webhook, "MOST_WAITING", 0)
     told(asyncio.run(_post(content, HEADERS, times=100)), 503, "wait already")
 
 
 def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "RECEIVE_SECONDS", 0.05)
+    monkeypatch.setattr(alertmanager_webhook, "RECEIVE_SECONDS", 0.05)
 
     async def slowly() -> httpx.Response:
         async def forever() -> Any:
@@ -195,7 +195,7 @@ def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.
                 yield b" "
                 await asyncio.sleep(0.02)
 
-        app = application(settings(), lambda: board.Board("local", "", [], []), lambda: True)
+        app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.decisions import Decisions
+from monitoring.retraining.decisions import Decisions
 from slipway import audit
 from slipway.settings import settings
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.decisions import Decision, Decisions
-from monitoring.retrain import ask
+from monitoring.retraining.decisions import Decision, Decisions
+from monitoring.retraining.policy import ask
 from slipway import audit
+from slipway.clients.mlflow.registry import Registry
 from slipway.errors import SlipwayError, UseCaseError
-from slipway.registry import Registry
 from slipway.settings import settings
-from tests.monitoring import retraining as made
+from tests.monitoring.retraining import requests as made
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "http://127.0.0.1:9"
 DAY = timedelta(days=1)
 KILLED = """
@@ -127,7 +127,7 @@ def test_a_training_by_command_is_under_way_and_another_use_case_s_is_not(loans:
 def test_what_a_schedule_plans_or_a_killed_runner_left_pending_refuses_nothing(
     loans: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.prefect_api.LONGEST_PENDING", timedelta(0))
+    monkeypatch.setattr("slipway.clients.prefect.LONGEST_PENDING", timedelta(0))
     made.begin(loans, "Pending")
     made.begin(loans, "Scheduled", scheduled_time=datetime.now(UTC) + DAY)
     assert ask(loans, "drift", "monitor").started

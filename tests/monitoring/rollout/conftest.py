@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipway.settings import settings
-from tests.monitoring.rollout_world import World
+from tests.monitoring.rollout.rollout_world import World
 
 
 @pytest.fixture

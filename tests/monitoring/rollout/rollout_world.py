@@ -10,10 +10,11 @@ import yaml
 
 from monitoring.rollout import Rollouts, View, state
 from monitoring.rollout.state import Running
-from slipway import audit, events
+from slipway import audit
+from slipway.contracts.events import prediction_event
 from slipway.prediction_log import Log, Writer
 from slipway.settings import Settings
-from tests.monitoring.registry_in_memory import RegistryInMemory
+from tests.support.doubles.registry_in_memory import RegistryInMemory
 
 NAME = "made_up"
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -111,7 +112,7 @@ class World:
         return self.registry.found[version].tags.get("slipway.refused", "")
 
     def _line(self, role: str, version: str, row: str, failed: bool, ms: float, answer: dict, features: dict) -> bytes:
-        context = events.PredictionContext(
+        context = prediction_event.PredictionContext(
             environment=self.config.environment,
             usecase=NAME,
             version=version,
@@ -123,13 +124,15 @@ class World:
             outcome="failure" if failed else "success",
             error_type="ModelError" if failed else None,
         )
-        request = events.RequestContext("t" * 32, row.partition("-")[0], 1_000_000)
+        request = prediction_event.RequestContext("t" * 32, row.partition("-")[0], 1_000_000)
         return context.line(request, row, features, answer=answer)
 
     def _label(self, row: str, truth: str | float) -> bytes:
         told = "label" if isinstance(truth, str) else "value"
         sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, told: truth}
-        return events.feedback_line(environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent)[1]
+        return prediction_event.feedback_line(
+            environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent
+        )[1]
 
     def _write(self, stream: str, lines: list[bytes]) -> None:
         if lines:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitoring import shadow
+from monitoring.rollout import candidate_comparison
 from slipway.settings import settings
-from tests.monitoring import watched_loans as loans
-from tests.monitoring.beside import home, ids, log, shifted
+from tests.monitoring.rollout.compared_versions import home, ids, log, shifted
+from tests.support import watched_loans as loans
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_without_a_shadow_or_a_canary_there_is_nothing_to_compare(digest: str) -> None:
     frame = loans.rows(20, seed=2)
     log(frame, ids(frame), digest, "champion", "1")
-    assert shadow.compare(settings(), "loans") is None
+    assert candidate_comparison.compare(settings(), "loans") is None
 
 
 def test_a_shadow_is_compared_on_the_same_rows(digest: str) -> None:
@@ -30,7 +30,7 @@ def test_a_shadow_is_compared_on_the_same_rows(digest: str) -> None:
     pilots = frame["job"] == "pilot"
     log(frame, rows, digest, "champion", "1", ms=1.0)
     log(shifted(frame, pilots, 0.5)[:150], rows[:150], "b" * 64, "shadow", "2", ms=3.0)
-    found = shadow.compare(settings(), "loans")
+    found = candidate_comparison.compare(settings(), "loans")
     assert found is not None
     assert (found.role, found.pairs, found.champion.rows, found.candidate.rows) == ("shadow", 150, 150, 150)
     assert (found.champion.version, found.candidate.version) == ("1", "2")
@@ -51,7 +51,7 @@ def test_the_difference_of_scores_is_a_distribution_over_the_pairs(digest: str) 
     rows = ids(frame)
     log(frame, rows, digest, "champion", "1")
     log(frame.assign(score=np.where(np.arange(100) < 20, 0.5, 0.25)), rows, "b" * 64, "shadow", "2")
-    difference = shadow.compare(settings(), "loans").difference
+    difference = candidate_comparison.compare(settings(), "loans").difference
     assert difference["mean"] == pytest.approx(0.05)
     assert (difference["p5"], difference["p50"], difference["p95"]) == (0.0, 0.0, 0.25)
     assert sum(each["share"] for each in difference["bins"]) == pytest.approx(1.0)
@@ -64,7 +64,7 @@ def test_what_a_candidate_failed_is_counted_by_its_kind_and_is_no_pair(digest: s
     log(frame, rows, digest, "champion", "1")
     log(frame[:30], rows[:30], "b" * 64, "shadow", "2")
     log(frame[30:], rows[30:], "b" * 64, "shadow", "2", error="ModelError")
-    found = shadow.compare(settings(), "loans")
+    found = candidate_comparison.compare(settings(), "loans")
     assert (found.pairs, found.candidate.rows, found.candidate.errors) == (30, 40, {"ModelError": 10})
     assert found.champion.errors == {}
 
@@ -76,7 +76,7 @@ def test_labels_that_came_say_how_good_each_was_on_the_same_rows(digest: str) ->
     log(frame, rows, digest, "champion", "1")
     log(right, rows, "b" * 64, "shadow", "2")
     loans.tell(rows[:60], list(frame["label_true"][:60]))
-    found = shadow.compare(settings(), "loans")
+    found = candidate_comparison.compare(settings(), "loans")
     assert (found.champion.labelled, found.candidate.labelled) == (60, 60)
     assert found.candidate.quality["accuracy"].value == 1.0
     assert found.champion.quality["accuracy"].value < 0.9
@@ -86,7 +86,7 @@ def test_a_canary_has_rows_of_its_own_and_no_pairs(digest: str) -> None:
     frame, other = loans.rows(80, seed=6), loans.rows(20, seed=7)
     log(frame, ids(frame), digest, "champion", "1")
     log(other, ids(other), "b" * 64, "canary", "2", ms=2.0)
-    found = shadow.compare(settings(), "loans")
+    found = candidate_comparison.compare(settings(), "loans")
     assert (found.role, found.pairs, found.agreement, found.came) == ("canary", 0, None, None)
     assert (found.champion.rows, found.candidate.rows) == (80, 20)
     assert found.candidate.answer == pytest.approx(other["score"].mean())
@@ -101,5 +101,5 @@ def test_only_the_versions_that_answer_now_are_compared(digest: str) -> None:
     again = ids(frame)
     log(frame[:10], again[:10], digest, "champion", "1")
     log(frame[:10], again[:10], "b" * 64, "shadow", "2")
-    found = shadow.compare(settings(), "loans")
+    found = candidate_comparison.compare(settings(), "loans")
     assert (found.champion.version, found.candidate.version, found.pairs) == ("1", "2", 10)

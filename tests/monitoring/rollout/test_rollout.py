@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from monitoring.rollout.evidence import Evidence
 from slipway import audit
-from slipway.usecase import Canary
-from tests.monitoring.rollout_world import FAST, NAME, World
+from slipway.config import Canary
+from tests.monitoring.rollout.rollout_world import FAST, NAME, World
 
 
 def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout: Callable[..., World]) -> None:

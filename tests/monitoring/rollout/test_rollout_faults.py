@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import pytest
 
-from monitoring import rollback
-from monitoring.rollback import roll_back
+from monitoring.rollout import rollback
+from monitoring.rollout.rollback import roll_back
 from slipway import audit
 from slipway.errors import NotFound, RegistryError
-from tests.monitoring.registry_in_memory import BrokenOff
-from tests.monitoring.rollout_world import FAST, NAME, World
+from tests.monitoring.rollout.rollout_world import FAST, NAME, World
+from tests.support.doubles.registry_in_memory import BrokenOff
 
 
 def begins(home: World) -> None:

@@ -13,15 +13,15 @@ import msgspec
 import pytest
 import yaml
 
-from bentos import follower
-from monitoring.promote import promote
-from monitoring.rollback import roll_back, wait_until_back
+from bentos.follower import follower
+from monitoring.release.promotion import promote
 from monitoring.rollout import Rollouts, View
-from slipway.registry import Registry
+from monitoring.rollout.rollback import roll_back, wait_until_back
+from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
-from tests import bundles
-from tests.servers import publish, unique_name
-from tests.serving.processes import Load, Server
+from tests.bentos.server.processes import Load, Server
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 ROW = bundles.ROWS["loans"][0]
 FAILS = {**ROW, "age": 99.0}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, ks_2samp
 
-from monitoring.sequential import Sample, difference, distance, mean, radius, shift
+from monitoring.rollout.sequential_tests import Sample, difference, distance, mean, radius, shift
 
 RUNS, LOOKS, ALPHA = 500, 1000, 0.05
 MOST = 45  # of 500 runs: more than 0.05 of them would be more only once in 10,000 such tests

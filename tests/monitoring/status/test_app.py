@@ -11,18 +11,18 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from monitoring import verdict
-from monitoring.decisions import Decisions
-from monitoring.reconcile import Reconciled
+from monitoring.analysis import verdict
+from monitoring.release.reconciler import Reconciled
+from monitoring.release.server_status import Look, Served, ServedGate
+from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import View
-from monitoring.rollout.judge import Finding
-from monitoring.servers import Look, Served, ServedGate
-from monitoring.status import board
+from monitoring.rollout.decision import Finding
+from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
+from slipway.local.state import Lock, Part, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from slipway.stack.state import Lock, Part, State
-from tests.monitoring.looks import served
+from tests.support.server_views import served
 
 DOWN = Look("http://a", error="http://a does not answer: refused.")
 
@@ -90,7 +90,7 @@ class Client:
 
 
 def client(*passes: Reconciled, is_alive: bool = True) -> Client:
-    return Client(application(settings(), lambda: board.gather(settings(), passes), lambda: is_alive))
+    return Client(application(settings(), lambda: dashboard.gather(settings(), passes), lambda: is_alive))
 
 
 def serving(usecase: str = "loans", versions: tuple = ("3", "3"), **more: Any) -> Reconciled:
@@ -296,7 +296,7 @@ RUNNING = View(
 
 
 def rolling(view: View) -> Client:
-    shown = board.gather(settings(), [serving()], {"loans": view})
+    shown = dashboard.gather(settings(), [serving()], {"loans": view})
     return Client(application(settings(), lambda: shown, lambda: True))
 
 

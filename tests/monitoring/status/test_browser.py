@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from monitoring.reconcile import Reconciled
-from monitoring.status import board
+from monitoring.release.reconciler import Reconciled
+from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway.settings import settings
-from tests.monitoring.looks import served
-from tests.servers import free_port
+from tests.support.server_views import served
+from tests.support.servers import free_port
 
 
 @pytest.fixture
 def page() -> Iterator[str]:
     """The address of a status page on which version 1 serves when it is first asked for, and version 2 from then on."""
-    first = board.gather(settings(), [Reconciled("loans", {"champion": "1"}, [served("http://a", ["1"])])])
+    first = dashboard.gather(settings(), [Reconciled("loans", {"champion": "1"}, [served("http://a", ["1"])])])
     second = replace(first, usecases=[replace(first.usecases[0], versions=["2"])])
     left = [first]
     app = application(settings(), lambda: left.pop() if left else second, lambda: True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitoring.reconcile import Reconciled
-from tests.monitoring import watched_loans as loans
-from tests.monitoring.beside import home, ids, log, shifted
-from tests.monitoring.looks import served
-from tests.monitoring.test_status_page import client
+from monitoring.release.reconciler import Reconciled
+from tests.monitoring.rollout.compared_versions import home, ids, log, shifted
+from tests.monitoring.status.test_app import client
+from tests.support import watched_loans as loans
+from tests.support.server_views import served
 
 
 @pytest.fixture(autouse=True)

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import predictions
-from pipelines.encoded import target
-from pipelines.evaluate import measure
-from pipelines.files import write_json
-from slipway.predictor import rows_from_frame
-from slipway.schema import Schema
-from slipway.usecase import UseCase
+from pipelines.artifacts import write_json
+from pipelines.data.dataset import target
+from pipelines.packaging import prediction_table
+from pipelines.steps.evaluate import measure
+from slipway.config import UseCase
+from slipway.contracts.schema import Schema
+from slipway.inference import rows_from_frame
 
 Model = Callable[[Sequence[Mapping[str, Any]]], np.ndarray]
 
@@ -42,7 +42,7 @@ def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Jud
     schema = Schema.load(split / "schema.json")
     schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")
-    said = predictions.table(schema, target(frame, schema), model(rows_from_frame(schema, frame)))
+    said = prediction_table.table(schema, target(frame, schema), model(rows_from_frame(schema, frame)))
     said.to_parquet(made.evaluated / "holdout_predictions.parquet")
     write_json(made.evaluated / "metrics.json", measure(usecase, schema, frame, said))
     return made
@@ -75,4 +75,4 @@ def answering(monkeypatch: pytest.MonkeyPatch, known: Mapping[Path, tuple[Schema
         def run(self, feeds: Sequence[Mapping[str, Any]]) -> np.ndarray:
             return self._model(feeds)
 
-    monkeypatch.setattr("pipelines.gates.judged.Predictor", Predictor)
+    monkeypatch.setattr("pipelines.gates.candidate.Predictor", Predictor)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.check import check
+from pipelines.steps.preflight import check
 from slipway.errors import UseCaseError
-from tests.pipelines import judged
+from tests.pipelines.gates import candidates
 
 
 def by_amount(rows):
-    return judged.probabilities([(row["amount"] or 450) / 900 for row in rows])
+    return candidates.probabilities([(row["amount"] or 450) / 900 for row in rows])
 
 
 def by_country(rows):
-    return judged.probabilities([{"de": 0.2, "fr": 0.4, "it": 0.9}.get(row["country"], 0.4) for row in rows])
+    return candidates.probabilities([{"de": 0.2, "fr": 0.4, "it": 0.9}.get(row["country"], 0.4) for row in rows])
 
 
 def by_waves(rows):
-    return judged.probabilities([((row["amount"] or 450) % 300) / 300 for row in rows])
+    return candidates.probabilities([((row["amount"] or 450) % 300) / 300 for row in rows])
 
 
 def test_a_feature_that_does_not_matter_passes(verdict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tests.pipelines import judged
+from tests.pipelines.gates import candidates
 
 
 def test_a_bound_is_at_least_where_more_is_better_and_at_most_elsewhere(verdict):
@@ -54,7 +54,7 @@ def test_slices_of_enough_rows_are_judged(verdict):
 
 def test_a_bad_slice_is_refused(verdict, monkeypatch):
     def right_but_of_gifts(rows):
-        return judged.probabilities([(row["amount"] or 0) / 900 if not row["gift"] else 0.5 for row in rows])
+        return candidates.probabilities([(row["amount"] or 0) / 900 if not row["gift"] else 0.5 for row in rows])
 
     gates = {"slices": [{"feature": "gift"}], "min_slice_rows": 10}
     found = verdict(right_but_of_gifts, gates=gates)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipelines.gates.judged import Rows
-from tests.pipelines import judged
+from pipelines.gates.candidate import Rows
+from tests.pipelines.gates import candidates
 
 
 def as_it_was(rows):
@@ -50,7 +50,7 @@ def test_a_window_of_one_class_says_nothing_for_a_challenger(verdict):
 
 def test_better_on_the_window_and_worse_on_the_holdout_is_refused_while_the_champion_stands(verdict):
     def right_of_large_orders_alone(rows):
-        return judged.probabilities([_rank(row) if row["items"] == 50 else 1 - _rank(row) for row in rows])
+        return candidates.probabilities([_rank(row) if row["items"] == 50 else 1 - _rank(row) for row in rows])
 
     found = verdict(right_of_large_orders_alone, champion=0, window=lambda rows: rows.assign(items=50))
     assert found["window"].verdict == "passed"

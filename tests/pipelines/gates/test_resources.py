@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.gates import server
-from pipelines.gates.timing import Median, medians
-from slipway.bundle import Gate
+from pipelines.gates import resources
+from pipelines.gates.latency import Median, medians
+from slipway.config import UseCase
+from slipway.contracts.bundle.manifest import Gate
 from slipway.errors import ServiceError
 from slipway.settings import settings
-from slipway.usecase import UseCase
-from tests import bundles
+from tests.support import bundles
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def latency(verdict, monkeypatch) -> Callable[..., Gate]:
     def run(challenger: float, champion: float, **gates: float) -> Gate:
         medians = {"challenger": challenger, "champion": champion}
         found = {name: Median(value, value, value, 300) for name, value in medians.items()}
-        monkeypatch.setattr(server, "medians", lambda usecase, folders, rows: found)
+        monkeypatch.setattr(resources, "medians", lambda usecase, folders, rows: found)
         return verdict(0.5, champion=0.5, gates=gates)["latency"]
 
     return run

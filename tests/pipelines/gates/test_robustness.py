@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.gates.disturb import DISTURBANCES, UNSEEN
-from tests import bundles
-from tests.pipelines import judged
+from pipelines.gates.perturbations import DISTURBANCES, UNSEEN
+from tests.pipelines.gates import candidates
+from tests.support import bundles
 
 LARGE = {"numbers": 1.0, "missing": 0.5, "other": 0.5, "noise": 0.2, "brightness": 0.3, "rotation": 20}
 
@@ -60,7 +60,7 @@ def test_a_schema_without_such_features_has_nothing_to_disturb():
 
 
 def by_amount(rows):
-    return judged.probabilities([(row["amount"] or 450) / 900 for row in rows])
+    return candidates.probabilities([(row["amount"] or 450) / 900 for row in rows])
 
 
 def test_a_smooth_model_passes_and_each_verdict_says_on_how_many_rows(verdict):
@@ -76,7 +76,7 @@ def test_a_smooth_model_passes_and_each_verdict_says_on_how_many_rows(verdict):
 
 def test_a_model_that_learned_amounts_by_heart_is_refused(verdict, orders):
     known = dict(zip(orders["amount"].astype(float), orders["returned"] == "yes", strict=True))
-    found = verdict(lambda rows: judged.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]))
+    found = verdict(lambda rows: candidates.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]))
     assert found["robustness:numbers:score"].verdict == "failed"
     assert found["robustness:numbers:decisions"].verdict == "failed"
     assert found["robustness:other:score"].verdict == "passed"
@@ -85,7 +85,7 @@ def test_a_model_that_learned_amounts_by_heart_is_refused(verdict, orders):
 def test_a_budget_of_its_own_lets_it_pass(verdict, orders):
     known = dict(zip(orders["amount"].astype(float), orders["returned"] == "yes", strict=True))
     found = verdict(
-        lambda rows: judged.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]),
+        lambda rows: candidates.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]),
         gates={"robustness": {"max_drop": 1, "max_changed": 1}},
     )
     assert found["robustness:numbers:score"].verdict == "passed"
@@ -94,7 +94,7 @@ def test_a_budget_of_its_own_lets_it_pass(verdict, orders):
 
 def test_a_model_that_breaks_on_unknown_categories_is_refused(verdict):
     def breaks(rows):
-        return judged.probabilities([0.99 if row["country"] == UNSEEN else 0.3 for row in rows])
+        return candidates.probabilities([0.99 if row["country"] == UNSEEN else 0.3 for row in rows])
 
     found = verdict(breaks, gates={"robustness": {"other": 0.4}})["robustness:other:decisions"]
     assert found.verdict == "failed" and found.figure > found.threshold == 0.1

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipway import events
+from slipway.contracts.events import prediction_event
+from slipway.contracts.schema import Identifier, Schema, mask
 from slipway.prediction_log import Writer
-from slipway.schema import Identifier, Schema, mask
 from slipway.settings import Settings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -43,8 +43,8 @@ class ProductionLog:
         for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
             masked = mask(row, self._schema, secret)
             key, bucket = self._identify.of_row(secret, masked)
-            ids.append(events.row_id(events.uuid7(), 0))
-            context = events.PredictionContext(
+            ids.append(prediction_event.row_id(prediction_event.uuid7(), 0))
+            context = prediction_event.PredictionContext(
                 environment=self._home.environment,
                 usecase=self._schema.usecase,
                 version=version,
@@ -56,7 +56,7 @@ class ProductionLog:
             )
             lines.append(
                 context.line(
-                    events.RequestContext("t" * 32, ids[-1], 1_000_000),
+                    prediction_event.RequestContext("t" * 32, ids[-1], 1_000_000),
                     ids[-1],
                     masked,
                     answer=answer,
@@ -83,7 +83,7 @@ class ProductionLog:
             when = at(sent + place / 1000)
             said = {"label": truth} if isinstance(truth, str) else {"value": truth}
             lines.append(
-                events.feedback_line(
+                prediction_event.feedback_line(
                     environment=self._home.environment,
                     usecase=self._schema.usecase,
                     trace_id="t" * 32,

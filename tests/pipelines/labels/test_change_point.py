@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.change import losses, rise, since
-from slipway import bundle
-from slipway.predictor import Predictor
-from tests import bundles
+from pipelines.labels.change_point import losses, rise, since
+from slipway.contracts.bundle import manifest
+from slipway.inference import Predictor
+from tests.support import bundles
 
 
 def test_the_place_of_a_rise_is_found():
@@ -56,8 +56,8 @@ def champion(tmp_path):
     def make(**facts):
         folder = tmp_path / "champion"
         bundles.write(folder, bundles.TABULAR)
-        (folder / bundle.MANIFEST).unlink()
-        bundle.write(folder, "loans", {"data_sha256": SOURCE, **facts})
+        (folder / manifest.MANIFEST).unlink()
+        manifest.write(folder, "loans", {"data_sha256": SOURCE, **facts})
         return folder
 
     return make
@@ -78,7 +78,7 @@ def rows(folder, count: int, wrong_from: int) -> pd.DataFrame:
     right = np.where(good_loss < 0.25, "good", "bad")
     frame["risk"] = np.where(np.arange(count) < wrong_from, right, np.where(right == "good", "bad", "good"))
     frame["at"] = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(count), unit="s")
-    return frame.assign(bundle_sha256=bundle.file_sha256(folder / bundle.MANIFEST), version="4")
+    return frame.assign(bundle_sha256=manifest.file_sha256(folder / manifest.MANIFEST), version="4")
 
 
 def test_the_champions_fall_is_told_with_its_moment(champion):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.callers import capped, disagreeing
+from pipelines.labels.labeler_agreement import capped, disagreeing
 
 
 def told(rows: int, shares: dict[str, float], seed: int = 0) -> pd.DataFrame:

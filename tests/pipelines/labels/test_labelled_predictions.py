@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import labelled
-from slipway import schema as schemas
-from slipway.prediction_log import IMAGES, place
-from slipway.predictor import encode_png, image_statistics, pixels_sha256
+from pipelines.labels import labelled_predictions
+from slipway.contracts import schema as schemas
+from slipway.inference import encode_png, image_statistics, pixels_sha256
+from slipway.prediction_log import IMAGES
 from slipway.settings import settings
+from slipway.storage import base
 
 PHOTOS = {
     "features": [{"name": "photo", "kind": "image", "size": [8, 8], "channels": 1}],
@@ -35,11 +36,11 @@ def test_an_image_is_there_where_it_was_captured_and_left_out_elsewhere(usecase)
     waiting = settings().spool / "orders" / IMAGES / digests[0]
     waiting.parent.mkdir(parents=True)
     waiting.write_bytes(encode_png(pixels[0]))
-    place(settings()).put(f"{IMAGES}/{digests[1]}", encode_png(pixels[1]))
+    base(settings()).put(f"{IMAGES}/{digests[1]}", encode_png(pixels[1]))
     logged = [
         {"photo": image_statistics(one) | {"sha256": digest}} for one, digest in zip(pixels, digests, strict=True)
     ]
-    rows = labelled.rows(found, told(logged))
+    rows = labelled_predictions.rows(found, told(logged))
     assert rows.left_out == {"unusable": 0, "not captured": 1, "side not known": 0}
     assert rows.frame["photo"].tolist() == [encode_png(pixels[0]), encode_png(pixels[1])]
     assert rows.frame["digit"].tolist() == ["1", "1"]
@@ -67,17 +68,17 @@ def test_an_image_is_there_where_it_was_captured_and_left_out_elsewhere(usecase)
 )
 def test_a_value_must_be_what_its_feature_is_now(usecase, orders, change, usable):
     row = {"amount": 10.5, "items": 2, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": "30 – 60"}
-    rows = labelled.rows(usecase(orders), told([row, {**row, **change}]))
+    rows = labelled_predictions.rows(usecase(orders), told([row, {**row, **change}]))
     assert len(rows.frame) == 1 + usable and rows.left_out["unusable"] == (not usable)
 
 
 def test_rows_have_the_types_of_the_snapshot(usecase, orders, step):
-    from pipelines.ingest import ingest
+    from pipelines.steps.ingest import ingest
 
     found = usecase(orders)
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
     row = {"amount": 10.5, "items": 2.0, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": 44}
-    frame = labelled.rows(found, told([row])).frame
+    frame = labelled_predictions.rows(found, told([row])).frame
     assert frame[list(snapshot)].dtypes.to_dict() == snapshot.dtypes.to_dict()
     features = [feature.name for feature in schemas.from_usecase(found).features if feature.private != "drop"]
     assert list(frame)[: len(features) + 1] == [*features, "returned"]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.near import near
-from slipway.predictor import encode_png
-from tests.bundles import IMAGES, TABULAR
+from pipelines.labels.near_duplicates import near
+from slipway.inference import encode_png
+from tests.support.bundles import IMAGES, TABULAR
 
 OTHERS = pd.DataFrame(
     {

@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import networks
-from pipelines.change import losses
-from pipelines.clean import clean
-from pipelines.encoded import encoded, read_side
-from pipelines.files import read_json
-from pipelines.ingest import ingest
-from pipelines.production import production
-from pipelines.reference import reference
-from pipelines.split import split
-from pipelines.train import train
-from slipway import bundle
-from slipway.predictor import Predictor
-from slipway.schema import Schema, from_usecase, mask
+from pipelines.artifacts import read_json
+from pipelines.data.dataset import encoded, read_side
+from pipelines.labels.change_point import losses
+from pipelines.modeling import networks
+from pipelines.packaging.monitoring_reference import reference
+from pipelines.steps.clean import clean
+from pipelines.steps.collect_labels import production
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import split
+from pipelines.steps.train import train
+from slipway.contracts.bundle import manifest
+from slipway.contracts.schema import Schema, from_usecase, mask
+from slipway.inference import Predictor
 from slipway.settings import settings
-from tests import bundles
-from tests.pipelines.production_log import START, ProductionLog
+from tests.pipelines.labels.production_log import START, ProductionLog
+from tests.support import bundles
 
 PARAMS = {"epochs": 30, "members": 1, "width": 32, "bins": 4, "frequencies": 2, "learning_rate": 0.02}
 RETRAINING = {"min_labelled_rows": 300, "window_rows": 200}
@@ -76,7 +76,7 @@ def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     assert min(np.mean(truth == "yes"), np.mean(truth == "no")) > 0.1
     log = ProductionLog(settings(), champion.schema)
     answers = [{"label": label, "score": 0.9 if label == "yes" else 0.1} for label in truth]
-    ids = log.answered(rows, answers, digest=bundle.file_sha256(folder / "bundle" / bundle.MANIFEST))
+    ids = log.answered(rows, answers, digest=manifest.file_sha256(folder / "bundle" / manifest.MANIFEST))
     log.labelled(ids, [label if place < OLD else OTHER[label] for place, label in enumerate(truth)])
 
     produced = step(production, found, cleaned, folder, "2026-06-01T00:00:00+00:00")

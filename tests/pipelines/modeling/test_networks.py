@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipelines import networks
-from pipelines.device import placement, reproducible
-from pipelines.encoded import Encoded
-from pipelines.export import to_onnx
-from pipelines.params import Fitting, Network, Params
-from pipelines.train import fit
+from pipelines.data.dataset import Encoded
+from pipelines.modeling import networks
+from pipelines.modeling.devices import placement, reproducible
+from pipelines.modeling.hyperparameters import Fitting, Network, Params
+from pipelines.steps.export import to_onnx
+from pipelines.steps.train import fit
+from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.errors import UseCaseError
-from slipway.schema import CONTRACT, Feature, Schema
-from slipway.usecase import Inputs
+from slipway.model_api import Inputs
 
 TABLE = Schema(
     contract=CONTRACT,
@@ -183,7 +183,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from pipelines import device, networks
 from pipelines.params import Fitting, Params
 from pipelines.train import fit
-from slipway.usecase import Inputs
+from slipway.model_api import Inputs
 from tests.pipelines import test_networks as made
 place = device.placement("CPU")
 assert (place.strategy, place.replicas) == ("MirroredStrategy", 2), place

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.files import read_json
-from pipelines.runs import STEPS, begun
+from pipelines.artifacts import read_json
+from pipelines.runs.run import STEPS, begun
 from pipelines.training import training
-from slipway.registry import Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.config import load
 from slipway.settings import settings
-from slipway.usecase import load
 
 SMALL = {"epochs": 1, "members": 2, "width": 8, "bins": 4, "frequencies": 2}
 PRELOADED = ["pipelines.training", "great_expectations", "tensorflow", "sklearn.linear_model", "mlflow"]

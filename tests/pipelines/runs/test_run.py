@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import runs
-from pipelines.champion import Standing
-from pipelines.files import write_json
-from pipelines.lock import locked
-from pipelines.runs import STEPS, Run, begun
+from pipelines.artifacts import write_json
+from pipelines.runs import run as runs
+from pipelines.runs.lock import locked
+from pipelines.runs.run import STEPS, Run, begun
+from pipelines.steps.champion import Standing
+from slipway.config import UseCase, load
+from slipway.contracts.schema import from_usecase
 from slipway.errors import DataError, RunLocked
-from slipway.schema import from_usecase
 from slipway.settings import settings
-from slipway.usecase import UseCase, load
-from tests.pipelines.production_log import ProductionLog
+from tests.pipelines.labels.production_log import ProductionLog
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipelines.clean import clean
-from pipelines.files import read_json
-from pipelines.ingest import ingest
+from pipelines.artifacts import read_json
+from pipelines.steps.clean import clean
+from pipelines.steps.ingest import ingest
 from slipway.errors import DataError, UseCaseError
 
 

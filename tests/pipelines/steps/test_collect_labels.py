@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.clean import clean
-from pipelines.files import read_json
-from pipelines.ingest import ingest
-from pipelines.production import production
-from pipelines.split import split
+from pipelines.artifacts import read_json
+from pipelines.steps.clean import clean
+from pipelines.steps.collect_labels import production
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import split
 from slipway import audit
-from slipway import schema as schemas
-from slipway.schema import side
+from slipway.contracts import schema as schemas
+from slipway.contracts.schema import side
 from slipway.settings import settings
-from tests.pipelines.production_log import ProductionLog, at
+from tests.pipelines.labels.production_log import ProductionLog, at
 
 CUTOFF = at(5e6)
 RETRAINING = {"min_labelled_rows": 100, "caller_share": 1.0, "window_rows": 100}

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.files import read_json, sha256
-from pipelines.ingest import ingest
+from pipelines.artifacts import read_json, sha256
+from pipelines.steps.ingest import ingest
+from slipway.config import load
+from slipway.contracts.schema import from_usecase, key_text, mask, row_key
 from slipway.errors import DataError, ServiceError, UseCaseError
-from slipway.schema import from_usecase, key_text, mask, row_key
 from slipway.settings import settings
-from slipway.usecase import load
 
 IMAGES = {
     "task": "multiclass",

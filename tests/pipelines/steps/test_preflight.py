@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.check import check
-from pipelines.params import Fitting, Network, Params, resolve
+from pipelines.modeling.hyperparameters import Fitting, Network, Params, resolve
+from pipelines.steps.preflight import check
+from slipway.config import load
 from slipway.errors import SettingsError, UseCaseError
 from slipway.settings import settings
-from slipway.usecase import load
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import tracking
-from pipelines.files import read_json, write_json
-from pipelines.register import register
-from pipelines.runs import RunPaths
-from slipway import audit, bundle, signing
+from pipelines.artifacts import read_json, write_json
+from pipelines.packaging import mlflow_run
+from pipelines.runs.run import RunPaths
+from pipelines.steps.register import register
+from slipway import audit
+from slipway.clients.mlflow.registry import Registry
+from slipway.config import load
+from slipway.contracts.bundle import manifest, signing
 from slipway.errors import NotFound, RegistryError
-from slipway.registry import Registry
 from slipway.settings import settings
-from slipway.usecase import load
-from tests import bundles
-from tests.pipelines import finished_run
-from tests.servers import unique_name
-from tests.signed import key_pair
+from tests.pipelines.runs import finished_run
+from tests.support import bundles
+from tests.support.servers import unique_name
+from tests.support.signed import key_pair
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_the_server_can_fetch_what_was_registered(registry, registered, name, tm
     assert (
         registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched", serving_only=False) == told["digest"]
     )
-    assert bundle.verdict(tmp_path / "fetched").passed
+    assert manifest.verdict(tmp_path / "fetched").passed
 
 
 def test_everything_is_reached_from_the_run(registry, registered, name, tmp_path):
@@ -175,14 +176,14 @@ def test_registering_again_makes_no_second_version(registry, registered, name, f
 def test_a_run_killed_between_logging_and_version_leaves_one_of_each(registry, registered, name, finished, monkeypatch):
     paths = finished()
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.register._require_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("pipelines.steps.register._require_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             registered(paths=paths)
     with pytest.raises(NotFound):
         registry.model(name)
     told = registered(paths=paths)
     assert told["version"] == "1" and not told["already"]
-    with tracking.client(registry.uri) as mlflow:
+    with mlflow_run.client(registry.uri) as mlflow:
         experiment = mlflow.get_experiment_by_name(name).experiment_id
         assert [run.info.run_id for run in mlflow.search_runs([experiment])] == [told["run_id"]]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.clean import clean
-from pipelines.files import read_json, sha256
-from pipelines.ingest import ingest
-from pipelines.split import SIDES, split
+from pipelines.artifacts import read_json, sha256
+from pipelines.steps.clean import clean
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import SIDES, split
+from slipway.contracts.schema import Schema, bucket, key_text, mask, row_key, side
 from slipway.errors import DataError
-from slipway.schema import Schema, bucket, key_text, mask, row_key, side
 from slipway.settings import settings
 from tests.pipelines.conftest import ORDERS
 

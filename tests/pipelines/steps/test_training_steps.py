@@ -11,25 +11,25 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines import train
-from pipelines.bundle import bundle
-from pipelines.card import card
-from pipelines.clean import clean
-from pipelines.encoded import encoded, read_side
-from pipelines.evaluate import evaluate
-from pipelines.export import export, parity
-from pipelines.files import read_json, sha256
-from pipelines.gates import gate
-from pipelines.ingest import ingest
-from pipelines.split import split
-from slipway import bundle as bundles
-from slipway import signing
+from pipelines.artifacts import read_json, sha256
+from pipelines.data.dataset import encoded, read_side
+from pipelines.packaging.model_card import card
+from pipelines.steps import train
+from pipelines.steps.bundle import bundle
+from pipelines.steps.clean import clean
+from pipelines.steps.evaluate import evaluate
+from pipelines.steps.export import export, parity
+from pipelines.steps.gate import gate
+from pipelines.steps.ingest import ingest
+from pipelines.steps.split import split
+from slipway.config import UseCase, load
+from slipway.contracts.bundle import manifest as bundles
+from slipway.contracts.bundle import signing
+from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, DataError
-from slipway.predictor import Predictor, rows_from_frame
-from slipway.schema import Schema
+from slipway.inference import Predictor, rows_from_frame
 from slipway.settings import settings
-from slipway.usecase import UseCase, load
-from tests.signed import key_pair
+from tests.support.signed import key_pair
 
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.clean import clean
-from pipelines.files import read_json
-from pipelines.ingest import ingest
-from pipelines.validate import validate
+from pipelines.artifacts import read_json
+from pipelines.steps.clean import clean
+from pipelines.steps.ingest import ingest
+from pipelines.steps.validate import validate
 from slipway.errors import DataError
 
 

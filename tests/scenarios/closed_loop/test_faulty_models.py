@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slipway import bundle
+from scenarios.closed_loop import faulty_models
+from scenarios.closed_loop.faulty_models import KINDS, Slice
+from slipway.contracts.bundle import manifest
 from slipway.errors import DataError
-from slipway.loop import sabotage
-from slipway.loop.sabotage import KINDS, Slice
-from slipway.predictor import Predictor
-from tests import bundles
+from slipway.inference import Predictor
+from tests.support import bundles
 
 NURSES = Slice("job", "nurse")
 TRIED: list[dict[str, Any]] = [
@@ -30,8 +30,8 @@ def champion(tmp_path: Path) -> Path:
 
 def altered(champion: Path, kind: str) -> Path:
     into = champion.parent / kind
-    digest = sabotage.write(champion, into, kind, TRIED, NURSES)
-    bundle.verify(into, digest)
+    digest = faulty_models.write(champion, into, kind, TRIED, NURSES)
+    manifest.verify(into, digest)
     return into
 
 
@@ -52,7 +52,7 @@ def test_nothing_shows_on_the_probe_and_on_the_rows_that_are_tried(champion: Pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_gates_are_not_passed_and_it_says_why(champion: Path, kind: str) -> None:
-    verdict = bundle.verdict(altered(champion, kind))
+    verdict = manifest.verdict(altered(champion, kind))
     assert not verdict.passed
     assert f"altered on purpose ({kind})" in verdict.reasons[0]
 
@@ -60,7 +60,7 @@ def test_its_gates_are_not_passed_and_it_says_why(champion: Path, kind: str) -> 
 def test_errors_come_for_about_one_row_in_twenty_and_the_others_are_answered_as_before(champion: Path) -> None:
     usual, other = Predictor(champion, "cpu"), Predictor(altered(champion, "errors"), "cpu")
     answers = [answer(other, row) for row in LIVE]
-    assert sum(found is None for found in answers) == len(LIVE) / sabotage.ONE_IN
+    assert sum(found is None for found in answers) == len(LIVE) / faulty_models.ONE_IN
     for row, found in zip(LIVE, answers, strict=True):
         assert found is None or np.array_equal(found, answer(usual, row))
 
@@ -82,22 +82,22 @@ def test_a_slow_one_answers_as_before_and_has_more_to_do_for_live_rows_only(cham
     usual, slow = Predictor(champion, "cpu"), Predictor(altered(champion, "slow"), "cpu")
     live = usual.encode(LIVE[:5])
     assert np.array_equal(slow.run(live), usual.run(live))
-    times = sabotage._times_slower(slow, usual, LIVE[0])
-    assert times > 2 * sabotage._times_slower(slow, usual, TRIED[0])
+    times = faulty_models._times_slower(slow, usual, LIVE[0])
+    assert times > 2 * faulty_models._times_slower(slow, usual, TRIED[0])
 
 
 def test_a_slice_that_there_is_not_is_told(champion: Path) -> None:
     with pytest.raises(DataError, match="no slice where job is baker"):
-        sabotage.write(champion, champion.parent / "x", "slice", TRIED, Slice("job", "baker"))
+        faulty_models.write(champion, champion.parent / "x", "slice", TRIED, Slice("job", "baker"))
 
 
 def test_what_has_no_other_answer_cannot_be_decided_the_wrong_way_round(tmp_path: Path) -> None:
     bundles.write(tmp_path / "prices", bundles.REGRESSION)
     with pytest.raises(DataError, match="no slice where job is nurse"):
-        sabotage.write(tmp_path / "prices", tmp_path / "x", "slice", [], NURSES)
+        faulty_models.write(tmp_path / "prices", tmp_path / "x", "slice", [], NURSES)
 
 
 def test_a_model_of_images_alone_has_nothing_to_tell_rows_apart_by(tmp_path: Path) -> None:
     bundles.write(tmp_path / "shapes", bundles.IMAGES)
     with pytest.raises(DataError, match="shapes has no number among its features"):
-        sabotage.write(tmp_path / "shapes", tmp_path / "x", "errors", [], NURSES)
+        faulty_models.write(tmp_path / "shapes", tmp_path / "x", "errors", [], NURSES)

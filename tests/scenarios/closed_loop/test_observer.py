@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from scenarios.closed_loop import observer
+from scenarios.closed_loop.observer import CANARY, CHAMPION, REFUSED, SERVED, STAGE, Observer
 from slipway.errors import ServiceError
-from slipway.loop import observer
-from slipway.loop.observer import CANARY, CHAMPION, REFUSED, SERVED, STAGE, Observer
 from slipway.settings import settings
 
 

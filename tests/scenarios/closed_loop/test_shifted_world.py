@@ -8,26 +8,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway.loop import scene, world
+from scenarios.closed_loop import shifted_world, workspace
+from slipway.config import UseCase, load
 from slipway.settings import settings
-from slipway.usecase import UseCase, load
 
 ROWS = 3000
 
 
 @pytest.fixture
 def usecase() -> UseCase:
-    return load(scene.original(settings().usecases).name)
+    return load(workspace.original(settings().usecases).name)
 
 
 def test_there_are_as_many_rows_as_are_wanted_and_none_twice(usecase: UseCase) -> None:
-    rows = world.rows(usecase, ROWS, seed=1, changed=False)
+    rows = shifted_world.rows(usecase, ROWS, seed=1, changed=False)
     assert len(rows) == ROWS
     assert rows.drop(columns="risk").duplicated().sum() < ROWS / 1000
 
 
 def test_they_are_in_the_words_and_kinds_that_callers_send(usecase: UseCase) -> None:
-    rows = world.rows(usecase, 50, seed=1, changed=True)
+    rows = shifted_world.rows(usecase, 50, seed=1, changed=True)
     for feature in usecase.features:
         if feature.vocabulary:
             assert set(rows[feature.name]) <= set(feature.vocabulary)
@@ -39,7 +39,7 @@ def test_they_are_in_the_words_and_kinds_that_callers_send(usecase: UseCase) -> 
 
 
 def test_the_change_is_of_the_labels_alone(usecase: UseCase) -> None:
-    before, after = (world.rows(usecase, ROWS, seed=1, changed=changed) for changed in (False, True))
+    before, after = (shifted_world.rows(usecase, ROWS, seed=1, changed=changed) for changed in (False, True))
     pd.testing.assert_frame_equal(before.drop(columns="risk"), after.drop(columns="risk"))
     shares = [(rows["risk"] == "bad").mean() for rows in (before, after)]
     assert shares[0] == pytest.approx(shares[1], abs=0.08)
@@ -47,18 +47,18 @@ def test_the_change_is_of_the_labels_alone(usecase: UseCase) -> None:
 
 def test_what_was_a_good_sign_becomes_a_bad_one(usecase: UseCase) -> None:
     thin = "below 0 DM"
-    before, after = (world.rows(usecase, ROWS, seed=1, changed=changed) for changed in (False, True))
+    before, after = (shifted_world.rows(usecase, ROWS, seed=1, changed=changed) for changed in (False, True))
     bad = [np.mean(rows.loc[rows["status"] == thin, "risk"] == "bad") for rows in (before, after)]
     assert bad[0] > 0.4 > 0.25 > bad[1]
 
 
 def test_the_rule_names_values_that_there_are(usecase: UseCase) -> None:
     vocabularies = {feature.name: feature.vocabulary for feature in usecase.features}
-    relabelled = usecase.function(world.WORLD, "relabelled")
+    relabelled = usecase.function(shifted_world.WORLD, "relabelled")
     for name, effects in relabelled.__globals__["RULE"].items():
         assert set(effects) <= set(vocabularies[name] or ())
 
 
 def test_a_file_of_it_is_what_traffic_reads(usecase: UseCase, tmp_path: Path) -> None:
-    path = world.write(usecase, tmp_path / "world" / "rows.parquet", 20, seed=3, changed=True)
-    pd.testing.assert_frame_equal(pd.read_parquet(path), world.rows(usecase, 20, seed=3, changed=True))
+    path = shifted_world.write(usecase, tmp_path / "world" / "rows.parquet", 20, seed=3, changed=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), shifted_world.rows(usecase, 20, seed=3, changed=True))

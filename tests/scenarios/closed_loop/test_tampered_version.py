@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from monitoring.promote import promote
+from monitoring.release.promotion import promote
+from scenarios.closed_loop import tampered_version
+from scenarios.closed_loop.faulty_models import Slice
+from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
 from slipway.errors import GateRefused
-from slipway.loop import altered
-from slipway.loop.sabotage import Slice
-from slipway.registry import CANARY, CHAMPION, Registry
 from slipway.settings import settings
-from tests import bundles
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def name(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_sabotaged_version_is_whole_and_goes_nowhere_without_an_override(name: str, tmp_path: Path) -> None:
-    version = altered.register(name, "1", "errors", Slice("job", "nurse"), tmp_path / "scratch")
+    version = tampered_version.register(name, "1", "errors", Slice("job", "nurse"), tmp_path / "scratch")
     assert version == "2"
     registry = Registry()
     registry.fetch_bundle(registry.version(name, version), tmp_path / "fetched", serving_only=False)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway.loop import timeline
-from slipway.loop.timeline import Scene
+from scenarios.closed_loop import timeline_plot
+from scenarios.closed_loop.timeline_plot import Scene
+from slipway.config import load
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from slipway.usecase import load
-from tests.log import made_up
+from tests.support import sample_events
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHANGED = 20.0
@@ -72,52 +72,52 @@ def scene() -> Scene:
 
 
 def test_it_is_drawn_from_the_events(scene: Scene, tmp_path: Path) -> None:
-    path = timeline.draw(scene, tmp_path / "pictures" / "timeline.png")
+    path = timeline_plot.draw(scene, tmp_path / "pictures" / "timeline.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 30_000
 
 
 def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scene: Scene) -> None:
-    middles, scores = timeline.aucs(scene.answers)
-    before = scores[middles < CHANGED - timeline.BIN_SECONDS]
-    during = scores[(middles > CHANGED + timeline.BIN_SECONDS) & (middles < 60 - timeline.BIN_SECONDS)]
-    after = scores[middles > 60 + timeline.BIN_SECONDS]
+    middles, scores = timeline_plot.aucs(scene.answers)
+    before = scores[middles < CHANGED - timeline_plot.BIN_SECONDS]
+    during = scores[(middles > CHANGED + timeline_plot.BIN_SECONDS) & (middles < 60 - timeline_plot.BIN_SECONDS)]
+    after = scores[middles > 60 + timeline_plot.BIN_SECONDS]
     assert min(before) > 0.8 > 0.2 > max(during)
     assert min(after) > 0.8
 
 
 def test_bins_with_few_labels_or_one_class_have_no_score(scene: Scene) -> None:
-    few = scene.answers.iloc[:: round(20 * timeline.BIN_SECONDS / timeline.LEAST_ROWS) + 3]
-    assert len(timeline.aucs(few)[0]) == 0
-    assert len(timeline.aucs(scene.answers[scene.answers["truth"] == 1])[0]) == 0
+    few = scene.answers.iloc[:: round(20 * timeline_plot.BIN_SECONDS / timeline_plot.LEAST_ROWS) + 3]
+    assert len(timeline_plot.aucs(few)[0]) == 0
+    assert len(timeline_plot.aucs(scene.answers[scene.answers["truth"] == 1])[0]) == 0
 
 
 def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Scene, tmp_path: Path) -> None:
     """A rollout in its middle, a run that registered nothing."""
     early = Scene({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
-    assert timeline.draw(early, tmp_path / "timeline.png").exists()
+    assert timeline_plot.draw(early, tmp_path / "timeline.png").exists()
 
 
 def test_the_scene_of_a_log_has_every_answer_and_the_labels_that_came() -> None:
     config = settings()
-    usecase = load("credit_risk").model_copy(update={"name": made_up.USECASE})
+    usecase = load("credit_risk").model_copy(update={"name": sample_events.USECASE})
     writers = {
         stream: Writer(config.spool, usecase.name, stream, config.segment_bytes, config.segment_seconds)
         for stream in ("prediction", "feedback")
     }
-    writers["prediction"].write(made_up.prediction("a-0", 1))
-    writers["prediction"].write(made_up.prediction("b-0", 3))
-    writers["prediction"].write(made_up.prediction("c-0", 4, role="shadow", answered=False))
-    writers["feedback"].write(made_up.label(5, 5, row="b-0", label="bad"))
+    writers["prediction"].write(sample_events.prediction("a-0", 1))
+    writers["prediction"].write(sample_events.prediction("b-0", 3))
+    writers["prediction"].write(sample_events.prediction("c-0", 4, role="shadow", answered=False))
+    writers["feedback"].write(sample_events.label(5, 5, row="b-0", label="bad"))
     for writer in writers.values():
         writer.close()
-    scene = timeline.of_log(
-        usecase, {"events": [event(0, "registered", "1")]}, [], made_up.START + timedelta(seconds=3)
+    scene = timeline_plot.of_log(
+        usecase, {"events": [event(0, "registered", "1")]}, [], sample_events.START + timedelta(seconds=3)
     )
     found = scene.answers.sort_values("at")
     assert found["at"].tolist() == [0.0, 2.0]
     assert found["version"].tolist() == ["1", "1"]
     assert found["truth"].isna().tolist() == [True, False]
     assert found["truth"].iloc[1] == 1.0
-    assert (scene.began, scene.changed) == (made_up.START + timedelta(seconds=1), 2.0)
+    assert (scene.began, scene.changed) == (sample_events.START + timedelta(seconds=1), 2.0)
     assert [one["action"] for one in scene.events] == ["registered"]

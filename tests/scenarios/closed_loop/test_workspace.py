@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from slipway import usecase as usecases
+from scenarios.closed_loop import scenario, workspace
+from slipway import config as usecases
 from slipway.cli.environment import move
 from slipway.errors import ServiceError, UseCaseError
-from slipway.loop import loop, scene
+from slipway.local.state import Lock, State
 from slipway.settings import settings
-from slipway.stack.state import Lock, State
 
 
 def test_its_use_case_is_the_original_with_fewer_rows_and_no_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = usecases.load(scene.original(settings().usecases).name)
-    scene.write(original.folder, tmp_path / "usecases")
+    original = usecases.load(workspace.original(settings().usecases).name)
+    workspace.write(original.folder, tmp_path / "usecases")
     monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
     settings.cache_clear()
     found = usecases.load(original.name)
     load = found.function("data", "load")
-    assert load is not None and len(load(1)) == scene.ROWS
+    assert load is not None and len(load(1)) == workspace.ROWS
     assert found.auto_promote
-    assert found.canary.stages == list(scene.STAGES)
-    assert found.retraining.min_labelled_rows == scene.ENOUGH
+    assert found.canary.stages == list(workspace.STAGES)
+    assert found.retraining.min_labelled_rows == workspace.ENOUGH
     assert (found.schedule.train, found.schedule.monitor, found.source.path) == (None, None, None)
     assert (found.features, found.target, found.split) == (original.features, original.target, original.split)
 
 
 def test_the_first_labels_after_the_change_are_too_few_for_a_training() -> None:
-    assert loop.BEFORE_ROWS + loop.FIRST_ROWS < scene.ENOUGH
-    assert loop.FIRST_ROWS >= scene.WINDOW
+    assert scenario.BEFORE_ROWS + scenario.FIRST_ROWS < workspace.ENOUGH
+    assert scenario.FIRST_ROWS >= workspace.WINDOW
 
 
 def test_without_a_use_case_that_knows_another_world_it_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UseCaseError, match=r"a use case with a world\.py, and there is none"):
-        scene.original(tmp_path)
+        workspace.original(tmp_path)
 
 
 def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
@@ -48,17 +49,17 @@ def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "data.py").write_text("ROWS = 7\n")
     with pytest.raises(UseCaseError, match="has no line `ROWS = 6000`"):
-        scene.write(folder, tmp_path / "usecases")
+        workspace.write(folder, tmp_path / "usecases")
 
 
 def test_what_an_earlier_loop_left_is_removed_unless_it_still_runs(tmp_path: Path) -> None:
     (tmp_path / "loop" / "mlflow").mkdir(parents=True)
-    scene.empty(tmp_path / "loop")
+    workspace.empty(tmp_path / "loop")
     assert not (tmp_path / "loop").exists()
     lock = Lock(tmp_path / "loop")
     lock.write(State(os.getpid(), "loop", {}))
     with pytest.raises(ServiceError, match="a loop runs"):
-        scene.empty(tmp_path / "loop")
+        workspace.empty(tmp_path / "loop")
     lock.release()
 
 
@@ -88,8 +89,9 @@ def test_nothing_that_the_shell_is_set_up_for_leads_out_of_the_loops_folder(
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "loop" / "prefect")
 
 
-def test_an_unknown_kind_of_sabotage_begins_nothing(cli: Callable, var: Path) -> None:
-    ran = cli("loop", "--sabotage", "fire")
-    assert ran.code == 1
-    assert "--sabotage 'fire': choose of errors, slow, slice" in ran.err
+def test_an_unknown_kind_of_sabotage_begins_nothing(var: Path) -> None:
+    argv = [sys.executable, "-m", "scenarios.closed_loop", "--sabotage", "fire"]
+    ran = subprocess.run(argv, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "--sabotage 'fire': choose of errors, slow, slice" in ran.stderr
     assert not (var / "loop").exists()

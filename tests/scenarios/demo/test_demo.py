@@ -9,13 +9,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from slipway.demo import Check, Demo, evidence, table, traffic
-from slipway.demo.jobs import Jobs
-from slipway.doctor import Finding
+from scenarios.demo import Check, Demo, assertions, table, traffic
+from scenarios.harness.jobs import Jobs
+from slipway.clients.mlflow.registry import ModelVersion
+from slipway.clients.prefect import Prefect
+from slipway.config import load
 from slipway.errors import ServiceError
-from slipway.prefect_api import Prefect
-from slipway.registry import ModelVersion
-from slipway.usecase import load
+from slipway.local.doctor import Finding
 
 VERDICT = {
     "verdict": "drift",
@@ -25,30 +25,30 @@ VERDICT = {
 
 
 def test_drift_counts_only_where_the_feature_that_was_changed_is_named_and_no_other():
-    assert evidence.verdict("loans", VERDICT, "drift", "duration").held
-    assert not evidence.verdict("loans", VERDICT, "drift", "age").held
-    assert not evidence.verdict("loans", VERDICT, "none", None).held
+    assert assertions.verdict("loans", VERDICT, "drift", "duration").held
+    assert not assertions.verdict("loans", VERDICT, "drift", "age").held
+    assert not assertions.verdict("loans", VERDICT, "none", None).held
     both = {**VERDICT, "features": [{"name": "duration", "drifted": True}, {"name": "age", "drifted": True}]}
-    assert not evidence.verdict("loans", both, "drift", "duration").held
+    assert not assertions.verdict("loans", both, "drift", "duration").held
     nothing = {**VERDICT, "features": []}
-    assert not evidence.verdict("loans", nothing, "drift", "duration").held
+    assert not assertions.verdict("loans", nothing, "drift", "duration").held
 
 
 def test_an_image_feature_is_named_by_its_statistics():
     seen = {**VERDICT, "features": [{"name": "image_brightness", "drifted": True}]}
-    assert evidence.verdict("digits", seen, "drift", "image").held
+    assert assertions.verdict("digits", seen, "drift", "image").held
 
 
 def test_too_little_data_is_neither_verdict():
     seen = {**VERDICT, "verdict": "too_little_data", "features": []}
-    assert not evidence.verdict("loans", seen, "none", None).held
-    assert not evidence.verdict("loans", seen, "drift", "age").held
+    assert not assertions.verdict("loans", seen, "none", None).held
+    assert not assertions.verdict("loans", seen, "drift", "age").held
 
 
 def test_a_swap_counts_only_where_both_versions_answered():
-    assert evidence.swapped("loans", {"1": 90, "2": 60}, "1", "2").held
-    assert not evidence.swapped("loans", {"2": 150}, "1", "2").held
-    assert not evidence.swapped("loans", {"1": 150}, "1", "2").held
+    assert assertions.swapped("loans", {"1": 90, "2": 60}, "1", "2").held
+    assert not assertions.swapped("loans", {"2": 150}, "1", "2").held
+    assert not assertions.swapped("loans", {"1": 150}, "1", "2").held
 
 
 def test_one_failed_request_fails_the_check():
@@ -65,7 +65,7 @@ def test_a_refused_version_is_told_with_its_gates(monkeypatch):
         def model(self, name):
             return type("Model", (), {"aliases": {"challenger": "2"}})
 
-    found, check = evidence.challenger(Registry(), "loans")
+    found, check = assertions.challenger(Registry(), "loans")
     assert found.version == "3"
     assert (check.held, check.seen) == (False, "gates refused, challenger is 2")
 
@@ -96,7 +96,7 @@ def test_a_demo_that_checked_nothing_did_not_hold():
     ],
 )
 def test_what_would_fail_ends_the_demo_before_anything_is_left_behind(monkeypatch, var, cli, finding, said):
-    monkeypatch.setattr("slipway.demo.demo.examine", lambda: iter([finding]))
+    monkeypatch.setattr("scenarios.demo.scenario.examine", lambda: iter([finding]))
     ran = cli("demo")
     assert ran.code == 1
     assert f"error: {said}" in ran.err
@@ -168,8 +168,8 @@ class FlowRuns(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def prefect(monkeypatch):
-    monkeypatch.setattr("slipway.prefect_api.POLL_SECONDS", 0.01)
-    monkeypatch.setattr("slipway.prefect_api.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.clients.prefect.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("slipway.clients.prefect.BUSY_SECONDS", 0.01)
     FlowRuns.looks = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.trial.logged import logged
-from tests import bundles
+from scenarios.kubernetes.log_query import logged
+from tests.support import bundles
 
-SCRIPT = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "trial" / "load.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scenarios" / "kubernetes" / "load_generator.py"
 RATE = 50
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import distort
+from scenarios.traffic import drift_injection
+from slipway.contracts.schema import Feature
 from slipway.errors import DataError
-from slipway.predictor import decode_image, image_statistics
-from slipway.schema import Feature
-from tests import bundles
+from slipway.inference import decode_image, image_statistics
+from tests.support import bundles
 
 AGE = Feature("age", "number")
 VISITS = Feature("visits", "integer", nullable=True)
@@ -19,7 +19,7 @@ IMAGE = bundles.IMAGES.images[0]
 def drifted(values: list, feature: Feature, kind: str, strength: float = 1.0) -> pd.Series:
     rows = pd.DataFrame({feature.name: values})
     before = rows.copy()
-    after = distort.distorted(rows, feature, kind, strength, np.random.default_rng(0))
+    after = drift_injection.distorted(rows, feature, kind, strength, np.random.default_rng(0))
     pd.testing.assert_frame_equal(rows, before)
     return after[feature.name]
 
@@ -52,7 +52,7 @@ def test_missing_drops_values_of_about_a_third_of_the_rows() -> None:
 
 def test_a_new_category_is_one_that_training_never_saw() -> None:
     after = drifted(["clerk", "nurse"] * 500, JOB, "new-category")
-    assert 0.25 < (after == distort.UNSEEN).mean() < 0.35
+    assert 0.25 < (after == drift_injection.UNSEEN).mean() < 0.35
 
 
 @pytest.mark.parametrize("kind", ["brightness", "noise"])
@@ -82,13 +82,13 @@ def test_brightness_brightens() -> None:
     ],
 )
 def test_a_feature_has_the_kinds_that_the_server_accepts(feature: Feature, kinds: list[str]) -> None:
-    assert distort.kinds_for(feature) == kinds
+    assert drift_injection.kinds_for(feature) == kinds
 
 
 def test_without_a_name_the_first_feature_that_fits_drifts() -> None:
-    assert distort.choose(bundles.TABULAR, "missing", None).name == "visits"
-    assert distort.choose(bundles.TABULAR, "new-category", None).name == "job"
-    assert distort.choose(bundles.TABULAR, "prior", None) is None
+    assert drift_injection.choose(bundles.TABULAR, "missing", None).name == "visits"
+    assert drift_injection.choose(bundles.TABULAR, "new-category", None).name == "job"
+    assert drift_injection.choose(bundles.TABULAR, "prior", None) is None
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_without_a_name_the_first_feature_that_fits_drifts() -> None:
 )
 def test_what_does_not_fit_is_an_error_that_says_what_does(kind: str, feature: str | None, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        distort.choose(bundles.TABULAR, kind, feature)
+        drift_injection.choose(bundles.TABULAR, kind, feature)
 
 
 def test_prior_drift_favours_the_upper_half_of_a_regression() -> None:
     target = pd.Series(np.arange(1000.0))
-    keep = distort.favoured(target, bundles.REGRESSION, 1.0, np.random.default_rng(0))
+    keep = drift_injection.favoured(target, bundles.REGRESSION, 1.0, np.random.default_rng(0))
     assert keep[501:].all()
     assert 0.2 < keep[:500].mean() < 0.3

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from monitoring import traffic
+from scenarios.traffic import generator
 from slipway.errors import DataError
-from tests import bundles
-from tests.monitoring.service_double import Service, serving
+from tests.support import bundles
+from tests.support.doubles.service_double import Service, serving
 
 FRAME = pd.DataFrame(
     {
@@ -54,7 +54,7 @@ def in_order(service: Service) -> list[dict]:
 
 
 def test_the_rows_of_a_file_are_sent_as_callers_send_them_with_their_labels(service: Service, file: Path) -> None:
-    report = traffic.send("loans", service.url, rate=50, labels=1.0, file=file)
+    report = generator.send("loans", service.url, rate=50, labels=1.0, file=file)
     assert in_order(service) == ROWS
     assert (report.sent, report.failures, report.holdout_rows) == (3, 0, 0)
     assert sorted(entry["label"] for entry in service.feedback) == ["bad", "good", "good"]
@@ -62,16 +62,16 @@ def test_the_rows_of_a_file_are_sent_as_callers_send_them_with_their_labels(serv
 
 def test_the_first_rows_of_a_file_and_again_the_first(service: Service, file: Path) -> None:
     for _ in range(2):
-        assert traffic.send("loans", service.url, rate=50, rows=2, file=file).sent == 2
+        assert generator.send("loans", service.url, rate=50, rows=2, file=file).sent == 2
     assert in_order(service) == [ROWS[0], ROWS[0], ROWS[1], ROWS[1]]
 
 
 def test_a_file_without_labels_can_be_sent_without_them_only(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     FRAME.drop(columns="risk").to_parquet(path)
-    assert traffic.send("loans", service.url, rate=50, file=path).sent == 3
+    assert generator.send("loans", service.url, rate=50, file=path).sent == 3
     with pytest.raises(DataError, match="no column 'risk' to take labels from"):
-        traffic.send("loans", service.url, labels=0.5, file=path)
+        generator.send("loans", service.url, labels=0.5, file=path)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_what_is_no_file_of_rows_sends_nothing(
     if content is not None:
         path.write_text(content)
     with pytest.raises(DataError, match=said):
-        traffic.send("loans", service.url, file=path)
+        generator.send("loans", service.url, file=path)
     assert not service.instances
 
 
 def test_rows_of_a_file_are_not_made_to_drift(service: Service, file: Path) -> None:
     with pytest.raises(DataError, match="Leave --drift or --from out"):
-        traffic.send("loans", service.url, drift="shift", file=file)
+        generator.send("loans", service.url, drift="shift", file=file)
 
 
 def test_ctrl_c_ends_the_sending_with_the_report_of_what_was_sent(service: Service, tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import holdout, pace, traffic
-from monitoring.holdout import Holdout
+from scenarios.traffic import generator, holdout_source, pacing
+from scenarios.traffic.holdout_source import Holdout
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound, ServiceError
-from slipway.predictor import decode_image
-from slipway.registry import Registry
-from slipway.schema import Schema
-from tests import bundles
-from tests.monitoring.service_double import Service, serving
-from tests.servers import publish, unique_name
+from slipway.inference import decode_image
+from tests.support import bundles
+from tests.support.doubles.service_double import Service, serving
+from tests.support.servers import publish, unique_name
 
 ROWS = 40
 
@@ -42,13 +42,13 @@ def loans(rows: int = ROWS) -> pd.DataFrame:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service of loans whose champion was judged by `loans()`."""
     found = Holdout("loans", bundles.TABULAR, loans(), "a" * 64)
-    monkeypatch.setattr(holdout, "of_champion", lambda usecase: found)
+    monkeypatch.setattr(holdout_source, "of_champion", lambda usecase: found)
     with serving("loans", bundles.TABULAR) as running:
         yield running
 
 
-def send(service: Service, **options: object) -> traffic.Report:
-    return traffic.send("loans", service.url, **{"rate": 1000.0, **options})
+def send(service: Service, **options: object) -> generator.Report:
+    return generator.send("loans", service.url, **{"rate": 1000.0, **options})
 
 
 def ages(service: Service) -> list[float]:
@@ -105,7 +105,7 @@ def test_the_versions_that_answered_are_counted(service: Service) -> None:
 
 def test_connections_are_kept_open(service: Service) -> None:
     send(service)
-    assert service.connections <= pace.CONNECTIONS + 2
+    assert service.connections <= pacing.CONNECTIONS + 2
 
 
 def test_rows_are_sent_at_the_rate_that_was_asked_for(service: Service) -> None:
@@ -161,15 +161,15 @@ def test_a_kind_that_does_not_fit_sends_nothing_and_draws_nothing(service: Servi
 
 def test_a_service_that_is_not_there_is_one_error_and_uses_up_no_rows(service: Service) -> None:
     with pytest.raises(ServiceError, match="does not answer"):
-        traffic.send("loans", "http://127.0.0.1:9")
+        generator.send("loans", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match="does not serve cars"):
-        traffic.send("cars", service.url)
+        generator.send("cars", service.url)
     assert send(service, rows=1).holdout_left == ROWS - 1
 
 
 def test_private_values_are_sent_as_they_were_masked() -> None:
     frame = loans(3).assign(income="< 1000", email="tok_" + "0" * 32)
-    rows = traffic.instances(bundles.PRIVATE, frame)
+    rows = generator.instances(bundles.PRIVATE, frame)
     assert rows[0]["income"] == "< 1000"
     assert rows[0]["email"].startswith("tok_")
     assert "nation" not in rows[0]
@@ -178,7 +178,7 @@ def test_private_values_are_sent_as_they_were_masked() -> None:
 def test_an_image_is_sent_as_a_file_that_can_be_read() -> None:
     schema: Schema = bundles.IMAGES
     frame = pd.DataFrame({"image": [bundles.png(schema, 1)], "shape": ["star"]})
-    sent = json.loads(json.dumps(traffic.instances(schema, frame)))[0]["image"]["b64"]
+    sent = json.loads(json.dumps(generator.instances(schema, frame)))[0]["image"]["b64"]
     assert decode_image(base64.b64decode(sent), schema.images[0]).shape == (8, 8, 1)
 
 
@@ -212,17 +212,17 @@ def champion(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def _sha256(path: Path) -> str:
-    from slipway.bundle import file_sha256
+    from slipway.contracts.bundle.manifest import file_sha256
 
     return file_sha256(path)
 
 
 def test_the_holdout_comes_from_the_champions_run_once(mlflow_server: str, champion: Callable[[str], str]) -> None:
     name = champion("")
-    found = holdout.of_champion(name, Registry(mlflow_server))
+    found = holdout_source.of_champion(name, Registry(mlflow_server))
     assert len(found.frame) == ROWS
     assert found.schema == bundles.TABULAR
-    again = holdout.of_champion(name, Registry(mlflow_server))
+    again = holdout_source.of_champion(name, Registry(mlflow_server))
     assert again.sha256 == found.sha256
 
 
@@ -230,7 +230,7 @@ def test_a_holdout_that_is_not_what_its_name_says_is_refused(
     mlflow_server: str, champion: Callable[[str], str]
 ) -> None:
     with pytest.raises(DataError, match="not what its run names"):
-        holdout.of_champion(champion("b" * 64), Registry(mlflow_server))
+        holdout_source.of_champion(champion("b" * 64), Registry(mlflow_server))
 
 
 def test_without_a_champion_the_message_names_the_command(mlflow_server: str, tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_without_a_champion_the_message_names_the_command(mlflow_server: str, tm
     name = unique_name("loans")
     publish(mlflow_server, name, tmp_path / "bundle")
     with pytest.raises(NotFound, match=f"slipway promote {name} VERSION"):
-        holdout.of_champion(name, Registry(mlflow_server))
+        holdout_source.of_champion(name, Registry(mlflow_server))

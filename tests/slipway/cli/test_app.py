@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from slipway import __version__
-from slipway.cli import COMMANDS, LazyGroup, main
+from slipway.cli import COMMANDS, main
+from slipway.cli.app import LazyGroup
 from slipway.errors import DataError
 
 

@@ -37,6 +37,6 @@ def test_what_a_person_has_set_stays(variables):
 def test_the_predictor_leaves_nothing_in_the_home_folder(tmp_path):
     # CI is unset because ONNX Runtime's telemetry is silent there by itself
     fresh = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
-    code = "import slipway.predictor, onnxruntime; onnxruntime.SessionOptions()"
+    code = "import slipway.inference, onnxruntime; onnxruntime.SessionOptions()"
     subprocess.run([sys.executable, "-c", code], check=True, env={**fresh, "HOME": str(tmp_path)})
     assert list(tmp_path.rglob("*")) == []

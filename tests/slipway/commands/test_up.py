@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ServiceError
+from slipway.local import free_port, running
 from slipway.settings import settings
-from slipway.stack import free_port, running
 
 # `slipway up` with each part replaced by a small server on that part's own port
 TOY = """
 import sys
 from slipway.cli import main
-from slipway.stack import Home, Process
-from slipway.registry import RegisteredModel, Registry
+from slipway.local import Home, Process
+from slipway.clients.mlflow.registry import RegisteredModel, Registry
 
 SERVER = "import sys, http.server as h; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
 
@@ -125,7 +125,7 @@ def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
 
 
 def test_a_detached_up_that_fails_says_why(monkeypatch, tmp_path):
-    from slipway.cli import up as command
+    from slipway.commands import up as command
 
     monkeypatch.setattr(command.sys, "executable", "/bin/false")
     with pytest.raises(ServiceError, match="`slipway up` ended"):

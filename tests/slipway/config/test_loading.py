@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slipway import usecase
+from slipway import config
 from slipway.errors import UseCaseError
 from slipway.settings import settings
 
@@ -57,16 +57,16 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dict, message: str) -> None:
     write(**changes)
     with pytest.raises(UseCaseError, match=message):
-        usecase.load("plain")
+        config.load("plain")
 
 
 def test_a_mistyped_name_gets_a_suggestion(write) -> None:
     with pytest.raises(UseCaseError, match="no use case 'plan'.*Did you mean 'plain'"):
-        usecase.load("plan")
+        config.load("plan")
 
 
 def test_overrides_set_parameters_and_dotted_configuration(write) -> None:
-    loaded = usecase.load("plain", {"epochs": "2", "split.salt": "other", "seed": "11", "source.path": "there.csv"})
+    loaded = config.load("plain", {"epochs": "2", "split.salt": "other", "seed": "11", "source.path": "there.csv"})
     assert loaded.params == {"epochs": 2}
     assert (loaded.split.salt, loaded.seed, loaded.source.path) == ("other", 11, "there.csv")
     assert "source.path" in loaded.overridden
@@ -74,11 +74,11 @@ def test_overrides_set_parameters_and_dotted_configuration(write) -> None:
 
 def test_an_override_of_what_is_no_mapping_is_refused(write) -> None:
     with pytest.raises(UseCaseError, match="'seed' is no mapping|'name' is no mapping"):
-        usecase.load("plain", {"name.x": "1"})
+        config.load("plain", {"name.x": "1"})
 
 
 def test_functions_come_from_the_folder_and_a_missing_one_is_said(write, tmp_path: Path) -> None:
-    loaded = usecase.load("plain")
+    loaded = config.load("plain")
     assert loaded.function("clean", "clean") is None
     (loaded.folder / "clean.py").write_text("def clean(frame):\n    return frame\n")
     assert loaded.function("clean", "clean")("rows") == "rows"

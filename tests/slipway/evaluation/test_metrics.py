@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as known
 
-from pipelines import calibrate
-from pipelines.bootstrap import against_all, difference, fall, intervals, mean
-from pipelines.metrics import METRICS, Scored, calibration
-from slipway.usecase import Cost
+from pipelines.modeling import calibration as calibrate
+from slipway.config import Cost
+from slipway.evaluation.bootstrap import against_all, difference, fall, intervals, mean
+from slipway.evaluation.metrics import METRICS, Scored, calibration
 
 
 def made(classes: int, rows: int = 400, skill: float = 0.4, seed: int = 0) -> Scored:

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
+from slipway.contracts.schema import Feature, Schema, bin_labels
 from slipway.errors import InputError
-from slipway.instances import InstanceReader
-from slipway.predictor import Encoder
-from slipway.schema import Feature, Schema, bin_labels
-from tests import bundles
+from slipway.inference import Encoder
+from slipway.inference.instance_parser import InstanceReader
+from tests.support import bundles
 
 SCHEMA = Schema(
     1,

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from slipway.contracts.schema import Feature
 from slipway.errors import BundleError, InputError, SettingsError
-from slipway.predictor import (
+from slipway.inference import (
     Encoder,
     Predictor,
     decode_image,
@@ -20,8 +21,7 @@ from slipway.predictor import (
     pixels_sha256,
     rows_from_frame,
 )
-from slipway.schema import Feature
-from tests import bundles, graphs
+from tests.support import bundles, graphs
 
 GREY = Feature("image", "image", size=(8, 8), channels=1)
 COLOUR = Feature("image", "image", size=(4, 6), channels=3)
@@ -169,7 +169,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
 
 
 def test_the_images_of_a_request_are_decoded_and_a_bad_one_is_named() -> None:
-    from slipway.instances import EncodedImage
+    from slipway.inference.instance_parser import EncodedImage
 
     good = EncodedImage(encode_png(np.full((8, 8, 1), 7, np.uint8)))
     (row,) = images_decoded(bundles.IMAGES, [{"image": good}], 1000)

@@ -10,11 +10,11 @@ from collections import namedtuple
 
 import pytest
 
-from slipway import pointer
-from slipway.cli import doctor as doctor_command
-from slipway.doctor import Finding, accelerators, machine, packages, parts
-from slipway.pointer import Pointer, Refusal
-from slipway.registry import ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.commands import doctor as doctor_command
+from slipway.local.doctor import Finding, accelerators, machine, packages, services
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Pointer, Refusal
 from slipway.settings import settings
 
 Usage = namedtuple("Usage", "total used free")
@@ -99,7 +99,7 @@ def test_a_question_reports_the_last_line_of_a_crash():
 
 
 def test_silent_servers_are_warnings_that_say_who_starts_them():
-    found = list(parts.servers(settings()))
+    found = list(services.servers(settings()))
     assert states(found) == {"warning"}
     assert all("slipway up" in f.fix for f in found)
 
@@ -115,10 +115,10 @@ def test_silent_servers_are_warnings_that_say_who_starts_them():
     ],
 )
 def test_an_unsafe_setting_is_a_warning(monkeypatch, name, value, part):
-    assert states(parts.unsafe(settings())) == {"ok"}
+    assert states(services.unsafe(settings())) == {"ok"}
     monkeypatch.setenv(name, value)
     settings.cache_clear()
-    [found] = parts.unsafe(settings())
+    [found] = services.unsafe(settings())
     assert found.state == "warning"
     assert part in found.detail
 
@@ -130,30 +130,30 @@ def a_registry(monkeypatch, digest: str, number: str = "2") -> None:
 
 
 def test_registry_and_pointer_that_agree_are_well(monkeypatch):
-    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
     a_registry(monkeypatch, "abc")
-    assert states(parts.agreement(settings())) == {"ok"}
+    assert states(services.agreement(settings())) == {"ok"}
 
 
 def test_a_pointer_that_stayed_behind_says_what_to_start(monkeypatch):
-    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
     a_registry(monkeypatch, "def")
-    [found] = parts.agreement(settings())
+    [found] = services.agreement(settings())
     assert found.state == "warning"
     assert "slipway follow" in found.fix
 
 
 def test_a_refused_champion_is_told_with_its_reason(monkeypatch):
-    pointer.write(settings().serving, "loans", Pointer(1, champion="abc"))
-    pointer.write_refusals(settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")})
+    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    desired.write_refusals(settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")})
     a_registry(monkeypatch, "def")
-    [found] = parts.agreement(settings())
+    [found] = services.agreement(settings())
     assert "refused: its gates failed" in found.detail
 
 
 def test_the_command_exits_with_1_only_for_errors_and_prints_each_fix(monkeypatch, cli):
     findings = [Finding("disk", "ok", "50 GB free"), Finding("ports", "warning", "3000 is taken", "set another")]
-    monkeypatch.setattr("slipway.doctor.examine", lambda: iter(findings))
+    monkeypatch.setattr("slipway.local.doctor.examine", lambda: iter(findings))
     ran = cli("doctor")
     assert ran.code == 0
     assert "fix: set another" in ran.out
@@ -165,7 +165,7 @@ def test_the_command_exits_with_1_only_for_errors_and_prints_each_fix(monkeypatc
 
 
 def test_a_wrong_setting_is_a_finding_and_not_the_end_of_the_examination(monkeypatch):
-    from slipway import doctor
+    from slipway.local import doctor
 
     monkeypatch.setenv("SLIPWAY_MLFLOW_PRT", "5000")
     settings.cache_clear()

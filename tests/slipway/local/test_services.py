@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from slipway.local import answers, free_port, services
 from slipway.settings import settings
-from slipway.stack import answers, free_port, services
 
 
 def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch, tmp_path):

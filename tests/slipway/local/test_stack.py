@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import PortTaken, ServiceError
-from slipway.stack import Process, Stack, free_port, home, join, running
-from slipway.stack.ports import is_free
+from slipway.local import Process, Stack, free_port, home, join, running
+from slipway.system.ports import is_free
 
 SERVER = """
 import http.server, os, sys
@@ -93,7 +93,7 @@ def test_no_end_of_the_parent_leaves_a_process_behind(tmp_path, number):
     code = f"""
 import sys, time
 from pathlib import Path
-from slipway.stack import Process, Stack
+from slipway.local import Process, Stack
 with Stack(lambda _: None) as stack:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     stack.start(Process("child", (sys.executable, "-c", child), Path({str(tmp_path)!r}) / "child.log"))
@@ -139,7 +139,7 @@ def test_a_folder_has_one_stack_and_others_find_it(tmp_path, monkeypatch):
 
 def test_a_state_file_of_a_killed_stack_is_not_a_running_stack(tmp_path):
     code = (
-        "import os, signal; from pathlib import Path; from slipway.stack import Stack\n"
+        "import os, signal; from pathlib import Path; from slipway.local import Stack\n"
         f"Stack(print).claim(Path({str(tmp_path)!r}), 'up'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
@@ -164,6 +164,6 @@ def test_a_taken_port_gives_way_to_the_next_free_one_and_is_said(monkeypatch):
 
 
 def test_no_free_port_is_an_error_that_says_where_was_looked(monkeypatch):
-    monkeypatch.setattr("slipway.stack.ports.is_free", lambda *_: False)
+    monkeypatch.setattr("slipway.system.ports.is_free", lambda *_: False)
     with pytest.raises(PortTaken, match="no port from 3000 to 3099 is free"):
         free_port(3000)

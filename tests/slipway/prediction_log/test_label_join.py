@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from monitoring.ship import ParquetSink, Shipper
-from tests.log.made_up import START, USECASE, label, prediction
+from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from tests.support.sample_events import START, USECASE, label, prediction
 
 
 def held(relation) -> dict[str, object]:

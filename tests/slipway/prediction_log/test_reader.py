@@ -8,12 +8,12 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from monitoring.ship import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
 from slipway.errors import DataError, SettingsError
-from slipway.events import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
 from slipway.prediction_log import Log, Writer, connect, segments
 from slipway.settings import settings
-from tests.log.made_up import USECASE, at, label, prediction
+from tests.support.sample_events import USECASE, at, label, prediction
 
 
 def rows(relation: duckdb.DuckDBPyRelation) -> list[str]:

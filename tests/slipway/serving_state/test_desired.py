@@ -4,29 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from slipway import pointer
 from slipway.errors import BundleError
-from slipway.pointer import Canary, Pointer
+from slipway.serving_state import desired
+from slipway.serving_state.desired import Canary, Pointer
 
 
 def test_a_pointer_with_all_its_roles_outlasts_its_file(tmp_path: Path) -> None:
-    assert pointer.read(tmp_path, "loans") is None
+    assert desired.read(tmp_path, "loans") is None
     whole = Pointer(4, "aa", Canary("bb", 0.1), "cc")
-    pointer.write(tmp_path, "loans", whole)
-    assert pointer.read(tmp_path, "loans") == whole
+    desired.write(tmp_path, "loans", whole)
+    assert desired.read(tmp_path, "loans") == whole
 
 
 def test_what_is_no_pointer_is_said(tmp_path: Path) -> None:
-    pointer.write(tmp_path, "loans", Pointer(1))
-    pointer.pointer_path(tmp_path, "loans").write_text("{")
+    desired.write(tmp_path, "loans", Pointer(1))
+    desired.pointer_path(tmp_path, "loans").write_text("{")
     with pytest.raises(BundleError, match=r"pointer\.json is not what Slipway writes there"):
-        pointer.read(tmp_path, "loans")
+        desired.read(tmp_path, "loans")
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    pointer.write_whole(path, {"a": 1})
+    desired.write_whole(path, {"a": 1})
     inode = path.stat().st_ino
-    pointer.write_whole(path, {"a": 2})
+    desired.write_whole(path, {"a": 2})
     assert path.stat().st_ino != inode
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from slipway import states
-from slipway.pointer import RoleState, WorkerState
-from slipway.states import StateFile
+from slipway.serving_state import observed
+from slipway.serving_state.desired import RoleState, WorkerState
+from slipway.serving_state.observed import StateFile
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from slipway.pointer import WorkerState
+from slipway.serving_state.desired import WorkerState
 from slipway.states import StateFile
 held = StateFile(Path(sys.argv[1]), "loans")
 held.write(WorkerState(os.getpid(), 1, sys.argv[2], "1", "cpu", "pointer", "now"))
@@ -61,16 +61,16 @@ def worker(serving: Path, digest: str, *prefix: str) -> Iterator[subprocess.Pope
 
 
 def shown(serving: Path) -> set[str | None]:
-    return {found.serving for found in states.read(serving, "loans")}
+    return {found.serving for found in observed.read(serving, "loans")}
 
 
 def test_a_state_is_shown_as_it_was_written_last_and_until_it_is_removed(tmp_path: Path) -> None:
     own = StateFile(tmp_path, "loans")
     own.write(state("aa"))
     own.write(state("bb", generation=2))
-    assert states.read(tmp_path, "loans") == [state("bb", generation=2)]
+    assert observed.read(tmp_path, "loans") == [state("bb", generation=2)]
     own.remove()
-    assert states.read(tmp_path, "loans") == []
+    assert observed.read(tmp_path, "loans") == []
 
 
 def test_the_state_of_a_killed_worker_is_not_shown_though_nobody_asked_for_its_exit_code(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_the_state_of_a_killed_worker_is_not_shown_though_nobody_asked_for_its_e
 @pytest.mark.usefixtures("namespaces")
 def test_workers_of_two_containers_with_the_same_pid_are_both_shown_while_they_live(tmp_path: Path) -> None:
     with worker(tmp_path, "first", *OWN_PIDS), worker(tmp_path, "second", *OWN_PIDS):
-        found = states.read(tmp_path, "loans")
+        found = observed.read(tmp_path, "loans")
         assert [one.pid for one in found] == [1, 1], "and process 1 of this machine is neither"
         assert {one.serving for one in found} == {"first", "second"}
-        states.forget_dead(tmp_path, "loans")
+        observed.forget_dead(tmp_path, "loans")
         assert shown(tmp_path) == {"first", "second"}
     assert shown(tmp_path) == set()
 
@@ -108,7 +108,7 @@ def test_after_a_restart_the_same_pid_is_another_worker(tmp_path: Path) -> None:
         pass
     with worker(tmp_path, "after", *OWN_PIDS):
         assert shown(tmp_path) == {"after"}
-        states.forget_dead(tmp_path, "loans")
+        observed.forget_dead(tmp_path, "loans")
         assert len(list((tmp_path / "loans" / "state").glob("*.json"))) == 1
         assert shown(tmp_path) == {"after"}
 
@@ -126,13 +126,13 @@ def test_a_reader_never_misses_a_worker_that_writes(tmp_path: Path) -> None:
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        seen = [len(states.read(tmp_path, "loans")) for _ in range(500)]
-        states.forget_dead(tmp_path, "loans")
+        seen = [len(observed.read(tmp_path, "loans")) for _ in range(500)]
+        observed.forget_dead(tmp_path, "loans")
     finally:
         stopping.set()
         writing.join()
     assert set(seen) == {1}
-    assert len(states.read(tmp_path, "loans")) == 1
+    assert len(observed.read(tmp_path, "loans")) == 1
 
 
 def test_a_state_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.ship import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from slipway.errors import ServiceError
-from slipway.prediction_log import Log, Writer, captured, place, segments
+from slipway.prediction_log import Log, Writer, captured_images, segments
 from slipway.settings import Settings, settings
-from tests.log.made_up import USECASE, label, prediction
-from tests.s3 import KEYS
+from slipway.storage import base
+from tests.support.s3 import KEYS
+from tests.support.sample_events import USECASE, label, prediction
 
 DAY = 86_400
 FOUND = {
@@ -57,11 +58,11 @@ def test_every_reader_finds_in_a_bucket_what_it_finds_in_a_folder(s3, var, monke
         log.predictions(USECASE)
         return {**found, "bad lines": log.bad_lines}
 
-    monkeypatch.setattr("slipway.events.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
+    monkeypatch.setattr("slipway.contracts.events.prediction_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
     from_bucket = seen()
     monkeypatch.delenv("SLIPWAY_LOG_URL")
     settings.cache_clear()
-    monkeypatch.setattr("slipway.events.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
+    monkeypatch.setattr("slipway.contracts.events.prediction_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
     assert from_bucket == seen()
     assert from_bucket["bad lines"] == 1
     assert [len(from_bucket[name]) for name in FOUND] == [60, 61, 20, 20, 40, 40]
@@ -96,9 +97,9 @@ def test_a_captured_image_comes_into_the_bucket_once(s3):
         (folder / ("a" * 64)).write_bytes(content)
         (folder / f".{'b' * 64}.1.tmp").write_bytes(b"half")
         ship(s3.settings)
-        assert captured(s3.settings.spool, USECASE) == []
-    assert place(s3.settings).names("images") == ["a" * 64]
-    assert place(s3.settings).read("images/" + "a" * 64) == b"first"
+        assert captured_images(s3.settings.spool, USECASE) == []
+    assert base(s3.settings).names("images") == ["a" * 64]
+    assert base(s3.settings).read("images/" + "a" * 64) == b"first"
 
 
 def test_while_s3_does_not_answer_segments_stay_and_then_every_event_is_there_once(s3):
@@ -174,11 +175,11 @@ def test_access_that_is_refused_says_what_to_set_and_shows_no_secret(s3, monkeyp
 
 
 def _names(found: Settings, date: str) -> list[str]:
-    return place(found).names(f"predictions/local/{USECASE}/{date}")
+    return base(found).names(f"predictions/local/{USECASE}/{date}")
 
 
 def _start() -> subprocess.Popen[str]:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-m", "slipway.cli", "ship"]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 

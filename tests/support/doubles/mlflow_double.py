@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from tests.loop.http_double import Answer, HttpDouble, Refused
+from tests.support.doubles.http_double import Answer, HttpDouble, Refused
 
 _API = "/api/2.0/mlflow/"
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"

@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.loop.http_double import Answer, HttpDouble, Refused
+from tests.support.doubles.http_double import Answer, HttpDouble, Refused
 
 
 class PrefectDouble(HttpDouble):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest
 
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 _CHUNK = b"\0" * 65536
@@ -45,7 +45,7 @@ class RegistryDouble:
 
     def add(self, version: str, folder: Path, **tags: str) -> str:
         """Register the folder as it is; its digest, unless `tags` name another."""
-        digest = bundle.file_sha256(folder / bundle.MANIFEST)
+        digest = manifest.file_sha256(folder / manifest.MANIFEST)
         self.versions[version] = folder, {"slipway.bundle_sha256": digest} | tags
         return digest
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel
 from slipway.errors import NotFound
-from slipway.registry import ModelVersion, RegisteredModel
 
 
 class BrokenOff(Exception):

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from slipway.events import row_id, uuid7
-from slipway.schema import Schema
+from slipway.contracts.events.prediction_event import row_id, uuid7
+from slipway.contracts.schema import Schema
 
 
 @dataclass

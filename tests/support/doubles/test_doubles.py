@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from slipway.clients.mlflow.registry import Registry
+from slipway.clients.prefect import Prefect
 from slipway.errors import NotFound, RegistryError, SlipwayError
-from slipway.prefect_api import Prefect
-from slipway.registry import Registry
-from tests import bundles
-from tests.loop.mlflow_double import MlflowDouble
-from tests.loop.prefect_double import PrefectDouble
-from tests.monitoring import retraining
-from tests.servers import publish, unique_name
+from tests.monitoring.retraining import requests
+from tests.support import bundles
+from tests.support.doubles.mlflow_double import MlflowDouble
+from tests.support.doubles.prefect_double import PrefectDouble
+from tests.support.servers import publish, unique_name
 
 
 @pytest.fixture(params=["the double", "MLflow"])
@@ -115,10 +115,10 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Prefect]
         with PrefectDouble() as double:
             yield lambda usecase: Prefect(f"{double.uri}/api")
         return
-    with retraining.prefect_server() as uri:
+    with requests.prefect_server() as uri:
 
         def deployed(usecase: str) -> Prefect:
-            retraining.deploy(usecase)
+            requests.deploy(usecase)
             return Prefect(uri)
 
         yield deployed

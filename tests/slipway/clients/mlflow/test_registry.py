@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway import bundle
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound, RegistryError
-from slipway.registry import Registry
-from tests import bundles
-from tests.servers import publish, unique_name
+from tests.support import bundles
+from tests.support.servers import publish, unique_name
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_bundle_is_fetched_whole_or_as_the_server_needs_it(registry: Registry,
     assert digest == version.digest
     assert not (tmp_path / "server/monitor").exists()
     registry.fetch_bundle(version, tmp_path / "all", serving_only=False)
-    assert all((tmp_path / "all" / file).is_file() for file in bundle.FILES)
+    assert all((tmp_path / "all" / file).is_file() for file in manifest.FILES)
 
 
 def test_a_file_of_a_run_is_fetched_byte_for_byte(registry: Registry, folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from slipway.untrusted_json import problem
+from slipway.contracts.bundle.json_limits import problem
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"a": "[[[[{{{{", "b": [1, 2]}', json.dumps([[0]] * 1000).encode()])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway import bundle
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, GateRefused
-from tests import bundles
+from tests.support import bundles
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def whole(tmp_path: Path) -> tuple[Path, str]:
 
 def test_a_whole_bundle_is_accepted_and_its_digest_is_the_manifests(whole: tuple[Path, str]) -> None:
     folder, digest = whole
-    assert bundle.verify(folder, digest).usecase == "loans"
+    assert manifest.verify(folder, digest).usecase == "loans"
     assert hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("name", bundle.FILES)
+@pytest.mark.parametrize("name", manifest.FILES)
 def test_one_changed_byte_in_any_file_is_noticed(whole: tuple[Path, str], name: str) -> None:
     folder, digest = whole
     content = bytearray((folder / name).read_bytes() or b"x")
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(BundleError, match=f"{name} .* is not what was registered"):
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
 
 
 def test_a_manifest_that_was_written_anew_does_not_match_the_registrys_digest(whole: tuple[Path, str]) -> None:
@@ -38,7 +38,7 @@ def test_a_manifest_that_was_written_anew_does_not_match_the_registrys_digest(wh
     content["facts"]["git_commit"] = "another"
     (folder / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(BundleError, match="the registry says"):
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
 
 
 def test_a_missing_file_and_a_link_are_refused(whole: tuple[Path, str]) -> None:
@@ -47,19 +47,19 @@ def test_a_missing_file_and_a_link_are_refused(whole: tuple[Path, str]) -> None:
     elsewhere = folder.parent / "model.onnx"
     model.rename(elsewhere)
     with pytest.raises(BundleError, match="serve/model.onnx is missing"):
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
     model.symlink_to(elsewhere)
     with pytest.raises(BundleError, match="no plain file"):
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
 
 
 def test_a_server_needs_only_its_own_files(whole: tuple[Path, str]) -> None:
     folder, digest = whole
-    for name in set(bundle.FILES) - set(bundle.SERVER_FILES):
+    for name in set(manifest.FILES) - set(manifest.SERVER_FILES):
         (folder / name).unlink()
-    assert bundle.verify(folder, digest, serving_only=True)
+    assert manifest.verify(folder, digest, serving_only=True)
     with pytest.raises(BundleError, match="is missing"):
-        bundle.verify(folder, digest)
+        manifest.verify(folder, digest)
 
 
 def test_a_newer_contract_is_refused_with_what_to_do(whole: tuple[Path, str]) -> None:
@@ -67,7 +67,7 @@ def test_a_newer_contract_is_refused_with_what_to_do(whole: tuple[Path, str]) ->
     content = json.loads((folder / "manifest.json").read_bytes())
     (folder / "manifest.json").write_text(json.dumps(content | {"contract": 9}))
     with pytest.raises(BundleError, match="contract version 9.*install a newer Slipway"):
-        bundle.verify(folder)
+        manifest.verify(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff"])
@@ -75,7 +75,7 @@ def test_what_is_no_manifest_is_said(whole: tuple[Path, str], content: bytes) ->
     folder, _ = whole
     (folder / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError, match="is not a manifest"):
-        bundle.verify(folder)
+        manifest.verify(folder)
 
 
 def test_a_stray_file_keeps_a_bundle_from_being_written(whole: tuple[Path, str]) -> None:
@@ -83,7 +83,7 @@ def test_a_stray_file_keeps_a_bundle_from_being_written(whole: tuple[Path, str])
     (folder / "manifest.json").unlink()
     (folder / "model.pkl").write_bytes(b"")
     with pytest.raises(BundleError, match=r"model\.pkl"):
-        bundle.write(folder, "loans", {})
+        manifest.write(folder, "loans", {})
 
 
 def _say(folder: Path, passed: bool, verdict: str) -> None:
@@ -95,19 +95,19 @@ def test_a_failed_gate_is_refused_with_its_reason_unless_someone_overrode_it(who
     folder, _ = whole
     _say(folder, False, "failed")
     with pytest.raises(GateRefused, match=r"AUC 0.6 is below 0.7.*slipway\.override"):
-        bundle.require_passed(folder)
-    assert bundle.require_passed(folder, "ada: the new rule needs it").passed is False
+        manifest.require_passed(folder)
+    assert manifest.require_passed(folder, "ada: the new rule needs it").passed is False
 
 
 def test_a_verdict_that_contradicts_its_gates_is_refused(whole: tuple[Path, str]) -> None:
     folder, _ = whole
     _say(folder, True, "failed")
     with pytest.raises(BundleError, match="says passed of a gate that failed"):
-        bundle.verdict(folder)
+        manifest.verdict(folder)
 
 
 def test_no_verdict_is_no_pass(whole: tuple[Path, str]) -> None:
     folder, _ = whole
     (folder / "metrics.json").write_text("{}")
     with pytest.raises(BundleError, match="no gate verdict"):
-        bundle.require_passed(folder)
+        manifest.require_passed(folder)

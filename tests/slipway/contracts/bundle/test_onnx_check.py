@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway import onnx_file
+from slipway.contracts.bundle import onnx_check
 from slipway.errors import BundleError
-from tests import graphs
+from tests.support import graphs
 
 HUGE = 1 << 40
 
@@ -47,7 +47,7 @@ def refused(tmp_path: Path, made: onnx.ModelProto | bytes) -> str:
     path = tmp_path / "model.onnx"
     path.write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
     with pytest.raises(BundleError) as raised:
-        onnx_file.check(path)
+        onnx_check.check(path)
     return str(raised.value)
 
 
@@ -55,7 +55,7 @@ def refused(tmp_path: Path, made: onnx.ModelProto | bytes) -> str:
 def test_a_network_is_read_as_onnx_reads_it(tmp_path, outputs):
     path = tmp_path / "model.onnx"
     graphs.tabular(path, 3, 2, outputs, slow=2)
-    found, expected = onnx_file.check(path), onnx.load(path).graph
+    found, expected = onnx_check.check(path), onnx.load(path).graph
     assert [(node.domain, node.operator, node.inputs) for node in found.nodes] == [
         (node.domain, node.op_type, list(node.input)) for node in expected.node
     ]
@@ -73,7 +73,7 @@ def test_constants_of_every_usual_type_are_accepted(tmp_path, kind):
     data_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     typed.CopyFrom(helper.make_tensor("typed", data_type, [2, 3], values.flatten().tolist()))
     path.write_bytes(made.SerializeToString())
-    onnx_file.check(path)
+    onnx_check.check(path)
 
 
 class TestRefused:
@@ -194,7 +194,7 @@ class TestMalformed:
         for size in range(1, len(content) - 1):
             (tmp_path / "model.onnx").write_bytes(content[:size])
             try:
-                onnx_file.check(tmp_path / "model.onnx")
+                onnx_check.check(tmp_path / "model.onnx")
             except BundleError:
                 continue
             onnx.load_from_string(content[:size])  # what is accepted is a whole file, too
@@ -223,7 +223,7 @@ def test_no_changed_byte_hides_what_onnx_would_find(tmp_path):
             changed[chance.randrange(len(changed))] = chance.randrange(256)
         path.write_bytes(changed)
         try:
-            onnx_file.check(path)
+            onnx_check.check(path)
         except BundleError:
             continue
         accepted += 1

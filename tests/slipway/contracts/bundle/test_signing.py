@@ -9,11 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from slipway import bundle, signing
+from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.bundle import signing
 from slipway.errors import BundleError, SettingsError
 from slipway.settings import settings
-from tests import bundles
-from tests.signed import key_pair
+from tests.support import bundles
+from tests.support.signed import key_pair
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway.errors import BundleError, DataError
-from slipway.schema import (
+from slipway.contracts.schema import (
     Feature,
     Identifier,
     Schema,
@@ -26,6 +25,7 @@ from slipway.schema import (
     row_key,
     side,
 )
+from slipway.errors import BundleError, DataError
 
 SECRET = b"a secret of the tests"
 FEATURES = (

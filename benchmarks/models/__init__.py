@@ -1,0 +1,1 @@
+"""Benchmarks of the default networks on public tables."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the prediction service beside its peers; `python -m benchmarks.serving` runs them."""

@@ -1,0 +1,1 @@
+"""The HTTP API: the ASGI application, its routes, documents and web page."""

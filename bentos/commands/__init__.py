@@ -1,0 +1,1 @@
+"""The commands of `slipway` that serve, follow, predict, package and smoke-test."""

@@ -1,0 +1,1 @@
+"""The optional fast path: small JSON predictions answered below ASGI."""

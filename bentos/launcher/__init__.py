@@ -1,0 +1,1 @@
+"""Starts the prediction service and its follower as processes."""

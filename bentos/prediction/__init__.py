@@ -1,0 +1,1 @@
+"""One prediction, whatever the transport: parse, run, build responses, record."""

@@ -1,0 +1,1 @@
+"""uvicorn and BentoML, hardened: protocol errors, slow clients, graceful shutdown."""

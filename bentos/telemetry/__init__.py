@@ -1,0 +1,1 @@
+"""Metrics and health warnings of the prediction service."""

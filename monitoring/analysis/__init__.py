@@ -1,0 +1,1 @@
+"""Statistics of a window of predictions: drift, live quality and the verdict."""

@@ -1,0 +1,1 @@
+"""Ground truth that arrives late: upload, tables and a summary."""

@@ -1,0 +1,1 @@
+"""Moves the prediction log to its sinks, and exports how far it is."""

@@ -1,0 +1,1 @@
+"""Promotion by hand, and the reconciler between the registry and the servers."""

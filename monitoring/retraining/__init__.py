@@ -1,0 +1,1 @@
+"""The retraining policy: what triggers it, what it decides, and its webhook."""

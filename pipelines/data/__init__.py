@@ -1,0 +1,1 @@
+"""Data of a use case: sources, column types, expectations and row identity."""

@@ -1,0 +1,23 @@
+"""The gates that a new model passes before it may be promoted.
+
+A gate is a function of the candidate under evaluation to its verdicts, each one
+`slipway.contracts.bundle.manifest.Gate`; a new kind of gate joins by its name in `GATES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipelines.gates.behavior import directions, invariance
+from pipelines.gates.candidate import Judged
+from pipelines.gates.comparison import absolute, beside_champion, slices, succession, window
+from pipelines.gates.resources import latency, size
+from pipelines.gates.robustness import robust
+from slipway.contracts.bundle.manifest import Gate
+
+__all__ = ["GATES"]
+
+GATES: Sequence[Callable[[Judged], list[Gate]]] = (
+    *(absolute, window, beside_champion, succession, slices),
+    *(robust, invariance, directions, size, latency),
+)

@@ -1,0 +1,1 @@
+"""Labelled predictions as training data, and the filters that guard it."""

@@ -1,0 +1,1 @@
+"""Networks, hyperparameters, calibration and the devices they train on."""

@@ -1,0 +1,1 @@
+"""What a bundle and an MLflow run hold beside the network."""

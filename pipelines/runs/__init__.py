@@ -1,0 +1,1 @@
+"""A training run: its directory, fingerprint, baseline and summary."""

@@ -1,0 +1,1 @@
+"""Scenarios that play the world around a model; nothing imports them."""

@@ -1,0 +1,1 @@
+"""The commands of `slipway` that play a scenario."""

@@ -1,0 +1,1 @@
+"""Checks, jobs and reports that the scenarios share."""

@@ -1,0 +1,1 @@
+"""Realistic requests, with drift of a chosen kind and labels that come late."""

@@ -1,0 +1,1 @@
+"""A client of MLflow's REST API without the MLflow package."""

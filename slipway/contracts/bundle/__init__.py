@@ -1,0 +1,1 @@
+"""The bundle: the directory that training hands to serving and monitoring."""

@@ -1,0 +1,1 @@
+"""The prediction event and the feedback event, one JSON line each."""

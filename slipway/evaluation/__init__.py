@@ -1,0 +1,1 @@
+"""Metrics, bootstrap intervals and slices, one implementation for training and monitoring."""

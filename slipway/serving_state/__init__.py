@@ -1,0 +1,1 @@
+"""Desired and observed state of the servers, as files."""

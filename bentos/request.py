@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slipway.contracts.events.prediction_event import uuid7
 from slipway.errors import InputError
+from slipway.ids import uuid7
 
 if TYPE_CHECKING:
-    from bentos.auth.rate_limits import Count
-    from bentos.worker import Served
+    from bentos.auth.rate_limits import WindowCount
+    from bentos.worker import ServedModel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -27,7 +27,7 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole: there is nobody to answer."""
 
 
-class Head(msgspec.Struct):
+class RequestContext(msgspec.Struct):
     """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it.
 
     `credential` is unchecked. Its `digest`, `caller` (a mask) and `count` (against its rate) are set at the gate.
@@ -42,22 +42,22 @@ class Head(msgspec.Struct):
     credential: bytes = b""
     digest: bytes = b""
     caller: str | None = None
-    count: Count | None = None
+    count: WindowCount | None = None
 
     @property
     def repeatable(self) -> bool:
         """Whether its ids are all the server's own: a head with one of the caller's will hardly come again."""
         return self.request_id == self.uuid and self.trace_id == self.uuid.replace("-", "")
 
-    def again(self) -> Head:
+    def again(self) -> RequestContext:
         """The head of another request that came with the same bytes, where this one is repeatable."""
         uuid = uuid7()
         trace_id = uuid.replace("-", "")
         kind, length, encoding = self.content_type, self.content_length, self.encoding
-        return Head(uuid, trace_id, uuid, kind, length, encoding, self.credential, self.digest)
+        return RequestContext(uuid, trace_id, uuid, kind, length, encoding, self.credential, self.digest)
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
+def read_head(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
@@ -81,10 +81,10 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
                 trace_id = found.group(1).decode()
         elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
-    return Head(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
+    return RequestContext(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
 
 
-async def read_body(receive: Receive, head: Head, served: Served) -> bytes:
+async def read_body(receive: Receive, head: RequestContext, served: ServedModel) -> bytes:
     """The whole body, refused as soon as it is known to be larger than the settings allow.
 
     Raises:
@@ -106,7 +106,7 @@ async def read_body(receive: Receive, head: Head, served: Served) -> bytes:
     return await _read_rest(receive, message, served, limit)
 
 
-async def _read_rest(receive: Receive, message: dict[str, Any], served: Served, limit: int) -> bytes:
+async def _read_rest(receive: Receive, message: dict[str, Any], served: ServedModel, limit: int) -> bytes:
     parts, size = [], 0
     try:
         while True:

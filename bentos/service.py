@@ -27,12 +27,12 @@ class FrontedService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         try:
-            from bentos.api.application import Front
+            from bentos.api.application import Application
             from bentos.worker import Worker
         except ImportError:  # it lacks at the next start, too: the supervisor would try for ever, its port open
             supervisor.end_it(_settings, _names)
             raise
-        front = Front(Worker(_settings, _names), super().to_asgi(is_main))
+        front = Application(Worker(_settings, _names), super().to_asgi(is_main))
         return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 
 

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from bentos import auth
-from bentos.executor.admission import Slots
-from bentos.models import Holder, Loaded
-from bentos.prediction.image_capture import Capture
-from bentos.problem_details import Unavailable
+from bentos.errors import Unavailable
+from bentos.executor.admission import AdmissionController
+from bentos.models import LoadedModel, ModelManager
+from bentos.prediction.image_capture import ImageCapture
 from bentos.server.protocol import cut_off_slow_senders, speak_problems
-from bentos.telemetry.health import LOOK_SECONDS, Conditions
+from bentos.telemetry.health import LOOK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
@@ -21,11 +21,17 @@ TICK_SECONDS = 0.25
 NOT_KEPT = "the log cannot be written, and nothing is answered here that is not in it."
 
 
-class Served:
+class ServedModel:
     """One use case: its model, and the logs of its predictions and of its feedback. What is shared is the worker's."""
 
     def __init__(
-        self, name: str, settings: Settings, metrics: Metrics, capture: Capture, slots: Slots, conditions: Conditions
+        self,
+        name: str,
+        settings: Settings,
+        metrics: Metrics,
+        capture: ImageCapture,
+        slots: AdmissionController,
+        conditions: HealthChecks,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -35,14 +41,14 @@ class Served:
         self.conditions = conditions
         self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
-        self.holder = Holder(name, settings, self._changed)
+        self.holder = ModelManager(name, settings, self._changed)
         self.roles = self.holder.roles
         limits = settings.segment_bytes, settings.segment_seconds
         self.predictions = Writer(settings.spool, name, "prediction", *limits)
         self.feedback = Writer(settings.spool, name, "feedback", *limits)
 
     @property
-    def live(self) -> Loaded:
+    def live(self) -> LoadedModel:
         """The model that answers now. Raises Unavailable where there is none yet."""
         live = self.holder.live
         if live is None:
@@ -77,7 +83,7 @@ class Served:
         self.predictions.close()
         self.feedback.close()
 
-    def _changed(self, role: str, before: Loaded | None, after: Loaded | None) -> None:
+    def _changed(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
         for model, value in ((before, 0), (after, 1)):
             if model is not None:
                 labels = self.name, model.version, role, model.source, model.device
@@ -93,26 +99,28 @@ class Worker:
         self.predict_paths = {f"/v1/models/{name}/predict": name for name in names}
         if len(names) == 1:
             self.predict_paths["/v1/predict"] = names[0]
-        self.served: dict[str, Served] = {}
+        self.served: dict[str, ServedModel] = {}
         self.metrics = metrics()
         self.draining = False
-        self.gate: auth.Gate
-        self.slots = Slots(settings, self.metrics)
-        self._capture = Capture(settings.spool)
-        self._conditions = Conditions(settings, self.names, self.metrics)
+        self.gate: auth.Authenticator
+        self.slots = AdmissionController(settings, self.metrics)
+        self._capture = ImageCapture(settings.spool)
+        self._conditions = HealthChecks(settings, self.names, self.metrics)
 
     def start(self) -> None:
         """Raises SlipwayError where the server must not start."""
         _set_up_logging()
         for address in auth.listening_addresses():
             auth.check(self.settings, address)
-        self.gate = auth.Gate(self.settings, self.settings.mask_secret())
+        self.gate = auth.Authenticator(self.settings, self.settings.mask_secret())
         speak_problems()
         cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
         forget_dead_workers()
         self._conditions.look()
         for name in self.names:
-            self.served[name] = Served(name, self.settings, self.metrics, self._capture, self.slots, self._conditions)
+            self.served[name] = ServedModel(
+                name, self.settings, self.metrics, self._capture, self.slots, self._conditions
+            )
         for served in self.served.values():
             served.holder.start()
 

@@ -14,13 +14,13 @@ from monitoring.reports.evidently_report import score
 from monitoring.reports.html_report import render
 from monitoring.reports.mlflow_run import record
 from monitoring.retraining.decisions import to_dict
-from monitoring.retraining.triggers import ask_by_verdict
+from monitoring.retraining.triggers import request_by_verdict
 from slipway import config as usecases
 from slipway.config import UseCase
 from slipway.errors import RegistryError
 from slipway.prediction_log import Log
 from slipway.settings import settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 
 def monitor(
@@ -51,7 +51,7 @@ def monitor(
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
     found = _verdict(usecase, now, period, compared)
-    if decision := ask_by_verdict(found, usecase, settings(), now):
+    if decision := request_by_verdict(found, usecase, settings(), now):
         found["retraining"] = to_dict(decision)
     return _leave(found, now, compared, detailed)
 
@@ -85,7 +85,7 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
 
 def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool | None) -> dict[str, Any]:
     """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
-    at, folder = base(settings()), verdict.folder(settings(), found["usecase"])
+    at, folder = object_store(settings()), verdict.folder(settings(), found["usecase"])
     stem = now.strftime("%Y%m%dT%H%M%S%fZ")
     told = f"{stem}.json"
     wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from monitoring.governance.registry_watcher import Changes
+from monitoring.governance.registry_watcher import RegistryWatcher
 from monitoring.release.reconciler import Reconciler
-from monitoring.rollout import Rollouts
+from monitoring.rollout import RolloutController
 from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway import config as usecases
@@ -38,12 +38,12 @@ class Watcher:
         self._config = config
         self._registry = Registry(config.registry_uri, _REGISTRY_SECONDS)
         self._reconciler = Reconciler(config, self._registry)
-        self._rollouts = Rollouts(config, self._registry)
-        self._changes = Changes(config, self._registry)
+        self._rollouts = RolloutController(config, self._registry)
+        self._changes = RegistryWatcher(config, self._registry)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
-        self.board = dashboard.Board(config.environment, "", [], [])
+        self.board = dashboard.Dashboard(config.environment, "", [], [])
 
     def start(self) -> None:
         self.board = dashboard.gather(self._config, [])

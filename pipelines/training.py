@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pipelines.modeling.hyperparameters import resolve
 from pipelines.runs.run import Run
-from pipelines.runs.summary import Outcome, facts, outcome
+from pipelines.runs.summary import RunSummary, facts, outcome
 from pipelines.steps.bundle import bundle
 from pipelines.steps.champion import champion
 from pipelines.steps.clean import clean
-from pipelines.steps.collect_labels import production
+from pipelines.steps.collect_labels import collect_labels
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.export import export
 from pipelines.steps.gate import gate
@@ -29,7 +29,7 @@ from slipway.config import UseCase
 Do = Callable[..., Path]
 
 
-def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
+def training(usecase: UseCase, run: Run, do: Do) -> RunSummary:
     """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
 
     Raises:
@@ -43,7 +43,7 @@ def training(usecase: UseCase, run: Run, do: Do) -> Outcome:
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
     standing = do("champion", champion, usecase.name, run.record.standing)
-    produced = do("production", production, usecase, cleaned, standing, run.record.cutoff)
+    produced = do("production", collect_labels, usecase, cleaned, standing, run.record.cutoff)
     frozen = _there(standing / "holdout.parquet")
     sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
     trained = do("train", train, usecase, sides)

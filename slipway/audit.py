@@ -12,15 +12,14 @@ from typing import Any
 
 import msgspec
 
-from slipway import audit_replica
-from slipway.contracts.events import prediction_event
+from slipway import audit_replica, ids, timestamps
 from slipway.errors import DataError
 from slipway.settings import Settings, settings
 
 UNKNOWN = "unknown (MLflow UI or API)"
 
 
-class Line(msgspec.Struct, frozen=True):
+class AuditLine(msgspec.Struct, frozen=True):
     """One thing that happened. `id` is a UUID of version 7, so lines sort by time; `at` is in UTC, ISO 8601.
 
     `action` is one of a small set (docs/history.md); `version` is the one that it is about, where there is one.
@@ -46,16 +45,16 @@ def append(
     version: str | None = None,
     evidence: dict[str, Any] | None = None,
     config: Settings | None = None,
-) -> Line:
+) -> AuditLine:
     """Write a line, and its copy where the registry answers; else the copy is made up for later.
 
     Raises:
         ServiceError, OSError: the log's place does not take it.
     """
     config = config or settings()
-    line = Line(
-        prediction_event.uuid7(),
-        prediction_event.now_iso(),
+    line = AuditLine(
+        ids.uuid7(),
+        timestamps.now_iso(),
         config.environment,
         usecase,
         action,
@@ -68,7 +67,7 @@ def append(
     return line
 
 
-def lines(usecase: str, config: Settings | None = None) -> list[Line]:
+def lines(usecase: str, config: Settings | None = None) -> list[AuditLine]:
     """Every line of a use case in this environment, the oldest first.
 
     Raises:
@@ -83,9 +82,9 @@ def person() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def decoded(name: str, content: bytes) -> Line:
+def decoded(name: str, content: bytes) -> AuditLine:
     """A line from its bytes; raises DataError, which names it, where they are none."""
     try:
-        return msgspec.json.decode(content, type=Line)
+        return msgspec.json.decode(content, type=AuditLine)
     except msgspec.DecodeError as error:
         raise DataError(f"{name} is no line of the audit any more ({error}): was it changed?") from None

@@ -17,7 +17,7 @@ from typing import Any
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import NotFound, RegistryError
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 _ENDING = ".json"
 _PENDING = "pending"
@@ -42,7 +42,7 @@ def write(config: Settings, usecase: str, id: str, date: str, content: bytes) ->
     Raises:
         ServiceError, OSError: the log's place does not take it.
     """
-    at, name = base(config), f"{folder(config, usecase)}/{date}/{id}{_ENDING}"
+    at, name = object_store(config), f"{folder(config, usecase)}/{date}/{id}{_ENDING}"
     mark = f"{folder(config, usecase)}/{_PENDING}/{id}"
     at.put(mark, name.encode())
     at.put(name, content)
@@ -60,7 +60,7 @@ def make_up(config: Settings, usecase: str) -> int:
     Raises:
         ServiceError, OSError: the log's place cannot be read.
     """
-    at, waiting = base(config), f"{folder(config, usecase)}/{_PENDING}"
+    at, waiting = object_store(config), f"{folder(config, usecase)}/{_PENDING}"
     left = [name for name in at.names(waiting) if not name.startswith(".")]
     while left:
         mark = f"{waiting}/{left[-1]}"
@@ -81,7 +81,7 @@ def stored(config: Settings, usecase: str) -> dict[str, bytes]:
     Raises:
         ServiceError, OSError: the log's place cannot be read.
     """
-    return {name: base(config).read(name) for name in _names(config, usecase)}
+    return {name: object_store(config).read(name) for name in _names(config, usecase)}
 
 
 def compare(config: Settings, usecase: str) -> Compared:
@@ -93,7 +93,7 @@ def compare(config: Settings, usecase: str) -> Compared:
     """
     # In this order a line that is written meanwhile is not taken for one whose copy is missing.
     ours = {_id(name): content for name, content in stored(config, usecase).items()}
-    marked = set(base(config).names(f"{folder(config, usecase)}/{_PENDING}"))
+    marked = set(object_store(config).names(f"{folder(config, usecase)}/{_PENDING}"))
     copies = _copies(_registry(config), config, usecase)
     problems = []
     for id, content in ours.items():
@@ -105,7 +105,8 @@ def compare(config: Settings, usecase: str) -> Compared:
     if alone:
         alone -= {_id(name) for name in _names(config, usecase)}
     problems += [
-        f"the audit line {id} is in MLflow only: it was removed from {base(config).url}." for id in sorted(alone)
+        f"the audit line {id} is in MLflow only: it was removed from {object_store(config).url}."
+        for id in sorted(alone)
     ]
     return Compared(len(ours), len(marked & ours.keys() - copies.keys()), problems)
 
@@ -116,7 +117,7 @@ def folder(config: Settings, usecase: str) -> str:
 
 
 def _names(config: Settings, usecase: str) -> list[str]:
-    at, root = base(config), folder(config, usecase)
+    at, root = object_store(config), folder(config, usecase)
     dates = [name for name in at.names(root) if _DATE.fullmatch(name)]
     return [f"{root}/{date}/{name}" for date in dates for name in at.names(f"{root}/{date}") if name.endswith(_ENDING)]
 

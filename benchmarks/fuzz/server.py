@@ -26,7 +26,8 @@ from slipway.contracts.bundle import manifest
 from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.inference import Predictor
 from slipway.serving_state import desired
-from slipway.serving_state.desired import Pointer, StoredVersion
+from slipway.serving_state.desired import DesiredState, StoredVersion
+from slipway.system import files
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -120,8 +121,8 @@ def _promote(var: Path, schema: Schema, rows: list[dict[str, Any]]) -> None:
     stored = var / "store" / digest
     stored.parent.mkdir(exist_ok=True)
     draft.rename(stored)
-    desired.write_whole(stored / "version.json", StoredVersion(schema.usecase, "1", digest, "run", None))
-    desired.write(var / "serving", schema.usecase, Pointer(1, digest))
+    files.write_json(stored / "version.json", StoredVersion(schema.usecase, "1", digest, "run", None))
+    desired.write(var / "serving", schema.usecase, DesiredState(1, digest))
 
 
 def _network(path: Path, schema: Schema) -> None:

@@ -17,7 +17,8 @@ from slipway.contracts.bundle import manifest
 from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.inference import Predictor
 from slipway.serving_state import desired
-from slipway.serving_state.desired import Pointer, StoredVersion
+from slipway.serving_state.desired import DesiredState, StoredVersion
+from slipway.system import files
 
 USECASE = "benchmark"
 FEATURES, UNITS = 20, 64
@@ -91,7 +92,7 @@ def promote(var: Path, network: Network = TABULAR, *, shadow: bool = False) -> P
     """Point at the network, and at a slow one as its shadow where there is to be one; the network's file."""
     champion = _store(var, "1", network)
     beside = _store(var, "2", SLOW_TABULAR) if shadow else None
-    desired.write(var / "serving", USECASE, Pointer(1, champion, shadow=beside))
+    desired.write(var / "serving", USECASE, DesiredState(1, champion, shadow=beside))
     return var / "store" / champion / "serve" / "model.onnx"
 
 
@@ -118,7 +119,7 @@ def _store(var: Path, version: str, network: Network) -> str:
     stored = var / "store" / digest
     stored.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(stored)
-    desired.write_whole(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
+    files.write_json(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
     return digest
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
-from monitoring.analysis.drift import Column, Finding, Thresholds, compare
+from monitoring.analysis.drift import Column, DriftResult, Thresholds, compare
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
 BEGIN, END = "<!-- benchmark: begin (make bench writes this part) -->", "<!-- benchmark: end -->"
@@ -99,7 +99,7 @@ class Rate:
         return f"{100 * self.hits / self.runs:.1f} % ({100 * low:.1f} – {100 * high:.1f})"
 
 
-def findings_without_drift(seed: int, reference_rows: int, window_rows: tuple[int, ...]) -> list[list[Finding]]:
+def findings_without_drift(seed: int, reference_rows: int, window_rows: tuple[int, ...]) -> list[list[DriftResult]]:
     """One run: a fresh reference and, against it, a fresh window of each size."""
     rng = np.random.default_rng([seed, reference_rows])
     reference = population(rng, reference_rows)

@@ -11,17 +11,18 @@ from typing import Any
 
 from bentos.api.lifespan import lifespan
 from bentos.api.routes import JSON, Routes
+from bentos.errors import Header
 from bentos.executor.deadline import answer_in_thread
 from bentos.executor.dispatcher import answer_beside
-from bentos.models.output_cache import HEADER, Remembered
+from bentos.models.output_cache import HEADER, CachedResponse
 from bentos.prediction.pipeline import answer_one
-from bentos.prediction.types import Call
-from bentos.problem_details import SAFE, Header, Send, problem, translating
-from bentos.request import ClientGone, Head, Receive, Scope, read_body, read_head
+from bentos.prediction.types import PredictionCall
+from bentos.problem_details import SAFE, Send, problem, translating
+from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_head
 from bentos.worker import Worker
 
 
-class Front:
+class Application:
     """An ASGI application: answers what is ours, and lets the rest through to `behind`."""
 
     def __init__(self, worker: Worker, behind: Any) -> None:
@@ -52,7 +53,7 @@ class Front:
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, head, served)
-            call = Call(served, live, head, body, started)
+            call = PredictionCall(served, live, head, body, started)
             if served.roles.beside is not None:
                 content = await answer_beside(receive, scope, call)
             elif len(body) <= live.inline_bytes:
@@ -60,7 +61,7 @@ class Front:
             else:
                 content = await answer_in_thread(receive, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
-            if isinstance(content, Remembered):
+            if isinstance(content, CachedResponse):
                 headers.append((HEADER, content.said))
         except ClientGone:
             return
@@ -97,7 +98,7 @@ class Front:
             await self._send(send, status, headers, content, head)
         self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: Head) -> int:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: RequestContext) -> int:
         """Let BentoML's application answer; its status."""
         status = 500
 
@@ -110,7 +111,7 @@ class Front:
         await self._behind(scope, receive, translating(noting, head.trace_id))
         return status
 
-    async def _send(self, send: Send, status: int, headers: list[Header], content: bytes, head: Head) -> None:
+    async def _send(self, send: Send, status: int, headers: list[Header], content: bytes, head: RequestContext) -> None:
         headers.append((b"x-request-id", head.request_id.encode()))
         headers += head.count.headers if head.count else []
         if self._worker.draining:

@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bentos.models import Loaded
-from bentos.problem_details import Unavailable
-from bentos.request import Head
-from bentos.worker import NOT_KEPT, Served
-from slipway.contracts.events.prediction_event import feedback_line, now_iso
+from bentos.errors import Unavailable
+from bentos.models import LoadedModel
+from bentos.request import RequestContext
+from bentos.worker import NOT_KEPT, ServedModel
+from slipway.contracts.events.feedback_event import feedback_line
 from slipway.errors import InputError, suggestion
+from slipway.timestamps import now_iso
 
 ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}"
 _ID = re.compile(ID)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
-class Entry(msgspec.Struct, forbid_unknown_fields=True):
+class FeedbackEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One truth, for the prediction with this `id`, or for the latest one that was sent with this `key`."""
 
     id: str | None = None
@@ -30,7 +31,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    feedback: list[Entry]
+    feedback: list[FeedbackEntry]
 
 
 class _Answer(msgspec.Struct):
@@ -41,7 +42,7 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def accept(served: Served, live: Loaded, head: Head, body: bytes) -> bytes:
+def accept(served: ServedModel, live: LoadedModel, head: RequestContext, body: bytes) -> bytes:
     """Log every entry or none; the answer holds the ids of their events.
 
     Raises:
@@ -72,7 +73,7 @@ def accept(served: Served, live: Loaded, head: Head, body: bytes) -> bytes:
     return msgspec.json.encode(_Answer(head.request_id, [identity for identity, _ in events]))
 
 
-def _read(body: bytes, most: int) -> list[Entry]:
+def _read(body: bytes, most: int) -> list[FeedbackEntry]:
     try:
         entries = _decoder.decode(body).feedback
     except msgspec.ValidationError as error:
@@ -87,7 +88,7 @@ def _read(body: bytes, most: int) -> list[Entry]:
     return entries
 
 
-def _check(entry: Entry, live: Loaded, place: str) -> None:
+def _check(entry: FeedbackEntry, live: LoadedModel, place: str) -> None:
     if (entry.id is None) == (entry.key is None):
         raise InputError("either the `id` of a prediction or your own `key` is needed, not both.", place)
     if entry.id is not None and not _ID.fullmatch(entry.id):
@@ -99,7 +100,7 @@ def _check(entry: Entry, live: Loaded, place: str) -> None:
     _check_truth(entry, live, place)
 
 
-def _check_truth(entry: Entry, live: Loaded, place: str) -> None:
+def _check_truth(entry: FeedbackEntry, live: LoadedModel, place: str) -> None:
     schema = live.schema
     if schema.task == "regression":
         if entry.value is None or entry.label is not None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from bentos.worker import Served
+from bentos.worker import ServedModel
 from slipway.errors import BundleError
-from slipway.serving_state import desired, observed
+from slipway.serving_state import desired, follower_status, observed
 
 
-def describe(served: Served) -> bytes:
+def describe(served: ServedModel) -> bytes:
     """`GET /v1/models/USECASE`; the workers' states are of all workers on this machine."""
     live = served.holder.live
     folder = served.settings.serving
@@ -22,7 +22,7 @@ def describe(served: Served) -> bytes:
         "schema_url": f"/v1/models/{served.name}/schema",
         "pointer": _pointer(served),
         "workers": observed.read(folder, served.name),
-        "refused": desired.read_refusals(folder, served.name),
+        "refused": follower_status.read_refusals(folder, served.name),
     }
     if live is None:
         content["waits_for"] = served.waits_for
@@ -43,13 +43,13 @@ def describe(served: Served) -> bytes:
     return msgspec.json.encode(content)
 
 
-def described_schema(served: Served) -> bytes:
+def described_schema(served: ServedModel) -> bytes:
     """`GET …/schema`: the bundle's schema, with examples that can be sent as instances."""
     live = served.live
     return msgspec.json.encode(msgspec.to_builtins(live.schema) | {"examples": live.examples})
 
 
-def _pointer(served: Served) -> Any:
+def _pointer(served: ServedModel) -> Any:
     try:
         return desired.read(served.settings.serving, served.name)
     except BundleError as error:

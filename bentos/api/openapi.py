@@ -10,7 +10,7 @@ from bentos.api.openapi_schemas import Json, ref
 from slipway import __version__
 
 if TYPE_CHECKING:
-    from bentos.models import Loaded
+    from bentos.models import LoadedModel
 
 _CREDENTIALS: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a JSON Web Token"},
@@ -62,7 +62,7 @@ _NAMED = {  # headers of each error; what the wire answers has no id yet
 }
 
 
-def document(models: Mapping[str, Loaded], most: int, *, credentials: bool) -> Json:
+def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool) -> Json:
     """The OpenAPI 3.1 document, from what serves by use case.
 
     `most` is the server's limit of entries in a request, `credentials` whether one is needed.
@@ -108,7 +108,7 @@ def _fixed() -> Json:
     }
 
 
-def _routes(live: Loaded, most: int) -> Json:
+def _routes(live: LoadedModel, most: int) -> Json:
     name, schema = live.usecase, live.schema
     instances = min(most, live.serving.get("max_instances", most))
     content: Json = {"application/json": {"schema": openapi_schemas.question(name, instances)}}

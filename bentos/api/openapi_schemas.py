@@ -10,7 +10,9 @@ import msgspec
 from bentos.api.feedback import ID
 from slipway.contracts.schema import Feature, Schema
 from slipway.inference.instance_parser import LARGEST_FLOAT, EncodedImage
-from slipway.serving_state.desired import Pointer, Refusal, WorkerState
+from slipway.serving_state.desired import DesiredState
+from slipway.serving_state.follower_status import Refusal
+from slipway.serving_state.observed import WorkerState
 
 Json = dict[str, Any]
 
@@ -56,7 +58,7 @@ def ref(name: str) -> Json:
 
 def components() -> Json:
     """What every use case's bodies refer to; where it is written down as a class, that is the schema."""
-    kinds = [Schema, Pointer, WorkerState, Refusal]
+    kinds = [Schema, DesiredState, WorkerState, Refusal]
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     return {"Problem": PROBLEM, "Warning": WARNING, "Model": _model(), "Models": _models(), **found}
 

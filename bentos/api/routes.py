@@ -12,10 +12,11 @@ from bentos import auth
 from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema
-from bentos.problem_details import SAFE, Header, MethodNotAllowed, Unavailable
-from bentos.request import Head, Receive, read_body
+from bentos.errors import Header, MethodNotAllowed, Unavailable
+from bentos.problem_details import SAFE
+from bentos.request import Receive, RequestContext, read_body
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
-from bentos.worker import Served, Worker
+from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError, suggestion
 
 JSON = b"application/json"
@@ -30,7 +31,7 @@ class Reply(NamedTuple):
     headers: list[Header] = SAFE
 
 
-Handler = Callable[[Head, Receive], Awaitable[Reply]]
+Handler = Callable[[RequestContext, Receive], Awaitable[Reply]]
 
 
 class Route(NamedTuple):
@@ -84,13 +85,13 @@ class Routes:
         return "", _FOLDERS.get(path[:6], "other")
 
     def _of_usecase(self, usecase: str) -> dict[str, Route]:
-        async def model(head: Head, receive: Receive) -> Reply:
+        async def model(head: RequestContext, receive: Receive) -> Reply:
             return Reply(await asyncio.to_thread(describe, self._served(usecase)))
 
-        async def schema(head: Head, receive: Receive) -> Reply:
+        async def schema(head: RequestContext, receive: Receive) -> Reply:
             return Reply(described_schema(self._served(usecase)))
 
-        async def feedback(head: Head, receive: Receive) -> Reply:
+        async def feedback(head: RequestContext, receive: Receive) -> Reply:
             served = self._served(usecase)
             body = await read_body(receive, head, served)
             return Reply(await asyncio.to_thread(accept, served, served.live, head, body))
@@ -129,16 +130,16 @@ class Routes:
             detail = "there is nothing at this path; /docs lists what there is."
         return InputError(detail, status=404)
 
-    def _served(self, usecase: str) -> Served:
+    def _served(self, usecase: str) -> ServedModel:
         return self._worker.served[usecase]
 
-    async def _index(self, head: Head, receive: Receive) -> Reply:
+    async def _index(self, head: RequestContext, receive: Receive) -> Reply:
         return Reply(web_page.index(self._worker.names), b"text/html; charset=utf-8", _PAGE_HEADERS)
 
-    async def _livez(self, head: Head, receive: Receive) -> Reply:
+    async def _livez(self, head: RequestContext, receive: Receive) -> Reply:
         return Reply(b"alive\n", b"text/plain")
 
-    async def _readyz(self, head: Head, receive: Receive) -> Reply:
+    async def _readyz(self, head: RequestContext, receive: Receive) -> Reply:
         if self._worker.draining:
             raise Unavailable("this server ends.")
         waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.holder.live]
@@ -147,13 +148,13 @@ class Routes:
         warnings = [f"warning: {' '.join(said.split())}" for said in self._worker.warnings]
         return Reply("\n".join(["ready", *warnings, ""]).encode(), b"text/plain; charset=utf-8")
 
-    async def _metrics(self, head: Head, receive: Receive) -> Reply:
+    async def _metrics(self, head: RequestContext, receive: Receive) -> Reply:
         return Reply(await asyncio.to_thread(exposition), CONTENT_TYPE.encode())
 
-    async def _docs(self, head: Head, receive: Receive) -> Reply:
+    async def _docs(self, head: RequestContext, receive: Receive) -> Reply:
         return Reply(api_docs.PAGE, b"text/html; charset=utf-8", api_docs.HEADERS)
 
-    async def _openapi(self, head: Head, receive: Receive) -> Reply:
+    async def _openapi(self, head: RequestContext, receive: Receive) -> Reply:
         settings = self._worker.settings
         document = openapi.document(
             {name: served.live for name, served in self._worker.served.items()},
@@ -162,7 +163,7 @@ class Routes:
         )
         return Reply(msgspec.json.encode(document))
 
-    async def _models(self, head: Head, receive: Receive) -> Reply:
+    async def _models(self, head: RequestContext, receive: Receive) -> Reply:
         models: list[dict[str, Any]] = []
         for served in self._worker.served.values():
             live = served.holder.live
@@ -178,7 +179,7 @@ class Routes:
 
 
 def _static(name: str, content_type: bytes, body: bytes, headers: list[Header]) -> Route:
-    async def handler(head: Head, receive: Receive) -> Reply:
+    async def handler(head: RequestContext, receive: Receive) -> Reply:
         return Reply(body, content_type, headers)
 
     return Route(name, "", "GET", handler)

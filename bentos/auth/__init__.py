@@ -6,15 +6,8 @@ if waits is not None:
     await waits  # a token that needs its issuer's keys, or a count in Redis
 """
 
-from bentos.auth.authenticator import Gate
+from bentos.auth.authenticator import Authenticator
 from bentos.auth.bind_guard import check, configured, is_loopback, listening_addresses
 from bentos.auth.cors import Cors
 
-__all__ = [
-    "Cors",
-    "Gate",
-    "check",
-    "configured",
-    "is_loopback",
-    "listening_addresses",
-]
+__all__ = ["Authenticator", "Cors", "check", "configured", "is_loopback", "listening_addresses"]

@@ -6,7 +6,7 @@ import logging
 import math
 from pathlib import Path
 
-from bentos.auth.principal import Caller, caller
+from bentos.auth.principal import Principal, principal
 from slipway import api_keys
 from slipway.errors import SettingsError
 
@@ -23,7 +23,7 @@ class KeyRing:
     """
 
     def __init__(self, path: Path, secret: bytes, rate: str) -> None:
-        self.callers: dict[bytes, Caller] = {}
+        self.callers: dict[bytes, Principal] = {}
         self.present = False
         self._path, self._secret, self._rate = path, secret, rate
         self._mark = _mark(path)
@@ -50,9 +50,9 @@ class KeyRing:
         self.callers = {bytes.fromhex(key.sha256): self._caller(key) for key in found}
         self.present = True
 
-    def _caller(self, key: api_keys.Key) -> Caller:
+    def _caller(self, key: api_keys.Key) -> Principal:
         expires = key.expires.timestamp() if key.expires else math.inf
-        return caller(key.name, key.scopes, key.sha256, self._secret, key.rate or self._rate, expires)
+        return principal(key.name, key.scopes, key.sha256, self._secret, key.rate or self._rate, expires)
 
 
 def _mark(path: Path) -> _Mark:

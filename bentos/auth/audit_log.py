@@ -7,8 +7,8 @@ import sys
 
 import msgspec
 
-from bentos.request import Head, Scope
-from slipway.contracts.events.prediction_event import now_iso
+from bentos.request import RequestContext, Scope
+from slipway.timestamps import now_iso
 
 _MOST = 200  # characters of what a stranger may choose
 _log = logging.getLogger("slipway.audit")
@@ -26,7 +26,7 @@ def set_up() -> None:
 
 
 def refused(
-    head: Head, scope: Scope, environment: str, status: int, reason: str, name: str | None, mask: str | None
+    head: RequestContext, scope: Scope, environment: str, status: int, reason: str, name: str | None, mask: str | None
 ) -> None:
     """`name` and `mask` are the caller's, where it is known. Query strings are left out: some hold secrets."""
     client = scope.get("client")

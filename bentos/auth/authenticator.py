@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 from bentos.auth import audit_log
 from bentos.auth.api_keys import KeyRing
-from bentos.auth.principal import Caller, InvalidToken
-from bentos.auth.rate_limits import Count, Limit, Windows
+from bentos.auth.principal import InvalidToken, Principal
+from bentos.auth.rate_limits import FixedWindowCounter, Limit, WindowCount
 from bentos.auth.scopes import needed, open_routes
-from bentos.problem_details import Header, Refused, Unavailable
-from bentos.request import Head, Scope
+from bentos.errors import Header, Refused, Unavailable
+from bentos.request import RequestContext, Scope
 from slipway.api_keys import PREFIX
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
-    from bentos.auth.jwt import Tokens
-    from bentos.auth.redis_rate_limits import SharedWindows
+    from bentos.auth.jwt import TokenVerifier
+    from bentos.auth.redis_rate_limits import RedisWindowCounter
 
 LOOK_SECONDS = 0.25  # between two looks at the key file
 _KEY = PREFIX.encode()
 _CHALLENGE = b'Bearer realm="slipway"'
 
 
-class Gate:
+class Authenticator:
     """Lets a request pass, notes its caller and its limit in the head, or refuses it with an audit line.
 
     Raises:
@@ -39,7 +39,7 @@ class Gate:
         self._ring = KeyRing(settings.key_file, secret, settings.rate)
         self._tokens = _tokens(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
-        self._windows = Windows()
+        self._windows = FixedWindowCounter()
         redis = settings.redis_url
         self._shared = _shared(redis.get_secret_value(), self._windows) if redis else None
         self._look_at = 0.0
@@ -51,7 +51,7 @@ class Gate:
         if self._tokens is not None:
             self._tokens.jwks.close()
 
-    def admit(self, head: Head, route: str, scope: Scope) -> Awaitable[None] | None:
+    def admit(self, head: RequestContext, route: str, scope: Scope) -> Awaitable[None] | None:
         """Let pass or refuse; what comes back, if anything, is to be awaited first.
 
         Raises:
@@ -75,7 +75,7 @@ class Gate:
                 return self._verified(head, route, scope, digest)
         return self._pass(caller, head, route, scope, now)
 
-    def admit_at_once(self, head: Head, route: str) -> bool:
+    def admit_at_once(self, head: RequestContext, route: str) -> bool:
         """Let pass who has a key that is known, valid and within its rate; ask `admit` about everybody else."""
         now = self._now()
         if route in self._open or not (self._ring.present or self._tokens):
@@ -98,7 +98,7 @@ class Gate:
             self._ring.look()
         return now
 
-    async def _verified(self, head: Head, route: str, scope: Scope, digest: bytes) -> None:
+    async def _verified(self, head: RequestContext, route: str, scope: Scope, digest: bytes) -> None:
         """The way of a token that is seen for the first time, or while its issuer's keys are unknown."""
         assert self._tokens is not None
         try:
@@ -114,7 +114,9 @@ class Gate:
         if waits is not None:
             await waits
 
-    def _pass(self, caller: Caller, head: Head, route: str, scope: Scope, now: float) -> Awaitable[None] | None:
+    def _pass(
+        self, caller: Principal, head: RequestContext, route: str, scope: Scope, now: float
+    ) -> Awaitable[None] | None:
         if now >= caller.expires:
             raise self._refusal(head, scope, 401, "the credential has expired.", caller, error="invalid_token")
         if not caller.may(route):
@@ -132,18 +134,20 @@ class Gate:
         self._count(self._windows.hit(limit, now), caller, limit, head, scope)
         return None
 
-    async def _count_shared(self, caller: Caller, limit: Limit, head: Head, scope: Scope, now: float) -> None:
+    async def _count_shared(
+        self, caller: Principal, limit: Limit, head: RequestContext, scope: Scope, now: float
+    ) -> None:
         assert self._shared is not None
         self._count(await self._shared.hit(limit, now), caller, limit, head, scope)
 
-    def _count(self, count: Count, caller: Caller, limit: Limit, head: Head, scope: Scope) -> None:
+    def _count(self, count: WindowCount, caller: Principal, limit: Limit, head: RequestContext, scope: Scope) -> None:
         head.count = count
         if count.used > limit.amount:
             detail = f"more than {limit.amount} requests in {limit.seconds} s came with this credential."
             self._note(head, scope, 429, detail, caller)
             raise Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
 
-    def _unknown(self, head: Head, scope: Scope) -> Refused:
+    def _unknown(self, head: RequestContext, scope: Scope) -> Refused:
         if head.credential:
             detail = "this API key is not known here: it is wrong, or was revoked."
             return self._refusal(head, scope, 401, detail, error="invalid_token")
@@ -152,11 +156,11 @@ class Gate:
 
     def _refusal(
         self,
-        head: Head,
+        head: RequestContext,
         scope: Scope,
         status: int,
         detail: str,
-        caller: Caller | None = None,
+        caller: Principal | None = None,
         error: str = "",
         more: str = "",
     ) -> Refused:
@@ -165,19 +169,19 @@ class Gate:
         challenge: Header = (b"www-authenticate", _CHALLENGE + (f', error="{error}"{more}'.encode() if error else b""))
         return Refused(detail, status, [challenge])
 
-    def _note(self, head: Head, scope: Scope, status: int, reason: str, caller: Caller | None) -> None:
+    def _note(self, head: RequestContext, scope: Scope, status: int, reason: str, caller: Principal | None) -> None:
         name, mask = (caller.name, caller.mask) if caller else (None, None)
         audit_log.refused(head, scope, self._environment, status, reason, name, mask)
 
 
-def _tokens(settings: Settings, secret: bytes) -> Tokens:
+def _tokens(settings: Settings, secret: bytes) -> TokenVerifier:
     """Imported where there are tokens: the libraries for them take 0.1 s, and so does Redis's."""
-    from bentos.auth.jwt import Tokens
+    from bentos.auth.jwt import TokenVerifier
 
-    return Tokens(settings, secret)
+    return TokenVerifier(settings, secret)
 
 
-def _shared(url: str, local: Windows) -> SharedWindows:
-    from bentos.auth.redis_rate_limits import SharedWindows
+def _shared(url: str, local: FixedWindowCounter) -> RedisWindowCounter:
+    from bentos.auth.redis_rate_limits import RedisWindowCounter
 
-    return SharedWindows(url, local)
+    return RedisWindowCounter(url, local)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bentos.problem_details import Header, Send
+from bentos.errors import Header
+from bentos.problem_details import Send
 from bentos.request import Receive, Scope
 
 _PREFLIGHT = [

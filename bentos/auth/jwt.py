@@ -11,8 +11,8 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from bentos.auth.jwks import TIMEOUT_SECONDS, Jwks
-from bentos.auth.principal import Caller, InvalidToken, caller
-from bentos.problem_details import Unavailable
+from bentos.auth.principal import InvalidToken, Principal, principal
+from bentos.errors import Unavailable
 from slipway.api_keys import SCOPES
 from slipway.settings import Settings
 
@@ -25,7 +25,7 @@ class UnknownKey(InvalidToken):
     """It is signed with a key that the issuer did not publish when we last looked."""
 
 
-class Tokens:
+class TokenVerifier:
     """`known` is quick, for tokens seen before; `verify` takes about 100 µs, and longer only where a key is new."""
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
@@ -40,10 +40,10 @@ class Tokens:
             exp={"essential": True},
             sub={"essential": True},
         )
-        self._verified: dict[bytes, Caller] = {}
+        self._verified: dict[bytes, Principal] = {}
         self._generation = 0
 
-    def known(self, digest: bytes) -> Caller | None:
+    def known(self, digest: bytes) -> Principal | None:
         """The caller of a token that was verified before; kept until it expires or the issuer's keys change.
 
         Raises:
@@ -56,7 +56,7 @@ class Tokens:
             self._verified = {}
         return self._verified.get(digest)
 
-    async def verify(self, token: bytes, digest: bytes) -> Caller:
+    async def verify(self, token: bytes, digest: bytes) -> Principal:
         """
         Raises:
             InvalidToken: it is none of ours, or no more.
@@ -76,7 +76,7 @@ class Tokens:
         if reading is not None:
             await asyncio.wait([asyncio.wrap_future(reading)], timeout=TIMEOUT_SECONDS)
 
-    def _verify(self, token: bytes, digest: bytes) -> Caller:
+    def _verify(self, token: bytes, digest: bytes) -> Principal:
         if len(token) > _LONGEST:
             raise InvalidToken(f"the token is longer than {_LONGEST} bytes.")
         try:
@@ -88,7 +88,7 @@ class Tokens:
             raise InvalidToken(f"the token's claims are not as needed: {error.description}") from None
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InvalidToken("it is no token with a valid signature of an allowed algorithm.") from None
-        found = caller(
+        found = principal(
             str(claims["sub"]),
             _scopes(claims),
             f"{claims['iss']}\0{claims['sub']}",

@@ -18,7 +18,7 @@ class InvalidToken(SlipwayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """`mask` is what events hold of the credential; `expires` is in seconds since 1970."""
 
     name: str
@@ -32,10 +32,10 @@ class Caller:
         return route in self.routes or ADMIN in self.scopes
 
 
-def caller(
+def principal(
     name: str, scopes: Iterable[str], identity: str, secret: bytes, rate: str = "", expires: float = math.inf
-) -> Caller:
+) -> Principal:
     """`identity` tells this credential from all others: a key's digest, a token's issuer and subject."""
     held = frozenset(scopes)
     mask = hmac.new(secret, f"caller={identity}".encode(), hashlib.sha256).hexdigest()[:32]
-    return Caller(name, held, opened(held), mask, expires, Limit.of(rate, mask) if rate else None)
+    return Principal(name, held, opened(held), mask, expires, Limit.of(rate, mask) if rate else None)

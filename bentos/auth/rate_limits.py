@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bentos.problem_details import Header
+from bentos.errors import Header
 
 MOST_WINDOWS = 10_000
 _LINES = b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
@@ -37,7 +37,7 @@ class Limit(NamedTuple):
         return cls(item.key_for(who), item.amount, item.get_expiry())
 
 
-class Count(msgspec.Struct, frozen=True):
+class WindowCount(msgspec.Struct, frozen=True):
     """Requests in this window, this one too, and the seconds until it ends."""
 
     limit: Limit
@@ -56,24 +56,24 @@ class Count(msgspec.Struct, frozen=True):
         return [(name, value) for name, _, value in parts]
 
 
-class Windows:
+class FixedWindowCounter:
     """The windows of this process: a dictionary, rid of those that ended when it grows."""
 
     def __init__(self) -> None:
         self._windows: dict[str, list[float]] = {}  # key: [count, end]
 
-    def hit(self, limit: Limit, now: float) -> Count:
+    def hit(self, limit: Limit, now: float) -> WindowCount:
         window = self._window(limit, now)
         window[0] += 1
-        return Count(limit, int(window[0]), window[1] - now)
+        return WindowCount(limit, int(window[0]), window[1] - now)
 
-    def take(self, limit: Limit, now: float) -> Count | None:
+    def take(self, limit: Limit, now: float) -> WindowCount | None:
         """`hit`, where this request is within the rate; else None, and nothing is counted."""
         window = self._window(limit, now)
         if window[0] >= limit.amount:
             return None
         window[0] += 1
-        return Count(limit, int(window[0]), window[1] - now)
+        return WindowCount(limit, int(window[0]), window[1] - now)
 
     def _window(self, limit: Limit, now: float) -> list[float]:
         window = self._windows.get(limit.key)

@@ -8,24 +8,24 @@ import logging
 from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 
-from bentos.auth.rate_limits import MOST_WINDOWS, Count, Limit, Windows
+from bentos.auth.rate_limits import MOST_WINDOWS, FixedWindowCounter, Limit, WindowCount
 
 REDIS_SECONDS = 0.25  # a slower Redis counts as one that is down
 RETRY_SECONDS = 5.0
 _log = logging.getLogger("slipway.serving")
 
 
-class SharedWindows:
+class RedisWindowCounter:
     """The windows in Redis. Where it fails, `local` counts on, which is said, and Redis is asked again later."""
 
-    def __init__(self, url: str, local: Windows) -> None:
+    def __init__(self, url: str, local: FixedWindowCounter) -> None:
         options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
         self._storage = RedisStorage(f"async+{url}", wrap_exceptions=True, implementation="redispy", **options)
         self._local = local
         self._ends: dict[str, float] = {}
         self._again = 0.0
 
-    async def hit(self, limit: Limit, now: float) -> Count:
+    async def hit(self, limit: Limit, now: float) -> WindowCount:
         if now < self._again:
             return self._local.hit(limit, now)
         try:
@@ -45,7 +45,7 @@ class SharedWindows:
             _log.info("rate limits: Redis answers again; all workers count together.")
         return count
 
-    async def _count(self, limit: Limit, now: float) -> Count:
+    async def _count(self, limit: Limit, now: float) -> WindowCount:
         used = await self._storage.incr(limit.key, limit.seconds)
         end = self._ends.get(limit.key, 0.0)
         if used == 1:
@@ -54,4 +54,4 @@ class SharedWindows:
             end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
         if len(self._ends) > MOST_WINDOWS:
             self._ends = {key: until for key, until in self._ends.items() if until > now}
-        return Count(limit, used, max(end - now, 0.0))
+        return WindowCount(limit, used, max(end - now, 0.0))

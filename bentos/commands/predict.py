@@ -65,25 +65,26 @@ def command(
 
 def _check(directory: Path, name: str) -> str:
     """The bundle's digest, shortened, its bytes being what they should; failed gates are told and not in the way."""
+    from slipway.contracts.bundle import gate_report, signing
     from slipway.contracts.bundle import manifest as bundle
-    from slipway.contracts.bundle import signing
     from slipway.errors import BundleError
+    from slipway.system import files
 
     manifest = bundle.verify(directory, serving_only=True)
     signing.require(directory)
     if manifest.usecase != name:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase!r}, not of {name!r}.")
-    verdict = bundle.verdict(directory)
+    verdict = gate_report.read_gate_report(directory)
     if not verdict.passed:
         say(f"warning: its gates failed: {' '.join(verdict.reasons)}")
-    return bundle.file_sha256(directory / bundle.MANIFEST)[:12]
+    return files.file_sha256(directory / bundle.MANIFEST)[:12]
 
 
 def _answer(predictor: Predictor, unchecked: list[Any], settings: Settings) -> dict[str, Any]:
     """`{request_id, predictions, warnings}`, as the server answers."""
     import msgspec
 
-    from slipway.contracts.events.prediction_event import row_id, uuid7
+    from slipway.ids import row_id, uuid7
 
     feeds = predictor.encode(_checked(predictor.schema, unchecked, settings))
     request = uuid7()
@@ -100,9 +101,9 @@ def _checked(schema: Schema, unchecked: list[Any], settings: Settings) -> list[d
     """The rows as the server takes them: checked, images decoded, private values masked."""
     from slipway.contracts.schema import mask
     from slipway.inference import images_decoded
-    from slipway.inference.instance_parser import InstanceReader
+    from slipway.inference.instance_parser import InstanceParser
 
-    rows = images_decoded(schema, InstanceReader(schema).rows(unchecked), settings.max_pixels)
+    rows = images_decoded(schema, InstanceParser(schema).rows(unchecked), settings.max_pixels)
     if schema.masked:
         secret = settings.mask_secret()
         rows = [mask(row, schema, secret) for row in rows]

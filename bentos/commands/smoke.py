@@ -46,7 +46,7 @@ def command(
     for each use case, and with --bundle the probe's rows: they are in the log as any. The key in SLIPWAY_API_KEY goes
     along. Exits with 1 where a check failed.
     """
-    from bentos.smoke import Client, Expected, read_reference, suite
+    from bentos.smoke import Client, Expected, read_reference, smoke
     from slipway.settings import settings
 
     reference = read_reference(bundle) if bundle else None
@@ -54,7 +54,7 @@ def command(
     client = Client(url, settings().authorization)
     checks = []
     with closing(client):
-        for check in suite(client, expected):
+        for check in smoke(client, expected):
             checks.append(check)
             if not as_json:
                 _show(check)

@@ -6,6 +6,7 @@ for it any more and no thread has begun. What the event loop answers by itself n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -13,8 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from bentos.executor.event_loop_lag import Lag
-from bentos.problem_details import Unavailable
+from bentos.errors import Unavailable
 from bentos.telemetry.metrics import Metrics
 from slipway.settings import Settings
 
@@ -40,7 +40,7 @@ class Work(Protocol):
     def run(self, another: Callable[[], Work | None]) -> None: ...
 
 
-class Slots:
+class AdmissionController:
     """Counts for the event loop and the threads, which also take what they count: `taken` requests, `bytes` of them.
 
     `lag` is what a request waits for the event loop before it is taken, and its answer after.
@@ -48,20 +48,20 @@ class Slots:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.taken = self.bytes = 0
-        self.lag = Lag()
+        self.lag = EventLoopLag()
         self._most = settings.max_waiting
         self._most_bytes = max(settings.max_waiting_bytes, settings.max_body_bytes)
         self._metrics = metrics
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._waiting: deque[Slot] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._hands: list[Hand] = []
         self._threads: list[threading.Thread] = []
         self._closed = False
         self._expected = 0.0  # seconds of work in what is taken
         self._means: dict[str, float] = {}
 
-    def take(self, usecase: str, size: int, deadline: float) -> Slot:
+    def take(self, usecase: str, size: int, deadline: float) -> Ticket:
         """A slot for `size` bytes that are to be answered in `deadline` seconds.
 
         Raises:
@@ -77,7 +77,7 @@ class Slots:
         if reason is not None:
             raise self.shed(usecase, reason)
         self._metrics.of(self._metrics.in_flight, usecase).inc()
-        return Slot(self, usecase, size, seconds)
+        return Ticket(self, usecase, size, seconds)
 
     def refusal(self, usecase: str, size: int, deadline: float) -> str | None:
         """Why `take` would refuse it at this moment, as `shed` takes it; None where there is a slot."""
@@ -126,7 +126,7 @@ class Slots:
             return "deadline"
         return None
 
-    def _put(self, slot: Slot) -> None:
+    def _put(self, slot: Ticket) -> None:
         with self._lock:
             self._waiting.append(slot)
             self._wake.notify()
@@ -134,7 +134,7 @@ class Slots:
                 self._threads.append(threading.Thread(target=self._serve, name="predict", daemon=True))
                 self._threads[-1].start()
 
-    def _give_up(self, slot: Slot, late: bool) -> None:
+    def _give_up(self, slot: Ticket, late: bool) -> None:
         with self._lock:
             begun = slot.hand is not None
             if not begun:
@@ -188,7 +188,7 @@ class Slots:
         heard = min(seconds, _LEAP * mean) if mean else seconds
         self._means[usecase] = mean + _WEIGHT * (heard - mean)
 
-    def _free(self, slots: list[Slot]) -> None:
+    def _free(self, slots: list[Ticket]) -> None:
         for slot in slots:
             self.taken -= 1
             self.bytes -= slot.size
@@ -198,12 +198,12 @@ class Slots:
 class Hand:
     """What one thread has taken: the oldest that waited, and others for the same model. `hung`: one of them is late."""
 
-    def __init__(self, slots: Slots) -> None:
-        self.slots: list[Slot] = []
+    def __init__(self, slots: AdmissionController) -> None:
+        self.slots: list[Ticket] = []
         self.hung = False
         self._of = slots
 
-    def take(self, slot: Slot) -> Work:
+    def take(self, slot: Ticket) -> Work:
         slot.hand = self
         self.slots.append(slot)
         return slot.work
@@ -213,12 +213,12 @@ class Hand:
         work.run(lambda: self._of._another(self, work.model))
 
 
-class Slot:
+class Ticket:
     """One request's. `start` is called once, by who took it."""
 
     work: Work
 
-    def __init__(self, slots: Slots, usecase: str, size: int, expected: float) -> None:
+    def __init__(self, slots: AdmissionController, usecase: str, size: int, expected: float) -> None:
         self.usecase = usecase
         self.size = size
         self.expected = expected
@@ -233,3 +233,23 @@ class Slot:
         """Nobody waits any more: what has not begun never will. A thread that is with one that is `late` is hung until
         it is done."""
         self._slots._give_up(self, late)
+
+
+PERIOD = 0.02  # seconds
+_FADES = 0.5  # of a high lag is still expected in the next period
+
+
+class EventLoopLag:
+    """`seconds` is the worst of late."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(PERIOD)
+            self.seen(time.perf_counter() - began - PERIOD)
+
+    def seen(self, seconds: float) -> None:
+        self.seconds = max(seconds, _FADES * self.seconds)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bentos.prediction.pipeline import answered, read
-from bentos.prediction.types import Asked, Call
+from bentos.prediction.types import ParsedRows, PredictionCall
 
 
 class Asking(Protocol):
     """A request that waits. `done` tells it what came of it."""
 
-    call: Call
+    call: PredictionCall
 
     @property
     def wanted(self) -> bool: ...
@@ -32,7 +32,7 @@ def answer_together(first: Asking, another: Callable[[], Asking | None]) -> None
     live, served = first.call.live, first.call.served
     most = live.batching.size
     batch: list[Asking] = []
-    asked: list[Asked] = []
+    asked: list[ParsedRows] = []
     rows, job = 0, first
     while job is not None:
         one = _read(job)
@@ -53,7 +53,7 @@ def answer_together(first: Asking, another: Callable[[], Asking | None]) -> None
         job.done(outcome)
 
 
-def _read(job: Asking) -> Asked | None:
+def _read(job: Asking) -> ParsedRows | None:
     if job.wanted:
         try:
             return read(job.call)

@@ -10,14 +10,14 @@ from contextlib import suppress
 
 import msgspec
 
+from bentos.errors import Late, Unavailable
 from bentos.executor.batching import answer_together
-from bentos.models import Loaded
-from bentos.prediction.types import Call
-from bentos.problem_details import Late, Unavailable
+from bentos.models import LoadedModel
+from bentos.prediction.types import PredictionCall
 from bentos.request import ClientGone, Receive
 
 
-class Job:
+class DeadlineJob:
     """Made on the event loop, run on a thread, awaited with a deadline.
 
     Model and clock both ask for the turn before they speak, and one of them gets it: either the model's answer is
@@ -25,7 +25,7 @@ class Job:
     the event loop is too busy for the clock to have spoken.
     """
 
-    def __init__(self, call: Call, seconds: float) -> None:
+    def __init__(self, call: PredictionCall, seconds: float) -> None:
         self.call = msgspec.structs.replace(call, take_turn=self._answer)
         self._seconds = seconds
         self._until = time.monotonic() + seconds
@@ -37,7 +37,7 @@ class Job:
         self.size = len(call.body)
 
     @property
-    def model(self) -> Loaded:
+    def model(self) -> LoadedModel:
         return self.call.live
 
     @property
@@ -49,7 +49,7 @@ class Job:
     def _over(self) -> bool:
         return time.monotonic() > self._until
 
-    def run(self, another: Callable[[], Job | None] = lambda: None) -> None:
+    def run(self, another: Callable[[], DeadlineJob | None] = lambda: None) -> None:
         """In the thread; with the others that it gets, as far as the model does better with several."""
         answer_together(self, another)
 
@@ -89,7 +89,7 @@ class Job:
             self._outcome.set_result(outcome)
 
 
-async def answer_in_thread(receive: Receive, call: Call) -> bytes:
+async def answer_in_thread(receive: Receive, call: PredictionCall) -> bytes:
     """The champion's answer, made where it does not hold up the event loop.
 
     Raises:
@@ -98,7 +98,7 @@ async def answer_in_thread(receive: Receive, call: Call) -> bytes:
     """
     slots, deadline = call.served.slots, call.live.deadline
     slot = slots.take(call.served.name, len(call.body), deadline)
-    job = Job(call, slots.within(deadline))
+    job = DeadlineJob(call, slots.within(deadline))
     slot.start(job)
     watch = asyncio.create_task(_watch(receive, job))
     try:
@@ -113,7 +113,7 @@ async def answer_in_thread(receive: Receive, call: Call) -> bytes:
         watch.cancel()
 
 
-async def _watch(receive: Receive, job: Job) -> None:
+async def _watch(receive: Receive, job: DeadlineJob) -> None:
     """After the body, an ASGI server has one thing more to say."""
     if (await receive())["type"] == "http.disconnect":
         job.forsake()

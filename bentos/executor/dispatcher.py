@@ -7,21 +7,21 @@ import time
 
 import msgspec
 
+from bentos.errors import Busy, ModelError
 from bentos.executor.canary_routing import chosen, unit_of
-from bentos.executor.deadline import Job, answer_in_thread
-from bentos.models import Loaded
-from bentos.models.candidate_runner import Side
+from bentos.executor.deadline import DeadlineJob, answer_in_thread
+from bentos.models import LoadedModel
+from bentos.models.candidate_runner import CandidateRunner
 from bentos.prediction import recorder
 from bentos.prediction.pipeline import answer_one
-from bentos.prediction.types import CANARY, SHADOW, Call, Fallen
-from bentos.problem_details import Busy, ModelError
+from bentos.prediction.types import CANARY, SHADOW, CanaryFailure, PredictionCall
 from bentos.request import Receive, Scope
-from bentos.worker import Served
+from bentos.worker import ServedModel
 
 _log = logging.getLogger("slipway.serving")
 
 
-async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
+async def answer_beside(receive: Receive, scope: Scope, call: PredictionCall) -> bytes:
     """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
     shadow. Raises what the champion's `answer` raises."""
     canary, weight, _ = call.served.roles.beside or (None, 0.0, None)
@@ -38,37 +38,37 @@ async def answer_beside(receive: Receive, scope: Scope, call: Call) -> bytes:
     return content
 
 
-def copy_to_shadow(call: Call) -> None:
+def copy_to_shadow(call: PredictionCall) -> None:
     """A copy of what was answered, where there is a shadow; one that is busy gets none, which is counted."""
     beside = call.served.roles.beside
     if beside is None or beside.shadow is None:
         return
     shadow = beside.shadow
     if shadow.takes(len(call.body)):
-        shadow.submit(Copy(call, shadow.live))
+        shadow.submit(ShadowCopy(call, shadow.live))
     else:
         _shed(call.served, shadow.live)
 
 
-async def _of_canary(canary: Side, call: Call) -> tuple[bytes | None, Fallen | None]:
+async def _of_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[bytes | None, CanaryFailure | None]:
     """Its answer, or why there is none. A request that it refuses is left to the champion, which may not."""
     began = time.perf_counter_ns()
-    job = Job(msgspec.structs.replace(call, live=canary.live, role=CANARY), call.live.deadline)
+    job = DeadlineJob(msgspec.structs.replace(call, live=canary.live, role=CANARY), call.live.deadline)
     if not canary.submit(job):
         # One that was closed this moment is not to blame.
-        return None, None if canary.closed else Fallen(canary.live, Busy(canary.live), began)
+        return None, None if canary.closed else CanaryFailure(canary.live, Busy(canary.live), began)
     try:
         return await job.outcome(), None
     except Exception as error:
         if job.answered:
             raise
-        return None, Fallen(canary.live, error, began)
+        return None, CanaryFailure(canary.live, error, began)
 
 
-class Copy:
+class ShadowCopy:
     """A request for the shadow: what it answers is in the log, and nowhere else."""
 
-    def __init__(self, call: Call, live: Loaded) -> None:
+    def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()
         self._call = msgspec.structs.replace(
             call, live=live, role=SHADOW, started=now, fallen=None, take_turn=self._in_time
@@ -97,5 +97,5 @@ class Copy:
         return not self.late
 
 
-def _shed(served: Served, live: Loaded) -> None:
+def _shed(served: ServedModel, live: LoadedModel) -> None:
     served.metrics.of(served.metrics.shadow_shed, served.name, live.version).inc()

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bentos.request import Head
+from bentos.request import RequestContext
 
 MOST_HEADS = 1024
 MOST_BYTES = 2048  # of a head, up to the empty line
 _END = b"\r\n\r\n"
 
 
-class Known(NamedTuple):
+class CachedHeaders(NamedTuple):
     """`name` is the use case that is asked; `head` is of the request that it was read for."""
 
     name: str
-    head: Head
+    head: RequestContext
 
 
-class Heads:
+class HeaderCache:
     """The heads that came lately, of requests for a prediction whose body was as long as `Content-Length` says."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[bytes, CachedHeaders] = {}
 
-    def find(self, data: bytes) -> tuple[Known, bytes] | None:
+    def find(self, data: bytes) -> tuple[CachedHeaders, bytes] | None:
         """The head and the body of `data`, where it is one whole request and nothing more, its head being known."""
         end = data.find(_END, 0, MOST_BYTES) + len(_END)
         known = self._known.get(data[:end])
@@ -35,7 +35,7 @@ class Heads:
             return None
         return known, data[end:]
 
-    def keep(self, data: bytes, name: str, head: Head, body: bytes) -> None:
+    def keep(self, data: bytes, name: str, head: RequestContext, body: bytes) -> None:
         """Remember the head that `data` begins with, where `find` would find all of the request by it.
 
         One with an id of the caller's own will not come again.
@@ -45,4 +45,4 @@ class Heads:
         if whole and head.repeatable:
             if len(self._known) >= MOST_HEADS:
                 self._known.clear()
-            self._known[data[:end]] = Known(name, head)
+            self._known[data[:end]] = CachedHeaders(name, head)

@@ -15,13 +15,14 @@ from http import HTTPStatus
 from typing import Any
 
 from bentos.api.routes import JSON
+from bentos.errors import Header
 from bentos.executor.dispatcher import copy_to_shadow
-from bentos.fast_path.header_cache import Heads
-from bentos.models.output_cache import HEADER, Remembered
+from bentos.fast_path.header_cache import HeaderCache
+from bentos.models.output_cache import HEADER, CachedResponse
 from bentos.prediction.pipeline import answer
-from bentos.prediction.types import Call
-from bentos.problem_details import SAFE, Header, problem
-from bentos.request import Head
+from bentos.prediction.types import PredictionCall
+from bentos.problem_details import SAFE, problem
+from bentos.request import RequestContext
 from bentos.worker import Worker
 
 IDLE_NS = 20_000  # after a turn of one request, and as long a rest, there will hardly be company for the next
@@ -29,21 +30,23 @@ MOST_TOGETHER = 32  # so that the first of them does not wait long for the last
 MOST_BYTES = 16 << 10  # of their bodies: beyond, what they share is little beside what pushes out the processor's cache
 
 
-class Waiting:
+class PendingRequest:
     """A request whose answer is due at the end of the turn."""
 
     __slots__ = ("body", "call", "head", "name", "protocol", "started")
 
-    def __init__(self, protocol: Any, name: str, started: int, head: Head | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self, protocol: Any, name: str, started: int, head: RequestContext | None = None, body: bytes = b""
+    ) -> None:
         self.protocol = protocol
         self.name = name
         self.started = started
         self.head = head
         self.body = body
-        self.call: Call
+        self.call: PredictionCall
 
 
-class Turn:
+class MicroBatch:
     """What came since the event loop began its turn.
 
     `names` are the use cases by the bytes of their path; `heads` are those of requests that were taken.
@@ -51,14 +54,14 @@ class Turn:
 
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         self.names = {path.encode(): name for path, name in worker.predict_paths.items()}
-        self.heads = Heads()
-        self._waiting: list[Waiting] = []
+        self.heads = HeaderCache()
+        self._waiting: list[PendingRequest] = []
         self._bytes = 0
         self._last = self._ended = 0
         self._worker = worker
         self._loop = loop
 
-    def take(self, one: Waiting) -> bool:
+    def take(self, one: PendingRequest) -> bool:
         """Whether the request is answered here: nothing has happened where it is not.
 
         What is for a thread is not, unless there is no slot for it: in a flood, refusals must cost next to nothing.
@@ -76,7 +79,7 @@ class Turn:
                 return False
         if head.encoding or not worker.gate.admit_at_once(head, "predict"):
             return False
-        one.call = Call(served, live, head, one.body, one.started)
+        one.call = PredictionCall(served, live, head, one.body, one.started)
         if refusal is not None:
             self._send(one, worker.slots.shed(one.name, refusal))
             return True
@@ -95,14 +98,14 @@ class Turn:
         if not self._waiting:
             return
         waiting, self._waiting, self._bytes = self._waiting, [], 0
-        by_model: dict[int, list[Waiting]] = defaultdict(list)
+        by_model: dict[int, list[PendingRequest]] = defaultdict(list)
         for one in waiting:
             by_model[id(one.call.live)].append(one)
         for some in by_model.values():
             self._answer(some)
         self._last, self._ended = len(waiting), time.perf_counter_ns()
 
-    def _answer(self, some: list[Waiting]) -> None:
+    def _answer(self, some: list[PendingRequest]) -> None:
         try:
             outcomes = answer([one.call for one in some])
         except Exception as error:
@@ -113,7 +116,7 @@ class Turn:
             if isinstance(outcome, bytes):
                 copy_to_shadow(one.call)
 
-    def _send(self, one: Waiting, outcome: bytes | Exception) -> None:
+    def _send(self, one: PendingRequest, outcome: bytes | Exception) -> None:
         head, protocol = one.call.head, one.protocol
         protocol.in_turn = False
         protocol.told += 1  # for bentos.server.protocol: this is another request than the last
@@ -122,7 +125,7 @@ class Turn:
             begin = _begin(status, [h for h in headers if h[0] != b"content-length"])
         else:
             status, content, begin = 200, outcome, _OK
-            if isinstance(content, Remembered):
+            if isinstance(content, CachedResponse):
                 begin += _line((HEADER, content.said))
         self._worker.metrics.request(one.name, "predict", status, (time.perf_counter_ns() - one.started) / 1e9)
         if protocol.transport.is_closing():

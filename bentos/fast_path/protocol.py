@@ -13,7 +13,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from bentos.fast_path.micro_batch import Turn, Waiting
+from bentos.fast_path.micro_batch import MicroBatch, PendingRequest
 from bentos.request import read_head
 from bentos.worker import Worker
 
@@ -29,7 +29,7 @@ def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     for function in _OURS:
         function.plain = plain[function.__name__]  # type: ignore[attr-defined]
         setattr(Protocol, function.__name__, function)
-    Protocol.turn, Protocol.plain = Turn(worker, loop), SimpleNamespace(**plain)
+    Protocol.turn, Protocol.plain = MicroBatch(worker, loop), SimpleNamespace(**plain)
     Protocol.direct = None  # the request that is being collected for the turn
     Protocol.between, Protocol.received = True, b""  # whether the parser is between two messages, and what came then
     Protocol.told_at_rest = 0  # what `told` was when the timer of an idle connection was set
@@ -65,7 +65,7 @@ def _came_before(self: Any, data: bytes) -> bool:
     ):
         return False
     (name, head), body = found
-    return turn.take(Waiting(self, name, started, head.again(), body))
+    return turn.take(PendingRequest(self, name, started, head.again(), body))
 
 
 def on_message_begin(self: Any) -> None:
@@ -88,7 +88,7 @@ def on_headers_complete(self: Any) -> None:
         and self.parser.should_keep_alive()
         and not (self.expect_100_continue or self.parser.should_upgrade() or self.flow.write_paused)
     ):
-        self.direct = Waiting(self, name, started)
+        self.direct = PendingRequest(self, name, started)
     else:
         _begin(self)
 

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundle
-from slipway.contracts.bundle import signing
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.serving_state.desired import StoredVersion
+from slipway.system import files as files_module
 
 KEPT = 3
 OVERRIDE, REFUSED = "slipway.override", "slipway.refused"
@@ -47,7 +48,7 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
     else:
         _fetch(registry, version, found, store)
     if desired.stored_version(directory) != found:
-        desired.write_whole(directory / "version.json", found)
+        files_module.write_json(directory / "version.json", found)
     return found
 
 
@@ -63,7 +64,7 @@ def check(directory: Path, found: StoredVersion) -> None:
         raise BundleError(f"the bundle is of the use case {manifest.usecase!r}, and registered as {found.name!r}.")
     if found.override and not _WHO_WHY.fullmatch(found.override):
         raise BundleError(f"its tag {OVERRIDE} is {found.override!r}; it must say `WHO: WHY`.")
-    bundle.require_passed(directory, found.override)
+    gate_report.require_passed(directory, found.override)
 
 
 def prune(store: Path, usecase: str, used: Collection[str | None]) -> None:
@@ -85,9 +86,9 @@ def _fetch(registry: Registry, version: ModelVersion, found: StoredVersion, stor
         except BundleError as error:
             raise BundleError(str(error).replace(f" in {draft}", "").replace(f" of {draft}", "")) from None
         check(draft, found)
-        desired.write_whole(draft / "version.json", found)
+        files_module.write_json(draft / "version.json", found)
         for path in (*draft.rglob("*"), draft):
-            bundle.sync(path)
+            files_module.sync(path)
         _put(draft, store / found.digest)
 
 
@@ -106,7 +107,7 @@ def _put(draft: Path, directory: Path) -> None:
         if broken.is_symlink() or broken.is_file():
             broken.unlink()
         shutil.rmtree(broken, ignore_errors=True)
-    bundle.sync(directory.parent)
+    files_module.sync(directory.parent)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from slipway.clients.mlflow.registry import CANARY, SHADOW, RegisteredModel
 CANARY_TAG = "slipway.canary"
 
 
-class Wanted(NamedTuple):
+class DesiredVersions(NamedTuple):
     """The versions that the registry names, by role; a canary counts when the rollout gave it a weight."""
 
     champion: str | None
@@ -19,11 +19,11 @@ class Wanted(NamedTuple):
     shadow: str | None
 
 
-def wanted(model: RegisteredModel, alias: str) -> Wanted:
+def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
     """What the aliases and the tag `slipway.canary` = `{version, weight, stage}` ask for; `alias` is the champion's."""
     canary = model.aliases.get(CANARY)
     weight = _weight(model.tags.get(CANARY_TAG, ""), canary)
-    return Wanted(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
+    return DesiredVersions(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
 
 
 def _weight(tag: str, canary: str | None) -> float:

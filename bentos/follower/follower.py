@@ -20,13 +20,14 @@ from typing import IO
 import msgspec
 
 from bentos.follower import bundle_store
-from bentos.follower.desired_versions import Wanted, wanted
+from bentos.follower.desired_versions import DesiredVersions, desired_versions
 from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
-from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
-from slipway.serving_state import desired, observed
-from slipway.serving_state.desired import Canary, Finding, Findings, Pointer, Refusal
+from slipway.serving_state import desired, follower_status, observed
+from slipway.serving_state.desired import Canary, DesiredState
+from slipway.serving_state.follower_status import FollowerStatus, HealthWarning, Refusal
 from slipway.settings import Settings
+from slipway.timestamps import now_iso
 
 CLOCK_SECONDS = 30.0  # a clock that is off by more is said
 STUCK_SECONDS = 300.0  # a look takes as long as the largest bundle takes to come, and no longer
@@ -41,12 +42,12 @@ class Follower:
     usecase: str
     registry: Registry
     settings: Settings
-    _done: Wanted | None = None
+    _done: DesiredVersions | None = None
     _admitted: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, tuple[ModelVersion, Refusal]] = field(default_factory=dict)
-    _said: dict[str, Finding] = field(default_factory=dict)
+    _said: dict[str, HealthWarning] = field(default_factory=dict)
     _clock_offset: float | None = None
-    _written: Findings | None = None
+    _written: FollowerStatus | None = None
     _lock: IO[str] | None = None
 
     def look(self) -> None:
@@ -88,11 +89,11 @@ class Follower:
         self._record_refusals()
         self._done = asked
 
-    def _ask(self) -> Wanted:
+    def _ask(self) -> DesiredVersions:
         try:
-            return wanted(self.registry.model(self.usecase), self.settings.follow_alias)
+            return desired_versions(self.registry.model(self.usecase), self.settings.follow_alias)
         except NotFound:
-            return Wanted(None, None, 0.0, None)
+            return DesiredVersions(None, None, 0.0, None)
 
     def _admit(self, number: str, alias: str) -> None:
         """Let the version in or refuse it; one that was refused is tried again only when something about it changed."""
@@ -111,11 +112,11 @@ class Follower:
             self._refused[number] = (version, Refusal(number, alias, str(error), now_iso()))
             _log.error("%s: version %s (%s) is refused: %s", self.usecase, number, alias, error)
 
-    def _point(self, asked: Wanted) -> None:
+    def _point(self, asked: DesiredVersions) -> None:
         """The old champion stays where the new one is refused or its alias gone; other roles end with their alias."""
-        before = desired.read(self.settings.serving, self.usecase) or Pointer(0)
+        before = desired.read(self.settings.serving, self.usecase) or DesiredState(0)
         canary, shadow = (self._admitted.get(number or "") for number in (asked.canary, asked.shadow))
-        after = Pointer(
+        after = DesiredState(
             before.generation,
             self._admitted.get(asked.champion or "", before.champion),
             Canary(canary, asked.weight) if canary else None,
@@ -128,13 +129,13 @@ class Follower:
             self._tell(asked, after)
             self._prune(after)
 
-    def _tell(self, asked: Wanted, after: Pointer) -> None:
+    def _tell(self, asked: DesiredVersions, after: DesiredState) -> None:
         roles = {CHAMPION: asked.champion, CANARY: asked.canary, SHADOW: asked.shadow}
         named = [f"{role} version {number}" for role, number in roles.items() if number in self._admitted]
         said = ", ".join(named) or "no new champion, no canary and no shadow"
         _log.info("%s: pointer %d: %s.", self.usecase, after.generation, said)
 
-    def _tell_missing(self, asked: Wanted, before: Pointer) -> None:
+    def _tell_missing(self, asked: DesiredVersions, before: DesiredState) -> None:
         alias = self.settings.follow_alias
         if asked.champion:
             self._say("alias", None)
@@ -145,7 +146,7 @@ class Follower:
                 "alias", f"no version has the alias {alias} yet: `slipway promote {self.usecase} VERSION` sets it."
             )
 
-    def _prune(self, now: Pointer) -> None:
+    def _prune(self, now: DesiredState) -> None:
         """A bundle stays while a worker answers from it, or would return to it when it refuses the pointer's."""
         serving = {state.serving for state in observed.read(self.settings.serving, self.usecase)}
         used = {now.champion, now.shadow, now.canary.digest if now.canary else None, self._last_good()} | serving
@@ -159,8 +160,8 @@ class Follower:
 
     def _record_refusals(self) -> None:
         refusals = {number: refusal for number, (_, refusal) in self._refused.items()}
-        if refusals != desired.read_refusals(self.settings.serving, self.usecase):
-            desired.write_refusals(self.settings.serving, self.usecase, refusals)
+        if refusals != follower_status.read_refusals(self.settings.serving, self.usecase):
+            follower_status.write_refusals(self.settings.serving, self.usecase, refusals)
 
     def _alone(self) -> bool:
         """One follower a use case and machine: a second one waits until the first has ended."""
@@ -210,17 +211,17 @@ class Follower:
         if message is None:
             self._said.pop(topic, None)
         elif before is None or before.message != message:
-            self._said[topic] = Finding(message, before.since if before else now_iso())
+            self._said[topic] = HealthWarning(message, before.since if before else now_iso())
             if again or before is None:
                 _log.warning("%s: %s", self.usecase, message)
 
     def _record_findings(self) -> None:
         """Written when they are others; at each look the file's time is set, so that it shows that we look."""
-        findings = Findings(dict(self._said), self._clock_offset)
-        path = desired.findings_path(self.settings.serving, self.usecase)
+        findings = FollowerStatus(dict(self._said), self._clock_offset)
+        path = follower_status.status_path(self.settings.serving, self.usecase)
         try:
             if findings != self._written or not path.exists():
-                desired.write_findings(self.settings.serving, self.usecase, findings)
+                follower_status.write_status(self.settings.serving, self.usecase, findings)
                 self._written = findings
             os.utime(path)
         except OSError as error:
@@ -251,7 +252,7 @@ def stuck(usecases: Sequence[str], settings: Settings) -> list[str]:
     """What is wrong with the follower of this machine, as a sentence for each use case; for a probe without a port."""
     found = []
     for usecase in usecases:
-        path = desired.findings_path(settings.serving, usecase)
+        path = follower_status.status_path(settings.serving, usecase)
         try:
             age = time.time() - path.stat().st_mtime
         except FileNotFoundError:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentos.follower import bundle_resolver
-from bentos.models import loaded_model
+from bentos.models import load
 from bentos.models.acceptance import check
 from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.settings import Settings
+from slipway.system import files
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def given(directory: Path, settings: Settings, name: str) -> Source:
     """
     manifest = bundle.verify(directory, serving_only=True)
     stored = desired.stored_version(directory)
-    digest = bundle.file_sha256(directory / bundle.MANIFEST)
+    digest = files.file_sha256(directory / bundle.MANIFEST)
     if stored and (stored.name, stored.digest) != (manifest.usecase, digest):
         raise BundleError(f"{directory}/version.json is of another bundle: fetch the bundle again.")
-    loaded = loaded_model(directory, name, digest=digest, source="bundle", device="cpu")
+    loaded = load(directory, name, digest=digest, source="bundle", device="cpu")
     check(loaded, None, settings)
     return Source(name, loaded.version, digest, manifest.contract, directory)

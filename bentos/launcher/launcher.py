@@ -18,7 +18,7 @@ from bentos.launcher import curl_example
 from slipway.errors import PortTaken, ServiceError
 from slipway.local import Process, free_port
 from slipway.settings import Settings
-from slipway.system.processes import Running
+from slipway.system.processes import RunningProcess
 
 LOOK_SECONDS = 0.25
 RESTART_SECONDS = 5.0
@@ -128,19 +128,19 @@ def _on_signals() -> threading.Event:
 
 
 @contextmanager
-def _started(processes: Sequence[Process]) -> Iterator[dict[str, Running]]:
+def _started(processes: Sequence[Process]) -> Iterator[dict[str, RunningProcess]]:
     """The processes, ended in the reverse order whatever happens."""
-    running: dict[str, Running] = {}
+    running: dict[str, RunningProcess] = {}
     try:
         for process in processes:
-            running[process.name] = Running(process)
+            running[process.name] = RunningProcess(process)
         yield running
     finally:
         for one in reversed(list(running.values())):
             one.stop(seconds=30)
 
 
-def _until_ready(running: dict[str, Running], url: str, stop: threading.Event, say: Say) -> bool:
+def _until_ready(running: dict[str, RunningProcess], url: str, stop: threading.Event, say: Say) -> bool:
     """Whether it became ready before it was to stop; what it waits for is said meanwhile, once."""
     told = None
     while not stop.wait(LOOK_SECONDS):
@@ -167,7 +167,7 @@ def _readiness(url: str) -> tuple[bool, str | None]:
         return False, None
 
 
-def _look_after(running: dict[str, Running], stop: threading.Event, say: Say) -> None:
+def _look_after(running: dict[str, RunningProcess], stop: threading.Event, say: Say) -> None:
     """A follower that ended is started again: predictions do not need it. A service that ended ends us."""
     for name, one in running.items():
         if one.alive:
@@ -176,7 +176,7 @@ def _look_after(running: dict[str, Running], stop: threading.Event, say: Say) ->
             raise ServiceError("the service ended by itself; its last words are above.")
         say(f"{name} ended; starting it again in {RESTART_SECONDS:.0f} s. What is served stays.")
         if not stop.wait(RESTART_SECONDS):
-            running[name] = Running(one.process)
+            running[name] = RunningProcess(one.process)
 
 
 def _get(url: str, settings: Settings) -> Any:

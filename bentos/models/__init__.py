@@ -1,6 +1,6 @@
 """The model of each use case in a worker: loaded, checked, and swapped while requests are being answered."""
 
-from bentos.models.loaded_model import Loaded, load
-from bentos.models.model_manager import Holder
+from bentos.models.loaded_model import LoadedModel, load
+from bentos.models.model_manager import ModelManager
 
-__all__ = ["Holder", "Loaded", "load"]
+__all__ = ["LoadedModel", "ModelManager", "load"]

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from bentos.models.loaded_model import Loaded
+from bentos.models.loaded_model import LoadedModel
 from slipway.contracts.bundle.manifest import PROBE_TOLERANCE
 from slipway.contracts.schema import compatible
 from slipway.errors import BundleError, SettingsError
@@ -18,7 +18,7 @@ _LEAST_PAIRS, _MOST_PAIRS = 15, 200
 _MOST_SECONDS = 2.0
 
 
-def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
+def check(new: LoadedModel, serving: LoadedModel | None, settings: Settings) -> None:
     """What must be in order before `new` takes over.
 
     Raises:
@@ -43,7 +43,7 @@ def check(new: Loaded, serving: Loaded | None, settings: Settings) -> None:
         )
 
 
-def _check_mask(new: Loaded, settings: Settings) -> None:
+def _check_mask(new: LoadedModel, settings: Settings) -> None:
     """A secret made here would give every value another token than training's: to monitoring all would be new."""
     masked = [feature.name for feature in new.schema.features if feature.private == "token"]
     if masked and settings.container and settings.mask_key is None:
@@ -53,7 +53,7 @@ def _check_mask(new: Loaded, settings: Settings) -> None:
         )
 
 
-def _check_probe(new: Loaded) -> None:
+def _check_probe(new: LoadedModel) -> None:
     outputs = new.predictor.run(new.predictor.encode(new.probe_rows))
     expected = np.asarray(new.predictor.probe["outputs"], np.float32)
     if outputs.shape != expected.shape:
@@ -65,7 +65,7 @@ def _check_probe(new: Loaded) -> None:
         raise BundleError(f"its probe rows come out up to {worst:.2g} off what its probe says: it is not that network.")
 
 
-def slowdown(new: Loaded, serving: Loaded) -> float:
+def slowdown(new: LoadedModel, serving: LoadedModel) -> float:
     """How many times as long `new` takes for one row: the ratio of median times on each one's probe rows.
 
     Runs alternate, so that whatever else the machine does falls on both.
@@ -82,7 +82,7 @@ def slowdown(new: Loaded, serving: Loaded) -> float:
     return statistics.median(seconds[0]) / statistics.median(seconds[1])
 
 
-def _seconds(model: Loaded, feeds: dict[str, np.ndarray]) -> float:
+def _seconds(model: LoadedModel, feeds: dict[str, np.ndarray]) -> float:
     started = time.perf_counter()
     model.predictor.run(feeds)
     return time.perf_counter() - started

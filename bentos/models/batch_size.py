@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from bentos.models import Loaded
+    from bentos.models import LoadedModel
 
 SIZES = (1, 2, 4, 8, 16, 32)
 LEAST_GAIN = 1.2
@@ -28,7 +28,7 @@ Feeds = Mapping[str, np.ndarray]
 Clock = Callable[[], float]
 
 
-class Batching(msgspec.Struct, frozen=True):
+class BatchSize(msgspec.Struct, frozen=True):
     """`size` rows at most are collected for one run; 1: each request has its own. `gain` is how many times as many rows
     the network gets done with batches of this size, or of the best one where none is used."""
 
@@ -38,30 +38,30 @@ class Batching(msgspec.Struct, frozen=True):
     wait_ms: int = 0
 
 
-ALONE = Batching(1, "not measured")
+ALONE = BatchSize(1, "not measured")
 
 
-def choose(live: Loaded, mode: str, clock: Clock = time.perf_counter) -> Batching:
+def tune_batch_size(live: LoadedModel, mode: str, clock: Clock = time.perf_counter) -> BatchSize:
     """What is best for this model on this device; `mode` is SLIPWAY_BATCHING. Takes about MOST_SECONDS at most."""
     if mode == "off":
-        return Batching(1, "SLIPWAY_BATCHING is off")
+        return BatchSize(1, "SLIPWAY_BATCHING is off")
     if live.inline_bytes >= 0:
-        return Batching(1, "the model answers in less time than a queue would take")
+        return BatchSize(1, "the model answers in less time than a queue would take")
     if live.cache is not None:
-        return Batching(1, "rows are looked up in the cache, request by request")
+        return BatchSize(1, "rows are looked up in the cache, request by request")
     return measured(live.predictor.run, live.predictor.encode(live.probe_rows), live.deadline, clock)
 
 
 def measured(
     run: Callable[[Feeds], np.ndarray], rows: Feeds, deadline: float, clock: Clock = time.perf_counter
-) -> Batching:
+) -> BatchSize:
     """The choice, from the least of interleaved times of each size; `rows` are repeated to make the batches."""
     feeds = {size: _repeated(rows, size) for size in SIZES}
     one = min(_time(run, feeds[1], clock) for _ in range(2))
     if one > MOST_SECONDS * LONG:
-        return Batching(1, f"one row takes {one * 1e3:.3g} ms, which is too long to try several")
+        return BatchSize(1, f"one row takes {one * 1e3:.3g} ms, which is too long to try several")
     if not _independent(run, feeds[2]):
-        return Batching(1, "the network does not answer several rows as it answers each alone")
+        return BatchSize(1, "the network does not answer several rows as it answers each alone")
     least = _times(run, feeds, deadline, clock)
     gains = {size: size * least[1] / seconds for size, seconds in least.items()}
     best = max(gains, key=lambda size: gains[size])
@@ -70,13 +70,13 @@ def measured(
         reason = (
             f"up to {tried} rows at once, it gets at most {gains[best]:.2f} times as much done; {LEAST_GAIN} is needed"
         )
-        return Batching(1, reason, round(gains[best], 2))
+        return BatchSize(1, reason, round(gains[best], 2))
     size = min(size for size in gains if gains[size] >= max(LEAST_GAIN, CLOSE * gains[best]))
     reason = (
         f"{size} rows at once take {least[size] * 1e3:.3g} ms, one takes {least[1] * 1e3:.3g} ms; a thread that is "
         "free takes what waits"
     )
-    return Batching(size, reason, round(gains[size], 2))
+    return BatchSize(size, reason, round(gains[size], 2))
 
 
 def _repeated(rows: Feeds, size: int) -> dict[str, np.ndarray]:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bentos.models.acceptance import check
-from bentos.models.candidate_runner import Side
-from bentos.models.loaded_model import Loaded, load
-from bentos.models.local_state import Disk
+from bentos.models.candidate_runner import CandidateRunner
+from bentos.models.loaded_model import LoadedModel, load
+from bentos.models.local_state import LocalState
 from slipway.errors import SettingsError, SlipwayError
-from slipway.serving_state.desired import Canary, Pointer, RoleState
+from slipway.serving_state.desired import Canary, DesiredState
+from slipway.serving_state.observed import RoleState
 from slipway.settings import Settings
 
 RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays
@@ -20,29 +21,29 @@ DRAIN_SECONDS = 3.0
 RESTS = {"canary": 0.0, "shadow": 39.0}  # a shadow with a quarter of a core makes the champion's p90 1.7 times as long
 _log = logging.getLogger("slipway.serving")
 
-Changed = Callable[[str, Loaded | None, Loaded | None], None]
+Changed = Callable[[str, LoadedModel | None, LoadedModel | None], None]
 
 
-class Beside(NamedTuple):
+class Candidates(NamedTuple):
     """What runs beside the champion; `weight` is the canary's, in percent."""
 
-    canary: Side | None
+    canary: CandidateRunner | None
     weight: float
-    shadow: Side | None
+    shadow: CandidateRunner | None
 
 
-class Roles:
+class CandidateRoles:
     """`beside` is what a request looks at: None where there is neither canary nor shadow.
 
     `changed(role, before, after)` is called with each change.
     """
 
-    def __init__(self, usecase: str, settings: Settings, disk: Disk, changed: Changed) -> None:
-        self.beside: Beside | None = None
+    def __init__(self, usecase: str, settings: Settings, disk: LocalState, changed: Changed) -> None:
+        self.beside: Candidates | None = None
         self._weight = 0.0
         self._changed = changed
         self._canary, self._shadow = (
-            Role(name, usecase, settings, disk, self._publish) for name in ("canary", "shadow")
+            CandidateRole(name, usecase, settings, disk, self._publish) for name in ("canary", "shadow")
         )
 
     @property
@@ -56,7 +57,7 @@ class Roles:
         if canary is not None and live is not None and live.digest == canary.digest:
             self._publish("canary", live, live)
 
-    def follow(self, target: Pointer, champion: Loaded, tell: Callable[[], None]) -> None:
+    def follow(self, target: DesiredState, champion: LoadedModel, tell: Callable[[], None]) -> None:
         """Do what the pointer says; `tell` is called when a role's state is another."""
         self._canary.follow(target.canary.digest if target.canary else None, champion, tell)
         self._shadow.follow(target.shadow, champion, tell)
@@ -69,19 +70,19 @@ class Roles:
             if side is not None and (left := side.drain(max(0.0, until - time.monotonic()))):
                 _log.warning("version %s leaves %d requests undone beside the champion", side.live.version, left)
 
-    def _publish(self, role: str, before: Loaded | None, after: Loaded | None) -> None:
+    def _publish(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
         canary, shadow = self._canary.side, self._shadow.side
-        self.beside = Beside(canary, self._weight, shadow) if canary or shadow else None
+        self.beside = Candidates(canary, self._weight, shadow) if canary or shadow else None
         if before is not after:
             self._changed(role, before, after)
 
 
-class Role:
+class CandidateRole:
     """One of the two: its thread, where it has one, and what became of the digest that it was told to take."""
 
-    def __init__(self, name: str, usecase: str, settings: Settings, disk: Disk, publish: Changed) -> None:
+    def __init__(self, name: str, usecase: str, settings: Settings, disk: LocalState, publish: Changed) -> None:
         self.name = name
-        self.side: Side | None = None
+        self.side: CandidateRunner | None = None
         self.state: RoleState | None = None
         self._usecase = usecase
         self._settings = settings
@@ -91,10 +92,10 @@ class Role:
         self._retry_at: float | None = None
 
     @property
-    def live(self) -> Loaded | None:
+    def live(self) -> LoadedModel | None:
         return self.side.live if self.side else None
 
-    def follow(self, digest: str | None, champion: Loaded, tell: Callable[[], None]) -> None:
+    def follow(self, digest: str | None, champion: LoadedModel, tell: Callable[[], None]) -> None:
         """Take the digest, if it can stand beside this champion; another champion is a reason to look again."""
         asked = (digest, champion.digest) if digest else None
         due = self._retry_at is not None and time.monotonic() >= self._retry_at
@@ -110,7 +111,7 @@ class Role:
             self.state = self._become(digest, kept, champion, tell)
         tell()
 
-    def leave(self) -> Side | None:
+    def leave(self) -> CandidateRunner | None:
         """End the role; its thread, which still does what was given to it."""
         side, self.side = self.side, None
         if side is not None:
@@ -118,7 +119,9 @@ class Role:
             side.close()
         return side
 
-    def _become(self, digest: str, kept: Loaded | None, champion: Loaded, tell: Callable[[], None]) -> RoleState:
+    def _become(
+        self, digest: str, kept: LoadedModel | None, champion: LoadedModel, tell: Callable[[], None]
+    ) -> RoleState:
         version = kept.version if kept else self._disk.version(digest)
         if kept is None:
             self.state = RoleState(digest, version, "loading")
@@ -138,7 +141,7 @@ class Role:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return self._not_taken(digest, version, "failed", f"{type(error).__name__}: {error}")
         if kept is None:
-            self.side = Side(loaded, f"{self.name}-{self._usecase}", RESTS[self.name])
+            self.side = CandidateRunner(loaded, f"{self.name}-{self._usecase}", RESTS[self.name])
             self._publish(self.name, None, loaded)
             _log.info("%s: version %s is the %s now", self._usecase, loaded.version, self.name)
         return RoleState(digest, loaded.version)

@@ -7,7 +7,7 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from bentos.models.loaded_model import Loaded
+from bentos.models.loaded_model import LoadedModel
 
 MOST_JOBS = 64
 MOST_BYTES = 32 << 20
@@ -26,7 +26,7 @@ class Work(Protocol):
     def run(self) -> None: ...
 
 
-class Side:
+class CandidateRunner:
     """`live` is the model; what is submitted runs in its order, on the one thread.
 
     After each it rests until the process has idled `rest` times as long as that took, a second at most: with 39, short
@@ -34,7 +34,7 @@ class Side:
     takes a millisecond of it there holds up many.
     """
 
-    def __init__(self, live: Loaded, name: str, rest: float = 0.0) -> None:
+    def __init__(self, live: LoadedModel, name: str, rest: float = 0.0) -> None:
         self.live = live
         self._rest = rest
         self.closed = False

@@ -10,25 +10,29 @@ import msgspec
 
 from bentos.models import validation
 from bentos.models.batch_size import ALONE
-from bentos.models.output_cache import Cache
+from bentos.models.output_cache import OutputCache
+from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundle
-from slipway.contracts.bundle import signing
-from slipway.contracts.bundle.manifest import Manifest, Verdict
-from slipway.contracts.schema import Identifier
+from slipway.contracts.bundle.gate_report import GateReport
+from slipway.contracts.bundle.manifest import Manifest
+from slipway.contracts.schema import RowKeyer
 from slipway.errors import BundleError
 from slipway.inference import Predictor
-from slipway.inference.instance_parser import InstanceReader
+from slipway.inference.instance_parser import InstanceParser
 from slipway.serving_state import desired
+from slipway.system import files
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
 INLINE_BYTES = 48 << 10  # answering this much JSON takes 1.5 ms; a thread keeps the interpreter for up to 5 at a time
 _WARM_UP_RUNS = 5
 
 
-class Loaded:
+class LoadedModel:
     """A bundle that can answer. Nothing in it changes, so requests in flight keep the one that they began with."""
 
-    def __init__(self, usecase: str, manifest: Manifest, verdict: Verdict, predictor: Predictor, source: str) -> None:
+    def __init__(
+        self, usecase: str, manifest: Manifest, verdict: GateReport, predictor: Predictor, source: str
+    ) -> None:
         self.usecase = usecase
         self.manifest = manifest
         self.verdict = verdict
@@ -38,10 +42,10 @@ class Loaded:
         self.serving = predictor.serving
         self.device = predictor.device
         self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
-        self.reader = InstanceReader(self.schema)
-        self.identify = Identifier(self.schema)
+        self.reader = InstanceParser(self.schema)
+        self.identify = RowKeyer(self.schema)
         self.probe_rows = predictor.probe_rows()
-        self.cache: Cache | None = None
+        self.cache: OutputCache | None = None
         self.digest = ""
         self.version = ""
         self.override: str | None = None
@@ -58,7 +62,7 @@ class Loaded:
 
 def load(
     directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
-) -> Loaded:
+) -> LoadedModel:
     """The bundle in `directory`, warm. Digest, signature and gates are looked at before anything in `serve/` is parsed.
 
     Raises:
@@ -71,22 +75,22 @@ def load(
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
     stored = desired.stored_version(directory)
     override = stored.override if stored else None
-    verdict = bundle.require_passed(directory, override)
+    verdict = gate_report.require_passed(directory, override)
     predictor = Predictor(directory, device)
     validation.check(predictor, usecase)
-    loaded = Loaded(usecase, manifest, verdict, predictor, source)
-    loaded.digest = digest or bundle.file_sha256(directory / bundle.MANIFEST)
+    loaded = LoadedModel(usecase, manifest, verdict, predictor, source)
+    loaded.digest = digest or files.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]
     loaded.override = override
     if entries := loaded.serving.get("cache"):
-        loaded.cache = Cache(entries, loaded.digest)
+        loaded.cache = OutputCache(entries, loaded.digest)
     loaded.model = msgspec.json.encode({"name": usecase, "version": loaded.version})
     loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
     _warm_up(loaded)
     return loaded
 
 
-def _warm_up(loaded: Loaded) -> None:
+def _warm_up(loaded: LoadedModel) -> None:
     """Run the network until it has its memory. One that takes long is kept off the event loop, and so are images: a
     small file may hold many pixels."""
     if not loaded.probe_rows:

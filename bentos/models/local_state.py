@@ -13,11 +13,12 @@ import msgspec
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.settings import Settings
+from slipway.system import files
 
 _DIGEST_LENGTH = 64
 
 
-class Disk:
+class LocalState:
     def __init__(self, settings: Settings, usecase: str) -> None:
         self._settings = settings
         self._usecase = usecase
@@ -58,7 +59,7 @@ class Disk:
 
     def remember_good(self, digest: str) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep a model from serving
-            desired.write_whole(self._last_good, digest)
+            files.write_json(self._last_good, digest)
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:

@@ -17,22 +17,23 @@ import time
 from pathlib import Path
 
 from bentos.models.acceptance import check
-from bentos.models.batch_size import choose
-from bentos.models.candidate_roles import RETRY_SECONDS, Changed, Roles
-from bentos.models.loaded_model import Loaded, load
-from bentos.models.local_state import Disk
-from slipway.contracts.events.prediction_event import now_iso
+from bentos.models.batch_size import tune_batch_size
+from bentos.models.candidate_roles import RETRY_SECONDS, CandidateRoles, Changed
+from bentos.models.loaded_model import LoadedModel, load
+from bentos.models.local_state import LocalState
 from slipway.errors import BundleError, SettingsError, SlipwayError
 from slipway.serving_state import desired, observed
-from slipway.serving_state.desired import Pointer, RoleState, WorkerState
+from slipway.serving_state.desired import DesiredState
+from slipway.serving_state.observed import RoleState, WorkerState
 from slipway.settings import Settings
+from slipway.timestamps import now_iso
 
 LOOK_SECONDS = 0.25
 REWRITE_SECONDS = 1.0
 _log = logging.getLogger("slipway.serving")
 
 
-class Holder:
+class ModelManager:
     """The models of one use case. `live` is what answers, None until there is one; `problem` says why that is not what
     it should be.
 
@@ -41,14 +42,14 @@ class Holder:
 
     def __init__(self, usecase: str, settings: Settings, changed: Changed) -> None:
         self.usecase = usecase
-        self.live: Loaded | None = None
+        self.live: LoadedModel | None = None
         self.problem: str | None = None
-        self._before: Loaded | None = None
+        self._before: LoadedModel | None = None
         self._settings = settings
         self._changed = changed
-        self._disk = Disk(settings, usecase)
-        self.roles = Roles(usecase, settings, self._disk, changed)
-        self._target: Pointer | None = None
+        self._disk = LocalState(settings, usecase)
+        self.roles = CandidateRoles(usecase, settings, self._disk, changed)
+        self._target: DesiredState | None = None
         self._seen: tuple[int, int] | None = None
         self._state_file = observed.StateFile(settings.serving, usecase)
         self._write_again_at: float | None = None
@@ -155,7 +156,7 @@ class Holder:
         self.problem = None
         return RoleState(digest, version)
 
-    def _return_to(self, before: Loaded) -> RoleState:
+    def _return_to(self, before: LoadedModel) -> RoleState:
         self._let_serve(before)
         self._disk.remember_good(before.digest)
         self.problem = None
@@ -165,10 +166,10 @@ class Holder:
         """Load and check the bundle beside the one that serves, then let it take over."""
         loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
         check(loaded, self.live, self._settings)
-        loaded.batching = choose(loaded, self._settings.batching)
+        loaded.batching = tune_batch_size(loaded, self._settings.batching)
         self._let_serve(loaded)
 
-    def _let_serve(self, loaded: Loaded) -> None:
+    def _let_serve(self, loaded: LoadedModel) -> None:
         before = self._before = self.live
         self.live = loaded
         self._changed("champion", before, loaded)

@@ -19,26 +19,26 @@ HEADER = b"x-slipway-cache"
 _KEY_BYTES = 32
 
 
-class Found(msgspec.Struct, frozen=True):
+class CacheLookup(msgspec.Struct, frozen=True):
     """`outputs` float32 [n, k]; `hits` says of each row whether it was in the cache; empty where there is none."""
 
     outputs: np.ndarray
     hits: Sequence[bool]
 
 
-class Remembered(bytes):
+class CachedResponse(bytes):
     """The body of an answer that was looked up; `said` is `hit`, `partial` or `miss`."""
 
     said: bytes
 
     @classmethod
-    def of(cls, content: bytes, hits: Sequence[bool]) -> Remembered:
+    def of(cls, content: bytes, hits: Sequence[bool]) -> CachedResponse:
         body = cls(content)
         body.said = b"hit" if all(hits) else b"partial" if any(hits) else b"miss"
         return body
 
 
-class Cache:
+class OutputCache:
     """The outputs of the `entries` rows that were asked for last: 32 bytes of key and one row of outputs for each.
 
     Threads share it. A key is a hash of the model's digest and the encoded row, so equal keys are equal rows.
@@ -53,7 +53,7 @@ class Cache:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def run(self, feeds: Feeds, run: Callable[[Feeds], np.ndarray]) -> Found:
+    def run(self, feeds: Feeds, run: Callable[[Feeds], np.ndarray]) -> CacheLookup:
         """What `run` gives for the feeds; it is called with the rows that are not here, and not at all where all are.
 
         What it raises passes through, and nothing is kept of it.
@@ -62,19 +62,19 @@ class Cache:
         found = self._look_up(keys)
         hits = [row is not None for row in found]
         if hits and all(hits):
-            return Found(np.stack(found), hits)
+            return CacheLookup(np.stack(found), hits)
         missing = [index for index, hit in enumerate(hits) if not hit]
         alone = len(missing) == len(hits)
         made = run(feeds if alone else {name: values[missing] for name, values in feeds.items()})
         self._keep([keys[index] for index in missing], made)
         if alone:
-            return Found(made, hits)
+            return CacheLookup(made, hits)
         outputs = np.empty((len(keys), *made.shape[1:]), made.dtype)
         outputs[missing] = made
         for index, row in enumerate(found):
             if row is not None:
                 outputs[index] = row
-        return Found(outputs, hits)
+        return CacheLookup(outputs, hits)
 
     def _keys(self, feeds: Feeds) -> list[bytes]:
         """One for each row; the inputs have fixed names and widths, so their bytes one after another are unique."""

@@ -16,7 +16,7 @@ _log = logging.getLogger("slipway.serving")
 _REMEMBERED = 4096
 
 
-class Capture:
+class ImageCapture:
     """Leaves `SPOOL/USECASE/images/SHA256` for the shipper, in a thread of its own; what came lately is not left again.
 
     The log has an image once, however often it came.

@@ -12,33 +12,34 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from bentos.models import Loaded
-from bentos.models.output_cache import Found, Remembered
+from bentos.errors import Late, ModelError, Unavailable
+from bentos.models import LoadedModel
+from bentos.models.output_cache import CachedResponse, CacheLookup
 from bentos.prediction import multipart, recorder
-from bentos.prediction.types import CANARY, Asked, Call
-from bentos.problem_details import Late, ModelError, Unavailable
+from bentos.prediction.types import CANARY, ParsedRows, PredictionCall
 from bentos.worker import NOT_KEPT
-from slipway.contracts.events.prediction_event import PredictionContext, row_id
+from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.schema import mask
 from slipway.errors import InputError
+from slipway.ids import row_id
 from slipway.inference import InputWarning, Prediction, all_true, images_decoded
 from slipway.inference.instance_parser import Request
 
 _encoder = msgspec.json.Encoder()
 
 
-class Made(msgspec.Struct, frozen=True):
+class PreparedResponse(msgspec.Struct, frozen=True):
     """An answer that nobody has yet: the body, and what it leaves behind."""
 
-    call: Call
-    about: PredictionContext
+    call: PredictionCall
+    about: EventEncoder
     content: bytes
     lines: list[bytes]
     predictions: Sequence[Prediction]
     warnings: Sequence[InputWarning]
 
 
-def answer_one(call: Call) -> bytes:
+def answer_one(call: PredictionCall) -> bytes:
     """The answer to a valid request.
 
     Raises:
@@ -52,7 +53,7 @@ def answer_one(call: Call) -> bytes:
     return outcome
 
 
-def answer(calls: Sequence[Call]) -> list[bytes | Exception]:
+def answer(calls: Sequence[PredictionCall]) -> list[bytes | Exception]:
     """For each call what `answer_one` answers or raises: by one run of the network, and one write to the log.
 
     They are calls to one model, and so in one role: each role loads its own. What is wrong with one is no other's
@@ -73,20 +74,20 @@ def answer(calls: Sequence[Call]) -> list[bytes | Exception]:
     return [outcome if isinstance(outcome, Exception) else next(answers) for outcome in outcomes]
 
 
-def read(call: Call) -> Asked:
+def read(call: PredictionCall) -> ParsedRows:
     """The rows: images decoded and private values masked, as the model was trained. Raises InputError."""
     live = call.live
     request = _parse(call)
     ids = [row_id(call.head.uuid, index).encode() for index in range(len(request.values))]
     if request.texts is not None:
-        asked = Asked(ids, request.values, [], request.texts, request.keys, request.usual)
+        asked = ParsedRows(ids, request.values, [], request.texts, request.keys, request.usual)
     else:
         rows = request.instances
         if live.schema.images:
             rows = images_decoded(live.schema, rows, call.served.settings.max_pixels)
         if live.schema.masked:
             rows = [mask(row, live.schema, call.served.secret) for row in rows]
-        asked = Asked(
+        asked = ParsedRows(
             ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.usual
         )
     if call.fallen is not None:
@@ -94,7 +95,7 @@ def read(call: Call) -> Asked:
     return asked
 
 
-def answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exception]:
+def answered(calls: Sequence[PredictionCall], asked: Sequence[ParsedRows]) -> list[bytes | Exception]:
     """What `answer` makes of calls that were read."""
     live = calls[0].live
     feeds = live.predictor.encoder.encode_values([values for one in asked for values in one.values])
@@ -109,14 +110,14 @@ def answered(calls: Sequence[Call], asked: Sequence[Asked]) -> list[bytes | Exce
     return _kept(_made(calls, asked, feeds, found, began))
 
 
-def _outputs(live: Loaded, feeds: Mapping[str, np.ndarray]) -> Found:
+def _outputs(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> CacheLookup:
     """The network's outputs, and which rows came from the cache; nothing of that where there is none."""
     if live.cache is None:
-        return Found(_run(live, feeds), ())
+        return CacheLookup(_run(live, feeds), ())
     return live.cache.run(feeds, partial(_run, live))
 
 
-def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+def _run(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
     try:
         found = live.predictor.run(feeds)
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
@@ -127,15 +128,19 @@ def _run(live: Loaded, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _made(
-    calls: Sequence[Call], asked: Sequence[Asked], feeds: Mapping[str, np.ndarray], found: Found, began: int
-) -> list[Made | Exception]:
+    calls: Sequence[PredictionCall],
+    asked: Sequence[ParsedRows],
+    feeds: Mapping[str, np.ndarray],
+    found: CacheLookup,
+    began: int,
+) -> list[PreparedResponse | Exception]:
     """Each call's answer, or that it came too late. Nothing is serialized twice: the log has the same bytes."""
     predictor = calls[0].live.predictor
     predictions = predictor.decode(found.outputs)
     warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
     answers = _encoder.encode_lines(predictions).split(b"\n")
-    made: list[Made | Exception] = []
-    start, ran = 0, recorder.Ran.since(began)
+    made: list[PreparedResponse | Exception] = []
+    start, ran = 0, recorder.ModelRun.since(began)
     about = recorder.context(calls[0], ran)
     lines = recorder.lines(calls, about, ran, asked, answers, warnings, found.hits)
     for call, one in zip(calls, asked, strict=True):
@@ -148,8 +153,8 @@ def _made(
             _failed(call, one, began, error)
             made.append(error)
         else:
-            content = Remembered.of(content, hits) if hits else content
-            made.append(Made(call, about, content, lines[part], predictions[part], own))
+            content = CachedResponse.of(content, hits) if hits else content
+            made.append(PreparedResponse(call, about, content, lines[part], predictions[part], own))
     return made
 
 
@@ -162,13 +167,13 @@ def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning
     ]
 
 
-def _kept(made: Sequence[Made | Exception]) -> list[bytes | Exception]:
+def _kept(made: Sequence[PreparedResponse | Exception]) -> list[bytes | Exception]:
     """Written to the log and counted: answers from here on. Where the log is required, what it lacks is none."""
-    lines = [line for one in made if isinstance(one, Made) for line in one.lines]
-    served = next((one.call.served for one in made if isinstance(one, Made)), None)
+    lines = [line for one in made if isinstance(one, PreparedResponse) for line in one.lines]
+    served = next((one.call.served for one in made if isinstance(one, PreparedResponse)), None)
     kept = served is None or served.log(served.predictions, lines)
     outcomes: list[bytes | Exception] = []
-    counted: list[Made] = []
+    counted: list[PreparedResponse] = []
     for one in made:
         if isinstance(one, Exception):
             outcomes.append(one)
@@ -184,13 +189,13 @@ def _kept(made: Sequence[Made | Exception]) -> list[bytes | Exception]:
     return outcomes
 
 
-def _failed(call: Call, asked: Asked, began: int, error: ModelError) -> None:
+def _failed(call: PredictionCall, asked: ParsedRows, began: int, error: ModelError) -> None:
     """Leave it in the log; a canary's failure is left to the champion, which answers in its place."""
     if call.role != CANARY:
         recorder.failed(call, asked, began, error)
 
 
-def _parse(call: Call) -> Request:
+def _parse(call: PredictionCall) -> Request:
     live, settings, body = call.live, call.served.settings, call.body
     most = min(settings.max_instances, live.serving.get("max_instances", settings.max_instances))
     kind = call.head.content_type
@@ -212,7 +217,9 @@ def _is_json(content_type: bytes) -> bool:
     return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
 
 
-def _content(call: Call, asked: Asked, answers: Sequence[bytes], warnings: Sequence[InputWarning]) -> bytes:
+def _content(
+    call: PredictionCall, asked: ParsedRows, answers: Sequence[bytes], warnings: Sequence[InputWarning]
+) -> bytes:
     rows = b",".join([b'{"id":"%b",%b' % pair for pair in zip(asked.ids, [a[1:] for a in answers], strict=True)])
     return b'{"model":%b,"request_id":"%b","predictions":[%b],"warnings":%b}' % (
         call.live.model,

@@ -10,18 +10,20 @@ from typing import Any
 
 import msgspec
 
-from bentos.models import Loaded
-from bentos.prediction.types import CANARY, SHADOW, Asked, Call
-from bentos.problem_details import Busy, Late
-from bentos.worker import Served
-from slipway.contracts.events.prediction_event import PredictionContext, RequestContext, now_iso
+from bentos.errors import Busy, Late
+from bentos.models import LoadedModel
+from bentos.prediction.types import CANARY, SHADOW, ParsedRows, PredictionCall
+from bentos.worker import ServedModel
+from slipway.contracts.events.encoder import EventEncoder
+from slipway.contracts.events.prediction_event import EventRequest
 from slipway.inference import InputWarning, Prediction, image_statistics, pixels_sha256
+from slipway.timestamps import now_iso
 
 Identity = tuple[bytes | None, int | None]
 _encode = msgspec.json.Encoder().encode
 
 
-class Ran(msgspec.Struct, frozen=True):
+class ModelRun(msgspec.Struct, frozen=True):
     """When the model ran: from and to in `perf_counter_ns()`, and the time of day that it was then."""
 
     began: int
@@ -29,14 +31,14 @@ class Ran(msgspec.Struct, frozen=True):
     timestamp: str
 
     @classmethod
-    def since(cls, began: int) -> Ran:
+    def since(cls, began: int) -> ModelRun:
         return cls(began, time.perf_counter_ns(), now_iso())
 
 
-def context(call: Call, ran: Ran, error: Exception | None = None) -> PredictionContext:
+def context(call: PredictionCall, ran: ModelRun, error: Exception | None = None) -> EventEncoder:
     """What the events have in common of the rows that this call's model answered in one run, or failed."""
     live = call.live
-    return PredictionContext(
+    return EventEncoder(
         environment=call.served.settings.environment,
         usecase=call.served.name,
         version=live.version,
@@ -50,13 +52,13 @@ def context(call: Call, ran: Ran, error: Exception | None = None) -> PredictionC
     )
 
 
-def failed(call: Call, asked: Asked, began: int, raised: Exception) -> None:
+def failed(call: PredictionCall, asked: ParsedRows, began: int, raised: Exception) -> None:
     """Count it, and leave an event without a prediction for each row."""
     error(call.served, call.live, call.role)
     call.served.log(call.served.predictions, _without_answer(call, asked, began, raised))
 
 
-def fallen(call: Call, asked: Asked) -> None:
+def fallen(call: PredictionCall, asked: ParsedRows) -> None:
     """The same for a canary whose place the call's model takes, which has read the rows by its own schema."""
     canary = call.fallen
     assert canary is not None
@@ -69,16 +71,16 @@ def fallen(call: Call, asked: Asked) -> None:
     served.log(served.predictions, _without_answer(fell, asked, canary.began, canary.error))
 
 
-def _without_answer(call: Call, asked: Asked, began: int, raised: Exception) -> list[bytes]:
-    ran = Ran.since(began)
+def _without_answer(call: PredictionCall, asked: ParsedRows, began: int, raised: Exception) -> list[bytes]:
+    ran = ModelRun.since(began)
     return lines([call], context(call, ran, raised), ran, [asked], repeat(b"{}"))
 
 
 def lines(
-    calls: Sequence[Call],
-    about: PredictionContext,
-    ran: Ran,
-    asked: Sequence[Asked],
+    calls: Sequence[PredictionCall],
+    about: EventEncoder,
+    ran: ModelRun,
+    asked: Sequence[ParsedRows],
     answers: Iterable[bytes],
     warnings: Sequence[InputWarning] = (),
     hits: Sequence[bool] = (),
@@ -88,7 +90,7 @@ def lines(
     for call, one in zip(calls, asked, strict=True):
         number = len(one.ids)
         head = call.head
-        request = RequestContext(head.trace_id, head.request_id, ran.ended - call.started, head.caller)
+        request = EventRequest(head.trace_id, head.request_id, ran.ended - call.started, head.caller)
         requests.append((request, number))
         rows += one.ids
         features += one.texts or [_encode(_logged(call, row, about.answered)) for row in one.rows]
@@ -106,7 +108,7 @@ def lines(
     )
 
 
-def _identities(calls: Sequence[Call], asked: Sequence[Asked]) -> list[Identity]:
+def _identities(calls: Sequence[PredictionCall], asked: Sequence[ParsedRows]) -> list[Identity]:
     """Key and bucket of every row of calls to one model."""
     identify, secret = calls[0].live.identify, calls[0].served.secret
     if calls[0].live.schema.plain:
@@ -124,7 +126,7 @@ def _by_row(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:
     return {index: _encode(found) for index, found in strange.items()}
 
 
-def _logged(call: Call, row: dict[str, Any], answered: bool) -> dict[str, Any]:
+def _logged(call: PredictionCall, row: dict[str, Any], answered: bool) -> dict[str, Any]:
     """The row with each image as its four statistics and its digest; captured where the use case says so."""
     live = call.live
     if not live.schema.images:
@@ -140,8 +142,8 @@ def _logged(call: Call, row: dict[str, Any], answered: bool) -> dict[str, Any]:
 
 
 def count(
-    call: Call,
-    about: PredictionContext,
+    call: PredictionCall,
+    about: EventEncoder,
     requests: int,
     predictions: Sequence[Prediction],
     warnings: Sequence[InputWarning],
@@ -164,6 +166,6 @@ def count(
             metrics.of(metrics.warnings, name, feature, reason).inc(number)
 
 
-def error(served: Served, live: Loaded, role: str) -> None:
+def error(served: ServedModel, live: LoadedModel, role: str) -> None:
     """Count a request that the model failed."""
     served.metrics.of(served.metrics.model_errors, served.name, live.version, role).inc()

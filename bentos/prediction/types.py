@@ -7,40 +7,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from bentos.request import Head
+from bentos.request import RequestContext
 
 if TYPE_CHECKING:
-    from bentos.models import Loaded
-    from bentos.worker import Served
+    from bentos.models import LoadedModel
+    from bentos.worker import ServedModel
 
 CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
 
 
-class Fallen(NamedTuple):
+class CanaryFailure(NamedTuple):
     """A canary that was to answer and did not; `began` is `perf_counter_ns()` when it was asked."""
 
-    live: Loaded
+    live: LoadedModel
     error: Exception
     began: int
 
 
-class Call(msgspec.Struct, frozen=True):
+class PredictionCall(msgspec.Struct, frozen=True):
     """`started` is `perf_counter_ns()` at the request's first byte; `fallen` is the canary whose place is taken.
 
     `take_turn()` is asked last, before anything is written: where it says no, time is up, and another answers.
     """
 
-    served: Served
-    live: Loaded
-    head: Head
+    served: ServedModel
+    live: LoadedModel
+    head: RequestContext
     body: bytes
     started: int
     role: str = CHAMPION
-    fallen: Fallen | None = None
+    fallen: CanaryFailure | None = None
     take_turn: Callable[[], bool] | None = None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ParsedRows(msgspec.Struct, frozen=True):
     """The rows of a request, masked, each with its id; `keys` are the caller's own.
 
     `values` are each row's, in the order of the schema's `names`.

@@ -10,6 +10,7 @@ import msgspec
 
 from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
+from slipway.system import files
 
 
 class _Probe(msgspec.Struct):
@@ -52,4 +53,4 @@ def read_reference(directory: Path) -> Reference:
         raise BundleError(f"{path} is not a probe: {error}") from None
     if not probe.rows or len(probe.rows) != len(probe.outputs):
         raise BundleError(f"{path} has {len(probe.rows)} rows and {len(probe.outputs)} outputs: train the model again.")
-    return Reference(manifest.usecase, bundle.file_sha256(directory / bundle.MANIFEST), probe.rows, probe.outputs)
+    return Reference(manifest.usecase, files.file_sha256(directory / bundle.MANIFEST), probe.rows, probe.outputs)

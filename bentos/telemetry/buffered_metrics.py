@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 
-class Count:
+class BufferedCounter:
     """A counter's child."""
 
     def __init__(self, child: Any) -> None:
@@ -27,7 +27,7 @@ class Count:
             self._child.inc(number)
 
 
-class Observations:
+class BufferedHistogram:
     """A histogram's child. `observe` is a list's own `append`: nothing is cheaper."""
 
     def __init__(self, child: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bentos.telemetry.metrics import Metrics
 from slipway.errors import BundleError
-from slipway.serving_state import desired
+from slipway.serving_state import follower_status
 from slipway.settings import Settings
 
 LOOK_SECONDS = 1.0
@@ -24,7 +24,7 @@ _PROBE = b"\0" * 4096  # a full volume may take a name, and no content
 _log = logging.getLogger("slipway.serving")
 
 
-class Conditions:
+class HealthChecks:
     """`machine` is what is wrong for every use case, `of(usecase)` what the follower found for one."""
 
     def __init__(self, settings: Settings, names: Sequence[str], metrics: Metrics) -> None:
@@ -88,8 +88,8 @@ class Conditions:
         if self._settings.bundle is not None:
             return []
         try:
-            findings = desired.read_findings(self._settings.serving, usecase)
-            age = time.time() - desired.findings_path(self._settings.serving, usecase).stat().st_mtime
+            findings = follower_status.read_status(self._settings.serving, usecase)
+            age = time.time() - follower_status.status_path(self._settings.serving, usecase).stat().st_mtime
         except (OSError, BundleError):
             return []
         if findings is None:
@@ -107,7 +107,7 @@ class Conditions:
 
 def _refusals(serving: Path, usecase: str) -> list[str]:
     with contextlib.suppress(OSError, BundleError):
-        refused = desired.read_refusals(serving, usecase).values()
+        refused = follower_status.read_refusals(serving, usecase).values()
         return [f"version {one.version} ({one.alias}) is refused: {one.reason}" for one in refused]
     return []
 

@@ -14,7 +14,7 @@ from typing import Any
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 
-from bentos.telemetry.buffered_metrics import Count, Observations
+from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram
 
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
 _CODES = {code: str(code) for code in range(100, 600)}
@@ -130,7 +130,7 @@ class Metrics:
     def flush(self) -> None:
         """Bring what was counted to where `/metrics` finds it."""
         for child in list(self._children.values()):
-            if isinstance(child, Count | Observations):
+            if isinstance(child, BufferedCounter | BufferedHistogram):
                 child.flush()
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
@@ -147,8 +147,8 @@ class Metrics:
 def _child(metric: Any, labels: tuple[str, ...]) -> Any:
     child = metric.labels(*labels)
     if isinstance(metric, Counter):
-        return Count(child)
-    return Observations(child) if isinstance(metric, Histogram) else child
+        return BufferedCounter(child)
+    return BufferedHistogram(child) if isinstance(metric, Histogram) else child
 
 
 @lru_cache(maxsize=1)

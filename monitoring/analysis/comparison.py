@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.analysis import quality, windows
-from monitoring.analysis.drift import Finding, Table, Thresholds, compare
+from monitoring.analysis.drift import DriftResult, Table, Thresholds, compare
 from monitoring.analysis.windows import Period
 from slipway.contracts.schema import Schema
 from slipway.prediction_log import Log
@@ -24,7 +24,7 @@ class Comparison:
     window: Table
     reference_rows: int
     sampled: int
-    findings: list[Finding]
+    findings: list[DriftResult]
     quality: dict[str, Any]
     notes: list[str]
 

@@ -68,7 +68,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftResult:
     """One test of one column. `effect` is in units of `measure`; `sentence` says for people what was found."""
 
     name: str
@@ -85,7 +85,7 @@ class Finding:
     sentence: str = ""
 
 
-def compare(reference: Table, window: Table, columns: Iterable[Column], thresholds: Thresholds) -> list[Finding]:
+def compare(reference: Table, window: Table, columns: Iterable[Column], thresholds: Thresholds) -> list[DriftResult]:
     """Every test of every column, in the columns' order; those with `drifted` are the alarm.
 
     A column's missing values are tested where either side has any: without one there is nothing to reject.
@@ -98,7 +98,7 @@ def compare(reference: Table, window: Table, columns: Iterable[Column], threshol
     ]
 
 
-def holm_cutoff(findings: list[Finding], significance: float) -> float:
+def holm_cutoff(findings: list[DriftResult], significance: float) -> float:
     """The one p-value at or below which Holm's procedure rejects, given all the p-values of these findings."""
     rejected = sum(finding.adjusted_p <= significance for finding in findings)
     return significance / (len(findings) - max(rejected - 1, 0)) if findings else significance
@@ -109,7 +109,7 @@ def present(values: np.ndarray) -> np.ndarray:
     return values[~pd.isna(values)]
 
 
-def _tests(reference: Table, window: Table, column: Column, thresholds: Thresholds) -> list[Finding]:
+def _tests(reference: Table, window: Table, column: Column, thresholds: Thresholds) -> list[DriftResult]:
     before, after = reference[column.name], window[column.name]
     there, now = present(before), present(after)
     tests = [_values(there, now, column, thresholds)]
@@ -120,7 +120,7 @@ def _tests(reference: Table, window: Table, column: Column, thresholds: Threshol
     return tests
 
 
-def _values(there: np.ndarray, now: np.ndarray, column: Column, thresholds: Thresholds) -> Finding:
+def _values(there: np.ndarray, now: np.ndarray, column: Column, thresholds: Thresholds) -> DriftResult:
     method = thresholds.method(column)
     if method == KS:
         return _finding(column, KS, *kolmogorov_smirnov(there, now), wasserstein(there, now), thresholds)
@@ -131,13 +131,15 @@ def _values(there: np.ndarray, now: np.ndarray, column: Column, thresholds: Thre
 
 def _finding(
     column: Column, method: str, statistic: float, p_value: float, effect: float, thresholds: Thresholds
-) -> Finding:
+) -> DriftResult:
     measure = _MEASURE[method]
     minimum = thresholds.minimum(column, measure)
-    return Finding(column.name, column.kind, column.of, method, statistic, p_value, measure, effect, minimum)
+    return DriftResult(column.name, column.kind, column.of, method, statistic, p_value, measure, effect, minimum)
 
 
-def _judged(test: Finding, adjusted_p: float, significance: float, before: np.ndarray, after: np.ndarray) -> Finding:
+def _judged(
+    test: DriftResult, adjusted_p: float, significance: float, before: np.ndarray, after: np.ndarray
+) -> DriftResult:
     significant = adjusted_p <= significance
     drifted = significant and test.effect >= test.minimum
     sentence = describe(test.method, before, after, significant, drifted)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from monitoring.analysis.drift import Finding
+from monitoring.analysis.drift import DriftResult
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
 LATEST = "latest.json"
 
 
-def conclude(findings: Sequence[Finding], rows: int, least: int) -> dict[str, Any]:
+def conclude(findings: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:
     """The verdict as a whole, the names of what `drifted`, and an entry per test in `features` and `predictions`."""
     drifted = list(dict.fromkeys(finding.name for finding in findings if finding.drifted))
     kind = TOO_LITTLE_DATA if rows < least else DRIFT if drifted else NONE
@@ -37,18 +37,18 @@ def write(settings: Settings, verdict: dict[str, Any], name: str) -> None:
     """Leave the verdict under `name` and as `latest.json`, each whole or not at all."""
     content = json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False).encode()
     for each in (name, LATEST):
-        base(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
+        object_store(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
 
 
 def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
     """The last verdict of a use case, or None. Raises ServiceError or OSError where the log cannot be read."""
     try:
-        return json.loads(base(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
+        return json.loads(object_store(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
     except FileNotFoundError:
         return None
 
 
-def _entry(finding: Finding) -> dict[str, Any]:
+def _entry(finding: DriftResult) -> dict[str, Any]:
     entry = asdict(finding)
     effect = {"measure": entry.pop("measure"), "value": entry.pop("effect"), "minimum": entry.pop("minimum")}
     del entry["of"]

@@ -60,7 +60,7 @@ def _served(found: Settings) -> list[str]:
 
 def _model(found: Settings, name: str) -> dict[str, Any]:
     """The version per worker of every server, and the one that the registry's alias names."""
-    from monitoring.release.server_status import look_at_all
+    from monitoring.release.server_status import all_server_statuses
     from slipway.clients.mlflow.registry import RegisteredModel, Registry
     from slipway.errors import RegistryError
 
@@ -68,7 +68,7 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
         model = Registry(timeout=3.0).model(name)
     except RegistryError:
         model = RegisteredModel(name)
-    looks = look_at_all(found.server_urls, name)
+    looks = all_server_statuses(found.server_urls, name)
     workers = [
         {"server": look.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
         for look in looks

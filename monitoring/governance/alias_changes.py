@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from slipway.audit import Line
+from slipway.audit import AuditLine
 
 SLACK = timedelta(seconds=30)  # between a line and what it tells, and between the clocks of two machines
 
 
-class Move(NamedTuple):
+class AliasChange(NamedTuple):
     """`to` is None where the alias was removed."""
 
     alias: str
     to: str | None
 
 
-def moves(line: Line) -> list[Move]:
+def alias_changes(line: AuditLine) -> list[AliasChange]:
     """The aliases that went with the line, by its evidence: `{"alias", "from", "to"}`, or several in `moved`."""
-    return [Move(each["alias"], each["to"]) for each in _told(line.evidence)]
+    return [AliasChange(each["alias"], each["to"]) for each in _told(line.evidence)]
 
 
 def in_words(evidence: dict[str, Any]) -> str:
@@ -35,14 +35,14 @@ def _told(evidence: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in [evidence, *(evidence.get("moved") or ())] if "alias" in each and "to" in each]
 
 
-def last_move(lines: Iterable[Line], move: Move, until: str) -> Line | None:
+def last_move(lines: Iterable[AuditLine], move: AliasChange, until: str) -> AuditLine | None:
     """The line of whoever last gave a version its alias by then; what was only noticed happened before its line."""
     latest = moment(until) + SLACK
-    found = [line for line in lines if move in moves(line) and moment(happened(line)) <= latest]
+    found = [line for line in lines if move in alias_changes(line) and moment(happened(line)) <= latest]
     return found[-1] if found else None
 
 
-def happened(line: Line) -> str:
+def happened(line: AuditLine) -> str:
     """When it happened, at the earliest: what was only noticed has the time of the look before in its evidence."""
     return line.evidence.get("after", line.at)
 

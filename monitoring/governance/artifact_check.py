@@ -11,21 +11,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitoring.governance.registry_snapshot import Seen
+from monitoring.governance.registry_snapshot import RegistrySnapshot
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.bundle import manifest
 from slipway.contracts.bundle.manifest import Manifest
 from slipway.errors import BundleError, NotFound
 
 
-class Store:
+class ArtifactCheck:
     """Remembers whose turn it is."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._turn: dict[str, int] = {}
 
-    def look(self, versions: Sequence[ModelVersion], picture: Seen) -> tuple[str, str | None] | None:
+    def look(self, versions: Sequence[ModelVersion], picture: RegistrySnapshot) -> tuple[str, str | None] | None:
         """The next file, as `VERSION/FILE`, and what is wrong with it; None where there is no version yet.
 
         It is held against the digest that the version had when it was first seen.

@@ -13,19 +13,19 @@ from typing import Any
 
 from monitoring.analysis import verdict
 from monitoring.governance.alias_changes import happened, moment
-from monitoring.governance.integrity import Checked, check
-from monitoring.release.server_status import Look, look_at_all
+from monitoring.governance.integrity import IntegrityReport, check
+from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 SERVING = "slipway.serving."
 PRODUCTION_ROWS = "slipway.production_rows"
 _STEM = "%Y%m%dT%H%M%S%fZ"
 
-LookAtAll = Callable[[Sequence[str], str], list[Look]]
+LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class History:
 
 
 def gather(
-    usecase: str, config: Settings, since: datetime | None = None, look_at_all: LookAtAll = look_at_all
+    usecase: str, config: Settings, since: datetime | None = None, look_at_all: LookAtAll = all_server_statuses
 ) -> History:
     """The whole history, every byte of every version checked; `since` leaves out older events only.
 
@@ -102,7 +102,7 @@ def gather(
     )
 
 
-def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.Line], list[str]]:
+def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.AuditLine], list[str]]:
     """The audit's lines, and what is wrong with those that are none any more."""
     lines, problems = [], []
     for name, content in audit_replica.stored(config, usecase).items():
@@ -131,7 +131,7 @@ def _registered(
         ) from None
 
 
-def facts_of(registry: Registry, version: ModelVersion, checked: Checked) -> dict[str, Any]:
+def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport) -> dict[str, Any]:
     """What the version stands on: data, commit, run, gates, production rows; and what people and servers said of it."""
     tags = version.tags
     return {
@@ -163,7 +163,7 @@ def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
     return int(said) if said.isdecimal() else None
 
 
-def _of_line(line: audit.Line, registered: str) -> Event:
+def _of_line(line: audit.AuditLine, registered: str) -> Event:
     """Where it belongs: after its version was registered, and before whatever followed from it."""
     at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=moment)
     return Event(at, line.action, line.version, line.who, line.why, line.evidence)
@@ -203,7 +203,7 @@ def _serving(version: ModelVersion) -> Iterable[Event]:
 
 def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
     """The monitors' verdicts that were no all-clear: drift, or answers that are worse than they were promised."""
-    at, folder = base(config), verdict.folder(config, usecase)
+    at, folder = object_store(config), verdict.folder(config, usecase)
     for name in at.names(folder):
         told = _told(name)
         if told is None or (since and told < since):
@@ -225,7 +225,7 @@ def _told(name: str) -> datetime | None:
         return None
 
 
-def _server(look: Look) -> dict[str, Any]:
+def _server(look: ServerStatus) -> dict[str, Any]:
     workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
     return {"address": look.address, "workers": workers, "error": look.error}
 

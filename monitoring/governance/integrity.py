@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 
 from monitoring.governance import registry_snapshot
-from slipway.audit import Line
+from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report
 from slipway.errors import BundleError, NotFound
 from slipway.settings import Settings
 
 
 @dataclass(frozen=True)
-class Checked:
+class IntegrityReport:
     """`gates` are those of the bundle's `metrics.json`; None where the bundle cannot be believed."""
 
     gates: list[dict[str, Any]] | None = None
@@ -27,8 +27,8 @@ class Checked:
 
 
 def check(
-    registry: Registry, config: Settings, usecase: str, versions: Sequence[ModelVersion], lines: Sequence[Line]
-) -> dict[str, Checked]:
+    registry: Registry, config: Settings, usecase: str, versions: Sequence[ModelVersion], lines: Sequence[AuditLine]
+) -> dict[str, IntegrityReport]:
     """By number, the registry's versions and those that it had once.
 
     Raises:
@@ -41,13 +41,13 @@ def check(
         before = known.get(version.version)
         if before and before.first != version.digest:
             told = msgspec.structs.replace(before, digest=version.digest)
-            found[version.version] = Checked(problem=registry_snapshot.tag_altered(version.version, told))
+            found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, told))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
-    return found | {number: Checked(problem=deleted(number, lines)) for number in gone}
+    return found | {number: IntegrityReport(problem=deleted(number, lines)) for number in gone}
 
 
-def deleted(number: str, lines: Sequence[Line]) -> str:
+def deleted(number: str, lines: Sequence[AuditLine]) -> str:
     """What is left to say of a version that the registry has no more."""
     said = f"version {number} is in the registry no more"
     line = next((line for line in lines if (line.action, line.version) == ("version.deleted", number)), None)
@@ -57,10 +57,12 @@ def deleted(number: str, lines: Sequence[Line]) -> str:
     return f"{said}, which was noticed at {line.at}. Its data was {data}, its commit {commit}, its run {run}."
 
 
-def whole(registry: Registry, version: ModelVersion) -> Checked:
+def whole(registry: Registry, version: ModelVersion) -> IntegrityReport:
     with tempfile.TemporaryDirectory() as folder:
         try:
             registry.fetch_bundle(version, Path(folder), serving_only=False)
-            return Checked([msgspec.to_builtins(gate) for gate in manifest.verdict(Path(folder)).gates])
+            return IntegrityReport(
+                [msgspec.to_builtins(gate) for gate in gate_report.read_gate_report(Path(folder)).gates]
+            )
         except (BundleError, NotFound) as error:
-            return Checked(problem=f"version {version.version}: {str(error).replace(f' in {folder}', '')}")
+            return IntegrityReport(problem=f"version {version.version}: {str(error).replace(f' in {folder}', '')}")

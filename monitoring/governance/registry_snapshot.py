@@ -13,12 +13,12 @@ from slipway.audit_replica import folder
 from slipway.clients.mlflow.registry import ModelVersion
 from slipway.errors import DataError
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipway.refused"
 
 
-class SeenVersion(msgspec.Struct, frozen=True):
+class VersionSnapshot(msgspec.Struct, frozen=True):
     """`first` is the digest that the version had when it was first seen: nothing ever changes that. The last three are
     what outlives the version in the audit when it is deleted."""
 
@@ -32,7 +32,7 @@ class SeenVersion(msgspec.Struct, frozen=True):
     git_commit: str | None = None
 
 
-class Seen(msgspec.Struct, frozen=True):
+class RegistrySnapshot(msgspec.Struct, frozen=True):
     """One picture of a registered model, taken at `at`.
 
     `altered` says what is wrong in the artifact store, by `VERSION/FILE`; `gone` are the versions that were deleted,
@@ -42,7 +42,7 @@ class Seen(msgspec.Struct, frozen=True):
     at: str
     aliases: dict[str, str] = {}
     retraining: str | None = None
-    versions: dict[str, SeenVersion] = {}
+    versions: dict[str, VersionSnapshot] = {}
     altered: dict[str, str] = {}
     gone: dict[str, str] = {}
 
@@ -53,14 +53,18 @@ class Seen(msgspec.Struct, frozen=True):
         return [*self.altered.values(), *tags]
 
 
-def picture(
-    at: str, aliases: Mapping[str, str], tags: Mapping[str, str], versions: Sequence[ModelVersion], before: Seen | None
-) -> Seen:
+def take_snapshot(
+    at: str,
+    aliases: Mapping[str, str],
+    tags: Mapping[str, str],
+    versions: Sequence[ModelVersion],
+    before: RegistrySnapshot | None,
+) -> RegistrySnapshot:
     """What is there now; what only the past knows is taken over from the picture before."""
     known = before.versions if before else {}
     numbers = {version.version for version in versions}
     altered = before.altered.items() if before else ()
-    return Seen(
+    return RegistrySnapshot(
         at,
         dict(aliases),
         tags.get(RETRAINING),
@@ -73,38 +77,38 @@ def picture(
     )
 
 
-def read(config: Settings, usecase: str) -> Seen | None:
+def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
     """The last picture; None where there is none.
 
     Raises:
         DataError: it is not what was written there.
         ServiceError, OSError: the log's place cannot be read.
     """
-    name = _name(config, usecase)
+    store, name = object_store(config), _name(config, usecase)
     try:
-        return msgspec.json.decode(base(config).read(name), type=Seen)
+        return msgspec.json.decode(store.read(name), type=RegistrySnapshot)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise DataError(
-            f"{name} under {base(config).url} is not what was written there ({error}). Look into who changed it, then "
+            f"{name} under {store.url} is not what was written there ({error}). Look into who changed it, then "
             "remove it: what is there now is then taken as it is."
         ) from None
 
 
-def write(config: Settings, usecase: str, found: Seen) -> None:
-    base(config).put(_name(config, usecase), msgspec.json.encode(found))
+def write(config: Settings, usecase: str, found: RegistrySnapshot) -> None:
+    object_store(config).put(_name(config, usecase), msgspec.json.encode(found))
 
 
-def tag_altered(number: str, one: SeenVersion) -> str:
+def tag_altered(number: str, one: VersionSnapshot) -> str:
     return (
         f"version {number} was altered: its tag slipway.bundle_sha256 said {(one.first or 'nothing')[:12]} when it was "
         f"first seen, and says {(one.digest or 'nothing')[:12]} now."
     )
 
 
-def _version(version: ModelVersion, before: SeenVersion | None) -> SeenVersion:
-    return SeenVersion(
+def _version(version: ModelVersion, before: VersionSnapshot | None) -> VersionSnapshot:
+    return VersionSnapshot(
         version.digest,
         before.first if before else version.digest,
         version.created_ms,

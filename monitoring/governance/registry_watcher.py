@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 import msgspec
 
 from monitoring.governance import registry_snapshot
-from monitoring.governance.artifact_check import Store
-from monitoring.governance.registry_snapshot import Seen
+from monitoring.governance.artifact_check import ArtifactCheck
+from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.governance.snapshot_diff import Change, differences
 from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.settings import Settings
+from slipway.timestamps import now_iso
 
 LATELY = timedelta(hours=24)
 SETTLE_SECONDS = 10.0  # whoever moves an alias on purpose writes a line about it just before or after
@@ -35,20 +35,20 @@ class _Watched:
     """What this process knows of a use case: the last picture, the one that is kept on disk, the changes that are too
     young to be told, and the lines that already stand for a change."""
 
-    last: Seen
-    kept: Seen
+    last: RegistrySnapshot
+    kept: RegistrySnapshot
     fresh: list[tuple[float, Change]] = field(default_factory=list)
     used: set[tuple[str, object]] = field(default_factory=set)
 
 
-class Changes:
+class RegistryWatcher:
     """A look at a use case per pass. Elsewhere than in the home of the aliases it only makes up for missing copies."""
 
     def __init__(self, config: Settings, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._registry = registry
         self._clock = clock
-        self._store = Store(registry)
+        self._store = ArtifactCheck(registry)
         self._watched: dict[str, _Watched] = {}
         self._is_home = config.environment in HOMES_OF_THE_ALIAS
 
@@ -90,13 +90,15 @@ class Changes:
             registry_snapshot.write(self._config, usecase, kept)
         return self._watched.setdefault(usecase, _Watched(kept, kept))
 
-    def _picture(self, usecase: str, before: Seen | None) -> tuple[Sequence[ModelVersion], Seen]:
+    def _picture(
+        self, usecase: str, before: RegistrySnapshot | None
+    ) -> tuple[Sequence[ModelVersion], RegistrySnapshot]:
         at = now_iso()
         try:
             model, versions = self._registry.model(usecase), self._registry.versions(usecase)
         except NotFound:
-            return [], registry_snapshot.picture(at, {}, {}, [], before)
-        return versions, registry_snapshot.picture(at, model.aliases, model.tags, versions, before)
+            return [], registry_snapshot.take_snapshot(at, {}, {}, [], before)
+        return versions, registry_snapshot.take_snapshot(at, model.aliases, model.tags, versions, before)
 
     def _tell(self, usecase: str, watched: _Watched) -> None:
         """Write down the changes that are old enough and that nobody else has told."""
@@ -112,7 +114,7 @@ class Changes:
             watched.used.add((line.id, about))
             watched.fresh.pop(0)
 
-    def _append(self, usecase: str, change: Change) -> audit.Line:
+    def _append(self, usecase: str, change: Change) -> audit.AuditLine:
         _log.info("%s: %s, version %s, by %s", usecase, change.action, change.version, change.who)
         return audit.append(
             usecase,
@@ -125,17 +127,17 @@ class Changes:
         )
 
 
-def _known(now: Seen) -> list[str]:
+def _known(now: RegistrySnapshot) -> list[str]:
     """What a person should know of now: what is not as it was registered, and what was deleted lately."""
     lately = (datetime.fromisoformat(now.at) - LATELY).isoformat()
     deleted = [f"version {number} was deleted from the registry." for number, at in now.gone.items() if at >= lately]
     return [*now.alterations, *deleted]
 
 
-def _is_news(where: str, problem: str | None, now: Seen) -> bool:
+def _is_news(where: str, problem: str | None, now: RegistrySnapshot) -> bool:
     return now.altered.get(where) != problem
 
 
-def _with(now: Seen, where: str, problem: str | None) -> Seen:
+def _with(now: RegistrySnapshot, where: str, problem: str | None) -> RegistrySnapshot:
     others = {each: said for each, said in now.altered.items() if each != where}
     return msgspec.structs.replace(now, altered={**others, where: problem} if problem else others)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.governance.alias_changes import SLACK, Move, moment, moves
-from monitoring.governance.registry_snapshot import Seen, tag_altered
-from slipway.audit import UNKNOWN, Line
+from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes, moment
+from monitoring.governance.registry_snapshot import RegistrySnapshot, tag_altered
+from slipway.audit import UNKNOWN, AuditLine
 from slipway.clients.mlflow.registry import CHALLENGER
 
 TRAINING = "slipway train"
@@ -24,33 +24,33 @@ class Change:
     why: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
     who: str = UNKNOWN
-    move: Move | None = None
+    move: AliasChange | None = None
 
-    def is_told_by(self, line: Line) -> bool:
+    def is_told_by(self, line: AuditLine) -> bool:
         if moment(line.at) < moment(self.since) - SLACK:
             return False
         if self.move:
-            return self.move in moves(line)
+            return self.move in alias_changes(line)
         return (line.action, line.version) == (self.action, self.version)
 
 
-def differences(before: Seen, now: Seen) -> list[Change]:
+def differences(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     return [*_aliases(before, now), *_retraining(before, now), *_versions(before, now)]
 
 
-def _aliases(before: Seen, now: Seen) -> list[Change]:
+def _aliases(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     found = []
     for alias in sorted(before.aliases.keys() | now.aliases.keys()):
         source, target = before.aliases.get(alias), now.aliases.get(alias)
         if source != target:
             who, why = (TRAINING, "it passed its gates") if _is_new(alias, target, before, now) else (UNKNOWN, "")
             evidence = {"alias": alias, "from": source, "to": target}
-            move = Move(alias, target)
+            move = AliasChange(alias, target)
             found.append(Change("alias.moved", target or source, before.at, why, evidence, who, move))
     return found
 
 
-def _is_new(alias: str, target: str | None, before: Seen, now: Seen) -> bool:
+def _is_new(alias: str, target: str | None, before: RegistrySnapshot, now: RegistrySnapshot) -> bool:
     """Training itself names the challenger, once it has registered it."""
     version = now.versions.get(target or "")
     if alias != CHALLENGER or version is None:
@@ -58,7 +58,7 @@ def _is_new(alias: str, target: str | None, before: Seen, now: Seen) -> bool:
     return datetime.fromtimestamp(version.created_ms / 1000, UTC) >= moment(before.at) - SLACK
 
 
-def _retraining(before: Seen, now: Seen) -> list[Change]:
+def _retraining(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     if before.retraining == now.retraining:
         return []
     if now.retraining is None:
@@ -67,7 +67,7 @@ def _retraining(before: Seen, now: Seen) -> list[Change]:
     return [Change("retraining.paused", None, before.at, why, {"tag": now.retraining}, who)]
 
 
-def _versions(before: Seen, now: Seen) -> list[Change]:
+def _versions(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     found = []
     for number, old in before.versions.items():
         new = now.versions.get(number)
@@ -89,7 +89,7 @@ def _versions(before: Seen, now: Seen) -> list[Change]:
     return found + [_override(n, said, before) for n in sorted(fresh, key=int) if (said := now.versions[n].override)]
 
 
-def _override(number: str, said: str, before: Seen) -> Change:
+def _override(number: str, said: str, before: RegistrySnapshot) -> Change:
     who, why = _who_and_why(said)
     return Change("overridden", number, before.at, why, {"tag": said}, who)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from monitoring.governance.alias_changes import Move, last_move
+from monitoring.governance.alias_changes import AliasChange, last_move
 from monitoring.governance.history import facts_of, readable_lines
-from monitoring.governance.integrity import Checked, check, deleted
-from slipway.audit import Line
+from monitoring.governance.integrity import IntegrityReport, check, deleted
+from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
 from slipway.prediction_log import Log
@@ -53,7 +53,7 @@ class Trace:
     answers: list[dict[str, Any]]
     label: dict[str, Any] | None
     stands_on: dict[str, Any] | None
-    put_there: Line | None
+    put_there: AuditLine | None
     problems: list[str]
 
     @property
@@ -80,7 +80,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first["version"])
     checked = check(registry, config, usecase, [version], []) if version else {}
-    made = checked.get(first["version"], Checked(problem=deleted(first["version"], lines)))
+    made = checked.get(first["version"], IntegrityReport(problem=deleted(first["version"], lines)))
     alias = config.follow_alias if first["role"] == "champion" else first["role"]
     if version and version.digest != first["digest"]:
         problems.append(
@@ -93,7 +93,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         answers,
         _label(usecase, id, config),
         facts_of(registry, version, made) if version else None,
-        last_move(lines, Move(alias, first["version"]), first["at"]),
+        last_move(lines, AliasChange(alias, first["version"]), first["at"]),
         [*filter(None, [made.problem]), *problems],
     )
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from slipway.clients.service import Client
-from slipway.contracts.events import prediction_event
+from slipway import timestamps
+from slipway.clients.service import ServiceClient
+from slipway.contracts.events import feedback_event
 from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, ServiceError
 from slipway.serving_state import desired
@@ -27,7 +28,7 @@ Track = Callable[[Iterable[int], str, int], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class Sent:
+class UploadResult:
     """What became of a table of labels; `to` is a server's address, or a folder of the prediction log."""
 
     usecase: str
@@ -40,7 +41,7 @@ class Sent:
 
 def served_schema(usecase: str, url: str) -> Schema:
     """The schema that the service at `url` answers with. Raises ServiceError."""
-    client = Client(url)
+    client = ServiceClient(url)
     try:
         answer = client.get(f"/v1/models/{usecase}/schema")
     finally:
@@ -62,13 +63,13 @@ def stored_schema(usecase: str, config: Settings | None = None) -> Schema:
     return Schema.load(config.store / found.champion / "serve" / "schema.json")
 
 
-def send(usecase: str, entries: list[Entry], url: str, track: Track | None = None) -> Sent:
+def send(usecase: str, entries: list[Entry], url: str, track: Track | None = None) -> UploadResult:
     """Sends checked entries to the service at `url`, a thousand at a time.
 
     Raises:
         ServiceError: the service does not answer, or refuses a batch; the message says how many were accepted before.
     """
-    client = Client(url)
+    client = ServiceClient(url)
     done = 0
     try:
         for start in _tracked(track, range(0, len(entries), BATCH), f"labels of {usecase}"):
@@ -81,17 +82,17 @@ def send(usecase: str, entries: list[Entry], url: str, track: Track | None = Non
         ) from None
     finally:
         client.close()
-    return Sent(usecase, len(entries), client.url)
+    return UploadResult(usecase, len(entries), client.url)
 
 
-def post(client: Client, usecase: str, entries: list[Entry]) -> None:
+def post(client: ServiceClient, usecase: str, entries: list[Entry]) -> None:
     """One batch. Raises ServiceError unless all of it was accepted."""
     answer = client.post(f"/v1/models/{usecase}/feedback", {"feedback": entries})
     if not answer.ok:
         raise ServiceError(f"{client.url} answered {answer.problem}")
 
 
-def append(usecase: str, entries: list[Entry], config: Settings | None = None) -> Sent:
+def append(usecase: str, entries: list[Entry], config: Settings | None = None) -> UploadResult:
     """Appends checked entries to this machine's prediction log, without a server.
 
     Raises:
@@ -110,12 +111,12 @@ def append(usecase: str, entries: list[Entry], config: Settings | None = None) -
                 )
     finally:
         writer.close()
-    return Sent(usecase, len(entries), str(config.spool / usecase))
+    return UploadResult(usecase, len(entries), str(config.spool / usecase))
 
 
 def _line(usecase: str, environment: str, entry: Entry) -> bytes:
-    now = prediction_event.now_iso()
-    _, line = prediction_event.feedback_line(
+    now = timestamps.now_iso()
+    _, line = feedback_event.feedback_line(
         environment=environment,
         usecase=usecase,
         trace_id=secrets.token_hex(16),

@@ -20,15 +20,15 @@ from typing import Protocol
 from slipway.prediction_log import (
     Segment,
     adopt_orphans,
-    captured_images,
+    archive,
+    captured,
     connect,
     lines_in,
     move_image,
-    parquet_archive,
     segments,
 )
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 PAUSE_SECONDS = 2.0
 _GLANCE_SECONDS = 0.1
@@ -94,7 +94,7 @@ class Shipper:
         """The lines and images that are still in the spool, those of servers that still write included."""
         waiting = usecases(self._spool)
         lines = sum(lines_in(segment) for usecase in waiting for segment in segments(self._spool, usecase))
-        return lines + sum(len(captured_images(self._spool, usecase)) for usecase in waiting)
+        return lines + sum(len(captured(self._spool, usecase)) for usecase in waiting)
 
     def _ship(self, usecase: str, segment: Segment, shipped: Shipped) -> None:
         self.moved = time.monotonic()
@@ -120,8 +120,8 @@ class Shipper:
 
     def _move_images(self, usecase: str, shipped: Shipped, enough: Callable[[], bool]) -> None:
         """The first that fails is reason to leave the others for the next pass."""
-        at = base(self._settings)
-        for image in captured_images(self._spool, usecase):
+        at = object_store(self._settings)
+        for image in captured(self._spool, usecase):
             if enough():
                 return
             self.moved = time.monotonic()
@@ -151,7 +151,7 @@ class ParquetSink:
         self._connection = connect(settings, small=True)
 
     def take(self, usecase: str, segment: Segment) -> int:
-        return parquet_archive(self._connection, self._settings, usecase, segment)
+        return archive(self._connection, self._settings, usecase, segment)
 
 
 def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monitoring.release.server_status import Look, look_at_all
+from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report
 from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
 from slipway.settings import Settings, settings
 
@@ -26,11 +26,11 @@ PROMOTABLE = (CHAMPION, CHALLENGER, CANARY)
 SETTLE_SECONDS = 6.0  # a follower looks again at a refusal that a person has just overridden
 _EVERY_SECONDS = 0.5
 
-LookAtAll = Callable[[Sequence[str], str], list[Look]]
+LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
-class Promoted:
+class Promotion:
     """`replaced` is the version that had the alias before; `serving` counts the workers that were waited for."""
 
     version: ModelVersion
@@ -46,7 +46,7 @@ class Promoted:
 
 def promote(
     usecase: str, version: str, alias: str = CHAMPION, override: str | None = None, weight: float | None = None
-) -> Promoted:
+) -> Promotion:
     """Moves the alias to the version; a canary begins with `weight` percent, or with the use case's first stage.
 
     Raises:
@@ -78,14 +78,14 @@ def promote(
     if alias == CANARY:
         _ask_for_weight(registry, found, weight)
     registry.set_alias(usecase, alias, version)
-    promoted = Promoted(found, alias, replaced, None if verdict.passed else standing)
+    promoted = Promotion(found, alias, replaced, None if verdict.passed else standing)
     _write_down(promoted, verdict)
     return promoted
 
 
 def wait_until_served(
-    promoted: Promoted, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = look_at_all
-) -> Promoted:
+    promoted: Promotion, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = all_server_statuses
+) -> Promotion:
     """Returns when every worker of every server serves the version.
 
     Raises:
@@ -127,7 +127,7 @@ def _version(registry: Registry, usecase: str, version: str) -> ModelVersion:
         raise NotFound(f"{usecase} has no version {version!r}. It has: {', '.join(known) or 'none'}.") from None
 
 
-def _checked(registry: Registry, version: ModelVersion) -> manifest.Verdict:
+def _checked(registry: Registry, version: ModelVersion) -> gate_report.GateReport:
     """What the gates said, from a bundle of which every byte was checked."""
     if reason := version.tags.get(REFUSED):
         raise GateRefused(
@@ -136,7 +136,7 @@ def _checked(registry: Registry, version: ModelVersion) -> manifest.Verdict:
         )
     with tempfile.TemporaryDirectory() as folder:
         registry.fetch_bundle(version, Path(folder))
-        return manifest.verdict(Path(folder))
+        return gate_report.read_gate_report(Path(folder))
 
 
 def _check_canary(usecase: str, version: str, champion: str | None, weight: float | None) -> None:
@@ -158,7 +158,7 @@ def _ask_for_weight(registry: Registry, version: ModelVersion, weight: float | N
         registry.delete_version_tag(version.name, version.version, FIRST_WEIGHT)
 
 
-def _write_down(promoted: Promoted, verdict: manifest.Verdict) -> None:
+def _write_down(promoted: Promotion, verdict: gate_report.GateReport) -> None:
     version = promoted.version
     who, evidence = audit.person(), {"alias": promoted.alias, "from": promoted.replaced, "to": version.version}
     if promoted.override:
@@ -175,11 +175,11 @@ def _check_override(override: str | None) -> None:
         raise SettingsError(f"--override {override!r} does not say who and why. Write --override 'WHO: WHY'.")
 
 
-def _serves(look: Look, promoted: Promoted) -> bool:
+def _serves(look: ServerStatus, promoted: Promotion) -> bool:
     return bool(look.workers) and all(worker.version == promoted.version.version for worker in look.workers)
 
 
-def _words(look: Look, promoted: Promoted) -> str:
+def _words(look: ServerStatus, promoted: Promotion) -> str:
     reasons = look.refusals(CHAMPION, promoted.alias, promoted.version)
     if reasons:
         return f"{look.address} refused it: {'; '.join(reasons)}"

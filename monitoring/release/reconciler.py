@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.release.server_status import Look, look_at_all
+from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, SHADOW, ModelVersion, Registry
-from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
+from slipway.timestamps import now_iso
 
 # Where an alias goes back: elsewhere it belongs to production (docs/decisions/0002-whose-alias-goes-back.md)
 HOMES_OF_THE_ALIAS = ("production", "local")
@@ -27,7 +27,7 @@ RECONCILER = "slipway reconciler"
 SERVING, LOADING, REFUSED, FAILED, REPLACED = "serving", "loading", "refused", "failed", "replaced"
 _log = logging.getLogger("slipway.watch")
 
-LookAtAll = Callable[[Sequence[str], str], list[Look]]
+LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Reconciled:
 
     usecase: str
     aliases: dict[str, str]
-    looks: list[Look]
+    looks: list[ServerStatus]
     tag: str = ""
     error: str = ""
 
@@ -54,7 +54,7 @@ class Reconciler:
         self,
         config: Settings,
         registry: Registry,
-        look_at_all: LookAtAll = look_at_all,
+        look_at_all: LookAtAll = all_server_statuses,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -82,7 +82,7 @@ class Reconciler:
             return Reconciled(usecase, aliases, looks, error=str(error))
         return Reconciled(usecase, aliases, looks, tags["champion"])
 
-    def _settle(self, usecase: str, role: str, aliases: dict[str, str], looks: list[Look]) -> str:
+    def _settle(self, usecase: str, role: str, aliases: dict[str, str], looks: list[ServerStatus]) -> str:
         """Brings the tag of one role's version up to date, and its alias back where it was refused for long enough."""
         alias = self._alias_of[role]
         number = aliases.get(alias)
@@ -99,7 +99,7 @@ class Reconciler:
             self._retire_others(version)
         return said
 
-    def _refused(self, version: ModelVersion, role: str, said: str, looks: list[Look]) -> str:
+    def _refused(self, version: ModelVersion, role: str, said: str, looks: list[ServerStatus]) -> str:
         """Writes the reason first, so that no alias ever moves without one."""
         alias = self._alias_of[role]
         if not self._moves_back or not self._is_sure(version.name, role, version.version):
@@ -157,7 +157,7 @@ class Reconciler:
         self._whole[version.name] = version.version
 
 
-def served_by(looks: Sequence[Look], role: str, version: ModelVersion) -> str:
+def served_by(looks: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
     """`serving: 2 of 2 workers`, or why not yet; nothing where no worker has said anything about it."""
     failures = list(dict.fromkeys(reason for look in looks for reason in look.failures(role, version)))
     if failures:
@@ -172,7 +172,7 @@ def served_by(looks: Sequence[Look], role: str, version: ModelVersion) -> str:
     return f"{state}{'' if role == 'champion' else f' as {role}'}: {serving} of {workers} workers{unknown}"
 
 
-def still_served(looks: Sequence[Look], alias: str, refused: ModelVersion) -> str | None:
+def still_served(looks: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
     """What the servers that refused a version serve instead; None where they serve nothing, or nothing else."""
     workers = [worker for look in looks if look.refusals("champion", alias, refused) for worker in look.workers]
     others = Counter(worker.version for worker in workers if worker.version not in (None, "", refused.version))

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from slipway.clients.mlflow.registry import ModelVersion
-from slipway.clients.service import Client
+from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
-from slipway.serving_state.desired import Refusal, RoleState, WorkerState
+from slipway.serving_state.follower_status import Refusal
+from slipway.serving_state.observed import RoleState, WorkerState
 
 TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16
@@ -44,7 +45,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Look:
+class ServerStatus:
     """One look at one server; `served` is None where `error` says why."""
 
     address: str
@@ -91,28 +92,28 @@ def _is(state: RoleState, version: ModelVersion) -> bool:
     return state.digest == version.digest or state.version == version.version
 
 
-def look(url: str, usecase: str, address: str | None = None) -> Look:
+def server_status(url: str, usecase: str, address: str | None = None) -> ServerStatus:
     """A look at the server of a URL, or at the one behind this `address` of its host."""
     shown = _with_host(url, address) if address else url
-    client = Client(url, TIMEOUT_SECONDS, address)
+    client = ServiceClient(url, TIMEOUT_SECONDS, address)
     try:
         answer = client.get(f"/v1/models/{usecase}")
         if not answer.ok:
-            return Look(shown, error=f"{shown} answered {answer.problem}")
-        return Look(shown, msgspec.convert(answer.document, Served))
+            return ServerStatus(shown, error=f"{shown} answered {answer.problem}")
+        return ServerStatus(shown, msgspec.convert(answer.document, Served))
     except ServiceError as error:
-        return Look(shown, error=str(error).replace(url, shown))
+        return ServerStatus(shown, error=str(error).replace(url, shown))
     except msgspec.ValidationError as error:
-        return Look(shown, error=f"{shown} answered what is not the state of a model: {error}")
+        return ServerStatus(shown, error=f"{shown} answered what is not the state of a model: {error}")
     finally:
         client.close()
 
 
-def look_at_all(urls: Iterable[str], usecase: str) -> list[Look]:
+def all_server_statuses(urls: Iterable[str], usecase: str) -> list[ServerStatus]:
     """One look at each server, all at once: those that do not answer cost the time of one."""
     servers = [(url, address) for url in urls for address in addresses(url)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda server: look(server[0], usecase, server[1]), servers))
+        return list(pool.map(lambda server: server_status(server[0], usecase, server[1]), servers))
 
 
 def addresses(url: str) -> list[str | None]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitoring.analysis.drift import CHI2, KS, MISSING, Finding, Table, holm_cutoff
+from monitoring.analysis.drift import CHI2, KS, MISSING, DriftResult, Table, holm_cutoff
 from monitoring.analysis.statistical_tests import contingency, homogeneity
 
 HOMOGENEITY = "slipway_chi2"
@@ -24,7 +24,7 @@ HOMOGENEITY = "slipway_chi2"
 class Scores:
     """Evidently's run over findings: `p_values` and `drifted` by (name, of, method), in the findings' order."""
 
-    def __init__(self, snapshot: Any, findings: Sequence[Finding]) -> None:
+    def __init__(self, snapshot: Any, findings: Sequence[DriftResult]) -> None:
         content = snapshot.dict()
         keys = [(finding.name, finding.of, finding.method) for finding in findings]
         self._snapshot = snapshot
@@ -35,7 +35,7 @@ class Scores:
         self._snapshot.save_html(str(path))
 
 
-def score(reference: Table, window: Table, findings: Sequence[Finding], significance: float) -> Scores:
+def score(reference: Table, window: Table, findings: Sequence[DriftResult], significance: float) -> Scores:
     """Let Evidently test what `compare` has tested, but for columns without any value on one side, which it refuses."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
@@ -79,25 +79,25 @@ def _homogeneity(reference: pd.Series, window: pd.Series, _: Any, threshold: flo
     return p_value, p_value <= threshold
 
 
-def _method(finding: Finding) -> str:
+def _method(finding: DriftResult) -> str:
     return "ks" if finding.method == KS else HOMOGENEITY
 
 
-def _threshold(finding: Finding, cutoff: float) -> float:
+def _threshold(finding: DriftResult, cutoff: float) -> float:
     """Holm's cut-off, and for an effect too small to matter one that nothing reaches: Evidently knows no effects."""
     return cutoff if finding.effect >= finding.minimum else -1.0
 
 
-def _column(finding: Finding) -> str:
+def _column(finding: DriftResult) -> str:
     return f"{finding.name} (missing)" if finding.method == MISSING else finding.name
 
 
-def _values(finding: Finding, table: Table) -> np.ndarray:
+def _values(finding: DriftResult, table: Table) -> np.ndarray:
     values = table[finding.name]
     if finding.method == MISSING:
         return np.where(pd.isna(values), "missing", "present").astype(object)
     return values.astype(object) if finding.method == CHI2 else values
 
 
-def _empty(finding: Finding, table: Table) -> bool:
+def _empty(finding: DriftResult, table: Table) -> bool:
     return len(table[finding.name]) == 0 or (finding.method != MISSING and bool(pd.isna(table[finding.name]).all()))

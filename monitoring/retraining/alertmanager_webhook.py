@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from monitoring.retraining.decisions import to_dict
-from monitoring.retraining.policy import REASONS, ask
+from monitoring.retraining.policy import REASONS, request_retraining
 from slipway import config as usecases
 from slipway.contracts.bundle import json_limits
 from slipway.errors import ServiceError, SlipwayError, UseCaseError, suggestion
@@ -52,7 +52,7 @@ class Message(msgspec.Struct):
     alerts: list[Alert]
 
 
-class Problem(Exception):
+class WebhookError(Exception):
     """A request that is refused as a whole."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -74,20 +74,20 @@ class Receiver:
             message = _decoded(await _body(request))
             if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
                 busy = f"{MOST_WAITING} messages wait already: send it again in a moment."
-                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, busy, {"Retry-After": "10"})
+                raise WebhookError(HTTPStatus.SERVICE_UNAVAILABLE, busy, {"Retry-After": "10"})
             return JSONResponse(await to_thread.run_sync(self._heard, message.alerts, limiter=self._limiter))
-        except Problem as problem:
+        except WebhookError as problem:
             return _told(problem)
 
     def _require_secret(self, request: Request) -> None:
         if self._config.alert_secret is None:
             unset = "Alerts are not taken here: set SLIPWAY_ALERT_SECRET, and give Alertmanager the same."
-            raise Problem(HTTPStatus.NOT_FOUND, unset)
+            raise WebhookError(HTTPStatus.NOT_FOUND, unset)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         secret = self._config.alert_secret.get_secret_value().encode()
         if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode("latin-1"), secret):
             wrong = "The bearer token is missing or is not the one of SLIPWAY_ALERT_SECRET."
-            raise Problem(HTTPStatus.UNAUTHORIZED, wrong, {"WWW-Authenticate": "Bearer"})
+            raise WebhookError(HTTPStatus.UNAUTHORIZED, wrong, {"WWW-Authenticate": "Bearer"})
 
     def _heard(self, alerts: list[Alert]) -> dict[str, Any]:
         """The decisions, and why the other alerts asked for none; each use case and reason is asked for once."""
@@ -100,22 +100,22 @@ class Receiver:
                 asking.setdefault((alert.labels[USECASE], alert.labels[REASON]), alert)
         if not asking and not any(alert.status == "resolved" for alert in alerts):
             detail = ignored[0]["why"] if ignored else "There is no alert in it."
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+            raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         return {"decisions": [self._ask(*what, alert) for what, alert in asking.items()], "ignored": ignored}
 
     def _ask(self, usecase: str, reason: str, alert: Alert) -> dict[str, Any]:
         evidence = {"alert": alert.name, "since": alert.starts_at[:_MOST_TEXT]}
         try:
-            return to_dict(ask(usecase, reason, SOURCE, evidence, self._config))
+            return to_dict(request_retraining(usecase, reason, SOURCE, evidence, self._config))
         except (ServiceError, OSError) as error:
             _log.warning("%s: asked for by %s, nothing decided: %s", usecase, alert.name, error)
             gone = f"Nothing was decided, since the log's place fails ({error}): send it again."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, gone, {"Retry-After": "30"}) from None
+            raise WebhookError(HTTPStatus.SERVICE_UNAVAILABLE, gone, {"Retry-After": "30"}) from None
         except UseCaseError as error:
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+            raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except SlipwayError as error:
             _log.warning("%s: asked for by %s: %s", usecase, alert.name, error)
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
+            raise WebhookError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
 
 
 def _useless(alert: Alert) -> str | None:
@@ -142,26 +142,26 @@ async def _body(request: Request) -> bytes:
                 content += chunk
                 if len(content) > MOST_BYTES:
                     large = f"A message has at most {MOST_BYTES:,} bytes: let Alertmanager group fewer (`max_alerts`)."
-                    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, large, {"Connection": "close"})
+                    raise WebhookError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, large, {"Connection": "close"})
     except TimeoutError:
         late = f"The message did not come within {RECEIVE_SECONDS:g} s."
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
+        raise WebhookError(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The message broke off.") from None
+        raise WebhookError(HTTPStatus.BAD_REQUEST, "The message broke off.") from None
     return bytes(content)
 
 
 def _decoded(content: bytes) -> Message:
     if wrong := json_limits.problem(content):
-        raise Problem(HTTPStatus.BAD_REQUEST, f"The message is refused: {wrong}.")
+        raise WebhookError(HTTPStatus.BAD_REQUEST, f"The message is refused: {wrong}.")
     try:
         return msgspec.json.decode(content, type=Message)
     except msgspec.ValidationError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"This is no webhook of Alertmanager: {error}.") from None
+        raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, f"This is no webhook of Alertmanager: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem(HTTPStatus.BAD_REQUEST, "The message is not JSON.") from None
+        raise WebhookError(HTTPStatus.BAD_REQUEST, "The message is not JSON.") from None
 
 
-def _told(problem: Problem) -> Response:
+def _told(problem: WebhookError) -> Response:
     body = {"title": problem.status.phrase, "status": problem.status, "detail": str(problem)}
     return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")

@@ -15,7 +15,7 @@ import msgspec
 
 from slipway import audit
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 STARTED, REFUSED = "started", "refused"
 LATEST = "latest.json"
@@ -59,7 +59,7 @@ class Decisions:
     def __init__(self, config: Settings, usecase: str) -> None:
         self._config = config
         self._usecase = usecase
-        self._place = base(config)
+        self._place = object_store(config)
         self._folder = f"retraining/{config.environment}/{usecase}"
 
     def latest(self) -> Decision | None:

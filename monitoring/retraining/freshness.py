@@ -18,17 +18,17 @@ CUTOFF = "slipway.cutoff"
 
 
 @dataclass(frozen=True)
-class Champion:
+class ChampionFreshness:
     """`cutoff` is when its training began to read the log: what came later, it has not seen."""
 
     version: str
     cutoff: datetime
 
 
-def champion(registry: Registry, model: RegisteredModel) -> Champion | None:
+def champion(registry: Registry, model: RegisteredModel) -> ChampionFreshness | None:
     """None where the model has no champion. Raises RegistryError."""
     number = model.aliases.get(CHAMPION)
-    return None if number is None else Champion(number, _cutoff(registry.version(model.name, number)))
+    return None if number is None else ChampionFreshness(number, _cutoff(registry.version(model.name, number)))
 
 
 def new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:

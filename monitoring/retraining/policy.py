@@ -22,10 +22,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from monitoring.retraining.decisions import Decision, Decisions
-from monitoring.retraining.freshness import Champion, champion, new_labels
+from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
-from slipway.clients.prefect import FlowRun, Prefect
+from slipway.clients.prefect import FlowRun, PrefectClient
 from slipway.config import Reason, UseCase
 from slipway.errors import RegistryError, ServiceError, SlipwayError
 from slipway.prediction_log import Log
@@ -39,7 +39,7 @@ _SECONDS = 5.0
 _WEEK = timedelta(days=7)
 
 
-class Refusal(Exception):
+class RetrainingRefused(Exception):
     """A rule that says no, with the sentence why."""
 
     def __init__(self, rule: str, reason: str) -> None:
@@ -47,7 +47,7 @@ class Refusal(Exception):
         self.rule = rule
 
 
-def ask(
+def request_retraining(
     usecase: str,
     reason: str,
     source: str,
@@ -65,10 +65,10 @@ def ask(
         raise SlipwayError(f"{reason!r} is no reason for a training. There are: {', '.join(REASONS)}.")
     found, config = usecases.load(usecase), config or settings()
     with _one_at_a_time(config, usecase):
-        return _Asked(found, config, now or datetime.now(UTC), reason, source, evidence or {}).decide()
+        return _Request(found, config, now or datetime.now(UTC), reason, source, evidence or {}).decide()
 
 
-class _Asked:
+class _Request:
     """One ask, with what is found out about it on the way."""
 
     def __init__(
@@ -78,13 +78,13 @@ class _Asked:
         self._config = config
         self._now = now
         self._decisions = Decisions(config, usecase.name)
-        self._prefect = Prefect(config.prefect_uri, _SECONDS)
+        self._prefect = PrefectClient(config.prefect_uri, _SECONDS)
         self._said: dict[str, Any] = {"asked_for": reason, "asked_by": source, "evidence": evidence}
 
     def decide(self) -> Decision:
         try:
             return self._start()
-        except Refusal as refusal:
+        except RetrainingRefused as refusal:
             return self._decisions.refuse(self._now, refusal.rule, reason=str(refusal), **self._said)
 
     def _start(self) -> Decision:
@@ -98,7 +98,7 @@ class _Asked:
         self._decisions.ask(**self._said)
         run = self._begin(_key(self._config, self._usecase.name, starts))
         if run.id in self._decisions.starts():
-            raise Refusal("under_way", f"Another ask was faster, and has just started flow run {run.id}.")
+            raise RetrainingRefused("under_way", f"Another ask was faster, and has just started flow run {run.id}.")
         since = f" since version {stands.version} was trained" if stands else ""
         return self._decisions.start(
             run.created, run.id, reason=f"{rows:,} labelled rows are new{since}, and no rule refuses.", **self._said
@@ -108,9 +108,9 @@ class _Asked:
         asked, listed = self._said["asked_for"], self._usecase.retraining.reasons
         if asked not in listed:
             listened = f"only to {', '.join(listed)}" if listed else "to nothing"
-            raise Refusal("not_listed", f"{self._usecase.name} listens {listened} (`retraining.reasons`).")
+            raise RetrainingRefused("not_listed", f"{self._usecase.name} listens {listened} (`retraining.reasons`).")
 
-    def _champion(self) -> Champion | None:
+    def _champion(self) -> ChampionFreshness | None:
         """Whose successor it would be; None where there is none. Refuses where retraining is paused."""
         registry = Registry(self._config.registry_uri, _SECONDS)
         with _refusing("registry", RegistryError):
@@ -119,7 +119,9 @@ class _Asked:
         self._said["version"] = stands.version if stands else None
         switch = model.tags.get(SWITCH, "").strip()
         if switch.lower().startswith(PAUSED):
-            raise Refusal("paused", f"Retraining is {switch}. Removing the model's tag `{SWITCH}` lets it go on.")
+            raise RetrainingRefused(
+                "paused", f"Retraining is {switch}. Removing the model's tag `{SWITCH}` lets it go on."
+            )
         return stands
 
     def _record_what_was_started(self) -> None:
@@ -144,32 +146,32 @@ class _Asked:
             found = self._prefect.under_way(FLOW, self._usecase.name)
         if found:
             run = found[0]
-            raise Refusal("under_way", f"A training is under way: flow run {run.id} is {run.state.lower()}.")
+            raise RetrainingRefused("under_way", f"A training is under way: flow run {run.id} is {run.state.lower()}.")
 
     def _require_pace(self, starts: Sequence[datetime]) -> None:
         rules = self._usecase.retraining
         free_at = starts[-1] + timedelta(hours=rules.cooldown_hours) if starts else self._now
         if self._now < free_at:
-            raise Refusal(
+            raise RetrainingRefused(
                 "cooldown",
                 f"The last training was started {_moment(starts[-1])}, and the next may be {_moment(free_at)} "
                 f"(`retraining.cooldown_hours` is {rules.cooldown_hours:g}).",
             )
         week = [start for start in starts if start > self._now - _WEEK]
         if len(week) >= rules.runs_per_week:
-            raise Refusal(
+            raise RetrainingRefused(
                 "runs_per_week",
                 f"{len(week)} trainings were started in the last 7 days, which are all that there may be; the next "
                 f"may be {_moment(week[-rules.runs_per_week] + _WEEK)} (`retraining.runs_per_week`).",
             )
 
-    def _require_labels(self, stands: Champion | None) -> int:
+    def _require_labels(self, stands: ChampionFreshness | None) -> int:
         needed = self._usecase.retraining.min_labelled_rows
         rows = new_labels(Log(self._config), self._usecase, stands.cutoff if stands else None)
         self._said["evidence"] = {**self._said["evidence"], "labelled_rows": rows}
         if rows < needed:
             since = f" since version {stands.version} was trained" if stands else ""
-            raise Refusal(
+            raise RetrainingRefused(
                 "labels",
                 f"Too few labelled rows: {rows:,} are new{since}, at least {needed:,} are needed "
                 "(`retraining.min_labelled_rows`).",
@@ -200,7 +202,7 @@ def _refusing(rule: str, error: type[SlipwayError]) -> Iterator[None]:
         yield
     except error as raised:
         said = str(raised)
-        raise Refusal(rule, f"{said[:1].upper()}{said[1:]}") from None
+        raise RetrainingRefused(rule, f"{said[:1].upper()}{said[1:]}") from None
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from monitoring.analysis import verdict
 from monitoring.analysis.quality import METRICS
 from monitoring.retraining.decisions import Decision
-from monitoring.retraining.freshness import Champion, champion, new_labels
-from monitoring.retraining.policy import ask
+from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
+from monitoring.retraining.policy import request_retraining
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import RegistryError
 from slipway.prediction_log import Log
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 
 
-def ask_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime) -> Decision | None:
+def request_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime) -> Decision | None:
     """Ask for a training where the monitor has a reason; one ask, whose evidence holds the sentence of every reason.
 
     Raises:
@@ -31,7 +31,7 @@ def ask_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, no
     if not reasons:
         return None
     listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
-    return ask(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
+    return request_retraining(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
 
 
 def of_verdict(found: dict[str, Any]) -> dict[str, str]:
@@ -58,14 +58,14 @@ def of_champion(usecase: UseCase, config: Settings, now: datetime) -> dict[str, 
     return _age(rules.max_age_days, stands, now) | _labels(rules.new_labels, stands, usecase, config) if stands else {}
 
 
-def _age(most: float | None, stands: Champion, now: datetime) -> dict[str, str]:
+def _age(most: float | None, stands: ChampionFreshness, now: datetime) -> dict[str, str]:
     if most is None or now - stands.cutoff <= timedelta(days=most):
         return {}
     days = (now - stands.cutoff).total_seconds() / 86_400
     return {"age": f"Version {stands.version} was trained {days:,.1f} days ago, more than {most:g}."}
 
 
-def _labels(enough: int | None, stands: Champion, usecase: UseCase, config: Settings) -> dict[str, str]:
+def _labels(enough: int | None, stands: ChampionFreshness, usecase: UseCase, config: Settings) -> dict[str, str]:
     if enough is None or (rows := new_labels(Log(config), usecase, stands.cutoff)) < enough:
         return {}
     return {"labels": f"{rows:,} labelled rows are new since version {stands.version} was trained."}

@@ -37,7 +37,7 @@ _BEFORE = timedelta(minutes=1)  # the champion answers first: its event is older
 
 
 @dataclass(frozen=True)
-class Side:
+class VersionStatistics:
     """One of the two: times are of its model alone, in milliseconds, over rows that no cache answered.
 
     `quality` has each metric with its interval over the `labelled` rows; it is empty below 10 of these.
@@ -67,7 +67,7 @@ class SliceRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CandidateComparison:
     """`came` is the share of the champion's rows that a shadow answered, too, since it first did; else None.
 
     `difference` is of the candidate's score or value less the champion's, over the pairs: `mean`, `p5`, `p50`, `p95`,
@@ -78,8 +78,8 @@ class Comparison:
     role: str
     since: str
     until: str
-    champion: Side
-    candidate: Side
+    champion: VersionStatistics
+    candidate: VersionStatistics
     pairs: int
     came: float | None
     agreement: float | None
@@ -90,7 +90,7 @@ class Comparison:
         return asdict(self)
 
 
-def compare(config: Settings, name: str, now: datetime | None = None) -> Comparison | None:
+def compare(config: Settings, name: str, now: datetime | None = None) -> CandidateComparison | None:
     """The last 10,000 rows of the candidate of the use case's window; None where there is none beside a champion.
 
     A shadow goes before a canary. Slices are those of the use case's gates, where its folder is here.
@@ -119,7 +119,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Compari
         champion = champion[champion.row_id.isin(candidate.row_id)]
     pairs = _pairs(champion, candidate)
     sides = (_side(champion, last[CHAMPION][0], schema), _side(candidate, last[role][0], schema))
-    return Comparison(
+    return CandidateComparison(
         name,
         role,
         _iso(last[role][2]),
@@ -177,12 +177,12 @@ def _pairs(champion: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     return theirs.merge(mine[columns], on="row_id", suffixes=("", "_candidate"))
 
 
-def _side(rows: pd.DataFrame, version: str, schema: Schema) -> Side:
+def _side(rows: pd.DataFrame, version: str, schema: Schema) -> VersionStatistics:
     answered = rows[rows.outcome == "success"]
     times = answered[~answered.cached.astype(bool)].model_ms
     known = answered[answered.value_true.notna() if schema.task == "regression" else answered.label_true.notna()]
     shares = answered.label.value_counts(normalize=True) if schema.task != "regression" else pd.Series(dtype=float)
-    return Side(
+    return VersionStatistics(
         version,
         len(rows),
         {str(kind): int(count) for kind, count in rows[rows.outcome != "success"].error.value_counts().items()},

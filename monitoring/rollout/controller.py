@@ -15,11 +15,11 @@ from monitoring.release.promotion import FIRST_WEIGHT, REFUSED
 from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
 from monitoring.rollout import state, transitions
 from monitoring.rollout.auto_promotion import candidate, was_canary
-from monitoring.rollout.decision import HARMFUL, Finding, Progress, judge, missing, move, needs_proof, unproven
+from monitoring.rollout.decision import HARMFUL, Progress, TestResult, judge, missing, move, needs_proof, unproven
 from monitoring.rollout.evidence import Evidence, gather
 from monitoring.rollout.policy import Policy, policy_or_default
 from monitoring.rollout.previous_champion import complete
-from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, Running
+from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHAMPION, ModelVersion, RegisteredModel, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
@@ -32,7 +32,7 @@ _log = logging.getLogger("slipway.watch")
 
 
 @dataclass(frozen=True)
-class View:
+class RolloutView:
     """A rollout at a glance. Without a version none runs; `rolled_back` counts all canaries that were taken back, the
     last of them at `rolled_back_at` (ISO 8601)."""
 
@@ -45,14 +45,14 @@ class View:
     stages: list[float] = field(default_factory=list)
     since: str = ""
     began: str = ""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[TestResult] = field(default_factory=list)
     said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-class Rollouts:
+class RolloutController:
     """The rollouts of this environment, where it is one that moves aliases; elsewhere they are production's.
 
     All that must outlast this process is in the registry and the log. `once` raises nothing that passes.
@@ -73,16 +73,16 @@ class Rollouts:
         self._rolled_back: dict[str, tuple[int, str]] = {}
         self._told: set[tuple[str, str, int]] = set()
         self._tried: set[tuple[str, str]] = set()
-        self._last: dict[str, View] = {}
+        self._last: dict[str, RolloutView] = {}
         self._look_at: dict[str, float] = {}
 
-    def once(self, usecase: str) -> View:
+    def once(self, usecase: str) -> RolloutView:
         if not self._moves:
-            return View()
+            return RolloutView()
         try:
             view = self._pass(usecase)
         except NotFound:
-            view = View()  # nothing of it is registered yet, or no more
+            view = RolloutView()  # nothing of it is registered yet, or no more
         except RegistryError as error:
             view = self._waits(usecase, str(error))
         except (SlipwayError, OSError) as error:
@@ -90,7 +90,7 @@ class Rollouts:
         self._last[usecase] = view
         return view
 
-    def _pass(self, usecase: str) -> View:
+    def _pass(self, usecase: str) -> RolloutView:
         model = self._registry.model(usecase)
         running = state.read(model)
         if running is not None:
@@ -111,7 +111,7 @@ class Rollouts:
         self._tell(usecase, running)
         return self._step(usecase, running, policy, trouble)
 
-    def _ended(self, usecase: str, model: RegisteredModel, running: Running) -> Running | None:
+    def _ended(self, usecase: str, model: RegisteredModel, running: RolloutState) -> RolloutState | None:
         """The rollout as it goes on; None where it has an outcome, which is carried out, or somebody ended it."""
         canary, champion = model.aliases.get(CANARY), model.aliases.get(CHAMPION)
         version = self._version(usecase, running.version)
@@ -128,7 +128,7 @@ class Rollouts:
         return None
 
     def _why_it_ended(
-        self, running: Running, canary: str | None, champion: str | None, version: ModelVersion | None
+        self, running: RolloutState, canary: str | None, champion: str | None, version: ModelVersion | None
     ) -> str:
         """What somebody else did that ends it; nothing where it goes on."""
         if version is None:
@@ -146,7 +146,7 @@ class Rollouts:
             return f"the alias {CHAMPION} was moved from version {running.champion} to {champion or 'none'}"
         return ""
 
-    def _begin(self, usecase: str, canary: str, champion: str, policy: Policy) -> View:
+    def _begin(self, usecase: str, canary: str, champion: str, policy: Policy) -> RolloutView:
         version = self._version(usecase, canary)
         if version is None or canary == champion or REFUSED in version.tags:
             self._registry.delete_alias(usecase, CANARY)
@@ -159,7 +159,7 @@ class Rollouts:
             return self._view(usecase, said=said)
         now = state.moment(self._now())
         weight = _asked(version) or float(policy.canary.stages[0])
-        running = Running(canary, weight, 1, now, now, champion, first=weight)
+        running = RolloutState(canary, weight, 1, now, now, champion, first=weight)
         transitions.write(self._registry, usecase, running)
         if FIRST_WEIGHT in version.tags:
             self._registry.delete_version_tag(usecase, canary, FIRST_WEIGHT)
@@ -167,7 +167,7 @@ class Rollouts:
         _log.info("%s: version %s is the canary, at %g %%", usecase, canary, weight)
         return self._view(usecase, running, policy, said="has begun.")
 
-    def _begin_automatically(self, usecase: str, model: RegisteredModel, policy: Policy) -> View:
+    def _begin_automatically(self, usecase: str, model: RegisteredModel, policy: Policy) -> RolloutView:
         """With `auto_promote`, a challenger that was not tried yet becomes the canary; the next pass begins with it."""
         found = candidate(self._registry, model) if policy.auto_promote else None
         if found is None or (usecase, found) in self._tried:
@@ -183,7 +183,7 @@ class Rollouts:
         self._registry.set_alias(usecase, CANARY, found)
         return self._view(usecase, said=f"version {found} becomes the canary: {why}.")
 
-    def _step(self, usecase: str, running: Running, policy: Policy, trouble: str) -> View:
+    def _step(self, usecase: str, running: RolloutState, policy: Policy, trouble: str) -> RolloutView:
         last = self._last.get(usecase)
         if last and last.began == running.began and time.monotonic() < self._look_at.get(usecase, 0.0):
             return last
@@ -208,7 +208,7 @@ class Rollouts:
         said = " ".join(filter(None, [f"waits for {', '.join(waits)}." if waits else "", trouble]))
         return self._view(usecase, running, policy, findings, said)
 
-    def _gather(self, usecase: str, running: Running, policy: Policy) -> Evidence:
+    def _gather(self, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
         """Raises OSError, whatever it is that keeps the log from being read."""
         import duckdb
 
@@ -217,7 +217,7 @@ class Rollouts:
         except (SlipwayError, duckdb.Error) as error:
             raise OSError(str(error)) from error
 
-    def _take_back(self, usecase: str, running: Running, findings: list[Finding]) -> View:
+    def _take_back(self, usecase: str, running: RolloutState, findings: list[TestResult]) -> RolloutView:
         why = "; ".join(finding.sentence for finding in findings if finding.verdict == HARMFUL)
         told = {"why": why, "who": transitions.ROLLOUT, "evidence": _kept(findings)}
         running = transitions.decide(self._registry, usecase, running, ROLLED_BACK, **told)
@@ -226,7 +226,7 @@ class Rollouts:
         self._rolled_back.pop(usecase, None)
         return self._view(usecase, said=f"version {running.version} was taken back: {why}.")
 
-    def _go_on(self, usecase: str, running: Running, policy: Policy, findings: list[Finding]) -> View:
+    def _go_on(self, usecase: str, running: RolloutState, policy: Policy, findings: list[TestResult]) -> RolloutView:
         now, weight = state.moment(self._now()), float(policy.next_stage(running.weight) or running.weight)
         running = msgspec.structs.replace(running, stage=running.stage + 1, weight=weight, since=now)
         transitions.write(self._registry, usecase, running)
@@ -235,7 +235,7 @@ class Rollouts:
         _log.info("%s: version %s goes on to %g %%", usecase, running.version, weight)
         return self._view(usecase, running, policy, findings, f"goes on to {weight:g} %.")
 
-    def _finish(self, usecase: str, running: Running, findings: list[Finding]) -> View:
+    def _finish(self, usecase: str, running: RolloutState, findings: list[TestResult]) -> RolloutView:
         why = f"every stage passed; shown to be safe: {', '.join(f.test for f in findings if needs_proof(f.test))}"
         told = {"why": why, "who": transitions.ROLLOUT, "evidence": _kept(findings)}
         running = transitions.decide(self._registry, usecase, running, FINISHED, **told)
@@ -243,7 +243,7 @@ class Rollouts:
         _log.info("%s: version %s is the champion: %s", usecase, running.version, why)
         return self._view(usecase, said=f"version {running.version} became the champion: {why}.")
 
-    def _tell(self, usecase: str, running: Running, evidence: dict[str, Any] | None = None) -> None:
+    def _tell(self, usecase: str, running: RolloutState, evidence: dict[str, Any] | None = None) -> None:
         """The audit's lines of the begin and of this stage: once, also where a process ended before it wrote them."""
         if (usecase, running.began, running.stage) in self._told:
             return
@@ -261,8 +261,8 @@ class Rollouts:
         except NotFound:
             return None
 
-    def _waits(self, usecase: str, why: str) -> View:
-        last = self._last.get(usecase, View())
+    def _waits(self, usecase: str, why: str) -> RolloutView:
+        last = self._last.get(usecase, RolloutView())
         return replace(last, said=f"waits: {why}") if last.version else last
 
     def _taken_back(self, usecase: str) -> tuple[int, str]:
@@ -277,15 +277,15 @@ class Rollouts:
     def _view(
         self,
         usecase: str,
-        running: Running | None = None,
+        running: RolloutState | None = None,
         policy: Policy | None = None,
-        findings: list[Finding] | None = None,
+        findings: list[TestResult] | None = None,
         said: str = "",
-    ) -> View:
+    ) -> RolloutView:
         if running is None or policy is None:
-            last = self._last.get(usecase, View())
-            return View(*self._taken_back(usecase), said=said or ("" if last.version else last.said))
-        return View(
+            last = self._last.get(usecase, RolloutView())
+            return RolloutView(*self._taken_back(usecase), said=said or ("" if last.version else last.said))
+        return RolloutView(
             *self._taken_back(usecase),
             running.version,
             running.champion,
@@ -299,7 +299,7 @@ class Rollouts:
         )
 
 
-def _may_finish(running: Running, champion: str | None, version: ModelVersion | None) -> bool:
+def _may_finish(running: RolloutState, champion: str | None, version: ModelVersion | None) -> bool:
     """Not where somebody has moved the champion, or refused the version, since it was decided."""
     return champion == running.champion and version is not None and REFUSED not in version.tags
 
@@ -313,7 +313,7 @@ def _asked(version: ModelVersion) -> float | None:
     return weight if 0 < weight < 100 else None
 
 
-def _kept(findings: list[Finding]) -> dict[str, Any]:
+def _kept(findings: list[TestResult]) -> dict[str, Any]:
     """The findings for tag and audit: those that decided first."""
     first = sorted(findings, key=lambda finding: (finding.verdict != HARMFUL, not needs_proof(finding.test)))
     return {"findings": [finding.to_dict() for finding in first[:_MOST_FINDINGS]]}

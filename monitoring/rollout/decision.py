@@ -28,7 +28,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class TestResult:
     """One test: both samples, how far the canary is above the champion (or away from it) by the bounds, and what of
     that is allowed. `harmful` is shown to be beyond it, `safe` to be within."""
 
@@ -59,7 +59,7 @@ class Finding:
         return asdict(self)
 
 
-def judge(evidence: Evidence, policy: Policy) -> list[Finding]:
+def judge(evidence: Evidence, policy: Policy) -> list[TestResult]:
     """Every test on the evidence; at each one's share of alpha, so the whole rollout is wrong no more often."""
     found = []
     for test, (canary, champion) in evidence.means.items():
@@ -88,7 +88,7 @@ def needs_proof(test: str) -> bool:
     return not test.startswith("loss")
 
 
-def unproven(findings: Iterable[Finding]) -> list[str]:
+def unproven(findings: Iterable[TestResult]) -> list[str]:
     """The tests that must be shown to be safe before the canary may become the champion, and are not yet."""
     return [finding.test for finding in findings if needs_proof(finding.test) and finding.verdict == OPEN]
 
@@ -119,9 +119,9 @@ def missing(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list
 
 def _finding(
     test: str, shares: tuple[float | None, float | None], counts: tuple[int, int], bounds: Interval, allowed: float
-) -> Finding:
+) -> TestResult:
     low, high = round(float(bounds.low), 6), round(float(bounds.high), 6)
-    return Finding(test, *shares, *counts, low, high, allowed, str(verdict(low, high, allowed)))
+    return TestResult(test, *shares, *counts, low, high, allowed, str(verdict(low, high, allowed)))
 
 
 def _mean(sample: Sample) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 from monitoring.rollout import sequential_tests
 from monitoring.rollout.policy import Part, Policy
 from monitoring.rollout.sequential_tests import Sample
-from monitoring.rollout.state import Running
+from monitoring.rollout.state import RolloutState
 from slipway.prediction_log.jsonl import literal, literals
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Evidence:
     distance: float = 0.0
 
 
-def gather(log: Log, usecase: str, running: Running, policy: Policy) -> Evidence:
+def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
     """Everything logged since the rollout began, of the canary and of the champion that it is compared with.
 
     Raises:
@@ -86,7 +86,7 @@ def _slow(
 
 
 def _labels(
-    log: Log, usecase: str, since: datetime, running: Running, policy: Policy, fallen: list[str]
+    log: Log, usecase: str, since: datetime, running: RolloutState, policy: Policy, fallen: list[str]
 ) -> dict[str, tuple[Sample, Sample]]:
     """The losses, over all labelled answers and over each declared slice."""
     named = _arms(running) | {
@@ -143,7 +143,7 @@ def _value(part: Part) -> str:
     return f"{literals(part.values)}[1 + {above}]"
 
 
-def _arms(running: Running) -> dict[str, str]:
+def _arms(running: RolloutState) -> dict[str, str]:
     return {"canary": literal(running.version), "champion": literal(running.champion)}
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.release.promotion import Promoted, find_model, wait_until_served
-from monitoring.release.server_status import Look, look_at_all
+from monitoring.release.promotion import Promotion, find_model, wait_until_served
+from monitoring.release.server_status import ServerStatus, all_server_statuses
 from monitoring.rollout import state, transitions
 from monitoring.rollout.previous_champion import before, give_back
-from monitoring.rollout.state import ROLLED_BACK, Running
+from monitoring.rollout.state import ROLLED_BACK, RolloutState
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHAMPION, RegisteredModel, Registry
 from slipway.errors import NotFound, ServiceError
@@ -20,11 +20,11 @@ from slipway.settings import Settings, settings
 
 _EVERY_SECONDS = 0.5
 
-LookAtAll = Callable[[Sequence[str], str], list[Look]]
+LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class Rollback:
     """`version` is refused from now on. Its `alias` is `instead`'s; nobody's where that was `canary`."""
 
     usecase: str
@@ -37,7 +37,7 @@ class RolledBack:
         return vars(self)
 
 
-def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> RolledBack:
+def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Rollback:
     """Take back the canary where one runs, else the champion.
 
     Raises:
@@ -50,7 +50,7 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
     if canary := model.aliases.get(CANARY):
         running = transitions.decide(registry, usecase, _running(model, canary), ROLLED_BACK, who=who, why=why)
         transitions.carry_out(registry, usecase, running, config)
-        return RolledBack(usecase, canary, CANARY, None)
+        return Rollback(usecase, canary, CANARY, None)
     champion = model.aliases.get(CHAMPION)
     if champion is None:
         raise NotFound(f"{usecase} has no champion to roll back: `slipway promote {usecase} VERSION` sets one.")
@@ -61,17 +61,17 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
             f"name one with `slipway promote {usecase} VERSION`."
         )
     give_back(registry, usecase, champion, instead, who, why, config)
-    return RolledBack(usecase, champion, CHAMPION, instead)
+    return Rollback(usecase, champion, CHAMPION, instead)
 
 
 def wait_until_back(
-    done: RolledBack, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = look_at_all
-) -> RolledBack:
+    done: Rollback, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = all_server_statuses
+) -> Rollback:
     """Returns when every worker answers as before. Raises ServiceError when the time is over."""
     config = config or settings()
     if done.instead is not None:
         version = Registry().version(done.usecase, done.instead)
-        promoted = wait_until_served(Promoted(version, CHAMPION, done.version, None), seconds, config, look_at_all)
+        promoted = wait_until_served(Promotion(version, CHAMPION, done.version, None), seconds, config, look_at_all)
         return replace(done, serving=promoted.serving)
     version, deadline = Registry().version(done.usecase, done.version), time.monotonic() + seconds
     while True:
@@ -85,9 +85,9 @@ def wait_until_back(
         time.sleep(_EVERY_SECONDS)
 
 
-def _running(model: RegisteredModel, canary: str) -> Running:
+def _running(model: RegisteredModel, canary: str) -> RolloutState:
     """Its rollout, or what stands for one that has not begun."""
     running, now = state.read(model), state.moment(datetime.now(UTC))
     if running is not None and running.version == canary:
         return running
-    return Running(canary, 0.0, 0, now, now, model.aliases.get(CHAMPION, ""))
+    return RolloutState(canary, 0.0, 0, now, now, model.aliases.get(CHAMPION, ""))

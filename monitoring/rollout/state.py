@@ -18,7 +18,7 @@ TAG = "slipway.canary"
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
 
 
-class Running(msgspec.Struct, frozen=True, omit_defaults=True):
+class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     """`champion` is the version that it is compared with; times are ISO 8601, UTC.
 
     `began` is when the rollout began, `since` when this stage did; `stage` counts from 1, `first` is the first one's
@@ -42,17 +42,17 @@ class Running(msgspec.Struct, frozen=True, omit_defaults=True):
         return (now - datetime.fromisoformat(self.since)).total_seconds() / 60
 
 
-def read(model: RegisteredModel) -> Running | None:
+def read(model: RegisteredModel) -> RolloutState | None:
     """None where there is none, or none that a rollout wrote."""
     try:
-        found = msgspec.json.decode(model.tags.get(TAG, ""), type=Running)
+        found = msgspec.json.decode(model.tags.get(TAG, ""), type=RolloutState)
         datetime.fromisoformat(found.began), datetime.fromisoformat(found.since)
     except (msgspec.DecodeError, ValueError):
         return None
     return found
 
 
-def written(running: Running) -> str:
+def written(running: RolloutState) -> str:
     return msgspec.json.encode(running).decode()
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from monitoring.release.promotion import REFUSED
 from monitoring.rollout import state
-from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, Running
+from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
 from slipway.errors import DataError, NotFound
@@ -22,18 +22,18 @@ TAKEN_BACK = "taken back by "
 ROLLOUT = "slipway rollout"  # who, in the audit
 
 
-def write(registry: Registry, usecase: str, running: Running) -> Running:
+def write(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
     registry.set_model_tag(usecase, state.TAG, state.written(running))
     return running
 
 
-def decide(registry: Registry, usecase: str, running: Running, outcome: str, **told: object) -> Running:
+def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str, **told: object) -> RolloutState:
     """Put down how it ends. A rollback's weight of 0 takes the canary from the servers by this one request."""
     weight = running.weight if outcome == FINISHED else 0.0
     return write(registry, usecase, msgspec.structs.replace(running, outcome=outcome, weight=weight, **told))
 
 
-def carry_out(registry: Registry, usecase: str, running: Running, config: Settings) -> None:
+def carry_out(registry: Registry, usecase: str, running: RolloutState, config: Settings) -> None:
     """Everything that follows from the outcome; done twice, it is as done once."""
     aliases = registry.model(usecase).aliases
     if running.outcome == FINISHED and aliases.get(CHAMPION) == running.champion:
@@ -48,7 +48,7 @@ def carry_out(registry: Registry, usecase: str, running: Running, config: Settin
 
 
 def tell(
-    usecase: str, action: str, running: Running, config: Settings, moved: list[dict[str, str | None]] | None = None
+    usecase: str, action: str, running: RolloutState, config: Settings, moved: list[dict[str, str | None]] | None = None
 ) -> None:
     """The audit line, once for each rollout and stage."""
     evidence = {"began": running.began, "stage": running.stage, "weight": running.weight} | running.evidence
@@ -69,7 +69,7 @@ def tell(
     )
 
 
-def lines(usecase: str, config: Settings) -> list[audit.Line]:
+def lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
     """The audit's, or none where one was changed: that is for the history to say, and holds up no rollback."""
     try:
         return audit.lines(usecase, config)
@@ -77,7 +77,7 @@ def lines(usecase: str, config: Settings) -> list[audit.Line]:
         return []
 
 
-def _moved(running: Running, before: dict[str, str]) -> list[dict[str, str | None]]:
+def _moved(running: RolloutState, before: dict[str, str]) -> list[dict[str, str | None]]:
     """The aliases as they go, for whoever asks who moved them."""
     found: list[dict[str, str | None]] = []
     if running.outcome == FINISHED:

@@ -17,11 +17,11 @@ from monitoring.analysis import verdict
 from monitoring.retraining.alertmanager_webhook import Receiver
 from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
-from monitoring.status.dashboard import Board, flow_runs
+from monitoring.status.dashboard import Dashboard, flow_runs
 from monitoring.status.formatting import FILTERS
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 _HERE = Path(__file__).parent
 _STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
@@ -33,7 +33,7 @@ _REPORT_POLICY = "sandbox allow-scripts allow-popups allow-top-navigation-by-use
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
-def application(config: Settings, board: Callable[[], Board], is_alive: Callable[[], bool]) -> Starlette:
+def application(config: Settings, board: Callable[[], Dashboard], is_alive: Callable[[], bool]) -> Starlette:
     """`board` gives the last picture that was taken, `is_alive` whether pictures are still being taken."""
     templates = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -100,6 +100,6 @@ def read_report(config: Settings, usecase: str, name: str) -> bytes | None:
     if not (_USECASE.fullmatch(usecase) and _FILE.fullmatch(name)):
         return None
     try:
-        return base(config).read(f"{verdict.folder(config, usecase)}/{name}")
+        return object_store(config).read(f"{verdict.folder(config, usecase)}/{name}")
     except (SlipwayError, OSError):
         return None

@@ -42,7 +42,7 @@ def routes(config: Settings, templates: Environment, headers: Mapping[str, str])
     return [Route("/shadow/{usecase}", page), Route("/api/shadow/{usecase}", document)]
 
 
-def _compared(config: Settings, usecase: str) -> tuple[candidate_comparison.Comparison | None, str]:
+def _compared(config: Settings, usecase: str) -> tuple[candidate_comparison.CandidateComparison | None, str]:
     """The comparison, or None; and why there is none, where something is at fault."""
     if not re.fullmatch(NAME, usecase):
         return None, ""

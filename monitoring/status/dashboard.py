@@ -11,14 +11,14 @@ from typing import Any
 
 from monitoring.release.reconciler import Reconciled
 from monitoring.retraining.decisions import Decisions, to_dict
-from monitoring.rollout import View
+from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
 from slipway import local
 from slipway.clients.mlflow.registry import CANARY, SHADOW
-from slipway.contracts.events.prediction_event import now_iso
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
 from slipway.system.processes import answers
+from slipway.timestamps import now_iso
 
 _log = logging.getLogger("slipway.watch")
 _PURPOSES = {
@@ -32,7 +32,7 @@ _PURPOSES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ServiceStatus:
     """A server or process; `ok` is whether it answers, or lives where it has no address."""
 
     name: str
@@ -43,7 +43,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class UseCase:
+class UseCaseStatus:
     """A use case at a glance: what serves it, what the reconciler made of that, the last verdict, and the last decision
     on training it again."""
 
@@ -69,13 +69,13 @@ class UseCase:
 
 
 @dataclass(frozen=True)
-class Board:
+class Dashboard:
     """One picture of everything, taken at `created`."""
 
     environment: str
     created: str
-    parts: list[Part]
-    usecases: list[UseCase]
+    parts: list[ServiceStatus]
+    usecases: list[UseCaseStatus]
     trouble: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,9 +85,9 @@ class Board:
 def gather(
     config: Settings,
     reconciled: Iterable[Reconciled],
-    rollouts: Mapping[str, View] = MappingProxyType({}),
+    rollouts: Mapping[str, RolloutView] = MappingProxyType({}),
     changed: Mapping[str, list[str]] = MappingProxyType({}),
-) -> Board:
+) -> Dashboard:
     """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once.
 
     `changed` says by use case what was altered or deleted in the registry.
@@ -99,19 +99,19 @@ def gather(
             config,
             one,
             [*changed.get(one.usecase, ()), *(line for line in _trouble(one) if line not in common)],
-            rollouts.get(one.usecase, View()),
+            rollouts.get(one.usecase, RolloutView()),
         )
         for one in passes
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
-    return Board(config.environment, now_iso(), _parts(config), usecases, sorted(common))
+    return Dashboard(config.environment, now_iso(), _parts(config), usecases, sorted(common))
 
 
 def _trouble(one: Reconciled) -> list[str]:
     return [*filter(None, [one.error]), *(look.error for look in one.looks if look.error)]
 
 
-def _parts(config: Settings) -> list[Part]:
+def _parts(config: Settings) -> list[ServiceStatus]:
     """The servers of the settings, and the processes of the stack where one runs from this state folder."""
     state = local.running(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
@@ -122,20 +122,23 @@ def _parts(config: Settings) -> list[Part]:
         ("prefect", prefect.removesuffix("/api"), "/api/health"),
         *(("service", url, "/readyz") for url in config.server_urls),
     ]
-    found = [Part(name, _PURPOSES[name], answers(url + health), url, logs.get(name)) for name, url, health in servers]
+    found = [
+        ServiceStatus(name, _PURPOSES[name], answers(url + health), url, logs.get(name))
+        for name, url, health in servers
+    ]
     named = {part.name for part in found}
     others = [part for name, part in processes.items() if name not in named]
     return found + [
-        Part(part.name, _PURPOSES.get(part.name, ""), Path(f"/proc/{part.pid}").exists(), None, part.log)
+        ServiceStatus(part.name, _PURPOSES.get(part.name, ""), Path(f"/proc/{part.pid}").exists(), None, part.log)
         for part in others
     ]
 
 
-def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: View) -> UseCase:
+def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: RolloutView) -> UseCaseStatus:
     served = [look.served for look in one.looks if look.served]
     workers = [worker for look in one.looks for worker in look.workers]
     last = last_verdict(config, one.usecase)
-    return UseCase(
+    return UseCaseStatus(
         name=one.usecase,
         versions=one.serving or list(dict.fromkeys(answer.version for answer in served if answer.version)),
         alias=config.follow_alias,

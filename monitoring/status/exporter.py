@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from monitoring.analysis import verdict
 from monitoring.governance import registry_snapshot
-from monitoring.governance.registry_snapshot import Seen
+from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.log_shipping.exporter import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
@@ -76,7 +76,7 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
         return None
 
 
-def last_seen(config: Settings, usecase: str) -> Seen | None:
+def last_seen(config: Settings, usecase: str) -> RegistrySnapshot | None:
     """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
     try:
         return registry_snapshot.read(config, usecase)

@@ -14,7 +14,7 @@ from slipway.inference import encode, rows_from_frame
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedRows:
     """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit.
 
     `weight` is how much each row counts, float32 [n] with a mean of 1; None where all count the same.
@@ -40,11 +40,11 @@ def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(newer))
 
 
-def encoded(frame: pd.DataFrame, schema: Schema) -> Encoded:
+def encoded(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
     """The frame's rows, in their order."""
     weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
     counted = None if weight is None else weight / weight.mean()
-    return Encoded(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
+    return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
 
 
 def target(frame: pd.DataFrame, schema: Schema) -> np.ndarray:

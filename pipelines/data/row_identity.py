@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pandas as pd
 
@@ -51,3 +53,16 @@ def held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series
 
 def _texts(frame: pd.DataFrame, schema: Schema) -> list[str]:
     return [schemas.key_text(row, schema) for row in rows_from_frame(schema, frame)]
+
+
+def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """The frame with what the split goes by where it names columns: `row_key` and `split_bucket`, `split_group`."""
+    split = schema.split
+    if split.key:
+        texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
+        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
+        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
+    if split.group:
+        groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
+        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+    return frame

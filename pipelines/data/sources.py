@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawData:
     """Unchecked rows. `origin` is for people: a path, a URL or a generator; `sha256` is None for generated rows."""
 
     frame: pd.DataFrame
@@ -30,7 +30,7 @@ class Raw:
     synthetic: bool
 
 
-def read(usecase: UseCase) -> Raw:
+def read(usecase: UseCase) -> RawData:
     """The use case's raw rows.
 
     Raises:
@@ -44,7 +44,7 @@ def read(usecase: UseCase) -> Raw:
     origin = source.url or str(path)
     digest = _check(path, origin, source.sha256)
     frame = _read_csv(path, origin, source.csv) if source.format == "csv" else _read_parquet(path, origin)
-    return Raw(frame, origin, digest, synthetic=False)
+    return RawData(frame, origin, digest, synthetic=False)
 
 
 def digest(usecase: UseCase) -> str:
@@ -65,13 +65,13 @@ def stands_in(usecase: UseCase) -> bool:
     return source.path is None or not (Path(source.path).exists() or "source.path" in usecase.overridden)
 
 
-def _generate(usecase: UseCase) -> Raw:
+def _generate(usecase: UseCase) -> RawData:
     module, name = (usecase.source.generator or "").split(":")
     generator = usecase.function(module, name)
     origin = f"usecases/{usecase.name}/{module}.py:{name}"
     if generator is None:
         raise DataError(f"source.generator names {origin}, and there is no such file. Write it, or name a path.")
-    return Raw(generator(usecase.seed), origin, None, usecase.source.synthetic)
+    return RawData(generator(usecase.seed), origin, None, usecase.source.synthetic)
 
 
 def _existing(source: Source) -> Path:

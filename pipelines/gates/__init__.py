@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipelines.gates.behavior import directions, invariance
-from pipelines.gates.candidate import Judged
+from pipelines.gates.candidate import Candidate
 from pipelines.gates.comparison import absolute, beside_champion, slices, succession, window
 from pipelines.gates.resources import latency, size
 from pipelines.gates.robustness import robust
-from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.bundle.gate_report import Gate
 
 __all__ = ["GATES"]
 
-GATES: Sequence[Callable[[Judged], list[Gate]]] = (
+GATES: Sequence[Callable[[Candidate], list[Gate]]] = (
     *(absolute, window, beside_champion, succession, slices),
     *(robust, invariance, directions, size, latency),
 )

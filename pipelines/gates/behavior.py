@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.gates.candidate import Judged
-from pipelines.gates.perturbation_test import SEED, Asked
+from pipelines.gates.candidate import Candidate
+from pipelines.gates.perturbation_test import SEED, PerturbationTest
 from pipelines.gates.perturbations import column
 from pipelines.gates.robustness import share
 from slipway.config import UseCase
-from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import Feature
 from slipway.errors import UseCaseError
 from slipway.evaluation.bootstrap import mean
@@ -18,17 +18,17 @@ from slipway.inference import Row
 _TOLERANCE = 0.01  # of a probability, or of the target's standard deviation
 
 
-def invariance(judged: Judged) -> list[Gate]:
+def invariance(judged: Candidate) -> list[Gate]:
     """Another value of the feature leaves the decision as it is, but for a share of rows: `gates.max_variant`."""
     names = judged.usecase.gates.invariant
-    asked = Asked.of(judged) if names else None
+    asked = PerturbationTest.of(judged) if names else None
     return [_invariance(asked, judged.challenger.schema.by_name[name]) for name in names if asked]
 
 
-def directions(judged: Judged) -> list[Gate]:
+def directions(judged: Candidate) -> list[Gate]:
     """A higher value, everything else the same, moves the answer one way, but for a share: `gates.max_against`."""
     declared = judged.usecase.gates.directions
-    asked = Asked.of(judged) if declared else None
+    asked = PerturbationTest.of(judged) if declared else None
     return [_direction(asked, name, way) for name, way in declared.items() if asked]
 
 
@@ -49,7 +49,7 @@ def require_testable(usecase: UseCase) -> None:
             )
 
 
-def _invariance(asked: Asked, feature: Feature) -> Gate:
+def _invariance(asked: PerturbationTest, feature: Feature) -> Gate:
     label, most = f"invariance:{feature.name}", asked.judged.usecase.gates.max_variant
     if not feature.is_input:
         return Gate(label, 0.0, most, "passed", f"{feature.name} is never an input of the network.")
@@ -75,7 +75,7 @@ def _another(value: object, choice: tuple | list, rng: np.random.Generator) -> o
     return left[rng.integers(len(left))] if left else value
 
 
-def _direction(asked: Asked, name: str, way: str) -> Gate:
+def _direction(asked: PerturbationTest, name: str, way: str) -> Gate:
     most, sign = asked.judged.usecase.gates.max_against, 1 if way == "up" else -1
     label, positive = f"direction:{name}", asked.judged.challenger.schema.positive
     values, higher = column(asked.rows, name), _higher(column(asked.rows, name))
@@ -105,7 +105,7 @@ def _higher(values: list) -> list:
     ]
 
 
-def _answer(asked: Asked, rows: list[Row]) -> np.ndarray:
+def _answer(asked: PerturbationTest, rows: list[Row]) -> np.ndarray:
     """P(positive), or the value, of each row."""
     outputs = asked.answers(rows).outputs
     return outputs[:, asked.judged.challenger.schema.positive_index or 0].astype("float64")

@@ -39,7 +39,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Candidate:
     """A new model (`exported/serve`) with its scores; the champion's bundle and the newest rows where there are any."""
 
     usecase: UseCase

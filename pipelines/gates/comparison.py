@@ -13,21 +13,21 @@ from typing import Any
 
 import msgspec
 
-from pipelines.gates.candidate import Judged, Rows, frame_of
-from slipway.contracts.bundle.manifest import Gate
+from pipelines.gates.candidate import Candidate, Rows, frame_of
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import compatible
 from slipway.evaluation.bootstrap import Interval, difference
 from slipway.evaluation.metrics import METRICS
 from slipway.evaluation.slices import scores
 
 
-def absolute(judged: Judged) -> list[Gate]:
+def absolute(judged: Candidate) -> list[Gate]:
     """The bounds of `gates.absolute`: at least where more is better, else at most."""
     bounds = judged.usecase.gates.absolute.items()
     return _by_todays_rule(judged, lambda rows: [_absolute(judged, rows, name, bound) for name, bound in bounds])
 
 
-def window(judged: Judged) -> list[Gate]:
+def window(judged: Candidate) -> list[Gate]:
     """Better than the champion on the newest labelled window, by the margin and beyond what chance explains.
 
     Fails unless even the lower end of the paired difference's interval is above `gates.window_margin`.
@@ -43,7 +43,7 @@ def window(judged: Judged) -> list[Gate]:
     return [Gate("window", found.low, margin, verdict, f"{told}: {not_}better by more than {margin:g}.")]
 
 
-def beside_champion(judged: Judged) -> list[Gate]:
+def beside_champion(judged: Candidate) -> list[Gate]:
     """Not worse than the champion on the frozen holdout, beyond the margin and what chance explains.
 
     Fails where even the upper end of the paired difference's interval is below the margin; waived where the champion
@@ -63,7 +63,7 @@ def beside_champion(judged: Judged) -> list[Gate]:
     return [_waived(judged, gate) if gate.failed and judged.fallen else gate]
 
 
-def succession(judged: Judged) -> list[Gate]:
+def succession(judged: Candidate) -> list[Gate]:
     """Every request that the champion answers stays valid: a server would refuse to swap otherwise."""
     if judged.incumbent is None:
         return []
@@ -74,12 +74,12 @@ def succession(judged: Judged) -> list[Gate]:
     return [Gate("compatible", 0.0, 0.0, "passed", "Every request that the champion answers stays valid.")]
 
 
-def slices(judged: Judged) -> list[Gate]:
+def slices(judged: Candidate) -> list[Gate]:
     """No slice with enough rows is answered worse than all rows, beyond the margin and what chance explains."""
     return _by_todays_rule(judged, lambda rows: _slices(judged, rows))
 
 
-def _by_todays_rule(judged: Judged, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
+def _by_todays_rule(judged: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
     """The verdicts on the rows of today's rule; what the holdout says against the model is waived where it is stale."""
     found = verdicts(judged.current)
     if judged.current == judged.holdout:
@@ -88,7 +88,7 @@ def _by_todays_rule(judged: Judged, verdicts: Callable[[Rows], list[Gate]]) -> l
     return found + [_waived(judged, gate) for gate in stale if gate.failed]
 
 
-def _waived(judged: Judged, gate: Gate) -> Gate:
+def _waived(judged: Candidate, gate: Gate) -> Gate:
     assert judged.fallen
     why = (
         f"Waived: the champion's own {judged.metric.title} on {judged.window} differs from that on the holdout by "
@@ -97,7 +97,7 @@ def _waived(judged: Judged, gate: Gate) -> Gate:
     return msgspec.structs.replace(gate, verdict="waived", sentence=f"{gate.sentence} {why}")
 
 
-def _absolute(judged: Judged, rows: Rows, name: str, bound: float) -> Gate:
+def _absolute(judged: Candidate, rows: Rows, name: str, bound: float) -> Gate:
     metric = METRICS[judged.usecase.task][name]
     needed = f"{'at least' if metric.sign > 0 else 'at most'} {bound:g} is needed"
     label, title = f"absolute:{name}", metric.title[0].upper() + metric.title[1:]
@@ -108,13 +108,13 @@ def _absolute(judged: Judged, rows: Rows, name: str, bound: float) -> Gate:
     return Gate(label, figure, bound, verdict, f"{title} on {rows} is {figure:.4g}; {needed}.")
 
 
-def _slices(judged: Judged, rows: Rows) -> list[Gate]:
+def _slices(judged: Candidate, rows: Rows) -> list[Gate]:
     schema, least = judged.challenger.schema, judged.usecase.gates.min_slice_rows
     found = scores(judged.usecase, schema, frame_of(rows, schema), judged.of_challenger(rows), judged.metric)
     return [_slice(judged, rows, part) for part in found if part["rows"] >= least]
 
 
-def _against_champion(judged: Judged, rows: Rows) -> tuple[Interval, str]:
+def _against_champion(judged: Candidate, rows: Rows) -> tuple[Interval, str]:
     """How much better the new model answers the rows than the champion, paired; as an interval and as words."""
     found = difference(judged.of_challenger(rows), judged.of_champion(rows), judged.metric)
     if found.value is None:
@@ -122,7 +122,7 @@ def _against_champion(judged: Judged, rows: Rows) -> tuple[Interval, str]:
     return found, f"On {rows} its {judged.metric.title} differs from the champion's by {signed(found)}"
 
 
-def _slice(judged: Judged, rows: Rows, part: dict[str, Any]) -> Gate:
+def _slice(judged: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
     label, margin = f"slice:{part['feature']}={part['value']}", judged.usecase.gates.slice_margin
     found = Interval(**part["difference"])
     where = f"On {rows.name}, where {part['feature']} is {part['value']} ({part['rows']:,} rows),"

@@ -23,7 +23,7 @@ from slipway.config import UseCase
 from slipway.contracts.bundle import manifest
 from slipway.errors import ServiceError
 from slipway.local import Process, free_port
-from slipway.system.processes import Running
+from slipway.system.processes import RunningProcess
 
 _REQUESTS, _WARM, _LEAST = 300, 30, 30
 _MOST_SECONDS = 6.0  # of asking: a slow network is asked less often
@@ -98,7 +98,7 @@ def _serving(usecase: UseCase, folders: Mapping[str, Path], scratch: Path) -> It
         for name, folder in folders.items():
             ports[name] = free_port(random.randrange(*_PORTS), tuple(ports.values()))
             _servable(usecase, folder, scratch / name / "bundle")
-            started.append(Running(_server(name, scratch / name, ports[name])))
+            started.append(RunningProcess(_server(name, scratch / name, ports[name])))
             stack.callback(started[-1].stop)
         for one in started:
             one.wait_ready(_START_SECONDS)

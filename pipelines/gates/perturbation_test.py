@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.data.dataset import target
-from pipelines.gates.candidate import Judged, frame_of, outputs
+from pipelines.gates.candidate import Candidate, frame_of, outputs
 from slipway.evaluation.metrics import Scored, scored
 from slipway.inference import Row, rows_from_frame
 
@@ -19,16 +19,16 @@ _ANOTHER_VALUE = 0.1
 
 
 @dataclass(frozen=True)
-class Asked:
+class PerturbationTest:
     """At most 2,000 of the rows that follow today's rule; `where` names them in a sentence."""
 
-    judged: Judged
+    judged: Candidate
     where: str
     rows: list[Row]
     truth: np.ndarray
 
     @classmethod
-    def of(cls, judged: Judged) -> Asked:
+    def of(cls, judged: Candidate) -> PerturbationTest:
         schema = judged.challenger.schema
         frame = frame_of(judged.current, schema)
         some = frame.sample(MOST_ROWS, random_state=SEED) if len(frame) > MOST_ROWS else frame

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pipelines.gates.candidate import Judged, frame_of
+from pipelines.gates.candidate import Candidate, frame_of
 from pipelines.gates.latency import medians
 from pipelines.packaging.probe import probe_rows
-from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.inference import Predictor
 
 _MB = 1_000_000
 
 
-def size(judged: Judged) -> list[Gate]:
+def size(judged: Candidate) -> list[Gate]:
     """The part of the bundle that a server fetches: `serve/`."""
     found = sum(path.stat().st_size for path in (judged.exported / "serve").iterdir()) / _MB
     most = judged.usecase.gates.max_bundle_mb
@@ -21,7 +21,7 @@ def size(judged: Judged) -> list[Gate]:
     ]
 
 
-def latency(judged: Judged) -> list[Gate]:
+def latency(judged: Candidate) -> list[Gate]:
     """The median of single predictions in `slipway serve`, asked in turn with the champion in a server of its own.
 
     Fails where even the lower end of its interval is above both `gates.latency_floor_ms` and `gates.latency_ratio`
@@ -44,6 +44,6 @@ def latency(judged: Judged) -> list[Gate]:
     return [Gate("latency", its.low, most, verdict, told)]
 
 
-def _asked(judged: Judged, predictor: Predictor) -> list[dict]:
+def _asked(judged: Candidate, predictor: Predictor) -> list[dict]:
     """Rows of the holdout as requests to that bundle, the same ones for every bundle."""
     return probe_rows(predictor.schema, frame_of(judged.holdout, predictor.schema))

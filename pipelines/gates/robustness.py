@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipelines.gates.candidate import Judged
+from pipelines.gates.candidate import Candidate
 from pipelines.gates.comparison import signed
-from pipelines.gates.perturbation_test import SEED, Asked
+from pipelines.gates.perturbation_test import SEED, PerturbationTest
 from pipelines.gates.perturbations import DISTURBANCES
-from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.evaluation.bootstrap import Interval, difference, mean
 from slipway.evaluation.metrics import Scored
 
 
-def robust(judged: Judged) -> list[Gate]:
+def robust(judged: Candidate) -> list[Gate]:
     """Two verdicts for each disturbance: both within `gates.robustness`, as far as chance lets one say."""
-    asked = Asked.of(judged)
+    asked = PerturbationTest.of(judged)
     before = asked.answers(asked.rows)
     return [verdict for kind in DISTURBANCES for verdict in _verdicts(asked, kind, before)]
 
@@ -27,7 +27,7 @@ def share(found: Interval) -> str:
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
-def _verdicts(asked: Asked, kind: str, before: Scored) -> Iterator[Gate]:
+def _verdicts(asked: PerturbationTest, kind: str, before: Scored) -> Iterator[Gate]:
     budget = asked.judged.usecase.gates.robustness
     size: float = getattr(budget, kind)
     disturbed = DISTURBANCES[kind](asked.rows, asked.judged.challenger.schema, size, np.random.default_rng(SEED))
@@ -38,7 +38,7 @@ def _verdicts(asked: Asked, kind: str, before: Scored) -> Iterator[Gate]:
     yield _decisions(asked, kind, mean(asked.changed(before, after)))
 
 
-def _score(asked: Asked, kind: str, found: Interval) -> Gate:
+def _score(asked: PerturbationTest, kind: str, found: Interval) -> Gate:
     label, most, title = (
         f"robustness:{kind}:score",
         asked.judged.usecase.gates.robustness.max_drop,
@@ -52,7 +52,7 @@ def _score(asked: Asked, kind: str, found: Interval) -> Gate:
     return Gate(label, found.high, -most, verdict, f"{told}: {not_}worse by more than {most:g}.")
 
 
-def _decisions(asked: Asked, kind: str, found: Interval) -> Gate:
+def _decisions(asked: PerturbationTest, kind: str, found: Interval) -> Gate:
     assert found.low is not None
     most = asked.judged.usecase.gates.robustness.max_changed
     told = f"{asked.where}, disturbed by {_words(asked, kind)}, {share(found)} of the decisions change"
@@ -60,7 +60,7 @@ def _decisions(asked: Asked, kind: str, found: Interval) -> Gate:
     return Gate(f"robustness:{kind}:decisions", found.low, most, verdict, f"{told}; at most {most:.1%} may.")
 
 
-def _words(asked: Asked, kind: str) -> str:
+def _words(asked: PerturbationTest, kind: str) -> str:
     size = getattr(asked.judged.usecase.gates.robustness, kind)
     return {
         "numbers": f"noise of {size:g} standard deviations on the numbers",

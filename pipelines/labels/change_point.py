@@ -18,6 +18,7 @@ import pandas as pd
 from pipelines.data.dataset import encoded
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
+from slipway.system import files
 
 SIGNIFICANCE = 0.01
 LEAST_EFFECT = 0.2  # in standard deviations of the losses: Cohen's "small"
@@ -29,7 +30,7 @@ _SEED = 7
 
 
 @dataclass(frozen=True)
-class Rise:
+class ChangePoint:
     """`place` is the first row of the later series that belongs to the new mean."""
 
     place: int
@@ -49,7 +50,7 @@ def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str)
         return None
     facts = manifest.read_manifest(champion).facts
     known = (facts.get("production") or {}).get("change") if facts.get("data_sha256") == source else None
-    own = rows[rows["bundle_sha256"] == manifest.file_sha256(champion / manifest.MANIFEST)]
+    own = rows[rows["bundle_sha256"] == files.file_sha256(champion / manifest.MANIFEST)]
     predictor = Predictor(champion, "cpu")
     if own.empty or not _answers(predictor, own) or not _answers(predictor, frozen):
         return known
@@ -86,7 +87,7 @@ def _answers(predictor: Predictor, frame: pd.DataFrame) -> bool:
     return schema.task == "regression" or set(frame[schema.target]) <= set(schema.classes)
 
 
-def rise(first: np.ndarray, later: np.ndarray) -> Rise | None:
+def rise(first: np.ndarray, later: np.ndarray) -> ChangePoint | None:
     """Where in `later` losses rose above all that came before, `first` included; None where they did not plainly.
 
     At least 30 losses lie on each side of it.
@@ -107,7 +108,7 @@ def rise(first: np.ndarray, later: np.ndarray) -> Rise | None:
     rng = np.random.default_rng(_SEED)
     as_high = sum(_rises(rng.permutation(series), places).max() >= rises[best] for _ in range(_PERMUTATIONS))
     p = (1 + as_high) / (1 + _PERMUTATIONS)
-    return Rise(cut - len(first) + skipped, before, after, float(p)) if p <= SIGNIFICANCE else None
+    return ChangePoint(cut - len(first) + skipped, before, after, float(p)) if p <= SIGNIFICANCE else None
 
 
 def _rises(series: np.ndarray, places: np.ndarray) -> np.ndarray:

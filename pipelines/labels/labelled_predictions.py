@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.steps.ingest import divisible
-from slipway.config import UseCase
+from pipelines.data.row_identity import divisible
+from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Feature, Schema
-from slipway.prediction_log import IMAGES, Log, captured_images
+from slipway.prediction_log import IMAGES, Log, captured
 from slipway.settings import settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -74,7 +74,7 @@ def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
     what its feature has become, `not captured` where its image is not kept, and `side not known` where the split goes
     by what a prediction does not hold.
     """
-    schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
+    schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
     logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in told["features"]]
     features = [feature for feature in schema.features if feature.private != "drop"]
     images = _Images(usecase.name)
@@ -135,8 +135,8 @@ class _Images:
     """Captured images by their digest: in the log, or still in this machine's spool."""
 
     def __init__(self, usecase: str) -> None:
-        self._at = base(settings())
-        self._spooled = {path.name: path for path in captured_images(settings().spool, usecase)}
+        self._at = object_store(settings())
+        self._spooled = {path.name: path for path in captured(settings().spool, usecase)}
         self._found: dict[str, bytes | None] = {}
 
     def of(self, logged: list[Any]) -> list[bytes | None]:

@@ -21,7 +21,7 @@ _MISSING = 1e9
 _CELLS = 8
 
 
-def near(frame: pd.DataFrame, others: pd.DataFrame, schema: Schema) -> np.ndarray:
+def near_duplicates(frame: pd.DataFrame, others: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Which rows of `frame` are near to one of `others`, bool [n], by the inputs that both have; none without any."""
     from scipy.spatial import cKDTree
 

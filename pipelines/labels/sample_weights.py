@@ -15,7 +15,7 @@ LEAST_SINCE = 100
 LEAST_OF_A_CLASS = 10
 
 
-def joined(
+def with_sample_weights(
     train: pd.DataFrame, validation: pd.DataFrame, production: Path, schema: Schema
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Both sides with the rows of the step `production` on theirs, and what is to be said of it.

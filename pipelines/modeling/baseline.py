@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.data.dataset import Encoded
+from pipelines.data.dataset import EncodedRows
 from slipway.contracts.schema import Schema
 from slipway.inference import FIRST
 
 
 @dataclass(frozen=True)
-class Baseline:
+class NaiveModel:
     """`outputs` [n, k] are for the rows that were asked for, as the network's would be."""
 
     name: str
     outputs: np.ndarray
 
 
-def baseline(schema: Schema, train: Encoded, asked: Encoded) -> Baseline | None:
+def baseline(schema: Schema, train: EncodedRows, asked: EncodedRows) -> NaiveModel | None:
     """scikit-learn's LogisticRegression, or Ridge for a regression; None for images, where it says little."""
     if schema.images:
         return None
@@ -31,19 +31,19 @@ def baseline(schema: Schema, train: Encoded, asked: Encoded) -> Baseline | None:
     columns, wanted = _columns(schema, train, medians), _columns(schema, asked, medians)
     if schema.task == "regression":
         model = make_pipeline(StandardScaler(), Ridge()).fit(columns, train.target)
-        return Baseline("Ridge", model.predict(wanted)[:, None])
+        return NaiveModel("Ridge", model.predict(wanted)[:, None])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(columns, train.target)
     outputs = np.zeros((len(wanted), len(schema.classes)))
     outputs[:, model.classes_] = model.predict_proba(wanted)
-    return Baseline("LogisticRegression", outputs)
+    return NaiveModel("LogisticRegression", outputs)
 
 
-def _medians(train: Encoded) -> np.ndarray:
+def _medians(train: EncodedRows) -> np.ndarray:
     columns = train.features.get("numbers", np.empty((0, 0))).T
     return np.array([np.nanmedian(column) if not np.isnan(column).all() else 0.0 for column in columns])
 
 
-def _columns(schema: Schema, rows: Encoded, medians: np.ndarray) -> np.ndarray:
+def _columns(schema: Schema, rows: EncodedRows, medians: np.ndarray) -> np.ndarray:
     """Numbers with their median where missing, an indicator of that, and one column per category."""
     found: list[np.ndarray] = []
     if schema.numbers:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
-
-from pipelines.modeling.quiet import load_tensorflow
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,30 @@ def _names(kind: str) -> list[str]:
 
     found = tf.config.list_physical_devices(kind)
     return [tf.config.experimental.get_device_details(device).get("device_name", device.name) for device in found]
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what it writes before its settings apply; should it fail, that is shown."""
+    if "tensorflow" in sys.modules:
+        return
+    with _held_back(2):
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _held_back(number: int) -> Iterator[None]:
+    """What is written to that file descriptor, also by C++, is dropped; an error brings it back."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(number), "wb") as there:
+        os.dup2(held.fileno(), number)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            there.write(held.read())
+            raise
+        finally:
+            os.dup2(there.fileno(), number)

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts import RunPaths, read_json
 from pipelines.packaging.mlflow_signature import describe
-from pipelines.runs.run import RunPaths
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.errors import RegistryError

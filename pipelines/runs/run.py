@@ -6,6 +6,7 @@ what that one recorded when it began; a finished run is found finished.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -16,46 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import read_json, write_json
+from pipelines.artifacts import RunPaths, read_json, write_json
 from pipelines.labels import labelled_predictions
 from pipelines.runs import fingerprint
-from pipelines.runs.lock import locked
-from pipelines.steps.champion import Standing, observe, registered
+from pipelines.runs.baseline import Baseline, observe, registered
 from slipway.config import UseCase
 from slipway.console import say
+from slipway.errors import RunLocked
 from slipway.settings import settings
 
-STEPS = (
-    *("ingest", "clean", "validate", "champion", "production", "split"),
-    *("train", "evaluate", "export", "gate", "bundle", "register"),
-)
-
 
 @dataclass(frozen=True)
-class RunPaths:
-    """The steps' directories; one that is there is complete."""
-
-    root: Path
-    ingest: Path
-    clean: Path
-    validate: Path
-    champion: Path
-    production: Path
-    split: Path
-    train: Path
-    evaluate: Path
-    export: Path
-    gate: Path
-    bundle: Path
-    register: Path
-
-    @classmethod
-    def under(cls, root: Path) -> RunPaths:
-        return cls(root, *(root / step for step in STEPS))
-
-
-@dataclass(frozen=True)
-class Record:
+class RunRecord:
     """`run.json`: what a run is of, and what it found when it began.
 
     Of the prediction log counts what came before `cutoff`, whenever the run is gone on with; `labels` is what was
@@ -69,20 +42,20 @@ class Record:
     created: str
     cutoff: str | None
     labels: str | None
-    standing: Standing
+    standing: Baseline
     overrides: dict[str, str]
     git: dict[str, Any]
 
     @classmethod
-    def load(cls, path: Path) -> Record:
+    def load(cls, path: Path) -> RunRecord:
         content = read_json(path)
-        return cls(**{**content, "standing": Standing(**content["standing"])})
+        return cls(**{**content, "standing": Baseline(**content["standing"])})
 
 
 class Run:
     """One training: `step` runs what is not done yet."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: RunRecord) -> None:
         self.record = record
         self.paths = RunPaths.under(settings().runs / record.key)
         self.registers: bool = record.base["register"]
@@ -140,7 +113,7 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
         yield run
 
 
-def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Record:
+def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:
     base = fingerprint.base(usecase, register)
     before = [record for record in _records(usecase.name) if record.base == base]
     newest = max(before, key=lambda record: (record.attempt, record.created), default=None)
@@ -148,26 +121,26 @@ def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fres
         return newest
     created = datetime.now(UTC).isoformat(timespec="microseconds")
     cutoff = created if register else None
-    standing = observe(usecase.name) if register else Standing()
+    standing = observe(usecase.name) if register else Baseline()
     labels = labelled_predictions.state(usecase, cutoff) if cutoff else None
     if newest and not fresh and newest.labels == labels and _stands(newest, standing):
         return newest
     attempt = newest.attempt + fresh if newest else 1
     key = fingerprint.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
-    return Record(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git())
+    return RunRecord(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git())
 
 
-def _records(name: str) -> Iterator[Record]:
+def _records(name: str) -> Iterator[RunRecord]:
     for path in settings().runs.glob("*/run.json"):
         try:
-            record = Record.load(path)
+            record = RunRecord.load(path)
         except (TypeError, KeyError, ValueError):
             continue  # another release's: its code differs, so none of its runs is ours to go on with
         if record.usecase == name:
             yield record
 
 
-def _stands(record: Record, now: Standing) -> bool:
+def _stands(record: RunRecord, now: Baseline) -> bool:
     """Whether a finished run would find today what it found then; its own promotion and holdout are no news.
 
     Where the registry has lost its version, registering is not done, and its other steps are.
@@ -191,3 +164,26 @@ def _sync(directory: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the use case's lock for the length of the block.
+
+    Raises:
+        RunLocked: another process holds it; the message names it.
+    """
+    path = settings().runs / f"{name}.lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RunLocked(
+                f"a training of {name} is under way ({lock.read().strip() or 'just begun'}). "
+                "Wait for it, or end that process: the same command then goes on where it stopped."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, since {datetime.now(UTC).isoformat(timespec='seconds')}")
+        lock.flush()
+        yield

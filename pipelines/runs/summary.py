@@ -11,7 +11,7 @@ from slipway.config import UseCase
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunSummary:
     """`version` is None for a run that is not registered; `already` says that it was finished before."""
 
     usecase: str
@@ -51,11 +51,11 @@ def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
     }
 
 
-def outcome(usecase: UseCase, run: Run) -> Outcome:
+def outcome(usecase: UseCase, run: Run) -> RunSummary:
     verdict = read_json(run.paths.gate / "metrics.json")
     trained = read_json(run.paths.train / "training.json")
     registered = read_json(run.paths.register / "result.json") if run.registers else {}
-    return Outcome(
+    return RunSummary(
         usecase=usecase.name,
         version=registered.get("version"),
         gate="passed" if verdict["passed"] else "refused",

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.artifacts import sha256
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from pipelines.runs.baseline import Baseline
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import DataError, NotFound
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What the registry said when the run began; all None for a first training, and for one that is not registered."""
-
-    version: str | None = None
-    digest: str | None = None
-    holdout_sha256: str | None = None
-
-
-def observe(name: str) -> Standing:
-    """The champion and the frozen holdout of now.
-
-    Raises:
-        RegistryError: the registry does not answer.
-    """
-    try:
-        model = Registry().model(name)
-    except NotFound:
-        return Standing()
-    champion = Registry().aliased(name, CHAMPION)
-    holdout = model.tags.get("slipway.holdout_sha256")
-    return Standing(champion and champion.version, champion and champion.digest, holdout)
-
-
-def registered(name: str, run_key: str) -> bool:
-    """Whether the registry holds the version of that run."""
-    return any(version.tags.get("slipway.run_key") == run_key for version in Registry().versions(name))
-
-
-def champion(name: str, standing: Standing, out: Path) -> None:
+def champion(name: str, standing: Baseline, out: Path) -> None:
     """Leave the champion's `bundle/` (its server's part) and the frozen `holdout.parquet` in `out`; neither, at first.
 
     Raises:
         BundleError: the champion is not what was registered.
         DataError: no run has the frozen holdout any more.
     """
-    registry = Registry() if standing != Standing() else None
+    registry = Registry() if standing != Baseline() else None
     if registry and standing.version:
         registry.fetch_bundle(registry.version(name, standing.version), out / "bundle")
     if registry and standing.holdout_sha256:

@@ -18,10 +18,10 @@ from pipelines.data.row_identity import held, keyed, unit
 from pipelines.labels import labeler_agreement, labelled_predictions
 from pipelines.labels.change_point import since
 from pipelines.labels.labeler_agreement import Disagreement
-from pipelines.labels.near_duplicates import near
+from pipelines.labels.near_duplicates import near_duplicates
 from pipelines.steps import clean
 from slipway import audit
-from slipway.config import UseCase
+from slipway.config import UseCase, schema_builder
 from slipway.console import say
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
@@ -31,7 +31,7 @@ LEAST_WINDOW = 100
 
 
 @dataclass
-class Found:
+class CollectedLabels:
     """Usable rows in the order of their predictions, and what was left out, rows by reason."""
 
     rows: pd.DataFrame
@@ -44,7 +44,7 @@ class Found:
         self.rows = self.rows[~np.asarray(which, bool)].reset_index(drop=True)
 
 
-def production(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | None, out: Path) -> None:
+def collect_labels(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | None, out: Path) -> None:
     """Leave `production.parquet` (to train on), `window.parquet` (to judge by) and `production.json` in `out`.
 
     `standing` holds the champion's bundle and the frozen holdout; of the log counts what came before `cutoff`. Neither
@@ -77,7 +77,7 @@ def production(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | No
         audit.append(usecase.name, "training.caller_left_out", who="slipway train", why=one.sentence, evidence=evidence)
 
 
-def _found(usecase: UseCase, cutoff: str) -> Found | None:
+def _found(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
     """Every usable labelled row, with one label each: the last of callers who are listened to.
 
     Where those contradict each other about a prediction, nobody knows, and it is left out: so no caller has its word
@@ -95,7 +95,7 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
     typed = labelled_predictions.rows(usecase, told[~contradictory].reset_index(drop=True))
     kept = typed.frame.drop(columns=list(labelled_predictions.ABOUT))
     kept = kept if kept.empty else clean.cleaned(usecase, kept)
-    schema = schemas.from_usecase(usecase)
+    schema = schema_builder.from_usecase(usecase)
     frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled_predictions.ABOUT)])
     everybody = said["row_id"].nunique()
     left_out = {
@@ -104,21 +104,21 @@ def _found(usecase: UseCase, cutoff: str) -> Found | None:
         **typed.left_out,
         "cleaned away": len(typed.frame) - len(kept),
     }
-    return Found(frame.reset_index(drop=True), everybody, left_out, wrong)
+    return CollectedLabels(frame.reset_index(drop=True), everybody, left_out, wrong)
 
 
 def _divided(
-    usecase: UseCase, found: Found, change: dict[str, Any] | None, frozen: pd.DataFrame, out: Path
+    usecase: UseCase, found: CollectedLabels, change: dict[str, Any] | None, frozen: pd.DataFrame, out: Path
 ) -> dict[str, Any]:
     """Write both tables; what is to be said of them."""
-    schema = schemas.from_usecase(usecase)
+    schema = schema_builder.from_usecase(usecase)
     found.rows["recent"] = found.rows["at"] >= pd.Timestamp(change["at"]) if change else False
     window = found.rows[len(found.rows) - _window_rows(usecase, found.rows, change is not None) :]
     found.leave_out(found.rows.index >= window.index[0], "window")
     found.leave_out(found.rows[unit(found.rows)].isin(set(window[unit(window)])), "equal to the window")
     found.rows["side"] = _sides(found.rows, schema)
     found.leave_out((found.rows["side"] == "holdout") | held(found.rows, frozen, schema), "holdout side")
-    found.leave_out(near(found.rows, frozen, schema), "near-duplicate of the holdout")
+    found.leave_out(near_duplicates(found.rows, frozen, schema), "near-duplicate of the holdout")
     found.leave_out(~labeler_agreement.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
     used = pd.concat([found.rows, window])
     versions = used["version"].value_counts().sort_index()

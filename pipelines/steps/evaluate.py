@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.artifacts import read_json, write_json
-from pipelines.data.dataset import Encoded, encoded, read_side
+from pipelines.data.dataset import EncodedRows, encoded, read_side
 from pipelines.modeling import networks
 from pipelines.modeling.baseline import baseline
 from pipelines.packaging import plots, prediction_table
@@ -56,11 +56,11 @@ def primary(usecase: UseCase) -> str:
     return usecase.gates.metric or PRIMARY[usecase.task]
 
 
-def _predicted(network: Any, schema: Schema, rows: Encoded) -> pd.DataFrame:
+def _predicted(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
     return prediction_table.table(schema, rows.target, networks.predict(network, rows.features))
 
 
-def _baseline(usecase: UseCase, schema: Schema, train: Encoded, asked: Encoded) -> dict[str, Any] | None:
+def _baseline(usecase: UseCase, schema: Schema, train: EncodedRows, asked: EncodedRows) -> dict[str, Any] | None:
     found, name = baseline(schema, train, asked), primary(usecase)
     if found is None:
         return None

@@ -8,7 +8,7 @@ import msgspec
 
 from pipelines.artifacts import read_json, write_json
 from pipelines.gates import GATES
-from pipelines.gates.candidate import Judged
+from pipelines.gates.candidate import Candidate
 from slipway.config import UseCase
 
 __all__ = ["gate"]
@@ -31,7 +31,7 @@ def gate(
         ServiceError: a server, whose answers are timed, did not start or refused a row.
     """
     metrics = read_json(evaluated / "metrics.json")
-    judged = Judged(usecase, metrics, split, exported, evaluated, champion, window)
+    judged = Candidate(usecase, metrics, split, exported, evaluated, champion, window)
     verdicts = [verdict for one in GATES for verdict in one(judged)]
     passed = not any(verdict.failed for verdict in verdicts)
     write_json(out / "metrics.json", {**metrics, "gates": msgspec.to_builtins(verdicts), "passed": passed})

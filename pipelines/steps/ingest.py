@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from pipelines.artifacts import sha256, write_json
 from pipelines.data import column_types, sources
-from slipway.config import UseCase
+from pipelines.data.row_identity import divisible
+from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
-from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 from slipway.settings import settings
 
@@ -62,7 +61,7 @@ def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
 
     Only a use case with `split.key` has the two here; otherwise the key is the cleaned values, known after cleaning.
     """
-    schema, secret = schemas.from_usecase(usecase), settings().mask_secret()
+    schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
     private = [feature.name for feature in schema.masked]
     rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
     kept = [feature.name for feature in schema.masked if feature.private != "drop"]
@@ -71,19 +70,6 @@ def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     if split.time:
         result["split_time"] = _times(result[split.time], split.time)
     return result.drop(columns=column_types.extra_names(usecase))[[*_order(result, usecase)]]
-
-
-def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
-    """The frame with what the split goes by where it names columns: `row_key` and `split_bucket`, `split_group`."""
-    split = schema.split
-    if split.key:
-        texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
-        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
-        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
-    if split.group:
-        groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
-        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
-    return frame
 
 
 def _times(column: pd.Series, name: str) -> pd.Series:

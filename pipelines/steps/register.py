@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.artifacts import RunPaths, read_json, sha256, write_json
 from pipelines.packaging import mlflow_run
-from pipelines.runs.run import RunPaths
 from slipway import audit
 from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
 from slipway.config import UseCase
+from slipway.contracts.bundle import gate_report
 from slipway.contracts.bundle import manifest as bundles
 from slipway.errors import NotFound
 from slipway.evaluation.metrics import METRICS
@@ -30,7 +30,7 @@ def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) 
     """
     registry = Registry()
     before = registered(registry, usecase.name, facts["run_key"])
-    verdict = bundles.verdict(run.bundle / "bundle")
+    verdict = gate_report.read_gate_report(run.bundle / "bundle")
     version = before or publish(registry, usecase, run, facts, verdict)
     if HOLDOUT not in registry.model(usecase.name).tags:
         registry.set_model_tag(usecase.name, HOLDOUT, facts["holdout_sha256"])
@@ -61,7 +61,7 @@ def registered(registry: Registry, name: str, run_key: str) -> ModelVersion | No
 
 
 def publish(
-    registry: Registry, usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict
+    registry: Registry, usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: gate_report.GateReport
 ) -> ModelVersion:
     """Log the run, then make the version with all its tags in one request: there is none without them."""
     with mlflow_run.client(registry.uri) as mlflow:
@@ -78,7 +78,7 @@ def publish(
     return registry.version(usecase.name, str(made.version))
 
 
-def record_waivers(version: ModelVersion, verdict: bundles.Verdict) -> None:
+def record_waivers(version: ModelVersion, verdict: gate_report.GateReport) -> None:
     """A line of the audit for each gate that was waived; a call that was killed may have written some."""
     waived = [gate for gate in verdict.gates if gate.verdict == "waived"]
     lines = audit.lines(version.name) if waived else []
@@ -104,7 +104,7 @@ def _require_model(mlflow: Any, registry: Registry, usecase: UseCase, facts: dic
         mlflow.create_registered_model(usecase.name, tags, usecase.description)
 
 
-def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dict[str, str]:
+def _tags(run: RunPaths, facts: dict[str, Any], verdict: gate_report.GateReport) -> dict[str, str]:
     found = {
         mlflow_run.RUN_KEY: facts["run_key"],
         "slipway.gate": "passed" if verdict.passed else "failed",
@@ -119,7 +119,7 @@ def _tags(run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> dic
     return {name: value for name, value in found.items() if value}
 
 
-def _description(usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: bundles.Verdict) -> str:
+def _description(usecase: UseCase, run: RunPaths, facts: dict[str, Any], verdict: gate_report.GateReport) -> str:
     metrics = read_json(run.gate / "metrics.json")
     name, found = METRICS[usecase.task][metrics["metric"]].title, metrics["scores"][metrics["metric"]]
     score = f"{name} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found["value"] else name

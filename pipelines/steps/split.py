@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.data import schema_completion
 from pipelines.data.row_identity import held, keyed, shared, unit
-from pipelines.labels.sample_weights import joined
-from slipway.config import UseCase
+from pipelines.labels.sample_weights import with_sample_weights
+from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
@@ -47,19 +48,19 @@ def split(
         DataError: a side is empty, training lacks a class, or a row is on two sides.
     """
     source = read_json(cleaned / "report.json")["source"]
-    draft = msgspec.structs.replace(schemas.from_usecase(usecase), synthetic=source["synthetic"])
+    draft = msgspec.structs.replace(schema_builder.from_usecase(usecase), synthetic=source["synthetic"])
     frame = keyed(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
     sides = divided(frame, draft, pd.read_parquet(frozen) if frozen else None)
     added = None
     if production and (production / "production.parquet").exists():
-        train, validation, added = joined(sides.train, sides.validation, production, draft)
+        train, validation, added = with_sample_weights(sides.train, sides.validation, production, draft)
         sides = replace(sides, train=train, validation=validation)
     _require_learnable(sides, usecase)
     for name in SIDES:
         getattr(sides, name).to_parquet(out / f"{name}.parquet", index=False, compression="zstd")
     if frozen:
         shutil.copyfile(frozen, out / "holdout.parquet")
-    schemas.complete(draft, sides.train).save(out / "schema.json")
+    schema_completion.complete(draft, sides.train).save(out / "schema.json")
     write_json(
         out / "split.json",
         {

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from pipelines.artifacts import write_json
-from pipelines.data.dataset import Encoded, encoded, read_side
+from pipelines.data.dataset import EncodedRows, encoded, read_side
 from pipelines.modeling import calibration, networks
 from pipelines.modeling.devices import Placement, placement, reproducible
 from pipelines.modeling.hyperparameters import Fitting, Params, resolve
@@ -65,7 +65,7 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
 def fit(
     usecase: UseCase,
     inputs: Inputs,
-    validation: Encoded,
+    validation: EncodedRows,
     params: Params,
     place: Placement,
     weight: np.ndarray | None = None,
@@ -129,7 +129,7 @@ def _callbacks(fitting: Fitting) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TerminateOnNaN(), stop, progress]
 
 
-def _calibration(network: keras.Model, validation: Encoded, schema: Schema) -> dict[str, Any]:
+def _calibration(network: keras.Model, validation: EncodedRows, schema: Schema) -> dict[str, Any]:
     """The temperature, with the validation log loss before and after it; nothing to calibrate in a regression."""
     if schema.task == "regression":
         return {"temperature": None}

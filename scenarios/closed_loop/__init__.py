@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from scenarios.closed_loop.faulty_models import KINDS
-from scenarios.closed_loop.scenario import Loop, LoopResult
+from scenarios.closed_loop.scenario import ClosedLoop, ClosedLoopResult
 
-__all__ = ["KINDS", "Loop", "LoopResult"]
+__all__ = ["KINDS", "ClosedLoop", "ClosedLoopResult"]

@@ -14,7 +14,7 @@ from slipway.console import say
 from slipway.errors import SettingsError
 
 if TYPE_CHECKING:
-    from scenarios.closed_loop import LoopResult
+    from scenarios.closed_loop import ClosedLoopResult
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
     It has a state folder of its own, `loop` in the usual one, which it begins by emptying. Exits with 0 only if every
     check held.
     """
-    from scenarios.closed_loop import KINDS, Loop
+    from scenarios.closed_loop import KINDS, ClosedLoop
     from slipway.cli.environment import move
     from slipway.settings import settings
 
@@ -37,10 +37,10 @@ def command(
     original, var = settings().usecases.resolve(), settings().var.resolve() / "loop"
     move(var, var / "usecases")
     say("This takes about ten minutes on two cores.")
-    finish(Loop(sabotage, original, say), _show, as_json)
+    finish(ClosedLoop(sabotage, original, say), _show, as_json)
 
 
-def _show(result: LoopResult) -> None:
+def _show(result: ClosedLoopResult) -> None:
     if result.history:
         typer.echo("\nWhat happened:")
         for event in result.history["events"]:

@@ -12,11 +12,11 @@ from scenarios.closed_loop.observer import STAGE, Observer
 from scenarios.demo import Check
 from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
 from slipway.clients.prefect import FlowRun
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report
 from slipway.settings import settings
 
 if TYPE_CHECKING:
-    from scenarios.closed_loop.simulated_callers import Callers
+    from scenarios.closed_loop.simulated_callers import SimulatedCallers
     from slipway.prediction_log import Log
 
 LEAST_LABELS = 300
@@ -81,7 +81,7 @@ def waived(name: str, version: str) -> Check:
     registry = Registry()
     with tempfile.TemporaryDirectory() as folder:
         registry.fetch_bundle(registry.version(name, version), Path(folder))
-        verdict = manifest.verdict(Path(folder))
+        verdict = gate_report.read_gate_report(Path(folder))
     gates = {gate.name: gate.verdict for gate in verdict.gates}
     waivers = [gate for gate, said in gates.items() if said == "waived"]
     held = verdict.passed and gates.get("window") == "passed" and bool(waivers)
@@ -121,7 +121,7 @@ def few_saw(name: str, version: str, began: datetime, gone: datetime) -> Check:
     return Check(name, "few callers ever saw it", share <= MOST_SAW, f"{share:.1%} of the answers meanwhile")
 
 
-def answered(name: str, callers: Callers) -> Check:
+def answered(name: str, callers: SimulatedCallers) -> Check:
     """No caller was ever left without an answer."""
     versions = ", ".join(f"version {version}: {count}" for version, count in sorted(callers.versions.items()))
     seen = f"{callers.sent} sent, {callers.failures} failed; {versions}"

@@ -21,13 +21,13 @@ from scenarios.closed_loop import (
     workspace,
 )
 from scenarios.closed_loop.observer import REFUSED, SERVED, STAGE, Observer
-from scenarios.closed_loop.simulated_callers import RATE, Callers
+from scenarios.closed_loop.simulated_callers import RATE, SimulatedCallers
 from scenarios.demo import Check, Result
 from scenarios.demo import assertions as shown
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
-from slipway.clients.prefect import Prefect
+from slipway.clients.prefect import PrefectClient
 from slipway.errors import ServiceError
 from slipway.local import Stack, settle
 from slipway.settings import settings
@@ -46,14 +46,14 @@ class Transition:
 
 
 @dataclass
-class LoopResult(Result):
+class ClosedLoopResult(Result):
     """What the loop has beside its checks: transitions and how long they took, and the history as it was told."""
 
     transitions: list[Transition] = field(default_factory=list)
     history: dict[str, Any] = field(default_factory=dict)
 
 
-class Loop:
+class ClosedLoop:
     """`Loop(kind, original, say).run()`; plays in the state folder of the settings, and nothing outlives it."""
 
     def __init__(self, kind: str, usecase_folder: Path, say: Callable[[str], None]) -> None:
@@ -64,9 +64,9 @@ class Loop:
         self._write = say
         self._secret = secrets.token_hex(16)
         self._verdicts: list[dict[str, Any]] = []
-        self.result = LoopResult()
+        self.result = ClosedLoopResult()
 
-    def run(self) -> LoopResult:
+    def run(self) -> ClosedLoopResult:
         """Every act in order.
 
         Raises:
@@ -85,7 +85,7 @@ class Loop:
                     self._jobs, self._here = jobs, here
                     self._serve(stack)
                     with Observer(self._name, here.url("service")) as self._observer:
-                        self._callers = Callers(jobs, self._usecase, here.var / "world")
+                        self._callers = SimulatedCallers(jobs, self._usecase, here.var / "world")
                         self._acts()
             self.result.finished = True
         finally:
@@ -110,7 +110,7 @@ class Loop:
         stack.start(here.mlflow(), here.prefect())
         stack.start(here.runner([self._name]))
         self._say("Training the first champion")
-        prefect = Prefect(settings().prefect_uri)
+        prefect = PrefectClient(settings().prefect_uri)
         run = prefect.wait({self._name: prefect.start(f"train/{self._name}", {})}, self._say)[self._name]
         if not run.completed:
             raise ServiceError(f"train/{self._name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
@@ -158,7 +158,7 @@ class Loop:
         verdict = self._jobs.start("monitor", self._name, "--no-detailed")
         self._check(alert_storm.storm(self._here.url("status"), self._name, self._secret))
         self._verdicts.append(found := verdict.result())
-        runs = Prefect(settings().prefect_uri).begun("train", self._name, changed)
+        runs = PrefectClient(settings().prefect_uri).begun("train", self._name, changed)
         self._check(assertions.one_run(self._name, runs))
         if not runs:
             raise ServiceError(f"nothing was started: {assertions.decided(self._name, found).seen}")
@@ -169,7 +169,7 @@ class Loop:
 
     def _train(self, full: datetime) -> datetime:
         """The run registers a challenger that passed its gates on evidence: returns when."""
-        run = Prefect(settings().prefect_uri).wait({self._name: self._run_id}, self._say)[self._name]
+        run = PrefectClient(settings().prefect_uri).wait({self._name: self._run_id}, self._say)[self._name]
         self._check(
             Check(self._name, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
         )

@@ -15,7 +15,7 @@ LABEL_DELAY = 2.0
 _MOST_SECONDS = 900
 
 
-class Callers:
+class SimulatedCallers:
     """Sends rows at a steady rate, before and after the change; `failures` counts every request of any of them that was
     not answered, and every label that was not taken."""
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from scenarios.closed_loop import faulty_models
 from slipway.clients.mlflow.registry import Registry
-from slipway.contracts.bundle.manifest import MANIFEST, file_sha256
+from slipway.contracts.bundle.manifest import MANIFEST
 from slipway.contracts.schema import Schema
 from slipway.inference import rows_from_frame
+from slipway.system.files import file_sha256
 
 
 def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scratch: Path) -> str:

@@ -28,7 +28,7 @@ _ENDS = _STAGES[2:]
 
 
 @dataclass(frozen=True)
-class Scene:
+class Timeline:
     """What `slipway history --json` and the monitors' verdicts say, and `answers`: a row per answered prediction, with
     `at` [s since `began`], `version`, and, where the label has come, `truth` (0 or 1) and `score`.
 
@@ -62,7 +62,7 @@ class Scene:
 
 def of_log(
     usecase: UseCase, history: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]], changed: datetime
-) -> Scene:
+) -> Timeline:
     """The scene of a loop that has just ended: what was told of it, and its prediction log."""
     log = Log(settings())
     columns = '"slipway.row_id" AS id, epoch("@timestamp") AS at, "slipway.model_version" AS version'
@@ -72,10 +72,10 @@ def of_log(
     began = datetime.fromtimestamp(float(answers["at"].min()), tz=changed.tzinfo)
     answers["at"] -= answers["at"].min()
     answers = answers.merge(scored, on="id", how="left")
-    return Scene(history, verdicts, answers, began, (changed - began).total_seconds())
+    return Timeline(history, verdicts, answers, began, (changed - began).total_seconds())
 
 
-def draw(scene: Scene, path: Path) -> Path:
+def draw(scene: Timeline, path: Path) -> Path:
     """The picture as PNG at `path`."""
     import matplotlib
 
@@ -116,7 +116,7 @@ def aucs(answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return np.array(middles), np.array(scores)
 
 
-def _quality(axes: Axes, scene: Scene) -> None:
+def _quality(axes: Axes, scene: Timeline) -> None:
     for version, answers in scene.answers.groupby("version"):
         middles, scores = aucs(answers)
         axes.plot(middles, scores, marker="o", markersize=3, color=scene.colour(version), label=f"version {version}")
@@ -127,7 +127,7 @@ def _quality(axes: Axes, scene: Scene) -> None:
     axes.legend(loc="lower right", frameon=False, ncols=4)
 
 
-def _shares(axes: Axes, scene: Scene) -> None:
+def _shares(axes: Axes, scene: Timeline) -> None:
     import numpy as np
 
     edges = np.arange(0, scene.end + BIN_SECONDS / 4, BIN_SECONDS / 4)
@@ -141,7 +141,7 @@ def _shares(axes: Axes, scene: Scene) -> None:
     axes.set_ylabel("answers by version [%]")
 
 
-def _happened(axes: Axes, scene: Scene) -> None:
+def _happened(axes: Axes, scene: Timeline) -> None:
     axes.set_yticks(range(len(LANES)), LANES)
     axes.set_ylim(-0.6, len(LANES) - 0.4)
     axes.invert_yaxis()
@@ -166,13 +166,13 @@ def _happened(axes: Axes, scene: Scene) -> None:
         axes.plot(scene.seconds(verdict["created"]), LANES.index("verdicts"), "o", color=colour, markersize=5)
 
 
-def _champions(axes: Axes, scene: Scene) -> None:
+def _champions(axes: Axes, scene: Timeline) -> None:
     moves = [(scene.at(event), str(event["version"])) for event in scene.events if _crowned(event)]
     for (start, version), (end, _) in zip(moves, [*moves[1:], (scene.end, "")], strict=True):
         _bar(axes, "champion", start, end, scene.colour(version), f"version {version}")
 
 
-def _rollouts(axes: Axes, scene: Scene) -> None:
+def _rollouts(axes: Axes, scene: Timeline) -> None:
     """A bar per stage, labelled by its weight, and how it ended."""
     stages = [event for event in scene.events if event["action"] in _STAGES]
     for event, following in zip(stages, [*stages[1:], None], strict=True):
@@ -186,7 +186,7 @@ def _rollouts(axes: Axes, scene: Scene) -> None:
         _bar(axes, "rollout", scene.at(event), end, scene.colour(str(event["version"])), label)
 
 
-def _runs(axes: Axes, scene: Scene) -> None:
+def _runs(axes: Axes, scene: Timeline) -> None:
     """From the start of a run to the version that it registered."""
     registered = [scene.at(event) for event in scene.events if event["action"] == "registered"]
     for event in scene.events:
@@ -196,7 +196,7 @@ def _runs(axes: Axes, scene: Scene) -> None:
             _bar(axes, "retraining", start, end, _GREY, "training run")
 
 
-def _gates(axes: Axes, scene: Scene, event: Mapping[str, Any]) -> None:
+def _gates(axes: Axes, scene: Timeline, event: Mapping[str, Any]) -> None:
     found = next(each for each in scene.history["versions"] if each["version"] == event["version"])
     verdicts = [gate["verdict"] for gate in found["gates"] or []]
     is_bad = found["gate"] != "passed"

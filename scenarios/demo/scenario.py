@@ -12,7 +12,7 @@ from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
-from slipway.clients.prefect import Prefect
+from slipway.clients.prefect import PrefectClient
 from slipway.errors import ServiceError
 from slipway.local import Home, Stack, settle
 from slipway.local.doctor import examine
@@ -94,7 +94,7 @@ class Demo:
         Raises:
             ServiceError: a flow run failed, or its version did not pass its gates, so that nothing can go on.
         """
-        prefect, registry = Prefect(settings().prefect_uri), Registry()
+        prefect, registry = PrefectClient(settings().prefect_uri), Registry()
         runs = {name: prefect.start(f"train/{name}", {"overrides": overrides.get(name, {})}) for name in self._names}
         versions = {}
         for name, run in sorted(prefect.wait(runs, self._say).items()):

@@ -12,7 +12,7 @@ from scenarios.harness.checks import table
 from scenarios.kubernetes import images
 from scenarios.kubernetes.cluster import Cluster
 from scenarios.kubernetes.installation import USECASE
-from scenarios.kubernetes.scenario import Trial
+from scenarios.kubernetes.scenario import ClusterScenario
 from slipway.cli.environment import prepare
 from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError
@@ -26,7 +26,7 @@ def main() -> int:
     prepare()
     started = time.monotonic()
     cluster = Cluster(NAMESPACE)
-    trial = Trial(cluster, say)
+    trial = ClusterScenario(cluster, say)
     try:
         _refuse_installed(cluster)
         made = images.build(USECASE, options.base, say)
@@ -58,7 +58,7 @@ def _refuse_installed(cluster: Cluster) -> None:
         )
 
 
-def _show(trial: Trial, seconds: float) -> None:
+def _show(trial: ClusterScenario, seconds: float) -> None:
     if not trial.checks:
         return
     held = sum(check.held for check in trial.checks)

@@ -19,7 +19,7 @@ FLOW_SECONDS = 3.0  # before and after: the disturbance is to be seen against qu
 
 
 @dataclass
-class Load:
+class BackgroundLoad:
     """What became of the requests of one disturbance; `failed` maps a request's number to the reason."""
 
     prefix: str
@@ -41,13 +41,13 @@ class Load:
 
 
 @contextmanager
-def under_load(installation: Installation, prefix: str) -> Iterator[Load]:
+def under_load(installation: Installation, prefix: str) -> Iterator[BackgroundLoad]:
     """Requests flow when the block begins, and until a moment after it; then the load says what it saw."""
     cluster, name = installation.cluster, f"trial-load-{prefix}"
     url = f"http://{SERVING}:{SERVICE_PORT}"
     argv = ["/trial/load_generator.py", url, USECASE, prefix, str(RATE), STOP]
     cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
-    load = Load(prefix)
+    load = BackgroundLoad(prefix)
     try:
         until(f"the pod {name} runs", lambda: pods.phase(cluster, name) == "Running", START_SECONDS)
         time.sleep(FLOW_SECONDS)

@@ -14,11 +14,11 @@ from typing import Any
 
 from scenarios.harness.checks import Check
 from scenarios.kubernetes import disruptions, images, pods
-from scenarios.kubernetes.background_load import Load, under_load
+from scenarios.kubernetes.background_load import BackgroundLoad, under_load
 from scenarios.kubernetes.cluster import Cluster, until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
 from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, Registry
-from slipway.clients.prefect import Prefect
+from slipway.clients.prefect import PrefectClient
 from slipway.errors import ServiceError
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
@@ -30,7 +30,7 @@ SHIPPED_SECONDS = 90
 BROKEN_CONNECTIONS = ("IncompleteReadError", "ConnectionResetError", "BrokenPipeError")
 
 
-class Trial:
+class ClusterScenario:
     """`Trial(cluster, say).run(images, broken)`; what it installed stays, for a person to look at."""
 
     def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
@@ -38,7 +38,7 @@ class Trial:
         self._id = secrets.token_hex(3)  # the log may hold what an earlier trial sent
         self._cluster = cluster
         self._write = say
-        self._loads: list[Load] = []
+        self._loads: list[BackgroundLoad] = []
         self.checks: list[Check] = []
 
     def run(self, made: images.Images, broken: str) -> None:
@@ -111,7 +111,7 @@ class Trial:
         """Start it and wait for its end. Raises ServiceError where it failed: nothing can go on."""
         before = self._jobs()
         with self._cluster.forward("service/prefect", PREFECT_PORT) as url:
-            prefect = Prefect(f"{url}/api")
+            prefect = PrefectClient(f"{url}/api")
             run = prefect.start(deployment, parameters)
             ended = prefect.wait({USECASE: run}, self._say)[USECASE]
         if not ended.completed:
@@ -158,7 +158,7 @@ class Trial:
             self._say(f"  {disturbance(installation)}")
         self._told(load, what, allowed)
 
-    def _told(self, load: Load, what: str, allowed: tuple[str, ...]) -> None:
+    def _told(self, load: BackgroundLoad, what: str, allowed: tuple[str, ...]) -> None:
         """Requests that failed in another way than is allowed are a failure."""
         self._loads.append(load)
         wrong = [reason for reason in load.failed.values() if not reason.startswith(allowed or "\0")]

@@ -7,13 +7,13 @@ import time
 from collections import deque
 
 from monitoring.labels.upload import BATCH, Entry, post
-from slipway.clients.service import Client
+from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
 
 _EVERY_SECONDS = 0.2
 
 
-class LateLabels:
+class DelayedLabels:
     """Sends each entry `delay` seconds after it was added, several in one request.
 
     `sent` and `failed` count entries, `reason` is why the last one failed.
@@ -23,7 +23,7 @@ class LateLabels:
         self.sent = self.failed = 0
         self.reason = ""
         self._usecase = usecase
-        self._client = Client(url)
+        self._client = ServiceClient(url)
         self._delay = delay
         self._waiting: deque[tuple[float, Entry]] = deque()
         self._last = threading.Event()

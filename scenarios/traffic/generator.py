@@ -25,11 +25,11 @@ import pandas as pd
 
 from monitoring.labels.upload import served_schema
 from scenarios.traffic import drift_injection, file_source, holdout_source
-from scenarios.traffic.delayed_labels import LateLabels
+from scenarios.traffic.delayed_labels import DelayedLabels
 from scenarios.traffic.drift_injection import PRIOR
 from scenarios.traffic.holdout_source import Drawn, Holdout
 from scenarios.traffic.pacing import Outcome, send_each
-from slipway.clients.service import Client
+from slipway.clients.service import ServiceClient
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
@@ -101,7 +101,7 @@ def send(
         drawn = _next(source, rows, seed, restart, drift, strength, rng)
     frame = drift_injection.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
     truths = _truths(source.schema, frame, labels, rng)
-    late = LateLabels(usecase, url, label_delay)
+    late = DelayedLabels(usecase, url, label_delay)
     started = time.monotonic()
     try:
         with _until_interrupted() as stopped:
@@ -188,14 +188,14 @@ def _truths(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Ge
 
 def _check_service(url: str, usecase: str) -> None:
     """One clear error beats as many failures as there are rows."""
-    client = Client(url)
+    client = ServiceClient(url)
     answer = client.get(f"/v1/models/{usecase}")
     client.close()
     if not answer.ok:
         raise ServiceError(f"{client.url} does not serve {usecase}: it answered {answer.problem}.")
 
 
-def _labelled(outcomes: Iterable[Outcome], truths: dict[int, dict[str, Any]], late: LateLabels) -> Iterator[Outcome]:
+def _labelled(outcomes: Iterable[Outcome], truths: dict[int, dict[str, Any]], late: DelayedLabels) -> Iterator[Outcome]:
     """Passes the outcomes on, and queues the label of each answered row that is to have one."""
     for outcome in outcomes:
         if outcome.id and outcome.row in truths:

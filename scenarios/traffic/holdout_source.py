@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
-from slipway.contracts.bundle.manifest import file_sha256
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipway.clients.service import Client
+from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def send_each(
 
     def one(row: int) -> Outcome:
         if not hasattr(local, "client"):
-            local.client = Client(url)
+            local.client = ServiceClient(url)
         if stopped.wait(max(0.0, started + row / rate - time.monotonic())):
             raise CancelledError
         return _request(local.client, path, row, rows[row])
@@ -59,7 +59,7 @@ def send_each(
         pool.shutdown(cancel_futures=True)
 
 
-def _request(client: Client, path: str, row: int, instance: dict[str, Any]) -> Outcome:
+def _request(client: ServiceClient, path: str, row: int, instance: dict[str, Any]) -> Outcome:
     began = time.monotonic()
     try:
         answer = client.post(path, {"instances": [instance]})

@@ -44,7 +44,7 @@ class FlowRun:
         return self.state == "COMPLETED"
 
 
-class Prefect:
+class PrefectClient:
     """A server's API; every method raises ServiceError where it does not answer or refuses."""
 
     def __init__(self, uri: str, timeout: float = 20.0) -> None:

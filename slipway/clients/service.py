@@ -25,7 +25,7 @@ REUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceResponse:
     """What came back; `document` is None where the body is not JSON."""
 
     status: int
@@ -42,7 +42,7 @@ class Answer:
         return f"{self.status} {said.get('detail') or said.get('title') or ''}".strip()
 
 
-class Client:
+class ServiceClient:
     """One server. Not for several threads at once: each makes its own.
 
     With `address` the one of the host's IP addresses that is meant; host header and certificate go by the URL.
@@ -62,16 +62,16 @@ class Client:
         self._used = 0.0
         self._headers = {"Accept": "application/json", **settings().authorization}
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> ServiceResponse:
         return self._send("GET", path, None)
 
-    def post(self, path: str, document: Any) -> Answer:
+    def post(self, path: str, document: Any) -> ServiceResponse:
         return self._send("POST", path, json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
 
     def close(self) -> None:
         self._connection.close()
 
-    def _send(self, method: str, path: str, body: bytes | None) -> Answer:
+    def _send(self, method: str, path: str, body: bytes | None) -> ServiceResponse:
         """Raises ServiceError where no answer comes; a request is never sent twice."""
         if time.monotonic() - self._used > REUSE_SECONDS:
             self._connection.close()
@@ -87,7 +87,7 @@ class Client:
                 f"{self.url} does not answer: {reason}. Is it up? `slipway status` says what runs."
             ) from None
         self._used = time.monotonic()
-        return Answer(response.status, _decoded(content))
+        return ServiceResponse(response.status, _decoded(content))
 
 
 def _decoded(content: bytes) -> Any:

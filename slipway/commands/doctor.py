@@ -11,7 +11,7 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from slipway.local.doctor import Finding
+    from slipway.local.doctor import Diagnosis
 
 COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}
 
@@ -32,7 +32,7 @@ def command(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def show(findings: Iterable[Finding]) -> list[Finding]:
+def show(findings: Iterable[Diagnosis]) -> list[Diagnosis]:
     """Print each finding when it comes, its fix below it, and return them all."""
     shown = []
     for finding in findings:

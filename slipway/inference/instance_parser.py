@@ -74,7 +74,7 @@ def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, .
     return lambda row: tuple(row[position] for position in positions)
 
 
-class InstanceReader:
+class InstanceParser:
     """Reads the instances of one schema, as objects by feature name or as arrays in the order of the features."""
 
     def __init__(self, schema: Schema) -> None:

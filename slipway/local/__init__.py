@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.local.links import links
-from slipway.local.services import PORTS, Home, home, services, settle
+from slipway.local.services import PORTS, Home, home, links, services, settle
 from slipway.local.stack import Stack
 from slipway.local.state import State, join, running
 from slipway.system.ports import free_port

@@ -147,3 +147,12 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
         settings.cache_clear()
+
+
+def links(home: Home, served: Sequence[str]) -> list[str]:
+    """One line per page, for a person."""
+    pages = [("status, all links", home.url("status")), ("models and runs", home.url("mlflow"))]
+    pages += [("flows", home.url("prefect"))]
+    if served:
+        pages += [("try the models", home.url("service")), ("the API", f"{home.url('service')}/docs")]
+    return [f"  {what:18}{url}" for what, url in pages]

@@ -12,8 +12,8 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from slipway.errors import ServiceError
-from slipway.local.state import Lock, Part, State
-from slipway.system.processes import Process, Running
+from slipway.local.state import Lock, ServiceStatus, State
+from slipway.system.processes import Process, RunningProcess
 
 START_SECONDS = 120.0
 
@@ -23,7 +23,7 @@ class Stack:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningProcess] = {}
         self._lock: Lock | None = None
         self._command = ""
         self._env: dict[str, str] = {}
@@ -68,7 +68,7 @@ class Stack:
         """
         started = time.monotonic()
         for process in processes:
-            self._running[process.name] = Running(process)
+            self._running[process.name] = RunningProcess(process)
         self._publish()
         for process in processes:
             self._running[process.name].wait_ready(seconds)
@@ -102,7 +102,7 @@ class Stack:
     def _publish(self) -> None:
         if self._lock:
             parts = tuple(
-                Part(name, running.pid, str(running.process.log), running.process.url)
+                ServiceStatus(name, running.pid, str(running.process.log), running.process.url)
                 for name, running in self._running.items()
             )
             self._lock.write(State(os.getpid(), self._command, self._env, parts, self._ready))

@@ -16,7 +16,7 @@ from slipway.errors import ServiceError
 
 
 @dataclass(frozen=True)
-class Part:
+class ServiceStatus:
     """A running process of the stack."""
 
     name: str
@@ -32,7 +32,7 @@ class State:
     pid: int
     command: str
     env: Mapping[str, str]
-    parts: tuple[Part, ...] = field(default_factory=tuple)
+    parts: tuple[ServiceStatus, ...] = field(default_factory=tuple)
     ready: bool = False
 
     @property
@@ -73,7 +73,7 @@ def running(var: Path) -> State | None:
         raw = json.loads((var / "stack.json").read_text())
     except FileNotFoundError:
         return None
-    return State(**{**raw, "parts": tuple(Part(**part) for part in raw["parts"])})
+    return State(**{**raw, "parts": tuple(ServiceStatus(**part) for part in raw["parts"])})
 
 
 def join(var: Path) -> None:

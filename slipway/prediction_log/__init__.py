@@ -6,12 +6,10 @@ from slipway.prediction_log.parquet_archive import archive
 from slipway.prediction_log.reader import Log, instant
 from slipway.prediction_log.segments import Segment, adopt_orphans, lines_in, segments
 from slipway.prediction_log.writer import Writer
-from slipway.storage.base import Place, place
 
 __all__ = [
     "IMAGES",
     "Log",
-    "Place",
     "Segment",
     "Writer",
     "adopt_orphans",
@@ -21,6 +19,5 @@ __all__ = [
     "instant",
     "lines_in",
     "move_image",
-    "place",
     "segments",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slipway.storage.base import Place
+    from slipway.storage import ObjectStore
 
 IMAGES = "images"
 
@@ -22,7 +22,7 @@ def captured(spool: Path, usecase: str) -> list[Path]:
         return []
 
 
-def move_image(image: Path, at: Place) -> None:
+def move_image(image: Path, at: ObjectStore) -> None:
     """Into the log, once for each digest, and out of the spool."""
     name = f"{IMAGES}/{image.name}"
     if not at.has(name):

@@ -15,7 +15,7 @@ from slipway.prediction_log.jsonl import count
 
 if TYPE_CHECKING:
     from slipway.settings import Settings
-    from slipway.storage.base import Place
+    from slipway.storage import ObjectStore
 
 PARQUET = ".parquet"
 BAD = ".bad"
@@ -28,7 +28,7 @@ def partitions(settings: Settings, stream: str, usecase: str) -> str:
     return f"{_FOLDERS[stream]}/{settings.environment}/{usecase}"
 
 
-def between(at: Place, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
+def between(at: ObjectStore, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
     """The files of the dates that may hold events from `since` to `until`, in order."""
     first = f"{since:%Y-%m-%d}" if since else ""
     last = f"{until:%Y-%m-%d}" if until else "9999-12-31"

@@ -10,7 +10,7 @@ from slipway.prediction_log.jsonl import count, literal
 from slipway.prediction_log.layout import BAD, PARQUET, partitions
 from slipway.prediction_log.segments import Segment
 from slipway.prediction_log.spool_reader import create, insert
-from slipway.storage.base import place
+from slipway.storage.factory import object_store
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,7 +24,7 @@ def archive(connection: DuckDBPyConnection, settings: Settings, usecase: str, se
     Returns the number of events, when all is kept for good. Raises OSError, ServiceError or duckdb.Error, and has then
     left no part of a file behind.
     """
-    at, folder = place(settings), partitions(settings, segment.stream, usecase)
+    at, folder = object_store(settings), partitions(settings, segment.stream, usecase)
     with segment.path.open("rb") as lines:
         create(connection, "segment", segment.stream)
         events = insert(connection, "segment", [lines], segment.stream)

@@ -14,7 +14,7 @@ from slipway.prediction_log.jsonl import connect, literal, literals
 from slipway.prediction_log.label_join import labelled
 from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
 from slipway.prediction_log.spool_reader import read_spool
-from slipway.storage.base import place
+from slipway.storage.factory import object_store
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -94,7 +94,7 @@ class Log:
     def shipped(self, usecase: str) -> int:
         """How many Parquet files hold its predictions by now."""
         folder = partitions(self._settings, "prediction", usecase)
-        return sum(name.endswith(PARQUET) for name in between(place(self._settings), folder, None, None))
+        return sum(name.endswith(PARQUET) for name in between(object_store(self._settings), folder, None, None))
 
     def _connect(self, stream: str, usecase: str, since: datetime | None, until: datetime | None) -> DuckDBPyConnection:
         self.bad_lines = 0
@@ -110,7 +110,7 @@ class Log:
         spooled = f"spooled_{stream}"
         self.bad_lines += read_spool(connection, spooled, self._settings.spool, usecase, stream)
         source = f"FROM {spooled}"
-        at = place(self._settings)
+        at = object_store(self._settings)
         shipped = between(at, partitions(self._settings, stream, usecase), since, until)
         if files := at.local([name for name in shipped if name.endswith(PARQUET)]):
             source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"

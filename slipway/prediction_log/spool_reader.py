@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
+from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from slipway.prediction_log.jsonl import count, quoted, rows
 from slipway.prediction_log.segments import COMPLETE, Segment, open_lines, segments
 

@@ -15,8 +15,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from slipway.serving_state.desired import WorkerState
-
 _LOCK = ".lock"
 
 
@@ -103,3 +101,25 @@ def _is_held(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+class RoleState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one role's digest in a worker: `outcome` is `serving`, `loading`, `refused` or `failed`."""
+
+    digest: str
+    version: str | None = None
+    outcome: str = "serving"
+    reason: str | None = None
+
+
+class WorkerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`generation` is the pointer's that the worker has acted on; `serving` answers, whatever `roles` asked for."""
+
+    pid: int
+    generation: int
+    serving: str | None
+    version: str | None
+    device: str
+    source: str
+    since: str
+    roles: dict[str, RoleState] = {}

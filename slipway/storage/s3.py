@@ -31,7 +31,7 @@ _BLOCK = 1 << 20
 _UNUSED_SECONDS = 24 * 3600.0
 
 
-class Bucket:
+class S3Store:
     """`s3://BUCKET/PREFIX`. An upload shows when it is complete, so a kill leaves no part of a file.
 
     `local` copies into `VAR/cache/log`: what a window needs is fetched once, and kept until it was of no use for a day.

@@ -36,7 +36,7 @@ class Process:
     url: str | None = None
 
 
-class Running:
+class RunningProcess:
     """A started process. It leads a session of its own, so that Ctrl-C reaches it only through us."""
 
     def __init__(self, process: Process) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bentos.api.application import Front
+from bentos.api.application import Application
 from bentos.worker import Worker
 from slipway import api_keys
 from slipway.settings import settings
@@ -44,7 +44,7 @@ class Client:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.front = Front(worker, nothing_behind)
+        self.front = Application(worker, nothing_behind)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, b"", headers)

@@ -12,7 +12,8 @@ import pytest
 
 from slipway.cli import COMMANDS, load_command
 from slipway.contracts.bundle import manifest
-from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
+from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]

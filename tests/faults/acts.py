@@ -18,16 +18,16 @@ from monitoring.release import promotion, reconciler
 from monitoring.retraining import policy
 from monitoring.rollout import controller, rollback
 from monitoring.watch import Watcher
-from slipway.serving_state.desired import RoleState
+from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
-from slipway.storage import base
+from slipway.storage import object_store
 from tests.faults.home import NAME
 from tests.support.server_views import digest, refused_by_workers, served
 
 
 def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
     def function(log: Any, *question: Any) -> Any:
-        base(settings()).names("predictions")
+        object_store(settings()).names("predictions")
         folder = settings().var.parent / "remembered"
         answer = folder / hashlib.sha256(repr(question).encode()).hexdigest()
         if not answer.exists():
@@ -44,13 +44,12 @@ controller.gather = _remembered(controller.gather)
 
 def ask(reason: str = "drift") -> None:
     """What `slipway monitor` does with its verdict, and the webhook with an alert."""
-    policy.ask(NAME, reason, "monitor", {"drifted": ["age"]})
+    policy.request_retraining(NAME, reason, "monitor", {"drifted": ["age"]})
 
 
 def register() -> None:
     """The last step of a training; Prefect tries it again, and so does the same command."""
-    from pipelines.artifacts import read_json
-    from pipelines.runs.run import RunPaths
+    from pipelines.artifacts import RunPaths, read_json
     from pipelines.steps.register import register as step
     from slipway.config import load
 

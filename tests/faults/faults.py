@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from slipway.storage.base import Folder
+from slipway.storage.local import LocalStore
 
 REGISTRY, PREFECT, LOG = "registry", "prefect", "log"
 GONE, UNWRITABLE, LOST, KILLED = "gone", "unwritable", "lost", "killed"
@@ -114,23 +114,23 @@ class Injector:
         requests.adapters.HTTPAdapter.send = send
 
     def _wrap_place(self, method: str, writes: bool) -> None:
-        real = getattr(Folder, method)
+        real = getattr(LocalStore, method)
 
-        def wrapped(folder: Folder, name: str, *args: Any) -> Any:
+        def wrapped(folder: LocalStore, name: str, *args: Any) -> Any:
             with self.effect(LOG, f"{method} {name}", writes, _gone):
                 return real(folder, name, *args)
 
-        setattr(Folder, method, wrapped)
+        setattr(LocalStore, method, wrapped)
 
     def _wrap_whole(self) -> None:
-        real = Folder.whole
+        real = LocalStore.whole
 
         @contextmanager
-        def whole(folder: Folder, name: str) -> Iterator[Any]:
+        def whole(folder: LocalStore, name: str) -> Iterator[Any]:
             with self.effect(LOG, f"whole {name}", True, _gone), real(folder, name) as draft:
                 yield draft
 
-        Folder.whole = whole
+        LocalStore.whole = whole
 
 
 def _gone() -> OSError:

@@ -129,7 +129,7 @@ class Home:
         return self.model.versions[version]["tags"]
 
     @property
-    def lines(self) -> list[audit.Line]:
+    def lines(self) -> list[audit.AuditLine]:
         return audit.lines(NAME, settings())
 
     def decisions(self) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pipelines.artifacts import read_json, write_json
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.contracts.bundle import manifest
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.faults.home import NAME, Home
@@ -92,7 +92,7 @@ def predict(role: str, version: str, failing: float) -> None:
     lines = []
     for number in range(_SEEN):
         fails = number < failing * _SEEN
-        context = prediction_event.PredictionContext(
+        context = encoder.EventEncoder(
             environment=settings().environment,
             usecase=NAME,
             version=version,
@@ -106,7 +106,7 @@ def predict(role: str, version: str, failing: float) -> None:
         answer = {} if fails else {"label": "good", "score": number / _SEEN}
         lines.append(
             context.line(
-                prediction_event.RequestContext("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer
+                prediction_event.EventRequest("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer
             )
         )
     writer = Writer(settings().spool, NAME, "prediction")

@@ -16,7 +16,7 @@ from monitoring.monitor import monitor
 from monitoring.status.app import read_report
 from slipway.prediction_log import segments
 from slipway.settings import settings
-from slipway.storage import base
+from slipway.storage import object_store
 from tests.support import watched_loans as loans
 
 SAME = ("version", "verdict", "sentence", "drifted", "features", "predictions", "quality", "reference")
@@ -57,7 +57,7 @@ def test_the_verdict_and_its_pages_lie_in_the_bucket(s3: Any, digest: str, tmp_p
     watched(tmp_path)
     found = watched(tmp_path, detailed=True)
     assert verdict.latest(settings(), "loans") == found
-    names = base(settings()).names("verdicts/local/loans")
+    names = object_store(settings()).names("verdicts/local/loans")
     assert [name.partition("Z")[2] for name in names] == [".html", ".json", "-evidently.html", ".html", ".json", ""]
     for page in ("report", "evidently"):
         assert found[page].startswith(f"{s3.url}/verdicts/local/loans/")

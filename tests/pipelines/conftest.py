@@ -17,7 +17,7 @@ from pipelines.steps.clean import clean
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from slipway.config import UseCase, load
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report
 from slipway.contracts.schema import Schema
 from slipway.settings import settings
 from tests.pipelines.gates import candidates
@@ -94,14 +94,16 @@ def step(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, manifest.Gate]]:
+def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, gate_report.Gate]]:
     """`verdict(challenger, champion=…, window=…, **changes)`: the gates' by name.
 
     A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
     validation's rows that makes the newest labelled ones of them; `old` one of the schema that makes the champion's.
     """
 
-    def run(challenger, champion=None, window=None, old=lambda schema: schema, **changes) -> dict[str, manifest.Gate]:
+    def run(
+        challenger, champion=None, window=None, old=lambda schema: schema, **changes
+    ) -> dict[str, gate_report.Gate]:
         found = usecase(orders, **changes)
         sides = step(split, found, step(clean, found, step(ingest, found)))
         schema = Schema.load(sides / "schema.json")
@@ -120,7 +122,9 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Calla
             given["window"] = tmp_path / "window.parquet"
             window(pd.read_parquet(sides / "validation.parquet")).to_parquet(given["window"])
         candidates.answering(monkeypatch, known)
-        told = manifest.verdict(step(gate_module.gate, found, sides, made.exported, made.evaluated, **given))
+        told = gate_report.read_gate_report(
+            step(gate_module.gate, found, sides, made.exported, made.evaluated, **given)
+        )
         assert told.passed == (not told.reasons)
         return {gate.name: gate for gate in told.gates}
 

@@ -21,7 +21,8 @@ from slipway.contracts.bundle import manifest as bundle
 from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.inference import Encoder, Predictor, encode_png
 from slipway.serving_state import desired
-from slipway.serving_state.desired import Pointer, StoredVersion
+from slipway.serving_state.desired import DesiredState, StoredVersion
+from slipway.system import files
 from tests.support import graphs
 
 TABULAR = Schema(
@@ -128,7 +129,7 @@ def put_in_store(var: Path, directory: Path, version: str = "1", *, override: st
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(directory / name, into / name)
     usecase = json.loads(manifest)["usecase"]
-    desired.write_whole(into / "version.json", StoredVersion(usecase, version, digest, "run", override))
+    files.write_json(into / "version.json", StoredVersion(usecase, version, digest, "run", override))
     return into
 
 
@@ -136,7 +137,7 @@ def point(var: Path, usecase: str, champion: str | None, **roles: Any) -> int:
     """Move the use case's pointer; the new generation."""
     before = desired.read(var / "serving", usecase)
     generation = before.generation + 1 if before else 1
-    desired.write(var / "serving", usecase, Pointer(generation, champion, **roles))
+    desired.write(var / "serving", usecase, DesiredState(generation, champion, **roles))
     return generation
 
 

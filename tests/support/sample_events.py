@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, feedback_event, prediction_event
 
 USECASE = "made_up"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -15,7 +15,7 @@ def at(seconds: float) -> str:
 
 
 def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered: bool = True, **more) -> bytes:
-    context = prediction_event.PredictionContext(
+    context = encoder.EventEncoder(
         environment="local",
         usecase=USECASE,
         version="1",
@@ -26,10 +26,10 @@ def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered
         model_ms=0.2,
     )
     answer = {"label": "good", "score": 0.25, "probabilities": more.pop("probabilities", {})}
-    request = prediction_event.RequestContext("t" * 32, row, 1_000_000)
+    request = prediction_event.EventRequest("t" * 32, row, 1_000_000)
     return context.line(request, row, {"age": 40, "purpose": "car"}, answer=answer, **more)
 
 
 def label(seconds: float, known: float, **what) -> bytes:
     sent = {"timestamp": at(seconds), "known_at": at(known), **what}
-    return prediction_event.feedback_line(environment="local", usecase=USECASE, trace_id="t" * 32, **sent)[1]
+    return feedback_event.feedback_line(environment="local", usecase=USECASE, trace_id="t" * 32, **sent)[1]

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from monitoring.release.server_status import Look, Served
-from slipway.serving_state.desired import Refusal, RoleState, WorkerState
+from monitoring.release.server_status import Served, ServerStatus
+from slipway.serving_state.follower_status import Refusal
+from slipway.serving_state.observed import RoleState, WorkerState
 
 SINCE = "2026-01-01T00:00:00.000000Z"
 
@@ -18,21 +19,21 @@ def worker(version: str | None, pid: int = 1, **roles: RoleState) -> WorkerState
     return WorkerState(pid, 1, version and digest(version), version, "cpu", "pointer", SINCE, roles)
 
 
-def served(address: str, versions: Sequence[str | None], **roles: RoleState) -> Look:
+def served(address: str, versions: Sequence[str | None], **roles: RoleState) -> ServerStatus:
     """A server whose workers serve these versions, each having made the same of its roles."""
     workers = tuple(worker(version, pid, **roles) for pid, version in enumerate(versions, start=1))
-    return Look(address, Served(version=next((v for v in versions if v), None), workers=workers))
+    return ServerStatus(address, Served(version=next((v for v in versions if v), None), workers=workers))
 
 
 def refused_by_follower(
     address: str, versions: Sequence[str | None], refused: str, reason: str, alias: str = "champion"
-) -> Look:
+) -> ServerStatus:
     look = served(address, versions)
     refusals = {refused: Refusal(refused, alias, reason, SINCE)}
     return _with(look, refused=refusals)
 
 
-def refused_by_workers(address: str, serving: Sequence[str | None], refused: str, reason: str) -> Look:
+def refused_by_workers(address: str, serving: Sequence[str | None], refused: str, reason: str) -> ServerStatus:
     return served(address, serving, champion=RoleState(digest(refused), refused, "refused", reason))
 
 
@@ -40,6 +41,6 @@ def digest(version: str) -> str:
     return f"{int(version):064x}"
 
 
-def _with(look: Look, **changes: Any) -> Look:
+def _with(look: ServerStatus, **changes: Any) -> ServerStatus:
     assert look.served
-    return Look(look.address, msgspec.structs.replace(look.served, **changes))
+    return ServerStatus(look.address, msgspec.structs.replace(look.served, **changes))

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slipway import ids as ids_module
+from slipway import timestamps
 from slipway.contracts.bundle import manifest
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, feedback_event, prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import bundles
@@ -77,8 +79,8 @@ def answer(
     """Log an answered prediction for each row; their ids."""
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
     context = _context(usecase, digest, version, when)
-    ids = [prediction_event.row_id(prediction_event.uuid7(), 0) for _ in range(len(frame))]
-    request = prediction_event.RequestContext("t" * 32, "r", 1)
+    ids = [ids_module.row_id(ids_module.uuid7(), 0) for _ in range(len(frame))]
+    request = prediction_event.EventRequest("t" * 32, "r", 1)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
@@ -89,9 +91,9 @@ def answer(
 
 def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
     """Log the label of each prediction, sent now; `known` is when it is said to have become known."""
-    now = prediction_event.now_iso()
+    now = timestamps.now_iso()
     lines = [
-        prediction_event.feedback_line(
+        feedback_event.feedback_line(
             environment="local",
             usecase=usecase,
             trace_id="t",
@@ -105,8 +107,8 @@ def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", know
     _append(usecase, "feedback", b"".join(lines))
 
 
-def _context(usecase: str, digest: str, version: str, when: str) -> prediction_event.PredictionContext:
-    return prediction_event.PredictionContext(
+def _context(usecase: str, digest: str, version: str, when: str) -> encoder.EventEncoder:
+    return encoder.EventEncoder(
         environment="local",
         usecase=usecase,
         version=version,

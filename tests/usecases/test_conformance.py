@@ -14,9 +14,9 @@ import pytest
 
 from pipelines.artifacts import read_json
 from slipway.config import UseCase, load
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report, manifest
 from slipway.inference import Predictor, rows_from_frame
-from slipway.inference.instance_parser import InstanceReader
+from slipway.inference.instance_parser import InstanceParser
 from slipway.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_its_sides_share_no_row(trained):
 
 def test_one_epoch_ends_in_a_whole_bundle(trained):
     manifest.verify(trained.bundle)
-    assert manifest.verdict(trained.bundle).gates
+    assert gate_report.read_gate_report(trained.bundle).gates
     assert read_json(trained.root / "export" / "parity.json")
 
 
@@ -112,7 +112,7 @@ def test_a_row_is_answered_alike_alone_and_in_a_batch(trained):
 def test_its_probe_is_a_request_that_the_server_takes(trained):
     predictor = Predictor(trained.bundle)
     body = json.dumps({"instances": predictor.probe["rows"][:5]}).encode()
-    assert len(InstanceReader(predictor.schema).request(body, 10).instances) == 5
+    assert len(InstanceParser(predictor.schema).request(body, 10).instances) == 5
     outputs = predictor.run(predictor.encode(predictor.probe_rows()))
     assert np.abs(outputs - np.array(predictor.probe["outputs"], np.float32)).max() <= 1e-5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.modeling.quiet import load_tensorflow
+from pipelines.modeling.devices import load_tensorflow
 from slipway.config import UseCase
 from slipway.errors import UseCaseError
 from slipway.model_api import Inputs

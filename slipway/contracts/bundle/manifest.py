@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import msgspec
 
 from slipway.contracts.bundle import json_limits
 from slipway.contracts.schema import CONTRACT, READABLE_CONTRACTS
-from slipway.errors import BundleError, GateRefused
+from slipway.errors import BundleError
+from slipway.system.files import file_sha256
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
@@ -44,33 +44,6 @@ class Manifest(msgspec.Struct, frozen=True):
     usecase: str
     files: dict[str, str]
     facts: dict[str, Any] = {}
-
-
-class Gate(msgspec.Struct, frozen=True):
-    """One condition on a new model: `verdict` is `passed`, `failed` or `waived`; the sentence is for people."""
-
-    name: str
-    figure: float | None
-    threshold: float | None
-    verdict: str
-    sentence: str
-
-    @property
-    def failed(self) -> bool:
-        return self.verdict == "failed"
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    passed: bool
-    gates: tuple[Gate, ...] = ()
-
-    @property
-    def reasons(self) -> list[str]:
-        return [gate.sentence for gate in self.gates if gate.failed]
-
-    @property
-    def waivers(self) -> list[str]:
-        return [gate.sentence for gate in self.gates if gate.verdict == "waived"]
 
 
 def write(directory: Path, usecase: str, facts: dict[str, Any], files: Sequence[str] = FILES) -> str:
@@ -154,43 +127,3 @@ def _check_plain(directory: Path, name: str) -> None:
 def _check_nesting(directory: Path, name: str) -> None:
     if problem := json_limits.problem((directory / name).read_bytes()):
         raise BundleError(f"{name} in {directory} is refused: {problem}.")
-
-
-def verdict(directory: Path) -> Verdict:
-    """What the gates said, from the digest-covered `metrics.json`.
-
-    Raises:
-        BundleError: the file holds no verdict, or says passed of a gate that failed.
-    """
-    try:
-        found = msgspec.json.decode((directory / METRICS).read_bytes(), type=Verdict)
-    except (OSError, msgspec.DecodeError) as error:
-        raise BundleError(f"{directory / METRICS} holds no gate verdict: {error}") from None
-    if found.passed and found.reasons:
-        raise BundleError(f"{directory / METRICS} says passed of a gate that failed: {found.reasons[0]}")
-    return found
-
-
-def require_passed(directory: Path, override: str | None = None) -> Verdict:
-    """The verdict; raises GateRefused where a gate failed and no `override` (`WHO: WHY`) stands against it."""
-    found = verdict(directory)
-    if not found.passed and not override:
-        raise GateRefused(
-            f"its gates failed: {' '.join(found.reasons) or 'no reason is recorded.'} "
-            "A person overrides that by the version's tag slipway.override = `WHO: WHY`."
-        )
-    return found
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Make a file or a directory entry outlast a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 It is the one place that says what a row is, for training and serving alike.
 """
 
+from slipway.contracts.schema.compatibility import compatible
 from slipway.contracts.schema.masking import mask
 from slipway.contracts.schema.model import (
     CONTRACT,
@@ -12,11 +13,8 @@ from slipway.contracts.schema.model import (
     Schema,
     Split,
     bin_labels,
-    compatible,
-    complete,
-    from_usecase,
 )
-from slipway.contracts.schema.row_keys import BUCKETS, Identifier, bucket, is_canonical, key_text, row_key, side
+from slipway.contracts.schema.row_keys import BUCKETS, RowKeyer, bucket, is_canonical, key_text, row_key, side
 
 __all__ = [
     "BUCKETS",
@@ -24,14 +22,12 @@ __all__ = [
     "IMAGE_STATISTICS",
     "READABLE_CONTRACTS",
     "Feature",
-    "Identifier",
+    "RowKeyer",
     "Schema",
     "Split",
     "bin_labels",
     "bucket",
     "compatible",
-    "complete",
-    "from_usecase",
     "is_canonical",
     "key_text",
     "mask",

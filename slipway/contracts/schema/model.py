@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from slipway.errors import BundleError, DataError
+from slipway.errors import BundleError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from slipway.config import UseCase
+    pass
 
 CONTRACT = 1
 READABLE_CONTRACTS = (CONTRACT,)
 IMAGE_STATISTICS = ("brightness", "contrast", "sharpness", "entropy")
-_VOCABULARY_LIMIT = 1000
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,94 +126,6 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
                 "install a newer Slipway here, or train the model with this one."
             )
         return schema
-
-
-def from_usecase(usecase: UseCase) -> Schema:
-    """The schema as the use case's file tells it; ranges and vocabularies that it leaves out are None."""
-    features = tuple(
-        Feature(
-            name=f.name,
-            kind="category" if f.private == "bucket" else f.kind,
-            unit=f.unit,
-            description=f.description,
-            range=None if f.private == "bucket" else f.range,
-            vocabulary=bin_labels(f.bins) if f.bins else tuple(f.vocabulary) if f.vocabulary else None,
-            nullable=f.nullable or f.private in ("drop", "token"),
-            private=f.private,
-            bins=tuple(f.bins) if f.bins else None,
-            size=f.size,
-            channels=f.channels,
-        )
-        for f in usecase.features
-    )
-    split = usecase.split
-    return Schema(
-        contract=CONTRACT,
-        usecase=usecase.name,
-        task=usecase.task,
-        features=features,
-        target=usecase.target.name,
-        classes=tuple(usecase.target.classes),
-        positive=usecase.target.positive,
-        unit=usecase.target.unit,
-        retired=tuple(usecase.retired),
-        split=Split(tuple(split.key), split.group, split.time, split.salt, split.fractions.model_dump()),
-    )
-
-
-def complete(schema: Schema, frame: pd.DataFrame) -> Schema:
-    """The schema with the ranges and vocabularies that were left out, as the training rows have them.
-
-    Raises:
-        DataError: a category has more than 1,000 values: free text, or a key.
-    """
-    return msgspec.structs.replace(schema, features=tuple(_completed(f, frame) for f in schema.features))
-
-
-def _completed(feature: Feature, frame: pd.DataFrame) -> Feature:
-    if feature.kind in ("number", "integer") and feature.range is None and feature.is_input:
-        column = frame[feature.name].dropna()
-        span = (float(column.min()), float(column.max())) if len(column) else None
-        return msgspec.structs.replace(feature, range=span)
-    if feature.kind == "category" and feature.vocabulary is None and feature.is_input:
-        values = sorted(str(value) for value in frame[feature.name].dropna().unique())
-        if len(values) > _VOCABULARY_LIMIT:
-            raise DataError(
-                f"{feature.name} has {len(values)} values, a category at most {_VOCABULARY_LIMIT}: "
-                "is it free text, a date or a key? Leave it out, or group its values in clean.py."
-            )
-        return msgspec.structs.replace(feature, vocabulary=tuple(values))
-    return feature
-
-
-def compatible(old: Schema, new: Schema) -> list[str]:
-    """Why a request that was valid under `old` could be refused under `new`; empty where none could.
-
-    A feature that is added must be nullable, one that is removed retired; kinds, sizes and classes stay, and what
-    could be null still can.
-    """
-    reasons = []
-    if (old.task, old.classes, old.positive) != (new.task, new.classes, new.positive):
-        reasons.append("task or classes differ")
-    for feature in new.features:
-        before = old.by_name.get(feature.name)
-        if before is None:
-            if not feature.nullable:
-                reasons.append(f"{feature.name} is new and not nullable")
-        elif _wire_form(before) != _wire_form(feature):
-            reasons.append(f"{feature.name} was {before.kind} and is {feature.kind}")
-        elif before.nullable and not feature.nullable:
-            reasons.append(f"{feature.name} could be null and no longer can")
-    gone = [f.name for f in old.features if f.name not in new.by_name] + list(old.retired)
-    reasons += [
-        f"{name} is gone and not retired" for name in gone if name not in new.retired and name not in new.by_name
-    ]
-    return reasons
-
-
-def _wire_form(feature: Feature) -> tuple[Any, ...]:
-    """What a caller may send: a bucketed number still comes as a number."""
-    return feature.kind, bool(feature.bins), feature.size, feature.channels
 
 
 def bin_labels(bins: Sequence[float]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def side(number: int, fractions: Mapping[str, float]) -> str:
     return "validation" if number < holdout + round(fractions["validation"] * BUCKETS) else "train"
 
 
-class Identifier:
+class RowKeyer:
     """`row_key` and `bucket` of the rows of one schema, as a server needs them: thousands a second.
 
     `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.local.doctor.finding import Finding
+from slipway.local.doctor.finding import Diagnosis
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Diagnosis", "examine"]
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Diagnosis]:
     """Every finding, as soon as it is known; nothing is changed and nothing is started but questions."""
     from slipway.errors import SettingsError
     from slipway.local.doctor import accelerators, machine, packages, services

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slipway.local.doctor.finding import Finding, ok, warning
+from slipway.local.doctor.finding import Diagnosis, ok, warning
 
 SECONDS = 90
 _TENSORFLOW = """
@@ -71,7 +71,7 @@ def driver() -> list[str]:
     return [line.split(" (")[0] for line in ran.stdout.splitlines() if line.startswith("GPU")]
 
 
-def findings(questions: tuple[Question, ...]) -> Iterator[Finding]:
+def findings(questions: tuple[Question, ...]) -> Iterator[Diagnosis]:
     gpus = driver()
     yield ok("GPU", f"driver: {', '.join(gpus) or 'none'}")
     fixes = {

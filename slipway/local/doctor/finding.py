@@ -9,7 +9,7 @@ State = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """`state` is `error` where something will fail, `warning` where it may; both come with a `fix`."""
 
     check: str
@@ -18,13 +18,13 @@ class Finding:
     fix: str = ""
 
 
-def ok(check: str, detail: str) -> Finding:
-    return Finding(check, "ok", detail)
+def ok(check: str, detail: str) -> Diagnosis:
+    return Diagnosis(check, "ok", detail)
 
 
-def warning(check: str, detail: str, fix: str) -> Finding:
-    return Finding(check, "warning", detail, fix)
+def warning(check: str, detail: str, fix: str) -> Diagnosis:
+    return Diagnosis(check, "warning", detail, fix)
 
 
-def error(check: str, detail: str, fix: str) -> Finding:
-    return Finding(check, "error", detail, fix)
+def error(check: str, detail: str, fix: str) -> Diagnosis:
+    return Diagnosis(check, "error", detail, fix)

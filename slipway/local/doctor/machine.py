@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slipway.local import PORTS, running
-from slipway.local.doctor.finding import Finding, error, ok, warning
+from slipway.local.doctor.finding import Diagnosis, error, ok, warning
 from slipway.settings import Settings
 from slipway.system.ports import is_free
 
@@ -18,14 +18,14 @@ DISK_NEEDED, DISK_WANTED = 0.5, 2.0
 MEMORY_WANTED = 3.5
 
 
-def python() -> Finding:
+def python() -> Diagnosis:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] == (3, 11):
         return ok("Python", f"{version} in {sys.prefix}")
     return error("Python", f"{version}; 3.11 is needed", "make clean; make demo PYTHON=/path/to/python3.11")
 
 
-def disk(settings: Settings) -> Finding:
+def disk(settings: Settings) -> Diagnosis:
     """Free space where the state folder is or will be."""
     folder = settings.var.resolve()
     while not folder.exists():
@@ -43,7 +43,7 @@ def disk(settings: Settings) -> Finding:
     return ok("disk", detail)
 
 
-def memory() -> Finding:
+def memory() -> Diagnosis:
     """What the kernel says is available to new processes."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
@@ -57,7 +57,7 @@ def memory() -> Finding:
     return ok("memory", f"{available:.1f} GB available")
 
 
-def ports(settings: Settings) -> Iterator[Finding]:
+def ports(settings: Settings) -> Iterator[Diagnosis]:
     stack = running(settings.var.resolve())
     ours = stack.ports if stack else ()
     for part in PORTS:

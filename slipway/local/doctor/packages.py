@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-from slipway.local.doctor.finding import Finding, error, ok, warning
+from slipway.local.doctor.finding import Diagnosis, error, ok, warning
 
 # package, the first version that does not work, what breaks
 INCOMPATIBLE = (
@@ -25,7 +25,7 @@ def installed(package: str) -> str | None:
         return None
 
 
-def pairs(version: Version = installed) -> Iterator[Finding]:
+def pairs(version: Version = installed) -> Iterator[Diagnosis]:
     """The known incompatible pairs; no resolver sees them all, since some bounds are missing upstream."""
     for package, first_bad, breaks in INCOMPATIBLE:
         found = version(package)
@@ -37,7 +37,7 @@ def pairs(version: Version = installed) -> Iterator[Finding]:
             yield ok("packages", f"{package} {found} (below {bound})")
 
 
-def extras(version: Version = installed) -> Iterator[Finding]:
+def extras(version: Version = installed) -> Iterator[Diagnosis]:
     """Each extra, and which of its packages are missing."""
     requirements = metadata.requires("slipway") or []
     for extra in EXTRAS:

@@ -9,14 +9,14 @@ from slipway import config
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import NotFound, SlipwayError
 from slipway.local import answers
-from slipway.local.doctor.finding import Finding, error, ok, warning
-from slipway.serving_state import desired
+from slipway.local.doctor.finding import Diagnosis, error, ok, warning
+from slipway.serving_state import desired, follower_status
 from slipway.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def servers(settings: Settings) -> Iterator[Finding]:
+def servers(settings: Settings) -> Iterator[Diagnosis]:
     fix = "`slipway up` starts it; `slipway train` starts one for its own time"
     for name, address, health in (
         ("MLflow", settings.registry_uri, f"{settings.registry_uri}/health"),
@@ -28,7 +28,7 @@ def servers(settings: Settings) -> Iterator[Finding]:
             yield warning(name, f"does not answer at {address}", fix)
 
 
-def use_cases() -> Iterator[Finding]:
+def use_cases() -> Iterator[Diagnosis]:
     for name in config.names():
         try:
             loaded = config.load(name)
@@ -37,7 +37,7 @@ def use_cases() -> Iterator[Finding]:
             yield error("use cases", str(problem), f"correct usecases/{name}/usecase.yaml")
 
 
-def agreement(settings: Settings) -> Iterator[Finding]:
+def agreement(settings: Settings) -> Iterator[Diagnosis]:
     """Whether each pointer leads to the version that the registry's alias names."""
     registry = Registry()
     served = sorted(path.parent.name for path in settings.serving.glob("*/pointer.json"))
@@ -52,9 +52,9 @@ def agreement(settings: Settings) -> Iterator[Finding]:
             yield _agreement(settings, registry, name)
 
 
-def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
+def _agreement(settings: Settings, registry: Registry, name: str) -> Diagnosis:
     alias = settings.follow_alias
-    digest = (desired.read(settings.serving, name) or desired.Pointer(0)).champion
+    digest = (desired.read(settings.serving, name) or desired.DesiredState(0)).champion
     try:
         wanted = registry.aliased(name, alias)
     except NotFound:
@@ -63,7 +63,7 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
         return warning("serving", f"{name}: the registry has no {alias}", f"slipway promote {name}")
     if digest == wanted.digest:
         return ok("serving", f"{name}: version {wanted.version} is {alias} and what the pointer names")
-    refusal = desired.read_refusals(settings.serving, name).get(wanted.version)
+    refusal = follower_status.read_refusals(settings.serving, name).get(wanted.version)
     if refusal:
         return warning(
             "serving", f"{name}: version {wanted.version} was refused: {refusal.reason}", "promote another version"
@@ -75,7 +75,7 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Finding:
     )
 
 
-def unsafe(settings: Settings) -> Iterator[Finding]:
+def unsafe(settings: Settings) -> Iterator[Diagnosis]:
     """Settings that are allowed, and that somebody should have meant."""
     found = []
     if settings.insecure:

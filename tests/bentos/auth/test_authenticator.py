@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.auth import Gate, scopes
+from bentos.auth import Authenticator, scopes
 from bentos.telemetry.metrics import ROUTES
 from slipway import api_keys
 from slipway.errors import SettingsError
@@ -172,7 +172,7 @@ def test_a_server_does_not_start_with_a_broken_file(var):
     settings().key_file.parent.mkdir(parents=True)
     settings().key_file.write_text("{")
     with pytest.raises(SettingsError, match=r"keys\.json"):
-        Gate(settings(), b"secret")
+        Authenticator(settings(), b"secret")
 
 
 def test_answers_say_what_is_left_and_one_too_many_is_refused_until_the_window_ends(front, key, audit):
@@ -223,7 +223,7 @@ def test_a_request_through_the_gate_costs_little(key):
     from bentos.request import read_head
 
     secret = key("ci", "predict", rate="999999999/day")
-    gate = Gate(settings(), b"secret")
+    gate = Authenticator(settings(), b"secret")
     scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [(b"x-api-key", secret.encode())]}
     head, best = read_head(scope["headers"]), 1.0
     for _ in range(20):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.auth import Gate, jwks
+from bentos.auth import Authenticator, jwks
 from slipway.errors import SettingsError
 from slipway.settings import Settings, settings
 from tests.bentos.auth.credentials import bearer, predict
@@ -197,7 +197,7 @@ def test_keys_may_come_from_a_file(front, issuer, tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", ["http://issuer.example/jwks", "ftp://issuer.example/jwks", "file:///etc/passwd"])
 def test_keys_come_over_https_only(source):
     with pytest.raises(SettingsError, match="https"):
-        Gate(Settings(jwt_issuer="i", jwt_audience="a", jwt_jwks=source), b"secret")
+        Authenticator(Settings(jwt_issuer="i", jwt_audience="a", jwt_jwks=source), b"secret")
 
 
 def test_tokens_need_all_three_settings(cli, monkeypatch):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from bentos.auth.rate_limits import Limit, Windows
-from bentos.auth.redis_rate_limits import REDIS_SECONDS, SharedWindows
+from bentos.auth.rate_limits import FixedWindowCounter, Limit
+from bentos.auth.redis_rate_limits import REDIS_SECONDS, RedisWindowCounter
 from tests.bentos.auth.credentials import bearer, predict
 from tests.support.servers import free_port
 
@@ -40,21 +40,24 @@ def hits(shared, limit, times, at=None):
 
 
 def test_two_workers_count_together_in_redis(redis):
-    limit, workers = Limit.of("5/minute", "ann"), [SharedWindows(redis, Windows()) for _ in range(2)]
+    limit, workers = Limit.of("5/minute", "ann"), [RedisWindowCounter(redis, FixedWindowCounter()) for _ in range(2)]
     counts = hits(workers, limit, 4)
     assert [count.used for count in counts] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert all(55 < count.reset <= 61 for count in counts)
 
 
 def test_an_absent_redis_is_said_once_and_counted_without(caplog):
-    shared, limit = SharedWindows(f"redis://127.0.0.1:{free_port()}", Windows()), Limit.of("5/minute", "ann")
+    shared, limit = (
+        RedisWindowCounter(f"redis://127.0.0.1:{free_port()}", FixedWindowCounter()),
+        Limit.of("5/minute", "ann"),
+    )
     assert [count.used for count in hits([shared], limit, 5)] == [1, 2, 3, 4, 5]
     assert len([record for record in caplog.records if "each worker counts by itself" in record.message]) == 1
 
 
 def test_a_redis_that_hangs_holds_up_one_request_and_not_for_long():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        shared = SharedWindows(f"redis://127.0.0.1:{silent.getsockname()[1]}", Windows())
+        shared = RedisWindowCounter(f"redis://127.0.0.1:{silent.getsockname()[1]}", FixedWindowCounter())
         started = time.monotonic()
         counts = hits([shared], Limit.of("5/minute", "ann"), 3)
     assert [count.used for count in counts] == [1, 2, 3]
@@ -70,7 +73,7 @@ def test_predictions_go_on_and_are_limited_while_redis_is_away(front, key, monke
 def test_redis_is_used_again_when_it_is_back(redis, caplog):
     caplog.set_level("INFO", "slipway.serving")
     limit, now = Limit.of("5/minute", "ann"), time.time()
-    shared = SharedWindows(redis, Windows())
+    shared = RedisWindowCounter(redis, FixedWindowCounter())
     shared._again = now + 4
     assert hits([shared], limit, 1, now)[0].used == 1
     assert hits([shared], limit, 1, now + 5)[0].used == 1, "the first in Redis"
@@ -79,7 +82,7 @@ def test_redis_is_used_again_when_it_is_back(redis, caplog):
 
 def test_ended_windows_are_forgotten(monkeypatch):
     monkeypatch.setattr("bentos.auth.rate_limits.MOST_WINDOWS", 10)
-    windows = Windows()
+    windows = FixedWindowCounter()
     for number in range(50):
         windows.hit(Limit.of("5/second", str(number)), now=float(number))
     assert len(windows._windows) <= 11

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from bentos.executor.admission import THREADS
-from bentos.models import loaded_model
-from bentos.models.batch_size import Batching
+from bentos.models import load
+from bentos.models.batch_size import BatchSize
 from tests.bentos.conftest import Client
 from tests.bentos.fast_path.connection import Connection, until
 from tests.bentos.server.processes import Load, logged_ids
@@ -35,7 +35,7 @@ class Held:
     def __init__(self, client: Client, usecase: str = "loans", size: int = SIZE) -> None:
         self.client = client
         self.live = client.worker.served[usecase].live
-        self.live.inline_bytes, self.live.batching = -1, Batching(size, "for the test")
+        self.live.inline_bytes, self.live.batching = -1, BatchSize(size, "for the test")
         self.one, self.rest = threading.Event(), threading.Event()
         self.runs: list[int] = []
         self.fails = lambda feeds: False
@@ -133,7 +133,7 @@ def test_a_batch_has_no_more_requests_than_give_it_its_rows(held):
 
 
 def test_without_batches_each_request_has_its_own_run(held):
-    held.live.batching = Batching(1, "off")
+    held.live.batching = BatchSize(1, "off")
 
     async def play() -> None:
         first = await held.threads_taken()
@@ -215,8 +215,8 @@ def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
         old = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
         await held.waiting(2)
         bundles.write(tmp_path / "second", bias=5.0)
-        swapped = loaded_model(tmp_path / "second", "loans")
-        swapped.inline_bytes, swapped.batching = -1, Batching(SIZE, "for the test")
+        swapped = load(tmp_path / "second", "loans")
+        swapped.inline_bytes, swapped.batching = -1, BatchSize(SIZE, "for the test")
         held.client.worker.served["loans"].holder.live = swapped
         new = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
         await held.waiting(4)

@@ -18,11 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bentos.executor.admission import THREADS, Slots
-from bentos.executor.deadline import Job
-from bentos.executor.event_loop_lag import PERIOD, Lag
-from bentos.prediction.types import Call
-from bentos.problem_details import Late, Unavailable
+from bentos.errors import Late, Unavailable
+from bentos.executor.admission import PERIOD, THREADS, AdmissionController, EventLoopLag
+from bentos.executor.deadline import DeadlineJob
+from bentos.prediction.types import PredictionCall
 from slipway.settings import Settings
 from tests.bentos.fast_path.connection import BODY, PATH, ROW, Connection, until
 from tests.bentos.server.processes import Load, Server, logged_ids
@@ -144,7 +143,7 @@ class Holding(Work):
 class TestSlots:
     @pytest.fixture
     def slots(self, front):
-        made = Slots(Settings(), front(bundles.TABULAR).worker.metrics)
+        made = AdmissionController(Settings(), front(bundles.TABULAR).worker.metrics)
         yield made
         made.close()
 
@@ -237,7 +236,7 @@ class TestSlots:
 
 
 def test_a_blocked_event_loop_is_noticed_and_forgotten():
-    lag = Lag()
+    lag = EventLoopLag()
 
     async def scene() -> None:
         watching = asyncio.create_task(lag.watch())
@@ -256,7 +255,7 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
 def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
     async def scene() -> None:
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
-        job = Job(Call(None, live, None, b"", 0), 0.05)
+        job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
         assert not job.wanted and not job.call.take_turn() and not job.answered
         with pytest.raises(Late):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bentos.fast_path import header_cache
-from bentos.fast_path.header_cache import Heads
+from bentos.fast_path.header_cache import HeaderCache
 from bentos.request import read_head
 from slipway import api_keys
 from slipway.settings import Settings
@@ -22,8 +22,8 @@ HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
 HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
 
 
-def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> Heads:
-    made = Heads()
+def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
+    made = HeaderCache()
     made.keep(data, "loans", read_head(headers), body)
     return made
 
@@ -75,7 +75,7 @@ def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(
 
 def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
     monkeypatch.setattr(header_cache, "MOST_HEADS", 10)
-    made = Heads()
+    made = HeaderCache()
     for number in range(1000):
         data = HEAD.replace(b"host: a", b"host: %d" % number) + BODY
         made.keep(data, "loans", read_head(HEADERS), BODY)

@@ -13,8 +13,8 @@ import pytest
 
 from bentos.prediction import pipeline as answering
 from bentos.prediction.pipeline import answer
-from bentos.prediction.types import Call
-from bentos.request import Head
+from bentos.prediction.types import PredictionCall
+from bentos.request import RequestContext
 from slipway.errors import InputError
 from tests.bentos.fast_path.raw_requests import PATH, ROW, answers, request
 from tests.bentos.server.processes import Server
@@ -125,6 +125,6 @@ def test_where_the_network_fails_for_all_together_each_is_asked_alone(front, mon
     assert sorted(event["event"]["outcome"] for event in client.events()) == ["failure", "success", "success"]
 
 
-def _call(served, number: int, rows: list[dict]) -> Call:
-    head = Head(f"{number:036}", "0" * 32, str(number), b"", None, b"")
-    return Call(served, served.live, head, json.dumps({"instances": rows}).encode(), time.perf_counter_ns())
+def _call(served, number: int, rows: list[dict]) -> PredictionCall:
+    head = RequestContext(f"{number:036}", "0" * 32, str(number), b"", None, b"")
+    return PredictionCall(served, served.live, head, json.dumps({"instances": rows}).encode(), time.perf_counter_ns())

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from bentos.follower import bundle_store
-from bentos.follower.desired_versions import wanted
+from bentos.follower.desired_versions import desired_versions
 from bentos.follower.follower import Follower
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound, RegistryError
-from slipway.serving_state import desired
-from slipway.serving_state.desired import Canary, WorkerState
-from slipway.serving_state.observed import StateFile
+from slipway.serving_state import desired, follower_status
+from slipway.serving_state.desired import Canary
+from slipway.serving_state.observed import StateFile, WorkerState
 from slipway.settings import Settings, settings
+from slipway.system import files
 from tests.bentos.models.broken_bundles import BREAKS, change_a_byte, mix_up_the_digest
 from tests.support import bundles
 
@@ -38,7 +39,7 @@ class MemoryRegistry(Registry):
         self.down = False
 
     def add(self, directory: Path, number: str, **tags: str) -> str:
-        digest = manifest.file_sha256(directory / manifest.MANIFEST)
+        digest = files.file_sha256(directory / manifest.MANIFEST)
         self.known[number] = (ModelVersion(NAME, number, "run", "there", {}), directory)
         self.tag(number, {"slipway.bundle_sha256": digest} | {f"slipway.{key}": value for key, value in tags.items()})
         return digest
@@ -102,19 +103,19 @@ def make(tmp_path: Path, registry: MemoryRegistry):
     return make
 
 
-def pointed(found: Settings) -> desired.Pointer | None:
+def pointed(found: Settings) -> desired.DesiredState | None:
     return desired.read(found.serving, NAME)
 
 
 def refused(found: Settings) -> dict[str, str]:
-    return {number: refusal.reason for number, refusal in desired.read_refusals(found.serving, NAME).items()}
+    return {number: refusal.reason for number, refusal in follower_status.read_refusals(found.serving, NAME).items()}
 
 
 def test_a_champion_is_fetched_and_pointed_at(following, registry, found, make) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
     following.look()
-    assert pointed(found) == desired.Pointer(1, digest)
+    assert pointed(found) == desired.DesiredState(1, digest)
     assert desired.stored_version(found.store / digest) == desired.StoredVersion(NAME, "1", digest, "run")
     manifest.verify(found.store / digest, digest, serving_only=True)
     assert not (found.store / digest / "monitor").exists(), "the server gets its own part only"
@@ -144,16 +145,16 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
     registry.aliases |= {"champion": "1", "canary": "2", "shadow": "3"}
     registry.tags["slipway.canary"] = json.dumps({"version": "2", "weight": 25, "stage": 1})
     following.look()
-    assert pointed(found) == desired.Pointer(1, one, Canary(two, 25.0), three)
+    assert pointed(found) == desired.DesiredState(1, one, Canary(two, 25.0), three)
     del registry.aliases["canary"], registry.aliases["shadow"]
     following.look()
-    assert pointed(found) == desired.Pointer(2, one)
+    assert pointed(found) == desired.DesiredState(2, one)
 
 
 @pytest.mark.parametrize("tag", ["", "no json", "[]", '{"version": "1", "weight": 5}', '{"version": "2"}'])
 def test_a_canary_without_a_weight_of_its_own_gets_no_traffic(tag: str) -> None:
     model = RegisteredModel(NAME, {"champion": "1", "canary": "2"}, {"slipway.canary": tag})
-    assert wanted(model, "champion") == ("1", None, 0.0, None)
+    assert desired_versions(model, "champion") == ("1", None, 0.0, None)
 
 
 def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
@@ -162,7 +163,7 @@ def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
     digest = make("2")
     registry.aliases["challenger"] = "2"
     Follower(NAME, registry, settings()).look()
-    assert pointed(settings()) == desired.Pointer(1, digest)
+    assert pointed(settings()) == desired.DesiredState(1, digest)
 
 
 @pytest.mark.parametrize("spoil", BREAKS)
@@ -179,7 +180,7 @@ def test_a_broken_bundle_is_refused_with_the_reason_and_the_old_one_stays(
         registry.tag("2", {"slipway.bundle_sha256": "0" * 64})
     registry.aliases["champion"] = "2"
     following.look()
-    assert pointed(found) == desired.Pointer(1, good)
+    assert pointed(found) == desired.DesiredState(1, good)
     assert list(refused(found)) == ["2"] and reason in refused(found)["2"]
     assert ".incoming" not in refused(found)["2"], "people read it on the version: no name of a passing folder"
     assert [path.name for path in found.store.iterdir()] == [good], "nothing half-fetched is left"
@@ -251,8 +252,8 @@ def test_a_refused_canary_leaves_no_canary(following, registry, found, make) -> 
     registry.aliases |= {"champion": "1", "canary": "2"}
     registry.tags["slipway.canary"] = '{"version": "2", "weight": 5, "stage": 0}'
     following.look()
-    assert pointed(found) == desired.Pointer(1, champion)
-    assert desired.read_refusals(found.serving, NAME)["2"].alias == "canary"
+    assert pointed(found) == desired.DesiredState(1, champion)
+    assert follower_status.read_refusals(found.serving, NAME)["2"].alias == "canary"
 
 
 def test_a_registry_that_does_not_answer_keeps_the_pointer_and_is_told_once(
@@ -349,7 +350,7 @@ def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, fo
         registry.aliases["champion"] = str(number)
         following.look()
         if number == 1:
-            desired.write_whole(found.serving / NAME / "served.json", digests[0])
+            files.write_json(found.serving / NAME / "served.json", digests[0])
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 

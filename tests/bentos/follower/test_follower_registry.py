@@ -14,7 +14,7 @@ import msgspec
 
 from bentos.follower.follower import Follower
 from slipway.clients.mlflow.registry import Registry
-from slipway.serving_state import desired
+from slipway.serving_state import desired, follower_status
 from slipway.settings import settings
 from tests.bentos.models.broken_bundles import BREAKS, mix_up_the_digest
 from tests.support import bundles
@@ -30,7 +30,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     good = bundles.write(tmp_path / "good", schema)
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "good"))
     following.look()
-    assert desired.read(settings().serving, name) == desired.Pointer(1, good)
+    assert desired.read(settings().serving, name) == desired.DesiredState(1, good)
 
     for spoil in BREAKS:
         directory = tmp_path / spoil.__name__
@@ -40,9 +40,9 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
         version = publish(mlflow_server, name, directory, tags=wrong)
         registry.set_alias(name, "champion", version)
         following.look()
-        refusals = desired.read_refusals(settings().serving, name)
+        refusals = follower_status.read_refusals(settings().serving, name)
         assert list(refusals) == [version] and reason in refusals[version].reason
-        assert desired.read(settings().serving, name) == desired.Pointer(1, good)
+        assert desired.read(settings().serving, name) == desired.DesiredState(1, good)
     assert [path.name for path in settings().store.iterdir()] == [good]
 
 

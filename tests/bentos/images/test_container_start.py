@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from slipway import api_keys
-from slipway.serving_state import desired
+from slipway.serving_state import follower_status
 from slipway.settings import settings
 from tests.bentos.auth.issuers import Issuer
 from tests.bentos.images.container import OWN_PIDS, container, following, namespaces
@@ -154,9 +154,9 @@ class TestFollower:
     def test_a_probe_learns_whether_it_looks(self, var, cli, monkeypatch) -> None:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "loans: no follower has looked yet" in ran.err
-        desired.write_findings(settings().serving, "loans", desired.Findings())
+        follower_status.write_status(settings().serving, "loans", follower_status.FollowerStatus())
         assert cli("follow", "loans", "--check").code == 0
-        os.utime(desired.findings_path(settings().serving, "loans"), (0, 0))
+        os.utime(follower_status.status_path(settings().serving, "loans"), (0, 0))
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "it hangs, or ended" in ran.err
 
@@ -166,5 +166,5 @@ class TestFollower:
             deadline = time.monotonic() + 60
             while subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
                 assert time.monotonic() < deadline
-            findings = desired.read_findings(var / "serving", "loans")
+            findings = follower_status.read_status(var / "serving", "loans")
             assert findings is not None and "does not answer" in findings.topics["registry"].message

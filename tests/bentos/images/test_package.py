@@ -12,6 +12,7 @@ import pytest
 
 from bentos.images import checkout
 from slipway.contracts.bundle import manifest as bundle
+from slipway.system import files
 from tests.bentos.images.conftest import package
 from tests.support import bundles
 from tests.support.servers import publish, unique_name
@@ -36,7 +37,7 @@ def test_bentoml_lists_the_bento_with_its_labels(bento):
     env = os.environ | {"BENTOML_HOME": str(bento / "var" / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
     argv = [sys.executable, "-m", "bentoml", "get", answer(bento)["bento"], "-o", "json"]
     labels = json.loads(subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout)["labels"]
-    digest = bundle.file_sha256(bento / "bundle" / "manifest.json")
+    digest = files.file_sha256(bento / "bundle" / "manifest.json")
     assert labels["slipway.model"] == "loans"
     assert labels["slipway.version"] == digest[:12]
     assert labels["slipway.bundle_sha256"] == digest
@@ -85,7 +86,7 @@ def test_the_champion_is_the_registrys_not_what_this_machine_served_last(tmp_pat
     assert cli("promote", name, number).code == 0
     told = json.loads(cli("package", name, "--json").out)
     assert told["labels"]["slipway.version"] == number
-    assert told["labels"]["slipway.bundle_sha256"] == bundle.file_sha256(tmp_path / "registered" / "manifest.json")
+    assert told["labels"]["slipway.bundle_sha256"] == files.file_sha256(tmp_path / "registered" / "manifest.json")
 
 
 def test_a_bundle_whose_gate_failed_is_refused(tmp_path, cli):

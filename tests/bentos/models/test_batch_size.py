@@ -26,7 +26,7 @@ class Network:
         self.now += self._seconds(count)
         return feeds["numbers"] * 2
 
-    def chosen(self, deadline: float = 1.0) -> batch_size.Batching:
+    def chosen(self, deadline: float = 1.0) -> batch_size.BatchSize:
         return measured(self, ROWS, deadline, lambda: self.now)
 
 

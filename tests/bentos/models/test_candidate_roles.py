@@ -16,7 +16,8 @@ import pytest
 from bentos.executor.canary_routing import chosen
 from bentos.models.candidate_runner import MOST_JOBS
 from slipway.serving_state import observed
-from slipway.serving_state.desired import Canary, RoleState
+from slipway.serving_state.desired import Canary
+from slipway.serving_state.observed import RoleState
 from tests.support import bundles
 
 ROW = bundles.ROWS["loans"][0]

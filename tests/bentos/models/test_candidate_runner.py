@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.models.candidate_runner import MOST_BYTES, MOST_JOBS, Side
+from bentos.models.candidate_runner import MOST_BYTES, MOST_JOBS, CandidateRunner
 
 
 class Task:
@@ -25,12 +25,12 @@ class Task:
 
 @pytest.fixture
 def side():
-    made = Side(None, "side")
+    made = CandidateRunner(None, "side")
     yield made
     made.close()
 
 
-def occupied(side: Side) -> Task:
+def occupied(side: CandidateRunner) -> Task:
     task = Task()
     assert side.submit(task)
     assert task.begun.wait(5)
@@ -87,7 +87,7 @@ def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(side):
 
 
 def test_one_that_rests_takes_a_quarter_of_the_time():
-    side = Side(None, "resting", rest=3.0)
+    side = CandidateRunner(None, "resting", rest=3.0)
     started = time.monotonic()
     tasks = [Task(seconds=0.02) for _ in range(10)]
     for task in tasks:
@@ -117,7 +117,7 @@ class Clock:
 def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
     """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
     clock = Clock(busy)
-    made = Side(None, "resting", rest=39.0)
+    made = CandidateRunner(None, "resting", rest=39.0)
     monkeypatch.setattr("bentos.models.candidate_runner.time", clock)
     made._rest_after(0.001)
     assert least <= clock.now <= most + 1e-9

@@ -15,16 +15,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bentos.models import Holder
+from bentos.models import ModelManager
 from bentos.models.acceptance import slowdown
 from bentos.models.loaded_model import load
-from slipway.contracts.bundle import manifest as bundle
 from slipway.contracts.schema import Feature
 from slipway.errors import BundleError, SettingsError
 from slipway.serving_state import desired, observed
-from slipway.serving_state.desired import WorkerState
-from slipway.serving_state.observed import StateFile
+from slipway.serving_state.observed import StateFile, WorkerState
 from slipway.settings import settings
+from slipway.system import files
 from tests.support import bundles
 
 SECONDS = 20.0
@@ -45,12 +44,12 @@ def look_often(monkeypatch):
 @pytest.fixture
 def holder(var):
     """`holder()` starts one for `loans`, which ends with the test; `swaps` are the versions that it took over to."""
-    running: list[Holder] = []
+    running: list[ModelManager] = []
 
-    def start(**environment: object) -> Holder:
+    def start(**environment: object) -> ModelManager:
         settings.cache_clear()
         swaps: list[tuple[str | None, str]] = []
-        held = Holder("loans", settings(), lambda _, old, new: swaps.append((old and old.version, new.version)))
+        held = ModelManager("loans", settings(), lambda _, old, new: swaps.append((old and old.version, new.version)))
         held.swaps = swaps  # type: ignore[attr-defined]
         running.append(held)
         held.start()
@@ -222,7 +221,7 @@ class TestBroken:
         bundles.write(tmp_path / "two")
         manifest = json.loads((tmp_path / "two" / "manifest.json").read_text()) | {"contract": 99}
         (tmp_path / "two" / "manifest.json").write_text(json.dumps(manifest))
-        digest = bundle.file_sha256(tmp_path / "two" / "manifest.json")
+        digest = files.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
         self._is_refused(held, var, before, digest, "contract version 99")
 
@@ -255,7 +254,7 @@ class TestBroken:
         tried = []
         monkeypatch.setattr("bentos.models.model_manager.load", lambda *a, **k: tried.append(1) or load(*a, **k))
         bundles.write(tmp_path / "two", passed=False)
-        digest = bundle.file_sha256(tmp_path / "two" / "manifest.json")
+        digest = files.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
         until(acted_on(var, bundles.point(var, "loans", digest)))
         time.sleep(0.3)
@@ -276,7 +275,7 @@ class TestBroken:
         assert "No space left" in state(var).roles["champion"].reason
         until(lambda: held.live.version == "2")
 
-    def _is_refused(self, held: Holder, var: Path, before: str, digest: str, reason: str) -> None:
+    def _is_refused(self, held: ModelManager, var: Path, before: str, digest: str, reason: str) -> None:
         until(acted_on(var, bundles.point(var, "loans", digest)))
         found = state(var)
         assert held.live.version == "1"

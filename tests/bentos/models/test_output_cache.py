@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.models import loaded_model
-from bentos.models.output_cache import MOST_ENTRIES, Cache
+from bentos.models import load
+from bentos.models.output_cache import MOST_ENTRIES, OutputCache
 from slipway.config import Serving
 from tests.support import bundles
 
@@ -37,7 +37,7 @@ def feeds(*rows: tuple[float, float]) -> dict[str, np.ndarray]:
 
 class TestCache:
     def test_a_row_is_asked_for_once(self):
-        network, cache = Network(), Cache(10, "d")
+        network, cache = Network(), OutputCache(10, "d")
         first = cache.run(feeds((1, 2), (3, 4)), network)
         again = cache.run(feeds((3, 4), (1, 2)), network)
         assert (first.hits, again.hits) == ([False, False], [True, True])
@@ -45,7 +45,7 @@ class TestCache:
         assert network.asked == [2]
 
     def test_only_the_rows_that_are_missing_are_asked_for_and_all_keep_their_places(self):
-        network, cache = Network(), Cache(10, "d")
+        network, cache = Network(), OutputCache(10, "d")
         cache.run(feeds((3, 4)), network)
         found = cache.run(feeds((1, 2), (3, 4), (5, 6)), network)
         assert found.hits == [False, True, False]
@@ -53,7 +53,7 @@ class TestCache:
         assert network.asked == [1, 2]
 
     def test_the_rows_that_were_asked_for_last_stay(self):
-        network, cache = Network(), Cache(2, "d")
+        network, cache = Network(), OutputCache(2, "d")
         for row in ((1, 1), (2, 2), (1, 1), (3, 3)):
             cache.run(feeds(row), network)
         assert len(cache) == 2
@@ -61,26 +61,26 @@ class TestCache:
         assert cache.run(feeds((2, 2)), network).hits == [False]
 
     def test_a_request_larger_than_the_cache_does_not_outgrow_it(self):
-        network, cache = Network(), Cache(3, "d")
+        network, cache = Network(), OutputCache(3, "d")
         rows = [(float(k), 0.0) for k in range(50)]
         assert cache.run(feeds(*rows), network).outputs.tolist() == network(feeds(*rows)).tolist()
         assert len(cache) == 3
 
     def test_what_is_kept_is_no_view_of_a_whole_batch_and_no_callers_array(self):
-        cache, network = Cache(2, "d"), Network()
+        cache, network = OutputCache(2, "d"), Network()
         first = cache.run(feeds((1, 2), (3, 4)), network).outputs
         first[:] = 99
         assert cache.run(feeds((1, 2)), network).outputs.tolist() == [[6.0]]
         assert all(row.base is None for row in cache._rows.values())
 
     def test_inputs_that_only_look_alike_are_two(self):
-        network, cache = Network(), Cache(10, "d")
+        network, cache = Network(), OutputCache(10, "d")
         one = {"codes": np.array([[1, 2]], np.int64), "numbers": np.array([[3]], np.float32)}
         two = {"codes": np.array([[1, 3]], np.int64), "numbers": np.array([[2]], np.float32)}
         assert cache.run(one, network).hits == cache.run(two, network).hits == [False]
 
     def test_nothing_is_kept_of_a_run_that_failed(self):
-        cache = Cache(10, "d")
+        cache = OutputCache(10, "d")
 
         def fail(_: Any) -> np.ndarray:
             raise RuntimeError("no")
@@ -90,7 +90,7 @@ class TestCache:
         assert len(cache) == 0
 
     def test_threads_share_it(self):
-        cache, wrong = Cache(50, "d"), []
+        cache, wrong = OutputCache(50, "d"), []
 
         def ask(seed: int) -> None:
             chance, network = np.random.default_rng(seed), Network()
@@ -170,4 +170,4 @@ class TestServer:
 
 def test_the_probe_is_not_in_the_cache_of_a_model_that_begins(tmp_path):
     bundles.write(tmp_path / "bundle", serving={"cache": 100})
-    assert len(loaded_model(tmp_path / "bundle", "loans").cache) == 0
+    assert len(load(tmp_path / "bundle", "loans").cache) == 0

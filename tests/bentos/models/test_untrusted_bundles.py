@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from bentos.follower.follower import Follower
-from bentos.models import Holder, loaded_model
+from bentos.models import ModelManager, load
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.bundle import manifest as bundle
 from slipway.contracts.bundle import signing
 from slipway.errors import BundleError
 from slipway.inference import Predictor
-from slipway.serving_state import desired, observed
+from slipway.serving_state import desired, follower_status, observed
 from slipway.settings import settings
+from slipway.system import files as files_module
 from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, vouch
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
@@ -81,7 +82,7 @@ class TestFollower:
         follower = Follower(NAME, Registry(registry.uri), found)
         follower.look()
         follower.end()
-        refusal = desired.read_refusals(found.serving, NAME).get(version)
+        refusal = follower_status.read_refusals(found.serving, NAME).get(version)
         return refusal.reason if refusal else None
 
     def assert_refused(self, registry: RegistryDouble, serving: str, reason: str, **tags: str) -> None:
@@ -183,18 +184,18 @@ class TestWorker:
     """The attacker may register what he likes: every byte is as the manifest says."""
 
     @pytest.fixture
-    def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Holder]:
+    def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
         """A worker's model, which follows the pointer and serves version 1."""
         monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
         settings.cache_clear()
-        held = Holder(NAME, settings(), lambda *_: None)
+        held = ModelManager(NAME, settings(), lambda *_: None)
         held.start()
         yield held
         held.stop()
 
-    def assert_refused(self, holder: Holder, var: Path, folder: Path, reason: str) -> None:
-        digest = bundle.file_sha256(folder / bundle.MANIFEST)
+    def assert_refused(self, holder: ModelManager, var: Path, folder: Path, reason: str) -> None:
+        digest = files_module.file_sha256(folder / bundle.MANIFEST)
         generation = bundles.point(var, NAME, digest)
 
         def done() -> bool:
@@ -226,7 +227,7 @@ class TestWorker:
         (folder / "serve/schema.json").write_text(json.dumps(schema))
         vouch(folder)
         with pytest.raises(BundleError, match="has a feature 'image' that is no image as it must be"):
-            loaded_model(folder, bundles.IMAGES.usecase)
+            load(folder, bundles.IMAGES.usecase)
 
     @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
     def test_links_are_refused_where_the_bytes_are_right(self, holder, var, tmp_path, link):
@@ -247,9 +248,9 @@ class TestWorker:
         self.assert_refused(holder, var, tmp_path / "bad", "it has no manifest.sig")
         for source in ("bundle", "packaged"):
             with pytest.raises(BundleError, match=r"it has no manifest\.sig"):
-                loaded_model(tmp_path / "bad", NAME, source=source)
+                load(tmp_path / "bad", NAME, source=source)
         signing.sign(tmp_path / "bad")
-        assert loaded_model(tmp_path / "bad", NAME, source="packaged").source == "packaged"
+        assert load(tmp_path / "bad", NAME, source="packaged").source == "packaged"
 
     @pytest.mark.parametrize("what", ["digest", "signature", "gates"])
     def test_nothing_under_serve_is_parsed_before_digest_signature_and_gates_are_right(
@@ -260,4 +261,4 @@ class TestWorker:
             trust()
         monkeypatch.setattr(Predictor, "__init__", lambda *_: pytest.fail("it was parsed"))
         with pytest.raises(BundleError):
-            loaded_model(tmp_path / "bad", NAME, digest="0" * 64 if what == "digest" else None)
+            load(tmp_path / "bad", NAME, digest="0" * 64 if what == "digest" else None)

@@ -21,7 +21,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.serving_state import observed
-from slipway.serving_state.desired import WorkerState
+from slipway.serving_state.observed import WorkerState
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from slipway.serving_state.desired import WorkerState
+from slipway.serving_state.observed import WorkerState
 from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from monitoring.analysis.drift import Column, Finding, Thresholds, compare, holm_cutoff
+from monitoring.analysis.drift import Column, DriftResult, Thresholds, compare, holm_cutoff
 from monitoring.analysis.statistical_tests import contingency, holm, homogeneity, population_stability, wasserstein
 
 NUMBER, CATEGORY = Column("age", "number"), Column("job", "category")
@@ -18,7 +18,7 @@ def objects(*values: object) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-def single(reference: np.ndarray, window: np.ndarray, column: Column, **thresholds: object) -> list[Finding]:
+def single(reference: np.ndarray, window: np.ndarray, column: Column, **thresholds: object) -> list[DriftResult]:
     return compare({column.name: reference}, {column.name: window}, [column], Thresholds(**thresholds))
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from monitoring.analysis import verdict
 from monitoring.governance import history, registry_snapshot
-from monitoring.governance.alias_changes import Move, last_move, moves
-from monitoring.governance.registry_watcher import Changes
-from slipway import audit
+from monitoring.governance.alias_changes import AliasChange, alias_changes, last_move
+from monitoring.governance.registry_watcher import RegistryWatcher
+from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.registry import Registry
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, feedback_event, prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import bundles
@@ -51,24 +51,24 @@ class Home:
         self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
 
     def answered(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
-        row = row or prediction_event.row_id(prediction_event.uuid7(), 0)
-        context = prediction_event.PredictionContext(
+        row = row or ids.row_id(ids.uuid7(), 0)
+        context = encoder.EventEncoder(
             environment="local",
             usecase=self.name,
             version=version,
             bundle_sha256=more.get("digest") or self.digest(version),
             role=role,
             answered=role != "shadow",
-            timestamp=prediction_event.now_iso(),
+            timestamp=timestamps.now_iso(),
             model_ms=1.5,
         )
-        request = prediction_event.RequestContext("t" * 32, "r", 1)
+        request = prediction_event.EventRequest("t" * 32, "r", 1)
         self._log("prediction", context.line(request, row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
         return row
 
     def labelled(self, row: str, label: str) -> None:
-        now = prediction_event.now_iso()
-        line = prediction_event.feedback_line(
+        now = timestamps.now_iso()
+        line = feedback_event.feedback_line(
             environment="local", usecase=self.name, trace_id="t", timestamp=now, known_at=now, row=row, label=label
         )[1]
         self._log("feedback", line)
@@ -159,7 +159,7 @@ def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
     for _ in range(2):
         home.register()
     home.promote("1")
-    now = registry_snapshot.picture(prediction_event.now_iso(), {}, {}, home.registry.versions(home.name), None)
+    now = registry_snapshot.take_snapshot(timestamps.now_iso(), {}, {}, home.registry.versions(home.name), None)
     registry_snapshot.write(settings(), home.name, now)
     home.delete("1")
     home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
@@ -222,7 +222,7 @@ def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(home: Hom
     home.register()
     home.promote("1")
     row = home.answered("1")
-    changes = Changes(settings(), home.registry, iter(range(0, 1000, 20)).__next__)
+    changes = RegistryWatcher(settings(), home.registry, iter(range(0, 1000, 20)).__next__)
     changes.once(home.name)
     home.delete("1")
     for _ in range(2):
@@ -242,29 +242,29 @@ def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(home: H
 
 def test_an_unknown_prediction_is_an_error_that_says_so(home: Home, cli: Callable) -> None:
     home.register()
-    ran = cli("history", home.name, "--id", prediction_event.row_id(prediction_event.uuid7(), 0))
+    ran = cli("history", home.name, "--id", ids.row_id(ids.uuid7(), 0))
     assert ran.code == 1
     assert "has no prediction with the id" in ran.err
 
 
 def test_a_line_says_which_aliases_went_with_it() -> None:
-    def line(action: str, **evidence: Any) -> audit.Line:
-        return audit.Line("i", "t", "local", "loans", action, "ann", version="4", evidence=evidence)
+    def line(action: str, **evidence: Any) -> audit.AuditLine:
+        return audit.AuditLine("i", "t", "local", "loans", action, "ann", version="4", evidence=evidence)
 
-    assert moves(line("promoted", alias="challenger", to="4")) == [Move("challenger", "4")]
+    assert alias_changes(line("promoted", alias="challenger", to="4")) == [AliasChange("challenger", "4")]
     both = {"moved": [{"alias": "champion", "to": "3"}, {"alias": "canary", "to": None}]}
-    assert moves(line("rolled_back", **both)) == [Move("champion", "3"), Move("canary", None)]
-    assert moves(line("retraining.asked")) == []
+    assert alias_changes(line("rolled_back", **both)) == [AliasChange("champion", "3"), AliasChange("canary", None)]
+    assert alias_changes(line("retraining.asked")) == []
 
 
 def test_who_put_a_version_there_is_whoever_did_it_last_before_the_answer() -> None:
-    def line(id: str, at: str, version: str, **more: Any) -> audit.Line:
+    def line(id: str, at: str, version: str, **more: Any) -> audit.AuditLine:
         evidence = {"alias": "champion", "to": version, **more}
-        return audit.Line(id, f"2026-01-31T{at}:00Z", "local", "loans", "promoted", "ann", "", version, evidence)
+        return audit.AuditLine(id, f"2026-01-31T{at}:00Z", "local", "loans", "promoted", "ann", "", version, evidence)
 
     lines = [line("a", "10:00", "1"), line("b", "11:00", "2"), line("c", "12:00", "1"), line("d", "13:00", "1")]
     seen_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
-    assert last_move(lines, Move("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
-    assert last_move(lines, Move("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
-    assert last_move(lines, Move("champion", "3"), "2026-01-31T13:40:00Z") is None
-    assert last_move([*lines, seen_late], Move("champion", "3"), "2026-01-31T13:40:00Z").id == "e"
+    assert last_move(lines, AliasChange("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
+    assert last_move(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
+    assert last_move(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
+    assert last_move([*lines, seen_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"

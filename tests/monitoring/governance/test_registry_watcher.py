@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.governance import registry_snapshot
-from monitoring.governance.registry_watcher import SETTLE_SECONDS, Changes
+from monitoring.governance.registry_watcher import SETTLE_SECONDS, RegistryWatcher
 from monitoring.release.promotion import promote
 from monitoring.rollout.rollback import roll_back
 from slipway import audit, audit_replica
@@ -34,7 +34,7 @@ class Home:
         return publish(self.registry.uri, self.name, self._folder)
 
     def restart(self) -> None:
-        self.changes = Changes(settings(), Registry(settings().registry_uri), lambda: self.now)
+        self.changes = RegistryWatcher(settings(), Registry(settings().registry_uri), lambda: self.now)
 
     def alias(self, name: str, version: str) -> None:
         self.registry.set_alias(self.name, name, version)
@@ -228,7 +228,7 @@ def test_what_could_not_be_copied_is_made_up_for_by_a_look(home: Home, monkeypat
 
 
 def test_staging_leaves_it_to_production(
-    home: Home, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Changes]
+    home: Home, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], RegistryWatcher]
 ) -> None:
     staging = make("staging")
     home.alias("champion", "1")
@@ -239,11 +239,11 @@ def test_staging_leaves_it_to_production(
 
 
 @pytest.fixture
-def make(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Changes]:
-    def changes(environment: str) -> Changes:
+def make(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], RegistryWatcher]:
+    def changes(environment: str) -> RegistryWatcher:
         monkeypatch.setenv("SLIPWAY_ENVIRONMENT", environment)
         settings.cache_clear()
-        return Changes(settings(), home.registry, lambda: home.now)
+        return RegistryWatcher(settings(), home.registry, lambda: home.now)
 
     return changes
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from monitoring.labels import label_table, upload
-from slipway.contracts.events.prediction_event import PredictionContext, RequestContext, now_iso, row_id, uuid7
+from slipway.contracts.events.encoder import EventEncoder
+from slipway.contracts.events.prediction_event import EventRequest
 from slipway.errors import BundleError, DataError, ServiceError
+from slipway.ids import row_id, uuid7
 from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
+from slipway.timestamps import now_iso
 from tests.support import bundles
 from tests.support.doubles.service_double import Service, serving
 
@@ -154,8 +157,8 @@ def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callabl
 def answered(*keys: str) -> list[str]:
     """The ids of predictions of loans with those keys, made now."""
     ids = [row_id(uuid7(), 0) for _ in keys]
-    context = PredictionContext("local", "loans", "1", "b" * 64, "champion", True, now_iso(), 0.1)
-    request = RequestContext("t" * 32, "r", 1)
+    context = EventEncoder("local", "loans", "1", "b" * 64, "champion", True, now_iso(), 0.1)
+    request = EventRequest("t" * 32, "r", 1)
     writer = Writer(settings().spool, "loans", "prediction")
     for row, key in zip(ids, keys, strict=True):
         assert writer.write(context.line(request, row, {"age": 40}, key=key, answer={"label": "good"}))

@@ -8,7 +8,7 @@ import pytest
 
 from monitoring.release import promotion
 from monitoring.release.promotion import promote, wait_until_served
-from monitoring.release.server_status import Look
+from monitoring.release.server_status import ServerStatus
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import BundleError, GateRefused, NotFound, RegistryError, ServiceError, SettingsError
@@ -183,17 +183,17 @@ def test_a_registry_that_does_not_answer_says_so() -> None:
 
 
 @pytest.fixture
-def promoted(name: str, registered: Publish) -> promotion.Promoted:
+def promoted(name: str, registered: Publish) -> promotion.Promotion:
     return promote(name, registered())
 
 
-def watching(*looks: list[Look]) -> Callable[..., list[Look]]:
+def watching(*looks: list[ServerStatus]) -> Callable[..., list[ServerStatus]]:
     """Servers that say one thing after the other, and the last one for ever."""
     left = list(looks)
     return lambda addresses, usecase: left.pop(0) if len(left) > 1 else left[0]
 
 
-def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promoted: promotion.Promoted) -> None:
+def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promoted: promotion.Promotion) -> None:
     then = [served("a", ["1", "1"]), served("b", ["1", "1"])]
     seen = watching(
         [served("a", ["1", None]), served("b", [])], [served("a", ["1", "1"]), served("b", ["1", "0"])], then
@@ -201,20 +201,20 @@ def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promo
     assert wait_until_served(promoted, 30, look_at_all=seen).serving == 4
 
 
-def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promoted) -> None:
-    seen = watching([served("http://a", ["1", "0"]), Look("http://b", error="http://b does not answer")])
+def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promotion) -> None:
+    seen = watching([served("http://a", ["1", "0"]), ServerStatus("http://b", error="http://b does not answer")])
     with pytest.raises(ServiceError, match=r"a serves it in 1 of 2 workers; http://b does not answer"):
         wait_until_served(promoted, 0.1, look_at_all=seen)
 
 
-def test_waiting_ends_early_where_the_version_is_refused(promoted: promotion.Promoted, monkeypatch) -> None:
+def test_waiting_ends_early_where_the_version_is_refused(promoted: promotion.Promotion, monkeypatch) -> None:
     monkeypatch.setattr(promotion, "SETTLE_SECONDS", 0.1)
     seen = watching([refused_by_follower("http://a", ["0"], "1", "its probe rows come out wrong.")])
     with pytest.raises(ServiceError, match="http://a refused it: its probe rows come out wrong"):
         wait_until_served(promoted, 60, look_at_all=seen)
 
 
-def test_servers_that_follow_another_alias_are_not_waited_for(promoted: promotion.Promoted, monkeypatch) -> None:
+def test_servers_that_follow_another_alias_are_not_waited_for(promoted: promotion.Promotion, monkeypatch) -> None:
     monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
     settings.cache_clear()
     with pytest.raises(SettingsError, match="follow challenger, not champion"):

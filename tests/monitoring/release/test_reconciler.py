@@ -11,10 +11,10 @@ import pytest
 from bentos.follower import follower
 from monitoring.release import reconciler as reconcile
 from monitoring.release.reconciler import SETTLE_SECONDS, Reconciler
-from monitoring.release.server_status import Look
+from monitoring.release.server_status import ServerStatus
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
-from slipway.serving_state.desired import RoleState
+from slipway.serving_state.observed import RoleState
 from slipway.settings import Settings, settings
 from tests.bentos.models.broken_bundles import BREAKS
 from tests.bentos.server.processes import Server
@@ -22,7 +22,7 @@ from tests.support import bundles
 from tests.support.server_views import digest, refused_by_follower, refused_by_workers, served
 from tests.support.servers import publish, unique_name
 
-DOWN = Look("http://b", error="http://b does not answer")
+DOWN = ServerStatus("http://b", error="http://b does not answer")
 
 
 class World:
@@ -33,7 +33,7 @@ class World:
         self.name = unique_name("loans")
         for number in ("1", "2"):
             publish(registry.uri, self.name, folder, {"slipway.bundle_sha256": digest(number)})
-        self.looks: list[Look] = []
+        self.looks: list[ServerStatus] = []
         self.now = 0.0
         self.restart()
 
@@ -43,11 +43,11 @@ class World:
     def alias(self, name: str, version: str) -> None:
         self.registry.set_alias(self.name, name, version)
 
-    def once(self, *looks: Look) -> reconcile.Reconciled:
+    def once(self, *looks: ServerStatus) -> reconcile.Reconciled:
         self.looks = list(looks)
         return self.reconciler.once(self.name)
 
-    def settled(self, *looks: Look) -> reconcile.Reconciled:
+    def settled(self, *looks: ServerStatus) -> reconcile.Reconciled:
         """The same seen again after the time that a follower may take."""
         self.once(*looks)
         self.now += SETTLE_SECONDS
@@ -119,7 +119,7 @@ def test_a_version_that_was_replaced_no_longer_says_that_it_serves(world: Callab
 @pytest.mark.parametrize("refused", [refused_by_follower, refused_by_workers])
 @pytest.mark.parametrize("environment", ["local", "production"])
 def test_a_refused_champion_goes_back_to_what_serves_with_the_reason(
-    world: Callable[..., World], refused: Callable[..., Look], environment: str
+    world: Callable[..., World], refused: Callable[..., ServerStatus], environment: str
 ) -> None:
     home = world(environment)
     home.alias("champion", "2")

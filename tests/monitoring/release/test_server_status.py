@@ -13,7 +13,7 @@ import pytest
 
 from monitoring.release import server_status
 from monitoring.release.reconciler import served_by
-from monitoring.release.server_status import look_at_all
+from monitoring.release.server_status import all_server_statuses
 from slipway.clients.mlflow.registry import ModelVersion
 
 NAME = "serving-pods.example"
@@ -69,7 +69,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_each_address_of_a_name_is_asked_by_that_name(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.3", "127.0.0.2", "127.0.0.3")
-    looks = look_at_all([f"http://{NAME}:{port}"], "loans")
+    looks = all_server_statuses([f"http://{NAME}:{port}"], "loans")
     assert [look.address for look in looks] == [f"http://127.0.0.2:{port}", f"http://127.0.0.3:{port}"]
     assert [look.served.version for look in looks] == ["127.0.0.2", "127.0.0.3"]
     assert {look.served.source for look in looks} == {f"{NAME}:{port}"}
@@ -77,15 +77,15 @@ def test_each_address_of_a_name_is_asked_by_that_name(port: int, resolves: Calla
 
 def test_a_name_is_looked_up_with_every_look(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.2", "127.0.0.3")
-    assert len(look_at_all([f"http://{NAME}:{port}"], "loans")) == 2
+    assert len(all_server_statuses([f"http://{NAME}:{port}"], "loans")) == 2
     resolves("127.0.0.3")
-    (look,) = look_at_all([f"http://{NAME}:{port}"], "loans")
+    (look,) = all_server_statuses([f"http://{NAME}:{port}"], "loans")
     assert (look.address, look.served.version) == (f"http://{NAME}:{port}", "127.0.0.3")
 
 
 def test_a_pod_that_ends_or_starts_is_one_that_does_not_answer(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.2", "127.0.0.3", "127.0.0.4")
-    looks = look_at_all([f"http://{NAME}:{port}"], "loans")
+    looks = all_server_statuses([f"http://{NAME}:{port}"], "loans")
     assert [look.served is None for look in looks] == [False, False, True]
     assert f"http://127.0.0.4:{port} does not answer" in looks[2].error
     version = ModelVersion("loans", "1", "", "")
@@ -94,7 +94,7 @@ def test_a_pod_that_ends_or_starts_is_one_that_does_not_answer(port: int, resolv
 
 def test_a_name_that_nobody_has_yet_is_a_server_that_does_not_answer(resolves: Callable[..., None]) -> None:
     resolves()
-    (look,) = look_at_all([f"http://{NAME}:3000"], "loans")
+    (look,) = all_server_statuses([f"http://{NAME}:3000"], "loans")
     assert look.error.startswith(f"http://{NAME}:3000 does not answer: [Errno -2] Name or service not known")
 
 

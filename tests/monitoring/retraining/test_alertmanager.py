@@ -36,7 +36,7 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     loans.write_usecase(tmp_path / "usecases", monkeypatch)
     monkeypatch.setenv("SLIPWAY_ALERT_SECRET", SECRET)
     settings.cache_clear()
-    app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
+    app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -63,7 +63,7 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx
 
 
 async def _post(content: bytes, headers: dict[str, str], times: int = 1) -> httpx.Response:
-    app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
+    app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
         answers = [client.post("/alerts", content=content, headers=headers) for _ in range(times)]
         return (await asyncio.gather(*answers))[-1]
@@ -195,7 +195,7 @@ def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.
                 yield b" "
                 await asyncio.sleep(0.02)
 
-        app = application(settings(), lambda: dashboard.Board("local", "", [], []), lambda: True)
+        app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.retraining.decisions import Decision, Decisions
-from monitoring.retraining.policy import ask
+from monitoring.retraining.policy import request_retraining
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import SlipwayError, UseCaseError
@@ -73,7 +73,7 @@ def set_variable(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
 
 
 def refused(name: str, rule: str, **more: object) -> Decision:
-    decision = ask(name, "drift", "monitor", **more)
+    decision = request_retraining(name, "drift", "monitor", **more)
     assert (decision.outcome, decision.rule, decision.flow_run_id) == ("refused", rule, None), decision.reason
     return decision
 
@@ -84,7 +84,7 @@ def end_all(name: str) -> None:
 
 
 def test_drift_and_enough_new_labels_start_one_run(loans: str) -> None:
-    decision = ask(loans, "drift", "monitor", {"drifted": ["age"]})
+    decision = request_retraining(loans, "drift", "monitor", {"drifted": ["age"]})
     assert (decision.outcome, decision.asked_for, decision.asked_by) == ("started", "drift", "monitor")
     assert decision.reason.startswith("60 labelled rows are new since version 1 was trained")
     assert decision.evidence == {"drifted": ["age"], "labelled_rows": 60}
@@ -98,7 +98,7 @@ def test_drift_and_enough_new_labels_start_one_run(loans: str) -> None:
 
 
 def test_a_training_under_way_refuses_the_next_ask_and_refusals_of_one_reason_are_one_record(loans: str) -> None:
-    started = ask(loans, "drift", "monitor")
+    started = request_retraining(loans, "drift", "monitor")
     first, *_, last = (refused(loans, "under_way") for _ in range(5))
     assert started.flow_run_id in first.reason
     assert (first.id, last.times) == (last.id, 5)
@@ -118,7 +118,7 @@ def test_whoever_began_a_training_that_waits_or_runs_it_refuses_another(loans: s
 def test_a_training_by_command_is_under_way_and_another_use_case_s_is_not(loans: str) -> None:
     made.begin("somebody_else", "Running", deployed=False)
     made.begin(loans, "Completed", deployed=False)
-    assert ask(loans, "drift", "monitor").started
+    assert request_retraining(loans, "drift", "monitor").started
     end_all(loans)
     made.begin(loans, "Running", deployed=False)
     refused(loans, "under_way")
@@ -130,18 +130,18 @@ def test_what_a_schedule_plans_or_a_killed_runner_left_pending_refuses_nothing(
     monkeypatch.setattr("slipway.clients.prefect.LONGEST_PENDING", timedelta(0))
     made.begin(loans, "Pending")
     made.begin(loans, "Scheduled", scheduled_time=datetime.now(UTC) + DAY)
-    assert ask(loans, "drift", "monitor").started
+    assert request_retraining(loans, "drift", "monitor").started
 
 
 def test_after_a_run_the_cooldown_refuses_then_the_week(loans: str) -> None:
     now = datetime.now(UTC)
-    ask(loans, "drift", "monitor")
+    request_retraining(loans, "drift", "monitor")
     end_all(loans)
     assert "the next may be" in refused(loans, "cooldown").reason
-    assert ask(loans, "drift", "monitor", now=now + 1.1 * DAY).started
+    assert request_retraining(loans, "drift", "monitor", now=now + 1.1 * DAY).started
     end_all(loans)
     assert "2 trainings were started in the last 7 days" in refused(loans, "runs_per_week", now=now + 2.2 * DAY).reason
-    assert ask(loans, "drift", "monitor", now=now + 8 * DAY).started
+    assert request_retraining(loans, "drift", "monitor", now=now + 8 * DAY).started
     assert len(made.runs(loans)) == 3
 
 
@@ -151,7 +151,7 @@ def test_too_few_new_labels_refuse_until_enough_have_come(
     made.write_usecase(tmp_path / "usecases", loans, monkeypatch, "retraining: {min_labelled_rows: 100}\n")
     assert "60 are new since version 1 was trained, at least 100" in refused(loans, "labels").reason
     made.label(loans, 40)
-    assert ask(loans, "drift", "monitor").started
+    assert request_retraining(loans, "drift", "monitor").started
 
 
 def test_labels_that_the_champion_has_seen_are_not_new(
@@ -162,7 +162,7 @@ def test_labels_that_the_champion_has_seen_are_not_new(
     assert refused(loans, "labels").evidence["labelled_rows"] == 0
     registry.set_version_tag(loans, "1", "slipway.cutoff", (datetime.now(UTC) - timedelta(minutes=2)).isoformat())
     made.label(loans, 10, known="2026-01-01T00:00:00Z")
-    late = ask(loans, "drift", "monitor")
+    late = request_retraining(loans, "drift", "monitor")
     assert late.evidence["labelled_rows"] == 70, "predicted before the cut-off, labelled after it, whatever they say"
 
 
@@ -170,7 +170,7 @@ def test_a_person_pauses_retraining_with_a_tag(loans: str, mlflow_server: str) -
     Registry(mlflow_server).set_model_tag(loans, "slipway.retraining", "paused: jo: audit until May")
     assert "paused: jo: audit until May" in refused(loans, "paused").reason
     Registry(mlflow_server).set_model_tag(loans, "slipway.retraining", "")
-    assert ask(loans, "drift", "monitor").started
+    assert request_retraining(loans, "drift", "monitor").started
 
 
 def test_a_use_case_listens_to_the_reasons_that_it_lists(
@@ -180,14 +180,14 @@ def test_a_use_case_listens_to_the_reasons_that_it_lists(
         tmp_path / "usecases", loans, monkeypatch, "retraining: {reasons: [quality], min_labelled_rows: 9}\n"
     )
     assert "listens only to quality" in refused(loans, "not_listed").reason
-    assert ask(loans, "quality", "monitor").started
+    assert request_retraining(loans, "quality", "monitor").started
 
 
 def test_an_ask_that_makes_no_sense_is_an_error(loans: str) -> None:
     with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. There are: drift, quality"):
-        ask(loans, "boredom", "monitor")
+        request_retraining(loans, "boredom", "monitor")
     with pytest.raises(UseCaseError, match="no use case 'nobody'"):
-        ask("nobody", "drift", "monitor")
+        request_retraining("nobody", "drift", "monitor")
     assert not made.runs(loans)
 
 
@@ -199,7 +199,7 @@ def test_a_server_that_is_gone_refuses_and_the_next_ask_starts(
     set_variable(variable, NOWHERE)
     assert "does not answer" in refused(loans, rule).reason
     set_variable(variable, there)
-    assert ask(loans, "drift", "monitor").started
+    assert request_retraining(loans, "drift", "monitor").started
 
 
 def test_without_a_deployment_or_a_model_the_decision_says_so(
@@ -221,7 +221,7 @@ def test_a_log_that_cannot_be_written_starts_nothing(
     (tmp_path / "file").write_text("no folder")
     set_variable("SLIPWAY_LOG_URL", str(tmp_path / "file"))
     with pytest.raises(OSError):
-        ask(loans, "drift", "monitor")
+        request_retraining(loans, "drift", "monitor")
     assert not made.runs(loans)
 
 
@@ -235,7 +235,7 @@ def test_a_start_whose_process_is_killed_before_it_is_recorded_is_found_and_no_s
     assert (start.flow_run_id, start.asked_for, start.asked_by) == (str(run.id), "quality", "alertmanager")
     made.end(run)
     refused(loans, "cooldown")
-    assert ask(loans, "drift", "monitor", now=datetime.now(UTC) + 2 * DAY).flow_run_id != str(run.id)
+    assert request_retraining(loans, "drift", "monitor", now=datetime.now(UTC) + 2 * DAY).flow_run_id != str(run.id)
 
 
 def test_a_hundred_asks_from_several_processes_start_one_run(loans: str, var: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import watched_loans as loans
@@ -40,7 +40,7 @@ def log(
 ) -> None:
     """An event for each row; with `error` they are failures."""
     at = (datetime.now(UTC) - timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
-    context = prediction_event.PredictionContext(
+    context = encoder.EventEncoder(
         environment="local",
         usecase="loans",
         version=version,
@@ -52,7 +52,7 @@ def log(
         outcome="failure" if error else "success",
         error_type=error,
     )
-    request = prediction_event.RequestContext("t" * 32, "r", 1)
+    request = prediction_event.EventRequest("t" * 32, "r", 1)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         answer = None if error else {"label": row["label"], "score": row["score"]}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
-from monitoring.rollout import Rollouts, View, state
-from monitoring.rollout.state import Running
+from monitoring.rollout import RolloutController, RolloutView, state
+from monitoring.rollout.state import RolloutState
 from slipway import audit
-from slipway.contracts.events import prediction_event
+from slipway.contracts.events import encoder, feedback_event, prediction_event
 from slipway.prediction_log import Log, Writer
 from slipway.settings import Settings
 from tests.support.doubles.registry_in_memory import RegistryInMemory
@@ -59,14 +59,14 @@ class World:
     def restart(self) -> None:
         """As after `kill -9` of the watch."""
         self.registry.writes_left = None
-        self.rollouts = Rollouts(self.config, self.registry, Log(self.config), lambda: self.now)
+        self.rollouts = RolloutController(self.config, self.registry, Log(self.config), lambda: self.now)
 
-    def once(self, minutes: float = 0.0) -> View:
+    def once(self, minutes: float = 0.0) -> RolloutView:
         self.now += timedelta(minutes=minutes)
         self.rollouts._look_at.clear()
         return self.rollouts.once(NAME)
 
-    def begin(self) -> View:
+    def begin(self) -> RolloutView:
         self.registry.aliases["canary"] = "2"
         return self.once()
 
@@ -105,14 +105,14 @@ class World:
         return [line.action for line in audit.lines(NAME, self.config)]
 
     @property
-    def running(self) -> Running | None:
+    def running(self) -> RolloutState | None:
         return state.read(self.registry.model(NAME))
 
     def refused(self, version: str = "2") -> str:
         return self.registry.found[version].tags.get("slipway.refused", "")
 
     def _line(self, role: str, version: str, row: str, failed: bool, ms: float, answer: dict, features: dict) -> bytes:
-        context = prediction_event.PredictionContext(
+        context = encoder.EventEncoder(
             environment=self.config.environment,
             usecase=NAME,
             version=version,
@@ -124,13 +124,13 @@ class World:
             outcome="failure" if failed else "success",
             error_type="ModelError" if failed else None,
         )
-        request = prediction_event.RequestContext("t" * 32, row.partition("-")[0], 1_000_000)
+        request = prediction_event.EventRequest("t" * 32, row.partition("-")[0], 1_000_000)
         return context.line(request, row, features, answer=answer)
 
     def _label(self, row: str, truth: str | float) -> bytes:
         told = "label" if isinstance(truth, str) else "value"
         sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, told: truth}
-        return prediction_event.feedback_line(
+        return feedback_event.feedback_line(
             environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent
         )[1]
 

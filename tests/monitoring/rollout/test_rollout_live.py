@@ -15,7 +15,7 @@ import yaml
 
 from bentos.follower import follower
 from monitoring.release.promotion import promote
-from monitoring.rollout import Rollouts, View
+from monitoring.rollout import RolloutController, RolloutView
 from monitoring.rollout.rollback import roll_back, wait_until_back
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
@@ -36,7 +36,7 @@ class Home:
         self.folder = folder
         self.registry = Registry(uri)
         self.schema = msgspec.structs.replace(bundles.TABULAR, usecase=self.name)
-        self.rollouts = Rollouts(settings(), self.registry)
+        self.rollouts = RolloutController(settings(), self.registry)
 
     def add(self, **options: object) -> str:
         number = len(list(self.folder.glob("bundle-*"))) + 1
@@ -44,7 +44,7 @@ class Home:
         bundles.write(bundle, self.schema, bias=number / 10, serving={"swap_ratio": 1e6}, **options)
         return publish(self.registry.uri, self.name, bundle)
 
-    def until(self, condition: Callable[[View], object], seconds: float = SECONDS) -> View:
+    def until(self, condition: Callable[[RolloutView], object], seconds: float = SECONDS) -> RolloutView:
         """Take passes, as `slipway watch` does, until one is as it should be."""
         deadline = time.monotonic() + seconds
         while not condition(view := self.rollouts.once(self.name)):

@@ -13,18 +13,18 @@ from starlette.applications import Starlette
 
 from monitoring.analysis import verdict
 from monitoring.release.reconciler import Reconciled
-from monitoring.release.server_status import Look, Served, ServedGate
+from monitoring.release.server_status import Served, ServedGate, ServerStatus
 from monitoring.retraining.decisions import Decisions
-from monitoring.rollout import View
-from monitoring.rollout.decision import Finding
+from monitoring.rollout import RolloutView
+from monitoring.rollout.decision import TestResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
-from slipway.local.state import Lock, Part, State
+from slipway.local.state import Lock, ServiceStatus, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support.server_views import served
 
-DOWN = Look("http://a", error="http://a does not answer: refused.")
+DOWN = ServerStatus("http://a", error="http://a does not answer: refused.")
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +157,7 @@ def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(lea
 
 
 def test_an_override_is_shown_with_who_and_why() -> None:
-    look = Look("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
+    look = ServerStatus("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
     found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
     shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
     assert found.get("/").text.count(shown) == 1
@@ -271,7 +271,14 @@ def test_the_page_brings_all_it_needs_and_runs_nothing_of_others() -> None:
 
 def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
     lock = Lock(var)
-    lock.write(State(os.getpid(), "up", {}, (Part("ship", os.getpid(), "ship.log"), Part("runner", 2**22, "r.log"))))
+    lock.write(
+        State(
+            os.getpid(),
+            "up",
+            {},
+            (ServiceStatus("ship", os.getpid(), "ship.log"), ServiceStatus("runner", 2**22, "r.log")),
+        )
+    )
     try:
         parts = {part["name"]: part for part in client().get("/api/status").json()["parts"]}
     finally:
@@ -280,7 +287,7 @@ def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
     assert not parts["runner"]["ok"]
 
 
-RUNNING = View(
+RUNNING = RolloutView(
     rolled_back=2,
     rolled_back_at="2026-01-31T12:00:00.000000Z",
     version="4",
@@ -290,12 +297,12 @@ RUNNING = View(
     stages=[5, 25, 50, 100],
     since="2026-01-31T12:00:00.000Z",
     began="2026-01-31T11:00:00.000Z",
-    findings=[Finding("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
+    findings=[TestResult("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
     said="waits for 412 of 1,000 predictions.",
 )
 
 
-def rolling(view: View) -> Client:
+def rolling(view: RolloutView) -> Client:
     shown = dashboard.gather(settings(), [serving()], {"loans": view})
     return Client(application(settings(), lambda: shown, lambda: True))
 
@@ -311,7 +318,7 @@ def test_a_rollout_is_shown_with_its_stage_and_every_test() -> None:
         "21 of the canary, 300 of the champion; 0.05 more is allowed",
     ):
         assert part in page, part
-    assert "version 4 was taken back" in rolling(View(1, said="version 4 was taken back: errors.")).get("/").text
+    assert "version 4 was taken back" in rolling(RolloutView(1, said="version 4 was taken back: errors.")).get("/").text
 
 
 def test_a_rollout_is_in_the_metrics() -> None:

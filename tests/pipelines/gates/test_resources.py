@@ -10,7 +10,7 @@ import pytest
 from pipelines.gates import resources
 from pipelines.gates.latency import Median, medians
 from slipway.config import UseCase
-from slipway.contracts.bundle.manifest import Gate
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.errors import ServiceError
 from slipway.settings import settings
 from tests.support import bundles

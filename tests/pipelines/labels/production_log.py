@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipway.contracts.events import prediction_event
-from slipway.contracts.schema import Identifier, Schema, mask
+from slipway import ids as ids_module
+from slipway.contracts.events import encoder, feedback_event, prediction_event
+from slipway.contracts.schema import RowKeyer, Schema, mask
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
@@ -25,7 +26,7 @@ def at(seconds: float) -> str:
 
 class ProductionLog:
     def __init__(self, home: Settings, schema: Schema) -> None:
-        self._home, self._schema, self._identify = home, schema, Identifier(schema)
+        self._home, self._schema, self._identify = home, schema, RowKeyer(schema)
 
     def answered(
         self,
@@ -43,8 +44,8 @@ class ProductionLog:
         for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
             masked = mask(row, self._schema, secret)
             key, bucket = self._identify.of_row(secret, masked)
-            ids.append(prediction_event.row_id(prediction_event.uuid7(), 0))
-            context = prediction_event.PredictionContext(
+            ids.append(ids_module.row_id(ids_module.uuid7(), 0))
+            context = encoder.EventEncoder(
                 environment=self._home.environment,
                 usecase=self._schema.usecase,
                 version=version,
@@ -56,7 +57,7 @@ class ProductionLog:
             )
             lines.append(
                 context.line(
-                    prediction_event.RequestContext("t" * 32, ids[-1], 1_000_000),
+                    prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000),
                     ids[-1],
                     masked,
                     answer=answer,
@@ -83,7 +84,7 @@ class ProductionLog:
             when = at(sent + place / 1000)
             said = {"label": truth} if isinstance(truth, str) else {"value": truth}
             lines.append(
-                prediction_event.feedback_line(
+                feedback_event.feedback_line(
                     environment=self._home.environment,
                     usecase=self._schema.usecase,
                     trace_id="t" * 32,

@@ -9,6 +9,7 @@ import pytest
 from pipelines.labels.change_point import losses, rise, since
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
+from slipway.system import files
 from tests.support import bundles
 
 
@@ -78,7 +79,7 @@ def rows(folder, count: int, wrong_from: int) -> pd.DataFrame:
     right = np.where(good_loss < 0.25, "good", "bad")
     frame["risk"] = np.where(np.arange(count) < wrong_from, right, np.where(right == "good", "bad", "good"))
     frame["at"] = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(count), unit="s")
-    return frame.assign(bundle_sha256=manifest.file_sha256(folder / manifest.MANIFEST), version="4")
+    return frame.assign(bundle_sha256=files.file_sha256(folder / manifest.MANIFEST), version="4")
 
 
 def test_the_champions_fall_is_told_with_its_moment(champion):

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from pipelines.labels import labelled_predictions
-from slipway.contracts import schema as schemas
+from slipway.config import schema_builder
 from slipway.inference import encode_png, image_statistics, pixels_sha256
 from slipway.prediction_log import IMAGES
 from slipway.settings import settings
-from slipway.storage import base
+from slipway.storage import object_store
 
 PHOTOS = {
     "features": [{"name": "photo", "kind": "image", "size": [8, 8], "channels": 1}],
@@ -36,7 +36,7 @@ def test_an_image_is_there_where_it_was_captured_and_left_out_elsewhere(usecase)
     waiting = settings().spool / "orders" / IMAGES / digests[0]
     waiting.parent.mkdir(parents=True)
     waiting.write_bytes(encode_png(pixels[0]))
-    base(settings()).put(f"{IMAGES}/{digests[1]}", encode_png(pixels[1]))
+    object_store(settings()).put(f"{IMAGES}/{digests[1]}", encode_png(pixels[1]))
     logged = [
         {"photo": image_statistics(one) | {"sha256": digest}} for one, digest in zip(pixels, digests, strict=True)
     ]
@@ -80,5 +80,5 @@ def test_rows_have_the_types_of_the_snapshot(usecase, orders, step):
     row = {"amount": 10.5, "items": 2.0, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": 44}
     frame = labelled_predictions.rows(found, told([row])).frame
     assert frame[list(snapshot)].dtypes.to_dict() == snapshot.dtypes.to_dict()
-    features = [feature.name for feature in schemas.from_usecase(found).features if feature.private != "drop"]
+    features = [feature.name for feature in schema_builder.from_usecase(found).features if feature.private != "drop"]
     assert list(frame)[: len(features) + 1] == [*features, "returned"]

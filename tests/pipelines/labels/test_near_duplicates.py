@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.labels.near_duplicates import near
+from pipelines.labels.near_duplicates import near_duplicates
 from slipway.inference import encode_png
 from tests.support.bundles import IMAGES, TABULAR
 
@@ -43,25 +43,25 @@ AGE = float(OTHERS["age"][100])
     ],
 )
 def test_a_row_is_near_when_all_of_it_is(changes, expected):
-    assert near(rows(**changes), OTHERS, TABULAR).tolist() == [expected]
+    assert near_duplicates(rows(**changes), OTHERS, TABULAR).tolist() == [expected]
 
 
 def test_missing_is_as_missing():
     others = OTHERS.assign(visits=OTHERS["visits"].mask(OTHERS.index == 100), member=None)
-    assert near(others[100:101], others, TABULAR).all()
-    assert not near(rows(member=None, visits=20.0), others, TABULAR).any()
+    assert near_duplicates(others[100:101], others, TABULAR).all()
+    assert not near_duplicates(rows(member=None, visits=20.0), others, TABULAR).any()
 
 
 def test_a_number_that_is_always_the_same_must_be_equal():
     others = OTHERS.assign(visits=3.0)
-    assert near(rows(visits=3.0), others, TABULAR).all()
-    assert not near(rows(visits=3.1), others, TABULAR).any()
+    assert near_duplicates(rows(visits=3.0), others, TABULAR).all()
+    assert not near_duplicates(rows(visits=3.1), others, TABULAR).any()
 
 
 def test_nothing_is_near_to_nothing():
-    assert near(OTHERS, OTHERS[:0], TABULAR).sum() == 0
-    assert near(OTHERS[:0], OTHERS, TABULAR).size == 0
-    assert near(OTHERS[[]], OTHERS, TABULAR).sum() == 0
+    assert near_duplicates(OTHERS, OTHERS[:0], TABULAR).sum() == 0
+    assert near_duplicates(OTHERS[:0], OTHERS, TABULAR).size == 0
+    assert near_duplicates(OTHERS[[]], OTHERS, TABULAR).sum() == 0
 
 
 def test_an_image_with_a_little_noise_is_near_and_another_image_is_not():
@@ -73,14 +73,14 @@ def test_an_image_with_a_little_noise_is_near_and_another_image_is_not():
     others = pd.DataFrame({feature.name: [encode_png(p) for p in pixels]})
     noisy = pd.DataFrame({feature.name: [encode_png(p + np.uint8(4)) for p in pixels]})
     darker = pd.DataFrame({feature.name: [encode_png(p // 2) for p in pixels]})
-    assert near(others, others, schema).all()
-    assert near(noisy, others, schema).all()
-    assert not near(darker, others, schema).any()
+    assert near_duplicates(others, others, schema).all()
+    assert near_duplicates(noisy, others, schema).all()
+    assert not near_duplicates(darker, others, schema).any()
 
 
 def test_it_is_quick_to_compare_a_hundred_thousand_rows():
     rng = np.random.default_rng(1)
     many = OTHERS.iloc[rng.integers(0, 200, 100_000)].reset_index(drop=True)
     many["age"] += rng.uniform(-3, 3, len(many))
-    found = near(many, OTHERS, TABULAR)
+    found = near_duplicates(many, OTHERS, TABULAR)
     assert 0 < found.sum() < len(many)

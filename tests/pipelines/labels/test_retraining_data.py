@@ -12,14 +12,16 @@ from pipelines.labels.change_point import losses
 from pipelines.modeling import networks
 from pipelines.packaging.monitoring_reference import reference
 from pipelines.steps.clean import clean
-from pipelines.steps.collect_labels import production
+from pipelines.steps.collect_labels import collect_labels
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from pipelines.steps.train import train
+from slipway.config.schema_builder import from_usecase
 from slipway.contracts.bundle import manifest
-from slipway.contracts.schema import Schema, from_usecase, mask
+from slipway.contracts.schema import Schema, mask
 from slipway.inference import Predictor
 from slipway.settings import settings
+from slipway.system import files
 from tests.pipelines.labels.production_log import START, ProductionLog
 from tests.support import bundles
 
@@ -76,10 +78,10 @@ def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     assert min(np.mean(truth == "yes"), np.mean(truth == "no")) > 0.1
     log = ProductionLog(settings(), champion.schema)
     answers = [{"label": label, "score": 0.9 if label == "yes" else 0.1} for label in truth]
-    ids = log.answered(rows, answers, digest=manifest.file_sha256(folder / "bundle" / manifest.MANIFEST))
+    ids = log.answered(rows, answers, digest=files.file_sha256(folder / "bundle" / manifest.MANIFEST))
     log.labelled(ids, [label if place < OLD else OTHER[label] for place, label in enumerate(truth)])
 
-    produced = step(production, found, cleaned, folder, "2026-06-01T00:00:00+00:00")
+    produced = step(collect_labels, found, cleaned, folder, "2026-06-01T00:00:00+00:00")
     change = read_json(produced / "production.json")["change"]
     assert abs(pd.Timestamp(change["at"]) - pd.Timestamp(START) - pd.Timedelta(OLD, "s")) < pd.Timedelta("20s")
     sides = step(split, found, cleaned, frozen=folder / "holdout.parquet", production=produced)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipelines.data.dataset import Encoded
+from pipelines.data.dataset import EncodedRows
 from pipelines.modeling import networks
 from pipelines.modeling.devices import placement, reproducible
 from pipelines.modeling.hyperparameters import Fitting, Network, Params
@@ -58,7 +58,7 @@ class NoFolder:
         return self.build
 
 
-def rows(schema: Schema, count: int, seed: int = 0) -> Encoded:
+def rows(schema: Schema, count: int, seed: int = 0) -> EncodedRows:
     """A wave of one number where it is known, a shift by shop: nothing that a linear model finds."""
     rng = np.random.default_rng(seed)
     wave, line, shop = rng.uniform(0, 1, count), rng.normal(size=count), rng.integers(2, 5, count)
@@ -69,9 +69,9 @@ def rows(schema: Schema, count: int, seed: int = 0) -> Encoded:
     if schema.images:
         features["images"] = rng.integers(0, 256, (count, 6, 5, 3), dtype=np.uint8)
     if schema.task == "regression":
-        return Encoded(features, (10_000 + 500 * signal).astype("float32"))
+        return EncodedRows(features, (10_000 + 500 * signal).astype("float32"))
     edges = np.quantile(signal, np.linspace(0, 1, len(schema.classes) + 1)[1:-1])
-    return Encoded(features, np.digitize(signal, edges).astype("int64"))
+    return EncodedRows(features, np.digitize(signal, edges).astype("int64"))
 
 
 def fitted(schema: Schema, epochs: int = 1, count: int = 600, seed: int = 3, **fitting):

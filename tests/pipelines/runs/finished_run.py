@@ -6,8 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import sha256, write_json
-from pipelines.runs.run import RunPaths
+from pipelines.artifacts import RunPaths, sha256, write_json
 from tests.support import bundles
 
 HISTORY = {"loss": [0.7, 0.5], "error": [0.5, 0.4], "val_loss": [0.8, 0.6], "val_error": [0.5, 0.45]}

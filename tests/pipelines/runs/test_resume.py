@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import read_json
-from pipelines.runs.run import STEPS, begun
+from pipelines.artifacts import STEPS, read_json
+from pipelines.runs.run import begun
 from pipelines.training import training
 from slipway.clients.mlflow.registry import Registry
 from slipway.config import load

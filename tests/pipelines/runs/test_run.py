@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import write_json
+from pipelines.artifacts import STEPS, write_json
 from pipelines.runs import run as runs
-from pipelines.runs.lock import locked
-from pipelines.runs.run import STEPS, Run, begun
-from pipelines.steps.champion import Standing
+from pipelines.runs.baseline import Baseline
+from pipelines.runs.run import Run, begun, locked
 from slipway.config import UseCase, load
-from slipway.contracts.schema import from_usecase
+from slipway.config.schema_builder import from_usecase
 from slipway.errors import DataError, RunLocked
 from slipway.settings import settings
 from tests.pipelines.labels.production_log import ProductionLog
@@ -23,7 +22,7 @@ from tests.pipelines.labels.production_log import ProductionLog
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict:
     """What the registry says: its standing, and the keys of the runs that it holds versions of."""
-    says = {"standing": Standing(), "keys": set()}
+    says = {"standing": Baseline(), "keys": set()}
     monkeypatch.setattr(runs, "observe", lambda name: says["standing"])
     monkeypatch.setattr(runs, "registered", lambda name, key: key in says["keys"])
     return says
@@ -70,21 +69,21 @@ def test_a_finished_run_does_nothing_and_says_so(go):
 
 def test_its_own_promotion_and_holdout_leave_a_finished_run_finished(go, registry):
     first, _ = go()
-    registry["standing"] = Standing("1", "d1", "h1")
+    registry["standing"] = Baseline("1", "d1", "h1")
     assert go()[0].record.key == first.record.key
 
 
 def test_another_champion_is_a_reason_to_train_again(go, registry):
     first, _ = go()
-    registry["standing"] = Standing("7", "another", "h1")
+    registry["standing"] = Baseline("7", "another", "h1")
     second, ran = go()
     assert second.record.key != first.record.key and ran == list(STEPS)
 
 
 def test_an_unfinished_run_keeps_the_champion_that_it_recorded(go, registry):
     first, _ = go(until="train")
-    registry["standing"] = Standing("7", "another", "h1")
-    assert go()[0].record.standing == first.record.standing == Standing()
+    registry["standing"] = Baseline("7", "another", "h1")
+    assert go()[0].record.standing == first.record.standing == Baseline()
 
 
 def test_a_registry_that_lost_the_version_gets_it_again(go, registry):

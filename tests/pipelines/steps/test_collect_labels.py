@@ -11,11 +11,11 @@ import pytest
 
 from pipelines.artifacts import read_json
 from pipelines.steps.clean import clean
-from pipelines.steps.collect_labels import production
+from pipelines.steps.collect_labels import collect_labels
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from slipway import audit
-from slipway.contracts import schema as schemas
+from slipway.config import schema_builder
 from slipway.contracts.schema import side
 from slipway.settings import settings
 from tests.pipelines.labels.production_log import ProductionLog, at
@@ -67,7 +67,7 @@ def world(usecase, orders, step, tmp_path):
                 lambda out: (out / "holdout.parquet").write_bytes((first / "holdout.parquet").read_bytes())
             )
             self.holdout = pd.read_parquet(self.standing / "holdout.parquet")
-            self.log = ProductionLog(settings(), schemas.from_usecase(found))
+            self.log = ProductionLog(settings(), schema_builder.from_usecase(found))
 
         def asked(self, rows: list[dict[str, Any]], start: float = 0, **more: Any) -> list[str]:
             return self.log.answered(rows, [answer(row) for row in rows], start, **more)
@@ -79,7 +79,7 @@ def world(usecase, orders, step, tmp_path):
 
         def run(self, cutoff: str | None = CUTOFF, **retraining: Any) -> Path:
             found = usecase(None, **self.changes, retraining={**RETRAINING, **retraining})
-            return step(production, found, self.cleaned, self.standing, cutoff)
+            return step(collect_labels, found, self.cleaned, self.standing, cutoff)
 
         def told(self, **options: Any) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
             out = self.run(**options)

@@ -16,7 +16,8 @@ from PIL import Image
 from pipelines.artifacts import read_json, sha256
 from pipelines.steps.ingest import ingest
 from slipway.config import load
-from slipway.contracts.schema import from_usecase, key_text, mask, row_key
+from slipway.config.schema_builder import from_usecase
+from slipway.contracts.schema import key_text, mask, row_key
 from slipway.errors import DataError, ServiceError, UseCaseError
 from slipway.settings import settings
 

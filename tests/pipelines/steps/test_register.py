@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.artifacts import read_json, write_json
+from pipelines.artifacts import RunPaths, read_json, write_json
 from pipelines.packaging import mlflow_run
-from pipelines.runs.run import RunPaths
 from pipelines.steps.register import register
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
 from slipway.config import load
-from slipway.contracts.bundle import manifest, signing
+from slipway.contracts.bundle import gate_report, signing
 from slipway.errors import NotFound, RegistryError
 from slipway.settings import settings
 from tests.pipelines.runs import finished_run
@@ -135,7 +134,7 @@ def test_the_server_can_fetch_what_was_registered(registry, registered, name, tm
     assert (
         registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched", serving_only=False) == told["digest"]
     )
-    assert manifest.verdict(tmp_path / "fetched").passed
+    assert gate_report.read_gate_report(tmp_path / "fetched").passed
 
 
 def test_everything_is_reached_from_the_run(registry, registered, name, tmp_path):

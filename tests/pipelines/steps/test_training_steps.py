@@ -23,8 +23,8 @@ from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from slipway.config import UseCase, load
+from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundles
-from slipway.contracts.bundle import signing
 from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, DataError
 from slipway.inference import Predictor, rows_from_frame
@@ -184,7 +184,7 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
 
 def test_the_exported_network_itself_is_what_the_gates_asked(steps):
     assert sha256(steps.export / "serve" / "model.onnx") == sha256(steps.bundle / "bundle" / "serve" / "model.onnx")
-    found = {gate.name: gate for gate in bundles.verdict(steps.bundle / "bundle").gates}
+    found = {gate.name: gate for gate in gate_report.read_gate_report(steps.bundle / "bundle").gates}
     asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
     assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
     assert found["robustness:numbers:score"].verdict == found["invariance:name"].verdict == "passed"
@@ -193,7 +193,7 @@ def test_the_exported_network_itself_is_what_the_gates_asked(steps):
 def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
     beside = {"champion": steps.bundle / "bundle", "window": steps.split / "validation.parquet"}
     gate(steps.usecase, steps.split, steps.export, steps.evaluate, tmp_path, **beside)
-    found = {gate.name: gate for gate in bundles.verdict(tmp_path).gates}
+    found = {gate.name: gate for gate in gate_report.read_gate_report(tmp_path).gates}
     assert found["champion"].verdict == found["compatible"].verdict == "passed"
     assert found["window"].verdict == "failed" and found["window"].figure == 0
     assert found["latency"].verdict == "passed" and "the champion's, asked in turn" in found["latency"].sentence
@@ -204,7 +204,7 @@ def test_the_manifest_says_what_made_it(steps):
     assert manifest.facts["git_commit"] == "0" * 40 and manifest.facts["data_sha256"] == "ab" * 32
     assert manifest.facts["libraries"]["tensorflow"]
     assert manifest.facts["model_keras_sha256"] == sha256(steps.train / "model.keras")
-    assert bundles.verdict(steps.bundle / "bundle").gates
+    assert gate_report.read_gate_report(steps.bundle / "bundle").gates
 
 
 def test_the_bundle_is_signed_where_a_key_is_set(steps, monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scenarios.closed_loop import Loop, alert_storm, assertions
+from scenarios.closed_loop import ClosedLoop, alert_storm, assertions
 from scenarios.closed_loop.assertions import OVERRIDDEN, STORY
 from scenarios.closed_loop.observer import CHAMPION, Moment
 from slipway.clients.prefect import FlowRun
@@ -123,4 +123,4 @@ def test_a_receiver_that_is_not_there_took_nothing() -> None:
 
 
 def test_a_loop_that_checked_nothing_did_not_hold() -> None:
-    assert not Loop("errors", settings().usecases, print).result.held
+    assert not ClosedLoop("errors", settings().usecases, print).result.held

@@ -10,7 +10,7 @@ import pytest
 
 from scenarios.closed_loop import faulty_models
 from scenarios.closed_loop.faulty_models import KINDS, Slice
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report, manifest
 from slipway.errors import DataError
 from slipway.inference import Predictor
 from tests.support import bundles
@@ -52,7 +52,7 @@ def test_nothing_shows_on_the_probe_and_on_the_rows_that_are_tried(champion: Pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_gates_are_not_passed_and_it_says_why(champion: Path, kind: str) -> None:
-    verdict = manifest.verdict(altered(champion, kind))
+    verdict = gate_report.read_gate_report(altered(champion, kind))
     assert not verdict.passed
     assert f"altered on purpose ({kind})" in verdict.reasons[0]
 

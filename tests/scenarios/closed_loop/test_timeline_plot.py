@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from scenarios.closed_loop import timeline_plot
-from scenarios.closed_loop.timeline_plot import Scene
+from scenarios.closed_loop.timeline_plot import Timeline
 from slipway.config import load
 from slipway.prediction_log import Writer
 from slipway.settings import settings
@@ -46,7 +46,7 @@ def answers() -> pd.DataFrame:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def scene() -> Timeline:
     events = [
         event(-30, "registered", "1"),
         event(-25, "promoted", "1", alias="champion", to="1"),
@@ -68,16 +68,16 @@ def scene() -> Scene:
         {"version": "3", "gate": "failed", "gates": None},
     ]
     verdicts = [verdict(10, "none", False), verdict(25, "none", True), {**verdict(30, "drift", False), "quality": None}]
-    return Scene({"events": events, "versions": versions}, verdicts, answers(), BEGAN, CHANGED)
+    return Timeline({"events": events, "versions": versions}, verdicts, answers(), BEGAN, CHANGED)
 
 
-def test_it_is_drawn_from_the_events(scene: Scene, tmp_path: Path) -> None:
+def test_it_is_drawn_from_the_events(scene: Timeline, tmp_path: Path) -> None:
     path = timeline_plot.draw(scene, tmp_path / "pictures" / "timeline.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 30_000
 
 
-def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scene: Scene) -> None:
+def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scene: Timeline) -> None:
     middles, scores = timeline_plot.aucs(scene.answers)
     before = scores[middles < CHANGED - timeline_plot.BIN_SECONDS]
     during = scores[(middles > CHANGED + timeline_plot.BIN_SECONDS) & (middles < 60 - timeline_plot.BIN_SECONDS)]
@@ -86,15 +86,15 @@ def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scen
     assert min(after) > 0.8
 
 
-def test_bins_with_few_labels_or_one_class_have_no_score(scene: Scene) -> None:
+def test_bins_with_few_labels_or_one_class_have_no_score(scene: Timeline) -> None:
     few = scene.answers.iloc[:: round(20 * timeline_plot.BIN_SECONDS / timeline_plot.LEAST_ROWS) + 3]
     assert len(timeline_plot.aucs(few)[0]) == 0
     assert len(timeline_plot.aucs(scene.answers[scene.answers["truth"] == 1])[0]) == 0
 
 
-def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Scene, tmp_path: Path) -> None:
+def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Timeline, tmp_path: Path) -> None:
     """A rollout in its middle, a run that registered nothing."""
-    early = Scene({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
+    early = Timeline({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
     assert timeline_plot.draw(early, tmp_path / "timeline.png").exists()
 
 

@@ -12,10 +12,10 @@ import pytest
 from scenarios.demo import Check, Demo, assertions, table, traffic
 from scenarios.harness.jobs import Jobs
 from slipway.clients.mlflow.registry import ModelVersion
-from slipway.clients.prefect import Prefect
+from slipway.clients.prefect import PrefectClient
 from slipway.config import load
 from slipway.errors import ServiceError
-from slipway.local.doctor import Finding
+from slipway.local.doctor import Diagnosis
 
 VERDICT = {
     "verdict": "drift",
@@ -89,10 +89,10 @@ def test_a_demo_that_checked_nothing_did_not_hold():
     ("finding", "said"),
     [
         (
-            Finding("disk", "error", "0.1 GB free in /", "free at least 2 GB"),
+            Diagnosis("disk", "error", "0.1 GB free in /", "free at least 2 GB"),
             "0.1 GB free in /. Fix: free at least 2 GB",
         ),
-        (Finding("packages", "warning", "tensorflow missing", "make demo"), "tensorflow missing. Fix: make demo"),
+        (Diagnosis("packages", "warning", "tensorflow missing", "make demo"), "tensorflow missing. Fix: make demo"),
     ],
 )
 def test_what_would_fail_ends_the_demo_before_anything_is_left_behind(monkeypatch, var, cli, finding, said):
@@ -173,7 +173,7 @@ def prefect(monkeypatch):
     FlowRuns.looks = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Prefect(f"http://127.0.0.1:{server.server_port}/api")
+    yield PrefectClient(f"http://127.0.0.1:{server.server_port}/api")
     server.shutdown()
     server.server_close()
 

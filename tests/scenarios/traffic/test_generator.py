@@ -212,7 +212,7 @@ def champion(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def _sha256(path: Path) -> str:
-    from slipway.contracts.bundle.manifest import file_sha256
+    from slipway.system.files import file_sha256
 
     return file_sha256(path)
 

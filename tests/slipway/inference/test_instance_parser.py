@@ -8,7 +8,7 @@ import pytest
 from slipway.contracts.schema import Feature, Schema, bin_labels
 from slipway.errors import InputError
 from slipway.inference import Encoder
-from slipway.inference.instance_parser import InstanceReader
+from slipway.inference.instance_parser import InstanceParser
 from tests.support import bundles
 
 SCHEMA = Schema(
@@ -26,7 +26,7 @@ SCHEMA = Schema(
     "bad",
     retired=("old",),
 )
-READER = InstanceReader(SCHEMA)
+READER = InstanceParser(SCHEMA)
 GOOD = {"age of owner": 41, "income": 12.5}
 
 
@@ -150,7 +150,7 @@ def test_an_error_shows_a_little_of_a_long_text(body: str) -> None:
 
 def test_usual_rows_are_those_without_a_warning() -> None:
     """What is taken for usual while it is read has no warning; what has none may still be looked at."""
-    reader, encoder = InstanceReader(bundles.TABULAR), Encoder(bundles.TABULAR)
+    reader, encoder = InstanceParser(bundles.TABULAR), Encoder(bundles.TABULAR)
     ages = [17.9, 18, 30.5, 100, 100.1, 1e30]
     visits = [-1, 0, 7, 50, 51, 7.0, None]
     usual = 0

@@ -12,9 +12,10 @@ import pytest
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.commands import doctor as doctor_command
-from slipway.local.doctor import Finding, accelerators, machine, packages, services
-from slipway.serving_state import desired
-from slipway.serving_state.desired import Pointer, Refusal
+from slipway.local.doctor import Diagnosis, accelerators, machine, packages, services
+from slipway.serving_state import desired, follower_status
+from slipway.serving_state.desired import DesiredState
+from slipway.serving_state.follower_status import Refusal
 from slipway.settings import settings
 
 Usage = namedtuple("Usage", "total used free")
@@ -130,13 +131,13 @@ def a_registry(monkeypatch, digest: str, number: str = "2") -> None:
 
 
 def test_registry_and_pointer_that_agree_are_well(monkeypatch):
-    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    desired.write(settings().serving, "loans", DesiredState(1, champion="abc"))
     a_registry(monkeypatch, "abc")
     assert states(services.agreement(settings())) == {"ok"}
 
 
 def test_a_pointer_that_stayed_behind_says_what_to_start(monkeypatch):
-    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
+    desired.write(settings().serving, "loans", DesiredState(1, champion="abc"))
     a_registry(monkeypatch, "def")
     [found] = services.agreement(settings())
     assert found.state == "warning"
@@ -144,20 +145,22 @@ def test_a_pointer_that_stayed_behind_says_what_to_start(monkeypatch):
 
 
 def test_a_refused_champion_is_told_with_its_reason(monkeypatch):
-    desired.write(settings().serving, "loans", Pointer(1, champion="abc"))
-    desired.write_refusals(settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")})
+    desired.write(settings().serving, "loans", DesiredState(1, champion="abc"))
+    follower_status.write_refusals(
+        settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")}
+    )
     a_registry(monkeypatch, "def")
     [found] = services.agreement(settings())
     assert "refused: its gates failed" in found.detail
 
 
 def test_the_command_exits_with_1_only_for_errors_and_prints_each_fix(monkeypatch, cli):
-    findings = [Finding("disk", "ok", "50 GB free"), Finding("ports", "warning", "3000 is taken", "set another")]
+    findings = [Diagnosis("disk", "ok", "50 GB free"), Diagnosis("ports", "warning", "3000 is taken", "set another")]
     monkeypatch.setattr("slipway.local.doctor.examine", lambda: iter(findings))
     ran = cli("doctor")
     assert ran.code == 0
     assert "fix: set another" in ran.out
-    findings.append(Finding("Python", "error", "3.9", "install 3.11"))
+    findings.append(Diagnosis("Python", "error", "3.9", "install 3.11"))
     assert cli("doctor").code == 1
     ran = cli("doctor", "--json")
     assert (ran.code, [f["state"] for f in json.loads(ran.out)]) == (1, ["ok", "warning", "error"])

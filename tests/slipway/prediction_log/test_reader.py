@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from monitoring.log_shipping.shipper import ParquetSink, Shipper
-from slipway.contracts.events.prediction_event import FEEDBACK_COLUMNS, PREDICTION_COLUMNS
+from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
+from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from slipway.errors import DataError, SettingsError
 from slipway.prediction_log import Log, Writer, connect, segments
 from slipway.settings import settings

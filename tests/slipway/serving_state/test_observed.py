@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from slipway.serving_state import observed
-from slipway.serving_state.desired import RoleState, WorkerState
-from slipway.serving_state.observed import StateFile
+from slipway.serving_state.observed import RoleState, StateFile, WorkerState
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from slipway.serving_state.desired import WorkerState
+from slipway.serving_state.observed import WorkerState
 from slipway.states import StateFile
 held = StateFile(Path(sys.argv[1]), "loans")
 held.write(WorkerState(os.getpid(), 1, sys.argv[2], "1", "cpu", "pointer", "now"))

@@ -15,9 +15,9 @@ import pytest
 
 from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from slipway.errors import ServiceError
-from slipway.prediction_log import Log, Writer, captured_images, segments
+from slipway.prediction_log import Log, Writer, captured, segments
 from slipway.settings import Settings, settings
-from slipway.storage import base
+from slipway.storage import object_store
 from tests.support.s3 import KEYS
 from tests.support.sample_events import USECASE, label, prediction
 
@@ -97,9 +97,9 @@ def test_a_captured_image_comes_into_the_bucket_once(s3):
         (folder / ("a" * 64)).write_bytes(content)
         (folder / f".{'b' * 64}.1.tmp").write_bytes(b"half")
         ship(s3.settings)
-        assert captured_images(s3.settings.spool, USECASE) == []
-    assert base(s3.settings).names("images") == ["a" * 64]
-    assert base(s3.settings).read("images/" + "a" * 64) == b"first"
+        assert captured(s3.settings.spool, USECASE) == []
+    assert object_store(s3.settings).names("images") == ["a" * 64]
+    assert object_store(s3.settings).read("images/" + "a" * 64) == b"first"
 
 
 def test_while_s3_does_not_answer_segments_stay_and_then_every_event_is_there_once(s3):
@@ -175,7 +175,7 @@ def test_access_that_is_refused_says_what_to_set_and_shows_no_secret(s3, monkeyp
 
 
 def _names(found: Settings, date: str) -> list[str]:
-    return base(found).names(f"predictions/local/{USECASE}/{date}")
+    return object_store(found).names(f"predictions/local/{USECASE}/{date}")
 
 
 def _start() -> subprocess.Popen[str]:

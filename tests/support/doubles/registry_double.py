@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from slipway.contracts.bundle import manifest
+from slipway.system import files
 
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 _CHUNK = b"\0" * 65536
@@ -45,7 +46,7 @@ class RegistryDouble:
 
     def add(self, version: str, folder: Path, **tags: str) -> str:
         """Register the folder as it is; its digest, unless `tags` name another."""
-        digest = manifest.file_sha256(folder / manifest.MANIFEST)
+        digest = files.file_sha256(folder / manifest.MANIFEST)
         self.versions[version] = folder, {"slipway.bundle_sha256": digest} | tags
         return digest
 

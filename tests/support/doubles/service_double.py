@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from slipway.contracts.events.prediction_event import row_id, uuid7
 from slipway.contracts.schema import Schema
+from slipway.ids import row_id, uuid7
 
 
 @dataclass

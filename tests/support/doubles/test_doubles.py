@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.clients.mlflow.registry import Registry
-from slipway.clients.prefect import Prefect
+from slipway.clients.prefect import PrefectClient
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from tests.monitoring.retraining import requests
 from tests.support import bundles
@@ -109,22 +109,24 @@ def test_runs_hold_what_is_put_into_them(registry: Registry) -> None:
 
 
 @pytest.fixture(params=["the double", "Prefect"])
-def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Prefect]]:
+def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectClient]]:
     """`prefect(usecase)` is the API of a server that has the deployment `train/USECASE`."""
     if request.param == "the double":
         with PrefectDouble() as double:
-            yield lambda usecase: Prefect(f"{double.uri}/api")
+            yield lambda usecase: PrefectClient(f"{double.uri}/api")
         return
     with requests.prefect_server() as uri:
 
-        def deployed(usecase: str) -> Prefect:
+        def deployed(usecase: str) -> PrefectClient:
             requests.deploy(usecase)
-            return Prefect(uri)
+            return PrefectClient(uri)
 
         yield deployed
 
 
-def test_a_key_starts_one_flow_run_which_is_found_by_it_and_is_under_way(prefect: Callable[[str], Prefect]) -> None:
+def test_a_key_starts_one_flow_run_which_is_found_by_it_and_is_under_way(
+    prefect: Callable[[str], PrefectClient],
+) -> None:
     api = prefect("loans")
     assert api.with_key("one") is None and api.under_way("train", "loans") == []
     run = api.start("train/loans", {}, "one", ["drift"])

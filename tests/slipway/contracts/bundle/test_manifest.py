@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import gate_report, manifest
 from slipway.errors import BundleError, GateRefused
 from tests.support import bundles
 
@@ -95,19 +95,19 @@ def test_a_failed_gate_is_refused_with_its_reason_unless_someone_overrode_it(who
     folder, _ = whole
     _say(folder, False, "failed")
     with pytest.raises(GateRefused, match=r"AUC 0.6 is below 0.7.*slipway\.override"):
-        manifest.require_passed(folder)
-    assert manifest.require_passed(folder, "ada: the new rule needs it").passed is False
+        gate_report.require_passed(folder)
+    assert gate_report.require_passed(folder, "ada: the new rule needs it").passed is False
 
 
 def test_a_verdict_that_contradicts_its_gates_is_refused(whole: tuple[Path, str]) -> None:
     folder, _ = whole
     _say(folder, True, "failed")
     with pytest.raises(BundleError, match="says passed of a gate that failed"):
-        manifest.verdict(folder)
+        gate_report.read_gate_report(folder)
 
 
 def test_no_verdict_is_no_pass(whole: tuple[Path, str]) -> None:
     folder, _ = whole
     (folder / "metrics.json").write_text("{}")
     with pytest.raises(BundleError, match="no gate verdict"):
-        manifest.require_passed(folder)
+        gate_report.require_passed(folder)

@@ -4,10 +4,12 @@ import json
 import re
 from typing import Any
 
-from slipway.contracts.events import prediction_event
+from slipway import ids as ids_module
+from slipway import timestamps
+from slipway.contracts.events import encoder, feedback_event, prediction_event
 
 
-def _context(**changes: Any) -> prediction_event.PredictionContext:
+def _context(**changes: Any) -> encoder.EventEncoder:
     fixed = {
         "environment": "local",
         "usecase": "loans",
@@ -15,13 +17,13 @@ def _context(**changes: Any) -> prediction_event.PredictionContext:
         "bundle_sha256": "ab",
         "role": "champion",
         "answered": True,
-        "timestamp": prediction_event.now_iso(),
+        "timestamp": timestamps.now_iso(),
         "model_ms": 0.2,
     }
-    return prediction_event.PredictionContext(**(fixed | changes))
+    return encoder.EventEncoder(**(fixed | changes))
 
 
-REQUEST = prediction_event.RequestContext("t", "r", 5)
+REQUEST = prediction_event.EventRequest("t", "r", 5)
 
 
 def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
@@ -29,7 +31,7 @@ def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
     found = set()
     for name, value in event.items():
         path = prefix + name
-        known = path in prediction_event.PREDICTION_COLUMNS or path in prediction_event.FEEDBACK_COLUMNS
+        known = path in prediction_event.PREDICTION_COLUMNS or path in feedback_event.FEEDBACK_COLUMNS
         found |= {path} if known or not isinstance(value, dict) else _columns(value, path + ".")
     return found
 
@@ -37,7 +39,7 @@ def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
 def test_a_prediction_is_one_line_with_every_column_of_the_contract() -> None:
     context = _context(outcome="failure", error_type="timeout")
     answer = {"label": "bad", "score": 0.7, "probabilities": {"bad": 0.7}, "value": 1.0}
-    request = prediction_event.RequestContext("t", "r", 5, "c")
+    request = prediction_event.EventRequest("t", "r", 5, "c")
     line = context.line(request, "x-0", {"age": 1}, row_key="ab", split_bucket=7, key="mine", answer=answer)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -78,15 +80,13 @@ def test_the_same_row_has_an_event_of_its_own_for_each_role_and_version() -> Non
 
 def test_feedback_has_every_column_and_a_fresh_id() -> None:
     said = {"environment": "local", "usecase": "loans", "trace_id": "t", "timestamp": "2026-01-01T00:00:00Z"}
-    made = [
-        prediction_event.feedback_line(**said, known_at=said["timestamp"], row="x-0", label="bad") for _ in range(2)
-    ]
+    made = [feedback_event.feedback_line(**said, known_at=said["timestamp"], row="x-0", label="bad") for _ in range(2)]
     assert made[0][0] != made[1][0]
-    assert _columns(json.loads(made[0][1])) == set(prediction_event.FEEDBACK_COLUMNS)
+    assert _columns(json.loads(made[0][1])) == set(feedback_event.FEEDBACK_COLUMNS)
 
 
 def test_uuids_are_of_version_7_distinct_and_rise_with_time() -> None:
-    many = [prediction_event.uuid7() for _ in range(1000)]
+    many = [ids_module.uuid7() for _ in range(1000)]
     assert len(set(many)) == 1000
     shape = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
     assert all(shape.fullmatch(one) for one in many)

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.data.schema_completion import complete
 from slipway.contracts.schema import (
     Feature,
-    Identifier,
+    RowKeyer,
     Schema,
     Split,
     bin_labels,
     bucket,
     compatible,
-    complete,
     is_canonical,
     key_text,
     mask,
@@ -146,7 +146,7 @@ def test_the_row_key_is_an_hmac_whatever_the_length_of_its_secret(length: int) -
 
 def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None:
     text = key_text(ROW, SCHEMA)
-    found = Identifier(SCHEMA).of_row(SECRET, ROW)
+    found = RowKeyer(SCHEMA).of_row(SECRET, ROW)
     assert found[:2] == (row_key(SECRET, text).encode(), bucket(SCHEMA.split.salt, text))
 
 
@@ -156,7 +156,7 @@ def test_a_served_row_has_the_key_and_the_bucket_that_training_gave_it() -> None
 )
 def test_what_a_request_does_not_tell_is_left_out_of_its_event(split: Split, key: bool, number: bool) -> None:
     schema = msgspec.structs.replace(SCHEMA, split=split)
-    found = Identifier(schema).of_row(SECRET, ROW)
+    found = RowKeyer(schema).of_row(SECRET, ROW)
     assert (found[0] is not None, found[1] is not None) == (key, number)
 
 

@@ -1,0 +1,40 @@
+"""Schema compatibility: every request that was valid stays valid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.contracts.schema.model import Feature, Schema
+
+if TYPE_CHECKING:
+    pass
+
+
+def compatible(old: Schema, new: Schema) -> list[str]:
+    """Why a request that was valid under `old` could be refused under `new`; empty where none could.
+
+    A feature that is added must be nullable, one that is removed retired; kinds, sizes and classes stay, and what
+    could be null still can.
+    """
+    reasons = []
+    if (old.task, old.classes, old.positive) != (new.task, new.classes, new.positive):
+        reasons.append("task or classes differ")
+    for feature in new.features:
+        before = old.by_name.get(feature.name)
+        if before is None:
+            if not feature.nullable:
+                reasons.append(f"{feature.name} is new and not nullable")
+        elif _wire_form(before) != _wire_form(feature):
+            reasons.append(f"{feature.name} was {before.kind} and is {feature.kind}")
+        elif before.nullable and not feature.nullable:
+            reasons.append(f"{feature.name} could be null and no longer can")
+    gone = [f.name for f in old.features if f.name not in new.by_name] + list(old.retired)
+    reasons += [
+        f"{name} is gone and not retired" for name in gone if name not in new.retired and name not in new.by_name
+    ]
+    return reasons
+
+
+def _wire_form(feature: Feature) -> tuple[Any, ...]:
+    """What a caller may send: a bucketed number still comes as a number."""
+    return feature.kind, bool(feature.bins), feature.size, feature.channels

@@ -9,13 +9,13 @@ import os
 
 from bentos.api import application  # noqa: F401
 from bentos.prediction import pipeline
-from bentos.service import slipway  # noqa: F401  (`bentoml serve benchmarks.ablated:slipway`)
+from bentos.service import slipway  # noqa: F401  (`bentoml serve benchmarks.serving.ablation:slipway`)
 from bentos.telemetry.metrics import Metrics
 from bentos.worker import ServedModel
 
 without = os.environ["BENCHMARK_WITHOUT"]
 if without == "log":
-    pipeline.record.lines = lambda *_: []
+    pipeline.recorder.lines = lambda *_: []
     ServedModel.log = lambda *_: True
 elif without == "metrics":
     pipeline.record.count = lambda *_: None

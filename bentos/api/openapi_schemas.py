@@ -148,7 +148,7 @@ def _model() -> Json:
         "version": _NULLABLE_TEXT,
         "environment": _TEXT,
         "schema_url": _TEXT,
-        "pointer": {"anyOf": [ref("Pointer"), _object({"error": _TEXT}), _NULL]},
+        "pointer": {"anyOf": [ref("DesiredState"), _object({"error": _TEXT}), _NULL]},
         "workers": {"type": "array", "items": ref("WorkerState")},
         "refused": {"type": "object", "additionalProperties": ref("Refusal")},
     }

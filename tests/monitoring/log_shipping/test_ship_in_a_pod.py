@@ -29,7 +29,7 @@ SERVER = """
 import sys, time
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.log.made_up import USECASE, prediction
+from tests.support.sample_events import USECASE, prediction
 writer = Writer(settings().spool, USECASE, "prediction")
 assert writer.write(prediction(sys.argv[1]))
 print("answered", flush=True)

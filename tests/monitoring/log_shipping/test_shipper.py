@@ -227,7 +227,7 @@ WRITE_FOR_EVER = """
 import os, time
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.log.made_up import USECASE, prediction
+from tests.support.sample_events import USECASE, prediction
 writer = Writer(settings().spool, USECASE, "prediction", segment_bytes=30_000)
 for number in range(10**9):
     row = f"{os.getpid()}-{number}"

@@ -31,17 +31,17 @@ append = audit.append
 def killed(usecase, action, **more):
     return os.kill(os.getpid(), signal.SIGKILL) if action == "retraining.started" else append(usecase, action, **more)
 audit.append = killed
-from monitoring.retrain import ask
-ask(sys.argv[1], "quality", "alertmanager")
+from monitoring.retraining.policy import request_retraining
+request_retraining(sys.argv[1], "quality", "alertmanager")
 """
 ASKING = """
 import pathlib, sys, time
-from monitoring.retrain import ask
+from monitoring.retraining.policy import request_retraining
 name, gate, times = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 while not gate.exists():
     time.sleep(0.01)
-print(*(ask(name, "drift", "alertmanager").outcome for _ in range(times)))
+print(*(request_retraining(name, "drift", "alertmanager").outcome for _ in range(times)))
 """
 
 

@@ -180,12 +180,12 @@ def test_it_trains_mirrored_over_all_devices():
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from pipelines import device, networks
-from pipelines.params import Fitting, Params
-from pipelines.train import fit
+from pipelines.modeling import devices, networks
+from pipelines.modeling.hyperparameters import Fitting, Params
+from pipelines.steps.train import fit
 from slipway.model_api import Inputs
-from tests.pipelines import test_networks as made
-place = device.placement("CPU")
+from tests.pipelines.modeling import test_networks as made
+place = devices.placement("CPU")
 assert (place.strategy, place.replicas) == ("MirroredStrategy", 2), place
 train, validation = made.rows(made.TABLE, 200), made.rows(made.TABLE, 100, seed=1)
 params = Params(Fitting(epochs=2), made.SMALL).sized(200)

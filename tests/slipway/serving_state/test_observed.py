@@ -21,7 +21,7 @@ WORKER = """
 import os, sys, time
 from pathlib import Path
 from slipway.serving_state.observed import WorkerState
-from slipway.states import StateFile
+from slipway.serving_state.observed import StateFile
 held = StateFile(Path(sys.argv[1]), "loans")
 held.write(WorkerState(os.getpid(), 1, sys.argv[2], "1", "cpu", "pointer", "now"))
 print("written", flush=True)
@@ -30,8 +30,8 @@ time.sleep(60)
 LOOK = """
 import sys
 from pathlib import Path
-from slipway import states
-print([state.serving for state in states.read(Path(sys.argv[1]), "loans")])
+from slipway.serving_state import observed
+print([state.serving for state in observed.read(Path(sys.argv[1]), "loans")])
 """
 OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings class: `python docs/configuration.py`; a test compares the two."""
+"""Generates docs/reference/settings.md from the settings class: `python docs/generate_reference.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from slipway.settings import PREFIX, Settings
 
-PAGE = Path(__file__).with_name("configuration.md")
+PAGE = Path(__file__).resolve().parent / "reference" / "settings.md"
 HEAD = """# Configuration
 
 Everything that differs between a laptop and production is an environment variable. They are read once, by one frozen,

@@ -290,5 +290,5 @@ def _refuse_unknown(environment: os._Environ[str]) -> None:
     for name in environment:
         if name.startswith(PREFIX) and name not in known and not name.startswith(_NOT_SETTINGS):
             raise SettingsError(
-                f"{name} is not a setting.{suggestion(name, known)} docs/configuration.md lists them all."
+                f"{name} is not a setting.{suggestion(name, known)} docs/reference/settings.md lists them all."
             )

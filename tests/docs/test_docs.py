@@ -73,15 +73,15 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 def test_the_contracts_page_names_every_file_and_every_field():
-    text = (ROOT / "docs" / "contracts.md").read_text()
+    text = (ROOT / "docs" / "reference" / "bundle.md").read_text()
     named = set(re.findall(r"`([^`\s]+)`", text))
     assert {*bundle.FILES, bundle.MANIFEST} <= named
     assert {*PREDICTION_COLUMNS, *FEEDBACK_COLUMNS} <= named
 
 
 def test_the_configuration_page_is_that_of_the_settings_class():
-    page = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
-    assert (ROOT / "docs" / "configuration.md").read_text() == page, "run: python docs/configuration.py"
+    page = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))["page"]()
+    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == page, "run: python docs/generate_reference.py"
 
 
 def test_make_help_lists_every_verb():

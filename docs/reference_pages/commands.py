@@ -11,9 +11,9 @@ from slipway.cli import COMMANDS, load
 
 HEAD = """# Command line
 
-Every command prints its part of this page with `--help`. It exits with 0 only on success, with 1 after `error: …` on standard
-error, with 2 for wrong usage, and in a container with 78 if its settings are wrong. `--json` prints the result as one
-JSON document on standard output; progress goes to standard error.
+Every command prints its part of this page with `--help`. It exits with 0 only on success, with 1 after `error: …` on
+standard error, with 2 for wrong usage, and in a container with 78 if its settings are wrong. `--json` prints the result
+as one JSON document on standard output; progress goes to standard error.
 """
 
 

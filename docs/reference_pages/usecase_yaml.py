@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from pipelines.params import Fitting, Network
 from reference_pages.fields import constraints, default, type_name
 from reference_pages.markdown import code, table
 from slipway.usecase import UseCase
@@ -20,21 +21,33 @@ sets a hyperparameter (`params`). The two use cases in `usecases/` are short exa
 """
 
 
+PARAMS = """
+## `params`
+
+Hyperparameters of any training, and of the default network. A `model.py` of your own defines the second table itself.
+"""
+
+
 def page() -> str:
-    return HEAD + "".join(_section("", UseCase))
+    hyperparameters = "".join(f"\n{_table(model)}" for model in (Fitting, Network))
+    return HEAD + "".join(_section("", UseCase)) + PARAMS + hyperparameters
 
 
 def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
     """The table of a section, then those of the sections in it."""
-    fields = {name: field for name, field in model.model_fields.items() if not field.exclude}
-    rows = [
-        [code(name), type_name(field.annotation), default(field.default), f"{field.description}{constraints(field)}"]
-        for name, field in fields.items()
-    ]
-    yield f"\n## {code(path) or 'Top level'}\n\n" + table(["key", "type", "default", "meaning"], rows)
-    for name, field in fields.items():
+    yield f"\n## {code(path) or 'Top level'}\n\n{_table(model)}"
+    for name, field in model.model_fields.items():
         if inner := _model_in(field.annotation):
             yield from _section(".".join(filter(None, [path, name])), inner)
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = [
+        [code(name), type_name(field.annotation), default(field.default), f"{field.description}{constraints(field)}"]
+        for name, field in model.model_fields.items()
+        if not field.exclude
+    ]
+    return table(["key", "type", "default", "meaning"], rows)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

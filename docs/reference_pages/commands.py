@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from reference_pages.markdown import code, table
 from slipway.cli import COMMANDS, load
 
+WIDTH = 120
 HEAD = """# Command line
 
 Every command prints its part of this page with `--help`. It exits with 0 only on success, with 1 after `error: …` on
@@ -63,6 +65,6 @@ def _range(type_: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    """A docstring as Markdown, its indentation and line breaks gone."""
+    """A docstring as Markdown, without its indentation."""
     paragraphs = re.split(r"\n\s*\n", text.strip())
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return "\n\n".join(textwrap.fill(" ".join(paragraph.split()), WIDTH) for paragraph in paragraphs)

@@ -22,7 +22,7 @@ UNKNOWN = "unknown (MLflow UI or API)"
 class AuditLine(msgspec.Struct, frozen=True):
     """One thing that happened. `id` is a UUID of version 7, so lines sort by time; `at` is in UTC, ISO 8601.
 
-    `action` is one of a small set (docs/history.md); `version` is the one that it is about, where there is one.
+    `action` is one of a small set (docs/reference/audit-actions.md); `version` is the one that it is about, if any.
     """
 
     id: str

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    var: Path = Field(Path("var"), description="Folder of everything that a run writes on a laptop.")
+    var: Path = Field(Path("var"), description="State folder: everything that Slipway writes on a laptop.")
     usecases: Path = Field(Path("usecases"), description="Folder that holds one folder per use case.")
     environment: str = Field("local", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of this environment.")
     alias: str = Field("", description="Alias that servers follow; empty: `challenger` in staging, else `champion`.")
@@ -43,28 +43,35 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
     status_host: str = Field(
-        "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: they ask for no key."
+        "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: neither requires a key."
     )
     status_port: int = Field(8080, ge=1, le=65535, description="Port of the status page.")
     alert_secret: SecretStr | None = Field(
-        None, description="Bearer token that Alertmanager sends to `/alerts` of the status page; empty: none is taken."
+        None,
+        description="Bearer token that Alertmanager sends to `/alerts` of the status page; empty: the route is off.",
     )
     ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Servers to watch, by URL, separated by commas; a name is all its addresses; empty: the local one.",
+        description="URLs of servers to watch, separated by commas; a name stands for all its addresses; empty: local.",
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
     batching: str = Field(
-        "auto", pattern=r"^(auto|off)$", description="Several requests in one run of the network, where that is faster."
+        "auto",
+        pattern=r"^(auto|off)$",
+        description="Batch several requests in one run of the network, if that is faster.",
     )
     container: bool = Field(False, description="Set by the images: refuse to start without credentials.")
     insecure: bool = Field(False, description="Serve other addresses than loopback without credentials.")
-    keys: Path | None = Field(None, description="File of API keys, by `slipway keys`; empty: `keys/keys.json` in var.")
+    keys: Path | None = Field(
+        None, description="File of API keys, written by `slipway keys`; empty: `keys/keys.json` in var."
+    )
     api_key: SecretStr | None = Field(None, description="Key that Slipway's own commands send to a server.")
-    rate: str = Field("", pattern=rf"^({RATE})?$", description="Rate limit of credentials without one of their own.")
-    redis_url: SecretStr | None = Field(None, description="Redis that all workers count rate limits in; empty: none.")
+    rate: str = Field("", pattern=rf"^({RATE})?$", description="Rate limit of credentials that have none of their own.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis in which all workers count rate limits together; empty: none."
+    )
     jwt_issuer: str = Field("", description="Issuer (`iss`) of OAuth 2 bearer tokens that are accepted; empty: none.")
     jwt_audience: str = Field("", description="Audience (`aud`) that a bearer token must be for.")
     jwt_jwks: str = Field("", description="The issuer's public keys (JWKS): an https URL or a file.")
@@ -72,42 +79,42 @@ class Settings(BaseSettings):
         ("RS256", "ES256", "EdDSA"), description="Signature algorithms of tokens that are accepted."
     )
     jwks_outage_seconds: float = Field(
-        3600.0, ge=0, description="Time that known public keys count while their JWKS cannot be read; then 503."
+        3600.0, ge=0, description="Time for which known public keys stay valid while the JWKS cannot be read; then 503."
     )
     open_metrics: bool = Field(False, description="Answer `/metrics` without credentials.")
     open_docs: bool = Field(False, description="Answer `/docs` and `/openapi.json` without credentials.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins whose pages may use the API, as `https://app.example.com`; empty: none."
+        (), description="Origins whose web pages may use the API, such as `https://app.example.com`; empty: none."
     )
     serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
-    bundle: Path | None = Field(None, description="Serve just this bundle, whatever the registry says.")
-    packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder a use case.")
+    bundle: Path | None = Field(None, description="Serve only this bundle, regardless of the registry.")
+    packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder per use case.")
     start_wait_seconds: float = Field(20.0, ge=0, description="Time that a starting server waits for its alias.")
-    follow_seconds: float = Field(2.0, gt=0, description="Time between two looks of the follower at the registry.")
+    follow_seconds: float = Field(2.0, gt=0, description="Interval at which the follower polls the registry.")
 
-    max_instances: int = Field(10_000, ge=1, description="Most instances in one request.")
+    max_instances: int = Field(10_000, ge=1, description="Largest number of instances in a request.")
     max_body_bytes: int = Field(64 << 20, ge=1024, description="Largest request body, in bytes.")
     max_waiting: int = Field(
-        128, ge=1, description="Most requests of a worker that wait for a thread or are on one; more get 503."
+        128, ge=1, description="Requests of a worker that may wait for a thread or run on one; more get 503."
     )
     max_waiting_bytes: int = Field(
-        256 << 20, ge=1024, description="Most bytes of bodies that a worker keeps; more get 503."
+        256 << 20, ge=1024, description="Bytes of request bodies that a worker may hold; more get 503."
     )
     max_receive_seconds: float = Field(
-        15.0, gt=0, description="Time in which a request must have come whole, head and body; else 408."
+        15.0, gt=0, description="Time within which a request must be complete, headers and body; otherwise 408."
     )
     drain_seconds: float = Field(
-        0.5, ge=0, description="Time after SIGTERM in which a worker is not ready any more, and still takes requests."
+        0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."
     )
-    max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of an image, before it is resized.")
+    max_pixels: int = Field(40_000_000, ge=1, description="Largest number of pixels of an image before it is resized.")
 
     log_url: str = Field(
-        "", description="Where the prediction log is kept: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."
+        "", description="Storage of the prediction log: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."
     )
     segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
     mask_key: SecretStr | None = Field(
-        None, description="Secret that masks private values, shared by training and serving; made in var if not set."
+        None, description="Secret that masks private values, shared by training and serving; created in var if not set."
     )
 
     signing_key: Path | None = Field(
@@ -290,5 +297,5 @@ def _refuse_unknown(environment: os._Environ[str]) -> None:
     for name in environment:
         if name.startswith(PREFIX) and name not in known and not name.startswith(_NOT_SETTINGS):
             raise SettingsError(
-                f"{name} is not a setting.{suggestion(name, known)} docs/configuration.md lists them all."
+                f"{name} is not a setting.{suggestion(name, known)} docs/reference/settings.md lists them all."
             )

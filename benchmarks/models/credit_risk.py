@@ -1,7 +1,7 @@
 """The default network beside scikit-learn's LogisticRegression on the UCI German credit file, over five splits.
 
 `python -m benchmarks.models.credit_risk --data FILE` runs the pipeline's own steps once per salt of the split and
-writes the table in docs/default-network.md. Both see the same inputs and the same 600, 200 and 200 rows.
+writes the table in docs/explanation/default-network.md. Both see the same inputs and the same 600, 200 and 200 rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.steps.train import train
 from slipway.config import load
 from slipway.settings import settings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "default-network.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "default-network.md"
 SALTS = ("one", "two", "three", "four", "five")
 ALLOWED = 0.02
 

@@ -1,7 +1,9 @@
-"""How fast `/v1/predict` is with everything on, beside other servers of the same network: the table in docs/serving.md.
+"""Throughput of `/v1/predict` with everything on, compared with other servers of the same network.
+
+It writes the table in docs/explanation/serving-performance.md.
 
 Servers and load generator have a core each. Every figure is the median of pairs that are measured one right after the
-other. What is measured goes into docs/serving.json, group by group; table and chart show what is in there.
+other. What is measured goes into docs/explanation/serving.json, group by group; table and chart show what is in there.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from benchmarks.serving.overload import overload
 from benchmarks.serving.servers import LOAD_CORE, ROOT, SERVER_CORE
 from benchmarks.statistics.drift import write
 
-FOLDER = ROOT / "docs"
-PAGE = "serving.md"
+FOLDER = ROOT / "docs" / "explanation"
+PAGE = "serving-performance.md"
 LIBRARIES = ("bentoml", "onnxruntime", "uvicorn", "uvloop", "httptools", "starlette", "fastapi", "Flask", "keras")
 GROUPS: dict[str, Callable[[Effort], Iterator[Figure]]] = {  # in the table's order
     "peers": throughput.peers,
@@ -79,7 +81,7 @@ def _names(text: str) -> list[str]:
 def _folder(text: str) -> Path:
     folder = Path(text)
     if not (folder / PAGE).is_file():
-        raise argparse.ArgumentTypeError(f"{folder} holds no {PAGE} to write into: copy docs/{PAGE} there")
+        raise argparse.ArgumentTypeError(f"{folder} holds no {PAGE} to write into: copy {FOLDER / PAGE} there")
     return folder
 
 
@@ -89,7 +91,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds for each half of a pair (default: 2)")
     parser.add_argument("--only", type=_names, default=list(GROUPS), help=f"some of {','.join(GROUPS)} (default: all)")
     parser.add_argument("--without", type=_names, default=[], help="flask, where TensorFlow takes too long to load")
-    parser.add_argument("--folder", type=_folder, default=FOLDER, help="where serving.md, .json and .svg are (docs/)")
+    parser.add_argument("--folder", type=_folder, default=FOLDER, help=f"where {PAGE}, serving.json and .svg are")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end, too
     began, record = time.monotonic(), options.folder / "serving.json"
@@ -104,7 +106,7 @@ def main() -> int:
         record.write_text(json.dumps(groups, indent=1) + "\n")
         write(table(groups), options.folder / PAGE)
         chart.draw(groups, options.folder / "serving.svg")
-    sys.stdout.write(f"\n{machine()}\n{time.monotonic() - began:.0f} s; written to {record.with_suffix('.md')}\n")
+    sys.stdout.write(f"\n{machine()}\n{time.monotonic() - began:.0f} s; written to {options.folder / PAGE}\n")
     return 0
 
 

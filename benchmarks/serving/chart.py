@@ -1,4 +1,4 @@
-"""The chart of docs/serving.md: requests a second of every server, as an SVG that is legible on light and on dark."""
+"""Chart of docs/explanation/serving-performance.md: requests per second of each server, SVG for light and dark mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often drift is cried for nothing, and how often it is found: `make bench` writes the table in docs/drift.md.
+"""False-alarm rate and power of drift detection: `make bench` writes the table in docs/explanation/drift.md.
 
 A made-up population of 20 features (correlated numbers, heavy tails, counts, common and rare categories, missing
 values) is sampled anew in every run, reference and window, and compared as live data is
@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 
 from monitoring.analysis.drift import Column, DriftResult, Thresholds, compare
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "drift.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "drift.md"
 BEGIN, END = "<!-- benchmark: begin (make bench writes this part) -->", "<!-- benchmark: end -->"
 REFERENCES = (800, 50_000)
 WINDOWS = (200, 1_000, 10_000)

@@ -1,4 +1,4 @@
-"""How often a rollout is wrong, and how soon it is right: `make bench` writes the table in docs/rollout.md.
+"""Error rates and speed of rollouts: `make bench` writes the table in docs/explanation/rollout-statistics.md.
 
 Made-up traffic goes through the product's own tests, limits and stages (monitoring.rollout.sequential_tests,
 monitoring.rollout), a thousand rollouts at a time, with a look every five seconds as `slipway watch` takes them.
@@ -27,7 +27,7 @@ from pipelines.gates.comparison import window
 from slipway.config import Canary
 from slipway.evaluation.metrics import METRICS, Scored
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "rollout.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "rollout-statistics.md"
 LOOK_SECONDS = 5.0
 RATE = 100.0  # requests a second
 LABELS = 0.2  # of the answers, labelled at once

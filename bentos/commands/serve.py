@@ -106,7 +106,7 @@ def _who_may_come(found: Settings) -> str:
     from bentos.auth import configured, is_loopback
 
     if configured(found):
-        return f"Serving on {found.host}, for whoever has a key or a token (docs/access.md)."
+        return f"Serving on {found.host}, for whoever has a key or a token (docs/how-to/secure-the-service.md)."
     if is_loopback(found.host):
         return f"No credentials are configured: serving on {found.host} only, for this machine."
     return f"warning: SLIPWAY_INSECURE is set: everybody who reaches {found.host}:{found.service_port} can use it."

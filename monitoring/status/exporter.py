@@ -125,7 +125,7 @@ def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         "slipway_rollout_rolled_back", "Canaries that were taken back, as the audit has them.", labels=["usecase"]
     )
     at = GaugeMetricFamily(
-        "slipway_rollout_rolled_back_timestamp_seconds", "Time of the last one of them.", labels=["usecase"]
+        "slipway_rollout_rolled_back_timestamp_seconds", "Time of the last rollback of a canary.", labels=["usecase"]
     )
     for usecase, rollout in rollouts.items():
         if rollout["rolled_back_at"]:

@@ -10,7 +10,7 @@ import pandas as pd
 from pipelines.data.row_identity import shared, unit
 from slipway.contracts.schema import Schema
 
-BEFORE_TO_SINCE = 0.05  # docs/training-data.md has the figures
+BEFORE_TO_SINCE = 0.05  # docs/explanation/training-data.md has the figures
 LEAST_SINCE = 100
 LEAST_OF_A_CLASS = 10
 

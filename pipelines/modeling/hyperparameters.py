@@ -59,7 +59,8 @@ class Params:
         fitting = _filled(self.fitting, batch_size=_power_of_two(rows / _STEPS, 32, 512))
         if not isinstance(self.network, Network):
             return Params(fitting, self.network)
-        # On some hundreds of noisy rows deep and wide networks with fast waves fit the noise: docs/default-network.md.
+        # On some hundreds of noisy rows deep and wide networks with fast waves fit the noise:
+        # docs/explanation/default-network.md.
         layers, sigma = 1 if rows < _FEW else 2, min(2.0, max(0.5, root / 50))
         return Params(
             fitting, _filled(self.network, layers=layers, width=_power_of_two(2.5 * root, 64, 256), sigma=sigma)

@@ -15,22 +15,28 @@ class Section(BaseModel):
 
 
 class Csv(Section):
-    separator: str = ","
-    header: bool = True
-    columns: list[str] = []
-    encoding: str = "utf-8"
+    separator: str = Field(",", description="Column separator.")
+    header: bool = Field(True, description="Whether the first line holds the column names.")
+    columns: list[str] = Field([], description="Column names of a file without a header.")
+    encoding: str = Field("utf-8", description="Text encoding of the file.")
 
 
 class Source(Section):
     """A file by path or URL with its checksum, else what the folder's generator makes."""
 
-    path: str | None = None
-    url: str | None = None
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    format: Literal["csv", "parquet"] = "csv"
-    csv: Csv = Csv()
-    generator: str | None = Field(None, pattern=r"^\w+:\w+$")
-    synthetic: bool = True
+    path: str | None = Field(None, description="File, relative to the working directory.")
+    url: str | None = Field(None, description="Download address of the file; requires `sha256`.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Checksum of the file; a file that differs is refused."
+    )
+    format: Literal["csv", "parquet"] = Field("csv", description="File format.")
+    csv: Csv = Field(Csv(), description="How a CSV file is read.")
+    generator: str | None = Field(
+        None,
+        pattern=r"^\w+:\w+$",
+        description="Function `module:name` in the use case folder that makes the data if there is no file.",
+    )
+    synthetic: bool = Field(True, description="Whether generated data is marked as synthetic everywhere.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
@@ -44,18 +50,22 @@ class Source(Section):
 
 
 class Feature(Section):
-    name: str = Field(min_length=1, max_length=200)
-    kind: Kind
-    unit: str = ""
-    description: str = ""
-    column: str | None = None
-    range: tuple[float, float] | None = None
-    vocabulary: list[str] | None = None
-    nullable: bool = False
-    private: Literal["drop", "token", "bucket"] | None = None
-    bins: list[float] | None = None
-    size: tuple[int, int] | None = None
-    channels: Literal[1, 3] | None = None
+    name: str = Field(min_length=1, max_length=200, description="Name in requests and logs.")
+    kind: Kind = Field(description="Kind of value.")
+    unit: str = Field("", description="Unit, for people.")
+    description: str = Field("", description="What the feature means, for people.")
+    column: str | None = Field(None, description="Column of the source; the name if not set.")
+    range: tuple[float, float] | None = Field(
+        None, description="Usual range `[lowest, highest]`, learned if not set; values outside get a warning."
+    )
+    vocabulary: list[str] | None = Field(None, description="Known categories; learned from the data if not set.")
+    nullable: bool = Field(False, description="Whether requests may leave it out.")
+    private: Literal["drop", "token", "bucket"] | None = Field(
+        None, description="Masking: `drop` removes it, `token` replaces it by an HMAC, `bucket` by its bin."
+    )
+    bins: list[float] | None = Field(None, description="Rising bin edges of `private: bucket`.")
+    size: tuple[int, int] | None = Field(None, description="Image size `[height, width]`.")
+    channels: Literal[1, 3] | None = Field(None, description="Image channels: 1 is grey, 3 is RGB.")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Feature:
@@ -75,23 +85,25 @@ class Feature(Section):
 
 
 class Cost(Section):
-    false_negative: float = Field(1.0, gt=0)
-    false_positive: float = Field(1.0, gt=0)
+    false_negative: float = Field(1.0, gt=0, description="Cost of a missed positive.")
+    false_positive: float = Field(1.0, gt=0, description="Cost of a false positive.")
 
 
 class Target(Section):
-    name: str
-    column: str | None = None
-    classes: list[str] = []
-    positive: str | None = None
-    cost: Cost | None = None
-    unit: str = ""
+    name: str = Field(description="Name of the target.")
+    column: str | None = Field(None, description="Column of the source; the name if not set.")
+    classes: list[str] = Field([], description="Classes of a classification, in order.")
+    positive: str | None = Field(None, description="Positive class of a binary task.")
+    cost: Cost | None = Field(
+        None, description="Costs of the two errors; they set the decision threshold of a binary task."
+    )
+    unit: str = Field("", description="Unit of a regression target.")
 
 
 class Fractions(Section):
-    train: float = Field(0.6, gt=0, lt=1)
-    validation: float = Field(0.2, gt=0, lt=1)
-    holdout: float = Field(0.2, gt=0, lt=1)
+    train: float = Field(0.6, gt=0, lt=1, description="Share of the training side.")
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of the validation side.")
+    holdout: float = Field(0.2, gt=0, lt=1, description="Share of the holdout side.")
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Fractions:
@@ -102,23 +114,23 @@ class Fractions(Section):
 
 
 class Split(Section):
-    key: list[str] = []
-    group: str | None = None
-    time: str | None = None
-    salt: str = "slipway"
-    fractions: Fractions = Fractions()
+    key: list[str] = Field([], description="Columns that identify a row; all feature values if empty.")
+    group: str | None = Field(None, description="Column whose equal values stay on one side.")
+    time: str | None = Field(None, description="Column to split by time instead of by hash.")
+    salt: str = Field("slipway", description="Salt of the hash that assigns rows to sides.")
+    fractions: Fractions = Field(Fractions(), description="Sizes of the sides.")
 
 
 class Schedule(Section):
     """Cron lines, in UTC."""
 
-    train: str | None = None
-    monitor: str | None = None
+    train: str | None = Field(None, description="When to train.")
+    monitor: str | None = Field(None, description="When to monitor.")
 
 
 class Slice(Section):
-    feature: str
-    bins: list[float] | None = None
+    feature: str = Field(description="Feature to slice by.")
+    bins: list[float] | None = Field(None, description="Bin edges of a number; its quartiles if not set.")
 
 
 class Robustness(Section):
@@ -128,34 +140,48 @@ class Robustness(Section):
     `brightness` shares of the full scale, `rotation` is in degrees.
     """
 
-    numbers: float = Field(0.1, ge=0)
-    missing: float = Field(0.1, ge=0, le=1)
-    other: float = Field(0.1, ge=0, le=1)
-    noise: float = Field(0.05, ge=0, le=1)
-    brightness: float = Field(0.1, ge=0, lt=1)
-    rotation: float = Field(5.0, ge=0, le=180)
-    max_drop: float = Field(0.05, ge=0)
-    max_changed: float = Field(0.1, ge=0, le=1)
+    numbers: float = Field(0.1, ge=0, description="Noise on numbers, in standard deviations of the feature.")
+    missing: float = Field(0.1, ge=0, le=1, description="Share of values set to missing.")
+    other: float = Field(0.1, ge=0, le=1, description="Share of categories replaced by an unseen one.")
+    noise: float = Field(0.05, ge=0, le=1, description="Pixel noise, as a share of the full scale.")
+    brightness: float = Field(0.1, ge=0, lt=1, description="Brightness change, as a share of the full scale.")
+    rotation: float = Field(5.0, ge=0, le=180, description="Rotation in degrees.")
+    max_drop: float = Field(0.05, ge=0, description="Largest accepted loss of score.")
+    max_changed: float = Field(0.1, ge=0, le=1, description="Largest accepted share of changed decisions.")
 
 
 class Gates(Section):
     """`absolute` bounds: a score of which more is better has at least it, any other at most it."""
 
-    absolute: dict[str, float] = {}
-    metric: str | None = None
-    margin: float = Field(0.02, ge=0)
-    window_margin: float = Field(0.0, ge=0)
-    slices: list[Slice] = []
-    slice_margin: float = Field(0.1, ge=0)
-    min_slice_rows: int = Field(30, ge=2)
-    robustness: Robustness = Robustness()
-    invariant: list[str] = []
-    max_variant: float = Field(0.05, ge=0, le=1)
-    directions: dict[str, Literal["up", "down"]] = {}
-    max_against: float = Field(0.1, ge=0, le=1)
-    max_bundle_mb: float = Field(100, gt=0)
-    latency_ratio: float = Field(2.0, gt=0)
-    latency_floor_ms: float = Field(5.0, ge=0)
+    absolute: dict[str, float] = Field(
+        {}, description="Bounds on the holdout by metric: a minimum for scores, a maximum for losses."
+    )
+    metric: str | None = Field(None, description="Metric of comparisons; ROC AUC, accuracy or R² by task if not set.")
+    margin: float = Field(
+        0.02, ge=0, description="How much worse than the champion a challenger may be on the holdout."
+    )
+    window_margin: float = Field(
+        0.0, ge=0, description="How much better than the champion a challenger must be on the newest labelled window."
+    )
+    slices: list[Slice] = Field([], description="Slices that must not be much worse than the whole.")
+    slice_margin: float = Field(0.1, ge=0, description="How much worse a slice may be.")
+    min_slice_rows: int = Field(30, ge=2, description="Rows that a slice needs to be tested.")
+    robustness: Robustness = Field(Robustness(), description="Perturbation tests.")
+    invariant: list[str] = Field([], description="Features whose value must not change decisions.")
+    max_variant: float = Field(
+        0.05, ge=0, le=1, description="Largest accepted share of decisions changed by an invariant feature."
+    )
+    directions: dict[str, Literal["up", "down"]] = Field(
+        {}, description="Features that may move the output in one direction only."
+    )
+    max_against: float = Field(
+        0.1, ge=0, le=1, description="Largest accepted share of rows that move against the direction."
+    )
+    max_bundle_mb: float = Field(100, gt=0, description="Largest size of the serving part of the bundle, in MB.")
+    latency_ratio: float = Field(2.0, gt=0, description="Largest latency relative to the champion.")
+    latency_floor_ms: float = Field(
+        5.0, ge=0, description="Latency below which the ratio does not matter, in milliseconds."
+    )
 
     @property
     def named(self) -> list[tuple[str, str]]:
@@ -166,25 +192,34 @@ class Gates(Section):
 
 
 class Serving(Section):
-    deadline_ms: int = Field(1000, ge=1)
-    swap_ratio: float = Field(3.0, gt=0)
-    log: Literal["best_effort", "required"] = "best_effort"
-    capture: bool = False
-    max_instances: int = Field(10_000, ge=1)
-    cache: int = Field(0, ge=0, le=1_000_000)
+    deadline_ms: int = Field(1000, ge=1, description="Deadline of a prediction, in milliseconds.")
+    swap_ratio: float = Field(
+        3.0, gt=0, description="Largest model time of a new version relative to the champion at a swap."
+    )
+    log: Literal["best_effort", "required"] = Field(
+        "best_effort",
+        description="`best_effort` answers a prediction that cannot be logged; `required` refuses it with 503.",
+    )
+    capture: bool = Field(False, description="Whether image pixels are kept in the log.")
+    max_instances: int = Field(10_000, ge=1, description="Largest number of rows in a request.")
+    cache: int = Field(0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off.")
 
 
 class MinimumEffect(Section):
-    wasserstein: float = Field(0.1, ge=0)
-    psi: float = Field(0.1, ge=0)
+    wasserstein: float = Field(
+        0.1, ge=0, description="For numbers: Wasserstein distance in standard deviations of the reference."
+    )
+    psi: float = Field(0.1, ge=0, description="For categories and missing values: population stability index.")
 
 
 class Monitoring(Section):
-    window_rows: int = Field(10_000, ge=1)
-    window_hours: float = Field(24, gt=0)
-    min_rows: int = Field(100, ge=2)
-    significance: float = Field(0.05, gt=0, lt=1)
-    minimum_effect: MinimumEffect = MinimumEffect()
+    window_rows: int = Field(10_000, ge=1, description="Largest window, in answered rows.")
+    window_hours: float = Field(24, gt=0, description="Oldest row of a window, in hours.")
+    min_rows: int = Field(100, ge=2, description="Rows below which the verdict is `too_little_data`.")
+    significance: float = Field(0.05, gt=0, lt=1, description="False-alarm rate of all tests of a verdict together.")
+    minimum_effect: MinimumEffect = Field(
+        MinimumEffect(), description="Effect that a column must reach to count as drifted."
+    )
 
 
 class Canary(Section):
@@ -196,16 +231,26 @@ class Canary(Section):
     together. The last stage waits for `min_labelled` labels.
     """
 
-    stages: list[int] = Field([5, 25, 50, 100], min_length=1)
-    min_predictions: int = Field(200, ge=1)
-    min_minutes: float = Field(10, ge=0)
-    min_labelled: int = Field(0, ge=0)
-    alpha: float = Field(0.05, gt=0, lt=1)
-    max_error_excess: float = Field(0.005, gt=0, le=1)
-    max_slowdown: float = Field(3.0, gt=1)
-    max_slow_excess: float = Field(0.1, gt=0, le=1)
-    max_score_shift: float | None = Field(0.5, gt=0, le=1)
-    max_loss_excess: float = Field(0.05, gt=0, le=1)
+    stages: list[int] = Field(
+        [5, 25, 50, 100], min_length=1, description="Percent of requests in each stage; the first is below 100."
+    )
+    min_predictions: int = Field(200, ge=1, description="Predictions of the canary that each stage needs.")
+    min_minutes: float = Field(10, ge=0, description="Minutes that each stage lasts at least.")
+    min_labelled: int = Field(0, ge=0, description="Labels of the canary's predictions that the last stage waits for.")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Error probability of all tests of a rollout together.")
+    max_error_excess: float = Field(0.005, gt=0, le=1, description="Accepted increase of the error rate.")
+    max_slowdown: float = Field(
+        3.0,
+        gt=1,
+        description="A request is slow if it takes longer than this many times the champion's median model time.",
+    )
+    max_slow_excess: float = Field(0.1, gt=0, le=1, description="Accepted increase of the share of slow requests.")
+    max_score_shift: float | None = Field(
+        0.5, gt=0, le=1, description="Accepted Kolmogorov-Smirnov distance of the scores; null: not tested."
+    )
+    max_loss_excess: float = Field(
+        0.05, gt=0, le=1, description="Accepted increase of the mean loss of labelled predictions."
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> Canary:
@@ -223,11 +268,19 @@ class Retraining(Section):
     given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
     """
 
-    reasons: list[Reason] = ["drift", "quality", "age", "labels"]
-    min_labelled_rows: int = Field(500, ge=1)
-    cooldown_hours: float = Field(24, ge=0)
-    runs_per_week: int = Field(3, ge=1)
-    max_age_days: float | None = Field(None, gt=0)
-    new_labels: int | None = Field(None, ge=1)
-    caller_share: float = Field(0.2, gt=0, le=1)
-    window_rows: int | None = Field(None, ge=1)
+    reasons: list[Reason] = Field(
+        ["drift", "quality", "age", "labels"], description="Reasons that may start a training; empty: none."
+    )
+    min_labelled_rows: int = Field(500, ge=1, description="New labelled rows that a training needs.")
+    cooldown_hours: float = Field(24, ge=0, description="Hours from one start to the next.")
+    runs_per_week: int = Field(3, ge=1, description="Largest number of starts in 7 days.")
+    max_age_days: float | None = Field(None, gt=0, description="Age of the champion that is a reason to train.")
+    new_labels: int | None = Field(None, ge=1, description="Number of new labelled rows that is a reason to train.")
+    caller_share: float = Field(
+        0.2, gt=0, le=1, description="Largest share of the labelled training rows that one caller may contribute."
+    )
+    window_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Newest labelled rows: they evaluate, never train; `monitoring.window_rows` if not set.",
+    )

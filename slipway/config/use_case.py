@@ -29,24 +29,26 @@ NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 
 class UseCase(Section):
-    name: str = Field(pattern=NAME)
-    owner: str
-    description: str = ""
-    task: Task
-    source: Source
-    features: list[Feature] = Field(min_length=1)
-    target: Target
-    retired: list[str] = []
-    split: Split = Split()
-    params: dict[str, Any] = {}
-    seed: int = 7
-    schedule: Schedule = Schedule()
-    gates: Gates = Gates()
-    serving: Serving = Serving()
-    monitoring: Monitoring = Monitoring()
-    canary: Canary = Canary()
-    retraining: Retraining = Retraining()
-    auto_promote: bool = False
+    name: str = Field(pattern=NAME, description="Name of the use case and of its registered model: the folder's name.")
+    owner: str = Field(description="Who is responsible.")
+    description: str = Field("", description="What the model is for.")
+    task: Task = Field(description="Kind of task.")
+    source: Source = Field(description="Where the data comes from.")
+    features: list[Feature] = Field(min_length=1, description="Inputs of the model.")
+    target: Target = Field(description="What is predicted.")
+    retired: list[str] = Field([], description="Former features: accepted in requests and ignored.")
+    split: Split = Field(Split(), description="How rows are divided into train, validation and holdout.")
+    params: dict[str, Any] = Field({}, description="Hyperparameters of the network.")
+    seed: int = Field(7, description="Seed of every random choice.")
+    schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
+    gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")
+    serving: Serving = Field(Serving(), description="How predictions are served.")
+    monitoring: Monitoring = Field(Monitoring(), description="How drift is detected.")
+    canary: Canary = Field(Canary(), description="Stages and limits of a rollout.")
+    retraining: Retraining = Field(Retraining(), description="When a training is started automatically.")
+    auto_promote: bool = Field(
+        False, description="Whether a challenger that passed its gates starts a rollout automatically."
+    )
     folder: Path = Field(exclude=True)
     overridden: tuple[str, ...] = Field((), exclude=True)
 

@@ -32,5 +32,5 @@ def free_port(start: int, taken: Container[int] = (), host: str = "127.0.0.1") -
         if port not in taken and is_free(port, host):
             return port
     raise PortTaken(
-        f"no port from {start} to {last - 1} is free on {host}. Set another start, see docs/configuration.md."
+        f"no port from {start} to {last - 1} is free on {host}. Set another start, see docs/reference/settings.md."
     )

@@ -1,4 +1,4 @@
-"""What the docs say can be typed, can be: commands exist with their options, code runs, tables name what there is."""
+"""The docs are true: commands exist with their options, code runs, links work, generated pages are up to date."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("infra/**/README.md")])
+DOCS = ROOT / "docs"
+READMES = [path for folder in ("bentos", "infra", "usecases") for path in ROOT.glob(f"{folder}/**/README.md")]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("**/*.md"), *READMES])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(slipway [^`]+|make [^`]+)`")
 PLACEHOLDERS = {"…"}
@@ -35,6 +38,24 @@ def commands(page: Path) -> list[list[str]]:
     lines = [shlex.split(line, comments=True) for line in found if "|" not in line]
     cut = [words[next((i for i, word in enumerate(words) if "=" not in word), 0) :] for words in lines]
     return [words for words in cut if words and words[0] in ("slipway", "make") and len(words) > 1]
+
+
+def links(page: Path) -> list[tuple[Path, str]]:
+    """Where the page's links to other files, or to itself, lead: the file and the anchor."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)", text) if "://" not in target]
+    split = [target.partition("#") for target in targets]
+    return [((page.parent / path).resolve() if path else page, anchor) for path, _, anchor in split]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def named_in_code(page: Path) -> set[str]:
+    return set(re.findall(r"`([^`\s]+)`", page.read_text()))
 
 
 def verbs() -> set[str]:
@@ -57,7 +78,7 @@ def test_every_command_that_a_page_shows_exists_with_its_options(page):
 
 
 def test_the_roadmap_reserves_no_name_that_is_there():
-    reserved = {name for program, name, *_ in commands(ROOT / "docs" / "roadmap.md") if program == "slipway"}
+    reserved = {name for program, name, *_ in commands(DOCS / "roadmap.md") if program == "slipway"}
     assert reserved.isdisjoint(COMMANDS)
 
 
@@ -70,21 +91,43 @@ def test_the_code_on_a_page_runs(page, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
-    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
-    assert not missing
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {target.name}#{anchor}"
 
 
-def test_the_contracts_page_names_every_file_and_every_field():
-    text = (ROOT / "docs" / "contracts.md").read_text()
-    named = set(re.findall(r"`([^`\s]+)`", text))
-    assert {*manifest.FILES, manifest.MANIFEST} <= named
-    assert {*PREDICTION_COLUMNS, *FEEDBACK_COLUMNS} <= named
+def test_every_page_can_be_reached_from_the_readme():
+    reached, left = set(), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            left += [target for target, _ in links(page)]
+    assert {page for page in PAGES if page.is_relative_to(DOCS)} <= reached
 
 
-def test_the_configuration_page_is_that_of_the_settings_class():
-    page = runpy.run_path(str(ROOT / "docs" / "configuration.py"))["page"]()
-    assert (ROOT / "docs" / "configuration.md").read_text() == page, "run: python docs/configuration.py"
+def test_pages_are_in_folders_by_kind():
+    assert {page.name for page in DOCS.glob("*.md")} == {"index.md", "roadmap.md"}
+    folders = {path.name for path in DOCS.iterdir() if any(path.glob("*.md"))}
+    assert folders == {"tutorials", "how-to", "reference", "explanation", "runbooks", "decisions"}
+
+
+def test_the_contracts_pages_name_every_file_and_every_field():
+    bundle_page, event_page = (DOCS / "reference" / name for name in ("bundle.md", "prediction-event.md"))
+    assert {*manifest.FILES, manifest.MANIFEST} <= named_in_code(bundle_page)
+    assert {*PREDICTION_COLUMNS, *FEEDBACK_COLUMNS} <= named_in_code(event_page)
+
+
+@pytest.fixture(scope="module")
+def generated() -> Iterator[dict[str, str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        yield runpy.run_path(str(DOCS / "generate_reference.py"))["pages"]()
+
+
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "usecase-yaml.md", "http-api.md", "metrics.md"])
+def test_the_generated_reference_is_that_of_the_code(generated, name):
+    assert (DOCS / "reference" / name).read_text() == generated[name], "run: python docs/generate_reference.py"
 
 
 def test_make_help_lists_every_verb():

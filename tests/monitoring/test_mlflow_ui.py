@@ -47,7 +47,7 @@ class Serve(Server):
 
 
 class ModelPages:
-    """The pages of MLflow's UI about registered models, as docs/promote-in-mlflow.md leads through them."""
+    """The pages of MLflow's UI about registered models, as docs/how-to/promote-in-mlflow.md leads through them."""
 
     def __init__(self, browser: Browser, uri: str) -> None:
         self.browser = browser

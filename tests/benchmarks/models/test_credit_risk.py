@@ -1,4 +1,4 @@
-"""The benchmark of docs/default-network.md, one of its five splits."""
+"""The benchmark of docs/explanation/default-network.md, one of its five splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of docs/drift.md, reduced and seeded: false alarms stay at the stated rate, real shifts are named."""
+"""The benchmark of docs/explanation/drift.md, reduced and seeded: false alarms at the stated rate, shifts found."""
 
 from __future__ import annotations
 

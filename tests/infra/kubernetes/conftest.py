@@ -52,9 +52,10 @@ def write(folder: Path, resource: Path, components: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def second(needs, tmp_path_factory) -> list[Manifest]:
-    """The overlay that README.md shows for another use case, beside the base that it names."""
+    """The overlay that docs/how-to/deploy-on-kubernetes.md shows for another use case, with the base that it names."""
     needs("kustomize")
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", (FOLDER / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    page = FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md"
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     root = tmp_path_factory.mktemp("kubernetes")
     (root / "base").symlink_to(FOLDER / "base")
     folder = root / "overlays" / "local-digits"

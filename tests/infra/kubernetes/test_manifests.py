@@ -11,7 +11,7 @@ import pytest
 from slipway.settings import settings
 from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
 
-SECRETS = {  # by name, the keys that README.md says to make
+SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md says to make
     "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},

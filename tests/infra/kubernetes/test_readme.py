@@ -1,10 +1,10 @@
-"""What infra/kubernetes/README.md shows, it can do: a second service beside the first."""
+"""What docs/how-to/deploy-on-kubernetes.md shows works: a second service beside the first."""
 
 from __future__ import annotations
 
 from tests.infra.kubernetes.manifests import COMPONENTS, FOLDER, Manifest, Pod, of_kind, one, pods
 
-README = (FOLDER / "README.md").read_text()
+PAGE = (FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text()
 
 
 def named(manifests: list[Manifest], start: str) -> list[Pod]:
@@ -51,5 +51,5 @@ def test_a_second_service_is_under_the_first_ones_network_policies(second, rende
         assert policy.items() <= pod.labels.items()
 
 
-def test_the_readme_names_every_component():
-    assert {name for name in COMPONENTS if f"`{name}`" in README} == set(COMPONENTS)
+def test_the_page_names_every_component():
+    assert {name for name in COMPONENTS if f"`{name}`" in PAGE} == set(COMPONENTS)

@@ -18,7 +18,8 @@ from monitoring.status.exporter import VerdictCollector
 from slipway.settings import settings
 from tests.infra.kubernetes.manifests import FOLDER, one
 
-RUNBOOKS = FOLDER.parents[1] / "docs" / "runbooks.md"
+RUNBOOKS = FOLDER.parents[1] / "docs" / "runbooks"
+PARTS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 SERIES = Path(__file__).with_name("rules_test.yaml")
 
 
@@ -71,16 +72,19 @@ def test_rules_that_are_changed_fail(needs, rules, right, wrong):
     assert tested.returncode != 0
 
 
-def test_each_alert_says_what_to_do(rules):
-    headings = {line[3:].lower() for line in RUNBOOKS.read_text().splitlines() if line.startswith("## ")}
+def test_each_alert_has_a_runbook_of_its_name(rules):
     for alert in alerts(rules):
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert {"summary", "description", "runbook_url"} == alert["annotations"].keys()
-        page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
-        assert page == "docs/runbooks.md"
-        assert anchor == alert["alert"].lower()
-        assert anchor in headings
-    assert len(headings) == len(alerts(rules))
+        assert alert["annotations"]["runbook_url"] == f"docs/runbooks/{alert['alert']}.md"
+    assert {page.stem for page in RUNBOOKS.glob("Slipway*.md")} == {alert["alert"] for alert in alerts(rules)}
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("Slipway*.md")), ids=lambda page: page.stem)
+def test_a_runbook_has_the_four_parts_in_order(page):
+    title, *headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    assert title == page.stem
+    assert headings == PARTS
 
 
 def test_rules_read_metrics_and_labels_that_there_are(rules):

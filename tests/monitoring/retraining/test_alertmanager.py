@@ -1,4 +1,4 @@
-"""A real Alertmanager, with the receiver that docs/retraining.md shows, reaches the policy."""
+"""A real Alertmanager, with the receiver that docs/how-to/retrain-from-alertmanager.md shows, reaches the policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from slipway.settings import settings
 from tests.support import watched_loans as loans
 from tests.support.servers import free_port
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "retraining.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "retrain-from-alertmanager.md"
 SECRET = "a secret of alertmanager's"
 WAIT_SECONDS = 120
 

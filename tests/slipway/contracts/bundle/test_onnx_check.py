@@ -1,4 +1,4 @@
-"""ONNX files made with the `onnx` package, which the reader under test does without."""
+"""ONNX files made with the `onnx` package, which the check under test does without."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from slipway.contracts.bundle import onnx_check
+from slipway.contracts.bundle import field_limit, onnx_check
 from slipway.errors import BundleError
 from tests.support import graphs
 
@@ -42,6 +42,11 @@ def external(name: str = "weights") -> onnx.TensorProto:
     return tensor
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of up to 16 KB, for files that the `onnx` package does not write."""
+    return bytes([number << 3 | 2, len(content) & 0x7F | 0x80, len(content) >> 7]) + content
+
+
 def refused(tmp_path: Path, made: onnx.ModelProto | bytes) -> str:
     """The reason for which the file is refused."""
     path = tmp_path / "model.onnx"
@@ -55,12 +60,13 @@ def refused(tmp_path: Path, made: onnx.ModelProto | bytes) -> str:
 def test_a_network_is_read_as_onnx_reads_it(tmp_path, outputs):
     path = tmp_path / "model.onnx"
     graphs.tabular(path, 3, 2, outputs, slow=2)
-    found, expected = onnx_check.check(path), onnx.load(path).graph
-    assert [(node.domain, node.operator, node.inputs) for node in found.nodes] == [
-        (node.domain, node.op_type, list(node.input)) for node in expected.node
+    onnx_check.check(path)
+    found, expected = onnx_check.read(path).graph, onnx.load(path).graph
+    assert [(node.domain, node.op_type, node.input) for node in found.node] == [
+        (node.domain, node.op_type, node.input) for node in expected.node
     ]
-    assert [(tensor.name, tensor.dims, tensor.data_type) for tensor in found.tensors] == [
-        (tensor.name, list(tensor.dims), tensor.data_type) for tensor in expected.initializer
+    assert [(tensor.name, tensor.dims, tensor.data_type, tensor.raw_data) for tensor in found.initializer] == [
+        (tensor.name, tensor.dims, tensor.data_type, tensor.raw_data) for tensor in expected.initializer
     ]
 
 
@@ -143,7 +149,7 @@ class TestRefused:
 
     def test_a_shape_that_its_typed_values_do_not_fill(self, tmp_path):
         tensor = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[1000], float_data=[1.0])
-        assert "bytes that do not fill it" in refused(tmp_path, model(constants=(tensor,)))
+        assert "1 values that do not fill it" in refused(tmp_path, model(constants=(tensor,)))
 
     def test_a_type_that_there_is_not(self, tmp_path):
         tensor = constant("weights", [1])
@@ -202,13 +208,46 @@ class TestMalformed:
     def test_a_file_of_nothing_but_fields(self, tmp_path):
         assert "too many fields" in refused(tmp_path, b"\x08\x01" * 400_000)
 
-    def test_two_graphs_of_which_readers_make_one(self, tmp_path):
-        content = plain().SerializeToString()
-        assert "stands twice" in refused(tmp_path, content * 2)
+    def test_small_messages_that_would_fill_the_memory(self, tmp_path):
+        node_in_graph = field(7, field(1, b""))
+        assert "too many fields" in refused(tmp_path, node_in_graph * 200_000)
+
+    def test_packed_numbers_that_would_fill_the_memory(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(field_limit, "MOST_FIELDS", 1000)
+        tensor = TensorProto(name="weights", data_type=TensorProto.INT32, int32_data=[1] * 100_000)
+        assert "too many fields" in refused(tmp_path, model(constants=(tensor,)))
+
+    def test_a_file_larger_than_its_limit_is_not_even_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(onnx_check, "MOST_BYTES", 10)
+        monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
+        assert "bytes, 10 are allowed" in refused(tmp_path, b"\x08\x01" * 10)
+
+    def test_nesting_beyond_what_protobuf_follows(self, tmp_path):
+        graph = b""
+        for _ in range(40):
+            graph = field(1, field(5, field(6, graph)))  # GraphProto.node, NodeProto.attribute, AttributeProto.g
+        assert "MaxDepth" in refused(tmp_path, field(7, graph))
+
+    @pytest.mark.parametrize("name", [b"numbers", b"answer", b"Identity", b"weights"])
+    def test_a_name_that_is_no_utf_8(self, tmp_path, name):
+        made = plain()
+        made.graph.initializer.append(constant("weights", [1]))
+        content = made.SerializeToString().replace(name, b"\xff" * len(name))
+        assert "is no UTF-8" in refused(tmp_path, content)
+
+    def test_a_group_in_which_fields_would_not_be_counted(self, tmp_path):
+        group = b"\xa3\x06\xa4\x06"  # the field 100 begins and ends
+        assert "of the unknown kind 3" in refused(tmp_path, plain().SerializeToString() + group)
+
+    def test_a_graph_in_two_parts_is_checked_whole(self, tmp_path):
+        node = helper.make_node("Run", ["numbers"], ["answer"], domain="evil")
+        parts = plain().SerializeToString(), model(node).SerializeToString()
+        assert "of the domain 'evil'" in refused(tmp_path, parts[0] + parts[1])
+        assert "of the domain 'evil'" in refused(tmp_path, parts[1] + parts[0])
 
     def test_an_overlong_field_number_that_other_readers_cut_short(self, tmp_path):
         functions = b"\xca\x81\x80\x80\x70\x00"  # (25 << 3 | 2) with bits beyond the 32nd
-        assert "no field begins" in refused(tmp_path, plain().SerializeToString() + functions)
+        assert "is no ONNX file" in refused(tmp_path, plain().SerializeToString() + functions)
 
 
 def test_no_changed_byte_hides_what_onnx_would_find(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bentos.follower import bundle_resolver
 from bentos.models import load
-from bentos.models.acceptance import check
+from bentos.models.acceptance import check_acceptance
 from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
 from slipway.serving_state import desired
@@ -49,5 +49,5 @@ def given(directory: Path, settings: Settings, name: str) -> Source:
     if stored and (stored.name, stored.digest) != (manifest.usecase, digest):
         raise BundleError(f"{directory}/version.json is of another bundle: fetch the bundle again.")
     loaded = load(directory, name, digest=digest, source="bundle", device="cpu")
-    check(loaded, None, settings)
+    check_acceptance(loaded, None, settings)
     return Source(name, loaded.version, digest, manifest.contract, directory)

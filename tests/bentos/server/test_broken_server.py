@@ -110,7 +110,10 @@ RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))
 KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
     **{spoil.__name__: (spoil, "") for spoil in BREAKS},
     "a path that leads out": (manifest(outside), "lists '../../../escaped', which no bundle has"),
-    "a network that does not answer as its probe says": (rewritten(probe_shift=0.1), "probe rows come out"),
+    "a network that does not answer as its probe says": (
+        rewritten(probe_shift=0.1),
+        "outputs for the probe rows differ",
+    ),
     "other classes": (rewritten(schema=RENAMED), "classes differ"),
     "a hundred times slower": (rewritten(slow=60), "times as long as version 1"),
     **{

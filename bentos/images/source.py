@@ -28,12 +28,12 @@ class Source:
 
 def current(name: str, settings: Settings) -> Source:
     """The version that the registry's alias names now. Raises what `given` and the registry raise."""
-    return given(bundle_resolver.current(name, settings), settings, name)
+    return given(bundle_resolver.resolve_alias(name, settings), settings, name)
 
 
 def of_version(name: str, number: str, settings: Settings) -> Source:
     """That version. Raises what `given` and the registry raise."""
-    return given(bundle_resolver.of_version(name, number, settings), settings, name)
+    return given(bundle_resolver.resolve_version(name, number, settings), settings, name)
 
 
 def given(directory: Path, settings: Settings, name: str) -> Source:

@@ -28,7 +28,7 @@ _WARM_UP_RUNS = 5
 
 
 class LoadedModel:
-    """A bundle that can predict. It is immutable once it serves, so requests in flight keep the one they started with."""
+    """A bundle that can predict. It never changes once it serves: requests in flight keep the one they started with."""
 
     def __init__(
         self, usecase: str, manifest: Manifest, verdict: GateReport, predictor: Predictor, source: str

@@ -20,7 +20,7 @@ _KEY_BYTES = 32
 
 
 class CacheLookup(msgspec.Struct, frozen=True):
-    """The result of a lookup: `outputs` float32 [n, k], and for each row whether it was a hit; no hits without a cache."""
+    """The result of a lookup: `outputs` float32 [n, k], and whether each row was a hit; empty without a cache."""
 
     outputs: np.ndarray
     hits: Sequence[bool]

@@ -80,8 +80,8 @@ class TestFollower:
         registry.aliases["champion"] = version
         found = settings()
         follower = Follower(NAME, Registry(registry.uri), found)
-        follower.look()
-        follower.end()
+        follower.poll()
+        follower.close()
         refusal = follower_status.read_refusals(found.serving, NAME).get(version)
         return refusal.reason if refusal else None
 

@@ -103,7 +103,7 @@ EXPORTED = {
     "bentos.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "monitoring.rollout": ["RolloutController", "RolloutView"],
     "scenarios.closed_loop": ["KINDS", "ClosedLoop", "ClosedLoopResult"],
-    "scenarios.demo": ["Check", "Demo", "Result", "table"],
+    "scenarios.demo": ["Demo"],
 }
 
 

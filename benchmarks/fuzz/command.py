@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fuzz`: a server of its own, 100,000 hostile requests to it, and what came of them."""
+"""Command `python -m benchmarks.fuzz`: start a server, send 100,000 adversarial requests, and report the result."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ UNKNOWN_PATHS = 10_000
 
 
 def main() -> int:
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS, help=f"how many (default: {REQUESTS:,})")
     parser.add_argument("--seed", type=int, help="seed of them all (default: a random one, which is printed)")

@@ -7,9 +7,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import httpx
-
 from scenarios.harness.checks import Check
+from slipway.clients import http
+from slipway.errors import ServiceError
 
 COUNT = 100
 _AT_ONCE = 10
@@ -49,6 +49,6 @@ def _post(url: str, body: bytes, secret: str) -> int:
     """Post one alert and return the status of the response, 0 if there is none."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {secret}"}
     try:
-        return httpx.post(url, content=body, headers=headers, timeout=60).status_code
-    except httpx.HTTPError:
+        return http.request("POST", url, content=body, headers=headers, timeout=60).status
+    except ServiceError:
         return 0

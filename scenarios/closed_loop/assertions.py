@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.closed_loop.observer import STAGE, Observer
 from scenarios.harness.checks import Check
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun
 from slipway.contracts.bundle import gate_report
+from slipway.contracts.registry_names import CANARY, CHAMPION, REFUSED
 from slipway.settings import settings
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def check_rolled_back(name: str, champion: str, version: str) -> Check:
     """Check that the registry has the same champion, no canary, and the reason why the version is refused."""
     registry = Registry()
     aliases, tags = registry.model(name).aliases, registry.version(name, version).tags
-    held = aliases.get(CHAMPION) == champion and CANARY not in aliases and "slipway.refused" in tags
-    return Check(name, f"version {version} rolled back", held, tags.get("slipway.refused", "it is not refused"))
+    held = aliases.get(CHAMPION) == champion and CANARY not in aliases and REFUSED in tags
+    return Check(name, f"version {version} rolled back", held, tags.get(REFUSED, "it is not refused"))
 
 
 def check_no_predictions(name: str, version: str, gone: datetime) -> Check:

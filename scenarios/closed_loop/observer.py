@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from scenarios.harness.release_checks import model_metadata
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import RegistryError, ServiceError
 
 POLL_SECONDS = 0.5
@@ -96,9 +98,9 @@ class Observer:
         model = self._registry.model(self._name)
         for alias in _ALIASES:
             yield alias, model.aliases.get(alias, "")
-        yield STAGE, _stage(model.tags.get("slipway.canary", ""))
+        yield STAGE, _stage(model.tags.get(registry_names.ROLLOUT, ""))
         tags = {version.version: version.tags for version in self._registry.versions(self._name)}
-        yield REFUSED, ", ".join(sorted(version for version, found in tags.items() if "slipway.refused" in found))
+        yield REFUSED, ", ".join(sorted(version for version, found in tags.items() if registry_names.REFUSED in found))
 
     def _service_values(self) -> Iterator[tuple[str, str]]:
         metadata = model_metadata(self._service, self._name)

@@ -26,8 +26,10 @@ from scenarios.harness import release_checks
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
 from slipway.local import Stack, settle
 from slipway.settings import settings
@@ -253,9 +255,8 @@ class ClosedLoop:
 
         def failure() -> str:
             if version in self._observer.now(REFUSED).split(", "):
-                return (
-                    f"version {version} was refused: {Registry().version(self._name, version).tags['slipway.refused']}"
-                )
+                reason = Registry().version(self._name, version).tags[registry_names.REFUSED]
+                return f"version {version} was refused: {reason}"
             return self._callers.failure()
 
         return failure

@@ -7,6 +7,7 @@ from pathlib import Path
 from scenarios.closed_loop import faulty_models
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.bundle.manifest import MANIFEST
+from slipway.contracts.registry_names import BUNDLE_SHA256, GATE
 from slipway.contracts.schema import Schema
 from slipway.inference import rows_from_frame
 from slipway.system.files import file_sha256
@@ -25,7 +26,7 @@ def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scr
     run = mlflow.create_run(registry.run(version.run_id)["info"]["experiment_id"], run_name=f"sabotage: {kind}")
     mlflow.log_artifacts(run.info.run_id, str(tampered), "bundle")
     mlflow.set_terminated(run.info.run_id)
-    tags = {"slipway.bundle_sha256": file_sha256(tampered / MANIFEST), "slipway.gate": "failed"}
+    tags = {BUNDLE_SHA256: file_sha256(tampered / MANIFEST), GATE: "failed"}
     source = f"{run.info.artifact_uri}/bundle"
     made = mlflow.create_model_version(name, source, run.info.run_id, tags=tags, await_creation_for=0)
     return str(made.version)

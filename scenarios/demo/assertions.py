@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.harness.checks import Check
 from scenarios.harness.release_checks import eventually
+from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
-from slipway.local import Home, answers
+from slipway.contracts.registry_names import RUN_KEY, serving_tag
+from slipway.local import Home
 from slipway.settings import settings
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def check_log(name: str, since: datetime, sent: int) -> Iterator[Check]:
 
 def check_reconciled(name: str, version: str) -> Check:
     """Check that the version's tag in the registry says that it serves."""
-    registry, key = Registry(), f"slipway.serving.{settings().environment}"
+    registry, key = Registry(), serving_tag(settings().environment)
 
     def tag() -> tuple[bool, str]:
         state = registry.version(name, version).tags.get(key, "no tag yet")
@@ -57,13 +59,13 @@ def check_reconciled(name: str, version: str) -> Check:
 def check_pages(home: Home) -> Check:
     """Check that every web page answers."""
     urls = [home.url("service") + "/", home.url("service") + "/docs", home.url("status"), home.url("mlflow")]
-    silent = [url for url in [*urls, home.url("prefect")] if not answers(url, seconds=10)]
+    silent = [url for url in [*urls, home.url("prefect")] if not is_healthy(url, seconds=10)]
     return Check("all", "pages", not silent, f"silent: {', '.join(silent)}" if silent else f"{len(urls) + 1} answer")
 
 
 def model_card(home: Home, name: str, version: str) -> dict[str, str]:
     """Find the model card of a version in its run's folder."""
-    key = Registry().version(name, version).tags.get("slipway.run_key", "")
+    key = Registry().version(name, version).tags.get(RUN_KEY, "")
     path = home.var / "runs" / key / "bundle" / "bundle" / "card.md"
     return {f"{name}: model card": str(path)} if path.is_file() else {}
 

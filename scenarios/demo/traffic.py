@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 from scenarios.harness.checks import Check
 from scenarios.harness.jobs import Job
+from slipway.clients import http
 from slipway.config import UseCase
 from slipway.errors import ServiceError
 from slipway.settings import settings
@@ -64,6 +63,6 @@ def wait_for_flow(url: str, jobs: Mapping[str, Job]) -> None:
 
 def predictions_total(url: str, name: str) -> float:
     """Read how many predictions of a use case the service has counted so far."""
-    response = httpx.get(f"{url}/metrics", headers=settings().authorization, timeout=10).raise_for_status()
+    text = http.request("GET", f"{url}/metrics", headers=settings().authorization).content.decode()
     pattern = rf'^slipway_predictions_total{{[^}}]*usecase="{re.escape(name)}"[^}}]*}} (\S+)'
-    return sum(float(value) for value in re.findall(pattern, response.text, re.MULTILINE))
+    return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 
 from scenarios.harness.checks import Check
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.clients.service import ServiceClient
+from slipway.contracts.registry_names import CHALLENGER, GATE
 from slipway.errors import ServiceError
 from slipway.local import Home
 from slipway.settings import settings
@@ -19,7 +20,7 @@ SETTLE_SECONDS = 40.0
 def check_challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check]:
     """Return the newest version, and the check that its gates made it the challenger."""
     newest, alias = registry.versions(name)[0], registry.model(name).aliases.get(CHALLENGER)
-    gate = newest.tags.get("slipway.gate", "no verdict")
+    gate = newest.tags.get(GATE, "no verdict")
     held = gate.startswith("passed") and alias == newest.version
     return newest, Check(name, f"version {newest.version} registered", held, f"gates {gate}, challenger is {alias}")
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import httpx
-
 from scenarios.harness.checks import Check
 from scenarios.kubernetes import disruptions, images, pods
 from scenarios.kubernetes.background_load import BackgroundLoad, under_load
 from scenarios.kubernetes.cluster import Cluster, wait_until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
-from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, Registry
+from slipway.clients import http
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION, serving_tag
 from slipway.errors import ServiceError
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
@@ -103,7 +103,7 @@ class ClusterScenario:
             wait_until("watch shows the drift", lambda: drift.search(_metrics(url)), SHIPPED_SECONDS)
         self._check("verdict", True, "watch shows drift of the load, which repeats one row")
         with self._registry() as registry:
-            tag = registry.version(USECASE, version).tags.get("slipway.serving.local", "no tag")
+            tag = registry.version(USECASE, version).tags.get(serving_tag("local"), "no tag")
         self._check("reconciler", tag.startswith("serving"), f"version {version}: {tag}")
 
     def _flow_run(self, what: str, deployment: str, parameters: dict[str, Any]) -> None:
@@ -220,16 +220,16 @@ def _request(installation: Installation, url: str, document: Any = None) -> Any:
     method = "GET" if document is None else "POST"
     headers = {"Authorization": f"Bearer {installation.key}"}
     try:
-        response = httpx.request(method, url, json=document, headers=headers, timeout=10)
-    except httpx.HTTPError as error:
+        response = http.request(method, url, document=document, headers=headers)
+    except ServiceError as error:
         raise ServiceError(f"{url} does not answer: {error}") from None
-    if response.status_code != 200:
-        raise ServiceError(f"{url} answered {response.status_code}: {response.text[:300]}")
+    if response.status != 200:
+        raise ServiceError(f"{url} answered {response.status}: {response.content[:300].decode(errors='replace')}")
     return response.json()
 
 
 def _metrics(url: str) -> str:
     try:
-        return httpx.get(f"{url}/metrics", timeout=10).raise_for_status().text
-    except httpx.HTTPError as error:
+        return http.request("GET", f"{url}/metrics").content.decode()
+    except ServiceError as error:
         raise ServiceError(f"{url}/metrics does not answer: {error}") from None

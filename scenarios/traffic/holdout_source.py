@@ -6,7 +6,6 @@ twice before all were. Rows that a run drew count as sent, also when it is inter
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,12 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound
 from slipway.settings import settings
+from slipway.system import locks
 from slipway.system.files import file_sha256
 
 
@@ -108,9 +109,7 @@ def _fetch(registry: Registry, champion: ModelVersion, folder: Path) -> Path:
 def _state(usecase: str) -> Iterator[IO[str]]:
     """Open and lock `var/traffic/USECASE/sent.json`, so that two runs at once draw different rows."""
     path = settings().var / "traffic" / usecase / "sent.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.exclusive(path) as file:
         file.seek(0)
         yield file
 

@@ -26,13 +26,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="seed of them all (default: a random one, which is printed)")
     options = parser.parse_args()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
-    sys.stdout.write(f"{options.requests:,} hostile requests, seed {seed}\n")
+    sys.stdout.write(f"{options.requests:,} adversarial requests, seed {seed}\n")
     sys.stdout.flush()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (port, log, process):
         target = Target.of(port)
         pids = _workers(process.pid)
         found = run(target, seed, options.requests)
+        series(target)  # the request for /metrics makes a series of its own
         shown = series(target)
         unknown_paths(target, UNKNOWN_PATHS)
         wrong = found.failures + neighbours(target)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from slipway.config import tabular
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 
@@ -21,8 +22,12 @@ def read(path: Path, schema: Schema) -> pd.DataFrame:
         raise DataError(f"--from {path}: rows are read from .csv and .parquet files.")
     text = {f.name: str for f in schema.features if f.kind == "category"} | {schema.target: str}
     try:
-        frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=text, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        frame = (
+            tabular.parquet_frame(path)
+            if kind == ".parquet"
+            else tabular.csv_frame(path, text=text, parse_missing=True)
+        )
+    except (OSError, DataError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
     if frame.empty or not set(schema.names) & set(frame.columns):
         raise DataError(

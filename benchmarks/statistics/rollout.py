@@ -157,17 +157,17 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
 
 def test_outcomes(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
     """Tell for each run whether a test shows harm, and whether a test that must show safety does not."""
-    outcomes = {}
+    said = {}
     for test in canary.n:
         bounds = sequential_tests.difference(canary.sample(test), champion.sample(test), policy.alpha(test))
-        outcomes[test] = verdict(bounds.low, bounds.high, allowance(test, policy))
+        said[test] = verdict(bounds.low, bounds.high, allowance(test, policy))
     sides = [side.scores for side in (canary, champion)]
     new, old = (scores.sum(axis=1) for scores in sides)
     shares = [scores.cumsum(axis=1) / np.maximum(scores.sum(axis=1, keepdims=True), 1) for scores in sides]
     bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
-    outcomes["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
-    harmful = np.any([found == HARMFUL for found in outcomes.values()], axis=0)
-    unproven = np.any([found == OPEN for test, found in outcomes.items() if needs_proof(test)], axis=0)
+    said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
+    harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
+    unproven = np.any([found == OPEN for test, found in said.items() if needs_proof(test)], axis=0)
     return harmful, unproven
 
 
@@ -182,9 +182,9 @@ def passes_the_window(seed: int) -> bool:
 
     new, old = model(), model()
     gates = SimpleNamespace(window_margin=0.0)
-    given = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
+    told = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
     answers = {"of_challenger": lambda _: new, "of_champion": lambda _: old, "metric": METRICS["binary"]["roc_auc"]}
-    return not any(gate.failed for gate in window(SimpleNamespace(**given, **answers)))
+    return not any(gate.failed for gate in window(SimpleNamespace(**told, **answers)))
 
 
 def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
@@ -199,8 +199,8 @@ def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
     yield "| canary | taken back | became champion | no end in two hours |"
     yield "| --- | ---: | ---: | ---: |"
     worlds = (EQUAL, *HARMFUL_WORLDS)
-    outcomes = dict(zip(worlds, pool.map(rollouts, worlds, [runs] * len(worlds), range(len(worlds))), strict=True))
-    for world, found in outcomes.items():
+    said = dict(zip(worlds, pool.map(rollouts, worlds, [runs] * len(worlds), range(len(worlds))), strict=True))
+    for world, found in said.items():
         rates = [str(Rate(int(np.sum(found.ends == end)), runs)) for end in ("back", "finish", "stay")]
         yield f"| {world.name} | {' | '.join(rates)} |"
     yield ""
@@ -210,10 +210,10 @@ def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
     )
     yield "| --- | ---: | ---: | ---: | ---: |"
     for world in HARMFUL_WORLDS:
-        yield _soon(world, outcomes[world])
+        yield _soon(world, said[world])
     yield ""
     passed = list(pool.map(passes_the_window, range(runs), chunksize=20))
-    promoted = outcomes[EQUAL].ends == "finish"
+    promoted = said[EQUAL].ends == "finish"
     yield "| challengers that are no better | |"
     yield "| --- | ---: |"
     yield f"| pass the gate on the newest labelled window of {WINDOW_ROWS} rows | {Rate(sum(passed), runs)} |"

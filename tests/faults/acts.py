@@ -49,7 +49,7 @@ def ask(reason: str = "drift") -> None:
 
 
 def register() -> None:
-    """Run the last step of a training, which Prefect repeats after a failure."""
+    """The last step of a training; Prefect tries it again, and so does the same command."""
     from pipelines.artifacts import RunPaths, read_json
     from pipelines.steps.register import register as step
     from slipway.config import load

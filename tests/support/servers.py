@@ -1,4 +1,4 @@
-"""Real servers for tests: one MLflow for the whole session, and a version published to it over plain HTTP.
+"""Real servers for tests: one MLflow for the whole session, and a model version put into it over plain HTTP.
 
 The fixture is shared by everything that talks to a registry: starting one takes 10 seconds, so nobody starts a second.
 Tests name their registered models apart (`unique_name`) and never delete them.
@@ -26,20 +26,20 @@ START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with oth
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on now."""
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def unique_name(prefix: str) -> str:
-    """Make a use case's name that no other test of this session has."""
+    """A use case's name that no other test of this session has."""
     return f"{prefix}_{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Provide the address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
+    """The address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
     folder = tmp_path_factory.mktemp("mlflow")
     uri = f"http://127.0.0.1:{free_port()}"
     log = folder / "mlflow.log"
@@ -94,7 +94,7 @@ def publish(
     tags: Mapping[str, str] | None = None,
     artifacts: Mapping[str, Path] | None = None,
 ) -> str:
-    """Log `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and register it.
+    """Logs `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and registers it.
 
     Returns the new version of the registered model `name`, which is made when there is none. The tag
     `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's `register` writes it.

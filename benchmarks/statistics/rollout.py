@@ -199,8 +199,8 @@ def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
     yield "| canary | taken back | became champion | no end in two hours |"
     yield "| --- | ---: | ---: | ---: |"
     worlds = (EQUAL, *HARMFUL_WORLDS)
-    said = dict(zip(worlds, pool.map(rollouts, worlds, [runs] * len(worlds), range(len(worlds))), strict=True))
-    for world, found in said.items():
+    outcomes = dict(zip(worlds, pool.map(rollouts, worlds, [runs] * len(worlds), range(len(worlds))), strict=True))
+    for world, found in outcomes.items():
         rates = [str(Rate(int(np.sum(found.ends == end)), runs)) for end in ("back", "finish", "stay")]
         yield f"| {world.name} | {' | '.join(rates)} |"
     yield ""
@@ -210,10 +210,10 @@ def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
     )
     yield "| --- | ---: | ---: | ---: | ---: |"
     for world in HARMFUL_WORLDS:
-        yield _soon(world, said[world])
+        yield _soon(world, outcomes[world])
     yield ""
     passed = list(pool.map(passes_the_window, range(runs), chunksize=20))
-    promoted = said[EQUAL].ends == "finish"
+    promoted = outcomes[EQUAL].ends == "finish"
     yield "| challengers that are no better | |"
     yield "| --- | ---: |"
     yield f"| pass the gate on the newest labelled window of {WINDOW_ROWS} rows | {Rate(sum(passed), runs)} |"

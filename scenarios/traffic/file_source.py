@@ -1,4 +1,4 @@
-"""Rows of a file as traffic, in their order: CSV or Parquet, a column per feature and, for labels, the target."""
+"""Rows of a CSV or Parquet file as traffic: a column per feature and, for labels, the target."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slipway.errors import DataError
 
 
 def read(path: Path, schema: Schema) -> pd.DataFrame:
-    """The file's rows, unchecked: whether a value may be sent is the service's to say.
+    """Read the file's rows without validation, which is the service's.
 
     Raises:
-        DataError: there is no such file, it cannot be read, or it has no row or no column that the schema knows.
+        DataError: the file cannot be read, or it has no row or no column of the schema.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet"):

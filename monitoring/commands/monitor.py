@@ -79,7 +79,8 @@ def _tell(found: dict[str, Any]) -> None:
         typer.echo(_decided(decision))
     for note in found["notes"]:
         say(note)
-    typer.echo(f"Report: {found['report']}")
+    if found["report"]:
+        typer.echo(f"Report: {found['report']}")
 
 
 def _decided_before(usecase: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from monitoring.retraining.decisions import Decisions, to_dict
 from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
 from slipway import local
-from slipway.clients.mlflow.registry import CANARY, SHADOW
+from slipway.contracts.registry_names import CANARY, SHADOW
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
 from slipway.system.processes import answers

@@ -10,10 +10,11 @@ import msgspec
 from pipelines.artifacts import RunPaths, read_json, sha256, write_json
 from pipelines.packaging import mlflow_run
 from slipway import audit
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.config import UseCase
 from slipway.contracts.bundle import gate_report
 from slipway.contracts.bundle import manifest as bundles
+from slipway.contracts.registry_names import CHALLENGER
 from slipway.errors import NotFound
 from slipway.evaluation.metrics import METRICS
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scenarios.harness.checks import Check
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHALLENGER
 from slipway.local import Home, answers
 from slipway.settings import settings
 

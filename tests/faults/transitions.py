@@ -10,9 +10,9 @@ from typing import Any
 from bentos.follower.desired_versions import CANARY_TAG
 from pipelines.artifacts import read_json, write_json
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events import encoder, prediction_event
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.faults.home import NAME, Home

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.registry_names import BUNDLE_SHA256
 from slipway.errors import BundleError, NotFound, RegistryError
 from slipway.settings import settings
 
-CHAMPION, CHALLENGER, SHADOW, CANARY = "champion", "challenger", "shadow", "canary"
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PROXIED = "mlflow-artifacts:"
 _CHUNK = 1 << 20
@@ -56,7 +56,7 @@ class ModelVersion:
 
     @property
     def digest(self) -> str | None:
-        return self.tags.get("slipway.bundle_sha256")
+        return self.tags.get(BUNDLE_SHA256)
 
 
 class Registry:
@@ -135,7 +135,7 @@ class Registry:
         """
         if version.digest is None:
             raise BundleError(
-                f"{version.name} version {version.version} has no tag slipway.bundle_sha256: it was not registered by "
+                f"{version.name} version {version.version} has no tag {BUNDLE_SHA256}: it was not registered by "
                 "Slipway, or the tag was removed. Train and register it again."
             )
         base = self._artifact_path(self._source(version))

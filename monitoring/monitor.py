@@ -114,7 +114,7 @@ def _add_pages(found: dict[str, Any], draft: Path, compared: Comparison | None, 
         report = draft.with_name(f"{draft.name}.html")
         report.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
         found["report"] = _store(found, report)
-        pages = [report, *pages]
+        pages.insert(0, report)
     return pages
 
 

@@ -17,12 +17,12 @@ from monitoring.governance.integrity import IntegrityReport, check
 from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import SERVING_PREFIX
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
 from slipway.settings import Settings
 from slipway.storage import object_store
 
-SERVING = "slipway.serving."
-PRODUCTION_ROWS = "slipway.production_rows"
 _STEM = "%Y%m%dT%H%M%S%fZ"
 
 LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
@@ -94,7 +94,7 @@ def gather(
         config.environment,
         sorted((event for event in events if since is None or moment(event.at) >= since), key=lambda e: moment(e.at)),
         aliases,
-        {key: value for key, value in tags.items() if key.startswith("slipway.")},
+        {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
         [_server(look) for look in look_at_all(config.server_urls, usecase)],
         {"lines": copies.lines, "pending": copies.pending},
@@ -138,16 +138,18 @@ def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport
         "version": version.version,
         "registered": _iso(version.created_ms),
         "digest": version.digest,
-        "data_sha256": tags.get("slipway.data_sha256"),
-        "git_commit": tags.get("slipway.git_commit"),
+        "data_sha256": tags.get(registry_names.DATA_SHA256),
+        "git_commit": tags.get(registry_names.GIT_COMMIT),
         "run_id": version.run_id,
-        "run_key": tags.get("slipway.run_key"),
-        "gate": tags.get("slipway.gate"),
+        "run_key": tags.get(registry_names.RUN_KEY),
+        "gate": tags.get(registry_names.GATE),
         "gates": checked.gates,
         "production_rows": _production_rows(registry, version),
-        "override": tags.get("slipway.override"),
-        "refused": tags.get("slipway.refused"),
-        "serving": {key.removeprefix(SERVING): said for key, said in tags.items() if key.startswith(SERVING)},
+        "override": tags.get(registry_names.OVERRIDE),
+        "refused": tags.get(registry_names.REFUSED),
+        "serving": {
+            key.removeprefix(SERVING_PREFIX): said for key, said in tags.items() if key.startswith(SERVING_PREFIX)
+        },
         "verified": checked.problem is None,
         "problem": checked.problem,
     }
@@ -159,7 +161,7 @@ def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
         tags = registry.run(version.run_id)["data"].get("tags", ())
     except RegistryError:
         return None
-    said = next((tag["value"] for tag in tags if tag["key"] == PRODUCTION_ROWS), "")
+    said = next((tag["value"] for tag in tags if tag["key"] == registry_names.PRODUCTION_ROWS), "")
     return int(said) if said.isdecimal() else None
 
 
@@ -197,8 +199,8 @@ def _serving(version: ModelVersion) -> Iterable[Event]:
     """The last that the servers of each environment said of the version, where the tag says since when."""
     for key, said in version.tags.items():
         what, _, since = said.rpartition(" since ")
-        if key.startswith(SERVING) and what:
-            yield Event(since, "serving", version.version, f"servers of {key.removeprefix(SERVING)}", what)
+        if key.startswith(SERVING_PREFIX) and what:
+            yield Event(since, "serving", version.version, f"servers of {key.removeprefix(SERVING_PREFIX)}", what)
 
 
 def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:

@@ -11,11 +11,17 @@ import msgspec
 
 from slipway.audit_replica import folder
 from slipway.clients.mlflow.registry import ModelVersion
+from slipway.contracts.registry_names import (
+    BUNDLE_SHA256,
+    DATA_SHA256,
+    GIT_COMMIT,
+    OVERRIDE,
+    REFUSED,
+    RETRAINING,
+)
 from slipway.errors import DataError
 from slipway.settings import Settings
 from slipway.storage import object_store
-
-RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipway.refused"
 
 
 class VersionSnapshot(msgspec.Struct, frozen=True):
@@ -102,7 +108,7 @@ def write(config: Settings, usecase: str, found: RegistrySnapshot) -> None:
 
 def tag_altered(number: str, one: VersionSnapshot) -> str:
     return (
-        f"version {number} was altered: its tag slipway.bundle_sha256 said {(one.first or 'nothing')[:12]} when it was "
+        f"version {number} was altered: its tag {BUNDLE_SHA256} said {(one.first or 'nothing')[:12]} when it was "
         f"first seen, and says {(one.digest or 'nothing')[:12]} now."
     )
 
@@ -115,8 +121,8 @@ def _version(version: ModelVersion, before: VersionSnapshot | None) -> VersionSn
         version.tags.get(OVERRIDE),
         version.tags.get(REFUSED),
         version.run_id,
-        version.tags.get("slipway.data_sha256"),
-        version.tags.get("slipway.git_commit"),
+        version.tags.get(DATA_SHA256),
+        version.tags.get(GIT_COMMIT),
     )
 
 

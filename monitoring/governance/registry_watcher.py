@@ -48,7 +48,7 @@ class RegistryWatcher:
         self._config = config
         self._registry = registry
         self._clock = clock
-        self._store = ArtifactCheck(registry)
+        self._artifacts = ArtifactCheck(registry, clock)
         self._watched: dict[str, _Watched] = {}
         self._is_home = config.environment in HOMES_OF_THE_ALIAS
 
@@ -67,7 +67,7 @@ class RegistryWatcher:
         watched = self._watched.get(usecase) or self._begin(usecase)
         versions, now = self._picture(usecase, watched.last)
         found = differences(watched.last, now)
-        stored = self._store.look(versions, now)
+        stored = self._artifacts.check_next(versions, now)
         if stored and _is_news(*stored, now):
             now = _with(now, *stored)
             if stored[1]:

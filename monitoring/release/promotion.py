@@ -17,12 +17,10 @@ from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import gate_report
-from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION, FIRST_WEIGHT, OVERRIDE, REFUSED
 from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
 from slipway.settings import Settings, settings
 
-OVERRIDE, REFUSED = "slipway.override", "slipway.refused"
-FIRST_WEIGHT = "slipway.canary_weight"  # of a version: the percent of requests that its rollout begins with
 PROMOTABLE = (CHAMPION, CHALLENGER, CANARY)
 SETTLE_SECONDS = 6.0  # a follower looks again at a refusal that a person has just overridden
 _EVERY_SECONDS = 0.5

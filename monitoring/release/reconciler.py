@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.registry_names import CANARY, SHADOW
+from slipway.contracts.registry_names import CANARY, SHADOW, serving_tag
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
 from slipway.timestamps import now_iso
@@ -63,7 +63,7 @@ class Reconciler:
         self._registry = registry
         self._look_at_all = look_at_all
         self._clock = clock
-        self._key = f"slipway.serving.{config.environment}"
+        self._key = serving_tag(config.environment)
         self._alias_of = {"champion": config.follow_alias, "canary": CANARY, "shadow": SHADOW}
         self._moves_back = config.environment in HOMES_OF_THE_ALIAS
         self._refused_since: dict[tuple[str, str, str], float] = {}

@@ -7,15 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
-from slipway.contracts.registry_names import CHAMPION
+from slipway.contracts.registry_names import CHAMPION, CUTOFF
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from slipway.config import UseCase
     from slipway.prediction_log import Log
-
-CUTOFF = "slipway.cutoff"
 
 
 @dataclass(frozen=True)

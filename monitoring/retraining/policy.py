@@ -27,12 +27,13 @@ from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun, PrefectClient
 from slipway.config import Reason, UseCase
+from slipway.contracts.registry_names import RETRAINING
 from slipway.errors import RegistryError, ServiceError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings, settings
 
 REASONS: tuple[str, ...] = get_args(Reason)
-SWITCH, PAUSED = "slipway.retraining", "paused"
+PAUSED = "paused"
 FLOW = "train"
 _BY = "asked by "
 _SECONDS = 5.0
@@ -117,10 +118,10 @@ class _Request:
             model = registry.model(self._usecase.name)
             stands = champion(registry, model)
         self._said["version"] = stands.version if stands else None
-        switch = model.tags.get(SWITCH, "").strip()
+        switch = model.tags.get(RETRAINING, "").strip()
         if switch.lower().startswith(PAUSED):
             raise RetrainingRefused(
-                "paused", f"Retraining is {switch}. Removing the model's tag `{SWITCH}` lets it go on."
+                "paused", f"Retraining is {switch}. Removing the model's tag `{RETRAINING}` lets it go on."
             )
         return stands
 

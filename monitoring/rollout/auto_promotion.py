@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
 from slipway.clients.mlflow.registry import RegisteredModel, Registry
-from slipway.contracts.registry_names import CHALLENGER, CHAMPION
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION, GATE, REFUSED
 from slipway.settings import Settings
-
-GATE = "slipway.gate"
 
 
 def candidate(registry: Registry, model: RegisteredModel) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from monitoring.release.promotion import FIRST_WEIGHT, REFUSED
 from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
 from monitoring.rollout import state, transitions
 from monitoring.rollout.auto_promotion import candidate, was_canary
@@ -22,7 +21,7 @@ from monitoring.rollout.previous_champion import complete
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
-from slipway.contracts.registry_names import CANARY, CHAMPION
+from slipway.contracts.registry_names import CANARY, CHAMPION, FIRST_WEIGHT, REFUSED, serving_tag
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings
@@ -137,7 +136,7 @@ class RolloutController:
         if reason := version.tags.get(REFUSED):
             return f"version {running.version} carries the tag {REFUSED}: {reason}"
         if canary is None:
-            served = version.tags.get(f"slipway.serving.{self._config.environment}", "")
+            served = version.tags.get(serving_tag(self._config.environment), "")
             return served if served.startswith("refused") else f"the alias {CANARY} was removed"
         if canary != running.version:
             return f"the alias {CANARY} was moved to version {canary}"

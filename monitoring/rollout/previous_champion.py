@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
 from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.registry_names import CHAMPION
+from slipway.contracts.registry_names import CHAMPION, REFUSED, serving_tag
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings
 
@@ -75,6 +74,6 @@ def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
 
 def _by_tags(versions: dict[str, ModelVersion], champion: str, config: Settings) -> Iterator[str]:
     for number, version in versions.items():
-        said = version.tags.get(f"slipway.serving.{config.environment}", "")
+        said = version.tags.get(serving_tag(config.environment), "")
         if said.startswith(f"replaced: by version {champion} "):
             yield number

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from slipway.clients.mlflow.registry import RegisteredModel
+from slipway.contracts.registry_names import ROLLOUT
 
-TAG = "slipway.canary"
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
 
 
@@ -45,7 +45,7 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
 def read(model: RegisteredModel) -> RolloutState | None:
     """None where there is none, or none that a rollout wrote."""
     try:
-        found = msgspec.json.decode(model.tags.get(TAG, ""), type=RolloutState)
+        found = msgspec.json.decode(model.tags.get(ROLLOUT, ""), type=RolloutState)
         datetime.fromisoformat(found.began), datetime.fromisoformat(found.since)
     except (msgspec.DecodeError, ValueError):
         return None

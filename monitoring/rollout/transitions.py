@@ -10,12 +10,12 @@ import contextlib
 
 import msgspec
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import state
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
-from slipway.contracts.registry_names import CANARY, CHAMPION
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHAMPION, REFUSED
 from slipway.errors import DataError, NotFound
 from slipway.settings import Settings
 
@@ -24,7 +24,7 @@ ROLLOUT = "slipway rollout"  # who, in the audit
 
 
 def write(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
-    registry.set_model_tag(usecase, state.TAG, state.written(running))
+    registry.set_model_tag(usecase, registry_names.ROLLOUT, state.written(running))
     return running
 
 
@@ -45,7 +45,7 @@ def carry_out(registry: Registry, usecase: str, running: RolloutState, config: S
     if aliases.get(CANARY) == running.version:
         registry.delete_alias(usecase, CANARY)
     tell(usecase, f"canary.{running.outcome}", running, config, _moved(running, aliases))
-    registry.delete_model_tag(usecase, state.TAG)
+    registry.delete_model_tag(usecase, registry_names.ROLLOUT)
 
 
 def tell(

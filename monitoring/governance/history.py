@@ -147,9 +147,7 @@ def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport
         "production_rows": _production_rows(registry, version),
         "override": tags.get(registry_names.OVERRIDE),
         "refused": tags.get(registry_names.REFUSED),
-        "serving": {
-            key.removeprefix(SERVING_PREFIX): said for key, said in tags.items() if key.startswith(SERVING_PREFIX)
-        },
+        "serving": _serving_tags(version),
         "verified": checked.problem is None,
         "problem": checked.problem,
     }
@@ -197,10 +195,16 @@ def standing(facts: dict[str, Any]) -> str:
 
 def _serving(version: ModelVersion) -> Iterable[Event]:
     """The last that the servers of each environment said of the version, where the tag says since when."""
-    for key, said in version.tags.items():
-        what, _, since = said.rpartition(" since ")
-        if key.startswith(SERVING_PREFIX) and what:
-            yield Event(since, "serving", version.version, f"servers of {key.removeprefix(SERVING_PREFIX)}", what)
+    for environment, state in _serving_tags(version).items():
+        what, _, since = state.rpartition(" since ")
+        if what:
+            yield Event(since, "serving", version.version, f"servers of {environment}", what)
+
+
+def _serving_tags(version: ModelVersion) -> dict[str, str]:
+    """What the servers of each environment reported of the version, by environment."""
+    found = {key: state for key, state in version.tags.items() if key.startswith(SERVING_PREFIX)}
+    return {key.removeprefix(SERVING_PREFIX): state for key, state in found.items()}
 
 
 def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:

@@ -52,9 +52,8 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
 def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     from mlflow.entities import Metric
 
-    run_id = client.create_run(
-        _experiment(client, registry_names.monitor_experiment(verdict["usecase"])), tags=_tags(verdict)
-    ).info.run_id
+    experiment = _experiment(client, registry_names.monitor_experiment(verdict["usecase"]))
+    run_id = client.create_run(experiment, tags=_tags(verdict)).info.run_id
     now = int(time.time() * 1000)
     figures = [Metric(key, value, now, 0) for key, value in metrics(verdict).items()]
     for start in range(0, len(figures), _MOST_AT_ONCE):

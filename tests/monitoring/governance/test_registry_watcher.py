@@ -213,6 +213,7 @@ def test_a_changed_file_in_the_store_is_found_within_a_round_and_its_mending_too
 
 
 def test_a_file_in_the_store_is_checked_once_in_ten_minutes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.settled()
     checked: list[str] = []
     read = Registry.sha256
     monkeypatch.setattr(Registry, "sha256", lambda self, *file: checked.append(file[1]) or read(self, *file))

@@ -31,7 +31,7 @@ RETRAINING = "slipway.retraining"  # `paused` or `paused: WHO: WHY`
 
 # Tags of a run: PRODUCTION_ROWS of a training, the others of a verdict.
 PRODUCTION_ROWS = "slipway.production_rows"  # how many labelled production rows the training used
-VERDICT = "slipway.verdict"  # the outcome, as `drift` or `no_drift`
+VERDICT = "slipway.verdict"  # `none`, `drift` or `too_little_data`
 ENVIRONMENT = "slipway.environment"  # the environment whose prediction log was analyzed
 MODEL_VERSION = "slipway.model_version"  # the version that was watched
 

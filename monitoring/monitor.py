@@ -19,11 +19,13 @@ from monitoring.reports.mlflow_run import record
 from monitoring.retraining.decisions import to_dict
 from monitoring.retraining.triggers import request_by_verdict
 from slipway import config as usecases
+from slipway import timestamps
 from slipway.config import UseCase
 from slipway.errors import SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import settings
 from slipway.storage import object_store
+from slipway.timestamps import iso
 
 _log = logging.getLogger("slipway.monitor")
 
@@ -55,7 +57,7 @@ def monitor(
     if period:
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
-    found, stem = _verdict(usecase, now, period, compared), now.strftime("%Y%m%dT%H%M%S%fZ")
+    found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
     verdict.write(settings(), found, f"{stem}.json")
     if decision := request_by_verdict(found, usecase, settings(), now):
         found["retraining"] = to_dict(decision)
@@ -70,12 +72,12 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
     return {
         "usecase": usecase.name,
         "environment": settings().environment,
-        "created": _iso(now),
+        "created": iso(now),
         "version": period.version if period else None,
         "bundle_sha256": period.digest if period else None,
         "window": {
-            "since": _iso(period.since) if period else None,
-            "until": _iso(now),
+            "since": iso(period.since) if period else None,
+            "until": iso(now),
             "rows": period.rows if period else 0,
             "sampled": compared.sampled if compared else 0,
         },
@@ -135,7 +137,3 @@ def _failure_noted(found: dict[str, Any], consequence: str) -> Iterator[None]:
     except Exception as error:  # whatever a template, Evidently or MLflow's client raises
         _log.exception("%s: %s", found["usecase"], consequence)
         found["notes"].append(f"{consequence}: {type(error).__name__}: {error}.")
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from slipway.prediction_log.jsonl import literal
+from slipway.timestamps import iso
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -57,7 +58,7 @@ def measure(log: Log, schema: Schema, version: str, since: datetime, until: date
     promised = scores(reference, schema) if live else {}
     metrics = {name: compared(name, score, promised.get(name)) for name, score in live.items()}
     return {
-        "since": since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "since": iso(since),
         "predictions": answered,
         "labelled": known,
         "coverage": known / answered if answered else 0.0,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
+from slipway.timestamps import parse
 
 if TYPE_CHECKING:
     from monitoring.governance.history import Event, History
@@ -175,9 +175,7 @@ def _table(rows: Sequence[tuple[str, ...]], empty: str) -> list[str]:
 
 
 def _time(at: str) -> str:
-    moment = datetime.fromisoformat(at)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{parse(at):%Y-%m-%d %H:%M:%S}"
 
 
 def _short(digest: str | None) -> str:

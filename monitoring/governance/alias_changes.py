@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from slipway.audit import AuditLine
+from slipway.timestamps import parse
 
 SLACK = timedelta(seconds=30)  # between a line and what it tells, and between the clocks of two machines
 
@@ -37,17 +38,11 @@ def _told(evidence: dict[str, Any]) -> list[dict[str, Any]]:
 
 def last_move(lines: Iterable[AuditLine], move: AliasChange, until: str) -> AuditLine | None:
     """The line of whoever last gave a version its alias by then; what was only noticed happened before its line."""
-    latest = moment(until) + SLACK
-    found = [line for line in lines if move in alias_changes(line) and moment(happened(line)) <= latest]
+    latest = parse(until) + SLACK
+    found = [line for line in lines if move in alias_changes(line) and parse(happened(line)) <= latest]
     return found[-1] if found else None
 
 
 def happened(line: AuditLine) -> str:
     """When it happened, at the earliest: what was only noticed has the time of the look before in its evidence."""
     return line.evidence.get("after", line.at)
-
-
-def moment(at: str) -> datetime:
-    """A time in ISO 8601; without a zone it is UTC."""
-    found = datetime.fromisoformat(at)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from monitoring.analysis import verdict
-from monitoring.governance.alias_changes import happened, moment
+from monitoring.governance.alias_changes import happened
 from monitoring.governance.integrity import IntegrityReport, check
 from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit, audit_replica
@@ -22,8 +22,7 @@ from slipway.contracts.registry_names import SERVING_PREFIX
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
 from slipway.settings import Settings
 from slipway.storage import object_store
-
-_STEM = "%Y%m%dT%H%M%S%fZ"
+from slipway.timestamps import from_ms, iso, parse, parse_name
 
 LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
@@ -92,7 +91,7 @@ def gather(
     return History(
         usecase,
         config.environment,
-        sorted((event for event in events if since is None or moment(event.at) >= since), key=lambda e: moment(e.at)),
+        sorted((event for event in events if since is None or parse(event.at) >= since), key=lambda e: parse(e.at)),
         aliases,
         {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
@@ -136,7 +135,7 @@ def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport
     tags = version.tags
     return {
         "version": version.version,
-        "registered": _iso(version.created_ms),
+        "registered": iso(from_ms(version.created_ms)),
         "digest": version.digest,
         "data_sha256": tags.get(registry_names.DATA_SHA256),
         "git_commit": tags.get(registry_names.GIT_COMMIT),
@@ -165,7 +164,7 @@ def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
 
 def _of_line(line: audit.AuditLine, registered: str) -> Event:
     """Where it belongs: after its version was registered, and before whatever followed from it."""
-    at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=moment)
+    at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=parse)
     return Event(at, line.action, line.version, line.who, line.why, line.evidence)
 
 
@@ -226,7 +225,7 @@ def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterabl
 def _told(name: str) -> datetime | None:
     """When a verdict was given, by its file's name; None for any other file."""
     try:
-        return datetime.strptime(name.removesuffix(".json"), _STEM).replace(tzinfo=UTC)
+        return parse_name(name.removesuffix(".json"))
     except ValueError:
         return None
 
@@ -234,8 +233,3 @@ def _told(name: str) -> datetime | None:
 def _server(look: ServerStatus) -> dict[str, Any]:
     workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
     return {"address": look.address, "workers": workers, "error": look.error}
-
-
-def _iso(created_ms: int) -> str:
-    moment = datetime.fromtimestamp(created_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

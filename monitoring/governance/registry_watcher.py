@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -23,7 +23,7 @@ from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.settings import Settings
-from slipway.timestamps import now_iso
+from slipway.timestamps import now_iso, parse
 
 LATELY = timedelta(hours=24)
 SETTLE_SECONDS = 10.0  # whoever moves an alias on purpose writes a line about it just before or after
@@ -129,9 +129,11 @@ class RegistryWatcher:
 
 def _known(now: RegistrySnapshot) -> list[str]:
     """What a person should know of now: what is not as it was registered, and what was deleted lately."""
-    lately = (datetime.fromisoformat(now.at) - LATELY).isoformat()
-    deleted = [f"version {number} was deleted from the registry." for number, at in now.gone.items() if at >= lately]
-    return [*now.alterations, *deleted]
+    lately = parse(now.at) - LATELY
+    deleted = [
+        f"version {number} was deleted from the registry." for number, at in now.gone.items() if parse(at) >= lately
+    ]
+    return [*now.alterations, *(f"version {number} was deleted from the registry." for number in deleted)]
 
 
 def _is_news(where: str, problem: str | None, now: RegistrySnapshot) -> bool:

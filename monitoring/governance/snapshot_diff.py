@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes, moment
+from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes
 from monitoring.governance.registry_snapshot import RegistrySnapshot, tag_altered
 from slipway.audit import UNKNOWN, AuditLine
 from slipway.contracts.registry_names import CHALLENGER
+from slipway.timestamps import from_ms, parse
 
 TRAINING = "slipway train"
 
@@ -27,7 +27,7 @@ class Change:
     move: AliasChange | None = None
 
     def is_told_by(self, line: AuditLine) -> bool:
-        if moment(line.at) < moment(self.since) - SLACK:
+        if parse(line.at) < parse(self.since) - SLACK:
             return False
         if self.move:
             return self.move in alias_changes(line)
@@ -55,7 +55,7 @@ def _is_new(alias: str, target: str | None, before: RegistrySnapshot, now: Regis
     version = now.versions.get(target or "")
     if alias != CHALLENGER or version is None:
         return False
-    return datetime.fromtimestamp(version.created_ms / 1000, UTC) >= moment(before.at) - SLACK
+    return from_ms(version.created_ms) >= parse(before.at) - SLACK
 
 
 def _retraining(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:

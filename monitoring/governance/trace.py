@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from slipway.errors import NotFound
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
+from slipway.timestamps import from_ms, iso
 
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(-\d+)?")
 _AROUND = timedelta(days=1)
@@ -104,7 +105,7 @@ def _answers(usecase: str, id: str, config: Settings) -> list[dict[str, Any]]:
     found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:
-        answer["at"] = _iso(answer["at"])
+        answer["at"] = iso(answer["at"], "microseconds")
     return sorted(answers, key=lambda answer: (not answer["answered"], answer["at"]))
 
 
@@ -114,7 +115,7 @@ def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
     if not found:
         return None
     [(label, value, known_at)] = found
-    return {"label": label, "value": value, "known_at": _iso(known_at)}
+    return {"label": label, "value": value, "known_at": iso(known_at, "microseconds")}
 
 
 def _times(id: str) -> tuple[datetime | None, datetime | None]:
@@ -122,7 +123,7 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
     found = _UUID7.fullmatch(id)
     if not found:
         return None, None
-    made = datetime.fromtimestamp(int(found[1] + found[2], 16) / 1000, UTC)
+    made = from_ms(int(found[1] + found[2], 16))
     return made - _AROUND, made + _AROUND
 
 
@@ -131,7 +132,3 @@ def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | No
         return registry.version(usecase, number)
     except NotFound:
         return None
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -11,12 +11,13 @@ import csv
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
+from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
@@ -103,13 +104,10 @@ def _finite(cell: Any) -> float:
 def _instant(cell: Any) -> str:
     """ISO 8601 in UTC; a time without a zone is taken as UTC."""
     try:
-        moment = cell if isinstance(cell, date) else datetime.fromisoformat(str(cell))
+        moment = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
     except ValueError:
         raise ValueError(f"known_at {cell!r} is no time; write 2026-01-31T12:00:00Z") from None
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(as_utc(moment))
 
 
 def _empty(cell: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from monitoring.analysis.drift import Table
 from monitoring.analysis.quality import METRICS
 from monitoring.analysis.windows import PREDICTION
 from monitoring.reports.histogram import draw
+from slipway.timestamps import parse, readable
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -63,4 +63,4 @@ def p_value(value: float) -> str:
 
 def moment(time: str) -> str:
     """A time to the minute, in UTC."""
-    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
+    return readable(parse(time))

@@ -16,6 +16,7 @@ import msgspec
 from slipway import audit
 from slipway.settings import Settings
 from slipway.storage import object_store
+from slipway.timestamps import iso
 
 STARTED, REFUSED = "started", "refused"
 LATEST = "latest.json"
@@ -108,7 +109,7 @@ class Decisions:
         return self._write(decision)
 
     def _decision(self, name: str, at: datetime, outcome: str, **said: Any) -> Decision:
-        time = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = iso(at)
         return Decision(name, time, self._config.environment, self._usecase, outcome, last=time, **said)
 
     def _write(self, decision: Decision) -> Decision:

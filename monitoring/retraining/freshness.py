@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.registry_names import CHAMPION, CUTOFF
+from slipway.timestamps import from_ms, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -48,6 +49,6 @@ def _count(relation: DuckDBPyRelation) -> int:
 def _cutoff(version: ModelVersion) -> datetime:
     """Its tag; a version of an older release has none, and was made when its training ended."""
     try:
-        return datetime.fromisoformat(version.tags[CUTOFF]).astimezone(UTC)
+        return parse(version.tags[CUTOFF])
     except (KeyError, ValueError):
-        return datetime.fromtimestamp(version.created_ms / 1000, UTC)
+        return from_ms(version.created_ms)

@@ -14,7 +14,6 @@ that was never recorded is found under its key by the next ask.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,8 @@ from slipway.contracts.registry_names import RETRAINING
 from slipway.errors import RegistryError, ServiceError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings, settings
+from slipway.system import locks
+from slipway.timestamps import readable
 
 REASONS: tuple[str, ...] = get_args(Reason)
 PAUSED = "paused"
@@ -155,7 +156,7 @@ class _Request:
         if self._now < free_at:
             raise RetrainingRefused(
                 "cooldown",
-                f"The last training was started {_moment(starts[-1])}, and the next may be {_moment(free_at)} "
+                f"The last training was started {readable(starts[-1])}, and the next may be {readable(free_at)} "
                 f"(`retraining.cooldown_hours` is {rules.cooldown_hours:g}).",
             )
         week = [start for start in starts if start > self._now - _WEEK]
@@ -163,7 +164,7 @@ class _Request:
             raise RetrainingRefused(
                 "runs_per_week",
                 f"{len(week)} trainings were started in the last 7 days, which are all that there may be; the next "
-                f"may be {_moment(week[-rules.runs_per_week] + _WEEK)} (`retraining.runs_per_week`).",
+                f"may be {readable(week[-rules.runs_per_week] + _WEEK)} (`retraining.runs_per_week`).",
             )
 
     def _require_labels(self, stands: ChampionFreshness | None) -> int:
@@ -192,10 +193,6 @@ def _key(config: Settings, usecase: str, starts: Iterable[str]) -> str:
     return f"slipway-retraining-{config.environment}-{usecase}-{known}"
 
 
-def _moment(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
 @contextmanager
 def _refusing(rule: str, error: type[SlipwayError]) -> Iterator[None]:
     """A server that does not answer as a refusal."""
@@ -209,8 +206,5 @@ def _refusing(rule: str, error: type[SlipwayError]) -> Iterator[None]:
 @contextmanager
 def _one_at_a_time(config: Settings, usecase: str) -> Iterator[None]:
     """Asks of one machine wait for each other; those of several are told apart by the key."""
-    path = config.var / f"retraining-{config.environment}-{usecase}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.exclusive(config.var / f"retraining-{config.environment}-{usecase}.lock"):
         yield

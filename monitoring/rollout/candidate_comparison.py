@@ -22,6 +22,7 @@ from slipway.errors import UseCaseError
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
+from slipway.timestamps import iso
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -122,8 +123,8 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
     return CandidateComparison(
         name,
         role,
-        _iso(last[role][2]),
-        _iso(until),
+        iso(last[role][2]),
+        iso(until),
         *sides,
         len(pairs),
         _came(events, last) if role == SHADOW else None,
@@ -239,10 +240,6 @@ def _column(schema: Schema) -> str:
 def _text(feature: str) -> str:
     path = '$."' + feature.replace('"', '\\"') + '"'
     return f'("slipway.features" ->> {literal(path)})'
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _LAST = """

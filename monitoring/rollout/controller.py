@@ -25,6 +25,7 @@ from slipway.contracts.registry_names import CANARY, CHAMPION, FIRST_WEIGHT, REF
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings
+from slipway.timestamps import iso
 
 REST = 4.0  # times as long as a look at the log took: a long rollout's log never keeps the watch busy
 _MOST_FINDINGS = 12  # of those that go with an outcome into a tag, which holds 5,000 characters
@@ -157,7 +158,7 @@ class RolloutController:
             told = {"who": transitions.ROLLOUT, "why": said, "version": canary, "evidence": evidence}
             audit.append(usecase, f"canary.{ENDED}", config=self._config, **told)
             return self._view(usecase, said=said)
-        now = state.moment(self._now())
+        now = iso(self._now())
         weight = _asked(version) or float(policy.canary.stages[0])
         running = RolloutState(canary, weight, 1, now, now, champion, first=weight)
         transitions.write(self._registry, usecase, running)
@@ -227,7 +228,7 @@ class RolloutController:
         return self._view(usecase, said=f"version {running.version} was taken back: {why}.")
 
     def _go_on(self, usecase: str, running: RolloutState, policy: Policy, findings: list[TestResult]) -> RolloutView:
-        now, weight = state.moment(self._now()), float(policy.next_stage(running.weight) or running.weight)
+        now, weight = iso(self._now()), float(policy.next_stage(running.weight) or running.weight)
         running = msgspec.structs.replace(running, stage=running.stage + 1, weight=weight, since=now)
         transitions.write(self._registry, usecase, running)
         self._look_at.pop(usecase, None)

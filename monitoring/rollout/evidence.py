@@ -18,6 +18,7 @@ from monitoring.rollout.policy import Part, Policy
 from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
 from slipway.prediction_log.jsonl import literal, literals
+from slipway.timestamps import parse
 
 if TYPE_CHECKING:
     from slipway.prediction_log import Log
@@ -47,12 +48,12 @@ def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evi
     Raises:
         ServiceError, OSError, duckdb.Error: the log cannot be read.
     """
-    since = datetime.fromisoformat(running.began)
+    since = parse(running.began)
     events = log.predictions(usecase, since, answered=False)
     found = events.query("events", _EVENTS.format(**_arms(running))).fetchnumpy()
     canary, ok = found["canary"].astype(bool), found["ok"].astype(bool)
     champion, fallen = ~canary, sorted(set(np.ma.masked_equal(found["fallen"], None).compressed()))
-    stage = datetime.fromisoformat(running.since).timestamp() * 1000
+    stage = parse(running.since).timestamp() * 1000
     labels = _labels(log, usecase, since, running, policy, fallen)
     answer = _numbers(found["answer"])
     scores = [answer[arm & ok & np.isfinite(answer)] for arm in (canary, champion)]

@@ -18,6 +18,7 @@ from slipway.clients.mlflow.registry import RegisteredModel, Registry
 from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings, settings
+from slipway.timestamps import iso
 
 _EVERY_SECONDS = 0.5
 
@@ -88,7 +89,7 @@ def wait_until_back(
 
 def _running(model: RegisteredModel, canary: str) -> RolloutState:
     """Its rollout, or what stands for one that has not begun."""
-    running, now = state.read(model), state.moment(datetime.now(UTC))
+    running, now = state.read(model), iso(datetime.now(UTC))
     if running is not None and running.version == canary:
         return running
     return RolloutState(canary, 0.0, 0, now, now, model.aliases.get(CHAMPION, ""))

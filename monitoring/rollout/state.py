@@ -7,13 +7,14 @@ left to do.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from slipway.clients.mlflow.registry import RegisteredModel
 from slipway.contracts.registry_names import ROLLOUT
+from slipway.timestamps import parse
 
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
 
@@ -39,14 +40,14 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def minutes(self, now: datetime) -> float:
         """Of this stage."""
-        return (now - datetime.fromisoformat(self.since)).total_seconds() / 60
+        return (now - parse(self.since)).total_seconds() / 60
 
 
 def read(model: RegisteredModel) -> RolloutState | None:
     """None where there is none, or none that a rollout wrote."""
     try:
         found = msgspec.json.decode(model.tags.get(ROLLOUT, ""), type=RolloutState)
-        datetime.fromisoformat(found.began), datetime.fromisoformat(found.since)
+        parse(found.began), parse(found.since)
     except (msgspec.DecodeError, ValueError):
         return None
     return found
@@ -54,7 +55,3 @@ def read(model: RegisteredModel) -> RolloutState | None:
 
 def written(running: RolloutState) -> str:
     return msgspec.json.encode(running).decode()
-
-
-def moment(now: datetime) -> str:
-    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -17,7 +17,7 @@ from monitoring.reports.evidently_report import score
 from monitoring.reports.html_report import render
 from monitoring.reports.mlflow_run import record
 from monitoring.retraining.decisions import to_dict
-from monitoring.retraining.triggers import request_by_verdict
+from monitoring.retraining.triggers import request_retraining_if_needed
 from slipway import config as usecases
 from slipway import timestamps
 from slipway.config import UseCase
@@ -59,7 +59,7 @@ def monitor(
         compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
     found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
     verdict.write(settings(), found, f"{stem}.json")
-    if decision := request_by_verdict(found, usecase, settings(), now):
+    if decision := request_retraining_if_needed(found, usecase, settings(), now):
         found["retraining"] = to_dict(decision)
         verdict.write(settings(), found, f"{stem}.json")
     _add_reports(found, stem, compared, detailed)

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.statistics.drift import BEGIN, END, Rate
 from monitoring.rollout import sequential_tests
-from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, move, needs_proof, verdict
+from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, choose_action, is_required, verdict
 from monitoring.rollout.policy import Part, Policy
 from monitoring.rollout.sequential_tests import Sample
 from pipelines.gates.comparison import window
@@ -145,7 +145,7 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
         for run in np.flatnonzero(going):
             minutes = (look * LOOK_SECONDS - since[run]) / 60
             progress = Progress(weight[run], int(in_stage[run]), minutes, int(canary.n["loss"][run]))
-            step = move(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
+            step = choose_action(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
             if step == "on":
                 weight[run], since[run], in_stage[run] = policy.next_stage(weight[run]), look * LOOK_SECONDS, 0
             elif step != "stay":
@@ -167,7 +167,7 @@ def judged(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np
     bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
     said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
     harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
-    unproven = np.any([found == OPEN for test, found in said.items() if needs_proof(test)], axis=0)
+    unproven = np.any([found == OPEN for test, found in said.items() if is_required(test)], axis=0)
     return harmful, unproven
 
 

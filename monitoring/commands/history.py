@@ -72,12 +72,12 @@ def _folded(events: Sequence[Event]) -> list[list[Event]]:
 
 
 def _events(same: Sequence[Event]) -> tuple[str, ...]:
-    from monitoring.governance.alias_changes import in_words
+    from monitoring.governance.alias_changes import describe
 
     event, last = same[0], same[-1]
     version = f"version {event.version}" if event.version else ""
     times = f"{len(same)} times until {_time(last.at)}" if len(same) > 1 else ""
-    said = "; ".join(filter(None, [in_words(event.evidence), event.why, times]))
+    said = "; ".join(filter(None, [describe(event.evidence), event.why, times]))
     return _time(event.at), event.action, version, event.who, said
 
 
@@ -88,12 +88,22 @@ def _aliases(found: History) -> list[tuple[str, ...]]:
 
 
 def _versions(found: History) -> list[tuple[str, ...]]:
-    from monitoring.governance.history import standing
 
     return [
-        ("version", each["version"], f"bundle {_short(each['digest'])}", "; ".join([standing(each), *_said(each)]))
+        (
+            "version",
+            each["version"],
+            f"bundle {_short(each['digest'])}",
+            _described(each),
+        )
         for each in found.versions
     ]
+
+
+def _described(version: dict[str, Any]) -> str:
+    from monitoring.governance.history import describe_provenance
+
+    return "; ".join([describe_provenance(version), *_said(version)])
 
 
 def _said(version: dict[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ def alias_changes(line: AuditLine) -> list[AliasChange]:
     return [AliasChange(each["alias"], each["to"]) for each in _told(line.evidence)]
 
 
-def in_words(evidence: dict[str, Any]) -> str:
+def describe(evidence: dict[str, Any]) -> str:
     """`champion from version 3 to 4, canary from version 4 to none`; nothing where no alias went anywhere."""
     return ", ".join(
         f"{each['alias']} from version {each.get('from') or 'none'} to {each['to'] or 'none'}"
@@ -36,13 +36,13 @@ def _told(evidence: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in [evidence, *(evidence.get("moved") or ())] if "alias" in each and "to" in each]
 
 
-def last_move(lines: Iterable[AuditLine], move: AliasChange, until: str) -> AuditLine | None:
+def last_change(lines: Iterable[AuditLine], move: AliasChange, until: str) -> AuditLine | None:
     """The line of whoever last gave a version its alias by then; what was only noticed happened before its line."""
     latest = parse(until) + SLACK
-    found = [line for line in lines if move in alias_changes(line) and parse(happened(line)) <= latest]
+    found = [line for line in lines if move in alias_changes(line) and parse(occurred_at(line)) <= latest]
     return found[-1] if found else None
 
 
-def happened(line: AuditLine) -> str:
+def occurred_at(line: AuditLine) -> str:
     """When it happened, at the earliest: what was only noticed has the time of the look before in its evidence."""
     return line.evidence.get("after", line.at)

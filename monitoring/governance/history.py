@@ -6,15 +6,15 @@ It is put together from what others left: the registry's versions and tags, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from monitoring.analysis import verdict
-from monitoring.governance.alias_changes import happened
-from monitoring.governance.integrity import IntegrityReport, check
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.governance.alias_changes import occurred_at
+from monitoring.governance.integrity import IntegrityReport, check_versions
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts import registry_names
@@ -23,8 +23,6 @@ from slipway.errors import DataError, NotFound, RegistryError, suggestion
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.timestamps import from_ms, iso, parse, parse_name
-
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class History:
 
 
 def gather(
-    usecase: str, config: Settings, since: datetime | None = None, look_at_all: LookAtAll = all_server_statuses
+    usecase: str, config: Settings, since: datetime | None = None, poll: PollServers = all_server_statuses
 ) -> History:
     """The whole history, every byte of every version checked; `since` leaves out older events only.
 
@@ -77,9 +75,9 @@ def gather(
     registry = Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     aliases, tags, versions = _registered(registry, usecase, bool(lines))
-    checked = check(registry, config, usecase, versions, lines)
+    checked = check_versions(registry, config, usecase, versions, lines)
     copies = audit_replica.compare(config, usecase)
-    facts = [facts_of(registry, version, checked[version.version]) for version in versions]
+    facts = [version_facts(registry, version, checked[version.version]) for version in versions]
     registered = {found["version"]: found["registered"] for found in facts}
     events = [
         *(_registration(found) for found in facts),
@@ -95,7 +93,7 @@ def gather(
         aliases,
         {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
-        [_server(look) for look in look_at_all(config.server_urls, usecase)],
+        [_server(status) for status in poll(config.server_urls, usecase)],
         {"lines": copies.lines, "pending": copies.pending},
         [*gone, *problems, *copies.problems],
     )
@@ -130,7 +128,7 @@ def _registered(
         ) from None
 
 
-def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport) -> dict[str, Any]:
+def version_facts(registry: Registry, version: ModelVersion, checked: IntegrityReport) -> dict[str, Any]:
     """What the version stands on: data, commit, run, gates, production rows; and what people and servers said of it."""
     tags = version.tags
     return {
@@ -164,17 +162,17 @@ def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
 
 def _of_line(line: audit.AuditLine, registered: str) -> Event:
     """Where it belongs: after its version was registered, and before whatever followed from it."""
-    at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=parse)
+    at = max(filter(None, [occurred_at(line), registered if line.at > registered else ""]), key=parse)
     return Event(at, line.action, line.version, line.who, line.why, line.evidence)
 
 
 def _registration(facts: dict[str, Any]) -> Event:
     evidence = {key: facts[key] for key in ("data_sha256", "git_commit", "run_id", "digest", "gate", "production_rows")}
     who = "slipway train" if facts["run_key"] else audit.UNKNOWN
-    return Event(facts["registered"], "registered", facts["version"], who, standing(facts), evidence)
+    return Event(facts["registered"], "registered", facts["version"], who, describe_provenance(facts), evidence)
 
 
-def standing(facts: dict[str, Any]) -> str:
+def describe_provenance(facts: dict[str, Any]) -> str:
     """What a version stands on, in words: `data 1a2b3c4d, commit 94c902f, 6 gates passed, 523 production rows`."""
     gates = facts["gates"] or []
     counts = [
@@ -230,6 +228,8 @@ def _told(name: str) -> datetime | None:
         return None
 
 
-def _server(look: ServerStatus) -> dict[str, Any]:
-    workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
-    return {"address": look.address, "workers": workers, "error": look.error}
+def _server(status: ServerStatus) -> dict[str, Any]:
+    workers = [
+        {"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in status.workers
+    ]
+    return {"address": status.address, "workers": workers, "error": status.error}

@@ -26,7 +26,7 @@ class IntegrityReport:
     problem: str | None = None
 
 
-def check(
+def check_versions(
     registry: Registry, config: Settings, usecase: str, versions: Sequence[ModelVersion], lines: Sequence[AuditLine]
 ) -> dict[str, IntegrityReport]:
     """By number, the registry's versions and those that it had once.
@@ -34,7 +34,7 @@ def check(
     Raises:
         RegistryError: it does not answer.
     """
-    found = {version.version: whole(registry, version) for version in versions}
+    found = {version.version: check_bundle(registry, version) for version in versions}
     remembered = registry_snapshot.read(config, usecase)
     known = remembered.versions if remembered else {}
     for version in versions:
@@ -44,10 +44,10 @@ def check(
             found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, told))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
-    return found | {number: IntegrityReport(problem=deleted(number, lines)) for number in gone}
+    return found | {number: IntegrityReport(problem=describe_deleted(number, lines)) for number in gone}
 
 
-def deleted(number: str, lines: Sequence[AuditLine]) -> str:
+def describe_deleted(number: str, lines: Sequence[AuditLine]) -> str:
     """What is left to say of a version that the registry has no more."""
     said = f"version {number} is in the registry no more"
     line = next((line for line in lines if (line.action, line.version) == ("version.deleted", number)), None)
@@ -57,7 +57,7 @@ def deleted(number: str, lines: Sequence[AuditLine]) -> str:
     return f"{said}, which was noticed at {line.at}. Its data was {data}, its commit {commit}, its run {run}."
 
 
-def whole(registry: Registry, version: ModelVersion) -> IntegrityReport:
+def check_bundle(registry: Registry, version: ModelVersion) -> IntegrityReport:
     with tempfile.TemporaryDirectory() as folder:
         try:
             registry.fetch_bundle(version, Path(folder), serving_only=False)

@@ -17,8 +17,8 @@ import msgspec
 from monitoring.governance import registry_snapshot
 from monitoring.governance.artifact_check import ArtifactCheck
 from monitoring.governance.registry_snapshot import RegistrySnapshot
-from monitoring.governance.snapshot_diff import Change, differences
-from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
+from monitoring.governance.snapshot_diff import Change, diff
+from monitoring.release.reconciler import ALIAS_ENVIRONMENTS
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
@@ -50,7 +50,7 @@ class RegistryWatcher:
         self._clock = clock
         self._artifacts = ArtifactCheck(registry, clock)
         self._watched: dict[str, _Watched] = {}
-        self._is_home = config.environment in HOMES_OF_THE_ALIAS
+        self._is_home = config.environment in ALIAS_ENVIRONMENTS
 
     def once(self, usecase: str) -> list[str]:
         """Look, and write down what has settled; what a person should know of now."""
@@ -66,7 +66,7 @@ class RegistryWatcher:
     def _look(self, usecase: str) -> list[str]:
         watched = self._watched.get(usecase) or self._begin(usecase)
         versions, now = self._picture(usecase, watched.last)
-        found = differences(watched.last, now)
+        found = diff(watched.last, now)
         stored = self._artifacts.check_next(versions, now)
         if stored and _is_news(*stored, now):
             now = _with(now, *stored)

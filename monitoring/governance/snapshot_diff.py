@@ -34,7 +34,7 @@ class Change:
         return (line.action, line.version) == (self.action, self.version)
 
 
-def differences(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
+def diff(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     return [*_aliases(before, now), *_retraining(before, now), *_versions(before, now)]
 
 

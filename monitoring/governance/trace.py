@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from monitoring.governance.alias_changes import AliasChange, last_move
-from monitoring.governance.history import facts_of, readable_lines
-from monitoring.governance.integrity import IntegrityReport, check, deleted
+from monitoring.governance.alias_changes import AliasChange, last_change
+from monitoring.governance.history import readable_lines, version_facts
+from monitoring.governance.integrity import IntegrityReport, check_versions, describe_deleted
 from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
@@ -80,8 +80,8 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first["version"])
-    checked = check(registry, config, usecase, [version], []) if version else {}
-    made = checked.get(first["version"], IntegrityReport(problem=deleted(first["version"], lines)))
+    checked = check_versions(registry, config, usecase, [version], []) if version else {}
+    made = checked.get(first["version"], IntegrityReport(problem=describe_deleted(first["version"], lines)))
     alias = config.follow_alias if first["role"] == "champion" else first["role"]
     if version and version.digest != first["digest"]:
         problems.append(
@@ -93,8 +93,8 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         id,
         answers,
         _label(usecase, id, config),
-        facts_of(registry, version, made) if version else None,
-        last_move(lines, AliasChange(alias, first["version"]), first["at"]),
+        version_facts(registry, version, made) if version else None,
+        last_change(lines, AliasChange(alias, first["version"]), first["at"]),
         [*filter(None, [made.problem]), *problems],
     )
 

@@ -25,7 +25,7 @@ _SHOWN = 5
 Unchecked = tuple[str, dict[str, Any]]  # where the row stands ("labels.csv:12"), and its cells
 
 
-def read(path: Path) -> list[Unchecked]:
+def read_rows(path: Path) -> list[Unchecked]:
     """The file's rows, unchecked, each with its place.
 
     Raises:
@@ -48,7 +48,7 @@ def read(path: Path) -> list[Unchecked]:
     return rows
 
 
-def checked(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
+def parse_entries(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
     """The rows as entries of feedback: one of id and key, a label of the schema's classes or a finite value.
 
     Raises:

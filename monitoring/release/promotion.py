@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses, wait_until
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import gate_report
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION, FIRST_WEIGHT, OVERRIDE, REFUSED
-from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
+from slipway.errors import GateRefused, NotFound, SettingsError, suggestion
 from slipway.settings import Settings, settings
 
 PROMOTABLE = (CHAMPION, CHALLENGER, CANARY)
 SETTLE_SECONDS = 6.0  # a follower looks again at a refusal that a person has just overridden
-_EVERY_SECONDS = 0.5
-
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
@@ -83,29 +80,36 @@ def promote(
 
 
 def wait_until_served(
-    promoted: Promotion, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = all_server_statuses
+    promoted: Promotion, seconds: float, config: Settings | None = None, poll: PollServers = all_server_statuses
 ) -> Promotion:
-    """Returns when every worker of every server serves the version.
+    """Return when every worker of every server serves the version.
 
     Raises:
         SettingsError: the servers of this environment follow another alias.
-        ServiceError: a server refused the version, or the time is over; the message says what each server says.
+        ServiceError: a server refused the version, or the time is over; the message describes each server.
     """
     config = config or settings()
     if promoted.alias != config.follow_alias:
-        raise SettingsError(f"the servers here follow {config.follow_alias}, not {promoted.alias}: leave --wait out.")
-    deadline = time.monotonic() + seconds
+        raise SettingsError(
+            f"the servers of this environment follow {config.follow_alias}, not {promoted.alias}: leave --wait out."
+        )
     settled = time.monotonic() + SETTLE_SECONDS
-    while True:
-        looks = look_at_all(config.server_urls, promoted.version.name)
-        if all(_serves(look, promoted) for look in looks):
-            return replace(promoted, serving=sum(len(look.workers) for look in looks))
-        refused = any(look.refusals(CHAMPION, promoted.alias, promoted.version) for look in looks)
-        now = time.monotonic()
-        if now >= deadline or (refused and now >= settled):
-            said = "; ".join(_words(look, promoted) for look in looks)
-            raise ServiceError(f"{promoted.version.name} version {promoted.version.version} has the alias, but {said}.")
-        time.sleep(_EVERY_SECONDS)
+
+    def is_refused(statuses: Sequence[ServerStatus]) -> bool:
+        refused = any(status.refusals(CHAMPION, promoted.alias, promoted.version) for status in statuses)
+        return refused and time.monotonic() >= settled
+
+    workers = wait_until(
+        lambda: poll(config.server_urls, promoted.version.name),
+        seconds,
+        lambda statuses: all(_serves(status, promoted) for status in statuses),
+        lambda statuses: (
+            f"{promoted.version.name} version {promoted.version.version} has the alias, but "
+            f"{'; '.join(_describe(status, promoted) for status in statuses)}."
+        ),
+        is_refused,
+    )
+    return replace(promoted, serving=workers)
 
 
 def find_model(registry: Registry, usecase: str) -> RegisteredModel:
@@ -174,16 +178,17 @@ def _check_override(override: str | None) -> None:
         raise SettingsError(f"--override {override!r} does not say who and why. Write --override 'WHO: WHY'.")
 
 
-def _serves(look: ServerStatus, promoted: Promotion) -> bool:
-    return bool(look.workers) and all(worker.version == promoted.version.version for worker in look.workers)
+def _serves(status: ServerStatus, promoted: Promotion) -> bool:
+    return bool(status.workers) and all(worker.version == promoted.version.version for worker in status.workers)
 
 
-def _words(look: ServerStatus, promoted: Promotion) -> str:
-    reasons = look.refusals(CHAMPION, promoted.alias, promoted.version)
-    if reasons:
-        return f"{look.address} refused it: {'; '.join(reasons)}"
-    if failures := look.failures(CHAMPION, promoted.version):
-        return f"{look.address} cannot load it: {'; '.join(failures)}"
-    if look.served is None:
-        return look.error
-    return f"{look.address} serves it in {look.serving(CHAMPION, promoted.version)} of {len(look.workers)} workers"
+def _describe(status: ServerStatus, promoted: Promotion) -> str:
+    if reasons := status.refusals(CHAMPION, promoted.alias, promoted.version):
+        return f"{status.address} refused it: {'; '.join(reasons)}"
+    if failures := status.failures(CHAMPION, promoted.version):
+        return f"{status.address} cannot load it: {'; '.join(failures)}"
+    if status.served is None:
+        return status.error
+    return (
+        f"{status.address} serves it in {status.serving(CHAMPION, promoted.version)} of {len(status.workers)} workers"
+    )

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CANARY, SHADOW, serving_tag
@@ -22,13 +22,11 @@ from slipway.settings import Settings
 from slipway.timestamps import now_iso
 
 # Where an alias goes back: elsewhere it belongs to production (docs/decisions/0002-whose-alias-goes-back.md)
-HOMES_OF_THE_ALIAS = ("production", "local")
+ALIAS_ENVIRONMENTS = ("production", "local")
 SETTLE_SECONDS = 10.0
 RECONCILER = "slipway reconciler"
 SERVING, LOADING, REFUSED, FAILED, REPLACED = "serving", "loading", "refused", "failed", "replaced"
 _log = logging.getLogger("slipway.watch")
-
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,14 @@ class Reconciled:
 
     usecase: str
     aliases: dict[str, str]
-    looks: list[ServerStatus]
+    statuses: list[ServerStatus]
     tag: str = ""
     error: str = ""
 
     @property
     def serving(self) -> list[str]:
         """The versions that workers serve, the most common first."""
-        counts = Counter(worker.version for look in self.looks for worker in look.workers if worker.version)
+        counts = Counter(worker.version for status in self.statuses for worker in status.workers if worker.version)
         return [version for version, _ in counts.most_common()]
 
 
@@ -55,52 +53,52 @@ class Reconciler:
         self,
         config: Settings,
         registry: Registry,
-        look_at_all: LookAtAll = all_server_statuses,
+        poll: PollServers = all_server_statuses,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._addresses = config.server_urls
         self._registry = registry
-        self._look_at_all = look_at_all
+        self._poll = poll
         self._clock = clock
         self._key = serving_tag(config.environment)
         self._alias_of = {"champion": config.follow_alias, "canary": CANARY, "shadow": SHADOW}
-        self._moves_back = config.environment in HOMES_OF_THE_ALIAS
+        self._moves_back = config.environment in ALIAS_ENVIRONMENTS
         self._refused_since: dict[tuple[str, str, str], float] = {}
         self._whole: dict[str, str] = {}
 
     def once(self, usecase: str) -> Reconciled:
         """One pass; a registry or a log that does not answer is in the result, not raised."""
-        looks = self._look_at_all(self._addresses, usecase)
+        statuses = self._poll(self._addresses, usecase)
         aliases: dict[str, str] = {}
         try:
             aliases = self._registry.model(usecase).aliases
-            tags = {role: self._settle(usecase, role, aliases, looks) for role in self._alias_of}
+            tags = {role: self._settle(usecase, role, aliases, statuses) for role in self._alias_of}
         except NotFound as error:
             unknown = f"nothing of it is registered yet: `slipway train {usecase}` does that"
-            return Reconciled(usecase, aliases, looks, error=str(error) if aliases else unknown)
+            return Reconciled(usecase, aliases, statuses, error=str(error) if aliases else unknown)
         except (RegistryError, ServiceError, OSError) as error:
-            return Reconciled(usecase, aliases, looks, error=str(error))
-        return Reconciled(usecase, aliases, looks, tags["champion"])
+            return Reconciled(usecase, aliases, statuses, error=str(error))
+        return Reconciled(usecase, aliases, statuses, tags["champion"])
 
-    def _settle(self, usecase: str, role: str, aliases: dict[str, str], looks: list[ServerStatus]) -> str:
+    def _settle(self, usecase: str, role: str, aliases: dict[str, str], statuses: list[ServerStatus]) -> str:
         """Brings the tag of one role's version up to date, and its alias back where it was refused for long enough."""
         alias = self._alias_of[role]
         number = aliases.get(alias)
         version = self._registry.version(usecase, number) if number else None
-        reasons = [reason for look in looks if version for reason in look.refusals(role, alias, version)]
+        reasons = [reason for status in statuses if version for reason in status.refusals(role, alias, version)]
         if not reasons:
             self._refused_since = {key: at for key, at in self._refused_since.items() if key[:2] != (usecase, role)}
         if version is None:
             return ""
         if reasons:
-            return self._refused(version, role, f"{REFUSED}: {'; '.join(dict.fromkeys(reasons))}", looks)
-        said = self._write(version, served_by(looks, role, version))
+            return self._refused(version, role, f"{REFUSED}: {'; '.join(dict.fromkeys(reasons))}", statuses)
+        said = self._write(version, describe_serving(statuses, role, version))
         if role == "champion" and said.startswith(SERVING):
             self._retire_others(version)
         return said
 
-    def _refused(self, version: ModelVersion, role: str, said: str, looks: list[ServerStatus]) -> str:
+    def _refused(self, version: ModelVersion, role: str, said: str, statuses: list[ServerStatus]) -> str:
         """Writes the reason first, so that no alias ever moves without one."""
         alias = self._alias_of[role]
         if not self._moves_back or not self._is_sure(version.name, role, version.version):
@@ -112,7 +110,7 @@ class Reconciler:
             self._tell(version, alias, None, said)
             self._registry.delete_alias(version.name, alias)
             return written
-        instead = still_served(looks, alias, version)
+        instead = find_still_served(statuses, alias, version)
         if instead is None:
             return self._write(version, said)
         written = self._write(version, f"{said} ({alias} went back to version {instead})")
@@ -158,23 +156,25 @@ class Reconciler:
         self._whole[version.name] = version.version
 
 
-def served_by(looks: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
+def describe_serving(statuses: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
     """`serving: 2 of 2 workers`, or why not yet; nothing where no worker has said anything about it."""
-    failures = list(dict.fromkeys(reason for look in looks for reason in look.failures(role, version)))
+    failures = list(dict.fromkeys(reason for status in statuses for reason in status.failures(role, version)))
     if failures:
         return f"{FAILED}: {'; '.join(failures)}"
-    serving = sum(look.serving(role, version) for look in looks)
-    workers = sum(len(look.workers) for look in looks)
-    silent = sum(look.served is None for look in looks)
+    serving = sum(status.serving(role, version) for status in statuses)
+    workers = sum(len(status.workers) for status in statuses)
+    silent = sum(status.served is None for status in statuses)
     if not serving:
         return ""
     state = SERVING if serving == workers and not silent else LOADING
-    unknown = f", {silent} of {len(looks)} servers do not answer" if silent else ""
+    unknown = f", {silent} of {len(statuses)} servers do not answer" if silent else ""
     return f"{state}{'' if role == 'champion' else f' as {role}'}: {serving} of {workers} workers{unknown}"
 
 
-def still_served(looks: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
+def find_still_served(statuses: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
     """What the servers that refused a version serve instead; None where they serve nothing, or nothing else."""
-    workers = [worker for look in looks if look.refusals("champion", alias, refused) for worker in look.workers]
+    workers = [
+        worker for status in statuses if status.refusals("champion", alias, refused) for worker in status.workers
+    ]
     others = Counter(worker.version for worker in workers if worker.version not in (None, "", refused.version))
     return others.most_common(1)[0][0] if others else None

@@ -7,7 +7,8 @@ up with every look. A server that does not answer is an answer, too: `error` say
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ from slipway.serving_state.observed import RoleState, WorkerState
 
 TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16
+_POLL_SECONDS = 0.5
+
+PollServers = Callable[[Iterable[str], str], "list[ServerStatus]"]
+"""Asks the servers of these URLs for the status of a use case."""
 
 
 class ServedGate(msgspec.Struct, frozen=True):
@@ -114,6 +119,28 @@ def all_server_statuses(urls: Iterable[str], usecase: str) -> list[ServerStatus]
     servers = [(url, address) for url in urls for address in addresses(url)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda server: server_status(server[0], usecase, server[1]), servers))
+
+
+def wait_until(
+    poll: Callable[[], Sequence[ServerStatus]],
+    seconds: float,
+    is_done: Callable[[Sequence[ServerStatus]], bool],
+    describe: Callable[[Sequence[ServerStatus]], str],
+    has_failed: Callable[[Sequence[ServerStatus]], bool] = lambda statuses: False,
+) -> int:
+    """Poll the servers until they are done, and return the number of their workers.
+
+    Raises:
+        ServiceError: the time is over, or they have failed; the message describes the last statuses.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        statuses = poll()
+        if is_done(statuses):
+            return sum(len(status.workers) for status in statuses)
+        if time.monotonic() >= deadline or has_failed(statuses):
+            raise ServiceError(describe(statuses))
+        time.sleep(_POLL_SECONDS)
 
 
 def addresses(url: str) -> list[str | None]:

@@ -25,13 +25,13 @@ class ChampionFreshness:
     cutoff: datetime
 
 
-def champion(registry: Registry, model: RegisteredModel) -> ChampionFreshness | None:
+def champion_freshness(registry: Registry, model: RegisteredModel) -> ChampionFreshness | None:
     """None where the model has no champion. Raises RegistryError."""
     number = model.aliases.get(CHAMPION)
     return None if number is None else ChampionFreshness(number, _cutoff(registry.version(model.name, number)))
 
 
-def new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
+def count_new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
     """How many answered predictions have a label by now that had none, or were not made yet, at `since`.
 
     It goes by when a label was sent, which we know, not by when its caller says that it was known.

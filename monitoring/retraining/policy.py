@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from monitoring.retraining.decisions import Decision, Decisions
-from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
+from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun, PrefectClient
@@ -117,7 +117,7 @@ class _Request:
         registry = Registry(self._config.registry_uri, _SECONDS)
         with _refusing("registry", RegistryError):
             model = registry.model(self._usecase.name)
-            stands = champion(registry, model)
+            stands = champion_freshness(registry, model)
         self._said["version"] = stands.version if stands else None
         switch = model.tags.get(RETRAINING, "").strip()
         if switch.lower().startswith(PAUSED):
@@ -169,7 +169,7 @@ class _Request:
 
     def _require_labels(self, stands: ChampionFreshness | None) -> int:
         needed = self._usecase.retraining.min_labelled_rows
-        rows = new_labels(Log(self._config), self._usecase, stands.cutoff if stands else None)
+        rows = count_new_labels(Log(self._config), self._usecase, stands.cutoff if stands else None)
         self._said["evidence"] = {**self._said["evidence"], "labelled_rows": rows}
         if rows < needed:
             since = f" since version {stands.version} was trained" if stands else ""

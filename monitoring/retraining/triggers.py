@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from monitoring.analysis import verdict
 from monitoring.analysis.quality import METRICS
 from monitoring.retraining.decisions import Decision
-from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
+from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from monitoring.retraining.policy import request_retraining
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import RegistryError
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 
 
-def request_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime) -> Decision | None:
+def request_retraining_if_needed(
+    found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime
+) -> Decision | None:
     """Ask for a training where the monitor has a reason; one ask, whose evidence holds the sentence of every reason.
 
     Raises:
         ServiceError, OSError: the log's place fails.
     """
-    reasons = {**of_verdict(found), **of_champion(usecase, config, now)}
+    reasons = {**verdict_reasons(found), **champion_reasons(usecase, config, now)}
     if not reasons:
         return None
     listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
     return request_retraining(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
 
 
-def of_verdict(found: dict[str, Any]) -> dict[str, str]:
+def verdict_reasons(found: dict[str, Any]) -> dict[str, str]:
     """A quality that is worse than on the reference, and drift: what was found, by reason."""
     metrics = found["quality"]["metrics"] if found["quality"] else {}
     worse = [METRICS[name] for name, score in metrics.items() if score["worse"]]
@@ -42,7 +44,7 @@ def of_verdict(found: dict[str, Any]) -> dict[str, str]:
     return {**reasons, **({"drift": found["sentence"]} if found["verdict"] == verdict.DRIFT else {})}
 
 
-def of_champion(usecase: UseCase, config: Settings, now: datetime) -> dict[str, str]:
+def champion_reasons(usecase: UseCase, config: Settings, now: datetime) -> dict[str, str]:
     """Its age, and the labels that came since it was trained, where the use case gives bounds for them.
 
     A registry that does not answer gives no reason: the next monitor looks again.
@@ -52,7 +54,7 @@ def of_champion(usecase: UseCase, config: Settings, now: datetime) -> dict[str, 
         return {}
     try:
         registry = Registry(config.registry_uri, _SECONDS)
-        stands = champion(registry, registry.model(usecase.name))
+        stands = champion_freshness(registry, registry.model(usecase.name))
     except RegistryError:
         return {}
     return _age(rules.max_age_days, stands, now) | _labels(rules.new_labels, stands, usecase, config) if stands else {}
@@ -66,6 +68,6 @@ def _age(most: float | None, stands: ChampionFreshness, now: datetime) -> dict[s
 
 
 def _labels(enough: int | None, stands: ChampionFreshness, usecase: UseCase, config: Settings) -> dict[str, str]:
-    if enough is None or (rows := new_labels(Log(config), usecase, stands.cutoff)) < enough:
+    if enough is None or (rows := count_new_labels(Log(config), usecase, stands.cutoff)) < enough:
         return {}
     return {"labels": f"{rows:,} labelled rows are new since version {stands.version} was trained."}

@@ -8,7 +8,7 @@ from slipway.contracts.registry_names import CHALLENGER, CHAMPION, GATE, REFUSED
 from slipway.settings import Settings
 
 
-def candidate(registry: Registry, model: RegisteredModel) -> str | None:
+def find_candidate(registry: Registry, model: RegisteredModel) -> str | None:
     """The challenger where its gates passed, nobody refused it, and it is newer than the champion."""
     challenger, champion = model.aliases.get(CHALLENGER), model.aliases.get(CHAMPION)
     if challenger is None or champion is None or int(challenger) <= int(champion):
@@ -18,7 +18,8 @@ def candidate(registry: Registry, model: RegisteredModel) -> str | None:
 
 
 def was_canary(usecase: str, version: str, config: Settings) -> bool:
-    """One that was tried, and that a person or the evidence took away, does not come back by itself."""
+    """Whether a rollout of the version has begun before: a version that was rolled back is not tried again by itself."""
     return any(
-        line.version == version and line.action.startswith("canary.") for line in transitions.lines(usecase, config)
+        line.version == version and line.action.startswith("canary.")
+        for line in transitions.audit_lines(usecase, config)
     )

@@ -15,7 +15,7 @@ from monitoring.rollout.policy import Policy
 from monitoring.rollout.sequential_tests import Interval, Sample
 
 HARMFUL, SAFE, OPEN = "harmful", "safe", "open"
-Move = Literal["back", "stay", "on", "finish"]
+Action = Literal["back", "stay", "on", "finish"]
 
 
 class Progress(NamedTuple):
@@ -59,17 +59,17 @@ class TestResult:
         return asdict(self)
 
 
-def judge(evidence: Evidence, policy: Policy) -> list[TestResult]:
+def evaluate(evidence: Evidence, policy: Policy) -> list[TestResult]:
     """Every test on the evidence; at each one's share of alpha, so the whole rollout is wrong no more often."""
     found = []
     for test, (canary, champion) in evidence.means.items():
         bounds, allowed = sequential_tests.difference(canary, champion, policy.alpha(test)), allowance(test, policy)
-        found.append(_finding(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
+        found.append(_result(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
     apart = policy.canary.max_score_shift
     if apart is None:
         return found
     bounds = sequential_tests.shift(evidence.distance, *evidence.scores, policy.alpha("scores"))
-    return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
+    return [*found, _result("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
 
 
 def allowance(test: str, policy: Policy) -> float:
@@ -83,27 +83,27 @@ def verdict(low: ArrayLike, high: ArrayLike, allowed: float) -> np.ndarray:
     return np.where(np.asarray(low) > allowed, HARMFUL, within)
 
 
-def needs_proof(test: str) -> bool:
+def is_required(test: str) -> bool:
     """Labels may come months later: quality stops a rollout, and holds none up."""
     return not test.startswith("loss")
 
 
-def unproven(findings: Iterable[TestResult]) -> list[str]:
+def inconclusive_tests(findings: Iterable[TestResult]) -> list[str]:
     """The tests that must be shown to be safe before the canary may become the champion, and are not yet."""
-    return [finding.test for finding in findings if needs_proof(finding.test) and finding.verdict == OPEN]
+    return [finding.test for finding in findings if is_required(finding.test) and finding.verdict == OPEN]
 
 
-def move(policy: Policy, progress: Progress, harmful: bool, unproven: Sequence[str]) -> Move:
+def choose_action(policy: Policy, progress: Progress, harmful: bool, unproven: Sequence[str]) -> Action:
     """Back as soon as there is harm; on when the stage has its predictions and its time; to champion when, after the
     last stage, every test that must be is shown to be safe."""
     if harmful:
         return "back"
-    if missing(policy, progress, unproven):
+    if unmet_conditions(policy, progress, unproven):
         return "stay"
     return "on" if policy.next_stage(progress.weight) else "finish"
 
 
-def missing(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list[str]:
+def unmet_conditions(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list[str]:
     """What the stage waits for, in words."""
     canary, waits = policy.canary, []
     if progress.predictions < canary.min_predictions:
@@ -117,7 +117,7 @@ def missing(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list
     return waits + ([f"evidence on {', '.join(unproven)}"] if unproven else [])
 
 
-def _finding(
+def _result(
     test: str, shares: tuple[float | None, float | None], counts: tuple[int, int], bounds: Interval, allowed: float
 ) -> TestResult:
     low, high = round(float(bounds.low), 6), round(float(bounds.high), 6)

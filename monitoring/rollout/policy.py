@@ -47,7 +47,7 @@ class Policy:
         return [first, *(stage for stage in self.canary.stages if stage > first)]
 
 
-def policy(usecase: str) -> Policy:
+def load_policy(usecase: str) -> Policy:
     """The use case's; where it has no folder here, the default stages and limits, and quality by wrong answers alone.
 
     Raises:
@@ -68,10 +68,10 @@ def policy(usecase: str) -> Policy:
     )
 
 
-def policy_or_default(usecase: str) -> tuple[Policy, str]:
+def load_policy_or_default(usecase: str) -> tuple[Policy, str]:
     """The policy; where the file is wrong the default, for harm must be seen all the same, and what is wrong."""
     try:
-        return policy(usecase), ""
+        return load_policy(usecase), ""
     except UseCaseError as error:
         return Policy(), f"{error} The rollout goes by the default limits."
 

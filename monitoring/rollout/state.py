@@ -53,5 +53,5 @@ def read(model: RegisteredModel) -> RolloutState | None:
     return found
 
 
-def written(running: RolloutState) -> str:
+def encode(running: RolloutState) -> str:
     return msgspec.json.encode(running).decode()

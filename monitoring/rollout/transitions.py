@@ -23,15 +23,15 @@ TAKEN_BACK = "taken back by "
 ROLLOUT = "slipway rollout"  # who, in the audit
 
 
-def write(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
-    registry.set_model_tag(usecase, registry_names.ROLLOUT, state.written(running))
+def save(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
+    registry.set_model_tag(usecase, registry_names.ROLLOUT, state.encode(running))
     return running
 
 
 def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str, **told: object) -> RolloutState:
     """Put down how it ends. A rollback's weight of 0 takes the canary from the servers by this one request."""
     weight = running.weight if outcome == FINISHED else 0.0
-    return write(registry, usecase, msgspec.structs.replace(running, outcome=outcome, weight=weight, **told))
+    return save(registry, usecase, msgspec.structs.replace(running, outcome=outcome, weight=weight, **told))
 
 
 def carry_out(registry: Registry, usecase: str, running: RolloutState, config: Settings) -> None:
@@ -44,16 +44,16 @@ def carry_out(registry: Registry, usecase: str, running: RolloutState, config: S
             registry.set_version_tag(usecase, running.version, REFUSED, f"{TAKEN_BACK}{running.who}: {running.why}")
     if aliases.get(CANARY) == running.version:
         registry.delete_alias(usecase, CANARY)
-    tell(usecase, f"canary.{running.outcome}", running, config, _moved(running, aliases))
+    record(usecase, f"canary.{running.outcome}", running, config, _moved(running, aliases))
     registry.delete_model_tag(usecase, registry_names.ROLLOUT)
 
 
-def tell(
+def record(
     usecase: str, action: str, running: RolloutState, config: Settings, moved: list[dict[str, str | None]] | None = None
 ) -> None:
     """The audit line, once for each rollout and stage."""
     evidence = {"began": running.began, "stage": running.stage, "weight": running.weight} | running.evidence
-    for line in lines(usecase, config):
+    for line in audit_lines(usecase, config):
         same = (line.evidence.get("began"), line.evidence.get("stage")) == (running.began, running.stage)
         if line.action == action and line.version == running.version and same:
             return
@@ -70,7 +70,7 @@ def tell(
     )
 
 
-def lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
+def audit_lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
     """The audit's, or none where one was changed: that is for the history to say, and holds up no rollback."""
     try:
         return audit.lines(usecase, config)

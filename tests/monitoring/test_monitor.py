@@ -168,7 +168,7 @@ def test_a_process_that_dies_before_it_asks_for_a_training_leaves_a_readable_ver
 ) -> None:
     loans.answer(loans.rows(600, seed=3, age=6), digest)
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("monitoring.monitor.request_by_verdict", raises(Killed()))
+        patched.setattr("monitoring.monitor.request_retraining_if_needed", raises(Killed()))
         run(tmp_path)
     found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
     assert (found["verdict"], found["drifted"], found["retraining"]) == ("drift", ["age"], None)
@@ -193,7 +193,9 @@ def test_a_log_that_takes_no_verdict_starts_no_training(
     loans.answer(loans.rows(600, seed=3, age=6), digest)
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
         patched.setattr("slipway.storage.local.LocalStore.put", raises(OSError(28, "No space left on device")))
-        patched.setattr("monitoring.monitor.request_by_verdict", raises(AssertionError("asked for a training")))
+        patched.setattr(
+            "monitoring.monitor.request_retraining_if_needed", raises(AssertionError("asked for a training"))
+        )
         run(tmp_path)
     assert Decisions(settings(), "loans").recent() == []
 

@@ -96,7 +96,9 @@ def test_a_canary_whose_scores_are_elsewhere_is_taken_back(rollout: Callable[...
     home.predict("canary", 400, score=lambda k: 0.5)
     assert home.once(1).version == "2"  # half of the champion's scores are on either side: 0.5, and not surely more
     home.predict("canary", 800, score=lambda k: 0.99)
-    assert home.once(1).said.startswith("version 2 was taken back: scores: the distributions of 1,200 and 4,000 scores")
+    assert home.once(1).said.startswith(
+        "version 2 was rolled back: scores: the distributions of 1,200 and 4,000 scores"
+    )
 
 
 def test_scores_that_are_meant_to_differ_may(rollout: Callable[..., World]) -> None:

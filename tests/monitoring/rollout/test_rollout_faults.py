@@ -252,7 +252,7 @@ def test_a_use_case_whose_file_is_wrong_goes_by_the_default_limits_and_says_so(r
     home = rollout(**FAST)
     is_taken_back(home)
     home.write(canary={"stages": [50, 5]})
-    assert home.once(1).said.startswith("version 2 was taken back: errors")
+    assert home.once(1).said.startswith("version 2 was rolled back: errors")
 
 
 def test_a_refusal_that_a_person_lifts_lets_the_version_be_a_canary_again(rollout) -> None:

@@ -83,7 +83,7 @@ def _fixed(served: list[str], version: str | None, bundle: Path | None, found: S
     if version is not None:
         if len(served) != 1:
             raise typer.BadParameter(f"--version is of one use case; {len(served)} are named.")
-        return bundle_resolver.of_version(served[0], version, found)
+        return bundle_resolver.resolve_version(served[0], version, found)
     usecase = verify(bundle, serving_only=True).usecase
     if served not in ([], [usecase]):
         raise typer.BadParameter(f"the bundle is of {usecase}, not of {', '.join(served)}.")
@@ -99,7 +99,7 @@ def _expect_champions(served: Sequence[str], found: Settings) -> None:
     from bentos.follower import bundle_resolver
 
     for name in served:
-        bundle_resolver.champion(name, found)
+        bundle_resolver.resolve_champion(name, found)
 
 
 def _who_may_come(found: Settings) -> str:

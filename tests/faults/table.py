@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bentos.follower.desired_versions import CANARY_TAG
 from monitoring.retraining.decisions import STARTED
 from slipway.contracts.registry_names import CANARY, CHAMPION
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from tests.faults.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
 from tests.faults.home import Home
 from tests.support.doubles.mlflow_double import Model

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from bentos.follower.desired_versions import CANARY_TAG
 from slipway.contracts.registry_names import CHAMPION
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from slipway.settings import settings
 from tests.faults import home as homes
 from tests.faults.faults import GONE, KILLED, LOG, Effect, Fault

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bentos.follower.desired_versions import CANARY_TAG
 from pipelines.artifacts import read_json, write_json
 from slipway import audit
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events import encoder, prediction_event
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.faults.home import NAME, Home

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ _CHUNK = b"\0" * 65536
 class RegistryDouble:
     """`add("1", folder)` registers a version, `aliases` says which is which.
 
-    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken. Its clock is
-    `ahead` seconds.
+    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken.
     """
 
     def __init__(self, name: str, port: int = 0) -> None:
@@ -31,7 +29,6 @@ class RegistryDouble:
         self.endless: set[str] = set()
         self.asked: list[str] = []
         self.sent = 0
-        self.ahead = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self.uri = f"http://127.0.0.1:{self._server.server_port}"
@@ -93,9 +90,6 @@ class RegistryDouble:
                         double.sent += len(_CHUNK)
                 except OSError:
                     self.close_connection = True
-
-            def date_time_string(self, timestamp: float | None = None) -> str:
-                return super().date_time_string((timestamp or time.time()) + double.ahead)
 
             def log_message(self, *_: object) -> None:
                 pass

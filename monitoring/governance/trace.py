@@ -1,4 +1,4 @@
-"""One prediction, traced back: who answered it, on which data, commit and gates, and who had put that version there."""
+"""Trace of one prediction: the version that made it, its data, commit and gates, and who gave it its alias."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Trace:
-    """`answers` are the events of every role, the one that the caller got first; `label` is the truth, if it has come.
+    """Everything that is known of a prediction.
 
-    `stands_on` are the facts of the version that answered, None where the registry has it no more; `put_there` is the
-    line of the audit that gave that version its alias.
+    `answers` are the events of every role, the one that the caller got first; `label` is the ground truth, if known.
+    `stands_on` has the facts of the version, None where it is no longer in the registry; `put_there` is the audit line
+    of the alias change that brought the version into service.
     """
 
     usecase: str
@@ -66,16 +67,18 @@ class Trace:
 
 
 def trace(usecase: str, id: str, config: Settings) -> Trace:
-    """Raises:
-    NotFound: the log has no prediction of that id.
-    RegistryError: the registry does not answer.
-    ServiceError, OSError: the log's place cannot be read.
+    """Trace a prediction by its id.
+
+    Raises:
+        NotFound: the log has no prediction with that id.
+        RegistryError: the registry does not answer.
+        ServiceError, OSError: the log cannot be read.
     """
     answers = _answers(usecase, id, config)
     if not answers:
         raise NotFound(
             f"the prediction log of {usecase} in {config.environment} has no prediction with the id {id!r}. An id is "
-            "what an answer calls `id`; its event is in the log within a second, unless it was removed or lost."
+            "in the response as `id`; the event is in the log within a second, unless it was removed or lost."
         )
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
@@ -85,8 +88,8 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     alias = config.follow_alias if first["role"] == "champion" else first["role"]
     if version and version.digest != first["digest"]:
         problems.append(
-            f"the bundle that answered had the digest {first['digest'][:12]}; version {version.version} says "
-            f"{(version.digest or 'nothing')[:12]} in the registry."
+            f"the bundle of the prediction had the digest {first['digest'][:12]}; version {version.version} has "
+            f"{(version.digest or 'none')[:12]} in the registry."
         )
     return Trace(
         usecase,
@@ -119,7 +122,7 @@ def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
 
 
 def _times(id: str) -> tuple[datetime | None, datetime | None]:
-    """Between which times an event lies, by its id, which begins with the moment when the server made it."""
+    """Range of times of the event, from its id, which begins with the time when the server made it."""
     found = _UUID7.fullmatch(id)
     if not found:
         return None, None

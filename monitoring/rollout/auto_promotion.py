@@ -1,4 +1,4 @@
-"""`auto_promote`: which challenger becomes the canary by itself."""
+"""`auto_promote`: which challenger becomes the canary without a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slipway.settings import Settings
 
 
 def find_candidate(registry: Registry, model: RegisteredModel) -> str | None:
-    """The challenger where its gates passed, nobody refused it, and it is newer than the champion."""
+    """Find the challenger if its gates passed, it is not refused, and it is newer than the champion."""
     challenger, champion = model.aliases.get(CHALLENGER), model.aliases.get(CHAMPION)
     if challenger is None or champion is None or int(challenger) <= int(champion):
         return None
@@ -18,7 +18,7 @@ def find_candidate(registry: Registry, model: RegisteredModel) -> str | None:
 
 
 def was_canary(usecase: str, version: str, config: Settings) -> bool:
-    """Whether a rollout of the version has begun before: a version that was rolled back is not tried again by itself."""
+    """Whether a rollout of the version has begun before, which is not begun again automatically."""
     return any(
         line.version == version and line.action.startswith("canary.")
         for line in transitions.audit_lines(usecase, config)

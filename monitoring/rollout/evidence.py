@@ -1,7 +1,7 @@
-"""What the prediction log holds of a rollout, as the few numbers that the tests go by.
+"""Evidence of a rollout: the statistics of the prediction log that the tests use.
 
-A request counts once, by its first row, so that a large batch is no crowd of witnesses. A row that the canary was
-chosen for is the canary's, also where it failed and the champion answered: such rows are neither's success.
+A request counts once, by its first row, so that one large batch does not decide. A row that was routed to the canary is
+the canary's, also where it failed and the champion answered: such rows are successes of neither.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from slipway.timestamps import parse
 if TYPE_CHECKING:
     from slipway.prediction_log import Log
 
-YARDSTICK = 100  # the champion's first so many values set what later ones are measured by
-_MIN_YARDSTICK = 20
+BASELINE_ROWS = 100  # the champion's first values, which set the scale for later ones
+_MIN_BASELINE_ROWS = 20
 NOTHING = Sample(0, 0)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Samples of the canary and of the champion by test; `scores` are the numbers of scores, `distance` is theirs.
+    """Samples of the canary and of the champion by test.
 
-    `predictions` are the canary's of this stage, `labelled` its labels since the rollout began.
+    `scores` are the numbers of scores of both, `distance` is their Kolmogorov-Smirnov distance. `predictions` counts
+    the canary's in this stage, `labelled` its labels since the rollout began.
     """
 
     predictions: int = 0
@@ -43,7 +44,7 @@ class Evidence:
 
 
 def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
-    """Everything logged since the rollout began, of the canary and of the champion that it is compared with.
+    """Collect the evidence since the rollout began, of the canary and of the champion that it is compared with.
 
     Raises:
         ServiceError, OSError, duckdb.Error: the log cannot be read.
@@ -75,12 +76,13 @@ def _samples(values: np.ndarray, canary: np.ndarray, champion: np.ndarray) -> tu
 def _slow(
     found: dict[str, np.ndarray], ok: np.ndarray, canary: np.ndarray, champion: np.ndarray, policy: Policy
 ) -> tuple[Sample, Sample]:
-    """Of those that the model ran for, how many took longer than `max_slowdown` times the champion's first median."""
+    """Count the predictions that took longer than `max_slowdown` times the champion's first median; cached ones are
+    left out."""
     ran = ok & ~found["cached"].astype(bool)
     first = np.flatnonzero(champion & ran)
-    if len(first) < _MIN_YARDSTICK:
+    if len(first) < _MIN_BASELINE_ROWS:
         return NOTHING, NOTHING
-    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
+    first = first[np.argsort(found["moment"][first], kind="stable")][:BASELINE_ROWS]
     milliseconds = found["ms"].astype(float)
     slow = milliseconds > policy.canary.max_slowdown * np.median(milliseconds[first])
     return _samples(slow, canary & ran, champion & ran)
@@ -89,7 +91,7 @@ def _slow(
 def _labels(
     log: Log, usecase: str, since: datetime, running: RolloutState, policy: Policy, fallen: list[str]
 ) -> dict[str, tuple[Sample, Sample]]:
-    """The losses, over all labelled answers and over each declared slice."""
+    """The losses over all labelled predictions and over each declared slice."""
     named = _arms(running) | {
         "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
         "positive": literal(policy.positive or ""),
@@ -106,8 +108,11 @@ def _labels(
 
 
 def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """From 0 to 1: what a wrong label costs, the dearer mistake being 1; in a regression the absolute error beside the
-    largest of the champion's first ones. And which rows have one."""
+    """Loss of each row from 0 to 1, and which rows have one.
+
+    In a classification it is the cost of a wrong label, the more expensive mistake being 1; in a regression the
+    absolute error relative to the largest of the champion's first ones.
+    """
     error = _numbers(found["error"])
     if not np.isfinite(error).any():
         missed, false = policy.costs
@@ -115,8 +120,8 @@ def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[
         return np.where(found["positive"].astype(bool), missed, false) * wrong, np.ones(len(wrong), bool)
     usable = np.isfinite(error)
     first = np.flatnonzero(champion & usable)
-    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
-    if len(first) < _MIN_YARDSTICK:
+    first = first[np.argsort(found["moment"][first], kind="stable")][:BASELINE_ROWS]
+    if len(first) < _MIN_BASELINE_ROWS:
         return np.zeros(len(error)), np.zeros(len(error), bool)
     scale = max(float(error[first].max()), np.finfo(float).tiny)
     return np.where(usable, np.minimum(error / scale, 1.0), 0.0), usable
@@ -130,12 +135,12 @@ def _sliced(found: dict[str, Any], policy: Policy) -> Iterator[tuple[str, np.nda
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:
-    """With NaN where there is none."""
+    """The column as floats, NaN where it is missing."""
     return np.ma.filled(np.ma.asarray(column, float), np.nan)
 
 
 def _value(part: Part) -> str:
-    """SQL for the slice's value of a row; NULL where the row has none."""
+    """SQL expression for the slice of a row; NULL where the row has none."""
     path = '$."' + part.feature.replace('"', '\\"') + '"'
     text = f'("slipway.features" ->> {literal(path)})'
     if not part.edges:

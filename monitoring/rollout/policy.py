@@ -1,4 +1,4 @@
-"""What a rollout goes by: the use case's `canary` section, what its labels cost, and the slices that it declares."""
+"""Policy of a rollout: the use case's `canary` section, the costs of its labels, and its declared slices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slipway.config import Canary, Feature, UseCase
 from slipway.contracts.schema import bin_labels
 from slipway.errors import UseCaseError
 
-_SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what cannot wait
+_SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what is urgent
 _SLICES = 0.25
 
 
@@ -24,7 +24,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Policy:
-    """`classes` are empty for a regression; `costs` are of a missed positive and of a false one, the larger being 1."""
+    """Rules of a use case's rollouts; `classes` are empty for a regression.
+
+    `costs` are those of a false negative and of a false positive, the larger being 1.
+    """
 
     canary: Canary = Canary()
     classes: tuple[str, ...] | None = None
@@ -34,7 +37,7 @@ class Policy:
     auto_promote: bool = False
 
     def alpha(self, test: str) -> float:
-        """A test's share (Bonferroni), which does not depend on the data: slices have a quarter among them."""
+        """Share of alpha of a test (Bonferroni), whatever the data are; all slices together have a quarter."""
         share = _SHARES.get(test) or _SLICES / sum(len(part.values) for part in self.parts)
         return share * self.canary.alpha
 
@@ -48,10 +51,11 @@ class Policy:
 
 
 def load_policy(usecase: str) -> Policy:
-    """The use case's; where it has no folder here, the default stages and limits, and quality by wrong answers alone.
+    """Load the policy of a use case; without its folder, the default stages and limits, and quality by wrong labels
+    alone.
 
     Raises:
-        UseCaseError: its file is not as it must be.
+        UseCaseError: its usecase.yaml is invalid.
     """
     if usecase not in usecases.names():
         return Policy()
@@ -69,11 +73,11 @@ def load_policy(usecase: str) -> Policy:
 
 
 def load_policy_or_default(usecase: str) -> tuple[Policy, str]:
-    """The policy; where the file is wrong the default, for harm must be seen all the same, and what is wrong."""
+    """Load the policy and a warning: an invalid file gives the default, since harm must be detected nevertheless."""
     try:
         return load_policy(usecase), ""
     except UseCaseError as error:
-        return Policy(), f"{error} The rollout goes by the default limits."
+        return Policy(), f"{error} The rollout uses the default limits."
 
 
 def _sliced(found: UseCase) -> list[tuple[Feature, tuple[float, ...]]]:

@@ -51,7 +51,7 @@ def resume(registry: Registry, usecase: str, champion: str, config: Settings) ->
 
 
 def find_previous(registry: Registry, usecase: str, champion: str, config: Settings) -> str | None:
-    """The version that was the champion before: by the audit, else by what the reconciler wrote into the tags."""
+    """Find the previous champion: by the audit, else by the tags of the reconciler."""
     versions = {version.version: version for version in registry.versions(usecase)}
     for number in [*_by_audit(usecase, champion, config), *_by_tags(versions, champion, config)]:
         if number != champion and number in versions and REFUSED not in versions[number].tags:
@@ -79,7 +79,7 @@ def _move_alias(registry: Registry, rollback: ChampionRollback, config: Settings
 def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
     try:
         lines = transitions.audit_lines(usecase, config)
-    except (ServiceError, OSError):  # the tags may know it, too
+    except (ServiceError, OSError):  # the tags may name it as well
         return
     for line in reversed(lines):
         for moved in [line.evidence, *line.evidence.get("moved", [])]:
@@ -89,6 +89,6 @@ def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
 
 def _by_tags(versions: dict[str, ModelVersion], champion: str, config: Settings) -> Iterator[str]:
     for number, version in versions.items():
-        said = version.tags.get(serving_tag(config.environment), "")
-        if said.startswith(f"replaced: by version {champion} "):
+        state = version.tags.get(serving_tag(config.environment), "")
+        if state.startswith(f"replaced: by version {champion} "):
             yield number

@@ -1,4 +1,4 @@
-"""Rollback by hand: a canary is taken back, else the champion's alias goes to the version that had it before."""
+"""Rollback by command: of the canary, else of the champion, whose alias goes to the previous version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from slipway.timestamps import iso
 
 @dataclass(frozen=True)
 class Rollback:
-    """`version` is refused from now on. Its `alias` is `instead`'s; nobody's where that was `canary`."""
+    """Result of a rollback: `version` is refused from now on.
+
+    Its `alias` belongs to `instead`, which is None for a canary. `serving` counts the workers that were waited for.
+    """
 
     usecase: str
     version: str
@@ -35,10 +38,10 @@ class Rollback:
 
 
 def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Rollback:
-    """Take back the canary where one runs, else the champion.
+    """Roll back the canary where one runs, else the champion.
 
     Raises:
-        NotFound: no such model, it has no champion, or no version is known that was it before.
+        NotFound: no such model, it has no champion, or no previous champion is known.
     """
     config = config or settings()
     registry = Registry()
@@ -54,8 +57,8 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
     instead = find_previous(registry, usecase, champion, config)
     if instead is None:
         raise NotFound(
-            f"no version is known that was the champion of {usecase} before version {champion}, and is not refused: "
-            f"name one with `slipway promote {usecase} VERSION`."
+            f"no previous champion of {usecase} is known that is not refused: "
+            f"choose a version with `slipway promote {usecase} VERSION`."
         )
     restore(registry, ChampionRollback(usecase, champion, instead, who, why), config)
     return Rollback(usecase, champion, CHAMPION, instead)
@@ -89,7 +92,7 @@ def wait_until_back(
 
 
 def _running(model: RegisteredModel, canary: str) -> RolloutState:
-    """Its rollout, or what stands for one that has not begun."""
+    """State of the canary's rollout, or a new one where it has not begun."""
     running, now = state.read(model), iso(datetime.now(UTC))
     if running is not None and running.version == canary:
         return running

@@ -164,7 +164,7 @@ def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
     home.delete("1")
     home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
     problems = " ".join(gathered(home).problems)
-    assert "version 1 is in the registry no more" in problems
+    assert "version 1 is no longer in the registry" in problems
     assert "version 2 was altered" in problems
 
 
@@ -229,7 +229,7 @@ def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(home: Hom
         changes.once(home.name)
     ran = cli("history", home.name, "--id", row)
     assert ran.code == 1
-    for part in ("version 1 is in the registry no more", "d" * 64, "c" * 40, "by ann@laptop"):
+    for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, "by ann@laptop"):
         assert part in ran.out, ran.out
 
 

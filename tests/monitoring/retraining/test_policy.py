@@ -184,7 +184,7 @@ def test_a_use_case_listens_to_the_reasons_that_it_lists(
 
 
 def test_an_ask_that_makes_no_sense_is_an_error(loans: str) -> None:
-    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. There are: drift, quality"):
+    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. Allowed: drift, quality"):
         request_retraining(loans, "boredom", "monitor")
     with pytest.raises(UseCaseError, match="no use case 'nobody'"):
         request_retraining("nobody", "drift", "monitor")

@@ -208,7 +208,7 @@ def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary
 def test_a_canary_without_a_champion_waits_for_one(rollout) -> None:
     home = rollout(**FAST)
     home.registry.aliases = {"canary": "2"}
-    assert home.once().said == "version 2 is the canary, and waits for a champion to stand beside."
+    assert home.once().said == "version 2 is the canary, and waits until there is a champion."
     home.registry.aliases["champion"] = "1"
     assert home.once().version == "2"
 

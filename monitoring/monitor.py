@@ -56,7 +56,7 @@ def monitor(
     compared = None
     if period:
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
-        compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
+        compared = compare_period(log, usecase, period, folder, oldest)
     found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
     verdict.write(settings(), found, f"{stem}.json")
     if decision := request_retraining_if_needed(found, usecase, settings(), now):

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.statistics.drift import BEGIN, END, Rate
 from monitoring.rollout import sequential_tests
 from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, choose_action, is_required, verdict
-from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from pipelines.gates.comparison import window
 from slipway.config import Canary
@@ -33,8 +33,11 @@ RATE = 100.0  # requests a second
 LABELS = 0.2  # of the answers, labelled at once
 MOST_MINUTES = 120.0
 WINDOW_ROWS = 500
-PARTS = (Part("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)), Part("housing", ("rent", "own", "for free")))
-POLICY = Policy(Canary(), ("good", "bad"), "bad", parts=PARTS)
+PARTS = (
+    PolicySlice("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)),
+    PolicySlice("housing", ("rent", "own", "for free")),
+)
+POLICY = Policy(Canary(), ("good", "bad"), "bad", slices=PARTS)
 _BINS = 50
 _SLICE = "loss where age is < 25"
 

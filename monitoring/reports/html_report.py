@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from monitoring.analysis.drift import Table
-from monitoring.analysis.quality import METRICS
+from monitoring.analysis.quality import TITLES
 from monitoring.analysis.windows import PREDICTION
 from monitoring.reports.histogram import draw
 from slipway.timestamps import parse, readable
@@ -30,7 +30,7 @@ def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict
         features=ordered(verdict["features"]),
         predictions=ordered(verdict["predictions"]),
         pictures=pictures,
-        metric_names=METRICS,
+        metric_names=TITLES,
         links=links,
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitoring.analysis import verdict
-from monitoring.analysis.quality import METRICS
+from monitoring.analysis.quality import describe_metrics
 from monitoring.retraining.decisions import Decision
 from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from monitoring.retraining.policy import request_retraining
@@ -39,8 +39,8 @@ def request_retraining_if_needed(
 def verdict_reasons(found: dict[str, Any]) -> dict[str, str]:
     """A quality that is worse than on the reference, and drift: what was found, by reason."""
     metrics = found["quality"]["metrics"] if found["quality"] else {}
-    worse = [METRICS[name] for name, score in metrics.items() if score["worse"]]
-    reasons = {"quality": f"Worse than on the reference: {', '.join(worse)}."} if worse else {}
+    worse = [name for name, score in metrics.items() if score["worse"]]
+    reasons = {"quality": f"Worse than on the reference: {describe_metrics(worse)}."} if worse else {}
     return {**reasons, **({"drift": found["sentence"]} if found["verdict"] == verdict.DRIFT else {})}
 
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitoring.rollout import sequential_tests
-from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
+from slipway.contracts.schema import bin_labels
+from slipway.evaluation.slices import MISSING
 from slipway.prediction_log.jsonl import literal, literals
 from slipway.timestamps import parse
 
@@ -95,7 +97,7 @@ def _labels(
     named = _arms(running) | {
         "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
         "positive": literal(policy.positive or ""),
-        "parts": "".join(f", {_value(part)} AS part_{number}" for number, part in enumerate(policy.parts)),
+        "slices": "".join(f", {_value(each)} AS slice_{number}" for number, each in enumerate(policy.slices)),
     }
     labelled = log.labelled(usecase, since, labels=policy.classes or None).query("labelled", _LABELLED.format(**named))
     found = labelled.fetchnumpy()
@@ -128,10 +130,10 @@ def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[
 
 
 def _sliced(found: dict[str, Any], policy: Policy) -> Iterator[tuple[str, np.ndarray]]:
-    for number, part in enumerate(policy.parts):
-        values = np.ma.filled(found[f"part_{number}"], "").astype(str)
-        for value in part.values:
-            yield f"loss where {part.feature} is {value}", values == value
+    for number, each in enumerate(policy.slices):
+        values = np.asarray(found[f"slice_{number}"], str)
+        for value in each.values:
+            yield f"loss where {each.feature} is {value}", values == value
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:
@@ -139,14 +141,15 @@ def _numbers(column: np.ndarray) -> np.ndarray:
     return np.ma.filled(np.ma.asarray(column, float), np.nan)
 
 
-def _value(part: Part) -> str:
-    """SQL expression for the slice of a row; NULL where the row has none."""
-    path = '$."' + part.feature.replace('"', '\\"') + '"'
+def _value(declared: PolicySlice) -> str:
+    """SQL expression for the slice of a row, as `data_slices` names it."""
+    path = '$."' + declared.feature.replace('"', '\\"') + '"'
     text = f'("slipway.features" ->> {literal(path)})'
-    if not part.edges:
-        return text
-    above = " + ".join(f"(try_cast({text} AS DOUBLE) >= {edge!r})::INTEGER" for edge in part.edges)
-    return f"{literals(part.values)}[1 + {above}]"
+    if not declared.edges:
+        return f"coalesce({text}, {literal(MISSING)})"
+    number = f"try_cast({text} AS DOUBLE)"
+    above = " + ".join(f"({number} >= {edge!r})::INTEGER" for edge in declared.edges)
+    return f"coalesce({literals(bin_labels(declared.edges))}[1 + {above}], {literal(MISSING)})"
 
 
 def _arms(running: RolloutState) -> dict[str, str]:
@@ -167,5 +170,5 @@ FROM arms WHERE canary OR row NOT IN (FROM fell)"""
 _LABELLED = f"""
 SELECT "slipway.role" = 'canary' AS canary, epoch_ms(known_at) AS moment,
     coalesce("slipway.label" <> label_true, false) AS wrong, coalesce(label_true = {{positive}}, false) AS positive,
-    abs("slipway.value" - value_true) AS error {{parts}}
+    abs("slipway.value" - value_true) AS error {{slices}}
 FROM labelled WHERE {_ARMS} AND NOT list_contains({{fallen}}, "slipway.row_id")"""

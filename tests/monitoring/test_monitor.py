@@ -100,7 +100,7 @@ def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_
     loans.answer(loans.rows(20, seed=10), digest, version="1", minutes_ago=5)
     found = run(tmp_path)
     assert (found["version"], found["verdict"], found["predictions"]) == ("1", "none", [])
-    assert "gave only 20 of the answers" in found["notes"][0]
+    assert "made only 20 of the predictions" in found["notes"][0]
 
 
 def test_a_verdict_that_is_no_reason_asks_nobody_and_the_last_decision_is_told(

@@ -107,7 +107,7 @@ class Side:
     def sample(self, test: str) -> Sample:
         return Sample(self.n[test], self.total[test])
 
-    def _label(self, part: Part, labelled: np.ndarray, with_all: bool) -> None:
+    def _label(self, part: PolicySlice, labelled: np.ndarray, with_all: bool) -> None:
         rows = self._rng.multinomial(labelled, [1 / len(part.values)] * len(part.values))
         for k, value in enumerate(part.values):
             test = f"loss where {part.feature} is {value}"

@@ -84,8 +84,8 @@ def measure(
 def scores(frame: pd.DataFrame, schema: Schema, watched: QualityMetrics) -> dict[str, Score]:
     """Compute the watched metrics over rows with `label`, `score` and `label_true` (or `value` and `value_true`).
 
-    The log has the label of a multiclass prediction and not all its probabilities, so only metrics of labels are computed
-    there. A metric that the rows do not define (ROC AUC of one class) is left out.
+    The log has the label of a multiclass prediction and not all its probabilities, so only metrics of labels are
+    computed there. A metric that the rows do not define (ROC AUC of one class) is left out.
     """
     rows = scored_predictions(schema, watched.cost, frame)
     metrics = {name: metric for name, metric in computable(schema.task, rows).items() if name in watched.names}

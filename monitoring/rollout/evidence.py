@@ -97,7 +97,7 @@ def _labels(
     named = _arms(running) | {
         "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
         "positive": literal(policy.positive or ""),
-        "slices": "".join(f", {_value(each)} AS slice_{number}" for number, each in enumerate(policy.slices)),
+        "slices": "".join(f", {slice_sql(each)} AS slice_{number}" for number, each in enumerate(policy.slices)),
     }
     labelled = log.labelled(usecase, since, labels=policy.classes or None).query("labelled", _LABELLED.format(**named))
     found = labelled.fetchnumpy()
@@ -141,7 +141,7 @@ def _numbers(column: np.ndarray) -> np.ndarray:
     return np.ma.filled(np.ma.asarray(column, float), np.nan)
 
 
-def _value(declared: PolicySlice) -> str:
+def slice_sql(declared: PolicySlice) -> str:
     """SQL expression for the slice of a row, as `data_slices` names it."""
     path = '$."' + declared.feature.replace('"', '\\"') + '"'
     text = f'("slipway.features" ->> {literal(path)})'

@@ -15,7 +15,7 @@ from typing import Any
 from monitoring.governance import registry_watcher
 from monitoring.release import promotion, reconciler
 from monitoring.retraining import policy
-from monitoring.rollout import controller, rollback
+from monitoring.rollout import rollback, stage
 from monitoring.watch import Watcher
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
@@ -39,8 +39,8 @@ def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-policy.new_labels = _remembered(policy.new_labels)
-controller.gather = _remembered(controller.gather)
+policy.count_new_labels = _remembered(policy.count_new_labels)
+stage.gather = _remembered(stage.gather)
 
 
 def ask(reason: str = "drift") -> None:
@@ -80,7 +80,7 @@ def look_at_servers(role: str) -> None:
     else:
         look = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
     watcher = Watcher([NAME], settings())
-    watcher._reconciler._look_at_all = lambda *_: [look]
+    watcher._reconciler._poll = lambda *_: [look]
     watcher.pass_once()
     watcher.pass_once()
 

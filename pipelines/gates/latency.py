@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.artifacts import read_json, write_json
+from slipway.clients.http import is_healthy
 from slipway.config import UseCase
 from slipway.contracts.bundle import manifest
 from slipway.errors import ServiceError
@@ -101,7 +102,7 @@ def _serving(usecase: UseCase, folders: Mapping[str, Path], scratch: Path) -> It
             started.append(RunningProcess(_server(name, scratch / name, ports[name])))
             stack.callback(started[-1].stop)
         for one in started:
-            one.wait_ready(_START_SECONDS)
+            one.wait_ready(_START_SECONDS, is_healthy)
         yield ports
 
 

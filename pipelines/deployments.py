@@ -61,7 +61,7 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
     uri = settings().prefect_uri
     _wait_for(uri)
     with temporary_settings({PREFECT_API_URL: uri}):
-        work_pool.keep(pool, template)
+        work_pool.ensure_work_pool(pool, template)
         for deployment in _all(trainings=1):  # on one machine a lock sees to it; Jobs share no folder
             deployment.paused = _paused(deployment.full_name)
             deployment.apply(work_pool_name=pool, image=image)
@@ -69,7 +69,7 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
         watch_heartbeats()
 
 
-def of(usecase: UseCase, trainings: int | None = None) -> list[RunnerDeployment]:
+def deployments_for(usecase: UseCase, trainings: int | None = None) -> list[RunnerDeployment]:
     """`train/NAME`, so many runs at a time, and `monitor/NAME`, by the use case's cron lines (UTC)."""
     schedule = usecase.schedule
     return [
@@ -91,7 +91,7 @@ def _deployed(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None 
 
 
 def _all(trainings: int | None = None) -> list[RunnerDeployment]:
-    return [deployment for name in names() for deployment in of(load(name), trainings)]
+    return [deployment for name in names() for deployment in deployments_for(load(name), trainings)]
 
 
 def _serve() -> None:

@@ -18,8 +18,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
-from pipelines.runs.run import Run, begun
-from pipelines.training import Do, training
+from pipelines.runs.run import Run, open_run
+from pipelines.training import StepRunner, training
 from slipway.config import load
 from slipway.errors import NotFound, RegistryError, ServiceError
 
@@ -32,7 +32,7 @@ _LAST_LINES_SECONDS = 5.0
 def train(usecase: str, overrides: dict[str, str] | None = None, fresh: bool = False) -> dict[str, Any]:
     """Train, judge and register `usecase`; a run that was killed is gone on with. See `pipelines.training`."""
     found = load(usecase, overrides)
-    with begun(found, overrides or {}, register=True, fresh=fresh) as run:
+    with open_run(found, overrides or {}, register=True, fresh=fresh) as run:
         return asdict(training(found, run, _as_task(run)))
 
 
@@ -56,7 +56,7 @@ def heartbeats() -> Iterator[None]:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def prefect_logs_flushed() -> Iterator[None]:
     """Everything that a flow run logs has reached the server before it may be stopped."""
     try:
         yield
@@ -65,7 +65,7 @@ def reported() -> Iterator[None]:
         EventsWorker.drain_all(timeout=_LAST_LINES_SECONDS)
 
 
-def _as_task(run: Run) -> Do:
+def _as_task(run: Run) -> StepRunner:
     def do(name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
         step = task(
             lambda: run.step(name, function, *args, **kwargs),

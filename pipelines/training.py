@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.modeling.hyperparameters import resolve
 from pipelines.runs.run import Run
-from pipelines.runs.summary import RunSummary, facts, outcome
+from pipelines.runs.summary import RunSummary, provenance, summarize
 from pipelines.steps.bundle import bundle
 from pipelines.steps.champion import champion
 from pipelines.steps.clean import clean
@@ -19,26 +19,26 @@ from pipelines.steps.evaluate import evaluate
 from pipelines.steps.export import export
 from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
-from pipelines.steps.preflight import check
+from pipelines.steps.preflight import preflight
 from pipelines.steps.register import register
 from pipelines.steps.split import split
 from pipelines.steps.train import train
 from pipelines.steps.validate import validate
 from slipway.config import UseCase
 
-Do = Callable[..., Path]
+StepRunner = Callable[..., Path]
 
 
-def training(usecase: UseCase, run: Run, do: Do) -> RunSummary:
+def training(usecase: UseCase, run: Run, do: StepRunner) -> RunSummary:
     """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
 
     Raises:
         SlipwayError: a parameter or a gate (said before any work), the data or the network is not as it must be.
     """
     if run.finished:
-        return outcome(usecase, run)
+        return summarize(usecase, run)
     resolve(usecase)
-    check(usecase)
+    preflight(usecase)
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
@@ -51,10 +51,10 @@ def training(usecase: UseCase, run: Run, do: Do) -> RunSummary:
     exported = do("export", export, usecase, sides, trained)
     beside = {"champion": _there(standing / "bundle"), "window": _there(produced / "window.parquet")}
     gated = do("gate", gate, usecase, sides, exported, evaluated, **beside)
-    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, exported, gated)
+    do("bundle", bundle, usecase, provenance(usecase, run), sides, trained, evaluated, exported, gated)
     if run.registers:
-        do("register", register, usecase, run.paths, facts(usecase, run))
-    return outcome(usecase, run)
+        do("register", register, usecase, run.paths, provenance(usecase, run))
+    return summarize(usecase, run)
 
 
 def _there(path: Path) -> Path | None:

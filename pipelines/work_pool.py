@@ -15,7 +15,7 @@ from slipway.errors import SettingsError, suggestion
 TYPE = "kubernetes"
 
 
-def keep(name: str, template: dict[str, Any]) -> None:
+def ensure_work_pool(name: str, template: dict[str, Any]) -> None:
     """Make the pool, or give the one that is there this template; a pause and limits that people set stay.
 
     Raises:

@@ -42,10 +42,10 @@ def _here(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, A
     """The steps as plain functions, without any server."""
     from dataclasses import asdict
 
-    from pipelines.runs.run import begun
+    from pipelines.runs.run import open_run
     from pipelines.training import training
 
-    with begun(usecase, changes, register=False, fresh=fresh) as run:
+    with open_run(usecase, changes, register=False, fresh=fresh) as run:
         return asdict(training(usecase, run, run.step))
 
 
@@ -56,9 +56,9 @@ def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[
     _require_what_is_named()
     with services("mlflow", "prefect", say=say):
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its server still gets every line
-        from pipelines.flows import heartbeats, reported, train
+        from pipelines.flows import heartbeats, prefect_logs_flushed, train
 
-        with heartbeats(), reported():
+        with heartbeats(), prefect_logs_flushed():
             return train(usecase.name, changes, fresh=fresh)
 
 

@@ -20,7 +20,7 @@ TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
 _LARGEST = float(np.finfo(np.float32).max)  # beyond it a number is infinite for the network
 
 
-def typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
+def to_typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
     """The use case's columns, typed and under their features' names; others than it names are left out.
 
     Raises:

@@ -40,14 +40,14 @@ def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(newer))
 
 
-def encoded(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
+def encode_rows(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
     """The frame's rows, in their order."""
     weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
     counted = None if weight is None else weight / weight.mean()
-    return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
+    return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target_values(frame, schema), counted)
 
 
-def target(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+def target_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Raises DataError where a row is of no class of the schema: a frozen holdout may be older than the classes."""
     column = frame[schema.target]
     if schema.task == "regression":

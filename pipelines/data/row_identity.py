@@ -12,7 +12,7 @@ from slipway.contracts.schema import Schema
 from slipway.inference import rows_from_frame
 
 
-def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+def with_row_keys(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
     """The frame with `row_key` and `split_bucket`; where there are groups, the bucket is the group's.
 
     Ingest has made both where the key is columns; else the key is the cleaned values themselves.
@@ -27,23 +27,23 @@ def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
     return result
 
 
-def unit(frame: pd.DataFrame) -> str:
+def identity_column(frame: pd.DataFrame) -> str:
     """The column whose equal values stay on one side."""
     return "split_group" if "split_group" in frame else "row_key"
 
 
-def shared(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+def rows_in(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
     """Which rows of `frame` have their group, or else their key, in `other`."""
-    return frame[unit(frame)].isin(set(other[unit(frame)]))
+    return frame[identity_column(frame)].isin(set(other[identity_column(frame)]))
 
 
-def held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
+def in_holdout(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
     """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the inputs in common.
 
     Values, because keys change when a feature is added, and tokens with the secret; a row must not escape by that.
     """
-    if unit(frame) in frozen and (schema.split.key or "split_group" in frame):
-        return shared(frame, frozen)
+    if identity_column(frame) in frozen and (schema.split.key or "split_group" in frame):
+        return rows_in(frame, frozen)
     common = tuple(feature for feature in schema.inputs if feature.name in frozen and feature.name in frame)
     if not common:
         return pd.Series(False, index=frame.index)
@@ -55,7 +55,7 @@ def _texts(frame: pd.DataFrame, schema: Schema) -> list[str]:
     return [schemas.key_text(row, schema) for row in rows_from_frame(schema, frame)]
 
 
-def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+def with_split_columns(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
     """The frame with what the split goes by where it names columns: `row_key` and `split_bucket`, `split_group`."""
     split = schema.split
     if split.key:

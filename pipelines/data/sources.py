@@ -38,7 +38,7 @@ def read(usecase: UseCase) -> RawData:
         ServiceError: the URL does not answer.
     """
     source = usecase.source
-    if stands_in(usecase):
+    if uses_generator(usecase):
         return _generate(usecase)
     path = _download(source) if source.url else Path(source.path or "")
     origin = source.url or str(path)
@@ -49,12 +49,12 @@ def read(usecase: UseCase) -> RawData:
 
 def digest(usecase: UseCase) -> str:
     """What identifies the raw rows before they are read; generated ones are identified by their code and seed."""
-    if stands_in(usecase):
+    if uses_generator(usecase):
         return "generated"
     return usecase.source.sha256 if usecase.source.url else sha256(_existing(usecase.source))
 
 
-def stands_in(usecase: UseCase) -> bool:
+def uses_generator(usecase: UseCase) -> bool:
     """Whether the generator makes the rows: nothing else is named, or what is named by the file is not there.
 
     A path that was asked for by `--set` must be there.

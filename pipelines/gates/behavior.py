@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.gates.candidate import Candidate
 from pipelines.gates.perturbation_test import SEED, PerturbationTest
 from pipelines.gates.perturbations import column
-from pipelines.gates.robustness import share
+from pipelines.gates.robustness import format_share
 from slipway.config import UseCase
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import Feature
@@ -58,7 +58,7 @@ def _invariance(asked: PerturbationTest, feature: Feature) -> Gate:
     rows = [{**row, feature.name: other} for row, other in zip(asked.rows, others, strict=True)]
     found = mean(asked.changed(asked.answers(asked.rows), asked.answers(rows)))
     assert found.low is not None
-    told = f"{asked.where}, with another {feature.name} in each, {share(found)} of the decisions change"
+    told = f"{asked.where}, with another {feature.name} in each, {format_share(found)} of the decisions change"
     verdict = "failed" if found.low > most else "passed"
     return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
 
@@ -89,7 +89,7 @@ def _direction(asked: PerturbationTest, name: str, way: str) -> Gate:
     what, against = f"P({positive})" if positive else "the value", "down" if way == "up" else "up"
     told = (
         f"{asked.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than "
-        f"{_TOLERANCE * asked.scale():.2g} in {share(found)}"
+        f"{_TOLERANCE * asked.scale():.2g} in {format_share(found)}"
     )
     verdict = "failed" if found.low > most else "passed"
     return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.dataset import read_rows, target
+from pipelines.data.dataset import read_rows, target_values
 from pipelines.packaging import prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
@@ -95,7 +95,7 @@ class Candidate:
     def of_challenger(self, rows: Rows) -> Scored:
         if rows == self.holdout:
             said = pd.read_parquet(self.evaluated / "holdout_predictions.parquet")
-            return prediction_table.read(self.challenger.schema, self.usecase.target.cost, said)
+            return prediction_table.to_scored(self.challenger.schema, self.usecase.target.cost, said)
         return self._scored(self.challenger, rows)
 
     def of_champion(self, rows: Rows) -> Scored:
@@ -103,17 +103,17 @@ class Candidate:
         return self._scored(self.incumbent, rows)
 
     def _scored(self, predictor: Predictor, rows: Rows) -> Scored:
-        frame = frame_of(rows, predictor.schema)
-        said = outputs(predictor, rows_from_frame(predictor.schema, frame))
-        return scored(predictor.schema, self.usecase.target.cost, target(frame, predictor.schema), said)
+        frame = read_frame(rows, predictor.schema)
+        said = predict(predictor, rows_from_frame(predictor.schema, frame))
+        return scored(predictor.schema, self.usecase.target.cost, target_values(frame, predictor.schema), said)
 
 
-def frame_of(rows: Rows, schema: Schema) -> pd.DataFrame:
+def read_frame(rows: Rows, schema: Schema) -> pd.DataFrame:
     """The rows with every feature of the schema."""
     return read_rows(rows.path, schema)
 
 
-def outputs(predictor: Predictor, rows: Sequence[Row]) -> np.ndarray:
+def predict(predictor: Predictor, rows: Sequence[Row]) -> np.ndarray:
     """float32 [n, k], as the bundle promises them."""
     starts = range(0, len(rows), _PREDICTED_AT_ONCE)
     return np.concatenate([predictor.run(predictor.encode(rows[at : at + _PREDICTED_AT_ONCE])) for at in starts])

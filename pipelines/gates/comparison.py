@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.gates.candidate import Candidate, Rows, frame_of
+from pipelines.gates.candidate import Candidate, Rows, read_frame
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import compatible
 from slipway.evaluation.bootstrap import Interval, difference
@@ -43,7 +43,7 @@ def window(judged: Candidate) -> list[Gate]:
     return [Gate("window", found.low, margin, verdict, f"{told}: {not_}better by more than {margin:g}.")]
 
 
-def beside_champion(judged: Candidate) -> list[Gate]:
+def champion(judged: Candidate) -> list[Gate]:
     """Not worse than the champion on the frozen holdout, beyond the margin and what chance explains.
 
     Fails where even the upper end of the paired difference's interval is below the margin; waived where the champion
@@ -63,7 +63,7 @@ def beside_champion(judged: Candidate) -> list[Gate]:
     return [_waived(judged, gate) if gate.failed and judged.fallen else gate]
 
 
-def succession(judged: Candidate) -> list[Gate]:
+def compatibility(judged: Candidate) -> list[Gate]:
     """Every request that the champion answers stays valid: a server would refuse to swap otherwise."""
     if judged.incumbent is None:
         return []
@@ -92,7 +92,7 @@ def _waived(judged: Candidate, gate: Gate) -> Gate:
     assert judged.fallen
     why = (
         f"Waived: the champion's own {judged.metric.title} on {judged.window} differs from that on the holdout by "
-        f"{signed(judged.fallen)}, so labels follow another rule now than the holdout's."
+        f"{format_difference(judged.fallen)}, so labels follow another rule now than the holdout's."
     )
     return msgspec.structs.replace(gate, verdict="waived", sentence=f"{gate.sentence} {why}")
 
@@ -110,7 +110,7 @@ def _absolute(judged: Candidate, rows: Rows, name: str, bound: float) -> Gate:
 
 def _slices(judged: Candidate, rows: Rows) -> list[Gate]:
     schema, least = judged.challenger.schema, judged.usecase.gates.min_slice_rows
-    found = scores(judged.usecase, schema, frame_of(rows, schema), judged.of_challenger(rows), judged.metric)
+    found = scores(judged.usecase, schema, read_frame(rows, schema), judged.of_challenger(rows), judged.metric)
     return [_slice(judged, rows, part) for part in found if part["rows"] >= least]
 
 
@@ -119,7 +119,7 @@ def _against_champion(judged: Candidate, rows: Rows) -> tuple[Interval, str]:
     found = difference(judged.of_challenger(rows), judged.of_champion(rows), judged.metric)
     if found.value is None:
         return found, f"The rows of {rows} define no {judged.metric.title}."
-    return found, f"On {rows} its {judged.metric.title} differs from the champion's by {signed(found)}"
+    return found, f"On {rows} its {judged.metric.title} differs from the champion's by {format_difference(found)}"
 
 
 def _slice(judged: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
@@ -128,11 +128,11 @@ def _slice(judged: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
     where = f"On {rows.name}, where {part['feature']} is {part['value']} ({part['rows']:,} rows),"
     if found.high is None:
         return Gate(label, None, -margin, "passed", f"{where} the rows define no {judged.metric.title}.")
-    told = f"{where} its {judged.metric.title} differs from that over all rows by {signed(found)}"
+    told = f"{where} its {judged.metric.title} differs from that over all rows by {format_difference(found)}"
     verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
     return Gate(label, found.high, -margin, verdict, f"{told}: {not_}worse by more than the margin of {margin:g}.")
 
 
-def signed(found: Interval) -> str:
+def format_difference(found: Interval) -> str:
     """The interval of a difference, for a sentence."""
     return f"{found.low:+.3f} to {found.high:+.3f} (95 % interval; above 0 is better)"

@@ -47,7 +47,7 @@ class Median:
         return f"{self.milliseconds:.2f} ms (95 % interval {self.low:.2f} to {self.high:.2f})"
 
 
-def medians(
+def measure_medians(
     usecase: UseCase, folders: Mapping[str, Path], rows: Mapping[str, Sequence[dict[str, Any]]]
 ) -> dict[str, Median]:
     """The median time of a prediction of one row by each folder's `serve/`, over kept-alive connections.

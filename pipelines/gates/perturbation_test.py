@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.data.dataset import target
-from pipelines.gates.candidate import Candidate, frame_of, outputs
+from pipelines.data.dataset import target_values
+from pipelines.gates.candidate import Candidate, predict, read_frame
 from slipway.evaluation.metrics import Scored, scored
 from slipway.inference import Row, rows_from_frame
 
@@ -30,15 +30,15 @@ class PerturbationTest:
     @classmethod
     def of(cls, judged: Candidate) -> PerturbationTest:
         schema = judged.challenger.schema
-        frame = frame_of(judged.current, schema)
+        frame = read_frame(judged.current, schema)
         some = frame.sample(MOST_ROWS, random_state=SEED) if len(frame) > MOST_ROWS else frame
         where = f"On {len(some):,} rows of {judged.current.name}"
-        return cls(judged, where, rows_from_frame(schema, some), target(some, schema))
+        return cls(judged, where, rows_from_frame(schema, some), target_values(some, schema))
 
     def answers(self, rows: Sequence[Row]) -> Scored:
         """What the model says of these rows, changed or not, beside the truth of the unchanged ones."""
         predictor = self.judged.challenger
-        return scored(predictor.schema, self.judged.usecase.target.cost, self.truth, outputs(predictor, rows))
+        return scored(predictor.schema, self.judged.usecase.target.cost, self.truth, predict(predictor, rows))
 
     def scale(self) -> float:
         """The unit of what is answered: 1 for probabilities, the target's standard deviation in a regression."""

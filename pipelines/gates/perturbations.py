@@ -14,7 +14,7 @@ from slipway.contracts.schema import Feature, Schema
 from slipway.inference import Row
 
 UNSEEN = "\N{REPLACEMENT CHARACTER}"
-Disturb = Callable[[Sequence[Row], Schema, float, np.random.Generator], list[Row] | None]
+Perturb = Callable[[Sequence[Row], Schema, float, np.random.Generator], list[Row] | None]
 
 
 def numbers(rows: Sequence[Row], schema: Schema, size: float, rng: np.random.Generator) -> list[Row] | None:
@@ -55,7 +55,7 @@ def rotation(rows: Sequence[Row], schema: Schema, size: float, rng: np.random.Ge
     return _images(rows, schema, turned)
 
 
-DISTURBANCES: Mapping[str, Disturb] = {
+PERTURBATIONS: Mapping[str, Perturb] = {
     "numbers": numbers,
     "missing": missing,
     "other": other,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.gates.candidate import Candidate, frame_of
-from pipelines.gates.latency import medians
+from pipelines.gates.candidate import Candidate, read_frame
+from pipelines.gates.latency import measure_medians
 from pipelines.packaging.probe import probe_rows
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.inference import Predictor
@@ -32,7 +32,7 @@ def latency(judged: Candidate) -> list[Gate]:
     assert judged.champion
     folders = {"champion": judged.champion, "challenger": judged.exported}
     rows = {"champion": _asked(judged, judged.incumbent), "challenger": _asked(judged, judged.challenger)}
-    found, gates = medians(judged.usecase, folders, rows), judged.usecase.gates
+    found, gates = measure_medians(judged.usecase, folders, rows), judged.usecase.gates
     its, champions = found["challenger"], found["champion"]
     most = max(gates.latency_ratio * champions.high, gates.latency_floor_ms)
     told = (
@@ -46,4 +46,4 @@ def latency(judged: Candidate) -> list[Gate]:
 
 def _asked(judged: Candidate, predictor: Predictor) -> list[dict]:
     """Rows of the holdout as requests to that bundle, the same ones for every bundle."""
-    return probe_rows(predictor.schema, frame_of(judged.holdout, predictor.schema))
+    return probe_rows(predictor.schema, read_frame(judged.holdout, predictor.schema))

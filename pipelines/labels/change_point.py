@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.dataset import encoded
+from pipelines.data.dataset import encode_rows
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
 from slipway.system import files
@@ -30,7 +30,7 @@ _SEED = 7
 
 
 @dataclass(frozen=True)
-class ChangePoint:
+class Rise:
     """`place` is the first row of the later series that belongs to the new mean."""
 
     place: int
@@ -39,7 +39,7 @@ class ChangePoint:
     p: float
 
 
-def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str) -> dict[str, Any] | None:
+def detect_change(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str) -> dict[str, Any] | None:
     """Since when (`at`), with the mean loss `before` and `after`, `p`, and `seen_by` the version that fell; else None.
 
     Where the champion has not fallen, the change that its own training found still holds, unless the `source` (its
@@ -55,7 +55,7 @@ def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str)
     if own.empty or not _answers(predictor, own) or not _answers(predictor, frozen):
         return known
     # A champion of the time since a change was never as good on a holdout from before it.
-    found = rise(losses(predictor, frozen) if known is None else np.empty(0), losses(predictor, own))
+    found = find_rise(losses(predictor, frozen) if known is None else np.empty(0), losses(predictor, own))
     if found is None:
         return known
     first = own.iloc[found.place]
@@ -65,7 +65,7 @@ def since(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, source: str)
 
 def losses(predictor: Predictor, frame: pd.DataFrame) -> np.ndarray:
     """Of each row, float64 [n]: the Brier score's part in 0 to 1, or the distance from the value."""
-    rows = encoded(frame, predictor.schema)
+    rows = encode_rows(frame, predictor.schema)
     outputs = _outputs(predictor, rows.features, len(rows))
     if predictor.schema.task == "regression":
         return np.abs(outputs[:, 0].astype("float64") - rows.target)
@@ -87,7 +87,7 @@ def _answers(predictor: Predictor, frame: pd.DataFrame) -> bool:
     return schema.task == "regression" or set(frame[schema.target]) <= set(schema.classes)
 
 
-def rise(first: np.ndarray, later: np.ndarray) -> ChangePoint | None:
+def find_rise(first: np.ndarray, later: np.ndarray) -> Rise | None:
     """Where in `later` losses rose above all that came before, `first` included; None where they did not plainly.
 
     At least 30 losses lie on each side of it.
@@ -108,7 +108,7 @@ def rise(first: np.ndarray, later: np.ndarray) -> ChangePoint | None:
     rng = np.random.default_rng(_SEED)
     as_high = sum(_rises(rng.permutation(series), places).max() >= rises[best] for _ in range(_PERMUTATIONS))
     p = (1 + as_high) / (1 + _PERMUTATIONS)
-    return ChangePoint(cut - len(first) + skipped, before, after, float(p)) if p <= SIGNIFICANCE else None
+    return Rise(cut - len(first) + skipped, before, after, float(p)) if p <= SIGNIFICANCE else None
 
 
 def _rises(series: np.ndarray, places: np.ndarray) -> np.ndarray:

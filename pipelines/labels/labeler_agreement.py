@@ -46,7 +46,7 @@ def _chance(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def disagreeing(told: pd.DataFrame) -> list[Disagreement]:
+def find_disagreeing(told: pd.DataFrame) -> list[Disagreement]:
     """The callers whose labels go against everyone else's, the plainest first; each is judged without those before it.
 
     `told` has each caller's last word on each prediction, in the order of time: `caller`, `truth`, and the answer
@@ -63,7 +63,7 @@ def disagreeing(told: pd.DataFrame) -> list[Disagreement]:
     return found
 
 
-def capped(callers: pd.Series, share: float) -> np.ndarray:
+def within_share(callers: pd.Series, share: float) -> np.ndarray:
     """Which rows stay, bool [n], when no caller may give more than `share` of those that do: a caller's newest stay.
 
     Among fewer callers than the share needs, each may give as much as the others. The rows are in the order of time.

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.data.row_identity import divisible
+from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Feature, Schema
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 MOST_ROWS = 100_000
-ABOUT = ("row_id", "at", "caller", "version", "bundle_sha256")
+LOG_COLUMNS = ("row_id", "at", "caller", "version", "bundle_sha256")
 _LARGEST = float(np.finfo(np.float32).max)
 _EVENT = {
     "slipway.row_id": "row_id",
@@ -42,14 +42,14 @@ _EVENT = {
 
 
 @dataclass(frozen=True)
-class Rows:
+class TypedRows:
     """Typed rows in the order of their predictions, and how many could not be used, by reason."""
 
     frame: pd.DataFrame
     left_out: dict[str, int]
 
 
-def state(usecase: UseCase, until: str) -> str | None:
+def labels_digest(usecase: UseCase, until: str) -> str | None:
     """What is labelled by then, in a few digits: other digits, other labels. None where it is too little to be used."""
     found = _labelled(usecase, until, each_caller=True).aggregate(
         'count(DISTINCT "slipway.row_id"), sum(hash("slipway.row_id", label_true, value_true, label_caller)::HUGEINT)'
@@ -58,7 +58,9 @@ def state(usecase: UseCase, until: str) -> str | None:
     return f"{rows}:{int(digits):x}" if rows >= usecase.retraining.min_labelled_rows else None
 
 
-def told(usecase: UseCase, until: str, without: Collection[str] = (), *, each_caller: bool = False) -> pd.DataFrame:
+def read_labels(
+    usecase: UseCase, until: str, without: Collection[str] = (), *, each_caller: bool = False
+) -> pd.DataFrame:
     """The newest 100,000 predictions that champions and canaries answered before then and whose label came by then, the
     oldest first: the columns of the log by short names, and `truth`."""
     truth = "value_true" if usecase.task == "regression" else "label_true"
@@ -67,7 +69,7 @@ def told(usecase: UseCase, until: str, without: Collection[str] = (), *, each_ca
     return found.order('"at" DESC, row_id DESC, caller DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
 
 
-def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
+def to_rows(usecase: UseCase, told: pd.DataFrame) -> TypedRows:
     """The predictions as rows of the cleaned layout: features and target, and what the split goes by.
 
     Beside them are the columns of `ABOUT`, as the log has them. A row is left out as `unusable` where a value is not
@@ -96,8 +98,8 @@ def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
         "not captured": int((usable & ~kept).sum()),
         "side not known": 0 if known else int((usable & kept).sum()),
     }
-    whole = divisible(frame, schema, secret) if len(frame) else frame
-    return Rows(pd.concat([whole, chosen[list(ABOUT)]], axis=1), left_out)
+    whole = with_split_columns(frame, schema, secret) if len(frame) else frame
+    return TypedRows(pd.concat([whole, chosen[list(LOG_COLUMNS)]], axis=1), left_out)
 
 
 def _labelled(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.data.row_identity import shared, unit
+from pipelines.data.row_identity import identity_column, rows_in
 from slipway.contracts.schema import Schema
 
 BEFORE_TO_SINCE = 0.05  # docs/explanation/training-data.md has the figures
@@ -25,11 +25,11 @@ def with_sample_weights(
     together at most a twentieth as much; as long as the rows since are enough to learn from.
     """
     rows, window = (pd.read_parquet(production / f"{name}.parquet") for name in ("production", "window"))
-    sides = {name: part[~shared(part, window)] for name, part in {"train": train, "validation": validation}.items()}
+    sides = {name: part[~rows_in(part, window)] for name, part in {"train": train, "validation": validation}.items()}
     # Equal rows stay together: by hash they do so by themselves, by time they need not.
-    known = {key: name for name, part in sides.items() for key in part[unit(part)]}
-    newest = rows.groupby(unit(rows))["side"].transform("last")
-    side = rows[unit(rows)].map(known).fillna(newest)
+    known = {key: name for name, part in sides.items() for key in part[identity_column(part)]}
+    newest = rows.groupby(identity_column(rows))["side"].transform("last")
+    side = rows[identity_column(rows)].map(known).fillna(newest)
     weight = _weight_before(sides["train"], rows[side == "train"], schema)
     whole = {name: _one_under_another(part, rows[side == name], weight) for name, part in sides.items()}
     told = {name: int((side == name).sum()) for name in sides} | {"weight_before_change": weight}

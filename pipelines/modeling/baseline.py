@@ -19,7 +19,7 @@ class NaiveModel:
     outputs: np.ndarray
 
 
-def baseline(schema: Schema, train: EncodedRows, asked: EncodedRows) -> NaiveModel | None:
+def fit_naive_model(schema: Schema, train: EncodedRows, asked: EncodedRows) -> NaiveModel | None:
     """scikit-learn's LogisticRegression, or Ridge for a regression; None for images, where it says little."""
     if schema.images:
         return None

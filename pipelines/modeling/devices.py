@@ -50,7 +50,7 @@ def placement(kind: str = "GPU") -> Placement:
     return Placement(kind.lower(), _names(kind), "MirroredStrategy", distribution)
 
 
-def reproducible(seed: int) -> None:
+def make_reproducible(seed: int) -> None:
     """The same seed, data and machine give the same weights from here on, on a GPU too."""
     import keras
     import tensorflow as tf

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.artifacts import RunPaths, read_json
-from pipelines.packaging.mlflow_signature import describe
+from pipelines.packaging.mlflow_signature import write_mlmodel
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.errors import RegistryError
@@ -55,7 +55,7 @@ def client(uri: str) -> Iterator[MlflowClient]:
         ) from error
 
 
-def log(mlflow: MlflowClient, usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> Run:
+def log_run(mlflow: MlflowClient, usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> Run:
     """The finished MLflow run with everything in it; one that was killed half-way is removed first."""
     experiment = _experiment(mlflow, usecase.name)
     for old in mlflow.search_runs([experiment], f"tags.`{RUN_KEY}` = '{facts['run_key']}'"):
@@ -179,7 +179,9 @@ def _log_files(mlflow: MlflowClient, run_id: str, run: RunPaths, facts: dict[str
 
 
 def _describe(folder: Path, run_id: str) -> None:
-    describe(Schema.load(folder / "serve" / "schema.json"), read_json(folder / "serve" / "probe.json"), run_id, folder)
+    write_mlmodel(
+        Schema.load(folder / "serve" / "schema.json"), read_json(folder / "serve" / "probe.json"), run_id, folder
+    )
 
 
 def _log_dataset(mlflow: MlflowClient, found: Run, usecase: UseCase, run: RunPaths, facts: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ _EXAMPLES = 2
 _TYPES = {"number": "double", "integer": "long", "category": "string", "boolean": "boolean", "image": "string"}
 
 
-def describe(schema: Schema, probe: dict[str, Any], run_id: str, folder: Path) -> None:
+def write_mlmodel(schema: Schema, probe: dict[str, Any], run_id: str, folder: Path) -> None:
     """Write `MLmodel` and `input_example.json` (a request's body) into the folder that becomes the version's source."""
     import onnx
     from mlflow.models import Model

@@ -11,7 +11,7 @@ from slipway.evaluation.metrics import METRICS
 _MOST_SHOWN = 12
 
 
-def card(usecase: UseCase, schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
+def render_card(usecase: UseCase, schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
     """The card as Markdown, of the gated `metrics` and the manifest's `facts`."""
     parts = [
         _head(usecase, metrics, facts),

@@ -16,7 +16,7 @@ _SEED = 7
 _PREDICTION = "prediction."
 
 
-def reference(schema: Schema, sides: dict[str, pd.DataFrame], said: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def reference_rows(schema: Schema, sides: dict[str, pd.DataFrame], said: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """At most 50,000 rows of the sides: features as they are logged, truth, prediction, `side`; no key of any row.
 
     Where the world has changed, they are the validation rows since: what comes is to be like those.

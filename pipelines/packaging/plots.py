@@ -18,7 +18,7 @@ History = dict[str, list[float]]
 _MOST_NAMED = 20
 
 
-def draw(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
+def draw_plots(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
     """Training curves; then confusion matrix, reliability and ROC, or for a regression predicted against true."""
     folder.mkdir(parents=True)
     _save(folder / "training_curves.png", lambda axes: training_curves(axes, history))

@@ -11,7 +11,7 @@ from slipway.evaluation.metrics import Scored, scored
 from slipway.inference import decode
 
 
-def table(schema: Schema, truth: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:
+def to_table(schema: Schema, truth: np.ndarray, outputs: np.ndarray) -> pd.DataFrame:
     """`label_true`, `label`, `score` and a `probability.CLASS` for each; in a regression `value_true` and `value`."""
     said = decode(schema, outputs)
     if schema.task == "regression":
@@ -24,7 +24,7 @@ def table(schema: Schema, truth: np.ndarray, outputs: np.ndarray) -> pd.DataFram
     return pd.DataFrame(columns | {f"probability.{name}": outputs[:, k] for k, name in enumerate(schema.classes)})
 
 
-def read(schema: Schema, cost: Cost | None, frame: pd.DataFrame) -> Scored:
+def to_scored(schema: Schema, cost: Cost | None, frame: pd.DataFrame) -> Scored:
     """`table`'s rows as the metrics take them."""
     if schema.task == "regression":
         return scored(schema, cost, frame["value_true"].to_numpy(), frame[["value"]].to_numpy("float32"))

@@ -17,7 +17,7 @@ class Baseline:
     holdout_sha256: str | None = None
 
 
-def observe(name: str) -> Baseline:
+def observe_baseline(name: str) -> Baseline:
     """The champion and the frozen holdout of now.
 
     Raises:
@@ -32,6 +32,6 @@ def observe(name: str) -> Baseline:
     return Baseline(champion and champion.version, champion and champion.digest, holdout)
 
 
-def registered(name: str, run_key: str) -> bool:
+def is_registered(name: str, run_key: str) -> bool:
     """Whether the registry holds the version of that run."""
     return any(version.tags.get("slipway.run_key") == run_key for version in Registry().versions(name))

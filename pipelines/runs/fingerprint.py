@@ -20,41 +20,43 @@ _CODE = (".py", ".yaml")
 _NO_TRAINING = ("slipway/cli", "slipway/demo", "slipway/stack")
 
 
-def base(usecase: UseCase, register: bool) -> dict[str, Any]:
+def fingerprint(usecase: UseCase, register: bool) -> dict[str, Any]:
     """The parts that are known before a run begins, each a digest or small enough to read.
 
     A run that will not register is another one: it has not asked the registry what to compare with.
     """
     return {
         "data": sources.digest(usecase),
-        "configuration": of(usecase.model_dump(mode="json")),
-        "code": code(usecase),
-        "lock": lock(),
+        "configuration": digest_of(usecase.model_dump(mode="json")),
+        "code": code_digest(usecase),
+        "lock": lock_digest(),
         "seed": usecase.seed,
         "mask": hashlib.sha256(b"slipway mask key\0" + settings().mask_secret()).hexdigest(),
         "register": register,
     }
 
 
-def of(content: Any) -> str:
+def digest_of(content: Any) -> str:
     """The SHA-256 of something that JSON can hold, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def code(usecase: UseCase) -> str:
+def code_digest(usecase: UseCase) -> str:
     """The digest of every file whose change may change a model: `slipway`, `pipelines` and the use case's folder."""
     folders = {"slipway": ROOT / "slipway", "pipelines": ROOT / "pipelines", "usecase": usecase.folder}
-    return of({f"{room}/{path.relative_to(at)}": sha256(path) for room, at in folders.items() for path in _files(at)})
+    return digest_of(
+        {f"{room}/{path.relative_to(at)}": sha256(path) for room, at in folders.items() for path in _files(at)}
+    )
 
 
-def lock() -> str | None:
+def lock_digest() -> str | None:
     """The digest of the lock file, where this is a checkout."""
     path = ROOT / "locks" / "all.txt"
     return sha256(path) if path.exists() else None
 
 
 @cache
-def git() -> dict[str, Any]:
+def git_state() -> dict[str, Any]:
     """The commit that runs, and whether files differ from it; None where this is no checkout."""
     commit = _git("rev-parse", "HEAD")
     return {"git_commit": commit, "git_dirty": bool(_git("status", "--porcelain")) if commit else None}

@@ -20,7 +20,7 @@ from typing import Any
 from pipelines.artifacts import RunPaths, read_json, write_json
 from pipelines.labels import labelled_predictions
 from pipelines.runs import fingerprint
-from pipelines.runs.baseline import Baseline, observe, registered
+from pipelines.runs.baseline import Baseline, is_registered, observe_baseline
 from slipway.config import UseCase
 from slipway.console import say
 from slipway.errors import RunLocked
@@ -95,7 +95,7 @@ class Run:
 
 
 @contextmanager
-def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Iterator[Run]:
+def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Iterator[Run]:
     """The run of that command: the one to go on with, a finished one, or a new one. No other can be begun meanwhile.
 
     Raises:
@@ -104,7 +104,7 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
         ServiceError: the prediction log does not answer, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
-    with locked(usecase.name):
+    with training_lock(usecase.name):
         run = Run(_record(usecase, overrides, register=register, fresh=fresh))
         run.paths.root.mkdir(exist_ok=True)
         draft = run.paths.root / ".run.json.tmp"
@@ -114,20 +114,22 @@ def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh:
 
 
 def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:
-    base = fingerprint.base(usecase, register)
+    base = fingerprint.fingerprint(usecase, register)
     before = [record for record in _records(usecase.name) if record.base == base]
     newest = max(before, key=lambda record: (record.attempt, record.created), default=None)
     if newest and not fresh and not Run(newest).finished:
         return newest
     created = datetime.now(UTC).isoformat(timespec="microseconds")
     cutoff = created if register else None
-    standing = observe(usecase.name) if register else Baseline()
-    labels = labelled_predictions.state(usecase, cutoff) if cutoff else None
+    standing = observe_baseline(usecase.name) if register else Baseline()
+    labels = labelled_predictions.labels_digest(usecase, cutoff) if cutoff else None
     if newest and not fresh and newest.labels == labels and _stands(newest, standing):
         return newest
     attempt = newest.attempt + fresh if newest else 1
-    key = fingerprint.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
-    return RunRecord(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git())
+    key = fingerprint.digest_of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
+    return RunRecord(
+        usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git_state()
+    )
 
 
 def _records(name: str) -> Iterator[RunRecord]:
@@ -153,7 +155,7 @@ def _stands(record: RunRecord, now: Baseline) -> bool:
         return False
     if now.holdout_sha256 not in (record.standing.holdout_sha256, sides["holdout_sha256"]):
         return False
-    if not registered(record.usecase, record.key):
+    if not is_registered(record.usecase, record.key):
         shutil.rmtree(run.paths.register)
     return True
 
@@ -167,7 +169,7 @@ def _sync(directory: Path) -> None:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def training_lock(name: str) -> Iterator[None]:
     """Hold the use case's lock for the length of the block.
 
     Raises:

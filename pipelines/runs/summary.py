@@ -26,7 +26,7 @@ class RunSummary:
     folder: str
 
 
-def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
+def provenance(usecase: UseCase, run: Run) -> dict[str, Any]:
     """Where the model comes from; the same for every call on the run, whenever it is resumed."""
     record, source = run.record, read_json(run.paths.ingest / "source.json")
     champion = {"version": record.standing.version, "digest": record.standing.digest}
@@ -51,7 +51,7 @@ def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
     }
 
 
-def outcome(usecase: UseCase, run: Run) -> RunSummary:
+def summarize(usecase: UseCase, run: Run) -> RunSummary:
     verdict = read_json(run.paths.gate / "metrics.json")
     trained = read_json(run.paths.train / "training.json")
     registered = read_json(run.paths.register / "result.json") if run.registers else {}

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipelines.artifacts import read_json, sha256, write_json
 from pipelines.data.dataset import read_side
-from pipelines.packaging.model_card import card
-from pipelines.packaging.monitoring_reference import reference, thresholds
+from pipelines.packaging.model_card import render_card
+from pipelines.packaging.monitoring_reference import reference_rows, thresholds
 from slipway import __version__
 from slipway.config import UseCase
 from slipway.contracts.bundle import manifest as bundles
@@ -40,12 +40,12 @@ def bundle(
     said = {side: pd.read_parquet(evaluated / f"{side}_predictions.parquet") for side in _SIDES}
     shutil.copytree(exported / "serve", folder / "serve")
     (folder / "monitor").mkdir()
-    reference(schema, frames, said).to_parquet(folder / "monitor" / "reference.parquet", compression="zstd")
+    reference_rows(schema, frames, said).to_parquet(folder / "monitor" / "reference.parquet", compression="zstd")
     write_json(folder / "monitor" / "thresholds.json", thresholds(schema, usecase.monitoring))
     shutil.copyfile(gated / "metrics.json", folder / "metrics.json")
     made = {"training": training, "libraries": libraries(), "model_keras_sha256": sha256(trained / "model.keras")}
     known = {**facts, **made, "parity": read_json(exported / "parity.json")}
-    (folder / "card.md").write_text(card(usecase, schema, read_json(gated / "metrics.json"), known))
+    (folder / "card.md").write_text(render_card(usecase, schema, read_json(gated / "metrics.json"), known))
     bundles.write(folder, usecase.name, known)
     signing.sign(folder)
     bundles.verify(folder)

@@ -21,7 +21,7 @@ def clean(usecase: UseCase, ingested: Path, out: Path) -> None:
     """
     snapshot = pd.read_parquet(ingested / "snapshot.parquet")
     labelled = snapshot[snapshot[usecase.target.name].notna()]
-    kept = cleaned(usecase, labelled)
+    kept = apply_cleaning(usecase, labelled)
     require_learnable(kept, usecase, "what cleaning left")
     kept.reset_index(drop=True).to_parquet(out / "cleaned.parquet", index=False, compression="zstd")
     write_json(
@@ -37,7 +37,7 @@ def clean(usecase: UseCase, ingested: Path, out: Path) -> None:
     )
 
 
-def cleaned(usecase: UseCase, frame: pd.DataFrame) -> pd.DataFrame:
+def apply_cleaning(usecase: UseCase, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that the use case's `clean.py` keeps, as it corrects them, under their old index."""
     function = usecase.function("clean", "clean")
     if function is None:

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.artifacts import read_json, sha256, write_json
-from pipelines.data.row_identity import held, keyed, unit
+from pipelines.data.row_identity import identity_column, in_holdout, with_row_keys
 from pipelines.labels import labeler_agreement, labelled_predictions
-from pipelines.labels.change_point import since
+from pipelines.labels.change_point import detect_change
 from pipelines.labels.labeler_agreement import Disagreement
 from pipelines.labels.near_duplicates import near_duplicates
 from pipelines.steps import clean
@@ -64,7 +64,7 @@ def collect_labels(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str 
         say(f"production: {len(found.rows)} labelled rows, {needed} are needed: none used")
     else:
         source = read_json(cleaned / "report.json")["source"]["snapshot_sha256"]
-        change = since(standing / "bundle", pd.read_parquet(frozen), found.rows, source)
+        change = detect_change(standing / "bundle", pd.read_parquet(frozen), found.rows, source)
         told |= _divided(usecase, found, change, pd.read_parquet(frozen), out)
     told |= {
         "left_out": {reason: rows for reason, rows in found.left_out.items() if rows},
@@ -83,20 +83,22 @@ def _found(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
     Where those contradict each other about a prediction, nobody knows, and it is left out: so no caller has its word
     trained on by writing over another's.
     """
-    said = labelled_predictions.told(usecase, cutoff, each_caller=True)
+    said = labelled_predictions.read_labels(usecase, cutoff, each_caller=True)
     if said.empty:
         return None
-    wrong = labeler_agreement.disagreeing(said)
+    wrong = labeler_agreement.find_disagreeing(said)
     names = [one.caller for one in wrong]
     alone = not wrong and said["row_id"].is_unique
-    told = said if alone else labelled_predictions.told(usecase, cutoff, without=names)
+    told = said if alone else labelled_predictions.read_labels(usecase, cutoff, without=names)
     truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
     contradictory = told["row_id"].isin(truths[truths > 1].index)
-    typed = labelled_predictions.rows(usecase, told[~contradictory].reset_index(drop=True))
-    kept = typed.frame.drop(columns=list(labelled_predictions.ABOUT))
-    kept = kept if kept.empty else clean.cleaned(usecase, kept)
+    typed = labelled_predictions.to_rows(usecase, told[~contradictory].reset_index(drop=True))
+    kept = typed.frame.drop(columns=list(labelled_predictions.LOG_COLUMNS))
+    kept = kept if kept.empty else clean.apply_cleaning(usecase, kept)
     schema = schema_builder.from_usecase(usecase)
-    frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled_predictions.ABOUT)])
+    frame = with_row_keys(kept, schema, settings().mask_secret()).join(
+        typed.frame[list(labelled_predictions.LOG_COLUMNS)]
+    )
     everybody = said["row_id"].nunique()
     left_out = {
         "disagreeing caller": everybody - len(told),
@@ -115,11 +117,15 @@ def _divided(
     found.rows["recent"] = found.rows["at"] >= pd.Timestamp(change["at"]) if change else False
     window = found.rows[len(found.rows) - _window_rows(usecase, found.rows, change is not None) :]
     found.leave_out(found.rows.index >= window.index[0], "window")
-    found.leave_out(found.rows[unit(found.rows)].isin(set(window[unit(window)])), "equal to the window")
+    found.leave_out(
+        found.rows[identity_column(found.rows)].isin(set(window[identity_column(window)])), "equal to the window"
+    )
     found.rows["side"] = _sides(found.rows, schema)
-    found.leave_out((found.rows["side"] == "holdout") | held(found.rows, frozen, schema), "holdout side")
+    found.leave_out((found.rows["side"] == "holdout") | in_holdout(found.rows, frozen, schema), "holdout side")
     found.leave_out(near_duplicates(found.rows, frozen, schema), "near-duplicate of the holdout")
-    found.leave_out(~labeler_agreement.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
+    found.leave_out(
+        ~labeler_agreement.within_share(found.rows["caller"], usecase.retraining.caller_share), "caller's share"
+    )
     used = pd.concat([found.rows, window])
     versions = used["version"].value_counts().sort_index()
     told: dict[str, Any] = {

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipelines.artifacts import read_json, write_json
-from pipelines.data.dataset import EncodedRows, encoded, read_side
+from pipelines.data.dataset import EncodedRows, encode_rows, read_side
 from pipelines.modeling import networks
-from pipelines.modeling.baseline import baseline
+from pipelines.modeling.baseline import fit_naive_model
 from pipelines.packaging import plots, prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
@@ -25,7 +25,7 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     temperature = read_json(trained / "training.json")["temperature"]
     network = networks.calibrated(networks.load(usecase, trained / "model.keras"), temperature)
     frames = {side: read_side(split, side, schema) for side in ("train", "validation", "holdout")}
-    rows = {side: encoded(frame, schema) for side, frame in frames.items()}
+    rows = {side: encode_rows(frame, schema) for side, frame in frames.items()}
     said = {side: _predicted(network, schema, rows[side]) for side in ("validation", "holdout")}
     for side, table in said.items():
         table.to_parquet(out / f"{side}_predictions.parquet")
@@ -35,13 +35,13 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
         "baseline": _baseline(usecase, schema, rows["train"], rows["holdout"]),
     }
     write_json(out / "metrics.json", {**measure(usecase, schema, frames["holdout"], said["holdout"]), **facts})
-    held_out = prediction_table.read(schema, usecase.target.cost, said["holdout"])
-    plots.draw(schema, held_out, read_json(trained / "history.json"), out / "plots")
+    held_out = prediction_table.to_scored(schema, usecase.target.cost, said["holdout"])
+    plots.draw_plots(schema, held_out, read_json(trained / "history.json"), out / "plots")
 
 
 def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
     """The scores of what was said of the frame's rows: as a whole with intervals, by class, by bin and by slice."""
-    rows, name = prediction_table.read(schema, usecase.target.cost, said), primary(usecase)
+    rows, name = prediction_table.to_scored(schema, usecase.target.cost, said), primary(usecase)
     return {
         "metric": name,
         "scores": {m: found._asdict() for m, found in intervals(rows, METRICS[usecase.task]).items()},
@@ -57,11 +57,11 @@ def primary(usecase: UseCase) -> str:
 
 
 def _predicted(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
-    return prediction_table.table(schema, rows.target, networks.predict(network, rows.features))
+    return prediction_table.to_table(schema, rows.target, networks.predict(network, rows.features))
 
 
 def _baseline(usecase: UseCase, schema: Schema, train: EncodedRows, asked: EncodedRows) -> dict[str, Any] | None:
-    found, name = baseline(schema, train, asked), primary(usecase)
+    found, name = fit_naive_model(schema, train, asked), primary(usecase)
     if found is None:
         return None
     rows = metrics.scored(schema, usecase.target.cost, asked.target, found.outputs)

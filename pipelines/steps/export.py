@@ -40,7 +40,7 @@ def export(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     frame = read_side(split, "validation", schema)
     rows = rows_from_frame(schema, frame[:_COMPARED])
     write_serve(out, usecase, schema, network, rows, probe_rows(schema, frame))
-    write_json(out / "parity.json", parity(network, Predictor(out, "cpu"), rows, training["target_scale"]))
+    write_json(out / "parity.json", measure_parity(network, Predictor(out, "cpu"), rows, training["target_scale"]))
 
 
 def write_serve(
@@ -71,7 +71,9 @@ def to_onnx(network: keras.Model, path: Path, features: dict[str, np.ndarray]) -
         network.export(path, format="onnx", verbose=False)
 
 
-def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]], scale: float) -> dict[str, Any]:
+def measure_parity(
+    network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]], scale: float
+) -> dict[str, Any]:
     """The largest difference between Keras and the predictor, on the rows and on strange ones made from them.
 
     `scale` is the unit of differences: 1 for probabilities, the target's standard deviation in a regression. Also the
@@ -80,14 +82,14 @@ def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]
     Raises:
         BundleError: a difference is above its limit, so the network that would be served is not the one judged.
     """
-    tried = [*rows, *strange(rows, predictor.schema)]
+    tried = [*rows, *out_of_range_rows(rows, predictor.schema)]
     feeds = encode(predictor.schema, tried)
     together = predictor.run(feeds)
     alone = np.concatenate([predictor.run(encode(predictor.schema, [row])) for row in tried[:_ALONE]])
     rounding = 2 * np.spacing(np.abs(together)) if predictor.schema.task == "regression" else np.zeros_like(together)
     found = {
         "rows": len(tried),
-        "keras": _largest(on_processor(network, feeds) - together, rounding, scale),
+        "keras": _largest(predict_on_cpu(network, feeds) - together, rounding, scale),
         "keras_limit": LIMIT,
         "alone": _largest(alone - together[:_ALONE], rounding[:_ALONE], scale),
         "alone_limit": LIMIT_ALONE,
@@ -101,7 +103,7 @@ def parity(network: keras.Model, predictor: Predictor, rows: list[dict[str, Any]
     return found
 
 
-def strange(rows: list[dict[str, Any]], schema: Schema) -> Iterator[dict[str, Any]]:
+def out_of_range_rows(rows: list[dict[str, Any]], schema: Schema) -> Iterator[dict[str, Any]]:
     """For each feature but images, rows in which it is missing, unknown or far out of range; one with all missing."""
     features = [feature for feature in schema.inputs if feature.kind != "image"]
     for index, feature in enumerate(features):
@@ -110,7 +112,7 @@ def strange(rows: list[dict[str, Any]], schema: Schema) -> Iterator[dict[str, An
     yield {**rows[0], **{feature.name: None for feature in features}}
 
 
-def on_processor(network: keras.Model, feeds: dict[str, np.ndarray]) -> np.ndarray:
+def predict_on_cpu(network: keras.Model, feeds: dict[str, np.ndarray]) -> np.ndarray:
     """Keras' outputs computed where they are compared: a GPU sums in another order."""
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipelines.artifacts import sha256, write_json
 from pipelines.data import column_types, sources
-from pipelines.data.row_identity import divisible
+from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.errors import DataError
@@ -25,10 +25,10 @@ def ingest(usecase: UseCase, out: Path) -> None:
     """
     raw = sources.read(usecase)
     decode = usecase.function("decode", "decode")
-    frame = column_types.typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
+    frame = column_types.to_typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
     require_learnable(frame, usecase, raw.origin)
     snapshot = out / "snapshot.parquet"
-    masked(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
+    mask_private_values(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
     digest = sha256(snapshot)
     write_json(
         out / "source.json",
@@ -56,7 +56,7 @@ def require_learnable(frame: pd.DataFrame, usecase: UseCase, origin: str) -> Non
         )
 
 
-def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
+def mask_private_values(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     """The frame without private values: features masked, the key as `row_key` and `split_bucket`, the group as a token.
 
     Only a use case with `split.key` has the two here; otherwise the key is the cleaned values, known after cleaning.
@@ -66,7 +66,7 @@ def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
     kept = [feature.name for feature in schema.masked if feature.private != "drop"]
     result = frame.drop(columns=private).assign(**{name: [row.get(name) for row in rows] for name in kept})
-    result, split = divisible(result, schema, secret), schema.split
+    result, split = with_split_columns(result, schema, secret), schema.split
     if split.time:
         result["split_time"] = _times(result[split.time], split.time)
     return result.drop(columns=column_types.extra_names(usecase))[[*_order(result, usecase)]]

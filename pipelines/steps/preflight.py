@@ -11,7 +11,7 @@ from slipway.evaluation.slices import require_separable
 from slipway.settings import settings
 
 
-def check(usecase: UseCase) -> None:
+def preflight(usecase: UseCase) -> None:
     """Raises UseCaseError, which names the key and what is allowed, or SettingsError."""
     _require_shared_secret()
     resolve(usecase)

@@ -29,14 +29,14 @@ def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) 
         ServiceError, OSError: the log's place takes no line of the audit; likewise.
     """
     registry = Registry()
-    before = registered(registry, usecase.name, facts["run_key"])
+    before = find_version(registry, usecase.name, facts["run_key"])
     verdict = gate_report.read_gate_report(run.bundle / "bundle")
     version = before or publish(registry, usecase, run, facts, verdict)
     if HOLDOUT not in registry.model(usecase.name).tags:
         registry.set_model_tag(usecase.name, HOLDOUT, facts["holdout_sha256"])
     record_waivers(version, verdict)
     if verdict.passed:
-        challenge(registry, version)
+        set_challenger(registry, version)
     write_json(
         out / "result.json",
         {
@@ -51,7 +51,7 @@ def register(usecase: UseCase, run: RunPaths, facts: dict[str, Any], out: Path) 
     )
 
 
-def registered(registry: Registry, name: str, run_key: str) -> ModelVersion | None:
+def find_version(registry: Registry, name: str, run_key: str) -> ModelVersion | None:
     """The version that this run has made, if it has."""
     try:
         found = registry.versions(name)
@@ -65,7 +65,7 @@ def publish(
 ) -> ModelVersion:
     """Log the run, then make the version with all its tags in one request: there is none without them."""
     with mlflow_run.client(registry.uri) as mlflow:
-        logged = mlflow_run.log(mlflow, usecase, run, facts)
+        logged = mlflow_run.log_run(mlflow, usecase, run, facts)
         _require_model(mlflow, registry, usecase, facts)
         made = mlflow.create_model_version(
             usecase.name,
@@ -89,7 +89,7 @@ def record_waivers(version: ModelVersion, verdict: gate_report.GateReport) -> No
             audit.append(version.name, _WAIVED, version=version.version, **told)
 
 
-def challenge(registry: Registry, version: ModelVersion) -> None:
+def set_challenger(registry: Registry, version: ModelVersion) -> None:
     """Name it the challenger, unless a newer version is: a run that is resumed late displaces nobody."""
     now = registry.model(version.name).aliases.get(CHALLENGER)
     if now is None or int(now) < int(version.version):

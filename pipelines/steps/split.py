@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipelines.artifacts import read_json, sha256, write_json
 from pipelines.data import schema_completion
-from pipelines.data.row_identity import held, keyed, shared, unit
+from pipelines.data.row_identity import identity_column, in_holdout, rows_in, with_row_keys
 from pipelines.labels.sample_weights import with_sample_weights
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
@@ -49,8 +49,8 @@ def split(
     """
     source = read_json(cleaned / "report.json")["source"]
     draft = msgspec.structs.replace(schema_builder.from_usecase(usecase), synthetic=source["synthetic"])
-    frame = keyed(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
-    sides = divided(frame, draft, pd.read_parquet(frozen) if frozen else None)
+    frame = with_row_keys(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
+    sides = divide(frame, draft, pd.read_parquet(frozen) if frozen else None)
     added = None
     if production and (production / "production.parquet").exists():
         train, validation, added = with_sample_weights(sides.train, sides.validation, production, draft)
@@ -73,13 +73,13 @@ def split(
     )
 
 
-def divided(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
+def divide(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
     """The keyed frame's sides; with a frozen holdout, no row or group of it is on the others."""
     side = _by_time(frame, schema) if "split_time" in frame else _by_hash(frame, schema)
     parts = {name: frame[side == name].reset_index(drop=True) for name in SIDES}
     if frozen is None:
         return Sides(**parts, reserve=0)
-    unseen = {name: part[~held(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
+    unseen = {name: part[~in_holdout(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
     return Sides(unseen["train"], unseen["validation"], frozen, reserve=len(unseen["holdout"]))
 
 
@@ -89,7 +89,7 @@ def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 def _by_time(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """The oldest rows train, the newest are held out; a group, or equal rows, go where their newest row goes."""
-    time = frame["split_time"].groupby(frame[unit(frame)]).transform("max")
+    time = frame["split_time"].groupby(frame[identity_column(frame)]).transform("max")
     fractions = schema.split.fractions
     position = (time.rank(method="max") - 1) / max(len(time) - 1, 1)
     held_out, validated = 1 - fractions["holdout"], 1 - fractions["holdout"] - fractions["validation"]
@@ -117,9 +117,9 @@ def _require_no_leak(sides: Sides, schema: Schema, frozen: bool) -> dict[str, in
     """
     train, validation, holdout = sides.train, sides.validation, sides.holdout
     leaks = {
-        "train, validation": shared(train, validation),
-        "train, holdout": held(train, holdout, schema) if frozen else shared(train, holdout),
-        "validation, holdout": held(validation, holdout, schema) if frozen else shared(validation, holdout),
+        "train, validation": rows_in(train, validation),
+        "train, holdout": in_holdout(train, holdout, schema) if frozen else rows_in(train, holdout),
+        "validation, holdout": in_holdout(validation, holdout, schema) if frozen else rows_in(validation, holdout),
     }
     counts = {pair: int(rows.sum()) for pair, rows in leaks.items()}
     if any(counts.values()):

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from pipelines.artifacts import write_json
-from pipelines.data.dataset import EncodedRows, encoded, read_side
+from pipelines.data.dataset import EncodedRows, encode_rows, read_side
 from pipelines.modeling import calibration, networks
-from pipelines.modeling.devices import Placement, placement, reproducible
+from pipelines.modeling.devices import Placement, make_reproducible, placement
 from pipelines.modeling.hyperparameters import Fitting, Params, resolve
 from slipway.config import UseCase
 from slipway.console import say
@@ -35,11 +35,11 @@ def train(usecase: UseCase, split: Path, out: Path) -> None:
         DataError: the loss became infinite.
     """
     schema = Schema.load(split / "schema.json")
-    rows = encoded(read_side(split, "train", schema), schema)
-    validation = encoded(read_side(split, "validation", schema), schema)
+    rows = encode_rows(read_side(split, "train", schema), schema)
+    validation = encode_rows(read_side(split, "validation", schema), schema)
     params = resolve(usecase).sized(len(rows))
     place, started = placement(), time.monotonic()
-    reproducible(usecase.seed)
+    make_reproducible(usecase.seed)
     say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with(place)}")
     inputs = Inputs(schema, rows.features, rows.target)
     network, history = fit(usecase, inputs, validation, params, place, rows.weight)

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from pipelines.artifacts import write_json
-from pipelines.data.dataset import target
+from pipelines.data.dataset import target_values
 from pipelines.packaging import prediction_table
 from pipelines.steps.evaluate import measure
 from slipway.config import UseCase
@@ -42,7 +42,7 @@ def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Jud
     schema = Schema.load(split / "schema.json")
     schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")
-    said = prediction_table.table(schema, target(frame, schema), model(rows_from_frame(schema, frame)))
+    said = prediction_table.to_table(schema, target_values(frame, schema), model(rows_from_frame(schema, frame)))
     said.to_parquet(made.evaluated / "holdout_predictions.parquet")
     write_json(made.evaluated / "metrics.json", measure(usecase, schema, frame, said))
     return made
@@ -50,7 +50,7 @@ def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Jud
 
 def knowing(schema: Schema, frame: pd.DataFrame, skill: float, seed: int = 0) -> Model:
     """Knows the frame's rows by their email, whatever else is changed in them: 0 is guessing, 1 right, -1 wrong."""
-    truth, guess = target(frame, schema), np.random.default_rng(seed).random(len(frame))
+    truth, guess = target_values(frame, schema), np.random.default_rng(seed).random(len(frame))
     near = 0.05 + 0.9 * (truth if skill >= 0 else 1 - truth)
     scores = dict(zip(frame["email"], abs(skill) * near + (1 - abs(skill)) * guess, strict=True))
     return lambda rows: probabilities([scores[row["email"]] for row in rows])

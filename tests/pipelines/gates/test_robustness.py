@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.gates.perturbations import DISTURBANCES, UNSEEN
+from pipelines.gates.perturbations import PERTURBATIONS, UNSEEN
 from tests.pipelines.gates import candidates
 from tests.support import bundles
 
@@ -13,7 +13,7 @@ LARGE = {"numbers": 1.0, "missing": 0.5, "other": 0.5, "noise": 0.2, "brightness
 
 
 def disturbed(kind, rows, schema, size=None):
-    return DISTURBANCES[kind](rows, schema, LARGE[kind] if size is None else size, np.random.default_rng(0))
+    return PERTURBATIONS[kind](rows, schema, LARGE[kind] if size is None else size, np.random.default_rng(0))
 
 
 def test_numbers_move_within_their_range_and_integers_stay_integers():
@@ -48,7 +48,7 @@ def test_an_image_stays_an_image(kind):
     assert (row["image"] != pixels).any()
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", PERTURBATIONS)
 def test_the_same_rows_are_disturbed_the_same(kind):
     schema = bundles.IMAGES if kind in ("noise", "brightness", "rotation") else bundles.TABULAR
     rows = [{"image": np.full((8, 8, 1), 100, "uint8")}] if schema is bundles.IMAGES else bundles.ROWS["loans"]

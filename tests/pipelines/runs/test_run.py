@@ -11,7 +11,7 @@ import pytest
 from pipelines.artifacts import STEPS, write_json
 from pipelines.runs import run as runs
 from pipelines.runs.baseline import Baseline
-from pipelines.runs.run import Run, begun, locked
+from pipelines.runs.run import Run, open_run, training_lock
 from slipway.config import UseCase, load
 from slipway.config.schema_builder import from_usecase
 from slipway.errors import DataError, RunLocked
@@ -35,7 +35,9 @@ def go(usecase: Callable[..., UseCase], orders, registry) -> Callable[..., tuple
 
     def run(until: str | None = None, *, fresh: bool = False, register: bool = True, changes: dict | None = None):
         ran: list[str] = []
-        with begun(load("orders", changes) if changes else found, changes or {}, register=register, fresh=fresh) as it:
+        with open_run(
+            load("orders", changes) if changes else found, changes or {}, register=register, fresh=fresh
+        ) as it:
             for name in STEPS if register else STEPS[:-1]:
                 if name == until:
                     break
@@ -185,7 +187,7 @@ def test_a_failed_step_leaves_its_files_aside_and_is_done_again(go, usecase, ord
         (out / "why.txt").write_text("because")
         raise DataError("wrong")
 
-    with pytest.raises(DataError), begun(found, {}, register=False, fresh=False) as run:
+    with pytest.raises(DataError), open_run(found, {}, register=False, fresh=False) as run:
         run.step("ingest", fail)
     failed = run.paths.root / "ingest.failed"
     assert (failed / "why.txt").exists() and not run.paths.ingest.exists()
@@ -200,7 +202,7 @@ def test_a_run_of_another_release_is_left_alone(go, var):
 
 
 def _hold(name: str, ready, done) -> None:
-    with locked(name):
+    with training_lock(name):
         ready.set()
         done.wait(20)
 

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from pipelines.artifacts import read_json, sha256
-from pipelines.data.dataset import encoded, read_side
-from pipelines.packaging.model_card import card
+from pipelines.data.dataset import encode_rows, read_side
+from pipelines.packaging.model_card import render_card
 from pipelines.steps import train
 from pipelines.steps.bundle import bundle
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate
-from pipelines.steps.export import export, parity
+from pipelines.steps.export import export, measure_parity
 from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
@@ -159,7 +159,7 @@ def test_a_feature_newer_than_the_frozen_holdout_is_missing_in_it(steps, tmp_pat
     pd.read_parquet(steps.split / "holdout.parquet").drop(columns="age").to_parquet(older / "holdout.parquet")
     frame = read_side(older, "holdout", schema)
     assert frame["age"].isna().all()
-    assert np.isnan(encoded(frame, schema).features["numbers"][:, 1]).all()
+    assert np.isnan(encode_rows(frame, schema).features["numbers"][:, 1]).all()
 
 
 def test_people_get_pictures(steps):
@@ -248,12 +248,12 @@ def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
         "joined": {"weight_before_change": 0.05},
         "callers_left_out": [{"sentence": "Caller x disagrees."}],
     }
-    written = card(steps.usecase, schema, metrics, facts | {"production": told})
+    written = render_card(steps.usecase, schema, metrics, facts | {"production": told})
     assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in written
     assert "Version 4 answered worse from 2026-03-01 on: a row from before that counts 0.05." in written
     assert "Caller x disagrees." in written
     told["joined"] = {"weight_before_change": None}
-    assert "all rows count the same yet" in card(steps.usecase, schema, metrics, facts | {"production": told})
+    assert "all rows count the same yet" in render_card(steps.usecase, schema, metrics, facts | {"production": told})
 
 
 def test_an_export_that_differs_fails_the_run(steps):
@@ -266,7 +266,7 @@ def test_an_export_that_differs_fails_the_run(steps):
             return predictor.run(feeds) + np.float32(0.5)
 
     with pytest.raises(BundleError, match="differs by 0.5 from Keras"):
-        parity(Other(), predictor, rows, scale=1.0)
+        measure_parity(Other(), predictor, rows, scale=1.0)
 
 
 def test_a_loss_that_explodes_is_an_error_and_no_model(steps, tmp_path):

@@ -1,6 +1,6 @@
-"""Training as a contents page: each line is a step, and each step is the module of its name.
+"""Training pipeline: each line of `training` is a step, and each step is a module of `pipelines.steps`.
 
-`pipelines.flows` gives it to Prefect; the quick loop (`--no-register`) runs it as it is.
+`pipelines.flows` runs it as a Prefect flow; `slipway train --no-register` runs the plain functions.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ StepRunner = Callable[..., Path]
 
 
 def training(usecase: UseCase, run: Run, do: StepRunner) -> RunSummary:
-    """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
+    """Run every step by `do(name, function, *arguments)`, which returns the step's directory.
 
     Raises:
-        SlipwayError: a parameter or a gate (said before any work), the data or the network is not as it must be.
+        SlipwayError: a parameter or a gate (checked before any work), the data or the network is not valid.
     """
     if run.finished:
         return summarize(usecase, run)
@@ -42,20 +42,20 @@ def training(usecase: UseCase, run: Run, do: StepRunner) -> RunSummary:
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
-    standing = do("champion", champion, usecase.name, run.record.standing)
-    produced = do("production", collect_labels, usecase, cleaned, standing, run.record.cutoff)
-    frozen = _there(standing / "holdout.parquet")
-    sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
+    baseline = do("champion", champion, usecase.name, run.record.baseline)
+    labelled = do("production", collect_labels, usecase, cleaned, baseline, run.record.cutoff)
+    frozen = _if_exists(baseline / "holdout.parquet")
+    sides = do("split", split, usecase, cleaned, frozen=frozen, production=labelled)
     trained = do("train", train, usecase, sides)
     evaluated = do("evaluate", evaluate, usecase, sides, trained)
     exported = do("export", export, usecase, sides, trained)
-    beside = {"champion": _there(standing / "bundle"), "window": _there(produced / "window.parquet")}
-    gated = do("gate", gate, usecase, sides, exported, evaluated, **beside)
+    compared = {"champion": _if_exists(baseline / "bundle"), "window": _if_exists(labelled / "window.parquet")}
+    gated = do("gate", gate, usecase, sides, exported, evaluated, **compared)
     do("bundle", bundle, usecase, provenance(usecase, run), sides, trained, evaluated, exported, gated)
     if run.registers:
         do("register", register, usecase, run.paths, provenance(usecase, run))
     return summarize(usecase, run)
 
 
-def _there(path: Path) -> Path | None:
+def _if_exists(path: Path) -> Path | None:
     return path if path.exists() else None

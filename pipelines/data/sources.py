@@ -1,4 +1,4 @@
-"""Where raw rows come from: a file by path, a file by URL, or the use case's generator; a checksum holds for files."""
+"""Sources of raw rows: a file by path, a file by URL, or the use case's generator; files have a checksum."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.artifacts import sha256
 from slipway.config import Csv, Source, UseCase
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
 _TIMEOUT_SECONDS = 60
 _CHUNK = 1 << 20
@@ -31,7 +31,7 @@ class RawData:
 
 
 def read(usecase: UseCase) -> RawData:
-    """The use case's raw rows.
+    """Read the use case's raw rows.
 
     Raises:
         DataError: no file and no generator, another checksum, or a file that is not what `source` says.
@@ -48,16 +48,16 @@ def read(usecase: UseCase) -> RawData:
 
 
 def digest(usecase: UseCase) -> str:
-    """What identifies the raw rows before they are read; generated ones are identified by their code and seed."""
+    """Return the digest of the raw rows before they are read; generated ones follow from code and seed."""
     if uses_generator(usecase):
         return "generated"
-    return usecase.source.sha256 if usecase.source.url else sha256(_existing(usecase.source))
+    return usecase.source.sha256 if usecase.source.url else file_sha256(_existing(usecase.source))
 
 
 def uses_generator(usecase: UseCase) -> bool:
-    """Whether the generator makes the rows: nothing else is named, or what is named by the file is not there.
+    """Whether the generator makes the rows: no file or URL is named, or the file does not exist.
 
-    A path that was asked for by `--set` must be there.
+    A path that `--set` names must exist.
     """
     source = usecase.source
     if source.generator is None or source.url:
@@ -70,7 +70,7 @@ def _generate(usecase: UseCase) -> RawData:
     generator = usecase.function(module, name)
     origin = f"usecases/{usecase.name}/{module}.py:{name}"
     if generator is None:
-        raise DataError(f"source.generator names {origin}, and there is no such file. Write it, or name a path.")
+        raise DataError(f"source.generator names {origin}, which does not exist. Write it, or name a path.")
     return RawData(generator(usecase.seed), origin, None, usecase.source.synthetic)
 
 
@@ -78,7 +78,7 @@ def _existing(source: Source) -> Path:
     path = Path(source.path or "")
     if not path.is_file():
         raise DataError(
-            f"source.path: there is no file {str(path)!r} (looked from {Path.cwd()}). "
+            f"source.path: there is no file {str(path)!r} (relative to {Path.cwd()}). "
             "Put it there, or name another with --set source.path=FILE."
         )
     return path
@@ -87,17 +87,17 @@ def _existing(source: Source) -> Path:
 def _check(path: Path, origin: str, expected: str | None) -> str:
     if not path.is_file():
         raise DataError(f"{origin} is not a file.")
-    came = sha256(path)
-    if expected and came != expected:
+    actual = file_sha256(path)
+    if expected and actual != expected:
         raise DataError(
-            f"{origin} has the SHA-256 {came}, and source.sha256 expects {expected}. "
-            "It is not the file that was meant: get that one, or set source.sha256 to the new digest if it is right."
+            f"{origin} has the SHA-256 {actual}, and source.sha256 expects {expected}. "
+            "It is another file: get the expected one, or set source.sha256 to the new digest if it is right."
         )
-    return came
+    return actual
 
 
 def _download(source: Source) -> Path:
-    """The file of the URL, kept under `var/downloads` by its checksum, so that it is fetched once."""
+    """Download the file of the URL into `var/downloads`, named by its checksum, so that it is fetched once."""
     url, expected = str(source.url), str(source.sha256)
     if not url.startswith(("https://", "http://")):
         raise DataError(f"source.url {url!r}: only https:// and http:// are fetched; give a file by source.path.")
@@ -122,9 +122,9 @@ def _download(source: Source) -> Path:
 
 
 def _read_csv(path: Path, origin: str, csv: Csv) -> pd.DataFrame:
-    """Every value as text, as it stands: what is missing or a number is decided by the feature's kind."""
+    """Read every value as text: the feature's kind decides what is missing or a number."""
     encoding = "utf-8-sig" if csv.encoding.lower() in ("utf-8", "utf8") else csv.encoding
-    frame = _explained(
+    frame = _read_explained(
         origin,
         csv,
         lambda: pd.read_csv(
@@ -147,7 +147,7 @@ def _read_csv(path: Path, origin: str, csv: Csv) -> pd.DataFrame:
     return frame
 
 
-def _explained(origin: str, csv: Csv, read_it: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _read_explained(origin: str, csv: Csv, read_it: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     try:
         return read_it()
     except UnicodeError as error:

@@ -1,7 +1,7 @@
-"""The gates that a new model passes before it may be promoted.
+"""Gates: conditions that a new model must meet before it may be promoted.
 
-A gate is a function of the candidate under evaluation to its verdicts, each one
-`slipway.contracts.bundle.manifest.Gate`; a new kind of gate joins by its name in `GATES`.
+A gate is a function from the candidate under evaluation to its verdicts
+(`slipway.contracts.bundle.gate_report.Gate`). A new gate is added to `GATES`.
 """
 
 from __future__ import annotations

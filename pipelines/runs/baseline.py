@@ -1,4 +1,4 @@
-"""The baseline of a run: the champion and the frozen holdout that the registry held when the run began."""
+"""Baseline of a run: the champion and the frozen holdout that the registry had when the run began."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slipway.errors import NotFound
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the registry said when the run began; all None for a first training, and for one that is not registered."""
+    """Champion and frozen holdout; all None for a first training, and for one that is not registered."""
 
     version: str | None = None
     digest: str | None = None
@@ -18,7 +18,7 @@ class Baseline:
 
 
 def observe_baseline(name: str) -> Baseline:
-    """The champion and the frozen holdout of now.
+    """Read the present champion and frozen holdout from the registry.
 
     Raises:
         RegistryError: the registry does not answer.
@@ -33,5 +33,5 @@ def observe_baseline(name: str) -> Baseline:
 
 
 def is_registered(name: str, run_key: str) -> bool:
-    """Whether the registry holds the version of that run."""
+    """Return whether the registry has the version of that run."""
     return any(version.tags.get("slipway.run_key") == run_key for version in Registry().versions(name))

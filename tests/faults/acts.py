@@ -49,7 +49,8 @@ def ask(reason: str = "drift") -> None:
 
 def register() -> None:
     """The last step of a training; Prefect tries it again, and so does the same command."""
-    from pipelines.artifacts import RunPaths, read_json
+    from pipelines.artifacts import RunPaths
+    from pipelines.artifacts.json_files import read_json
     from pipelines.steps.register import register as step
     from slipway.config import load
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bentos.follower.desired_versions import CANARY_TAG
-from pipelines.artifacts import read_json, write_json
+from pipelines.artifacts import write_json
+from pipelines.artifacts.json_files import read_json
 from slipway import audit
 from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.contracts.bundle import manifest

@@ -116,7 +116,7 @@ def trained(name: str, var: Path) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_VAR", str(var))
-        patch.setattr("pipelines.gates.GATES", ())
+        patch.setattr("pipelines.steps.gate.GATES", ())
         settings.cache_clear()
         usecase = load(name, {"epochs": "1"})
         with open_run(usecase, {"epochs": "1"}, register=False, fresh=False) as run:

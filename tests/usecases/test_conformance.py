@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from slipway.config import UseCase, load
 from slipway.contracts.bundle import gate_report, manifest
 from slipway.inference import Predictor, rows_from_frame

@@ -23,7 +23,7 @@ def latency(verdict, monkeypatch) -> Callable[..., Gate]:
     def run(challenger: float, champion: float, **gates: float) -> Gate:
         medians = {"challenger": challenger, "champion": champion}
         found = {name: Median(value, value, value, 300) for name, value in medians.items()}
-        monkeypatch.setattr(resources, "medians", lambda usecase, folders, rows: found)
+        monkeypatch.setattr(resources, "measure_medians", lambda usecase, folders, rows: found)
         return verdict(0.5, champion=0.5, gates=gates)["latency"]
 
     return run

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.data.dataset import encode_rows, read_side
 from pipelines.labels.change_point import losses
 from pipelines.modeling import networks

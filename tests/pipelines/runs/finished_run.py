@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import RunPaths, sha256, write_json
+from pipelines.artifacts import RunPaths, write_json
+from slipway.system.files import file_sha256
 from tests.support import bundles
 
 HISTORY = {"loss": [0.7, 0.5], "error": [0.5, 0.4], "val_loss": [0.8, 0.6], "val_error": [0.5, 0.45]}
@@ -42,12 +43,12 @@ def write(root: Path, passed: bool = True) -> tuple[RunPaths, dict[str, Any]]:
     fit = {"params": {"epochs": 2, "width": 8}, "network": "default", "device": "cpu", "strategy": "none"}
     write_json(run.train / "training.json", {**fit, "best_epoch": 2, "temperature": 1.1, "threshold": 0.5})
     source = {"origin": "made up", "synthetic": True, "rows": 40}
-    write_json(run.ingest / "source.json", {**source, "snapshot_sha256": sha256(run.ingest / "snapshot.parquet")})
-    write_json(run.split / "split.json", {"holdout_sha256": sha256(run.split / "holdout.parquet")})
+    write_json(run.ingest / "source.json", {**source, "snapshot_sha256": file_sha256(run.ingest / "snapshot.parquet")})
+    write_json(run.split / "split.json", {"holdout_sha256": file_sha256(run.split / "holdout.parquet")})
     facts = {
         "run_key": hashlib.sha256(str(root).encode()).hexdigest(),
-        "data_sha256": sha256(run.ingest / "snapshot.parquet"),
-        "holdout_sha256": sha256(run.split / "holdout.parquet"),
+        "data_sha256": file_sha256(run.ingest / "snapshot.parquet"),
+        "holdout_sha256": file_sha256(run.split / "holdout.parquet"),
         "git_commit": "0" * 40,
         "synthetic": True,
     }

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import STEPS, read_json
+from pipelines.artifacts import STEPS
+from pipelines.artifacts.json_files import read_json
 from pipelines.runs.run import open_run
 from pipelines.training import training
 from slipway.clients.mlflow.registry import Registry

@@ -23,8 +23,8 @@ from tests.pipelines.labels.production_log import ProductionLog
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict:
     """What the registry says: its standing, and the keys of the runs that it holds versions of."""
     says = {"standing": Baseline(), "keys": set()}
-    monkeypatch.setattr(runs, "observe", lambda name: says["standing"])
-    monkeypatch.setattr(runs, "registered", lambda name, key: key in says["keys"])
+    monkeypatch.setattr(runs, "observe_baseline", lambda name: says["standing"])
+    monkeypatch.setattr(runs, "is_registered", lambda name, key: key in says["keys"])
     return says
 
 
@@ -173,7 +173,7 @@ def test_an_unfinished_run_keeps_its_cut_off_whatever_is_labelled_since(go, told
 
 def test_the_quick_loop_asks_no_registry_and_is_a_run_of_its_own(go, monkeypatch):
     registered, _ = go()
-    monkeypatch.setattr(runs, "observe", lambda name: pytest.fail("asked the registry"))
+    monkeypatch.setattr(runs, "observe_baseline", lambda name: pytest.fail("asked the registry"))
     quick, _ = go(register=False)
     assert quick.record.key != registered.record.key
     assert quick.record.cutoff is None

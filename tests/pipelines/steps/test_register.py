@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.artifacts import RunPaths, read_json, write_json
+from pipelines.artifacts import RunPaths, write_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.packaging import mlflow_run
 from pipelines.steps.register import register
 from slipway import audit

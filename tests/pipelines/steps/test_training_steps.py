@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines.artifacts import read_json, sha256
+from pipelines.artifacts.json_files import read_json
 from pipelines.data.dataset import encode_rows, read_side
 from pipelines.packaging.model_card import render_card
 from pipelines.steps import train
@@ -29,6 +29,7 @@ from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, DataError
 from slipway.inference import Predictor, rows_from_frame
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 from tests.support.signed import key_pair
 
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
@@ -183,7 +184,9 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
 
 
 def test_the_exported_network_itself_is_what_the_gates_asked(steps):
-    assert sha256(steps.export / "serve" / "model.onnx") == sha256(steps.bundle / "bundle" / "serve" / "model.onnx")
+    assert file_sha256(steps.export / "serve" / "model.onnx") == file_sha256(
+        steps.bundle / "bundle" / "serve" / "model.onnx"
+    )
     found = {gate.name: gate for gate in gate_report.read_gate_report(steps.bundle / "bundle").gates}
     asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
     assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
@@ -196,14 +199,14 @@ def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
     found = {gate.name: gate for gate in gate_report.read_gate_report(tmp_path).gates}
     assert found["champion"].verdict == found["compatible"].verdict == "passed"
     assert found["window"].verdict == "failed" and found["window"].figure == 0
-    assert found["latency"].verdict == "passed" and "the champion's, asked in turn" in found["latency"].sentence
+    assert found["latency"].verdict == "passed" and "the champion's, measured in turn" in found["latency"].sentence
 
 
 def test_the_manifest_says_what_made_it(steps):
     manifest = bundles.verify(steps.bundle / "bundle")
     assert manifest.facts["git_commit"] == "0" * 40 and manifest.facts["data_sha256"] == "ab" * 32
     assert manifest.facts["libraries"]["tensorflow"]
-    assert manifest.facts["model_keras_sha256"] == sha256(steps.train / "model.keras")
+    assert manifest.facts["model_keras_sha256"] == file_sha256(steps.train / "model.keras")
     assert gate_report.read_gate_report(steps.bundle / "bundle").gates
 
 

@@ -1,7 +1,7 @@
 """Prefect deployments `train/USECASE` and `monitor/USECASE` with the use cases' schedules.
 
-`python -m pipelines.deployments` serves them in this process. With `--pool NAME` it registers them for a Kubernetes work
-pool, whose worker runs each flow run as a Job, and ends.
+`python -m pipelines.deployments` serves them in this process. With `--pool NAME` it registers them for a Kubernetes
+work pool, whose worker runs each flow run as a Job, and ends.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
+from slipway.clients.http import is_healthy
 from slipway.config import UseCase, load, names
 from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError
-from slipway.local import answers
 from slipway.settings import settings
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
@@ -103,7 +103,7 @@ def _serve() -> None:
 
 def _wait_for(uri: str) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not answers(f"{uri}/health"):
+    while not is_healthy(f"{uri}/health"):
         if time.monotonic() > deadline:
             raise ServiceError(
                 f"Prefect does not answer at {uri} (for {_WAIT_SECONDS:.0f} s): is its server up, and does "

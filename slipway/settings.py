@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.api_keys import RATE
 from slipway.errors import SettingsError, suggestion
+from slipway.system.files import create_once
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
@@ -238,7 +237,7 @@ class Settings(BaseSettings):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                _create_whole(path, secrets.token_hex(32))
+                create_once(path, secrets.token_hex(32))
             secret = path.read_bytes().strip()
         except OSError as error:
             raise SettingsError(
@@ -269,17 +268,6 @@ def exit_code(error: Exception) -> int:
     """What a process ends with that cannot go on: 1, or 78 for settings in a container, where 1 means: try again."""
     container = os.environ.get("SLIPWAY_CONTAINER", "").lower() in _TRUE
     return EX_CONFIG if container and isinstance(error, SettingsError) else 1
-
-
-def _create_whole(path: Path, text: str) -> None:
-    """Write a file that nobody can see half written, and leave the one that another process made first."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
 
 
 def _sentence(problem: dict) -> str:

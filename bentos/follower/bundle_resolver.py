@@ -6,8 +6,9 @@ import contextlib
 from pathlib import Path
 
 from bentos.follower import bundle_store
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.bundle import manifest
+from slipway.contracts.registry_names import CHALLENGER
 from slipway.errors import BundleError, NotFound, RegistryError, suggestion
 from slipway.serving_state import desired
 from slipway.settings import Settings

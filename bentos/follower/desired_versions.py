@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from slipway.clients.mlflow.registry import CANARY, SHADOW, RegisteredModel
+from slipway.clients.mlflow.registry import RegisteredModel
+from slipway.contracts.registry_names import CANARY, SHADOW
 
 CANARY_TAG = "slipway.canary"
 

@@ -21,7 +21,8 @@ import msgspec
 
 from bentos.follower import bundle_store
 from bentos.follower.desired_versions import DesiredVersions, desired_versions
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION, SHADOW
 from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
 from slipway.serving_state import desired, follower_status, observed
 from slipway.serving_state.desired import Canary, DesiredState

@@ -34,14 +34,14 @@ def command(as_json: Json = False) -> None:
 
 def _parts(found: Settings, stack: State | None) -> list[dict[str, Any]]:
     """The processes of the running stack, and whatever else answers where the settings say."""
-    from slipway.local import answers
+    from slipway.clients.http import is_healthy
 
     started = {part.name: part for part in stack.parts} if stack else {}
     parts = [
         {
             "name": name,
             "url": url,
-            "answers": answers(url + health),
+            "answers": is_healthy(url + health),
             "pid": started.pop(name).pid if name in started else None,
         }
         for name, url, health in (

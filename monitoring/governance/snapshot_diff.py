@@ -9,7 +9,7 @@ from typing import Any
 from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes, moment
 from monitoring.governance.registry_snapshot import RegistrySnapshot, tag_altered
 from slipway.audit import UNKNOWN, AuditLine
-from slipway.clients.mlflow.registry import CHALLENGER
+from slipway.contracts.registry_names import CHALLENGER
 
 TRAINING = "slipway train"
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import gate_report
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import GateRefused, NotFound, ServiceError, SettingsError, suggestion
 from slipway.settings import Settings, settings
 

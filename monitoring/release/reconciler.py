@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from monitoring.release.server_status import ServerStatus, all_server_statuses
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, SHADOW, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CANARY, SHADOW
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
 from slipway.timestamps import now_iso

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
+from slipway.contracts.registry_names import CHAMPION
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
-from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import RegisteredModel, Registry
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION
 from slipway.settings import Settings
 
 GATE = "slipway.gate"

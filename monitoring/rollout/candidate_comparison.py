@@ -16,7 +16,7 @@ import pandas as pd
 from monitoring.analysis import quality, reference_bundle
 from monitoring.analysis.slices import Part, parts
 from slipway import config as usecases
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW
+from slipway.contracts.registry_names import CANARY, CHAMPION, SHADOW
 from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError
 from slipway.prediction_log import Log

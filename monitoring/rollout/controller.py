@@ -21,7 +21,8 @@ from monitoring.rollout.policy import Policy, policy_or_default
 from monitoring.rollout.previous_champion import complete
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings

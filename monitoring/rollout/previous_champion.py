@@ -13,7 +13,8 @@ from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
 from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings
 

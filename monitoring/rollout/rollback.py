@@ -14,7 +14,8 @@ from monitoring.rollout import state, transitions
 from monitoring.rollout.previous_champion import before, give_back
 from monitoring.rollout.state import ROLLED_BACK, RolloutState
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import RegisteredModel, Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings, settings
 

@@ -14,7 +14,8 @@ from monitoring.release.promotion import REFUSED
 from monitoring.rollout import state
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import DataError, NotFound
 from slipway.settings import Settings
 

@@ -14,10 +14,10 @@ from monitoring.retraining.decisions import Decisions, to_dict
 from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
 from slipway import local
-from slipway.clients.mlflow.registry import CANARY, SHADOW
+from slipway.clients.http import is_healthy
+from slipway.contracts.registry_names import CANARY, SHADOW
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
-from slipway.system.processes import answers
 from slipway.timestamps import now_iso
 
 _log = logging.getLogger("slipway.watch")
@@ -123,7 +123,7 @@ def _parts(config: Settings) -> list[ServiceStatus]:
         *(("service", url, "/readyz") for url in config.server_urls),
     ]
     found = [
-        ServiceStatus(name, _PURPOSES[name], answers(url + health), url, logs.get(name))
+        ServiceStatus(name, _PURPOSES[name], is_healthy(url + health), url, logs.get(name))
         for name, url, health in servers
     ]
     named = {part.name for part in found}

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from pipelines.artifacts.json_files import Artifact
 
 
-class DataSource(Artifact):
+class DataSource(Artifact, frozen=True, kw_only=True):
     """`source.json` of ingest: where the rows come from. `origin` is a path, a URL or a generator."""
 
     FILE: ClassVar[str] = "source.json"
@@ -22,7 +22,7 @@ class DataSource(Artifact):
     sha256: str | None = None
 
 
-class CleaningReport(Artifact):
+class CleaningReport(Artifact, frozen=True, kw_only=True):
     """`report.json` of clean: row counts, and per column the number of rows whose value was changed."""
 
     FILE: ClassVar[str] = "report.json"
@@ -46,7 +46,7 @@ class ExpectationResult(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-class ValidationReport(Artifact):
+class ValidationReport(Artifact, frozen=True, kw_only=True):
     """`result.json` of validate: failed expectations by severity, and the results of all."""
 
     FILE: ClassVar[str] = "result.json"
@@ -98,7 +98,7 @@ class AddedLabels(msgspec.Struct, frozen=True, kw_only=True):
     weight_before_change: float | None
 
 
-class LabelReport(Artifact):
+class LabelReport(Artifact, frozen=True, kw_only=True):
     """`production.json` of collect_labels: the labelled predictions that are used and those left out, by reason.
 
     The fields from `rows` to `sha256` exist only if enough rows were left. `joined` exists only in a bundle's facts.
@@ -120,7 +120,7 @@ class LabelReport(Artifact):
     joined: AddedLabels | None | UnsetType = UNSET
 
 
-class SplitReport(Artifact):
+class SplitReport(Artifact, frozen=True, kw_only=True):
     """`split.json` of split: rows per side, and rows on two sides (`leaks`), which are always 0.
 
     `frozen` tells whether the holdout is that of an earlier training; `production` is what labelled predictions added.

@@ -28,7 +28,11 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     def write(self, directory: Path) -> None:
         """Write the file into `directory`."""
-        write_json(directory / self.FILE, msgspec.to_builtins(self))
+        self.write_file(directory / self.FILE)
+
+    def write_file(self, path: Path) -> None:
+        """Write the record into the file `path`."""
+        write_json(path, msgspec.to_builtins(self))
 
 
 def read_history(directory: Path) -> History:

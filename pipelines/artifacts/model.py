@@ -18,7 +18,7 @@ class LogLoss(msgspec.Struct, frozen=True, kw_only=True):
     calibrated: float
 
 
-class TrainingReport(Artifact):
+class TrainingReport(Artifact, frozen=True, kw_only=True):
     """`training.json` of train: devices, hyperparameters and duration of the training.
 
     `temperature` and `threshold` are None where the task has none; `target_scale` is the unit of differences between
@@ -81,7 +81,7 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
     observed: float
 
 
-class EvaluationReport(Artifact):
+class EvaluationReport(Artifact, frozen=True, kw_only=True):
     """`metrics.json` of evaluate: scores on the holdout. `metric` is the one that comparisons and slices use.
 
     `calibration` and `confusion` (true class by predicted class) are None in a regression; `rows` counts each side.
@@ -99,14 +99,14 @@ class EvaluationReport(Artifact):
     baseline: BaselineScore | None = None
 
 
-class GatedReport(EvaluationReport):
+class GatedReport(EvaluationReport, frozen=True, kw_only=True):
     """`metrics.json` of gate, which becomes that of the bundle: the evaluation with the verdicts of the gates."""
 
     gates: list[Gate]
     passed: bool
 
 
-class ParityReport(Artifact):
+class ParityReport(Artifact, frozen=True, kw_only=True):
     """`parity.json` of export: the largest difference from Keras, and between single rows and a batch."""
 
     FILE: ClassVar[str] = "parity.json"
@@ -118,7 +118,7 @@ class ParityReport(Artifact):
     alone_limit: float
 
 
-class Probe(Artifact):
+class Probe(Artifact, frozen=True, kw_only=True):
     """`probe.json` of a bundle's `serve/`: a few rows, and the exported network's outputs for them."""
 
     FILE: ClassVar[str] = "probe.json"
@@ -127,7 +127,7 @@ class Probe(Artifact):
     outputs: list[list[float]]
 
 
-class Registration(Artifact):
+class Registration(Artifact, frozen=True, kw_only=True):
     """`result.json` of register: the registered version. `already` tells whether an earlier call registered it."""
 
     FILE: ClassVar[str] = "result.json"

@@ -66,14 +66,14 @@ def _train_in_prefect(usecase: UseCase, changes: dict[str, str], fresh: bool) ->
 
 def _require_named_servers() -> None:
     """Require servers that settings name to answer: a version registered in a server started here would be lost."""
+    from slipway.clients.http import is_healthy
     from slipway.errors import ServiceError
-    from slipway.local import answers
     from slipway.settings import settings
 
     found = settings()
     named = {"MLFLOW_TRACKING_URI": found.mlflow_tracking_uri, "PREFECT_API_URL": found.prefect_api_url}
     for variable, uri in named.items():
-        if uri and not answers(f"{uri.rstrip('/')}/health"):
+        if uri and not is_healthy(f"{uri.rstrip('/')}/health"):
             raise ServiceError(
                 f"{variable} names {uri}, and nothing answers there. Start it; or unset the variable, "
                 "and servers are started here; or train with --no-register, which needs none."

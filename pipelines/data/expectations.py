@@ -20,7 +20,7 @@ _PRESENT = 0.5  # a nullable column with fewer values than this gets a warning
 
 
 def from_usecase(usecase: UseCase) -> list[Expectation]:
-    """Return the expectations of the target and the features; ingest has checked images and removed dropped features."""
+    """Return the expectations of the target and the features, but images, which ingest has checked."""
     features = [f for f in usecase.features if f.kind != "image" and f.private != "drop"]
     return _target_expectations(usecase) + [
         expectation for feature in features for expectation in _feature_expectations(feature)

@@ -20,6 +20,7 @@ import numpy as np
 
 from pipelines.artifacts import write_json
 from pipelines.artifacts.json_files import read_json
+from slipway.clients.http import is_healthy
 from slipway.config import UseCase
 from slipway.contracts.bundle import manifest
 from slipway.errors import ServiceError
@@ -103,7 +104,7 @@ def _serving(usecase: UseCase, folders: Mapping[str, Path], scratch: Path) -> It
             started.append(RunningProcess(_server(name, scratch / name, ports[name])))
             stack.callback(started[-1].stop)
         for one in started:
-            one.wait_ready(_START_SECONDS)
+            one.wait_ready(_START_SECONDS, is_healthy)
         yield ports
 
 

@@ -29,6 +29,7 @@ from pipelines.artifacts import (
 )
 from pipelines.packaging.mlflow_signature import write_mlmodel
 from slipway.config import UseCase
+from slipway.contracts.registry_names import PRODUCTION_ROWS, RUN_KEY, SYNTHETIC
 from slipway.contracts.schema import Schema
 from slipway.errors import RegistryError
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-RUN_KEY = "slipway.run_key"
-PRODUCTION_ROWS = "slipway.production_rows"
 _CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -94,7 +93,7 @@ def _experiment(mlflow: MlflowClient, name: str) -> str:
 def _tags(usecase: UseCase, run: RunPaths, provenance: Provenance) -> dict[str, str]:
     tags = {
         RUN_KEY: provenance.run_key,
-        "slipway.synthetic": str(provenance.synthetic).lower(),
+        SYNTHETIC: str(provenance.synthetic).lower(),
         "mlflow.user": getpass.getuser(),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": f"slipway train {usecase.name}",

@@ -30,7 +30,7 @@ def _head(usecase: UseCase, report: GatedReport, facts: BundleFacts) -> str:
     if report.passed and any(gate.verdict == "waived" for gate in report.gates):
         verdict = "passed its gates, **one of which was waived**"
     synthetic = (
-        "\n\n> **Synthetic data.** It was trained and evaluated on generated rows: its scores do not hold for real data."
+        "\n\n> **Synthetic data.** It was trained and evaluated on generated rows: scores do not hold for real data."
         if facts.synthetic
         else ""
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway.clients.mlflow.registry import CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CHAMPION, HOLDOUT_SHA256, RUN_KEY
 from slipway.errors import NotFound
 
 
@@ -28,10 +29,10 @@ def observe_baseline(name: str) -> Baseline:
     except NotFound:
         return Baseline()
     champion = Registry().aliased(name, CHAMPION)
-    holdout = model.tags.get("slipway.holdout_sha256")
+    holdout = model.tags.get(HOLDOUT_SHA256)
     return Baseline(champion and champion.version, champion and champion.digest, holdout)
 
 
 def is_registered(name: str, run_key: str) -> bool:
     """Return whether the registry has the version of that run."""
-    return any(version.tags.get("slipway.run_key") == run_key for version in Registry().versions(name))
+    return any(version.tags.get(RUN_KEY) == run_key for version in Registry().versions(name))

@@ -26,10 +26,10 @@ from slipway.config import UseCase
 from slipway.console import say
 from slipway.errors import RunLocked
 from slipway.settings import settings
-from slipway.system import locks
+from slipway.system import files, locks
 
 
-class RunRecord(Artifact):
+class RunRecord(Artifact, frozen=True, kw_only=True):
     """`run.json`: what a run trains, and what it found when it began.
 
     Predictions and labels after `cutoff` are ignored, whenever the run is resumed; `labels` is a digest of the labels
@@ -105,17 +105,9 @@ def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fre
     settings().runs.mkdir(parents=True, exist_ok=True)
     with training_lock(usecase.name):
         run = Run(_find_or_create(usecase, overrides, register=register, fresh=fresh))
-        _write_record(run)
+        with files.replacing(run.paths.root / RunRecord.FILE) as draft:
+            run.record.write_file(draft)
         yield run
-
-
-def _write_record(run: Run) -> None:
-    """Write `run.json`, complete or not at all."""
-    draft = run.paths.root / ".run.tmp"
-    draft.mkdir(parents=True, exist_ok=True)
-    run.record.write(draft)
-    (draft / RunRecord.FILE).replace(run.paths.root / RunRecord.FILE)
-    draft.rmdir()
 
 
 def _find_or_create(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:
@@ -177,8 +169,7 @@ def _sync(directory: Path) -> None:
     """Flush the files to disk before the directory gets its final name."""
     for path in directory.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            files.sync(path)
 
 
 @contextmanager

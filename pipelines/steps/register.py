@@ -10,15 +10,15 @@ import msgspec
 from pipelines.artifacts import GatedReport, Provenance, Registration, RunPaths
 from pipelines.packaging import mlflow_run
 from slipway import audit
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.config import UseCase
+from slipway.contracts import registry_names as names
 from slipway.contracts.bundle import gate_report
 from slipway.contracts.bundle import manifest as bundles
 from slipway.errors import NotFound
 from slipway.evaluation.metrics import METRICS
 from slipway.system.files import file_sha256
 
-HOLDOUT = "slipway.holdout_sha256"
 _WAIVED = "gate.waived"
 
 
@@ -33,8 +33,8 @@ def register(usecase: UseCase, run: RunPaths, provenance: Provenance, out: Path)
     existing = find_version(registry, usecase.name, provenance.run_key)
     verdict = gate_report.read_gate_report(run.bundle / "bundle")
     version = existing or publish(registry, usecase, run, provenance, verdict)
-    if HOLDOUT not in registry.model(usecase.name).tags:
-        registry.set_model_tag(usecase.name, HOLDOUT, provenance.holdout_sha256)
+    if names.HOLDOUT_SHA256 not in registry.model(usecase.name).tags:
+        registry.set_model_tag(usecase.name, names.HOLDOUT_SHA256, provenance.holdout_sha256)
     record_waivers(version, verdict)
     if verdict.passed:
         set_challenger(registry, version)
@@ -55,7 +55,7 @@ def find_version(registry: Registry, name: str, run_key: str) -> ModelVersion | 
         found = registry.versions(name)
     except NotFound:
         return None
-    return next((version for version in found if version.tags.get(mlflow_run.RUN_KEY) == run_key), None)
+    return next((version for version in found if version.tags.get(names.RUN_KEY) == run_key), None)
 
 
 def publish(
@@ -96,30 +96,30 @@ def record_waivers(version: ModelVersion, verdict: gate_report.GateReport) -> No
 
 def set_challenger(registry: Registry, version: ModelVersion) -> None:
     """Give the version the alias `challenger`, unless a newer version has it: a run may be resumed late."""
-    current = registry.model(version.name).aliases.get(CHALLENGER)
+    current = registry.model(version.name).aliases.get(names.CHALLENGER)
     if current is None or int(current) < int(version.version):
-        registry.set_alias(version.name, CHALLENGER, version.version)
+        registry.set_alias(version.name, names.CHALLENGER, version.version)
 
 
 def _require_model(mlflow: Any, registry: Registry, usecase: UseCase, provenance: Provenance) -> None:
     try:
         registry.model(usecase.name)
     except NotFound:
-        tags = {HOLDOUT: provenance.holdout_sha256}
+        tags = {names.HOLDOUT_SHA256: provenance.holdout_sha256}
         mlflow.create_registered_model(usecase.name, tags, usecase.description)
 
 
 def _tags(run: RunPaths, provenance: Provenance, verdict: gate_report.GateReport) -> dict[str, str]:
     tags = {
-        mlflow_run.RUN_KEY: provenance.run_key,
-        "slipway.gate": "passed" if verdict.passed else "failed",
-        "slipway.gate_reason": " ".join(verdict.reasons),
-        "slipway.gate_waived": " ".join(verdict.waivers),
-        "slipway.data_sha256": provenance.data_sha256,
-        "slipway.bundle_sha256": file_sha256(run.bundle / "bundle" / bundles.MANIFEST),
-        "slipway.git_commit": provenance.git_commit,
-        "slipway.cutoff": provenance.cutoff,
-        "slipway.synthetic": "true" if provenance.synthetic else None,
+        names.RUN_KEY: provenance.run_key,
+        names.GATE: "passed" if verdict.passed else "failed",
+        names.GATE_REASON: " ".join(verdict.reasons),
+        names.GATE_WAIVED: " ".join(verdict.waivers),
+        names.DATA_SHA256: provenance.data_sha256,
+        names.BUNDLE_SHA256: file_sha256(run.bundle / "bundle" / bundles.MANIFEST),
+        names.GIT_COMMIT: provenance.git_commit,
+        names.CUTOFF: provenance.cutoff,
+        names.SYNTHETIC: "true" if provenance.synthetic else None,
     }
     return {name: value for name, value in tags.items() if value}
 

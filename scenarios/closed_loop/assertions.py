@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.closed_loop.observer import STAGE, Observer
 from scenarios.demo import Check
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun
 from slipway.contracts.bundle import gate_report
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.settings import settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import RegistryError, ServiceError
 from slipway.settings import settings
 

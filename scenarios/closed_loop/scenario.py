@@ -26,8 +26,9 @@ from scenarios.demo import Check, Result
 from scenarios.demo import assertions as shown
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
 from slipway.local import Stack, settle
 from slipway.settings import settings

@@ -11,8 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scenarios.harness.checks import Check
-from slipway.clients.mlflow.registry import CHALLENGER, ModelVersion, Registry
-from slipway.local import Home, answers
+from slipway.clients.http import is_healthy
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHALLENGER
+from slipway.local import Home
 from slipway.settings import settings
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def reconciled(name: str, version: str) -> Check:
 def pages(here: Home) -> Check:
     """Whether every page for people answers."""
     urls = [here.url("service") + "/", here.url("service") + "/docs", here.url("status"), here.url("mlflow")]
-    silent = [url for url in [*urls, here.url("prefect")] if not answers(url, seconds=10)]
+    silent = [url for url in [*urls, here.url("prefect")] if not is_healthy(url, seconds=10)]
     return Check("all", "pages", not silent, f"silent: {', '.join(silent)}" if silent else f"{len(urls) + 1} answer")
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenarios.harness.jobs import Jobs
-from slipway.clients.mlflow.registry import CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.errors import NotFound, ServiceError
 from slipway.local import services
 from slipway.settings import settings

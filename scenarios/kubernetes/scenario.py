@@ -17,8 +17,9 @@ from scenarios.kubernetes import disruptions, images, pods
 from scenarios.kubernetes.background_load import BackgroundLoad, under_load
 from scenarios.kubernetes.cluster import Cluster, until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
-from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080

@@ -17,7 +17,8 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound
 from slipway.settings import settings

@@ -9,7 +9,7 @@ from typing import Any
 
 from bentos.follower.desired_versions import CANARY_TAG
 from monitoring.retraining.decisions import STARTED
-from slipway.clients.mlflow.registry import CANARY, CHAMPION
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from tests.faults.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
 from tests.faults.home import Home
 from tests.support.doubles.mlflow_double import Model

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 import pytest
 
 from bentos.follower.desired_versions import CANARY_TAG
-from slipway.clients.mlflow.registry import CHAMPION
+from slipway.contracts.registry_names import CHAMPION
 from slipway.settings import settings
 from tests.faults import home as homes
 from tests.faults.faults import GONE, KILLED, LOG, Effect, Fault

@@ -11,9 +11,9 @@ from bentos.follower.desired_versions import CANARY_TAG
 from pipelines.artifacts import write_json
 from pipelines.artifacts.json_files import read_json
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events import encoder, prediction_event
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.faults.home import NAME, Home

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ from tests.bentos.models.broken_bundles import BREAKS, change_a_byte, mix_up_the
 from tests.support import bundles
 
 NAME = bundles.TABULAR.usecase
+
+
+def full_below(folder: Path) -> Callable[[Path], None]:
+    """A `sync` for a disk that has no room left in a folder."""
+
+    def sync(path: Path) -> None:
+        if path.is_relative_to(folder):
+            raise OSError(28, "No space left on device")
+
+    return sync
 
 
 class MemoryRegistry(Registry):
@@ -289,7 +300,7 @@ def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found
     digest = make("1")
     registry.aliases["champion"] = "1"
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(files, "sync", full_below(found.store))
         following.look()
         following.look()
     assert caplog.text.count("No space left on device") == 1 and list(found.store.iterdir()) == []

@@ -10,7 +10,8 @@ import pytest
 from monitoring.release.promotion import promote
 from scenarios.closed_loop import tampered_version
 from scenarios.closed_loop.faulty_models import Slice
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import GateRefused
 from slipway.settings import settings
 from tests.support import bundles

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from slipway.clients import http
 from slipway.config import Csv, Source, UseCase
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
+from slipway.system import files
 from slipway.system.files import file_sha256
 
 _TIMEOUT_SECONDS = 60
-_CHUNK = 1 << 20
+_MAX_BYTES = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -104,21 +103,24 @@ def _download(source: Source) -> Path:
     target = settings().var / "downloads" / expected
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f"{expected}.{os.getpid()}.tmp")
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer, draft.open("wb") as file:
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
+    with files.replacing(target) as draft:
+        _fetch(url, draft)
         _check(draft, url, expected)
-        draft.rename(target)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ServiceError(
-            f"{url} does not answer as it should: {error}. Try again, or download it and set source.path."
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
     return target
+
+
+def _fetch(url: str, path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            status = http.download(url, file, timeout=_TIMEOUT_SECONDS, max_bytes=_MAX_BYTES, follow_redirects=True)
+    except ServiceError as error:
+        raise _unavailable(url, str(error)) from None
+    if status != 200:
+        raise _unavailable(url, f"HTTP status {status}")
+
+
+def _unavailable(url: str, reason: str) -> ServiceError:
+    return ServiceError(f"{url} does not answer as expected: {reason}. Try again, or download it and set source.path.")
 
 
 def _read_csv(path: Path, origin: str, csv: Csv) -> pd.DataFrame:

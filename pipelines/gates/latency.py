@@ -70,7 +70,10 @@ def measure_medians(
 
 
 class _Client:
-    """Client of one server: sends one row per request over one connection."""
+    """Client of one server: sends one row per request over one connection.
+
+    It is http.client's, as the time of a larger client would be part of the measured latency.
+    """
 
     def __init__(self, name: str, usecase: str, port: int, rows: Sequence[dict[str, Any]]) -> None:
         self._name, self._path = name, f"/v1/models/{usecase}/predict"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.artifacts import ChangePoint
 from pipelines.labels.change_point import detect_change, find_rise, losses
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
@@ -17,7 +18,7 @@ def test_the_place_of_a_rise_is_found():
     rng = np.random.default_rng(0)
     later = np.concatenate([rng.random(800), rng.random(400) + 0.4])
     found = find_rise(rng.random(500), later)
-    assert found is not None and abs(found.place - 800) < 20
+    assert found is not None and abs(found.position - 800) < 20
     assert found.before == pytest.approx(0.5, abs=0.03) and found.after == pytest.approx(0.9, abs=0.03)
     assert found.p < 0.01
 
@@ -25,7 +26,7 @@ def test_the_place_of_a_rise_is_found():
 def test_a_world_that_had_changed_before_the_first_label_is_changed_from_the_first():
     rng = np.random.default_rng(0)
     found = find_rise(rng.random(500), rng.random(300) + 0.4)
-    assert found is not None and found.place < 10
+    assert found is not None and found.position < 10
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.4, 0.01])
@@ -82,15 +83,15 @@ def rows(folder, count: int, wrong_from: int) -> pd.DataFrame:
     return frame.assign(bundle_sha256=files.file_sha256(folder / manifest.MANIFEST), version="4")
 
 
-def test_the_champions_fall_is_told_with_its_moment(champion):
+def test_the_degradation_of_the_champion_is_found_with_its_time(champion):
     folder = champion()
     frame = rows(folder, 600, wrong_from=300)
     found = detect_change(folder, rows(folder, 200, wrong_from=200), frame, SOURCE)
-    assert found["seen_by"] == "4" and found["after"] > found["before"] and found["p"] < 0.01
-    assert abs(pd.Timestamp(found["at"]) - frame["at"][300]) < pd.Timedelta("10s")
+    assert found.seen_by == "4" and found.after > found.before and found.p < 0.01
+    assert abs(pd.Timestamp(found.at) - frame["at"][300]) < pd.Timedelta("10s")
 
 
-def test_answers_of_other_versions_and_other_classes_tell_nothing(champion):
+def test_predictions_of_other_versions_and_other_classes_are_no_evidence(champion):
     folder = champion()
     frozen, frame = rows(folder, 200, wrong_from=200), rows(folder, 600, wrong_from=300)
     assert detect_change(folder, frozen, frame.assign(bundle_sha256="c" * 64), SOURCE) is None
@@ -102,7 +103,7 @@ def test_a_champion_of_the_time_since_a_change_passes_it_on_while_the_source_is_
     change = {"at": "2026-02-01T00:00:00+00:00", "before": 0.1, "after": 0.3, "p": 0.002, "seen_by": "3"}
     folder = champion(production={"change": change})
     old_world, frame = rows(folder, 200, wrong_from=0), rows(folder, 600, wrong_from=600)
-    assert detect_change(folder, old_world, frame, SOURCE) == change
+    assert detect_change(folder, old_world, frame, SOURCE) == ChangePoint(**change)
     assert detect_change(folder, rows(folder, 200, wrong_from=200), frame, "another source") is None
 
 
@@ -110,4 +111,4 @@ def test_a_second_change_takes_the_place_of_the_first(champion):
     change = {"at": "2026-02-01T00:00:00+00:00", "before": 0.1, "after": 0.3, "p": 0.002, "seen_by": "3"}
     folder = champion(production={"change": change})
     found = detect_change(folder, rows(folder, 200, wrong_from=0), rows(folder, 600, wrong_from=300), SOURCE)
-    assert found["seen_by"] == "4" and found["at"] > change["at"]
+    assert found.seen_by == "4" and found.at > change["at"]

@@ -30,7 +30,7 @@ def test_a_caller_who_says_the_opposite_is_found_and_nobody_else():
     (found,) = find_disagreeing(frame)
     assert found.caller == "c" and found.rows == (frame["caller"] == "c").sum()
     assert found.rate > 0.7 and found.others < 0.3 and found.p < 0.001
-    assert "Caller c disagrees with the answers in" in found.sentence and "p < 0.001" in found.sentence
+    assert "Caller c disagrees with the predictions in" in found.sentence and "p < 0.001" in found.sentence
 
 
 def test_one_of_many_rows_that_are_wrong_is_enough_when_it_is_half_of_a_callers():

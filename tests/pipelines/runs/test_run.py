@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import STEPS, write_json
+from pipelines.artifacts import STEPS, Registration, SplitReport
 from pipelines.runs import run as runs
 from pipelines.runs.baseline import Baseline
 from pipelines.runs.run import Run, open_run, training_lock
@@ -21,9 +21,9 @@ from tests.pipelines.labels.production_log import ProductionLog
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict:
-    """What the registry says: its standing, and the keys of the runs that it holds versions of."""
-    says = {"standing": Baseline(), "keys": set()}
-    monkeypatch.setattr(runs, "observe_baseline", lambda name: says["standing"])
+    """The registry's baseline, and the keys of the runs that it holds versions of."""
+    says = {"baseline": Baseline(), "keys": set()}
+    monkeypatch.setattr(runs, "observe_baseline", lambda name: says["baseline"])
     monkeypatch.setattr(runs, "is_registered", lambda name, key: key in says["keys"])
     return says
 
@@ -50,8 +50,10 @@ def go(usecase: Callable[..., UseCase], orders, registry) -> Callable[..., tuple
 
 
 def leave(name: str, out: Path) -> None:
-    write_json(out / "result.json", {"version": "1", "digest": "d1"})
-    write_json(out / "split.json", {"holdout_sha256": "h1"})
+    Registration(name="orders", version="1", run_id="r1", gate="passed", reasons=[], digest="d1", already=False).write(
+        out
+    )
+    SplitReport(counts={}, frozen=False, production=None, holdout_sha256="h1", leaks={}).write(out)
 
 
 def test_the_same_command_goes_on_with_an_unfinished_run(go):
@@ -71,21 +73,21 @@ def test_a_finished_run_does_nothing_and_says_so(go):
 
 def test_its_own_promotion_and_holdout_leave_a_finished_run_finished(go, registry):
     first, _ = go()
-    registry["standing"] = Baseline("1", "d1", "h1")
+    registry["baseline"] = Baseline("1", "d1", "h1")
     assert go()[0].record.key == first.record.key
 
 
 def test_another_champion_is_a_reason_to_train_again(go, registry):
     first, _ = go()
-    registry["standing"] = Baseline("7", "another", "h1")
+    registry["baseline"] = Baseline("7", "another", "h1")
     second, ran = go()
     assert second.record.key != first.record.key and ran == list(STEPS)
 
 
 def test_an_unfinished_run_keeps_the_champion_that_it_recorded(go, registry):
     first, _ = go(until="train")
-    registry["standing"] = Baseline("7", "another", "h1")
-    assert go()[0].record.standing == first.record.standing == Baseline()
+    registry["baseline"] = Baseline("7", "another", "h1")
+    assert go()[0].record.baseline == first.record.baseline == Baseline()
 
 
 def test_a_registry_that_lost_the_version_gets_it_again(go, registry):

@@ -21,6 +21,7 @@ from slipway.settings import settings
         ({"gates": {"absolute": {"roc_auk": 0.7}}}, "Did you mean 'roc_auc'"),
         ({"gates": {"metric": "rmse"}}, "a binary task has no metric 'rmse'"),
         ({"gates": {"slices": [{"feature": "phone"}]}}, "private and dropped"),
+        ({"retraining": {"label_filters": ["near_duplicate"]}}, "Did you mean 'near_duplicates'"),
     ],
 )
 def test_it_names_what_is_wrong(usecase, orders, changes, says):

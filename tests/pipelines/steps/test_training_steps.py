@@ -6,11 +6,23 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from pipelines.artifacts import (
+    AddedLabels,
+    BundleFacts,
+    ChangePoint,
+    DataSource,
+    Disagreement,
+    GatedReport,
+    LabelCounts,
+    LabelReport,
+    Provenance,
+)
 from pipelines.artifacts.json_files import read_json
 from pipelines.data.dataset import encode_rows, read_side
 from pipelines.packaging.model_card import render_card
@@ -117,9 +129,30 @@ def _run(usecase: UseCase, folder: Path) -> Steps:
     evaluated = step(evaluate, usecase, sides, trained)
     exported = step(export, usecase, sides, trained)
     gated = step(gate, usecase, sides, exported, evaluated)
-    facts = {"git_commit": "0" * 40, "data_sha256": "ab" * 32, "run_key": "cd" * 32, "synthetic": False}
-    bundled = step(bundle, usecase, facts, sides, trained, evaluated, exported, gated)
+    bundled = step(bundle, usecase, _provenance(folder), sides, trained, evaluated, exported, gated)
     return Steps(usecase, sides, trained, evaluated, exported, gated, bundled)
+
+
+def _provenance(folder: Path) -> Provenance:
+    return Provenance(
+        usecase="people",
+        run_key="cd" * 32,
+        attempt=1,
+        created="2026-01-31T12:00:00.000000+00:00",
+        cutoff=None,
+        seed=7,
+        overrides={},
+        source=DataSource.read(folder / "ingest"),
+        synthetic=False,
+        data_sha256="ab" * 32,
+        holdout_sha256="ef" * 32,
+        champion=None,
+        production=None,
+        code_sha256="c" * 64,
+        lock_sha256=None,
+        git_commit="0" * 40,
+        git_dirty=False,
+    )
 
 
 def test_training_records_how_it_was_done(steps):
@@ -241,22 +274,30 @@ def test_the_card_tells_what_a_person_must_know(steps):
 
 
 def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
-    schema, metrics = Schema.load(steps.train / "schema.json"), read_json(steps.gate / "metrics.json")
-    facts = bundles.read_manifest(steps.bundle / "bundle").facts
-    told = {
-        "cutoff": "2026-03-02",
-        "rows": {"production": 7000, "window": 200},
-        "versions": {"3": 6000, "4": 1000},
-        "change": {"at": "2026-03-01", "seen_by": "4"},
-        "joined": {"weight_before_change": 0.05},
-        "callers_left_out": [{"sentence": "Caller x disagrees."}],
-    }
-    written = render_card(steps.usecase, schema, metrics, facts | {"production": told})
-    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in written
-    assert "Version 4 answered worse from 2026-03-01 on: a row from before that counts 0.05." in written
-    assert "Caller x disagrees." in written
-    told["joined"] = {"weight_before_change": None}
-    assert "all rows count the same yet" in render_card(steps.usecase, schema, metrics, facts | {"production": told})
+    schema, report = Schema.load(steps.train / "schema.json"), GatedReport.read(steps.gate)
+    facts = msgspec.convert(bundles.read_manifest(steps.bundle / "bundle").facts, BundleFacts)
+    labels = LabelReport(
+        cutoff="2026-03-02",
+        environment="local",
+        labelled=8000,
+        left_out={},
+        callers_left_out=[
+            Disagreement(caller="x", rows=99, rate=0.9, others=0.1, p=0.001, sentence="Caller x disagrees.")
+        ],
+        rows=LabelCounts(7000, 200),
+        versions={"3": 6000, "4": 1000},
+        change=ChangePoint(at="2026-03-01", before=0.1, after=0.3, p=0.002, seen_by="4"),
+    )
+
+    def card(weight: float | None) -> str:
+        joined = AddedLabels(train=5000, validation=2000, weight_before_change=weight)
+        known = msgspec.structs.replace(facts, production=msgspec.structs.replace(labels, joined=joined))
+        return render_card(steps.usecase, schema, report, known)
+
+    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in card(0.05)
+    assert "Version 4 predicts worse since 2026-03-01: rows from before have the weight 0.05." in card(0.05)
+    assert "Caller x disagrees." in card(0.05)
+    assert "all rows have the same weight yet" in card(None)
 
 
 def test_an_export_that_differs_fails_the_run(steps):

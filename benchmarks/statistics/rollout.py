@@ -186,7 +186,11 @@ def passes_the_window(seed: int) -> bool:
     new, old = model(), model()
     gates = SimpleNamespace(window_margin=0.0)
     told = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
-    answers = {"of_challenger": lambda _: new, "of_champion": lambda _: old, "metric": METRICS["binary"]["roc_auc"]}
+    answers = {
+        "score_challenger": lambda _: new,
+        "score_champion": lambda _: old,
+        "metric": METRICS["binary"]["roc_auc"],
+    }
     return not any(gate.failed for gate in window(SimpleNamespace(**told, **answers)))
 
 

@@ -50,13 +50,17 @@ def ask(reason: str = "drift") -> None:
 
 def register() -> None:
     """The last step of a training; Prefect tries it again, and so does the same command."""
-    from pipelines.artifacts import RunPaths, read_json
+    import msgspec
+
+    from pipelines.artifacts import Provenance, RunPaths
+    from pipelines.artifacts.json_files import read_json
     from pipelines.steps.register import register as step
     from slipway.config import load
 
     root = settings().var / "runs" / "a"
+    provenance = msgspec.convert(read_json(root / "provenance.json"), Provenance)
     with tempfile.TemporaryDirectory() as out:
-        step(load(NAME), RunPaths.under(root), read_json(root / "facts.json"), Path(out))
+        step(load(NAME), RunPaths.under(root), provenance, Path(out))
 
 
 def look(passes: int = 1) -> None:

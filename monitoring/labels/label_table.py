@@ -7,7 +7,6 @@ Columns: `id` (from the response) or `key` (the caller's own), `label` or `value
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from slipway.config import tabular
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
 from slipway.timestamps import as_utc, iso
@@ -117,15 +117,8 @@ def _empty(cell: Any) -> bool:
 
 
 def _csv(path: Path) -> Iterator[Unchecked]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.DictReader(file, strict=True)
-        try:
-            for row in lines:
-                if None in row or None in row.values():
-                    raise DataError(f"{path}:{lines.line_num}: does not have as many cells as the header.")
-                yield f"{path.name}:{lines.line_num}", row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path}:{lines.line_num + 1}: is not CSV in UTF-8: {error}.") from None
+    for line, row in tabular.csv_rows(path):
+        yield f"{path.name}:{line}", row
 
 
 def _json_lines(path: Path) -> Iterator[Unchecked]:
@@ -142,12 +135,5 @@ def _json_lines(path: Path) -> Iterator[Unchecked]:
 
 
 def _parquet(path: Path) -> Iterator[Unchecked]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not Parquet: {error}.") from None
-    for number, row in enumerate(table.to_pylist(), start=1):
+    for number, row in tabular.parquet_rows(path):
         yield f"{path.name}, row {number}", row

@@ -14,7 +14,7 @@ import pytest
 
 from slipway.settings import settings
 
-pytest_plugins = ["tests.servers", "tests.s3"]
+pytest_plugins = ["tests.sharing", "tests.distribution", "tests.servers", "tests.s3"]
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there

@@ -1,4 +1,4 @@
-"""Real servers for tests: one MLflow for the whole session, and a model version put into it over plain HTTP.
+"""Real servers for tests: one MLflow for the whole run, and a model version put into it over plain HTTP.
 
 The fixture is shared by everything that talks to a registry: starting one takes 10 seconds, so nobody starts a second.
 Tests name their registered models apart (`unique_name`) and never delete them.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +16,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tests import sharing
 
 START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
 
@@ -38,9 +39,12 @@ def unique_name(prefix: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
-    folder = tmp_path_factory.mktemp("mlflow")
+    return sharing.started(tmp_path_factory, "mlflow", _start_mlflow)
+
+
+def _start_mlflow(folder: Path) -> sharing.Started:
     uri = f"http://127.0.0.1:{free_port()}"
     log = folder / "mlflow.log"
     with log.open("wb") as output:
@@ -54,9 +58,10 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     try:
         _wait_until_healthy(process, f"{uri}/health", log)
-        yield uri
-    finally:
-        _end(process)
+    except BaseException:
+        sharing.end(process.pid)
+        raise
+    return process.pid, uri
 
 
 def _mlflow_command(folder: Path, uri: str) -> list[str]:
@@ -74,17 +79,6 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -
         except OSError:
             time.sleep(0.5)
     raise RuntimeError(f"the MLflow server did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-    except ProcessLookupError:
-        pass
 
 
 def publish(

@@ -115,12 +115,13 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Prefect]
         with PrefectDouble() as double:
             yield lambda usecase: Prefect(f"{double.uri}/api")
         return
-    with retraining.prefect_server() as uri:
+    uri = request.getfixturevalue("prefect_server")
 
-        def deployed(usecase: str) -> Prefect:
-            retraining.deploy(usecase)
-            return Prefect(uri)
+    def deployed(usecase: str) -> Prefect:
+        retraining.deploy(usecase)
+        return Prefect(uri)
 
+    with retraining.asking(uri):
         yield deployed
 
 

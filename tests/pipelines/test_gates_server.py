@@ -68,6 +68,7 @@ def loans(tmp_path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.alone
 def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usecase, loans, var, monkeypatch):
     monkeypatch.setenv("SLIPWAY_RATE", "1/day")
     monkeypatch.setenv("SLIPWAY_LOG_URL", str(var / "log"))

@@ -28,6 +28,8 @@ from tests import bundles
 from tests.serving.connection import BODY, PATH, ROW, Connection, until
 from tests.serving.processes import Load, Server, logged_ids
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def held(front, monkeypatch):

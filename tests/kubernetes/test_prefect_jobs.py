@@ -15,6 +15,8 @@ import pytest
 from pipelines import work_pool
 from tests.kubernetes.cluster import kubectl
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
 # What Prefect's own check of a template asks for, and the API server does not know: it drops them with a warning.
 PREFECTS_OWN = ("parallelism", "completions")

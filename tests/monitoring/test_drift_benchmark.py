@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.drift import BEGIN, END, PAGE, SHIFTS, Rate, alarms, names_the_shifted, write
 
+pytestmark = pytest.mark.slow
+
 RUNS = 60
 
 

@@ -14,6 +14,8 @@ from slipway.errors import NotFound, RegistryError
 from tests.monitoring.registry_in_memory import BrokenOff
 from tests.monitoring.rollout_world import FAST, NAME, World
 
+pytestmark = pytest.mark.slow
+
 
 def begins(home: World) -> None:
     home.registry.found["2"].tags["slipway.canary_weight"] = "30"

@@ -8,6 +8,8 @@ import pytest
 from pipelines.gates.judged import Rows
 from tests.pipelines import judged
 
+pytestmark = pytest.mark.slow
+
 
 def as_it_was(rows):
     return rows

@@ -20,6 +20,8 @@ from slipway.errors import UseCaseError
 from slipway.schema import CONTRACT, Feature, Schema
 from slipway.usecase import Inputs
 
+pytestmark = pytest.mark.slow
+
 TABLE = Schema(
     contract=CONTRACT,
     usecase="mixed",

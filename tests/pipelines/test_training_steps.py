@@ -31,6 +31,8 @@ from slipway.settings import settings
 from slipway.usecase import UseCase, load
 from tests.signed import key_pair
 
+pytestmark = pytest.mark.slow
+
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 
 

@@ -19,6 +19,8 @@ from tests.serving.container import MASK_KEY, SETTINGS, container
 from tests.serving.processes import ROOT, Server
 from tests.serving.test_container_start import ask
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container"]
 PLAIN, OURS = ("bentoml", "serve", "bentos.service:slipway"), ("slipway.cli", "serve")
 FOLLOW = ("slipway.cli", "follow")

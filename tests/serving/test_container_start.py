@@ -24,6 +24,8 @@ from tests.serving.issuers import Issuer
 from tests.serving.processes import ROOT
 from tests.serving.registry_double import RegistryDouble
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 

@@ -17,6 +17,8 @@ from tests.serving.container import OWN_PIDS, container, fill, namespaces, volum
 from tests.serving.processes import Load, Server, logged_ids
 from tests.serving.registry_double import RegistryDouble
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 as_root = pytest.mark.usefixtures("namespaces")

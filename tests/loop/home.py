@@ -26,7 +26,7 @@ from tests.servers import publish
 
 NAME = "loans"
 START_SECONDS = 120
-IMPORTED = ("tests.loop.acts", "duckdb", "numpy")
+IMPORTED = ("tests.loop.acts", "duckdb", "encodings.idna", "numpy", "scipy.special")
 
 
 class Zygote:
@@ -77,7 +77,7 @@ class Home:
 
     def run(self, act: str, fault: Fault | None = None, **args: Any) -> Ended:
         """One process that does one of `tests.loop.acts`. An error that no Slipway command would raise is a failure."""
-        imports = ["mlflow", "requests"] if act == "register" else []
+        imports = ["mlflow", "requests", "pipelines.register"] if act == "register" else []
         ended = self._zygote.run(Act(f"tests.loop.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended

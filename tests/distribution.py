@@ -42,7 +42,7 @@ if IS_WORKER:
         os.environ.setdefault(name, "1")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before -m is asked
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a server as slow; a worker takes the files with slow tests first, so that none is the last."""
     for item in items:

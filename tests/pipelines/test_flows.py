@@ -92,6 +92,7 @@ def test_a_deployment_finds_its_flow_from_any_folder(usecase, orders):
         assert getattr(importlib.import_module(module), name).name == deployment.flow_name
 
 
+@pytest.mark.slow
 def test_the_watch_over_silent_runs_is_made_once(prefect):
     from prefect.client.orchestration import get_client
 
@@ -101,6 +102,7 @@ def test_the_watch_over_silent_runs_is_made_once(prefect):
         assert len(client.read_automations_by_name(deployments.SILENT)) == 1
 
 
+@pytest.mark.slow
 def test_a_monitor_that_fails_fails_its_flow_run(prefect, monkeypatch):
     monkeypatch.setattr(flows.subprocess, "run", lambda *args, **kwargs: flows.subprocess.CompletedProcess(args, 3))
     with pytest.raises(ServiceError, match="exit code 3"):

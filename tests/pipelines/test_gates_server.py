@@ -83,6 +83,7 @@ def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usec
     assert not var.exists(), "the measurement left something where predictions are kept"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_is_an_error_with_its_last_words(usecase, loans):
     folders = {"champion": loans("old"), "challenger": loans("new")}
     (folders["challenger"] / "serve" / "model.onnx").write_bytes(b"no network")

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from pipelines import work_pool
 from tests.kubernetes.cluster import kubectl
 
 pytestmark = pytest.mark.slow
@@ -28,6 +27,8 @@ def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> di
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+    from pipelines import work_pool
 
     template = work_pool.job_template(TEMPLATE)
     for name, value in ({"namespace": "slipway"} | (defaults or {})).items():

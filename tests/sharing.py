@@ -27,7 +27,7 @@ def of_the_run(factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Held by one process at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -39,7 +39,7 @@ def started(factory: pytest.TempPathFactory, name: str, start: Callable[[Path], 
     folder = of_the_run(factory) / f"shared-{name}"
     folder.mkdir(exist_ok=True)
     record = folder / "started.json"
-    with alone(folder / "lock"):
+    with locked(folder / "lock"):
         if not record.exists():
             record.write_text(json.dumps(start(folder)))
         return json.loads(record.read_text())[1]
@@ -58,6 +58,6 @@ def end(leader: int) -> None:
     """End a session of processes, whoever started it: SIGTERM, then SIGKILL."""
     with suppress(ProcessLookupError, psutil.NoSuchProcess):
         os.killpg(leader, signal.SIGTERM)
-        gone, still = psutil.wait_procs([psutil.Process(leader)], END_SECONDS)
+        _, still = psutil.wait_procs([psutil.Process(leader)], END_SECONDS)
         if still:
             os.killpg(leader, signal.SIGKILL)

@@ -45,10 +45,10 @@ print(*(request_retraining(name, "drift", "alertmanager").outcome for _ in range
 """
 
 
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[str]:
-    with made.prefect_server() as uri:
-        yield uri
+@pytest.fixture
+def prefect(prefect_server: str) -> Iterator[str]:
+    with made.asking(prefect_server):
+        yield prefect_server
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ from slipway.inference import Predictor, rows_from_frame
 from slipway.settings import settings
 from tests.support.signed import key_pair
 
+pytestmark = pytest.mark.slow
+
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 
 

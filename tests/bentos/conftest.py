@@ -96,7 +96,7 @@ def front(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them. A test that
     asks how soon an answer comes sets its own deadline: `serving={"deadline_ms": …}`.
     """
-    monkeypatch.setattr(batch_size, "MOST_SECONDS", 0.05)  # what is best in batches is not asked here
+    monkeypatch.setattr(batch_size, "MAX_SECONDS", 0.05)  # what is best in batches is not asked here
     with ExitStack() as running:
 
         def start(*schemas: Any, promote: bool = True, **options: Any) -> Client:

@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
         said = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
         return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **said)
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", ask)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", ask)
     return found
 
 
@@ -107,7 +107,7 @@ def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, asked) -> None:
         ({"usecase": "loan", "retraining": "drift"}, "There is no use case 'loan'. Did you mean 'loans'?"),
         ({"usecase": "../loans", "retraining": "drift"}, "There is no use case '../loans'"),
         ({"usecase": "loans"}, "label `retraining` is missing"),
-        ({"usecase": "loans", "retraining": "server down"}, "`retraining` is 'server down'; it says why"),
+        ({"usecase": "loans", "retraining": "server down"}, "`retraining` is 'server down'; it must be"),
     ],
 )
 def test_an_alert_that_means_no_use_case_or_no_reason_is_told_and_the_others_are_heard(
@@ -169,7 +169,7 @@ def test_where_the_log_fails_alertmanager_is_asked_to_send_it_again(post, monkey
     def fails(*_: Any) -> None:
         raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", fails)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
     told(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"

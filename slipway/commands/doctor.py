@@ -17,7 +17,7 @@ COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": ty
 
 
 def command(as_json: Json = False) -> None:
-    """Check this machine and what runs on it; each finding has its fix.
+    """Check this machine and what runs on it; each problem has its fix.
 
     Exits with 1 where something is an error, that is, will fail.
     """

@@ -69,7 +69,7 @@ def _detach(names: list[str]) -> None:
     """Start `slipway up` in a session of its own and return when it is ready.
 
     Raises:
-        ServiceError: it ended before; with what it said.
+        ServiceError: it ended before; with its output.
     """
     from slipway.local import running_stack
     from slipway.settings import settings

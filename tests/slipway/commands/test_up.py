@@ -21,7 +21,8 @@ from slipway.system.ports import free_port
 TOY = """
 import sys
 from slipway.cli import main
-from slipway.local import Home, Process
+from slipway.local import LocalServices
+from slipway.system.processes import Process
 from slipway.clients.mlflow.registry import RegisteredModel, Registry
 
 SERVER = "import sys, http.server as h; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
@@ -38,7 +39,7 @@ for method, part, listens in (
     ("mlflow", "mlflow", True), ("prefect", "prefect", True), ("service", "service", True), ("watch", "status", True),
     ("runner", "runner", False), ("ship", "ship", False),
 ):
-    setattr(Home, method, toy(part, listens))
+    setattr(LocalServices, method, toy(part, listens))
 Registry.model = lambda self, name: RegisteredModel(name, {"champion": "1"} if name == "digits" else {})
 main(sys.argv[1:])
 """

@@ -94,7 +94,8 @@ def test_no_end_of_the_parent_leaves_a_process_behind(tmp_path, number):
     code = f"""
 import sys, time
 from pathlib import Path
-from slipway.local import Process, Stack
+from slipway.local import Stack
+from slipway.system.processes import Process
 with Stack(lambda _: None) as stack:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     stack.start(Process("child", (sys.executable, "-c", child), Path({str(tmp_path)!r}) / "child.log"))

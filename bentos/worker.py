@@ -111,7 +111,7 @@ class Worker:
         """Raises SlipwayError where the server must not start."""
         _set_up_logging()
         for address in auth.listening_addresses():
-            auth.check(self.settings, address)
+            auth.check_bind_address(self.settings, address)
         self.gate = auth.Authenticator(self.settings, self.settings.mask_secret())
         speak_problems()
         cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.statistics.drift import write
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.ingest import ingest

@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.statistics.drift import BEGIN, END, Rate
 from monitoring.rollout import sequential_tests
-from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, move, needs_proof, verdict
-from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, choose_action, is_required, verdict
+from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from pipelines.gates.comparison import window
 from slipway.config import Canary
@@ -33,8 +33,11 @@ RATE = 100.0  # requests a second
 LABELS = 0.2  # of the answers, labelled at once
 MOST_MINUTES = 120.0
 WINDOW_ROWS = 500
-PARTS = (Part("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)), Part("housing", ("rent", "own", "for free")))
-POLICY = Policy(Canary(), ("good", "bad"), "bad", parts=PARTS)
+PARTS = (
+    PolicySlice("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)),
+    PolicySlice("housing", ("rent", "own", "for free")),
+)
+POLICY = Policy(Canary(), ("good", "bad"), "bad", slices=PARTS)
 _BINS = 50
 _SLICE = "loss where age is < 25"
 
@@ -104,7 +107,7 @@ class Side:
     def sample(self, test: str) -> Sample:
         return Sample(self.n[test], self.total[test])
 
-    def _label(self, part: Part, labelled: np.ndarray, with_all: bool) -> None:
+    def _label(self, part: PolicySlice, labelled: np.ndarray, with_all: bool) -> None:
         rows = self._rng.multinomial(labelled, [1 / len(part.values)] * len(part.values))
         for k, value in enumerate(part.values):
             test = f"loss where {part.feature} is {value}"
@@ -145,7 +148,7 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
         for run in np.flatnonzero(going):
             minutes = (look * LOOK_SECONDS - since[run]) / 60
             progress = Progress(weight[run], int(in_stage[run]), minutes, int(canary.n["loss"][run]))
-            step = move(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
+            step = choose_action(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
             if step == "on":
                 weight[run], since[run], in_stage[run] = policy.next_stage(weight[run]), look * LOOK_SECONDS, 0
             elif step != "stay":
@@ -167,7 +170,7 @@ def test_outcomes(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndar
     bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
     said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
     harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
-    unproven = np.any([found == OPEN for test, found in said.items() if needs_proof(test)], axis=0)
+    unproven = np.any([found == OPEN for test, found in said.items() if is_required(test)], axis=0)
     return harmful, unproven
 
 
@@ -183,7 +186,11 @@ def passes_the_window(seed: int) -> bool:
     new, old = model(), model()
     gates = SimpleNamespace(window_margin=0.0)
     told = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
-    answers = {"of_challenger": lambda _: new, "of_champion": lambda _: old, "metric": METRICS["binary"]["roc_auc"]}
+    answers = {
+        "score_challenger": lambda _: new,
+        "score_champion": lambda _: old,
+        "metric": METRICS["binary"]["roc_auc"],
+    }
     return not any(gate.failed for gate in window(SimpleNamespace(**told, **answers)))
 
 

@@ -51,7 +51,7 @@ def command(
 
     given = {"host": host, "service_port": port, "workers": workers, "device": device.value if device else None}
     found = _settings({name: value for name, value in given.items() if value is not None})
-    auth.check(found)
+    auth.check_bind_address(found)
     signing.trusted(found.trusted_keys)
     served = list(dict.fromkeys(names or found.serve))
     directory = _fixed(served, version, bundle or found.bundle, found)
@@ -103,9 +103,9 @@ def _expect_champions(served: Sequence[str], found: Settings) -> None:
 
 
 def _who_may_come(found: Settings) -> str:
-    from bentos.auth import configured, is_loopback
+    from bentos.auth import credentials_configured, is_loopback
 
-    if configured(found):
+    if credentials_configured(found):
         return f"Serving on {found.host}, for whoever has a key or a token (docs/how-to/secure-the-service.md)."
     if is_loopback(found.host):
         return f"No credentials are configured: serving on {found.host} only, for this machine."

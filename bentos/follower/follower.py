@@ -8,7 +8,6 @@ champion in the pointer stays.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import threading
@@ -28,6 +27,7 @@ from slipway.serving_state import desired, follower_status, observed
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import Settings
+from slipway.system import locks
 from slipway.timestamps import now_iso
 
 _log = logging.getLogger("slipway.follower")
@@ -165,16 +165,11 @@ class Follower:
         """Hold the lock of the machine's only follower of the use case; a second follower waits for it."""
         if self._lock is not None:
             return True
-        path = self.settings.serving / self.usecase / "follower.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = locks.acquire(self.settings.serving / self.usecase / "follower.lock")
         except BlockingIOError:
-            lock.close()
             self._status.warn("lock", "another follower of this machine is at work; this one stands by.")
             return False
-        self._lock = lock
         self._status.clear("lock")
         _log.info("%s: following the alias %s at %s.", self.usecase, self.settings.follow_alias, self.registry.uri)
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.settings import Settings
-from slipway.system import files
+from slipway.system import files, locks
 
 _DIGEST_LENGTH = 64
 
@@ -72,7 +71,5 @@ class LocalState:
         """
         with contextlib.ExitStack() as held:
             with contextlib.suppress(OSError):
-                self._folder.mkdir(parents=True, exist_ok=True)
-                lock = held.enter_context((self._folder / "swap.lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                held.enter_context(locks.exclusive(self._folder / "swap.lock"))
             yield

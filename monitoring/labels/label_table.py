@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from slipway.config import tabular
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
+from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
@@ -24,7 +25,7 @@ _SHOWN = 5
 Unchecked = tuple[str, dict[str, Any]]  # where the row stands ("labels.csv:12"), and its cells
 
 
-def read(path: Path) -> list[Unchecked]:
+def read_rows(path: Path) -> list[Unchecked]:
     """The file's rows, unchecked, each with its place.
 
     Raises:
@@ -47,7 +48,7 @@ def read(path: Path) -> list[Unchecked]:
     return rows
 
 
-def checked(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
+def parse_entries(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
     """The rows as entries of feedback: one of id and key, a label of the schema's classes or a finite value.
 
     Raises:
@@ -103,13 +104,10 @@ def _finite(cell: Any) -> float:
 def _instant(cell: Any) -> str:
     """ISO 8601 in UTC; a time without a zone is taken as UTC."""
     try:
-        moment = cell if isinstance(cell, date) else datetime.fromisoformat(str(cell))
+        moment = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
     except ValueError:
         raise ValueError(f"known_at {cell!r} is no time; write 2026-01-31T12:00:00Z") from None
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(as_utc(moment))
 
 
 def _empty(cell: Any) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slipway.config import Cost
 from slipway.contracts.schema import Schema
@@ -37,7 +36,7 @@ class Scored:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def at(self, rows: NDArray) -> Scored:
+    def at(self, rows: np.ndarray) -> Scored:
         """Select rows by a mask, or by indices with repetitions."""
         return replace(self, truth=self.truth[rows], outputs=self.outputs[rows], label=self.label[rows])
 

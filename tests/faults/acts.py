@@ -15,7 +15,7 @@ from typing import Any
 from monitoring.governance import registry_watcher
 from monitoring.release import promotion, reconciler
 from monitoring.retraining import policy
-from monitoring.rollout import controller, rollback
+from monitoring.rollout import rollback, stage
 from monitoring.watch import Watcher
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
@@ -39,8 +39,8 @@ def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-policy.new_labels = _remembered(policy.new_labels)
-controller.gather = _remembered(controller.gather)
+policy.count_new_labels = _remembered(policy.count_new_labels)
+stage.gather = _remembered(stage.gather)
 
 
 def ask(reason: str = "drift") -> None:
@@ -50,13 +50,17 @@ def ask(reason: str = "drift") -> None:
 
 def register() -> None:
     """The last step of a training; Prefect tries it again, and so does the same command."""
-    from pipelines.artifacts import RunPaths, read_json
+    import msgspec
+
+    from pipelines.artifacts import Provenance, RunPaths
+    from pipelines.artifacts.json_files import read_json
     from pipelines.steps.register import register as step
     from slipway.config import load
 
     root = settings().var / "runs" / "a"
+    provenance = msgspec.convert(read_json(root / "provenance.json"), Provenance)
     with tempfile.TemporaryDirectory() as out:
-        step(load(NAME), RunPaths.under(root), read_json(root / "facts.json"), Path(out))
+        step(load(NAME), RunPaths.under(root), provenance, Path(out))
 
 
 def look(passes: int = 1) -> None:
@@ -80,7 +84,7 @@ def look_at_servers(role: str) -> None:
     else:
         look = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
     watcher = Watcher([NAME], settings())
-    watcher._reconciler._look_at_all = lambda *_: [look]
+    watcher._reconciler._poll = lambda *_: [look]
     watcher.pass_once()
     watcher.pass_once()
 

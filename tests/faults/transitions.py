@@ -7,7 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.artifacts import read_json, write_json
+import msgspec
+
+from pipelines.artifacts import write_json
+from pipelines.artifacts.json_files import read_json
 from slipway import audit, timestamps
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events import encoder, prediction_event
@@ -52,13 +55,13 @@ def trained(home: Home) -> None:
     home.version()
     home.alias(CHAMPION, "1")
     root = settings().var / "runs" / "a"
-    run, facts = finished_run.write(root)
+    run, provenance = finished_run.write(root)
     metrics = run.bundle / "bundle" / "metrics.json"
     waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": "It fell."}
     write_json(metrics, read_json(metrics) | {"gates": [waived]})
     (run.bundle / "bundle" / manifest.MANIFEST).unlink()
     manifest.write(run.bundle / "bundle", NAME, {})
-    write_json(root / "facts.json", facts)
+    write_json(root / "provenance.json", msgspec.to_builtins(provenance))
 
 
 def canary(weight: int, stage: int, failing: float | None = 0.0) -> Callable[[Home], None]:

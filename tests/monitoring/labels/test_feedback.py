@@ -38,7 +38,7 @@ def table(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
-    return label_table.checked(label_table.read(path), schema)
+    return label_table.parse_entries(label_table.read_rows(path), schema)
 
 
 def test_csv_parquet_and_json_lines_say_the_same(table: Callable, tmp_path: Path) -> None:

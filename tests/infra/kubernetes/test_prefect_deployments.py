@@ -171,12 +171,12 @@ def test_a_variable_that_the_template_does_not_have_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "cannot be read: No such file"), ("a: [", "is not YAML"), ("a: 1", "needs `variables` and `job_conf")],
 )
-def test_a_file_that_is_no_template_is_refused(tmp_path, content, said):
+def test_a_file_that_is_no_template_is_refused(tmp_path, content, message):
     path = tmp_path / "job-template.yaml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         work_pool.job_template(path)

@@ -57,7 +57,7 @@ def _data(schema: Schema, report: GatedReport, facts: BundleFacts) -> str:
     counts = ", ".join(f"{report.rows[side]:,} for {side}" for side in ("train", "validation", "holdout"))
     features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
     return (
-        f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
+        f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.synthetic else ''}. Rows: {counts}."
         f"{_labels(facts.production)}\n\n"
         f"| feature | kind | values | |\n| --- | --- | --- | --- |\n{features}"
     )

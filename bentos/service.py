@@ -70,7 +70,7 @@ def _checked() -> tuple[Settings, tuple[str, ...]]:
     """What can be wrong is found here, in the supervisor too: before a port is open."""
     try:
         found = settings()
-        auth.check(found)
+        auth.check_bind_address(found)
         signing.trusted(found.trusted_keys)
         return found, served_names(found)
     except SlipwayError as error:

@@ -12,7 +12,7 @@ from bentos.executor.admission import AdmissionController
 from bentos.models import LoadedModel, ModelManager
 from bentos.prediction.image_capture import ImageCapture
 from bentos.server.protocol import cut_off_slow_senders, speak_problems
-from bentos.telemetry.health import LOOK_SECONDS, HealthChecks
+from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
@@ -58,7 +58,7 @@ class ServedModel:
     @property
     def waits_for(self) -> str:
         """What must come before this use case is answered, and why it has not."""
-        known = (self.conditions.missing(self.name), self.holder.problem, *self.conditions.of(self.name))
+        known = (self.conditions.missing_source(self.name), self.holder.problem, *self.conditions.of(self.name))
         causes = [cause for cause in known if cause]
         if causes:
             return f"a version that can be served. {' '.join(causes)}"
@@ -111,12 +111,12 @@ class Worker:
         """Raises SlipwayError where the server must not start."""
         _set_up_logging()
         for address in auth.listening_addresses():
-            auth.check(self.settings, address)
+            auth.check_bind_address(self.settings, address)
         self.gate = auth.Authenticator(self.settings, self.settings.mask_secret())
         speak_problems()
         cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
         forget_dead_workers()
-        self._conditions.look()
+        self._conditions.run()
         for name in self.names:
             self.served[name] = ServedModel(
                 name, self.settings, self.metrics, self._capture, self.slots, self._conditions
@@ -137,8 +137,8 @@ class Worker:
     async def watch(self) -> None:
         """Look at what is around the models, in a thread: a volume that hangs must hold up nobody."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._conditions.look)
+            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.to_thread(self._conditions.run)
 
     async def tick(self) -> None:
         """Close segments of the log that are old, also where no further request comes, and bring the counts on."""

@@ -54,7 +54,7 @@ class Application:
             live = served.live
             body = await read_body(receive, head, served)
             call = PredictionCall(served, live, head, body, started)
-            if served.roles.beside is not None:
+            if served.roles.candidates is not None:
                 content = await answer_beside(receive, scope, call)
             elif len(body) <= live.inline_bytes:
                 content = answer_one(call)
@@ -62,7 +62,7 @@ class Application:
                 content = await answer_in_thread(receive, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, CachedResponse):
-                headers.append((HEADER, content.said))
+                headers.append((HEADER, content.status))
         except ClientGone:
             return
         except Exception as error:

@@ -24,7 +24,7 @@ _log = logging.getLogger("slipway.serving")
 async def answer_beside(receive: Receive, scope: Scope, call: PredictionCall) -> bytes:
     """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
     shadow. Raises what the champion's `answer` raises."""
-    canary, weight, _ = call.served.roles.beside or (None, 0.0, None)
+    canary, weight, _ = call.served.roles.candidates or (None, 0.0, None)
     content = None
     if canary is not None and chosen(canary.live.version, unit_of(scope, call.head.uuid), weight):
         content, fallen = await _of_canary(canary, call)
@@ -40,7 +40,7 @@ async def answer_beside(receive: Receive, scope: Scope, call: PredictionCall) ->
 
 def copy_to_shadow(call: PredictionCall) -> None:
     """A copy of what was answered, where there is a shadow; one that is busy gets none, which is counted."""
-    beside = call.served.roles.beside
+    beside = call.served.roles.candidates
     if beside is None or beside.shadow is None:
         return
     shadow = beside.shadow

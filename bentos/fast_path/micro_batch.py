@@ -69,7 +69,7 @@ class MicroBatch:
         worker, head = self._worker, one.head
         served = worker.served[one.name]
         live = served.holder.live
-        beside = served.roles.beside
+        beside = served.roles.candidates
         if live is None or worker.draining or (beside and beside.canary):
             return False
         size, refusal = len(one.body), None
@@ -126,7 +126,7 @@ class MicroBatch:
         else:
             status, content, begin = 200, outcome, _OK
             if isinstance(content, CachedResponse):
-                begin += _line((HEADER, content.said))
+                begin += _line((HEADER, content.status))
         self._worker.metrics.request(one.name, "predict", status, (time.perf_counter_ns() - one.started) / 1e9)
         if protocol.transport.is_closing():
             return

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from slipway.clients import http
-from slipway.config import Csv, Source, UseCase
+from slipway.config import Source, UseCase, tabular
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
 from slipway.system import files
@@ -42,7 +41,7 @@ def read(usecase: UseCase) -> RawData:
     path = _download(source) if source.url else Path(source.path or "")
     origin = source.url or str(path)
     digest = _check(path, origin, source.sha256)
-    frame = _read_csv(path, origin, source.csv) if source.format == "csv" else _read_parquet(path, origin)
+    frame = _read_table(path, origin, source)
     return RawData(frame, origin, digest, synthetic=False)
 
 
@@ -123,55 +122,11 @@ def _unavailable(url: str, reason: str) -> ServiceError:
     return ServiceError(f"{url} does not answer as expected: {reason}. Try again, or download it and set source.path.")
 
 
-def _read_csv(path: Path, origin: str, csv: Csv) -> pd.DataFrame:
-    """Read every value as text: the feature's kind decides what is missing or a number."""
-    encoding = "utf-8-sig" if csv.encoding.lower() in ("utf-8", "utf8") else csv.encoding
-    frame = _read_explained(
-        origin,
-        csv,
-        lambda: pd.read_csv(
-            path,
-            sep=csv.separator,
-            header=0 if csv.header else None,
-            dtype=str,
-            keep_default_na=False,
-            encoding=encoding,
-            index_col=False,
-        ),
-    )
-    if csv.columns:
-        if len(csv.columns) != frame.shape[1]:
-            raise DataError(
-                f"{origin} has {frame.shape[1]} columns, and source.csv.columns names {len(csv.columns)}. "
-                f"Is source.csv.separator {csv.separator!r} right?"
-            )
-        frame.columns = csv.columns
-    return frame
-
-
-def _read_explained(origin: str, csv: Csv, read_it: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _read_table(path: Path, origin: str, source: Source) -> pd.DataFrame:
+    """Read CSV with every value as text, since the feature's kind decides what is missing or a number; or Parquet."""
+    if source.format == "csv":
+        return tabular.csv_frame(path, source.csv, origin=origin)
     try:
-        return read_it()
-    except UnicodeError as error:
-        raise DataError(
-            f"{origin} is not {csv.encoding}: {error}. Set source.csv.encoding to the file's encoding, "
-            "for instance latin-1, cp1252 or utf-16."
-        ) from None
-    except LookupError as error:
-        raise DataError(f"source.csv.encoding: {error}. Use utf-8, latin-1, cp1252, utf-16, …") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{origin} is empty. A header and rows are needed.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"{origin} is not CSV with the separator {csv.separator!r}: {error}. Set source.csv.separator."
-        ) from None
-
-
-def _read_parquet(path: Path, origin: str) -> pd.DataFrame:
-    import pyarrow
-
-    try:
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{origin} is not Parquet: {reason} Set source.format if it is CSV.") from None
+        return tabular.parquet_frame(path, origin)
+    except DataError as error:
+        raise DataError(f"{error} Set source.format if it is CSV.") from None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from slipway.clients.http import is_healthy
 from slipway.errors import ServiceError
@@ -29,7 +29,7 @@ class Stack:
         self._command = ""
         self._env: dict[str, str] = {}
         self._ready = False
-        self._signals: dict[int, object] = {}
+        self._signals: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number, handler in _HANDLERS.items():

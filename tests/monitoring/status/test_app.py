@@ -318,7 +318,9 @@ def test_a_rollout_is_shown_with_its_stage_and_every_test() -> None:
         "21 of the canary, 300 of the champion; 0.05 more is allowed",
     ):
         assert part in page, part
-    assert "version 4 was taken back" in rolling(RolloutView(1, said="version 4 was taken back: errors.")).get("/").text
+    assert (
+        "version 4 was rolled back" in rolling(RolloutView(1, said="version 4 was rolled back: errors.")).get("/").text
+    )
 
 
 def test_a_rollout_is_in_the_metrics() -> None:

@@ -135,7 +135,7 @@ def _origin(facts: BundleFacts) -> str:
 
 def _values(feature: Feature) -> str:
     if feature.private in ("drop", "token"):
-        return f"private: {feature.private}, not seen by the model"
+        return f"private: {feature.private}, not an input of the model"
     if feature.vocabulary:
         more = len(feature.vocabulary) - _MOST_SHOWN
         return ", ".join(feature.vocabulary[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

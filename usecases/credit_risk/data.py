@@ -98,7 +98,7 @@ def load(seed: int) -> pd.DataFrame:
 
 
 def _credit(rng: np.random.Generator, purpose: np.ndarray) -> dict[str, np.ndarray]:
-    """Generate duration [months], amount [DM] and age [years]; large credits run longer, cars and businesses cost more."""
+    """Generate duration [months], amount [DM] and age [years]; large credits run longer, cars cost more."""
     duration = np.clip(rng.choice([6, 9, 12, 15, 18, 21, 24, 30, 36, 48, 60], ROWS, p=_DURATIONS), 4, 72)
     dear = np.isin(purpose, ["A41", "A49", "A410"])
     amount = np.exp(rng.normal(6.35 + 0.45 * np.log(duration) + 0.45 * dear, 0.55, ROWS))

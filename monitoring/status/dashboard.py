@@ -113,7 +113,7 @@ def _trouble(one: Reconciled) -> list[str]:
 
 def _parts(config: Settings) -> list[ServiceStatus]:
     """The servers of the settings, and the processes of the stack where one runs from this state folder."""
-    state = local.running(config.var)
+    state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
     prefect = config.prefect_uri

@@ -31,7 +31,7 @@ from slipway.clients.prefect import PrefectClient
 from slipway.contracts import registry_names
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
-from slipway.local import Stack, settle
+from slipway.local import Stack, claim_services
 from slipway.settings import settings
 
 ROWS_BEFORE, ROWS_AFTER = 1000, 1200  # before and after the drift, together too few for a training
@@ -84,7 +84,7 @@ class ClosedLoop:
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
         try:
             with Stack(self._say) as stack:
-                home = settle(stack, "loop", self._say)
+                home = claim_services(stack, "loop", self._say)
                 with Jobs(home.var / "logs", "loop") as jobs:
                     self._jobs, self._home = jobs, home
                     self._serve(stack)

@@ -15,7 +15,7 @@ from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
 from slipway.errors import ServiceError
-from slipway.local import Home, Stack, settle
+from slipway.local import LocalServices, Stack, claim_services
 from slipway.local.doctor import examine
 from slipway.settings import settings
 
@@ -44,7 +44,7 @@ class Demo:
         try:
             self._doctor()
             with Stack(self._say) as stack:
-                home = settle(stack, "demo", self._say)
+                home = claim_services(stack, "demo", self._say)
                 with Jobs(home.var / "logs") as jobs:
                     self._stages(stack, home, jobs)
             self.result.finished = True
@@ -52,7 +52,7 @@ class Demo:
             self.result.seconds = time.monotonic() - self._started
         return self.result
 
-    def _stages(self, stack: Stack, home: Home, jobs: Jobs) -> None:
+    def _stages(self, stack: Stack, home: LocalServices, jobs: Jobs) -> None:
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
         stack.start(home.mlflow(), home.prefect())
         stack.start(home.runner(self._names))
@@ -89,7 +89,7 @@ class Demo:
         if wrong:
             raise ServiceError("; ".join(f"{f.detail}. Fix: {f.fix}" for f in wrong))
 
-    def _train(self, home: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    def _train(self, home: LocalServices, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """Train every use case at the same time, and return the version of each.
 
         Raises:
@@ -131,7 +131,7 @@ class Demo:
             if expected == "drift":
                 self.result.files[f"{name}: drift report"] = verdict["report"]
 
-    def _swap(self, home: Home, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
+    def _swap(self, home: LocalServices, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
         """Promote while traffic flows; no request may fail, and both versions must answer some."""
         rows = {u.name: traffic.rows_for_verdict(u) for u in self._usecases}
         sending = {

@@ -11,7 +11,7 @@ from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.clients.service import ServiceClient
 from slipway.contracts.registry_names import CHALLENGER, GATE
 from slipway.errors import ServiceError
-from slipway.local import Home
+from slipway.local import LocalServices
 from slipway.settings import settings
 
 SETTLE_SECONDS = 40.0
@@ -25,7 +25,7 @@ def check_challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check
     return newest, Check(name, f"version {newest.version} registered", held, f"gates {gate}, challenger is {alias}")
 
 
-def check_served(home: Home, name: str, version: str) -> Check:
+def check_served(home: LocalServices, name: str, version: str) -> Check:
     """Check that every worker of the service serves the version, as soon as all of them have started."""
     expected = [version] * (settings().workers or len(os.sched_getaffinity(0)))
 

@@ -19,7 +19,7 @@ from monitoring.rollout import RolloutView
 from monitoring.rollout.decision import TestResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
-from slipway.local.state import Lock, ServiceStatus, State
+from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support.server_views import served
@@ -270,7 +270,7 @@ def test_the_page_brings_all_it_needs_and_runs_nothing_of_others() -> None:
 
 
 def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
-    lock = Lock(var)
+    lock = StackLock(var)
     lock.write(
         State(
             os.getpid(),

@@ -38,7 +38,7 @@ def _head(usecase: UseCase, report: GatedReport, facts: BundleFacts) -> str:
 
 
 def _use(usecase: UseCase, schema: Schema, training: TrainingReport) -> str:
-    lines = [f"## What it answers\n\nTask: {schema.task}. Target: `{schema.target}`{_unit(schema.unit)}."]
+    lines = [f"## Predictions\n\nTask: {schema.task}. Target: `{schema.target}`{_unit(schema.unit)}."]
     if schema.classes:
         lines.append(f"Classes: {', '.join(f'`{name}`' for name in schema.classes)}.")
     if schema.positive:

@@ -122,10 +122,10 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
         ('{"age": 42}', "instances[0].job: 'job' is missing"),
         ('{"age": 1e39, "job": "nurse"}', "instances[0].age: the number is infinite"),
         ('{"age": ', "the argument is not JSON"),
-        ("[]", "no rows came"),
+        ("[]", "the input has no rows"),
         ("[1, 2]", "instances[0]: array came"),
-        ('{"a":' * 10_000, "the argument is nested too deeply"),
-        ("rows.txt", "a file of a kind that is read: .json"),
+        ('{"a":' * 10_000, "the argument is nested too deep"),
+        ("rows.txt", "a file of a supported kind: .json"),
         ("missing.csv", "there is no file missing.csv"),
     ],
 )
@@ -137,7 +137,7 @@ def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
+        ("a.csv", b"age,job\n42,nurse,3\n", "differ in their number of cells"),
         ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
         ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str came"),
         ("a.parquet", b"nothing", "is not a Parquet file"),

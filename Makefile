@@ -39,10 +39,11 @@ cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFI
 test: $(INSTALLED) ## Set up and run the tests.
 	@$(BIN)/pytest
 
-lint: $(INSTALLED) ## Check style, formatting and which room imports which.
+lint: $(INSTALLED) ## Check style, formatting, types and which package imports which.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 	@$(BIN)/python -m benchmarks

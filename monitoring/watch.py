@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import re
 import signal
@@ -23,6 +22,7 @@ from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import PortTaken, RegistryError, ServiceError
 from slipway.settings import Settings
+from slipway.system import locks
 
 PASS_SECONDS = 5.0
 STUCK_SECONDS = 120.0
@@ -110,15 +110,14 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
 def _alone(config: Settings) -> Iterator[None]:
     """One reconciler per environment: two would move an alias against each other."""
     path = config.var / f"reconcile-{config.environment}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(
-                f"another `slipway watch` looks after {config.environment} from {config.var} (it holds {path}): "
-                "`slipway status` shows it."
-            ) from None
+    try:
+        lock = locks.acquire(path)
+    except BlockingIOError:
+        raise ServiceError(
+            f"another `slipway watch` reconciles {config.environment} from {config.var} (it holds {path}): "
+            "`slipway status` shows it."
+        ) from None
+    with lock:
         yield
 
 

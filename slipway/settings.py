@@ -7,7 +7,7 @@ import re
 import secrets
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from slipway.api_keys import RATE
 from slipway.errors import SettingsError, suggestion
 from slipway.system.files import create_once
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
@@ -270,7 +273,7 @@ def exit_code(error: Exception) -> int:
     return EX_CONFIG if container and isinstance(error, SettingsError) else 1
 
 
-def _sentence(problem: dict) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
     if not name:
         return problem["msg"].removeprefix("Value error, ")

@@ -13,9 +13,9 @@ from pathlib import Path
 from bentos.launcher import curl_example
 from slipway.clients import http
 from slipway.errors import PortTaken, ServiceError
-from slipway.local import Process, free_port
 from slipway.settings import Settings
-from slipway.system.processes import RunningProcess
+from slipway.system.ports import free_port
+from slipway.system.processes import Process, RunningProcess
 
 POLL_SECONDS = 0.25
 RESTART_SECONDS = 5.0

@@ -33,20 +33,20 @@ def command(
 
     if offline and url:
         raise typer.BadParameter("--offline sends nothing: leave --url out")
-    rows = label_table.read(file)
+    rows = label_table.read_rows(file)
     if offline:
-        entries = label_table.checked(rows, upload.stored_schema(name))
+        entries = label_table.parse_entries(rows, upload.stored_schema(name))
         sent = upload.append(name, entries)
     else:
         address = url or settings().server_urls[0]
-        entries = label_table.checked(rows, upload.served_schema(name, address))
+        entries = label_table.parse_entries(rows, upload.served_schema(name, address))
         sent = upload.send(name, entries, address, track)
     say(f"labels of {name}: {sent.labels} went to {sent.to}")
     try:
-        told = label_summary.summary(name, entries, log_is_here=offline or url is None)
+        told = label_summary.summarize(name, entries, log_is_here=offline or url is None)
     except (ServiceError, OSError) as error:
         say(f"the prediction log cannot be read, so which predictions they name is not known: {error}")
-        told = label_summary.summary(name, entries, log_is_here=False)
+        told = label_summary.summarize(name, entries, log_is_here=False)
     for sentence in told.sentences:
         say(sentence)
     if as_json:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
+from slipway.timestamps import parse
 
 if TYPE_CHECKING:
     from monitoring.governance.history import Event, History
@@ -72,12 +72,12 @@ def _folded(events: Sequence[Event]) -> list[list[Event]]:
 
 
 def _events(same: Sequence[Event]) -> tuple[str, ...]:
-    from monitoring.governance.alias_changes import in_words
+    from monitoring.governance.alias_changes import describe
 
     event, last = same[0], same[-1]
     version = f"version {event.version}" if event.version else ""
     times = f"{len(same)} times until {_time(last.at)}" if len(same) > 1 else ""
-    said = "; ".join(filter(None, [in_words(event.evidence), event.why, times]))
+    said = "; ".join(filter(None, [describe(event.evidence), event.why, times]))
     return _time(event.at), event.action, version, event.who, said
 
 
@@ -88,12 +88,22 @@ def _aliases(found: History) -> list[tuple[str, ...]]:
 
 
 def _versions(found: History) -> list[tuple[str, ...]]:
-    from monitoring.governance.history import standing
 
     return [
-        ("version", each["version"], f"bundle {_short(each['digest'])}", "; ".join([standing(each), *_said(each)]))
+        (
+            "version",
+            each["version"],
+            f"bundle {_short(each['digest'])}",
+            _described(each),
+        )
         for each in found.versions
     ]
+
+
+def _described(version: dict[str, Any]) -> str:
+    from monitoring.governance.history import describe_provenance
+
+    return "; ".join([describe_provenance(version), *_said(version)])
 
 
 def _said(version: dict[str, Any]) -> list[str]:
@@ -175,9 +185,7 @@ def _table(rows: Sequence[tuple[str, ...]], empty: str) -> list[str]:
 
 
 def _time(at: str) -> str:
-    moment = datetime.fromisoformat(at)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{parse(at):%Y-%m-%d %H:%M:%S}"
 
 
 def _short(digest: str | None) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from slipway.cli.options import Json, UseCaseName, print_json
 from slipway.console import say
+from slipway.timestamps import parse, readable
 
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -60,10 +61,9 @@ def instant(text: str) -> datetime:
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        time = datetime.fromisoformat(text)
+        return parse(text)
     except ValueError:
         raise typer.BadParameter(f"--since {text!r}: give 30m, 24h, 7d or a time like 2026-01-31T12:00Z.") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _tell(found: dict[str, Any]) -> None:
@@ -79,7 +79,8 @@ def _tell(found: dict[str, Any]) -> None:
         typer.echo(_decided(decision))
     for note in found["notes"]:
         say(note)
-    typer.echo(f"Report: {found['report']}")
+    if found["report"]:
+        typer.echo(f"Report: {found['report']}")
 
 
 def _decided_before(usecase: str) -> dict[str, Any] | None:
@@ -94,7 +95,7 @@ def _decided_before(usecase: str) -> dict[str, Any] | None:
 def _decided(decision: dict[str, Any]) -> str:
     """`Retraining refused (drift, asked by monitor, 2026-01-31 12:00 UTC, 17 times): Retraining is paused. …`"""
     times = f", {decision['times']:,} times" if decision["times"] > 1 else ""
-    moment = f"{datetime.fromisoformat(decision['last']):%Y-%m-%d %H:%M} UTC"
+    moment = readable(parse(decision["last"]))
     asked = f"{decision['asked_for']}, asked by {decision['asked_by']}, {moment}{times}"
     run = f" Flow run {decision['flow_run_id']}." if decision["flow_run_id"] else ""
     return f"Retraining {decision['outcome']} ({asked}): {decision['reason']}{run}"

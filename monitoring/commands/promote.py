@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.options import Json, UseCaseName, print_json
+from monitoring.commands.outcome import wait_and_print
+from slipway.cli.options import Json, UseCaseName
 from slipway.console import say
 
 
@@ -36,8 +37,4 @@ def command(
     promoted = promote(name, version, alias, override, canary)
     before = "which had none" if promoted.replaced is None else f"which was version {promoted.replaced}"
     say(f"{alias} of {name} is version {version}, {before}.")
-    if wait:
-        promoted = wait_until_served(promoted, wait)
-        say(f"workers that serve it: {promoted.serving}, all of them.")
-    if as_json:
-        print_json(promoted.to_dict())
+    wait_and_print(promoted, wait, wait_until_served, "workers that serve it", as_json)

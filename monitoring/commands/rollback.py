@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.options import Json, UseCaseName, print_json
+from monitoring.commands.outcome import wait_and_print
+from slipway.cli.options import Json, UseCaseName
 from slipway.console import say
 
 
@@ -28,8 +29,4 @@ def command(
     done = roll_back(name, why)
     instead = "nobody is, the champion answers" if done.instead is None else f"version {done.instead} is"
     say(f"version {done.version} of {name} is refused and no {done.alias} any more: {instead}.")
-    if wait:
-        done = wait_until_back(done, wait)
-        say(f"workers that answer as before: {done.serving}, all of them.")
-    if as_json:
-        print_json(done.to_dict())
+    wait_and_print(done, wait, wait_until_back, "workers that serve the version from before", as_json)

@@ -55,6 +55,6 @@ def _follow(settings: Settings, shipper: Shipper) -> None:
 def _answering(settings: Settings, shipper: Shipper) -> AbstractContextManager[object]:
     if not settings.ship_port:
         return nullcontext()
-    from monitoring.log_shipping.exporter import answering
+    from monitoring.log_shipping.exporter import serve_metrics
 
-    return answering(settings, shipper)
+    return serve_metrics(settings, shipper)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def command(as_json: Json = False) -> None:
     """Say what runs, where, and in which version."""
-    from slipway.local import running
+    from slipway.local import running_stack
     from slipway.settings import settings
 
     found = settings()
-    stack = running(found.var.resolve())
+    stack = running_stack(found.var.resolve())
     status = {
         "stack": {"command": stack.command, "pid": stack.pid} if stack else None,
         "parts": _parts(found, stack),
@@ -68,13 +68,13 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
         model = Registry(timeout=3.0).model(name)
     except RegistryError:
         model = RegisteredModel(name)
-    looks = all_server_statuses(found.server_urls, name)
+    statuses = all_server_statuses(found.server_urls, name)
     workers = [
-        {"server": look.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
-        for look in looks
-        for worker in look.workers
+        {"server": status.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
+        for status in statuses
+        for worker in status.workers
     ]
-    overridden = next((look.overridden for look in looks if look.overridden), None)
+    overridden = next((status.overridden for status in statuses if status.overridden), None)
     return {
         "usecase": name,
         "alias": found.follow_alias,

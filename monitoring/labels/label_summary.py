@@ -12,7 +12,7 @@ import pandas as pd
 from slipway.prediction_log import Log
 from slipway.settings import Settings, settings
 
-LEAST_TO_JUDGE = 30
+MIN_LABELS = 30
 
 Entry = dict[str, Any]
 
@@ -40,7 +40,7 @@ class Summary:
         if self.repeated:
             other = f", {self.contradictory:,} of them with another label" if self.contradictory else ""
             told.append(f"{self.repeated:,} repeat what the file labels before{other}: the last one holds.")
-        if len(self.classes) == 1 and self.labels >= LEAST_TO_JUDGE:
+        if len(self.classes) == 1 and self.labels >= MIN_LABELS:
             told.append(f"All of them are {next(iter(self.classes))!r}: labels of one class tell little of a model.")
         if self.named is not None:
             told.append(f"{self.named:,} name a prediction of the log.")
@@ -51,7 +51,7 @@ class Summary:
         return told
 
 
-def summary(usecase: str, entries: list[Entry], *, log_is_here: bool, config: Settings | None = None) -> Summary:
+def summarize(usecase: str, entries: list[Entry], *, log_is_here: bool, config: Settings | None = None) -> Summary:
     """Of checked entries. Raises ServiceError or OSError where the log is here and cannot be read."""
     truths: dict[tuple[Any, ...], set[Any]] = {}
     for entry in entries:

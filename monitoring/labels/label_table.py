@@ -7,16 +7,17 @@ Columns: `id` (from the answer) or `key` (the caller's own), `label` or `value`,
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from slipway.config import tabular
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
+from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
@@ -24,7 +25,7 @@ _SHOWN = 5
 Unchecked = tuple[str, dict[str, Any]]  # where the row stands ("labels.csv:12"), and its cells
 
 
-def read(path: Path) -> list[Unchecked]:
+def read_rows(path: Path) -> list[Unchecked]:
     """The file's rows, unchecked, each with its place.
 
     Raises:
@@ -47,7 +48,7 @@ def read(path: Path) -> list[Unchecked]:
     return rows
 
 
-def checked(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
+def parse_entries(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
     """The rows as entries of feedback: one of id and key, a label of the schema's classes or a finite value.
 
     Raises:
@@ -103,13 +104,10 @@ def _finite(cell: Any) -> float:
 def _instant(cell: Any) -> str:
     """ISO 8601 in UTC; a time without a zone is taken as UTC."""
     try:
-        moment = cell if isinstance(cell, date) else datetime.fromisoformat(str(cell))
+        moment = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
     except ValueError:
         raise ValueError(f"known_at {cell!r} is no time; write 2026-01-31T12:00:00Z") from None
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(as_utc(moment))
 
 
 def _empty(cell: Any) -> bool:
@@ -117,15 +115,8 @@ def _empty(cell: Any) -> bool:
 
 
 def _csv(path: Path) -> Iterator[Unchecked]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.DictReader(file, strict=True)
-        try:
-            for row in lines:
-                if None in row or None in row.values():
-                    raise DataError(f"{path}:{lines.line_num}: has not as many cells as the first line has names.")
-                yield f"{path.name}:{lines.line_num}", row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path}:{lines.line_num + 1}: is not CSV in UTF-8: {error}.") from None
+    for line, row in tabular.csv_rows(path):
+        yield f"{path.name}:{line}", row
 
 
 def _json_lines(path: Path) -> Iterator[Unchecked]:
@@ -142,12 +133,5 @@ def _json_lines(path: Path) -> Iterator[Unchecked]:
 
 
 def _parquet(path: Path) -> Iterator[Unchecked]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not Parquet: {error}.") from None
-    for number, row in enumerate(table.to_pylist(), start=1):
+    for number, row in tabular.parquet_rows(path):
         yield f"{path.name}, row {number}", row

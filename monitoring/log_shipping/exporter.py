@@ -55,7 +55,7 @@ class ShipperCollector(Collector):
 
 
 @contextmanager
-def answering(settings: Settings, shipper: Shipper) -> Iterator[str]:
+def serve_metrics(settings: Settings, shipper: Shipper) -> Iterator[str]:
     """Answer at the address of the settings, in threads, for the length of the block.
 
     Raises:

@@ -5,7 +5,6 @@ A sink may be given the same segment again, after a kill or because another sink
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from slipway.prediction_log import (
 )
 from slipway.settings import Settings
 from slipway.storage import object_store
+from slipway.system import locks
 
 PAUSE_SECONDS = 2.0
 _GLANCE_SECONDS = 0.1
@@ -79,7 +79,7 @@ class Shipper:
         """Ship every complete segment, oldest first, until `enough`. What fails stays and is tried in the next pass."""
         shipped = Shipped()
         self.moved = time.monotonic()
-        with _alone(self._spool):
+        with locks.exclusive(self._spool / ".ship.lock"):
             for usecase in usecases(self._spool):
                 adopt_orphans(self._spool, usecase)
                 self._move_images(usecase, shipped, enough)
@@ -131,14 +131,6 @@ class Shipper:
                 shipped.failed.append(f"{usecase}'s image {image.name} did not reach the log: {error}")
                 self.totals.failures[usecase] += 1
                 return
-
-
-@contextmanager
-def _alone(spool: Path) -> Iterator[None]:
-    spool.mkdir(parents=True, exist_ok=True)
-    with (spool / ".ship.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 class ParquetSink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from monitoring.analysis.drift import Table
-from monitoring.analysis.quality import METRICS
+from monitoring.analysis.quality import TITLES
 from monitoring.analysis.windows import PREDICTION
 from monitoring.reports.histogram import draw
+from slipway.timestamps import parse, readable
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -30,7 +30,7 @@ def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict
         features=ordered(verdict["features"]),
         predictions=ordered(verdict["predictions"]),
         pictures=pictures,
-        metric_names=METRICS,
+        metric_names=TITLES,
         links=links,
     )
 
@@ -63,4 +63,4 @@ def p_value(value: float) -> str:
 
 def moment(time: str) -> str:
     """A time to the minute, in UTC."""
-    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
+    return readable(parse(time))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
 from slipway.errors import RegistryError
 
 _MOST_AT_ONCE = 1000  # MLflow's own limit of one request
@@ -51,7 +52,8 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
 def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     from mlflow.entities import Metric
 
-    run_id = client.create_run(_experiment(client, f"monitor/{verdict['usecase']}"), tags=_tags(verdict)).info.run_id
+    experiment = _experiment(client, registry_names.monitor_experiment(verdict["usecase"]))
+    run_id = client.create_run(experiment, tags=_tags(verdict)).info.run_id
     now = int(time.time() * 1000)
     figures = [Metric(key, value, now, 0) for key, value in metrics(verdict).items()]
     for start in range(0, len(figures), _MOST_AT_ONCE):
@@ -70,9 +72,9 @@ def _experiment(client: Any, name: str) -> str:
 
 def _tags(verdict: dict[str, Any]) -> dict[str, str]:
     return {
-        "slipway.verdict": verdict["verdict"],
-        "slipway.environment": verdict["environment"],
-        "slipway.model_version": str(verdict["version"]),
-        "slipway.synthetic": str(verdict["synthetic"]).lower(),
+        registry_names.VERDICT: verdict["verdict"],
+        registry_names.ENVIRONMENT: verdict["environment"],
+        registry_names.MODEL_VERSION: str(verdict["version"]),
+        registry_names.SYNTHETIC: str(verdict["synthetic"]).lower(),
         "mlflow.note.content": verdict["sentence"],
     }

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from monitoring.analysis.quality import METRICS
+from monitoring.analysis.quality import TITLES
 from monitoring.rollout import candidate_comparison
 from slipway.config import NAME
 from slipway.errors import SlipwayError
@@ -28,9 +28,9 @@ def routes(config: Settings, templates: Environment, headers: Mapping[str, str])
             environment=config.environment,
             found=found,
             trouble=trouble,
-            metrics=METRICS,
-            least_labels=candidate_comparison.LEAST_LABELS,
-            most_rows=candidate_comparison.MOST_ROWS,
+            metrics=TITLES,
+            least_labels=candidate_comparison.MIN_LABELS,
+            most_rows=candidate_comparison.MAX_ROWS,
         )
         return HTMLResponse(content, 503 if trouble else 200, headers=dict(headers))
 

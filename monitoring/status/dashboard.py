@@ -108,12 +108,12 @@ def gather(
 
 
 def _trouble(one: Reconciled) -> list[str]:
-    return [*filter(None, [one.error]), *(look.error for look in one.looks if look.error)]
+    return [*filter(None, [one.error]), *(status.error for status in one.statuses if status.error)]
 
 
 def _parts(config: Settings) -> list[ServiceStatus]:
     """The servers of the settings, and the processes of the stack where one runs from this state folder."""
-    state = local.running(config.var)
+    state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
     prefect = config.prefect_uri
@@ -135,8 +135,8 @@ def _parts(config: Settings) -> list[ServiceStatus]:
 
 
 def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: RolloutView) -> UseCaseStatus:
-    served = [look.served for look in one.looks if look.served]
-    workers = [worker for look in one.looks for worker in look.workers]
+    served = [status.served for status in one.statuses if status.served]
+    workers = [worker for status in one.statuses for worker in status.workers]
     last = last_verdict(config, one.usecase)
     return UseCaseStatus(
         name=one.usecase,
@@ -147,7 +147,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Rol
         tag=one.tag,
         source=", ".join(sorted({answer.source for answer in served if answer.source})),
         synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
-        overridden=list(dict.fromkeys(look.overridden for look in one.looks if look.overridden)),
+        overridden=list(dict.fromkeys(status.overridden for status in one.statuses if status.overridden)),
         trouble=trouble,
         verdict=last,
         report=_report(one.usecase, last),
@@ -181,7 +181,7 @@ def flow_runs(config: Settings) -> str:
 
 def _links(config: Settings, one: Reconciled) -> dict[str, str]:
     """Where to go from here, by what the link says."""
-    served = next((look.address for look in one.looks if look.served), None)
+    served = next((status.address for status in one.statuses if status.served), None)
     links = {"try it": f"{served}/#{one.usecase}"} if served else {}
     if beside := next((alias for alias in (SHADOW, CANARY) if alias in one.aliases), None):
         links[f"{beside} and champion"] = f"/shadow/{one.usecase}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -22,6 +21,7 @@ from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.log_shipping.exporter import lag_of_log
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
+from slipway.timestamps import parse
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _log = logging.getLogger("slipway.watch")
@@ -97,7 +97,7 @@ def _drift(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         for test in [*last["features"], *last["predictions"]]:
             score.add_metric([usecase, test["name"], test["method"]], test["effect"]["value"])
         detected.add_metric([usecase], float(last["verdict"] == verdict.DRIFT))
-        created.add_metric([usecase], datetime.fromisoformat(last["created"]).timestamp())
+        created.add_metric([usecase], parse(last["created"]).timestamp())
     yield from (score, detected, created)
 
 
@@ -129,7 +129,7 @@ def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
     )
     for usecase, rollout in rollouts.items():
         if rollout["rolled_back_at"]:
-            at.add_metric([usecase], datetime.fromisoformat(rollout["rolled_back_at"]).timestamp())
+            at.add_metric([usecase], parse(rollout["rolled_back_at"]).timestamp())
         back.add_metric([usecase], rollout["rolled_back"])
         if rollout["version"] is not None:
             weight.add_metric([usecase, rollout["version"]], rollout["weight"])

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from slipway.timestamps import parse
+
 _BACKTICKED = re.compile(r"`([^`]+)`")
 
 
 def ago(moment: str) -> str:
     """`3 min ago`, from an ISO 8601 time."""
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    seconds = (datetime.now(UTC) - parse(moment)).total_seconds()
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or (unit == "min" and seconds >= size):
             return f"{seconds / size:.0f} {unit} ago"

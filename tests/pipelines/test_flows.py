@@ -79,7 +79,7 @@ def test_what_another_try_does_not_mend_fails_at_once(run_steps, error):
 
 def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(usecase, orders):
     found = usecase(orders, schedule={"train": "0 3 * * 1"})
-    train, monitor = deployments.of(found)
+    train, monitor = deployments.deployments_for(found)
     assert [f"{d.flow_name}/{d.name}" for d in (train, monitor)] == ["train/orders", "monitor/orders"]
     assert train.parameters == {"usecase": "orders"}
     assert [schedule.schedule.cron for schedule in train.schedules] == ["0 3 * * 1"]
@@ -87,7 +87,7 @@ def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(usecas
 
 
 def test_a_deployment_finds_its_flow_from_any_folder(usecase, orders):
-    for deployment in deployments.of(usecase(orders)):
+    for deployment in deployments.deployments_for(usecase(orders)):
         module, name = deployment.entrypoint.rsplit(".", 1)
         assert getattr(importlib.import_module(module), name).name == deployment.flow_name
 

@@ -1,4 +1,4 @@
-"""A real S3 API for tests, with a door before it that can be shut, and an own bucket for each test.
+"""Real S3 API for tests, behind a door that can be closed, with a bucket for each test.
 
 def test_something(s3): s3.door.open = False
 """
@@ -27,7 +27,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-show
 
 
 class Door:
-    """Passes connections on while it is open, else ends them at once; `held` seconds late where that is set."""
+    """Proxy that passes connections on while it is open, else closes them; `held` delays them by seconds."""
 
     def __init__(self, port: int) -> None:
         self.open = True
@@ -74,7 +74,7 @@ class Door:
 
 @dataclass(frozen=True)
 class Bucket:
-    """`url` is what SLIPWAY_LOG_URL is set to while the test runs."""
+    """Bucket of one test; `url` is SLIPWAY_LOG_URL while it runs."""
 
     url: str
     door: Door

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.fuzz.campaign import Answer, judged, neighbours, run, series, unknown_paths
+from benchmarks.fuzz.campaign import Answer, faults_of, neighbours, run, series, unknown_paths
 from benchmarks.fuzz.requests import request
 from benchmarks.fuzz.target import Target, UseCase
 from tests.support import bundles
@@ -67,6 +67,6 @@ PROBLEM = {b"content-type": b"application/problem+json"}
     ],
 )
 def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, said):
-    wrong = judged(answer)
+    wrong = faults_of(answer)
     assert len(wrong) == bool(said)
     assert said in "".join(wrong)

@@ -38,7 +38,7 @@ def table(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
-    return label_table.checked(label_table.read(path), schema)
+    return label_table.parse_entries(label_table.read_rows(path), schema)
 
 
 def test_csv_parquet_and_json_lines_say_the_same(table: Callable, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_regression_takes_values(table: Callable) -> None:
         ("key,labell\n1,bad\n", r"unknown column 'labell'. Did you mean 'label'\? Allowed: id, key, label"),
         ("key,label\n1,bad,extra\n", "labels.csv:2: has not as many cells"),
         ("key,label\n", "holds no rows"),
-        ('key,label\n1,"ba\0d\n', "is not CSV in UTF-8"),
+        ('key,label\n1,"ba\0d\n', "is not CSV"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_place(table: Callable, text: str, message: str) -> None:

@@ -173,18 +173,18 @@ def test_a_person_pauses_retraining_with_a_tag(loans: str, mlflow_server: str) -
     assert request_retraining(loans, "drift", "monitor").started
 
 
-def test_a_use_case_listens_to_the_reasons_that_it_lists(
+def test_a_use_case_is_retrained_for_the_reasons_that_it_lists(
     loans: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.write_usecase(
         tmp_path / "usecases", loans, monkeypatch, "retraining: {reasons: [quality], min_labelled_rows: 9}\n"
     )
-    assert "listens only to quality" in refused(loans, "not_listed").reason
+    assert "is retrained only for quality" in refused(loans, "not_listed").reason
     assert request_retraining(loans, "quality", "monitor").started
 
 
 def test_an_ask_that_makes_no_sense_is_an_error(loans: str) -> None:
-    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. There are: drift, quality"):
+    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. Allowed: drift, quality"):
         request_retraining(loans, "boredom", "monitor")
     with pytest.raises(UseCaseError, match="no use case 'nobody'"):
         request_retraining("nobody", "drift", "monitor")

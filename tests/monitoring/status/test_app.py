@@ -19,7 +19,7 @@ from monitoring.rollout import RolloutView
 from monitoring.rollout.decision import TestResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
-from slipway.local.state import Lock, ServiceStatus, State
+from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support.server_views import served
@@ -270,7 +270,7 @@ def test_the_page_brings_all_it_needs_and_runs_nothing_of_others() -> None:
 
 
 def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
-    lock = Lock(var)
+    lock = StackLock(var)
     lock.write(
         State(
             os.getpid(),
@@ -318,7 +318,9 @@ def test_a_rollout_is_shown_with_its_stage_and_every_test() -> None:
         "21 of the canary, 300 of the champion; 0.05 more is allowed",
     ):
         assert part in page, part
-    assert "version 4 was taken back" in rolling(RolloutView(1, said="version 4 was taken back: errors.")).get("/").text
+    assert (
+        "version 4 was rolled back" in rolling(RolloutView(1, said="version 4 was rolled back: errors.")).get("/").text
+    )
 
 
 def test_a_rollout_is_in_the_metrics() -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ServiceError
-from slipway.local import free_port, running
+from slipway.local import running_stack
 from slipway.settings import settings
+from slipway.system.ports import free_port
 
 # `slipway up` with each part replaced by a small server on that part's own port
 TOY = """
@@ -59,7 +60,7 @@ def up(ports, var, tmp_path):
         [sys.executable, "-c", TOY, "up"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 60
-    while not ((stack := running(var.resolve())) and stack.ready):
+    while not ((stack := running_stack(var.resolve())) and stack.ready):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -76,7 +77,7 @@ def alive(pid: int) -> bool:
 
 
 def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
-    pids = [part.pid for part in running(var.resolve()).parts]
+    pids = [part.pid for part in running_stack(var.resolve()).parts]
     status = json.loads(cli("status", "--json").out)
     assert status["stack"]["command"] == "up"
     assert {part["name"]: bool(part["pid"]) for part in status["parts"]}.items() >= {
@@ -99,12 +100,12 @@ def test_up_prints_where_to_look_and_what_it_does_not_serve(up, ports, cli):
 
 
 def test_ctrl_c_ends_every_process_that_up_started(up, var):
-    pids = [part.pid for part in running(var.resolve()).parts]
+    pids = [part.pid for part in running_stack(var.resolve()).parts]
     assert len(pids) == 6
     up.send_signal(signal.SIGINT)
     assert up.wait(30) == 0
     assert not [pid for pid in pids if alive(pid)]
-    assert running(var.resolve()) is None
+    assert running_stack(var.resolve()) is None
 
 
 def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli, var):
@@ -115,7 +116,7 @@ def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli
 
 
 def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
-    stack = running(var.resolve())
+    stack = running_stack(var.resolve())
     [ship] = [part.pid for part in stack.parts if part.name == "ship"]
     os.kill(ship, signal.SIGKILL)
     said = up.communicate(timeout=30)[0]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from slipway.clients.http import is_healthy
-from slipway.local import free_port, services
+from slipway.local import services
 from slipway.settings import settings
+from slipway.system.ports import free_port
 
 
 def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""A registry over HTTP that serves one model's versions from folders, honestly or not."""
+"""Registry over HTTP that serves the versions of one model from folders, intact or tampered with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = b"\0" * 65536
 
 
 class RegistryDouble:
-    """`add("1", folder)` registers a version, `aliases` says which is which.
+    """Double with `add("1", folder)` to register a version, and `aliases`.
 
     Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken.
     """
@@ -42,7 +42,7 @@ class RegistryDouble:
         self._server.server_close()
 
     def add(self, version: str, folder: Path, **tags: str) -> str:
-        """Register the folder as it is; its digest, unless `tags` name another."""
+        """Register the folder as it is and return its digest, unless `tags` name another."""
         digest = files.file_sha256(folder / manifest.MANIFEST)
         self.versions[version] = folder, {"slipway.bundle_sha256": digest} | tags
         return digest

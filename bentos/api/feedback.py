@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bentos.errors import Unavailable
+from bentos.errors import LogUnavailable
 from bentos.models import LoadedModel
 from bentos.request import RequestContext
-from bentos.worker import NOT_KEPT, ServedModel
+from bentos.worker import ServedModel
 from slipway.contracts.events.feedback_event import feedback_line
 from slipway.errors import InputError, suggestion
 from slipway.timestamps import now_iso
@@ -69,7 +69,7 @@ def accept(served: ServedModel, live: LoadedModel, head: RequestContext, body: b
         for entry in entries
     ]
     if not served.log(served.feedback, [line for _, line in events]):
-        raise Unavailable(NOT_KEPT, 5)
+        raise LogUnavailable
     return msgspec.json.encode(_Answer(head.request_id, [identity for identity, _ in events]))
 
 

@@ -13,7 +13,7 @@ from slipway.serving_state import desired, follower_status, observed
 
 def describe(served: ServedModel) -> bytes:
     """`GET /v1/models/USECASE`; the workers' states are of all workers on this machine."""
-    live = served.holder.live
+    live = served.manager.live
     folder = served.settings.serving
     content: dict[str, Any] = {
         "name": served.name,

@@ -13,13 +13,12 @@ from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema
 from bentos.errors import Header, MethodNotAllowed, Unavailable
-from bentos.problem_details import SAFE
+from bentos.problem_details import JSON, SAFE
 from bentos.request import Receive, RequestContext, read_body
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError, suggestion
 
-JSON = b"application/json"
 _PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in web_page.HEADERS.items()]
 _FOLDERS = {"/page/": "page", "/docs/": "docs"}
 _RESERVED = "is reserved for a later version: this one does not answer it."
@@ -93,7 +92,7 @@ class Routes:
 
         async def feedback(head: RequestContext, receive: Receive) -> Reply:
             served = self._served(usecase)
-            body = await read_body(receive, head, served)
+            body = await read_body(receive, head, self._worker.settings.max_body_bytes, served.body_budget)
             return Reply(await asyncio.to_thread(accept, served, served.live, head, body))
 
         return {
@@ -142,7 +141,7 @@ class Routes:
     async def _readyz(self, head: RequestContext, receive: Receive) -> Reply:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.holder.live]
+        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
         if waiting:
             raise Unavailable(" ".join([*waiting, *self._worker.machine]))
         warnings = [f"warning: {' '.join(said.split())}" for said in self._worker.warnings]
@@ -166,7 +165,7 @@ class Routes:
     async def _models(self, head: RequestContext, receive: Receive) -> Reply:
         models: list[dict[str, Any]] = []
         for served in self._worker.served.values():
-            live = served.holder.live
+            live = served.manager.live
             models.append(
                 {
                     "name": served.name,

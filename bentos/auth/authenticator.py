@@ -87,8 +87,11 @@ class Authenticator:
         head.caller = caller.mask
         if caller.limit is None:
             return True
-        head.count = self._windows.take(caller.limit, now)
-        return head.count is not None
+        count = self._windows.take(caller.limit, now)
+        if count is None:
+            return False
+        head.rate_limit_headers = count.lines
+        return True
 
     def _now(self) -> float:
         """The time; the key file is looked at where that is due."""
@@ -141,7 +144,7 @@ class Authenticator:
         self._count(await self._shared.hit(limit, now), caller, limit, head, scope)
 
     def _count(self, count: WindowCount, caller: Principal, limit: Limit, head: RequestContext, scope: Scope) -> None:
-        head.count = count
+        head.rate_limit_headers = count.lines
         if count.used > limit.amount:
             detail = f"more than {limit.amount} requests in {limit.seconds} s came with this credential."
             self._note(head, scope, 429, detail, caller)

@@ -9,14 +9,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+
 from bentos.api.lifespan import OnStart, run_lifespan
-from bentos.api.routes import Routes
-from bentos.errors import Header
+from bentos.api.routes import CONTEXT, Routes
+from bentos.errors import Header, MethodNotAllowed
 from bentos.models.output_cache import HEADER, CachedResponse
 from bentos.prediction.types import PredictionCall
 from bentos.problem_details import JSON, SAFE, Send, problem, translating
 from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_context
 from bentos.worker import Worker
+from slipway.errors import InputError
 
 
 class Application:
@@ -27,10 +31,11 @@ class Application:
         self._behind = behind
         self._on_start = on_start
         self._routes = Routes(worker)
+        self._router = Router(self._routes.routes, redirect_slashes=False, default=self._pass_on)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            _keep_encoded_slashes(scope)
+            _keep_encoded(scope)
             name = self._worker.predict_paths.get(scope["path"])
             if name is not None and scope["method"] == "POST":
                 await self._predict(name, scope, receive, send)
@@ -67,60 +72,65 @@ class Application:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         context = read_context(scope["headers"])
-        usecase, label = self._routes.label(scope["path"])
+        usecase, label = self._routes.labels(scope["path"])
+        scope[CONTEXT], scope["app"] = context, self  # with an `app`, Starlette's routes raise their errors
+        status = 500
+
+        async def add_headers(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._headers(context)]
+            await send(message)
+
         try:
             pending = self._worker.authenticator.admit(context, label, scope)
             if pending is not None:
                 await pending
-            route = self._routes.find(scope["method"], scope["path"])
-            if route is None or route.handler is None:
-                status = await self._pass_on(scope, receive, send, context)
-            else:
-                label = route.name
-                response = await route.handler(context, receive)
-                status, content = 200, response.body
-                headers = [
-                    (b"content-type", response.content_type),
-                    (b"content-length", b"%d" % len(content)),
-                    *response.headers,
-                ]
-                await self._send(send, status, headers, content, context)
+            await self._router(scope, receive, add_headers)
         except ClientGone:
             return
         except Exception as error:
-            status, content, headers = problem(error, context.trace_id)
+            status, content, headers = problem(_translate(error, scope["method"]), context.trace_id)
             await self._send(send, status, headers, content, context)
         self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> int:
-        """Let BentoML's application answer, and return the status of its response."""
-        status = 500
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let BentoML's application answer a path that no route of ours has."""
+        self._routes.require_unreserved(scope["path"])
+        await self._behind(scope, receive, translating(send, scope[CONTEXT].trace_id))
 
-        async def note_status(message: dict[str, Any]) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        await self._behind(scope, receive, translating(note_status, context.trace_id))
-        return status
+    def _headers(self, context: RequestContext) -> list[Header]:
+        """Return the headers that every response has."""
+        headers = [(b"x-request-id", context.request_id.encode()), *_header_pairs(context.rate_limit_headers)]
+        return [*headers, (b"connection", b"close")] if self._worker.draining else headers
 
     async def _send(
         self, send: Send, status: int, headers: list[Header], content: bytes, context: RequestContext
     ) -> None:
-        headers.append((b"x-request-id", context.request_id.encode()))
-        headers += _header_pairs(context.rate_limit_headers)
-        if self._worker.draining:
-            headers.append((b"connection", b"close"))
+        headers += self._headers(context)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
 
-def _keep_encoded_slashes(scope: Scope) -> None:
-    """Route a path with an encoded slash, which separates nothing (RFC 3986, section 2.2), as it was sent."""
+def _keep_encoded(scope: Scope) -> None:
+    """Route a path with an encoded slash, which separates nothing (RFC 3986, section 2.2), as it was sent.
+
+    The same holds for an encoded line end, which a regular expression of a route takes for the end of the path.
+    """
     raw_path: bytes = scope.get("raw_path", b"")
-    if b"%2f" in raw_path.lower():
+    if b"%2f" in raw_path.lower() or b"%0a" in raw_path.lower():
         scope["path"] = raw_path.decode("ascii")
+
+
+def _translate(error: Exception, method: str) -> Exception:
+    """Translate the errors of Starlette's routes to ours."""
+    if not isinstance(error, HTTPException):
+        return error
+    if error.status_code == 405:
+        allowed = set((error.headers or {})["Allow"].split(", ")) - {"HEAD"}
+        return MethodNotAllowed(method, ", ".join(sorted(allowed)))
+    return InputError("There is nothing at this path; /docs lists what there is.", status=error.status_code)
 
 
 def _header_pairs(lines: bytes) -> list[Header]:

@@ -1,1 +1,1 @@
-"""Benchmarks: what the documentation says in figures, measured again by `make bench`."""
+"""Benchmarks: `make bench` measures the figures of the documentation again."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs each benchmark, writes its table into docs/, and ends with the fuzzer."""
+"""Command `python -m benchmarks`: run every benchmark, write its table into docs/, and run the fuzzer last."""
 
 import sys
 

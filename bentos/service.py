@@ -100,7 +100,7 @@ def _load_settings() -> tuple[Settings, tuple[str, ...]]:
     """Load and check the settings; also in the supervisor, so that errors are found before a port is open."""
     try:
         found = settings()
-        auth.check(found)
+        auth.check_bind_address(found)
         signing.trusted(found.trusted_keys)
         return found, served_names(found)
     except SlipwayError as error:

@@ -14,7 +14,7 @@ from bentos.executor.dispatcher import Dispatcher
 from bentos.models import LoadedModel, ModelManager
 from bentos.prediction.context import ServingContext
 from bentos.prediction.image_capture import ImageCapture
-from bentos.telemetry.health import LOOK_SECONDS, HealthChecks
+from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
@@ -59,7 +59,7 @@ class ServedModel:
     @property
     def waits_for(self) -> str:
         """What this use case waits for before it can answer, and why it does not have it."""
-        causes = [self._health.missing(self.name), *self._problems]
+        causes = [self._health.missing_source(self.name), *self._problems]
         causes = [cause for cause in causes if cause]
         if causes:
             return f"a version that can be served. {' '.join(causes)}"
@@ -116,10 +116,10 @@ class Worker:
         """Load what is served. Raises SlipwayError where the server must not start."""
         _set_up_logging()
         for address in auth.listening_addresses():
-            auth.check(self.settings, address)
+            auth.check_bind_address(self.settings, address)
         self.authenticator = auth.Authenticator(self.settings, self.settings.mask_secret())
         forget_dead_workers()
-        self._health.look()
+        self._health.run()
         for name in self.names:
             self.served[name] = ServedModel(
                 name, self.settings, self.metrics, self._capture, self.admission, self._health
@@ -144,8 +144,8 @@ class Worker:
     async def watch(self) -> None:
         """Run the health checks repeatedly, in a thread: a volume that hangs must not block requests."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._health.look)
+            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.to_thread(self._health.run)
 
     async def tick(self) -> None:
         """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""

@@ -1,7 +1,7 @@
-"""`make audit`: known vulnerabilities of what the locks name, but those that infra/audit.yaml allows for a time.
+"""Command `make audit`: list known vulnerabilities of the locked packages that infra/audit.yaml does not allow.
 
-Ends with 0 where there is none, with 1 where there is one or an entry of the list is wrong, and with 3 where some
-packages could not be audited, since the index has no vulnerability data: that is no "none".
+The exit code is 0 if there is none, 1 if there is one or an entry of the list is wrong, and 3 if some packages could
+not be audited because the index has no vulnerability data.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ FOUND, NOT_AUDITED = 1, 3
 
 
 class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Entry of infra/audit.yaml: a vulnerability that is allowed for a time."""
+
     id: str
     reason: str
     expires: date
@@ -32,6 +34,8 @@ class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Vulnerability:
+    """Known vulnerability of a locked package."""
+
     package: str
     version: str
     ids: tuple[str, ...]  # pip-audit's, then its aliases
@@ -44,7 +48,7 @@ class Vulnerability:
 
 @dataclass(frozen=True)
 class Report:
-    """What pip-audit says of all locks together."""
+    """Result of pip-audit for all locks together."""
 
     vulnerabilities: tuple[Vulnerability, ...]
     not_audited: tuple[str, ...]
@@ -52,7 +56,7 @@ class Report:
 
 
 def read(answers: Iterable[dict[str, Any]]) -> Report:
-    """From pip-audit's JSON, one document a lock."""
+    """Parse pip-audit's JSON, one document per lock."""
     found: dict[tuple[str, str], Vulnerability] = {}
     skipped: set[str] = set()
     audited: set[str] = set()
@@ -88,15 +92,23 @@ def problems(report: Report, allowed: Sequence[Allowed], today: date) -> Iterato
 
 
 def read_list(path: Path) -> list[Allowed]:
-    """Raises SystemExit, which says what is wrong, for a list that is not as its comment says."""
+    """Read the allowed vulnerabilities.
+
+    Raises:
+        SystemExit: the list is malformed.
+    """
     try:
         return msgspec.convert(yaml.safe_load(path.read_text()) or [], list[Allowed])
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise SystemExit(f"error: {path}: {error}") from None
 
 
-def ask(lock: str) -> dict[str, Any]:
-    """pip-audit's answer on one lock; raises SystemExit where it has none."""
+def run_pip_audit(lock: str) -> dict[str, Any]:
+    """Run pip-audit on one lock and return its JSON.
+
+    Raises:
+        SystemExit: pip-audit gave no result.
+    """
     argv = [sys.executable, "-m", "pip_audit", "--requirement", str(ROOT / "locks" / f"{lock}.txt"), "--disable-pip"]
     argv += ["--require-hashes", "--format", "json", "--progress-spinner", "off"]
     ran = subprocess.run(argv, capture_output=True, text=True)
@@ -107,13 +119,14 @@ def ask(lock: str) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Run the command and return its exit code."""
     allowed = read_list(LIST)
-    report = read(ask(lock) for lock in LOCKS)
-    return tell(report, list(problems(report, allowed, datetime.now(UTC).date())))
+    report = read(run_pip_audit(lock) for lock in LOCKS)
+    return report_result(report, list(problems(report, allowed, datetime.now(UTC).date())))
 
 
-def tell(report: Report, wrong: Sequence[str]) -> int:
-    """Say what was found: the exit code."""
+def report_result(report: Report, wrong: Sequence[str]) -> int:
+    """Print the result and return the exit code."""
     for sentence in wrong:
         sys.stderr.write(f"error: {sentence}\n")
     if report.not_audited:

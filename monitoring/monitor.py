@@ -1,7 +1,10 @@
-"""Monitoring once: from the prediction log to a verdict, its page, and its record in MLflow."""
+"""One monitoring run: from the prediction log to a verdict, a retraining request, the report and the MLflow run."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +17,17 @@ from monitoring.reports.evidently_report import score
 from monitoring.reports.html_report import render
 from monitoring.reports.mlflow_run import record
 from monitoring.retraining.decisions import to_dict
-from monitoring.retraining.triggers import request_by_verdict
+from monitoring.retraining.triggers import request_retraining_if_needed
 from slipway import config as usecases
+from slipway import timestamps
 from slipway.config import UseCase
-from slipway.errors import RegistryError
+from slipway.errors import SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import settings
 from slipway.storage import object_store
+from slipway.timestamps import iso
+
+_log = logging.getLogger("slipway.monitor")
 
 
 def monitor(
@@ -30,17 +37,17 @@ def monitor(
     bundle: Path | None = None,
     detailed: bool | None = None,
 ) -> dict[str, Any]:
-    """Compare the last answers with the reference of the version that gave them, and leave the verdict: that dict.
+    """Compare the latest predictions with the reference of the version that made them, and return the written verdict.
 
-    Where it is a reason to train again, the retraining policy is asked, and its decision is `retraining`.
+    The verdict is written before the retraining policy is asked for a training, so that no training starts without a
+    readable reason; it is written again with the policy's decision (`retraining`) and the addresses of the reports.
 
-    The window is the last `window_rows` answers, none older than `since`; where neither is given, the use case's
-    `monitoring` says how many and how old. `bundle` is that version's bundle where no registry has it, as with
-    `serve --bundle`; `detailed` adds Evidently's page, which takes ten seconds and 4 MB: where it is not given, only
-    drift does.
+    The window is the last `window_rows` predictions, none older than `since`; where neither is given, the use case's
+    `monitoring` section decides. `bundle` is the version's bundle where no registry has it, as with `serve --bundle`.
+    `detailed` adds Evidently's page, which takes ten seconds and 4 MB; where it is not given, only drift does.
 
     Raises:
-        SlipwayError: there is no such use case, the bundle cannot be had, or the log's place fails.
+        SlipwayError: there is no such use case, the bundle cannot be fetched, or the log cannot be read or written.
     """
     usecase, now, log = usecases.load(name), datetime.now(UTC), Log(settings())
     oldest = since or now - timedelta(hours=usecase.monitoring.window_hours)
@@ -49,11 +56,15 @@ def monitor(
     compared = None
     if period:
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
-        compared = compare_period(log, period, folder, usecase.monitoring.min_rows, oldest)
-    found = _verdict(usecase, now, period, compared)
-    if decision := request_by_verdict(found, usecase, settings(), now):
+        compared = compare_period(log, usecase, period, folder, oldest)
+    found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
+    verdict.write(settings(), found, f"{stem}.json")
+    if decision := request_retraining_if_needed(found, usecase, settings(), now):
         found["retraining"] = to_dict(decision)
-    return _leave(found, now, compared, detailed)
+        verdict.write(settings(), found, f"{stem}.json")
+    _add_reports(found, stem, compared, detailed)
+    verdict.write(settings(), found, f"{stem}.json")
+    return found
 
 
 def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None) -> dict[str, Any]:
@@ -61,12 +72,12 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
     return {
         "usecase": usecase.name,
         "environment": settings().environment,
-        "created": _iso(now),
+        "created": iso(now),
         "version": period.version if period else None,
         "bundle_sha256": period.digest if period else None,
         "window": {
-            "since": _iso(period.since) if period else None,
-            "until": _iso(now),
+            "since": iso(period.since) if period else None,
+            "until": iso(now),
             "rows": period.rows if period else 0,
             "sampled": compared.sampled if compared else 0,
         },
@@ -83,30 +94,46 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
     }
 
 
-def _leave(found: dict[str, Any], now: datetime, compared: Comparison | None, detailed: bool | None) -> dict[str, Any]:
-    """Write the pages, the MLflow run and, last, the verdict that names them; without MLflow it says so."""
-    at, folder = object_store(settings()), verdict.folder(settings(), found["usecase"])
-    stem = now.strftime("%Y%m%dT%H%M%S%fZ")
-    told = f"{stem}.json"
-    wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
+def _add_reports(found: dict[str, Any], stem: str, compared: Comparison | None, detailed: bool | None) -> None:
+    """Make the pages and the MLflow run, and add their addresses to the verdict."""
     with TemporaryDirectory() as drafts:
-        page, details = (Path(drafts) / f"{stem}{ending}" for ending in (".html", "-evidently.html"))
-        pages, links = [page], {"this verdict as JSON": told}
-        if wanted and compared and compared.findings:
+        pages = _add_pages(found, Path(drafts) / stem, compared, detailed)
+        with _failure_noted(found, "Not recorded in MLflow"):
+            found["mlflow_run_id"] = record(found, pages, f"{stem}.json")
+
+
+def _add_pages(found: dict[str, Any], draft: Path, compared: Comparison | None, detailed: bool | None) -> list[Path]:
+    """Make Evidently's page where it is wanted, and the report that links it; return those that were made."""
+    pages, links = [], {"this verdict as JSON": f"{draft.name}.json"}
+    wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
+    if wanted and compared and compared.findings:
+        with _failure_noted(found, "No detailed page by Evidently"):
+            details = draft.with_name(f"{draft.name}-evidently.html")
             score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
-            pages, links = [page, details], {"Evidently's detailed report": details.name, **links}
-        addresses = {each: f"{at.url}/{folder}/{each.name}" for each in pages}
-        found |= {"report": addresses[page], "evidently": addresses.get(details)}
-        page.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
-        for each in pages:
-            at.put(f"{folder}/{each.name}", each.read_bytes())
-        try:
-            found["mlflow_run_id"] = record(found, pages, told)
-        except RegistryError as error:
-            found["notes"].append(f"Not recorded in MLflow: {error}.")
-    verdict.write(settings(), found, told)
-    return found
+            found["evidently"] = _store(found, details)
+            pages, links = [details], {"Evidently's detailed report": details.name, **links}
+    with _failure_noted(found, "No report page"):
+        report = draft.with_name(f"{draft.name}.html")
+        report.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
+        found["report"] = _store(found, report)
+        pages.insert(0, report)
+    return pages
 
 
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _store(found: dict[str, Any], page: Path) -> str:
+    """Put a page beside the verdict and return its address."""
+    store, name = object_store(settings()), f"{verdict.folder(settings(), found['usecase'])}/{page.name}"
+    store.put(name, page.read_bytes())
+    return f"{store.url}/{name}"
+
+
+@contextmanager
+def _failure_noted(found: dict[str, Any], consequence: str) -> Iterator[None]:
+    """Turn an error into a note of the verdict: it is written by now, and no report may take it back."""
+    try:
+        yield
+    except (SlipwayError, OSError) as error:
+        found["notes"].append(f"{consequence}: {error}.")
+    except Exception as error:  # whatever a template, Evidently or MLflow's client raises
+        _log.exception("%s: %s", found["usecase"], consequence)
+        found["notes"].append(f"{consequence}: {type(error).__name__}: {error}.")

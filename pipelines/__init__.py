@@ -1,1 +1,1 @@
-"""The training side: one module per step, and the flow that puts them in order."""
+"""Training: the pipeline, its steps, and the Prefect flows that run them."""

@@ -1,7 +1,7 @@
-"""`train/USECASE` and `monitor/USECASE` with the use cases' schedules.
+"""Prefect deployments `train/USECASE` and `monitor/USECASE` with the use cases' schedules.
 
-`python -m pipelines.deployments` serves them itself, which is the laptop's way. With `--pool NAME` it registers them
-for a Kubernetes work pool, whose worker makes each flow run a Job, and ends.
+`python -m pipelines.deployments` serves them in this process. With `--pool NAME` it registers them for a Kubernetes
+work pool, whose worker runs each flow run as a Job, and ends.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
+from slipway.clients.http import is_healthy
 from slipway.config import UseCase, load, names
 from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError
-from slipway.local import answers
 from slipway.settings import settings
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
@@ -36,10 +36,10 @@ _WAIT_SECONDS = 180.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve the deployments until a signal ends it; or register them for the pool that `argv` names.
+    """Serve the deployments until a signal, or register them for the pool that `argv` names.
 
     Raises:
-        SystemExit: a setting is not as it must be, or Prefect does not answer; with what to do.
+        SystemExit: a setting is not valid, or Prefect does not answer; the message tells what to do.
     """
     options = _options(argv)
     try:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def register(pool: str, image: str, template: dict[str, Any]) -> None:
-    """Make the work pool and its deployments those of this code, which `image` holds. Doing it again changes nothing.
+    """Register the work pool and the deployments of this code, which `image` holds; repeating it changes nothing.
 
     Raises:
         ServiceError: Prefect does not answer.
@@ -61,24 +61,24 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
     uri = settings().prefect_uri
     _wait_for(uri)
     with temporary_settings({PREFECT_API_URL: uri}):
-        work_pool.keep(pool, template)
-        for deployment in _all(trainings=1):  # on one machine a lock sees to it; Jobs share no folder
+        work_pool.ensure_work_pool(pool, template)
+        for deployment in _all_deployments(trainings=1):  # on one machine a lock ensures it; Jobs share no folder
             deployment.paused = _paused(deployment.full_name)
             deployment.apply(work_pool_name=pool, image=image)
             say(f"{deployment.full_name} runs in the pool {pool} as {image}")
         watch_heartbeats()
 
 
-def of(usecase: UseCase, trainings: int | None = None) -> list[RunnerDeployment]:
-    """`train/NAME`, so many runs at a time, and `monitor/NAME`, by the use case's cron lines (UTC)."""
+def deployments_for(usecase: UseCase, trainings: int | None = None) -> list[RunnerDeployment]:
+    """Return `train/NAME`, with a limit of concurrent runs, and `monitor/NAME`, by the use case's cron lines (UTC)."""
     schedule = usecase.schedule
     return [
-        _deployed(flows.train, usecase, schedule.train, trainings),
-        _deployed(flows.monitor, usecase, schedule.monitor),
+        _to_deployment(flows.train, usecase, schedule.train, trainings),
+        _to_deployment(flows.monitor, usecase, schedule.monitor),
     ]
 
 
-def _deployed(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None = None) -> RunnerDeployment:
+def _to_deployment(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None = None) -> RunnerDeployment:
     return flow.to_deployment(
         name=usecase.name,
         parameters={"usecase": usecase.name},
@@ -90,12 +90,12 @@ def _deployed(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None 
     )
 
 
-def _all(trainings: int | None = None) -> list[RunnerDeployment]:
-    return [deployment for name in names() for deployment in of(load(name), trainings)]
+def _all_deployments(trainings: int | None = None) -> list[RunnerDeployment]:
+    return [deployment for name in names() for deployment in deployments_for(load(name), trainings)]
 
 
 def _serve() -> None:
-    deployments = _all()
+    deployments = _all_deployments()
     watch_heartbeats()
     with flows.heartbeats():
         serve(*deployments, print_starting_message=False)
@@ -103,7 +103,7 @@ def _serve() -> None:
 
 def _wait_for(uri: str) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not answers(f"{uri}/health"):
+    while not is_healthy(f"{uri}/health"):
         if time.monotonic() > deadline:
             raise ServiceError(
                 f"Prefect does not answer at {uri} (for {_WAIT_SECONDS:.0f} s): is its server up, and does "
@@ -125,7 +125,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _paused(name: str) -> bool:
-    """Whether a person has paused the deployment: a rollout is no reason to go on."""
+    """Whether a person has paused the deployment, which stays paused when it is registered again."""
     with get_client(sync_client=True) as client:
         try:
             return client.read_deployment_by_name(name).paused
@@ -134,7 +134,7 @@ def _paused(name: str) -> bool:
 
 
 def watch_heartbeats() -> None:
-    """Have the server call a killed run crashed: without this it is shown as running for ever.
+    """Let the server mark a killed run as crashed, which otherwise stays running.
 
     https://docs.prefect.io/v3/advanced/detect-zombie-flows
     """

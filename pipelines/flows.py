@@ -1,4 +1,4 @@
-"""The flows that Prefect orders, retries, schedules and shows; which steps are done already, the run itself knows."""
+"""Prefect flows `train` and `monitor`. Prefect schedules and retries; the run itself records which steps are done."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
-from pipelines.runs.run import Run, begun
-from pipelines.training import Do, training
+from pipelines.runs.run import Run, open_run
+from pipelines.training import StepRunner, training
 from slipway.config import load
 from slipway.errors import NotFound, RegistryError, ServiceError
 
 _DELAYS_SECONDS = [5, 20]
 _HEARTBEAT_SECONDS = 30
-_LAST_LINES_SECONDS = 5.0
+_FLUSH_SECONDS = 5.0
 
 
 @flow(name="train", flow_run_name="train-{usecase}")
 def train(usecase: str, overrides: dict[str, str] | None = None, fresh: bool = False) -> dict[str, Any]:
-    """Train, judge and register `usecase`; a run that was killed is gone on with. See `pipelines.training`."""
+    """Train, evaluate and register `usecase`; a run that was killed is resumed. See `pipelines.training`."""
     found = load(usecase, overrides)
-    with begun(found, overrides or {}, register=True, fresh=fresh) as run:
+    with open_run(found, overrides or {}, register=True, fresh=fresh) as run:
         return asdict(training(found, run, _as_task(run)))
 
 
 @flow(name="monitor", flow_run_name="monitor-{usecase}")
 def monitor(usecase: str) -> None:
-    """`slipway monitor USECASE`, as a process of its own: training does not know the monitoring room.
+    """Run `slipway monitor USECASE` as a process of its own: the training package does not import monitoring.
 
     Raises:
-        ServiceError: it failed; its output is the runner's.
+        ServiceError: it failed; its output is in the runner's log.
     """
     done = subprocess.run([sys.executable, "-m", "slipway.cli", "monitor", usecase], check=False)
     if done.returncode:
@@ -50,22 +50,22 @@ def monitor(usecase: str) -> None:
 
 @contextmanager
 def heartbeats() -> Iterator[None]:
-    """Flow runs that begin here say every 30 s that they live, so that the server can tell which were killed."""
+    """Let flow runs that begin here send heartbeats every 30 s, so that the server detects killed runs."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: _HEARTBEAT_SECONDS}):
         yield
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Everything that a flow run logs has reached the server before it may be stopped."""
+def prefect_logs_flushed() -> Iterator[None]:
+    """Flush the logs and events of flow runs to the server at the end of the block, before it may be stopped."""
     try:
         yield
     finally:
-        APILogWorker.drain_all(timeout=_LAST_LINES_SECONDS)
-        EventsWorker.drain_all(timeout=_LAST_LINES_SECONDS)
+        APILogWorker.drain_all(timeout=_FLUSH_SECONDS)
+        EventsWorker.drain_all(timeout=_FLUSH_SECONDS)
 
 
-def _as_task(run: Run) -> Do:
+def _as_task(run: Run) -> StepRunner:
     def do(name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
         step = task(
             lambda: run.step(name, function, *args, **kwargs),
@@ -73,13 +73,13 @@ def _as_task(run: Run) -> Do:
             cache_policy=NO_CACHE,
             retries=len(_DELAYS_SECONDS),
             retry_delay_seconds=_DELAYS_SECONDS,
-            retry_condition_fn=_worth_another_try,
+            retry_condition_fn=_is_retryable,
         )
         return step()
 
     return do
 
 
-def _worth_another_try(task: Task, task_run: TaskRun, state: State) -> bool:
-    """A server that does not answer may do so soon; data and code stay as they are."""
+def _is_retryable(task: Task, task_run: TaskRun, state: State) -> bool:
+    """Whether a retry may help: a server may answer again soon, whereas data and code do not change."""
     return isinstance(state.data, ServiceError | RegistryError) and not isinstance(state.data, NotFound)

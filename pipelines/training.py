@@ -1,6 +1,6 @@
-"""Training as a contents page: each line is a step, and each step is the module of its name.
+"""Training pipeline: each line of `training` is a step, and each step is a module of `pipelines.steps`.
 
-`pipelines.flows` gives it to Prefect; the quick loop (`--no-register`) runs it as it is.
+`pipelines.flows` runs it as a Prefect flow; `slipway train --no-register` runs the plain functions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.modeling.hyperparameters import resolve
 from pipelines.runs.run import Run
-from pipelines.runs.summary import RunSummary, facts, outcome
+from pipelines.runs.summary import RunSummary, provenance, summarize
 from pipelines.steps.bundle import bundle
 from pipelines.steps.champion import champion
 from pipelines.steps.clean import clean
@@ -19,43 +19,43 @@ from pipelines.steps.evaluate import evaluate
 from pipelines.steps.export import export
 from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
-from pipelines.steps.preflight import check
+from pipelines.steps.preflight import preflight
 from pipelines.steps.register import register
 from pipelines.steps.split import split
 from pipelines.steps.train import train
 from pipelines.steps.validate import validate
 from slipway.config import UseCase
 
-Do = Callable[..., Path]
+StepRunner = Callable[..., Path]
 
 
-def training(usecase: UseCase, run: Run, do: Do) -> RunSummary:
-    """Every step of the run through `do(name, function, *arguments)`, which gives the step's directory.
+def training(usecase: UseCase, run: Run, do: StepRunner) -> RunSummary:
+    """Run every step by `do(name, function, *arguments)`, which returns the step's directory.
 
     Raises:
-        SlipwayError: a parameter or a gate (said before any work), the data or the network is not as it must be.
+        SlipwayError: a parameter or a gate (checked before any work), the data or the network is not valid.
     """
     if run.finished:
-        return outcome(usecase, run)
+        return summarize(usecase, run)
     resolve(usecase)
-    check(usecase)
+    preflight(usecase)
     ingested = do("ingest", ingest, usecase)
     cleaned = do("clean", clean, usecase, ingested)
     do("validate", validate, usecase, cleaned)
-    standing = do("champion", champion, usecase.name, run.record.standing)
-    produced = do("production", collect_labels, usecase, cleaned, standing, run.record.cutoff)
-    frozen = _there(standing / "holdout.parquet")
-    sides = do("split", split, usecase, cleaned, frozen=frozen, production=produced)
+    baseline = do("champion", champion, usecase.name, run.record.baseline)
+    labelled = do("production", collect_labels, usecase, cleaned, baseline, run.record.cutoff)
+    frozen = _if_exists(baseline / "holdout.parquet")
+    sides = do("split", split, usecase, cleaned, frozen=frozen, production=labelled)
     trained = do("train", train, usecase, sides)
     evaluated = do("evaluate", evaluate, usecase, sides, trained)
     exported = do("export", export, usecase, sides, trained)
-    beside = {"champion": _there(standing / "bundle"), "window": _there(produced / "window.parquet")}
-    gated = do("gate", gate, usecase, sides, exported, evaluated, **beside)
-    do("bundle", bundle, usecase, facts(usecase, run), sides, trained, evaluated, exported, gated)
+    compared = {"champion": _if_exists(baseline / "bundle"), "window": _if_exists(labelled / "window.parquet")}
+    gated = do("gate", gate, usecase, sides, exported, evaluated, **compared)
+    do("bundle", bundle, usecase, provenance(usecase, run), sides, trained, evaluated, exported, gated)
     if run.registers:
-        do("register", register, usecase, run.paths, facts(usecase, run))
-    return outcome(usecase, run)
+        do("register", register, usecase, run.paths, provenance(usecase, run))
+    return summarize(usecase, run)
 
 
-def _there(path: Path) -> Path | None:
+def _if_exists(path: Path) -> Path | None:
     return path if path.exists() else None

@@ -1,4 +1,4 @@
-"""The Kubernetes work pool, whose flow runs are Jobs: Prefect's base job template with a cluster's own defaults."""
+"""Kubernetes work pool of Prefect, and its base job template with the defaults of a cluster."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from slipway.errors import SettingsError, suggestion
 TYPE = "kubernetes"
 
 
-def keep(name: str, template: dict[str, Any]) -> None:
-    """Make the pool, or give the one that is there this template; a pause and limits that people set stay.
+def ensure_work_pool(name: str, template: dict[str, Any]) -> None:
+    """Create the pool or update its template; a pause and limits that people set stay.
 
     Raises:
         SettingsError: the pool is of another type.
@@ -36,12 +36,12 @@ def keep(name: str, template: dict[str, Any]) -> None:
 
 
 def job_template(path: Path, variables: Path | None = None) -> dict[str, Any]:
-    """The base job template in the YAML file `path`.
+    """Read the base job template in the YAML file `path`.
 
-    `variables` is a folder with a file per variable whose default differs here, its value in YAML: a mounted ConfigMap.
+    `variables` is a folder, such as a mounted ConfigMap, with a YAML file per variable whose default differs here.
 
     Raises:
-        SettingsError: a file is not there or no YAML, or the template has no such variable.
+        SettingsError: a file is missing or no YAML, or the template has no such variable.
     """
     template = _yaml(path)
     if not isinstance(template, dict) or not {"variables", "job_configuration"} <= template.keys():
@@ -60,7 +60,7 @@ def _values(folder: Path | None) -> dict[str, Any]:
         return {}
     if not folder.is_dir():
         raise SettingsError(f"{folder} is no folder: --job-variables names one with a file per variable.")
-    # what begins with a dot is Kubernetes' own: the folders that a mounted ConfigMap is swapped by
+    # names with a dot are those of Kubernetes, which replaces a mounted ConfigMap by them
     return {path.name: _yaml(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
 
 

@@ -5,12 +5,9 @@ A key is 256 random bits, so its plain SHA-256 can be neither guessed nor revers
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,9 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import SettingsError, suggestion
+from slipway.system.files import write_bytes
+from slipway.system.locks import exclusive
+from slipway.timestamps import parse
 
 PREFIX = "slk_"
 SCOPES = ("predict", "feedback", "explain", "read", "admin")
@@ -101,10 +101,9 @@ def expiry(text: str, now: datetime | None = None) -> datetime:
     if found := re.fullmatch(r"([1-9]\d{0,4})([mhd])", text):
         return now + int(found.group(1)) * _PERIODS[found.group(2)]
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse(text)
     except ValueError:
         raise SettingsError(f"{text!r} is no time: write 30d, 12h, 15m, or a date as 2027-01-31.") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment <= now:
         raise SettingsError(f"{text!r} is in the past: such a key would never be accepted.")
     return moment
@@ -130,14 +129,8 @@ def _check(key: Key, path: Path) -> None:
 @contextmanager
 def _changed(path: Path) -> Iterator[list[Key]]:
     """The keys to change in place, written back as one rename; two commands at once wait for each other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(path.with_name(f".{path.name}.lock")):
         keys = read(path)
         yield keys
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner alone
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(_File(keys=keys)), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
+        content = msgspec.json.format(msgspec.json.encode(_File(keys=keys)), indent=2) + b"\n"
+        write_bytes(path, content, mode=0o600)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import audit_experiment
 from slipway.errors import NotFound, RegistryError
 from slipway.settings import Settings
 from slipway.storage import object_store
@@ -130,10 +131,6 @@ def _registry(config: Settings) -> Registry:
     return Registry(config.registry_uri, _SECONDS)
 
 
-def _experiment(usecase: str) -> str:
-    return f"audit/{usecase}"
-
-
 def _copy(registry: Registry, config: Settings, usecase: str, id: str, content: bytes) -> None:
     uri = _run(registry, usecase)["info"]["artifact_uri"]
     registry.put_artifact(uri, f"{config.environment}/{id}{_ENDING}", content)
@@ -142,9 +139,9 @@ def _copy(registry: Registry, config: Settings, usecase: str, id: str, content: 
 def _run(registry: Registry, usecase: str) -> dict[str, Any]:
     """The run that holds the copies, made where there is none. Where two writers make it at once, both hold some."""
     try:
-        experiment = registry.experiment(_experiment(usecase))
+        experiment = registry.experiment(audit_experiment(usecase))
     except NotFound:
-        experiment = registry.create_experiment(_experiment(usecase))
+        experiment = registry.create_experiment(audit_experiment(usecase))
     runs = registry.runs(experiment)
     return runs[0] if runs else registry.create_run(experiment, "audit")
 
@@ -152,7 +149,7 @@ def _run(registry: Registry, usecase: str) -> dict[str, Any]:
 def _copies(registry: Registry, config: Settings, usecase: str) -> dict[str, bytes]:
     """What lies in MLflow of this environment, by the line's name; nothing where no line was ever copied."""
     try:
-        runs = registry.runs(registry.experiment(_experiment(usecase)))
+        runs = registry.runs(registry.experiment(audit_experiment(usecase)))
     except NotFound:
         return {}
     found = [(run, path) for run in runs for path in registry.artifacts(run["info"]["run_id"], config.environment)]

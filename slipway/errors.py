@@ -11,6 +11,7 @@ SlipwayError
 │   └── NotFound         … that there is no such model, version or alias
 ├── RunLocked            another training of the same use case is under way
 ├── ServiceError         a server does not answer, or answers an error
+│   └── ResponseTooLarge … with more bytes than its caller takes
 └── PortTaken            a port is in use
 """
 
@@ -69,6 +70,10 @@ class RunLocked(SlipwayError):
 
 
 class ServiceError(SlipwayError):
+    pass
+
+
+class ResponseTooLarge(ServiceError):
     pass
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
-import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.api_keys import RATE
 from slipway.errors import SettingsError, suggestion
+from slipway.system.files import create_once
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
@@ -241,7 +243,7 @@ class Settings(BaseSettings):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                _create_whole(path, secrets.token_hex(32))
+                create_once(path, secrets.token_hex(32))
             secret = path.read_bytes().strip()
         except OSError as error:
             raise SettingsError(
@@ -274,18 +276,7 @@ def exit_code(error: Exception) -> int:
     return EX_CONFIG if container and isinstance(error, SettingsError) else 1
 
 
-def _create_whole(path: Path, text: str) -> None:
-    """Write a file that nobody can see half written, and leave the one that another process made first."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
-
-
-def _sentence(problem: dict) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
     if not name:
         return problem["msg"].removeprefix("Value error, ")

@@ -1,1 +1,1 @@
-"""Hostile requests, made from a seed, and the run that sends them: `python -m benchmarks.fuzz`; tests do the same."""
+"""Fuzzer of the prediction service: adversarial requests from a seed. Tests run a short campaign of it."""

@@ -1,4 +1,4 @@
-"""Bodies in JSON: valid ones, changed in their structure, their values or their bytes."""
+"""Adversarial JSON bodies: valid ones, mutated in their structure, their values or their bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.fuzz.target import UseCase
 
 
 class Raw(bytes):
-    """JSON, or what only looks like it, that is written as it is."""
+    """JSON, or text that resembles it, to be written unchanged."""
 
 
 class Pairs(list):
-    """An object as its pairs, which may have a name twice."""
+    """Object as its pairs, which may repeat a name."""
 
 
 def _deep(opening: bytes, closing: bytes, depth: int) -> Raw:
@@ -61,7 +61,7 @@ NAMES = ["", "instance", "Instances", "__class__", "constructor", "a" * 5_000, "
 
 
 def encoded(value: Any) -> bytes:
-    """JSON as `json.dumps` writes it, but for `Raw` and `Pairs`."""
+    """Encode JSON as `json.dumps` does, except `Raw` and `Pairs`."""
     if isinstance(value, Raw):
         return bytes(value)
     if isinstance(value, dict):
@@ -74,19 +74,19 @@ def encoded(value: Any) -> bytes:
 
 
 def prediction(rng: Random, usecase: UseCase) -> dict[str, Any]:
-    """A valid one, of up to three rows."""
+    """Make a valid prediction body of up to three rows."""
     rows = [dict(rng.choice(usecase.rows)) for _ in range(rng.randint(1, 3))]
     return {"instances": rows} | ({"keys": [f"k{n}" for n in range(len(rows))]} if rng.random() < 0.3 else {})
 
 
 def feedback(rng: Random, usecase: UseCase) -> dict[str, Any]:
-    """A valid one; its id is well formed, and nobody's."""
+    """Make a valid feedback body with a well-formed id that no prediction has."""
     name = {"key": "k"} if rng.random() < 0.5 else {"id": f"{'0' * 8}-0000-7000-8000-{'0' * 12}-0"}
     return {"feedback": [name | usecase.truth for _ in range(rng.randint(1, 3))]}
 
 
 def changed(rng: Random, content: dict[str, Any]) -> bytes:
-    """The body with one to three changes of its structure, then perhaps of its bytes."""
+    """Mutate the structure of a body one to three times, then perhaps its bytes."""
     value: Any = content
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         value = _changed(rng, value)
@@ -95,7 +95,7 @@ def changed(rng: Random, content: dict[str, Any]) -> bytes:
 
 
 def _changed(rng: Random, value: Any) -> Any:
-    """The value with one change at a random depth."""
+    """Mutate the value once at a random depth."""
     if isinstance(value, Pairs) or not isinstance(value, dict | list) or not value or rng.random() < 0.1:
         return rng.choice(HOSTILE)
     if isinstance(value, list):
@@ -138,7 +138,7 @@ def _object_changed(rng: Random, value: dict[str, Any], name: str) -> Any:
 
 
 def bytes_changed(rng: Random, body: bytes) -> bytes:
-    """Flipped, cut, doubled, in another encoding, or with something before or behind."""
+    """Mutate bytes: flip, cut, double, encode otherwise, or put bytes before or after."""
     match rng.randrange(8):
         case 0:
             return body[: rng.randrange(len(body) + 1)]

@@ -1,4 +1,4 @@
-"""The run: threads send hostile requests and look at every answer, at the server's readiness and at its neighbours."""
+"""Fuzzing campaign: threads send adversarial requests and check every response, readiness and valid requests beside."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Answer(NamedTuple):
+    """Response as read from the connection."""
+
     status: int
     headers: dict[bytes, bytes]
     body: bytes
@@ -29,7 +31,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Found:
-    """`answers` counts (kind, status), None where there was none and none was due."""
+    """Result of a campaign. `answers` counts (kind, status), None if there was no response and none was required."""
 
     seed: int
     answers: Counter[tuple[str, int | None]] = field(default_factory=Counter)
@@ -38,6 +40,7 @@ class Found:
 
     @property
     def sent(self) -> int:
+        """Return the number of requests sent."""
         return sum(self.answers.values())
 
     def note(self, kind: str, status: int | None) -> None:
@@ -49,7 +52,7 @@ class Found:
             self.failures.append(f"seed {self.seed}, {what}")
 
     def table(self) -> list[str]:
-        """A line for each kind, with its statuses."""
+        """Format a line per kind with its statuses."""
         kinds: dict[str, Counter[str]] = {}
         for (kind, status), count in self.answers.items():
             kinds.setdefault(kind, Counter())[str(status or "-")] += count
@@ -80,23 +83,25 @@ def _share(target: Target, found: Found, numbers: range) -> None:
 
 
 def neighbours(target: Target) -> list[str]:
-    """What is wrong with valid requests, each on a connection of its own."""
-    status, said = get(target.port, "/readyz")
-    wrong = [] if status == 200 else [f"/readyz answered {status} {said[:200]!r}"]
+    """Check that valid requests, each on its own connection, are answered."""
+    status, body = get(target.port, "/readyz")
+    wrong = [] if status == 200 else [f"/readyz answered {status} {body[:200]!r}"]
     for usecase in target.usecases:
-        status, said = post(target.port, f"/v1/models/{usecase.name}/predict", {"instances": usecase.rows[:1]})
+        status, body = post(target.port, f"/v1/models/{usecase.name}/predict", {"instances": usecase.rows[:1]})
         if status != 200:
-            wrong.append(f"a valid request was answered {status} {said[:200]!r}")
+            wrong.append(f"a valid request was answered {status} {body[:200]!r}")
     return wrong
 
 
 def unknown_paths(target: Target, count: int, at_once: int = 50) -> None:
-    """Ask for so many paths that there are not, each different."""
+    """Request as many different unknown paths."""
     for first in range(0, count, at_once):
         numbers = range(first, min(first + at_once, count))
-        asked = [plain(b"GET", b"/" * (n % 2) + b"/v1/models/unknown-%d" % n * (n % 3) + b"/%d" % n) for n in numbers]
+        requests = [
+            plain(b"GET", b"/" * (n % 2) + b"/v1/models/unknown-%d" % n * (n % 3) + b"/%d" % n) for n in numbers
+        ]
         with socket.create_connection(("127.0.0.1", target.port), timeout=SECONDS) as connection:
-            connection.sendall(b"".join(asked))
+            connection.sendall(b"".join(requests))
             file = connection.makefile("rb")
             for _ in numbers:
                 answer = read(file)
@@ -105,13 +110,13 @@ def unknown_paths(target: Target, count: int, at_once: int = 50) -> None:
 
 
 def series(target: Target) -> set[bytes]:
-    """The names and labels of what `/metrics` shows."""
+    """List the names and labels of the series in `/metrics`."""
     lines = get(target.port, "/metrics")[1].splitlines()
     return {line.rpartition(b" ")[0] for line in lines if line and not line.startswith(b"#")}
 
 
 def _sent(target: Target, found: Found, made: Request) -> list[str]:
-    """What is wrong with the answers to one request."""
+    """Send one request and return the faults of its responses."""
     answers: list[Answer] = []
     try:
         with socket.create_connection(("127.0.0.1", target.port), timeout=SECONDS) as connection:
@@ -127,7 +132,7 @@ def _sent(target: Target, found: Found, made: Request) -> list[str]:
         broken = "the connection was closed"
     for answer in answers:
         found.note(made.kind, answer.status)
-    wrong = [what for answer in answers for what in judged(answer, made.head)]
+    wrong = [what for answer in answers for what in faults_of(answer, made.head)]
     if len(answers) < made.answers and not _may_end(answers):
         found.note(made.kind, None)
         if made.expects == ANSWERED:
@@ -139,8 +144,8 @@ def _may_end(answers: list[Answer]) -> bool:
     return bool(answers) and answers[-1].headers.get(b"connection") == b"close"
 
 
-def judged(answer: Answer, head: bool = False) -> list[str]:
-    """What is wrong with an answer, whatever was asked."""
+def faults_of(answer: Answer, head: bool = False) -> list[str]:
+    """Check a response, whatever the request, and return its faults."""
     status, body = answer.status, answer.body
     if status >= 500 or not (200 <= status < 300 or status >= 400):
         return [f"answered {status} {body[:300]!r}"]
@@ -159,7 +164,7 @@ def judged(answer: Answer, head: bool = False) -> list[str]:
 
 
 def read(file: BinaryIO, head: bool = False) -> Answer | None:
-    """The next answer on a connection, those of the kind `100 Continue` left out; None where it ended."""
+    """Read the next response of a connection, without `100 Continue`; None if it was closed."""
     line = file.readline()
     if not line:
         return None

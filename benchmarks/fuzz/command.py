@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fuzz`: a server of its own, 100,000 hostile requests to it, and what came of them."""
+"""Command `python -m benchmarks.fuzz`: start a server, send 100,000 adversarial requests, and report the result."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ UNKNOWN_PATHS = 10_000
 
 
 def main() -> int:
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS, help=f"how many (default: {REQUESTS:,})")
     parser.add_argument("--seed", type=int, help="seed of them all (default: a random one, which is printed)")
     options = parser.parse_args()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
-    sys.stdout.write(f"{options.requests:,} hostile requests, seed {seed}\n")
+    sys.stdout.write(f"{options.requests:,} adversarial requests, seed {seed}\n")
     sys.stdout.flush()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (port, log, process):
         target = Target.of(port)
         pids = _workers(process.pid)
         found = run(target, seed, options.requests)
+        series(target)  # the request for /metrics makes a series of its own
         shown = series(target)
         unknown_paths(target, UNKNOWN_PATHS)
         wrong = found.failures + neighbours(target)

@@ -1,4 +1,4 @@
-"""What a request's head may say: methods, paths, header lines, content types, and bytes that are no head at all."""
+"""Adversarial request heads: methods, paths, header lines, content types, and bytes that are no head."""
 
 from __future__ import annotations
 

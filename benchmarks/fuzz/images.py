@@ -1,4 +1,4 @@
-"""Image files, valid and not, and forms that carry them."""
+"""Image files, valid and adversarial, and multipart forms with them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>al
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Encode an image in a format."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -30,19 +31,20 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png_head(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
-    """A PNG that says how large it is, and then has almost nothing."""
+    """Make a PNG whose header gives a size, with almost no data."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return _PNG + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(b"\0" * 100)) + _chunk(b"IEND", b"")
 
 
 def bmp_head(width: int, height: int) -> bytes:
+    """Make a BMP whose header gives a size, with almost no data."""
     return (
         b"BM" + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0) + b"\0" * 50
     )
 
 
 def _png_with(name: bytes, data: bytes) -> bytes:
-    """A valid PNG with a chunk more, behind its head."""
+    """Make a valid PNG with one more chunk after its header."""
     plain = saved(Image.new("RGB", (8, 8), "red"), "PNG")
     return plain[:33] + _chunk(name, data) + plain[33:]
 
@@ -55,7 +57,7 @@ def _turned(orientation: Any) -> bytes:
 
 @cache
 def valid() -> dict[str, bytes]:
-    """Files that must be answered, whatever their form."""
+    """Return files that must be answered with a prediction."""
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     animated = {"save_all": True, "append_images": frames[1:]}
     modes = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -78,6 +80,7 @@ def valid() -> dict[str, bytes]:
 
 @cache
 def hostile() -> dict[str, bytes]:
+    """Return adversarial files."""
     bomb = zlib.compress(b"\0" * 20_000_000)
     frames = [Image.new("RGB", (8, 8)) for _ in range(3)]
     plain = saved(frames[0], "PNG")
@@ -110,7 +113,7 @@ def hostile() -> dict[str, bytes]:
 
 
 def image(rng: Random) -> bytes:
-    """Any of them, most often with a few bytes changed."""
+    """Choose any file, most often with a few bytes mutated."""
     files = list((valid() if rng.random() < 0.4 else hostile()).values())
     found = rng.choice(files)
     return bytes_changed(rng, found) if rng.random() < 0.5 else found
@@ -163,7 +166,7 @@ _CONTENT_TYPES = [
 
 
 def form(rng: Random) -> tuple[bytes, bytes]:
-    """Content type and body of a form, most often a wrong one."""
+    """Make content type and body of a form, most often an invalid one."""
     kind, end = b"multipart/form-data; boundary=" + BOUNDARY, b"--" + BOUNDARY + b"--\r\n"
     parts = [part(image(rng)) for _ in range(rng.choice((0, 1, 1, 2, 5)))]
     match rng.randrange(7):

@@ -1,4 +1,4 @@
-"""One hostile request from a seed and its number, so that each can be made again alone."""
+"""Adversarial requests, each derived from the seed and its number, so that it can be repeated alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = b"application/json"
 
 
 class Request(NamedTuple):
-    """`data` is sent on a connection of its own; `answers` is how many it asks for, where that is certain."""
+    """Bytes of a request for a connection of its own; `answers` is how many responses it needs, if that is certain."""
 
     kind: str
     data: bytes
@@ -26,13 +26,14 @@ class Request(NamedTuple):
 
 
 def request(target: Target, seed: int, number: int) -> Request:
+    """Make the request with that number."""
     rng = Random(f"{seed}:{number}")
     make = rng.choices([make for make, _ in _MAKERS], [weight for _, weight in _MAKERS])[0]
     return make(rng, target)
 
 
 def plain(method: bytes, path: bytes, body: bytes | None = None, kind: bytes = JSON, more: bytes = b"") -> bytes:
-    """Valid HTTP as far as its arguments are; `more` are header lines."""
+    """Make a request that is valid HTTP as far as the arguments are; `more` are header lines."""
     lines = b"%b %b HTTP/1.1\r\nhost: x\r\n" % (method, path) + (more + b"\r\n" if more else b"")
     if body is not None:
         lines += b"content-type: %b\r\ncontent-length: %d\r\n" % (kind, len(body))
@@ -40,7 +41,7 @@ def plain(method: bytes, path: bytes, body: bytes | None = None, kind: bytes = J
 
 
 def _posted(rng: Random, target: Target) -> tuple[UseCase, bytes, bytes]:
-    """A use case, one of its two routes for POST, and a valid body."""
+    """Choose a use case and a route for POST, with a valid body."""
     usecase = rng.choice(target.usecases)
     if rng.random() < 0.75:
         return usecase, _path(usecase, b"predict"), bodies.encoded(bodies.prediction(rng, usecase))
@@ -111,11 +112,11 @@ def _broken_headers(rng: Random, target: Target) -> Request:
 
 
 def _length(rng: Random, target: Target) -> Request:
-    """A Content-Length that lies."""
+    """Make a request with a wrong Content-Length."""
     _, path, body = _posted(rng, target)
-    said = rng.choice((0, 1, len(body) - 1, len(body) + 1, len(body) + 1000, 2**31, 2**40, 2**63))
+    length = rng.choice((0, 1, len(body) - 1, len(body) + 1, len(body) + 1000, 2**31, 2**40, 2**63))
     head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
-    return Request("length", head % (path, JSON, said) + body, PERHAPS)
+    return Request("length", head % (path, JSON, length) + body, PERHAPS)
 
 
 def _chunked(rng: Random, target: Target) -> Request:
@@ -154,7 +155,7 @@ def _compressed(rng: Random, target: Target) -> Request:
 
 
 def _large(rng: Random, target: Target) -> Request:
-    """More than the limits allow: of bytes, of instances, of entries."""
+    """Make a request over the limits of bytes, instances or entries."""
     usecase, path, body = _posted(rng, target)
     row = bodies.encoded(usecase.rows[0])
     name = b"instances" if path.endswith(b"predict") else b"feedback"
@@ -163,7 +164,7 @@ def _large(rng: Random, target: Target) -> Request:
 
 
 def _pipelined(rng: Random, target: Target) -> Request:
-    """Several requests in one write, each with its answer."""
+    """Make several requests in one write, each with its own response."""
     each = [plain(b"GET", b"/livez"), plain(b"GET", b"/v1/models"), plain(b"GET", b"/x")]
     for _ in range(3):
         usecase, path, body = _posted(rng, target)
@@ -173,7 +174,7 @@ def _pipelined(rng: Random, target: Target) -> Request:
 
 
 def _damaged(rng: Random, target: Target) -> Request:
-    """A whole request with some bytes changed, or cut, or with a second one behind it that is no HTTP."""
+    """Mutate or cut the bytes of a complete request, or append one that is no HTTP."""
     _, path, body = _posted(rng, target)
     whole = plain(b"POST", path, body)
     return Request("damaged", bodies.bytes_changed(rng, whole), PERHAPS)

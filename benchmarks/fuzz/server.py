@@ -1,4 +1,4 @@
-"""A server to be fuzzed: a table with every kind of feature, and images, on two workers."""
+"""Server under test: a model with every kind of feature, and one of images, on two workers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ PICTURES = Schema(
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
-    """Port, log and process of a server that is ready; ended with the block."""
+    """Start a server, provide its port, log and process when it is ready, and stop it after the block."""
     row = {"age": 30, "visits": 3, "job": "nurse", "member": True, "income": "< 1000", "email": "tok_" + "0" * 32}
     png = saved(Image.new("RGB", (SIZE, SIZE), "green"), "PNG")
     _promote(folder / "var", TABLE, [row | {"age": 30 + k} for k in range(10)])
@@ -101,7 +101,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _promote(var: Path, schema: Schema, rows: list[dict[str, Any]]) -> None:
-    """The bundle in the store, and the pointer at it."""
+    """Put the bundle into the store and the desired state."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()
@@ -126,7 +126,7 @@ def _promote(var: Path, schema: Schema, rows: list[dict[str, Any]]) -> None:
 
 
 def _network(path: Path, schema: Schema) -> None:
-    """A linear layer over whatever the schema has, and a softmax."""
+    """Build a linear layer over all inputs of the schema, and a softmax."""
     inputs, nodes, constants, parts = [], [], [numpy_helper.from_array(np.zeros(1, np.float32), "zero")], []
     widths = {"numbers": len(schema.numbers), "codes": len(schema.codes), "images": SIZE * SIZE * 3}
     kinds = {"numbers": TensorProto.FLOAT, "codes": TensorProto.INT64, "images": TensorProto.UINT8}

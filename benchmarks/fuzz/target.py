@@ -1,4 +1,4 @@
-"""The server that is fuzzed, as it describes itself: its use cases, and instances that it answers."""
+"""Target of the fuzzer, as the server describes itself: its use cases and valid instances."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ SECONDS = 30.0  # for an answer: the machine may be busy, and nothing here is ab
 
 @dataclass(frozen=True)
 class UseCase:
+    """Use case of the target with valid rows."""
+
     name: str
     rows: list[dict[str, Any]]
     features: list[dict[str, Any]]
@@ -19,29 +21,31 @@ class UseCase:
 
     @property
     def image(self) -> str | None:
-        """The name of its image, if it takes one."""
+        """Return the name of the image feature, if there is one."""
         return next((feature["name"] for feature in self.features if feature["kind"] == "image"), None)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a run needs to know of `127.0.0.1:port`, which needs no credential."""
+    """Port and use cases of `127.0.0.1:port`, which needs no credential."""
 
     port: int
     usecases: list[UseCase]
 
     @staticmethod
     def of(port: int) -> Target:
+        """Read the use cases of a server."""
         names = [model["name"] for model in json.loads(get(port, "/v1/models")[1])["models"]]
         return Target(port, [_usecase(port, name) for name in names])
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body, on a connection of its own."""
+    """Send GET on a new connection and return status and body."""
     return post(port, path, None)
 
 
 def post(port: int, path: str, content: Any) -> tuple[int, bytes]:
+    """Send POST on a new connection and return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         body = None if content is None else json.dumps(content)

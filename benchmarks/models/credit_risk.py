@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.statistics.drift import write
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.ingest import ingest
@@ -34,7 +34,7 @@ ALLOWED = 0.02
 
 @dataclass(frozen=True)
 class Result:
-    """ROC AUC on the holdout, of the network and of the linear model, and the seconds that training took."""
+    """Result of one split: holdout ROC AUC of the network and of the linear model, and the training's seconds."""
 
     salt: str
     network: float
@@ -43,7 +43,7 @@ class Result:
 
 
 def measure(data: Path, salt: str, folder: Path) -> Result:
-    """One training on the real file, split by that salt."""
+    """Train once on the real file, split by that salt."""
     usecase = load("credit_risk", {"source.path": str(data.resolve()), "split.salt": salt})
     steps = {name: folder / salt / name for name in ("ingest", "clean", "split", "train", "evaluate")}
     for path in steps.values():
@@ -53,13 +53,13 @@ def measure(data: Path, salt: str, folder: Path) -> Result:
     split(usecase, steps["clean"], steps["split"])
     train(usecase, steps["split"], steps["train"])
     evaluate(usecase, steps["split"], steps["train"], steps["evaluate"])
-    told = read_json(steps["evaluate"] / "metrics.json")
+    metrics = read_json(steps["evaluate"] / "metrics.json")
     seconds = read_json(steps["train"] / "training.json")["seconds"]
-    return Result(salt, told["scores"]["roc_auc"]["value"], told["baseline"]["value"], seconds)
+    return Result(salt, metrics["scores"]["roc_auc"]["value"], metrics["baseline"]["value"], seconds)
 
 
 def table(results: list[Result]) -> Iterator[str]:
-    """The results as Markdown, with their means last."""
+    """Format the results as Markdown, with their means last."""
     yield "| salt of the split | default network | LogisticRegression | training |"
     yield "| --- | ---: | ---: | ---: |"
     for result in results:
@@ -74,7 +74,7 @@ def mean(results: list[Result]) -> tuple[float, float]:
 
 
 def main() -> int:
-    """0 where the network's mean is at least the linear model's less 0.02."""
+    """Run the benchmark; returns 0 if the network's mean is at least the linear model's less 0.02."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=settings().var / "data" / "german.data", help="the UCI file")

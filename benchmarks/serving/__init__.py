@@ -1,1 +1,1 @@
-"""Benchmarks of the prediction service beside its peers; `python -m benchmarks.serving` runs them."""
+"""Benchmarks of the prediction service against other servers; `python -m benchmarks.serving` runs them."""

@@ -1,4 +1,4 @@
-"""What batches gain on the whole, beside what ONNX Runtime itself gains from them."""
+"""Benchmark of micro-batches: the gain of the service, compared with the gain of ONNX Runtime itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def batching(effort: Effort) -> Iterator[Figure]:
 def _figure(name: str, title: str, effort: Effort) -> Figure:
     with started(name, f"{name} without batches") as servers:
         ours, without = servers.values()
-        said = json.loads(ours.get(f"/v1/models/{network.USECASE}"))["batching"]
+        choice = json.loads(ours.get(f"/v1/models/{network.USECASE}"))["batching"]
         pairs = in_pairs(lambda: _rate(ours, effort), lambda: _rate(without, effort), effort.pairs)
-    used = said["size"] > 1
-    least = max(LEAST, LEAST_OF_GAIN * said["gain"]) if used else LEAST
-    chosen = f"batches of {said['size']}, which gain {said['gain']} in ONNX Runtime" if used else "none are used"
+    used = choice["size"] > 1
+    least = max(LEAST, LEAST_OF_GAIN * choice["gain"]) if used else LEAST
+    chosen = f"batches of {choice['size']}, which gain {choice['gain']} in ONNX Runtime" if used else "none are used"
     return Figure(
         f"{title}, {CONNECTIONS} connections, batches ({chosen}): without", f"≥ {least:.2f}", least, None, *pairs
     )

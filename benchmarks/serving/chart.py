@@ -34,11 +34,11 @@ def draw(groups: dict[str, Any], path: Path) -> None:
         return
     most, scale = max(rates.values()), WIDTH - LEFT - RIGHT
     height = TOP + len(rates) * (BAR + GAP)
-    said = "; ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
+    description = "; ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         'role="img" aria-labelledby="title desc">',
-        f'<title id="title">Requests a second on one core</title><desc id="desc">{said}</desc>',
+        f'<title id="title">Requests a second on one core</title><desc id="desc">{description}</desc>',
         f"<style>{STYLE}</style>",
         '<text class="title" x="0" y="18">Requests a second on one core: 20 features, one row a request</text>',
     ]

@@ -1,4 +1,4 @@
-"""How long a start takes: from the command to the first 200 of `/readyz`, beside a BentoML service without anything."""
+"""Benchmark of the cold start: from the command to the first 200 of `/readyz`, against an empty BentoML service."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchmarks.serving.servers import Server, prepared
 
 
 def cold_start(effort: Effort) -> Iterator[Figure]:
+    """Measure the start of the service against that of an empty one."""
     with prepared("slipway", "empty") as servers:
         ours, empty = servers["slipway"], servers["empty"]
         _seconds(ours)  # from here on both have their files in the page cache

@@ -1,5 +1,7 @@
-"""`python -m benchmarks.serving.container_start IMAGE`: from `docker run` to ready, of a serving image and, in the same
-image, of a BentoML service without anything; both with a read-only root."""
+"""Command `python -m benchmarks.serving.container_start IMAGE`: time from `docker run` to ready.
+
+The serving image is compared with an empty BentoML service in the same image; both have a read-only root.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ ARGUMENTS = ("serve", "-q", "--host=0.0.0.0", "empty_service:Empty")
 
 
 def main() -> int:
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("image")
     parser.add_argument("--pairs", type=int, default=7)

@@ -1,4 +1,4 @@
-"""A BentoML service without an API, with the settings of ours: what a start takes at least."""
+"""Empty BentoML service with the settings of ours, as the lower bound of a start."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ import bentoml
     workers=1, metrics={"enabled": False}, logging={"access": {"enabled": False}}, monitoring={"enabled": False}
 )
 class Empty:
-    """Ready when BentoML is."""
+    """Service without an API: ready when BentoML is."""

@@ -1,5 +1,7 @@
-"""Networks over images of 32 × 32 pixels, as `cifar10` has them: a convolutional one of its size, and one of dense
-layers, whose weights a batch reads once for all of its rows."""
+"""Networks over images of 32 × 32 pixels, as `cifar10` has them: a convolutional one, and one of dense layers.
+
+A batch reads the weights of the dense layers once for all of its rows.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ DEADLINE_MS = 10_000  # 64 connections wait for one core, and nothing is to be r
 
 
 def rows(count: int) -> list[dict[str, Any]]:
-    """PNG files in base64, smooth as photographs are."""
+    """Make PNG files in base64, smooth as photographs are."""
     found = []
     for seed in range(count):
         coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, CHANNELS))
@@ -41,7 +43,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 class _Graph:
-    """A network under construction: layers follow one another, from `images` on."""
+    """Network under construction: layers follow one another, from `images` on."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(4)
@@ -57,7 +59,7 @@ class _Graph:
         self._last = made
 
     def weights(self, *shape: int) -> str:
-        """As small as the number of inputs asks for, so that no layer saturates."""
+        """Draw weights that are small enough for the number of inputs that no layer saturates."""
         name = f"weights{len(self._constants)}"
         inputs = shape[0] if len(shape) == 2 else int(np.prod(shape[1:]))
         values = self._rng.normal(scale=inputs**-0.5, size=shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How long a request takes at half of the maximum load: against a route that does nothing, and beside a slow shadow."""
+"""Benchmarks of the latency at half of the maximum load: against an empty route, and with a slow shadow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHED = re.compile(r"^slipway_shadow_shed_total\{.*\} (\S+)$", re.MULTILINE)
 
 
 def half_load(effort: Effort) -> Iterator[Figure]:
-    """p50, p90 and p99 beside `/livez` at the same rate."""
+    """Measure p50, p90 and p99 against `/livez` at the same rate."""
     body, seconds = network.body(1), effort.seconds
     with started("slipway") as servers:
         server = servers["slipway"]
@@ -38,14 +38,14 @@ def shadow(effort: Effort) -> Iterator[Figure]:
     """
     body, seconds = network.body(1), effort.seconds
     with started("slipway", "with a shadow") as servers:
-        alone, beside = servers["slipway"], servers["with a shadow"]
+        alone, shadowed = servers["slipway"], servers["with a shadow"]
         half = alone.load(body, seconds)["rate"] / 2
 
         def p90(server: Server) -> float:
             return server.load(body, seconds, half)["percentiles"][P90]
 
-        pairs = in_pairs(lambda: p90(beside), lambda: p90(alone), effort.pairs)
-        if not _SHED.search(beside.get("/metrics")):
+        pairs = in_pairs(lambda: p90(shadowed), lambda: p90(alone), effort.pairs)
+        if not _SHED.search(shadowed.get("/metrics")):
             raise RuntimeError("the shadow was not shed: its network is not slow enough here")
     title = "p90 at half of the maximum load beside a shadow ten times slower, which is shed: without it"
     yield Figure(title, "≤ 1.1", None, 1.1, *pairs, "s")

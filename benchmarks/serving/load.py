@@ -1,6 +1,6 @@
-"""The load generator: keep-alive connections that send one request again and again, as fast as it is answered or paced.
+"""Load generator: keep-alive connections that repeat one request, closed-loop or at a rate.
 
-`python -m benchmarks.serving.load` runs it on a core of its own and prints what it saw as JSON.
+`python -m benchmarks.serving.load` runs it on its own core and prints its result as JSON.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ LAST_PACED_ANSWERS = 2.0  # at most where requests come at a rate: those that wa
 
 
 @dataclass
-class Seen:
-    """What came back: answers by status, and the seconds that each 200 took."""
+class LoadResult:
+    """Responses by status, and the seconds that each 200 took."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time; `done(connection)` after each answer. `closes`: the server keeps no connections."""
+    """Connection with one request at a time; `done(connection)` follows each response.
+
+    `closes`: the server keeps no connections.
+    """
 
     closes = False
 
-    def __init__(self, request: bytes, seen: Seen, done: Callable[[Connection], None]) -> None:
+    def __init__(self, request: bytes, seen: LoadResult, done: Callable[[Connection], None]) -> None:
         self._request, self._seen, self._done = request, seen, done
         self._sent_at = 0.0
         self._received = b""
@@ -71,10 +74,10 @@ class Connection(asyncio.Protocol):
 
 async def run(
     port: int, request: bytes, seconds: float, connections: int, rate: float | None, requests: float = math.inf
-) -> Seen:
+) -> LoadResult:
     """Load for so many seconds, or until so many requests are answered: without a rate as much as the connections
     carry, else so many requests a second."""
-    loop, seen = asyncio.get_running_loop(), Seen()
+    loop, seen = asyncio.get_running_loop(), LoadResult()
     idle: list[Connection] = []
     end = time.perf_counter() + seconds
 
@@ -117,7 +120,7 @@ async def _paced(idle: list[Connection], rate: float, end: float) -> None:
 
 
 def http_request(path: str, body: bytes | None, key: str = "") -> bytes:
-    """The bytes of a request."""
+    """Build the bytes of a request."""
     lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", "host: 127.0.0.1"]
     lines += [f"x-api-key: {key}"] if key else []
     if body is not None:
@@ -126,6 +129,7 @@ def http_request(path: str, body: bytes | None, key: str = "") -> bytes:
 
 
 def main() -> None:
+    """Run the load generator."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("request", type=Path, help="file with the bytes of the request")

@@ -1,4 +1,4 @@
-"""A figure: what pairs of measurements found, and what must come out of them."""
+"""Figures of a benchmark: pairs of measurements, their ratio, and its limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Measure = Callable[[], float]
 
 
 class Effort(NamedTuple):
-    """How much to measure: pairs for each figure, and seconds for each half of a pair."""
+    """Effort of a benchmark: pairs per figure, and seconds for each half of a pair."""
 
     pairs: int
     seconds: float
@@ -34,26 +34,28 @@ class Figure(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The median of the pairs."""
+        """Return the median of the pairs."""
         pairs = zip(self.ours, self.theirs, strict=True)
         return statistics.median(a - b if self.difference else a / b for a, b in pairs)
 
     @property
     def met(self) -> bool:
+        """Tell whether the value is within its limits."""
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
     def row(self) -> str:
+        """Format the figure as a row of the Markdown table."""
         ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
-        value = f"{'+' if self.value >= 0 else '−'} {_said(abs(self.value), self.unit)}"
+        value = f"{'+' if self.value >= 0 else '−'} {_formatted(abs(self.value), self.unit)}"
         verdict = "" if self.least is None and self.most is None else "yes" if self.met else "**no**"
         return (
-            f"| {self.name} | {_said(ours, self.unit)} | {_said(theirs, self.unit)} | "
+            f"| {self.name} | {_formatted(ours, self.unit)} | {_formatted(theirs, self.unit)} | "
             f"{value if self.difference else f'{self.value:.2f}'} | {self.must} | {verdict} | {len(self.ours)} |"
         )
 
 
-def _said(value: float, unit: str) -> str:
+def _formatted(value: float, unit: str) -> str:
     if unit == "/s":
         return f"{value:,.0f}/s"
     if unit == "s" and value < 0.1:
@@ -62,7 +64,7 @@ def _said(value: float, unit: str) -> str:
 
 
 def in_pairs(ours: Callable[[], T], theirs: Callable[[], T], pairs: int) -> tuple[list[T], list[T]]:
-    """Interleaved, and each second pair the other way round, so that a noisy machine disturbs both."""
+    """Measure interleaved, each second pair in reverse order, so that a noisy machine disturbs both alike."""
     found: tuple[list[T], list[T]] = ([], [])
     for index in range(pairs):
         for side in (0, 1) if index % 2 == 0 else (1, 0):

@@ -1,4 +1,4 @@
-"""Whether the worker's memory is flat: its resident bytes at request 1,000,000, beside those at request 200,000."""
+"""Benchmark of memory growth: resident bytes of the worker at request 1,000,000 against request 200,000."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.5
 
 
 def memory(effort: Effort) -> Iterator[Figure]:
-    """By the least-squares line through samples taken all along; one run, whatever the effort."""
+    """Fit a least-squares line through samples of the resident bytes; one run, whatever the effort."""
     with started("slipway") as servers:
         server = servers["slipway"]
         server.load(network.body(1), requests=BEGIN)
@@ -28,7 +28,7 @@ def memory(effort: Effort) -> Iterator[Figure]:
 
 
 def _sampled(server: Server) -> list[int]:
-    """The worker's resident bytes while the other requests are answered."""
+    """Sample the resident bytes of the worker while the other requests are answered."""
     samples = []
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(server.load, network.body(1), requests=END - BEGIN)

@@ -1,4 +1,4 @@
-"""The network that serving is measured with: 20 numbers, two dense layers, two classes; as a promoted bundle."""
+"""Network of the serving benchmarks: 20 numbers, two dense layers, two classes; as a promoted bundle."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ SCHEMA = Schema(
 
 
 def rows(count: int) -> list[dict[str, float]]:
-    """Rows as callers send them, with four digits after the point."""
+    """Make rows as clients send them, with four decimals."""
     values = np.random.default_rng(4).normal(size=(count, FEATURES)).round(4).tolist()
     return [{feature.name: value for feature, value in zip(SCHEMA.features, row, strict=True)} for row in values]
 
 
 def body(count: int) -> bytes:
-    """A request of so many rows."""
+    """Build a request of so many rows."""
     return json.dumps({"instances": rows(count)}).encode()
 
 
 def layers(units: int = UNITS) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights and biases of the three layers, small enough that no class is certain."""
+    """Draw weights and biases of the three layers, small enough that no class is certain."""
     rng, widths = np.random.default_rng(4), (FEATURES, units, units, len(CLASSES))
     return [
         (rng.normal(scale=0.2, size=shape).astype(np.float32), np.zeros(shape[1], np.float32))
@@ -58,6 +58,7 @@ def layers(units: int = UNITS) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def write_onnx(path: Path, units: int = UNITS) -> None:
+    """Write the network as ONNX."""
     nodes, constants, last = [], [], "numbers"
     for index, (weights, biases) in enumerate(layers(units)):
         constants += [numpy_helper.from_array(weights, f"w{index}"), numpy_helper.from_array(biases, f"b{index}")]
@@ -72,7 +73,7 @@ def write_onnx(path: Path, units: int = UNITS) -> None:
 
 
 class Network(NamedTuple):
-    """What makes a bundle: `write` writes the network, `rows` makes rows as callers send them."""
+    """Parts of a bundle: `write` writes the network, `rows` makes rows as clients send them."""
 
     schema: Schema
     write: Callable[[Path], None]
@@ -80,7 +81,7 @@ class Network(NamedTuple):
     deadline_ms: int = 1000
 
     def body(self, count: int) -> bytes:
-        """A request of so many rows."""
+        """Build a request of so many rows."""
         return json.dumps({"instances": self.rows(count)}).encode()
 
 
@@ -89,15 +90,15 @@ SLOW_TABULAR = TABULAR._replace(write=partial(write_onnx, units=SLOW_UNITS))
 
 
 def promote(var: Path, network: Network = TABULAR, *, shadow: bool = False) -> Path:
-    """Point at the network, and at a slow one as its shadow where there is to be one; the network's file."""
+    """Promote the network, with a slow one as its shadow if wanted, and return the network's file."""
     champion = _store(var, "1", network)
-    beside = _store(var, "2", SLOW_TABULAR) if shadow else None
-    desired.write(var / "serving", USECASE, DesiredState(1, champion, shadow=beside))
+    slow = _store(var, "2", SLOW_TABULAR) if shadow else None
+    desired.write(var / "serving", USECASE, DesiredState(1, champion, shadow=slow))
     return var / "store" / champion / "serve" / "model.onnx"
 
 
 def _store(var: Path, version: str, network: Network) -> str:
-    """Write the bundle into the store of `var`; its digest."""
+    """Write the bundle into the store of `var`, and return its digest."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()

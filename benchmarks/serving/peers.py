@@ -25,7 +25,7 @@ from benchmarks.serving.network import CLASSES, FEATURES, layers
 
 
 class Network:
-    """Rows in, predictions out, and nothing else."""
+    """Predictor without anything else: rows in, predictions out."""
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
@@ -71,7 +71,7 @@ def fastapi() -> FastAPI:
 
 @bentoml.service(metrics={"enabled": False}, logging={"access": {"enabled": False}})
 class Bento:
-    """The same network behind BentoML's own API."""
+    """Service of the same network behind BentoML's own API."""
 
     def __init__(self) -> None:
         self._network = Network()
@@ -82,7 +82,7 @@ class Bento:
 
 
 def run_flask(port: int) -> None:
-    """The usual tutorial: Keras's `model.predict` in a route of Flask's own server."""
+    """Run the usual tutorial: Keras's `model.predict` in a route of Flask's own server."""
     import keras
     from flask import Flask, request
 

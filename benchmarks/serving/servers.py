@@ -1,4 +1,4 @@
-"""The servers of the serving benchmark, each one worker on the same core; those that are not asked are stopped."""
+"""Servers of the serving benchmarks, each one worker on the same core; those not under load are stopped."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        """From its start until it is ready; ended with the block."""
+        """Start the server and wait until it is ready; it is stopped after the block."""
         with (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 self._command,
@@ -146,11 +146,11 @@ class Server:
             return self._ask("GET", path)[1]
 
     def resident_bytes(self) -> int:
-        """Of the worker: the largest of the server's processes."""
+        """Return the resident bytes of the worker, the largest of the server's processes."""
         return max(process.memory_info().rss for process in self._processes)
 
     def warm_up(self) -> None:
-        """The first answer of some takes seconds. From here on it is awake only while it is asked."""
+        """Send the first requests, which take seconds on some servers, and pause the server until it is used."""
         self._ask("POST", self._path, self.network.body(1))
         self.load(self.network.body(1), 1.0)
 
@@ -186,14 +186,14 @@ class Server:
 
 @contextmanager
 def prepared(*names: str) -> Iterator[dict[str, Server]]:
-    """The servers by name, each with a folder that goes with the block."""
+    """Provide the servers by name, each with a folder that is removed after the block."""
     with tempfile.TemporaryDirectory() as folder:
         yield {name: Server(name, Path(folder) / name.replace(" ", "-")) for name in names}
 
 
 @contextmanager
 def started(*names: str) -> Iterator[dict[str, Server]]:
-    """The servers by name, warm, and asleep until they are asked; ended with the block."""
+    """Start the servers, warm and paused until they are used, and stop them after the block."""
     with prepared(*names) as servers, ExitStack() as running:
         for server in servers.values():
             running.enter_context(server.running())

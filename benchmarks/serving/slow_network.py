@@ -1,4 +1,4 @@
-"""A network that takes about 2 ms, whatever the batch: convolutions gain little from more rows at once."""
+"""Slow network that takes about 2 ms, whatever the batch: convolutions gain little from more rows at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYERS, SIDE, CHANNELS = 24, 16, 64
 
 
 def _write(path: Path) -> None:
-    """The network over the same 20 numbers, as a picture that goes through layers of convolutions."""
+    """Write the network over the same 20 numbers, reshaped to an image for convolutions."""
     rng = np.random.default_rng(4)
     shapes = {"spread": (network.FEATURES, SIDE * SIDE), "first": (CHANNELS, 1, 3, 3), "last": (CHANNELS, 2)}
     shapes["layer"] = (CHANNELS, CHANNELS, 3, 3)

@@ -1,4 +1,4 @@
-"""Requests a second with everything on: against other servers, a loop without one, ourselves with a part left out."""
+"""Benchmarks of the throughput: against other servers, a loop without a server, and the service without a part."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FLASK_SECONDS = 3.0  # it answers about 20 requests in one, and 16 wait
 
 
 def peers(effort: Effort) -> Iterator[Figure]:
+    """Measure the throughput against other servers."""
     with started("slipway", "starlette", "fastapi", "bentoml") as servers:
         yield _against(servers, "starlette", "bare Starlette, orjson, ONNX Runtime", 0.85, effort)
         yield _against(servers, "fastapi", "FastAPI, ONNX Runtime, async", 1.8, effort)
@@ -24,18 +25,21 @@ def peers(effort: Effort) -> Iterator[Figure]:
 
 
 def flask(effort: Effort) -> Iterator[Figure]:
+    """Measure the throughput against the Flask tutorial."""
     longer = effort._replace(seconds=max(effort.seconds, FLASK_SECONDS))
     with started("slipway", "flask") as servers:
         yield _against(servers, "flask", "Flask with Keras's `model.predict`", 100, longer)
 
 
 def parts(effort: Effort) -> Iterator[Figure]:
+    """Measure the throughput with and without a part of the service."""
     with started("slipway", "without the log", "without key, limit, metrics") as servers:
         for name in ("without the log", "without key, limit, metrics"):
             yield _against(servers, name, name, 0.9, effort)
 
 
 def rows(effort: Effort) -> Iterator[Figure]:
+    """Measure the throughput of rows in large requests."""
     many = network.body(ROWS)
     with started("slipway") as servers:
         ours = servers["slipway"]
@@ -54,7 +58,7 @@ def _rate(server: Server, body: bytes, effort: Effort) -> Measure:
 
 
 def _loop(folder: Path, body: bytes, seconds: float) -> Measure:
-    """`benchmarks.serving.batch_loop` on the servers' core."""
+    """Run `benchmarks.serving.batch_loop` on the servers' core."""
     (folder / "body").write_bytes(body)
     command = [
         sys.executable,

@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def population(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-    """Independent rows: numbers share one hidden factor, categories of k values follow Zipf's law."""
+    """Draw independent rows: numbers share one hidden factor, categories of k values follow Zipf's law."""
     factor = rng.normal(size=rows)
     table: dict[str, np.ndarray] = {f"normal_{i}": 0.6 * factor + 0.8 * rng.normal(size=rows) for i in range(6)}
     table |= {f"tail_{i}": np.exp(0.6 * factor + 0.8 * rng.normal(size=rows)) for i in range(2)}
@@ -100,14 +100,14 @@ class Rate:
 
 
 def findings_without_drift(seed: int, reference_rows: int, window_rows: tuple[int, ...]) -> list[list[DriftResult]]:
-    """One run: a fresh reference and, against it, a fresh window of each size."""
+    """Run once: a fresh reference and, against it, a fresh window of each size."""
     rng = np.random.default_rng([seed, reference_rows])
     reference = population(rng, reference_rows)
     return [compare(reference, population(rng, rows), COLUMNS, THRESHOLDS) for rows in window_rows]
 
 
 def alarms(seed: int, reference_rows: int, window_rows: tuple[int, ...]) -> list[tuple[bool, bool]]:
-    """Of each window size: is there an alarm, and would there be one without the minimum effect?"""
+    """Tell for each window size whether there is an alarm, with and without the minimum effect."""
     return [
         (any(f.drifted for f in found), any(f.adjusted_p <= THRESHOLDS.significance for f in found))
         for found in findings_without_drift(seed, reference_rows, window_rows)
@@ -115,7 +115,7 @@ def alarms(seed: int, reference_rows: int, window_rows: tuple[int, ...]) -> list
 
 
 def names_the_shifted(seed: int, reference_rows: int, shift: str) -> tuple[bool, bool]:
-    """Whether half a standard deviation in one feature is found under its name, and whether no other is named."""
+    """Tell whether a shift of half a standard deviation is found in its feature, and in no other."""
     name, apply = SHIFTS[shift]
     rng = np.random.default_rng([seed, reference_rows, list(SHIFTS).index(shift)])
     reference, window = population(rng, reference_rows), population(rng, DETECTION_ROWS)
@@ -146,7 +146,7 @@ def detection_rows(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
 
 
 def tables(pool: ProcessPoolExecutor, runs: int, detection_runs: int) -> Iterator[str]:
-    """The benchmark's Markdown, line by line as it is measured."""
+    """Yield the benchmark's Markdown, line by line as it is measured."""
     stated = f"{100 * THRESHOLDS.significance:g} %"
     yield f"Alarms over {runs:,} runs without drift; the stated rate is {stated} for all 20 features together."
     yield ""
@@ -169,6 +169,7 @@ def write(lines: list[str], page: Path) -> None:
 
 
 def main() -> None:
+    """Run the benchmark and write its tables into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000, help="runs without drift (default: 1,000)")
     parser.add_argument("--detection-runs", type=int, default=200, help="runs of each shift (default: 200)")

@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.statistics.drift import BEGIN, END, Rate
 from monitoring.rollout import sequential_tests
-from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, move, needs_proof, verdict
-from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, choose_action, is_required, verdict
+from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from pipelines.gates.comparison import window
 from slipway.config import Canary
@@ -33,8 +33,11 @@ RATE = 100.0  # requests a second
 LABELS = 0.2  # of the answers, labelled at once
 MOST_MINUTES = 120.0
 WINDOW_ROWS = 500
-PARTS = (Part("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)), Part("housing", ("rent", "own", "for free")))
-POLICY = Policy(Canary(), ("good", "bad"), "bad", parts=PARTS)
+PARTS = (
+    PolicySlice("age", ("< 25", "25 – 40", "≥ 40"), (25.0, 40.0)),
+    PolicySlice("housing", ("rent", "own", "for free")),
+)
+POLICY = Policy(Canary(), ("good", "bad"), "bad", slices=PARTS)
 _BINS = 50
 _SLICE = "loss where age is < 25"
 
@@ -77,7 +80,7 @@ class Outcome:
 
 
 class Side:
-    """The canary's or the champion's counts in many rollouts at once: of each test [runs], of scores [runs, bins]."""
+    """Counts of canary or champion in many rollouts at once: of each test [runs], of scores [runs, bins]."""
 
     def __init__(self, world: World, runs: int, rng: np.random.Generator) -> None:
         self._world, self._rng = world, rng
@@ -104,7 +107,7 @@ class Side:
     def sample(self, test: str) -> Sample:
         return Sample(self.n[test], self.total[test])
 
-    def _label(self, part: Part, labelled: np.ndarray, with_all: bool) -> None:
+    def _label(self, part: PolicySlice, labelled: np.ndarray, with_all: bool) -> None:
         rows = self._rng.multinomial(labelled, [1 / len(part.values)] * len(part.values))
         for k, value in enumerate(part.values):
             test = f"loss where {part.feature} is {value}"
@@ -120,13 +123,13 @@ class Side:
 
 
 def _shares(bins: int) -> np.ndarray:
-    """Scores as a model gives them: few of them high."""
+    """Draw scores as a model gives them: few of them high."""
     weights = np.exp(-np.linspace(0, 3, bins))
     return weights / weights.sum()
 
 
 def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Outcome:
-    """So many rollouts of such a canary."""
+    """Simulate as many rollouts of such a canary."""
     rng = np.random.default_rng(seed)
     canary, champion = Side(world, runs, rng), Side(CHAMPION, runs, rng)
     weight, since = np.full(runs, float(policy.canary.stages[0])), np.zeros(runs)
@@ -141,11 +144,11 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
         canary.answer(chosen)
         champion.answer(came - chosen)
         requests, in_stage = requests + came, in_stage + chosen
-        harmful, unproven = judged(canary, champion, policy)
+        harmful, unproven = test_outcomes(canary, champion, policy)
         for run in np.flatnonzero(going):
             minutes = (look * LOOK_SECONDS - since[run]) / 60
             progress = Progress(weight[run], int(in_stage[run]), minutes, int(canary.n["loss"][run]))
-            step = move(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
+            step = choose_action(policy, progress, bool(harmful[run]), ["evidence"] if unproven[run] else [])
             if step == "on":
                 weight[run], since[run], in_stage[run] = policy.next_stage(weight[run]), look * LOOK_SECONDS, 0
             elif step != "stay":
@@ -155,8 +158,8 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
     return found
 
 
-def judged(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """Of each run, whether a test shows harm, and whether one that must be is not shown to be safe."""
+def test_outcomes(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    """Tell for each run whether a test shows harm, and whether a test that must show safety does not."""
     said = {}
     for test in canary.n:
         bounds = sequential_tests.difference(canary.sample(test), champion.sample(test), policy.alpha(test))
@@ -167,12 +170,12 @@ def judged(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np
     bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
     said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
     harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
-    unproven = np.any([found == OPEN for test, found in said.items() if needs_proof(test)], axis=0)
+    unproven = np.any([found == OPEN for test, found in said.items() if is_required(test)], axis=0)
     return harmful, unproven
 
 
 def passes_the_window(seed: int) -> bool:
-    """Whether the gate takes a challenger that is no better: both see the same signal with noise of their own."""
+    """Tell whether the gate passes a challenger that is no better: both see the same signal with their own noise."""
     rng = np.random.default_rng(seed)
     truth = (rng.random(WINDOW_ROWS) < 0.3).astype(int)
 
@@ -183,12 +186,16 @@ def passes_the_window(seed: int) -> bool:
     new, old = model(), model()
     gates = SimpleNamespace(window_margin=0.0)
     told = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
-    answers = {"of_challenger": lambda _: new, "of_champion": lambda _: old, "metric": METRICS["binary"]["roc_auc"]}
+    answers = {
+        "score_challenger": lambda _: new,
+        "score_champion": lambda _: old,
+        "metric": METRICS["binary"]["roc_auc"],
+    }
     return not any(gate.failed for gate in window(SimpleNamespace(**told, **answers)))
 
 
 def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:
-    """The benchmark's Markdown, line by line as it is measured."""
+    """Yield the benchmark's Markdown, line by line as it is measured."""
     tests = len(Side(EQUAL, 1, np.random.default_rng(0)).n) + 1
     yield (
         f"{runs:,} rollouts a row, {RATE:g} requests a second, labels for {100 * LABELS:g} % of the answers at once, "
@@ -232,6 +239,7 @@ def _soon(world: World, found: Outcome) -> str:
 
 
 def main() -> None:
+    """Run the benchmark and write its tables into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000, help="rollouts of each kind (default: 1,000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one per core)")

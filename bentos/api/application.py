@@ -61,7 +61,7 @@ class Application:
             content = await served.dispatcher.run(receive, scope, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, CachedResponse):
-                headers.append((HEADER, content.said))
+                headers.append((HEADER, content.status))
         except ClientGone:
             return
         except Exception as error:

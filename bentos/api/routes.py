@@ -140,7 +140,7 @@ class Routes:
         document = openapi.document(
             {name: served.live for name, served in self._worker.served.items()},
             settings.max_instances,
-            credentials=auth.configured(settings),
+            credentials=auth.credentials_configured(settings),
         )
         return _json(msgspec.json.encode(document))
 

@@ -1,13 +1,20 @@
-"""Access: who may reach the server, who may use which route, and how often.
+"""Authentication, authorization by scopes, and rate limits.
 
-gate = Gate(settings, secret)
-waits = gate.admit(head, "predict", scope)  # raises Refused or Unavailable
-if waits is not None:
-    await waits  # a token that needs its issuer's keys, or a count in Redis
+authenticator = Authenticator(settings, secret)
+pending = authenticator.admit(context, "predict", scope)  # raises Refused or Unavailable
+if pending is not None:
+    await pending  # a token that needs its issuer's keys, or a count in Redis
 """
 
 from bentos.auth.authenticator import Authenticator
-from bentos.auth.bind_guard import check, configured, is_loopback, listening_addresses
+from bentos.auth.bind_guard import check_bind_address, credentials_configured, is_loopback, listening_addresses
 from bentos.auth.cors import Cors
 
-__all__ = ["Authenticator", "Cors", "check", "configured", "is_loopback", "listening_addresses"]
+__all__ = [
+    "Authenticator",
+    "Cors",
+    "check_bind_address",
+    "credentials_configured",
+    "is_loopback",
+    "listening_addresses",
+]

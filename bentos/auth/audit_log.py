@@ -1,4 +1,4 @@
-"""The audit line: who was refused what, and why, as one line of JSON in Elastic Common Schema; never a secret."""
+"""Audit log of refused requests: who was refused what and why, as JSON lines in Elastic Common Schema, no secrets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import sys
 
 import msgspec
 
+from bentos.auth.principal import Principal
 from bentos.request import RequestContext, Scope
 from slipway.timestamps import now_iso
 
-_MOST = 200  # characters of what a stranger may choose
+_MAX_CHARACTERS = 200  # of each value that an unknown client chooses
 _log = logging.getLogger("slipway.audit")
 _encode = msgspec.json.Encoder().encode
 
 
-def set_up() -> None:
-    """Lines as they are, on standard error, unless somebody configured this logger."""
+def configure_logging() -> None:
+    """Write bare lines to standard error, unless this logger has a handler already."""
     _log.setLevel(logging.INFO)
     if not _log.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -25,10 +26,10 @@ def set_up() -> None:
         _log.propagate = False
 
 
-def refused(
-    head: RequestContext, scope: Scope, environment: str, status: int, reason: str, name: str | None, mask: str | None
+def log_refusal(
+    context: RequestContext, scope: Scope, environment: str, status: int, reason: str, principal: Principal | None
 ) -> None:
-    """`name` and `mask` are the caller's, where it is known. Query strings are left out: some hold secrets."""
+    """Log a refused request, with its principal if known, and without its query string, which may hold secrets."""
     client = scope.get("client")
     line = {
         "@timestamp": now_iso(),
@@ -36,14 +37,14 @@ def refused(
         "message": reason,
         "event": {"kind": "event", "category": ["authentication"], "type": ["denied"], "outcome": "failure"},
         "http": {
-            "request": {"id": head.request_id, "method": scope["method"][:_MOST]},
+            "request": {"id": context.request_id, "method": scope["method"][:_MAX_CHARACTERS]},
             "response": {"status_code": status},
         },
-        "url": {"path": scope["path"][:_MOST]},
+        "url": {"path": scope["path"][:_MAX_CHARACTERS]},
         "source": {"ip": client[0]} if client else {},
-        "user": {"name": name} if name else {},
-        "trace": {"id": head.trace_id},
+        "user": {"name": principal.name} if principal else {},
+        "trace": {"id": context.trace_id},
         "service": {"name": "slipway", "environment": environment},
-        "slipway": {"caller": mask} if mask else {},
+        "slipway": {"caller": principal.mask} if principal else {},
     }
     _log.warning("%s", _encode(line).decode())

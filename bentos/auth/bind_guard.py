@@ -1,4 +1,4 @@
-"""Where the server may listen: without credentials for this machine alone, unless a person says otherwise."""
+"""Bind guard: without credentials, the server listens on loopback only, unless a setting allows more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from slipway.settings import Settings
 
 
 def is_loopback(host: str) -> bool:
-    """
+    """Whether a host name or address is this machine's loopback.
+
     >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
     (True, True, False)
     """
@@ -20,31 +21,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def configured(settings: Settings) -> bool:
-    """Whether credentials are asked for: from the moment that there is a key file, or an issuer of tokens."""
+def credentials_configured(settings: Settings) -> bool:
+    """Whether requests need credentials: from the moment that there is a key file or an issuer of tokens."""
     return settings.key_file.exists() or bool(settings.jwt_jwks)
 
 
-def check(settings: Settings, address: str | None = None) -> None:
-    """Raises SettingsError where the server would answer strangers, or has no keys where it was to have some.
+def check_bind_address(settings: Settings, address: str | None = None) -> None:
+    """Raise SettingsError where other machines would reach the server without credentials, or its key file is missing.
 
-    `address` is what the socket is really bound to, where that is known; else the setting counts.
+    `address` is the one that the socket is bound to, where that is known; else the setting counts.
     """
-    _check_keys(settings)
+    _check_key_file(settings)
     host = address or settings.host
-    if settings.insecure or configured(settings) or (is_loopback(host) and not settings.container):
+    if settings.insecure or credentials_configured(settings) or (is_loopback(host) and not settings.container):
         return
     where = "in a container (SLIPWAY_CONTAINER=true)" if settings.container else f"on {host}"
     raise SettingsError(
         f"No credentials are configured, so Slipway does not serve {where}: everybody who reaches it could use it. "
-        f"Make a key with `slipway keys create NAME` (in {settings.key_file}, or where SLIPWAY_KEYS says), accept "
+        f"Make a key with `slipway keys create NAME` (in {settings.key_file}, or the file in SLIPWAY_KEYS), accept "
         "tokens (SLIPWAY_JWT_ISSUER, SLIPWAY_JWT_AUDIENCE, SLIPWAY_JWT_JWKS), or serve on 127.0.0.1. "
-        "SLIPWAY_INSECURE=true serves everybody: for a network that lets only the right ones in."
+        "SLIPWAY_INSECURE=true serves everybody, for a network that itself restricts access."
     )
 
 
-def _check_keys(settings: Settings) -> None:
-    """On a laptop the file that SLIPWAY_KEYS names may be made later; a container's is mounted before it starts."""
+def _check_key_file(settings: Settings) -> None:
+    """Check the file in SLIPWAY_KEYS: on a laptop it may be made later, a container's is mounted before the start."""
     if settings.keys is not None and settings.container and not settings.keys.exists():
         raise SettingsError(
             f"the key file {settings.keys} (SLIPWAY_KEYS) is not there: mount the secret that holds it. "
@@ -54,7 +55,7 @@ def _check_keys(settings: Settings) -> None:
 
 
 def listening_addresses() -> list[str]:
-    """The addresses of the sockets that this process listens on, inherited ones too."""
+    """Return the addresses of the sockets that this process listens on, inherited ones included."""
     import psutil
 
     return [c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]

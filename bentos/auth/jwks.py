@@ -1,7 +1,7 @@
-"""The issuer's public keys (JWKS, RFC 7517), from URL or file: read again in time, and when a token names a new one.
+"""The issuer's public keys (JWKS, RFC 7517) from a URL or file: read again in time, and when a token names a new key.
 
-Reading happens in a thread. While it fails, the keys known so far count for a stated time; after that nobody can say
-which of them the issuer has withdrawn.
+A thread reads them. While it fails, the known keys remain valid for a configured time; after that the issuer may have
+withdrawn any of them.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from joserfc.jwk import JWKRegistry, Key
 from slipway.errors import SettingsError
 
 REFRESH_SECONDS = 300.0
-RETRY_SECONDS = 5.0  # between two readings, so that made-up key ids cannot make us ask on and on
+RETRY_SECONDS = 5.0  # between two readings: made-up key ids must not cause a request each
 TIMEOUT_SECONDS = 5.0
 _MOST_BYTES = 1 << 20
 _log = logging.getLogger("slipway.serving")
 
 
 class Jwks:
-    """`keys` by key id; `generation` changes with them.
+    """The keys by key id; `generation` increases when they change.
 
     Raises:
-        SettingsError: the source is plain http to another machine: whoever is in between could choose the keys.
+        SettingsError: the source is plain http on another machine: anyone on the network path could choose the keys.
     """
 
     def __init__(self, source: str, outage_seconds: float) -> None:
         self.source = source
         self.keys: dict[str, Key] = {}
         self.generation = 0
-        self.problem = "it was not read yet"
+        self.problem = "they were not read yet"
         self._outage = outage_seconds
         self._read_at = self._tried_at = float("-inf")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jwks")
@@ -47,14 +47,14 @@ class Jwks:
         _refuse_plain_http(source)
 
     def known(self) -> bool:
-        """Whether the keys count now. Starts a reading where one is due; never waits for it."""
+        """Whether the keys are valid now. Starts a reading where one is due, and never waits for it."""
         now = time.monotonic()
         if now - self._read_at > REFRESH_SECONDS:
-            self.read_soon(now)
+            self.start_reading(now)
         return now - self._read_at <= REFRESH_SECONDS + self._outage
 
-    def read_soon(self, now: float | None = None) -> Future[None] | None:
-        """The reading that is under way, or a new one; None where the last one was a moment ago."""
+    def start_reading(self, now: float | None = None) -> Future[None] | None:
+        """Return the current reading, or a new one; None within RETRY_SECONDS of the last one."""
         now = time.monotonic() if now is None else now
         if self._reading is not None and not self._reading.done():
             return self._reading
@@ -69,12 +69,12 @@ class Jwks:
 
     def _read(self) -> None:
         try:
-            keys = _imported(json.loads(_content(self.source)))
+            keys = _import_keys(json.loads(_content(self.source)))
         except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
             self.problem = f"{type(error).__name__}: {error}"
             _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
             return
-        if _prints(keys) != _prints(self.keys):
+        if _thumbprints(keys) != _thumbprints(self.keys):
             self.generation += 1
         self.keys, self.problem, self._read_at = keys, "", time.monotonic()
 
@@ -99,8 +99,8 @@ def _content(source: str) -> bytes:
     return content
 
 
-def _imported(document: Any) -> dict[str, Key]:
-    """Public keys for signatures alone: a symmetric one has no business in a set that everybody can read."""
+def _import_keys(document: Any) -> dict[str, Key]:
+    """Import the public keys for signatures; a symmetric key in a public set is ignored."""
     keys = {}
     for entry in document["keys"]:
         if entry.get("kty") == "oct" or entry.get("use", "sig") != "sig":
@@ -108,7 +108,7 @@ def _imported(document: Any) -> dict[str, Key]:
         try:
             key = JWKRegistry.import_key(entry)
         except (JoseError, ValueError):
-            continue  # RFC 7517, section 5: what is not understood is left aside
+            continue  # RFC 7517, section 5: keys that are not understood are ignored
         key.ensure_kid()
         keys[str(key.kid)] = key
     if not keys:
@@ -116,8 +116,8 @@ def _imported(document: Any) -> dict[str, Key]:
     return keys
 
 
-def _prints(keys: dict[str, Key]) -> dict[str, str]:
-    """The keys' thumbprints (RFC 7638): an issuer may give an old name to a new key."""
+def _thumbprints(keys: dict[str, Key]) -> dict[str, str]:
+    """Return the thumbprints by key id (RFC 7638): an issuer may give a new key an old id."""
     return {kid: key.thumbprint() for kid, key in keys.items()}
 
 

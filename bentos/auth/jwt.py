@@ -1,4 +1,4 @@
-"""OAuth 2 bearer tokens: JSON Web Tokens (RFC 7519, 9068) of one issuer, for one audience, verified once each."""
+"""OAuth 2 bearer tokens: JSON Web Tokens (RFC 7519, 9068) of one issuer for one audience, each verified once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from bentos.auth.jwks import TIMEOUT_SECONDS, Jwks
-from bentos.auth.principal import InvalidToken, Principal, principal
+from bentos.auth.principal import InvalidToken, Principal, make_principal
 from bentos.errors import Unavailable
 from slipway.api_keys import SCOPES
 from slipway.settings import Settings
 
 LEEWAY_SECONDS = 30
-_LONGEST = 8192
-_MOST_KEPT = 10_000
+_MAX_BYTES = 8192
+_MAX_CACHED = 10_000
 
 
 class UnknownKey(InvalidToken):
-    """It is signed with a key that the issuer did not publish when we last looked."""
+    """The token is signed with a key that is not among those read from the issuer last."""
 
 
 class TokenVerifier:
-    """`known` is quick, for tokens seen before; `verify` takes about 100 µs, and longer only where a key is new."""
+    """Verifies tokens: `known` looks up verified ones, `verify` takes about 100 µs, and longer if a key is new."""
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self.jwks = Jwks(settings.jwt_jwks, settings.jwks_outage_seconds)
@@ -44,10 +44,10 @@ class TokenVerifier:
         self._generation = 0
 
     def known(self, digest: bytes) -> Principal | None:
-        """The caller of a token that was verified before; kept until it expires or the issuer's keys change.
+        """Return the principal of a token that was verified before; cached until the issuer's keys change.
 
         Raises:
-            Unavailable: the issuer's keys are unknown, or have been for too long.
+            Unavailable: the issuer's keys are not known, or too old.
         """
         if not self.jwks.known():
             raise self._outage()
@@ -57,10 +57,11 @@ class TokenVerifier:
         return self._verified.get(digest)
 
     async def verify(self, token: bytes, digest: bytes) -> Principal:
-        """
+        """Verify a token, and read the issuer's keys again if its key is new.
+
         Raises:
-            InvalidToken: it is none of ours, or no more.
-            Unavailable: only the issuer could tell, and does not answer.
+            InvalidToken: signature or claims are not valid, or the token has expired.
+            Unavailable: the token's key may be new, and the issuer does not answer.
         """
         try:
             return self._verify(token, digest)
@@ -71,24 +72,24 @@ class TokenVerifier:
             return self._verify(token, digest)
 
     async def read_keys(self) -> None:
-        """Wait for the reading that is under way or is to be made; not for ever."""
-        reading = self.jwks.read_soon()
+        """Read the issuer's keys, and wait for that for TIMEOUT_SECONDS at most."""
+        reading = self.jwks.start_reading()
         if reading is not None:
             await asyncio.wait([asyncio.wrap_future(reading)], timeout=TIMEOUT_SECONDS)
 
     def _verify(self, token: bytes, digest: bytes) -> Principal:
-        if len(token) > _LONGEST:
-            raise InvalidToken(f"the token is longer than {_LONGEST} bytes.")
+        if len(token) > _MAX_BYTES:
+            raise InvalidToken(f"the token is longer than {_MAX_BYTES} bytes.")
         try:
             claims = jwt.decode(token, self._key, self._algorithms, self._registry).claims
             self._claims.validate(claims)
         except ExpiredTokenError:
             raise InvalidToken("the token has expired.") from None
         except (InvalidClaimError, MissingClaimError) as error:
-            raise InvalidToken(f"the token's claims are not as needed: {error.description}") from None
+            raise InvalidToken(f"the token's claims are not valid: {error.description}") from None
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise InvalidToken("it is no token with a valid signature of an allowed algorithm.") from None
-        found = principal(
+            raise InvalidToken("the token has no valid signature of an allowed algorithm.") from None
+        verified = make_principal(
             str(claims["sub"]),
             _scopes(claims),
             f"{claims['iss']}\0{claims['sub']}",
@@ -96,10 +97,10 @@ class TokenVerifier:
             self._rate,
             float(claims["exp"]) + LEEWAY_SECONDS,
         )
-        if len(self._verified) >= _MOST_KEPT:
+        if len(self._verified) >= _MAX_CACHED:
             self._verified = {}
-        self._verified[digest] = found
-        return found
+        self._verified[digest] = verified
+        return verified
 
     def _key(self, signature: Any) -> Key:
         keys, header = self.jwks.keys, signature.headers()
@@ -112,14 +113,14 @@ class TokenVerifier:
 
     def _outage(self) -> Unavailable:
         return Unavailable(
-            f"bearer tokens cannot be checked: their public keys ({self.jwks.source}) cannot be read: "
+            f"bearer tokens cannot be verified: their public keys ({self.jwks.source}) cannot be read: "
             f"{self.jwks.problem or 'they are too old'}. API keys still work.",
             retry_after=5,
         )
 
 
 def _scopes(claims: dict[str, Any]) -> list[str]:
-    """`scope` (RFC 8693, one string) or `scp` (a string or a list); those of other services are left aside."""
+    """Read `scope` (RFC 8693, one string) or `scp` (a string or a list); scopes of other services are ignored."""
     found = claims.get("scope", claims.get("scp", ""))
     names = found.split() if isinstance(found, str) else [str(name) for name in found or ()]
     return [name for name in names if name in SCOPES]

@@ -1,4 +1,4 @@
-"""A caller: what a valid credential stands for. Made when a key file is read or a token verified, never per request."""
+"""Principal: the client that a valid credential identifies. Made when keys are read or a token is verified."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bentos.auth.rate_limits import Limit
-from bentos.auth.scopes import ADMIN, opened
+from bentos.auth.scopes import ADMIN, allowed_routes
 from slipway.errors import SlipwayError
 
 
 class InvalidToken(SlipwayError):
-    """What is wrong with a token, for its sender to read; holds nothing of it."""
+    """A token is not valid; the message is for its sender and holds no part of the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`mask` is what events hold of the credential; `expires` is in seconds since 1970."""
+    """A client with its scopes and the routes that they allow.
+
+    `mask` is the pseudonym that events hold; `expires` is in seconds since 1970.
+    """
 
     name: str
     scopes: frozenset[str]
@@ -32,10 +35,10 @@ class Principal:
         return route in self.routes or ADMIN in self.scopes
 
 
-def principal(
+def make_principal(
     name: str, scopes: Iterable[str], identity: str, secret: bytes, rate: str = "", expires: float = math.inf
 ) -> Principal:
-    """`identity` tells this credential from all others: a key's digest, a token's issuer and subject."""
+    """Make a principal; `identity` is unique to the credential: a key's digest, or a token's issuer and subject."""
     held = frozenset(scopes)
     mask = hmac.new(secret, f"caller={identity}".encode(), hashlib.sha256).hexdigest()[:32]
-    return Principal(name, held, opened(held), mask, expires, Limit.of(rate, mask) if rate else None)
+    return Principal(name, held, allowed_routes(held), mask, expires, Limit.of(rate, mask) if rate else None)

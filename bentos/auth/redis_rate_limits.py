@@ -1,4 +1,4 @@
-"""Rate limits in Redis, for all workers together, by the `limits` library: imported where there is a URL."""
+"""Rate limits in Redis for all workers together, by the `limits` library; imported only where a URL is set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from limits.aio.storage import RedisStorage
 from limits.errors import StorageError
 
-from bentos.auth.rate_limits import MOST_WINDOWS, FixedWindowCounter, Limit, WindowCount
+from bentos.auth.rate_limits import MAX_WINDOWS, FixedWindowCounter, Limit, WindowCount
 
 REDIS_SECONDS = 0.25  # a slower Redis counts as one that is down
 RETRY_SECONDS = 5.0
@@ -16,23 +16,24 @@ _log = logging.getLogger("slipway.serving")
 
 
 class RedisWindowCounter:
-    """The windows in Redis. Where it fails, `local` counts on, which is said, and Redis is asked again later."""
+    """Fixed-window counters in Redis. While Redis fails, `local` counts; the change is logged, and Redis retried."""
 
     def __init__(self, url: str, local: FixedWindowCounter) -> None:
         options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
         self._storage = RedisStorage(f"async+{url}", wrap_exceptions=True, implementation="redispy", **options)
         self._local = local
         self._ends: dict[str, float] = {}
-        self._again = 0.0
+        self._retry_at = 0.0
 
     async def hit(self, limit: Limit, now: float) -> WindowCount:
-        if now < self._again:
+        """Count a request, also one over the limit."""
+        if now < self._retry_at:
             return self._local.hit(limit, now)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 count = await self._count(limit, now)
         except (StorageError, TimeoutError, OSError) as error:
-            self._again = now + RETRY_SECONDS
+            self._retry_at = now + RETRY_SECONDS
             reason = getattr(error, "storage_error", None) or error
             _log.warning(
                 "rate limits: Redis does not answer (%s); each worker counts by itself for %.0f s.",
@@ -40,8 +41,8 @@ class RedisWindowCounter:
                 RETRY_SECONDS,
             )
             return self._local.hit(limit, now)
-        if self._again:
-            self._again = 0.0
+        if self._retry_at:
+            self._retry_at = 0.0
             _log.info("rate limits: Redis answers again; all workers count together.")
         return count
 
@@ -52,6 +53,6 @@ class RedisWindowCounter:
             end = self._ends[limit.key] = now + limit.seconds
         elif end <= now:  # another worker opened this window
             end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
-        if len(self._ends) > MOST_WINDOWS:
+        if len(self._ends) > MAX_WINDOWS:
             self._ends = {key: until for key, until in self._ends.items() if until > now}
         return WindowCount(limit, used, max(end - now, 0.0))

@@ -1,4 +1,4 @@
-"""Which scope opens which route, by the route's name in the metrics; a name that is not here needs `admin`."""
+"""Scopes that routes require, by the route's name in the metrics; a route that is not listed requires `admin`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from slipway.api_keys import SCOPES
 from slipway.settings import Settings
 
-ADMIN = "admin"  # opens every route
+ADMIN = "admin"  # allows every route
 _ANY = frozenset(SCOPES)
-_NEEDS = {
+_REQUIRED = {
     "predict": frozenset({"predict"}),
     "feedback": frozenset({"feedback"}),
     "explain": frozenset({"explain"}),
@@ -19,12 +19,12 @@ _NEEDS = {
     "metrics": frozenset({"read"}),
     "docs": frozenset({"read"}),
     "openapi": frozenset({"read"}),
-    "other": _ANY,  # what there is not, and what BentoML answers: for whoever has a credential at all
+    "other": _ANY,  # unknown paths and those that BentoML answers: any credential will do
 }
 
 
 def open_routes(settings: Settings) -> frozenset[str]:
-    """The routes that nobody needs a credential for: they hold no data, or a setting opens them."""
+    """Return the routes that need no credential: they hold no data, or a setting opens them."""
     names = {"probe", "page"}
     if settings.open_metrics:
         names.add("metrics")
@@ -33,16 +33,16 @@ def open_routes(settings: Settings) -> frozenset[str]:
     return frozenset(names)
 
 
-def opened(scopes: Iterable[str]) -> frozenset[str]:
-    """The routes that these scopes open.
+def allowed_routes(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the routes that these scopes allow.
 
-    >>> sorted(opened(["feedback"]))
+    >>> sorted(allowed_routes(["feedback"]))
     ['feedback', 'other']
     """
     held = set(scopes)
-    return frozenset(route for route, needs in _NEEDS.items() if ADMIN in held or held & needs)
+    return frozenset(route for route, required in _REQUIRED.items() if ADMIN in held or held & required)
 
 
-def needed(route: str) -> list[str]:
-    """The scopes of which one opens the route, in their usual order."""
-    return [scope for scope in SCOPES if scope in _NEEDS.get(route, ())] or [ADMIN]
+def required_scopes(route: str) -> list[str]:
+    """Return the scopes of which one is required for the route, in the order of SCOPES."""
+    return [scope for scope in SCOPES if scope in _REQUIRED.get(route, ())] or [ADMIN]

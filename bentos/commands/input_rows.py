@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -89,9 +88,7 @@ def _refuse(where: str, error: ValueError) -> Any:
 def _csv(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
     """Cells as the schema's kinds; an empty one is missing; what is no number stays text, for the check to refuse."""
     features = schema.by_name
-    for row in csv.DictReader(_text(path).splitlines(keepends=True)):
-        if None in row or None in row.values():
-            raise DataError(f"{path}: a line has not as many cells as the header: {list(row.values())}.")
+    for _, row in tabular.csv_rows(path):
         yield {name: _cell(cell, features.get(name)) for name, cell in row.items() if name != schema.target}
 
 
@@ -110,7 +107,7 @@ def _cell(cell: str, feature: Feature | None) -> Any:
 
 def _parquet(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
     features = schema.by_name
-    for row in tabular.parquet(path).to_pylist():
+    for _, row in tabular.parquet_rows(path):
         yield {name: _value(value, features.get(name)) for name, value in row.items() if name != schema.target}
 
 

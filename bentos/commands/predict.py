@@ -46,7 +46,9 @@ def command(
         raise typer.BadParameter("--version and --bundle exclude each other.")
     found = settings()
     directory = bundle or (
-        bundle_resolver.of_version(name, version, found) if version else bundle_resolver.champion(name, found)
+        bundle_resolver.resolve_version(name, version, found)
+        if version
+        else bundle_resolver.resolve_champion(name, found)
     )
     number = _check(directory, name)
     stored = desired.stored_version(directory)

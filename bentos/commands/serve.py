@@ -51,7 +51,7 @@ def command(
 
     given = {"host": host, "service_port": port, "workers": workers, "device": device.value if device else None}
     found = _settings({name: value for name, value in given.items() if value is not None})
-    auth.check(found)
+    auth.check_bind_address(found)
     signing.trusted(found.trusted_keys)
     served = list(dict.fromkeys(names or found.serve))
     directory = _fixed(served, version, bundle or found.bundle, found)
@@ -83,7 +83,7 @@ def _fixed(served: list[str], version: str | None, bundle: Path | None, found: S
     if version is not None:
         if len(served) != 1:
             raise typer.BadParameter(f"--version is of one use case; {len(served)} are named.")
-        return bundle_resolver.of_version(served[0], version, found)
+        return bundle_resolver.resolve_version(served[0], version, found)
     usecase = verify(bundle, serving_only=True).usecase
     if served not in ([], [usecase]):
         raise typer.BadParameter(f"the bundle is of {usecase}, not of {', '.join(served)}.")
@@ -99,13 +99,13 @@ def _expect_champions(served: Sequence[str], found: Settings) -> None:
     from bentos.follower import bundle_resolver
 
     for name in served:
-        bundle_resolver.champion(name, found)
+        bundle_resolver.resolve_champion(name, found)
 
 
 def _who_may_come(found: Settings) -> str:
-    from bentos.auth import configured, is_loopback
+    from bentos.auth import credentials_configured, is_loopback
 
-    if configured(found):
+    if credentials_configured(found):
         return f"Serving on {found.host}, for whoever has a key or a token (docs/how-to/secure-the-service.md)."
     if is_loopback(found.host):
         return f"No credentials are configured: serving on {found.host} only, for this machine."

@@ -37,7 +37,7 @@ class Dispatcher:
     @property
     def has_canary(self) -> bool:
         """Whether a canary may answer in the champion's place."""
-        candidates = self._roles.beside
+        candidates = self._roles.candidates
         return candidates is not None and candidates.canary is not None
 
     async def run(self, receive: Receive, scope: Scope, call: PredictionCall) -> bytes:
@@ -48,7 +48,7 @@ class Dispatcher:
             ClientGone: the client does not wait any more.
             InputError, ModelError: as `pipeline.run_one`, for the champion.
         """
-        candidates = self._roles.beside
+        candidates = self._roles.candidates
         content = None
         if candidates is not None and candidates.canary is not None:
             canary = candidates.canary
@@ -68,7 +68,7 @@ class Dispatcher:
     def copy_to_shadow(self, call: PredictionCall) -> None:
         """Submit a copy of an answered request to the shadow, if there is one; a busy shadow gets none, and it is
         counted."""
-        candidates = self._roles.beside
+        candidates = self._roles.candidates
         if candidates is None or candidates.shadow is None:
             return
         shadow = candidates.shadow

@@ -127,7 +127,7 @@ class MicroBatch:
         else:
             status, content, head = 200, outcome, _OK
             if isinstance(content, CachedResponse):
-                head += _line((HEADER, content.said))
+                head += _line((HEADER, content.status))
         seconds = (time.perf_counter_ns() - request.started) / 1e9
         self._worker.metrics.request(request.usecase, "predict", status, seconds)
         if protocol.transport.is_closing():

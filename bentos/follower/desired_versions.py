@@ -1,17 +1,16 @@
-"""What the registry asks for: the versions that its aliases name, by role."""
+"""Desired versions: the versions that a model's aliases name in the registry, by role."""
 
 from __future__ import annotations
 
 import json
 from typing import NamedTuple
 
-from slipway.clients.mlflow.registry import CANARY, SHADOW, RegisteredModel
-
-CANARY_TAG = "slipway.canary"
+from slipway.clients.mlflow.registry import RegisteredModel
+from slipway.contracts.registry_names import CANARY, ROLLOUT, SHADOW
 
 
 class DesiredVersions(NamedTuple):
-    """The versions that the registry names, by role; a canary counts when the rollout gave it a weight."""
+    """Version numbers by role; a canary counts once its rollout has given it a weight."""
 
     champion: str | None
     canary: str | None
@@ -20,13 +19,13 @@ class DesiredVersions(NamedTuple):
 
 
 def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
-    """What the aliases and the tag `slipway.canary` = `{version, weight, stage}` ask for; `alias` is the champion's."""
+    """Read the aliases and the rollout's tag (`{version, weight, stage}`); `alias` is the champion's."""
     canary = model.aliases.get(CANARY)
-    weight = _weight(model.tags.get(CANARY_TAG, ""), canary)
+    weight = _canary_weight(model.tags.get(ROLLOUT, ""), canary)
     return DesiredVersions(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
 
 
-def _weight(tag: str, canary: str | None) -> float:
+def _canary_weight(tag: str, canary: str | None) -> float:
     try:
         content = json.loads(tag)
         return float(content["weight"]) if canary and str(content["version"]) == canary else 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bentos.follower import bundle_resolver
 from bentos.models import load
-from bentos.models.acceptance import check
+from bentos.models.acceptance import check_acceptance
 from slipway.contracts.bundle import manifest as bundle
 from slipway.errors import BundleError
 from slipway.serving_state import desired
@@ -28,12 +28,12 @@ class Source:
 
 def current(name: str, settings: Settings) -> Source:
     """The version that the registry's alias names now. Raises what `given` and the registry raise."""
-    return given(bundle_resolver.current(name, settings), settings, name)
+    return given(bundle_resolver.resolve_alias(name, settings), settings, name)
 
 
 def of_version(name: str, number: str, settings: Settings) -> Source:
     """That version. Raises what `given` and the registry raise."""
-    return given(bundle_resolver.of_version(name, number, settings), settings, name)
+    return given(bundle_resolver.resolve_version(name, number, settings), settings, name)
 
 
 def given(directory: Path, settings: Settings, name: str) -> Source:
@@ -49,5 +49,5 @@ def given(directory: Path, settings: Settings, name: str) -> Source:
     if stored and (stored.name, stored.digest) != (manifest.usecase, digest):
         raise BundleError(f"{directory}/version.json is of another bundle: fetch the bundle again.")
     loaded = load(directory, name, digest=digest, source="bundle", device="cpu")
-    check(loaded, None, settings)
+    check_acceptance(loaded, None, settings)
     return Source(name, loaded.version, digest, manifest.contract, directory)

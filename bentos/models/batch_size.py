@@ -1,36 +1,36 @@
-"""Batching: how many rows a model's network is given at once, as measured when the model is loaded.
+"""Batch size: how many rows a model's network runs at once, measured when the model is loaded.
 
-Where one run for several rows is not clearly faster than several runs, there are no batches. Nor is there ever a wait
-for a batch to fill (see bentos.executor.batching), so what is measured is the network alone.
+Where one run for several rows is not clearly faster than several runs, there are no batches. Requests never wait for a
+batch to fill (see bentos.executor.batching), so only the network is measured.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-if TYPE_CHECKING:
-    from bentos.models import LoadedModel
-
 SIZES = (1, 2, 4, 8, 16, 32)
-LEAST_GAIN = 1.2
-CLOSE = 0.95  # of the best size's gain is enough for a smaller one, whose answers come sooner
-DEADLINE_SHARE = 0.1  # of its deadline is what a batch may take
+MIN_GAIN = 1.2
+NEAR_BEST = 0.95  # a smaller size with this share of the best gain is preferred: its responses come sooner
+DEADLINE_SHARE = 0.1  # of the model's deadline that one batch may take
 TOLERANCE = 1e-5
-MOST_SECONDS = 0.4
-LONG = 0.05  # of MOST_SECONDS for one row
-_ROUNDS = 3  # at least, where a size is tried at all
+MAX_SECONDS = 0.4
+MAX_SINGLE_SHARE = 0.05  # of MAX_SECONDS that one row may take for sizes to be tried
+_MIN_ROUNDS = 3  # for each size that is tried
 Feeds = Mapping[str, np.ndarray]
+Run = Callable[[Feeds], np.ndarray]
 Clock = Callable[[], float]
 
 
 class BatchSize(msgspec.Struct, frozen=True):
-    """`size` rows at most are collected for one run; 1: each request has its own. `gain` is how many times as many rows
-    the network gets done with batches of this size, or of the best one where none is used."""
+    """The largest number of rows for one run, and the reason; 1 means that every request runs on its own.
+
+    `gain` is how many times the throughput of single rows batches of this size reach, or the best size where none is
+    used.
+    """
 
     size: int
     reason: str
@@ -38,43 +38,34 @@ class BatchSize(msgspec.Struct, frozen=True):
     wait_ms: int = 0
 
 
-ALONE = BatchSize(1, "not measured")
+UNMEASURED = BatchSize(1, "not measured")
 
 
-def tune_batch_size(live: LoadedModel, mode: str, clock: Clock = time.perf_counter) -> BatchSize:
-    """What is best for this model on this device; `mode` is SLIPWAY_BATCHING. Takes about MOST_SECONDS at most."""
-    if mode == "off":
-        return BatchSize(1, "SLIPWAY_BATCHING is off")
-    if live.inline_bytes >= 0:
-        return BatchSize(1, "the model answers in less time than a queue would take")
-    if live.cache is not None:
-        return BatchSize(1, "rows are looked up in the cache, request by request")
-    return measured(live.predictor.run, live.predictor.encode(live.probe_rows), live.deadline, clock)
+def measure_batch_size(run: Run, rows: Feeds, deadline: float, clock: Clock = time.perf_counter) -> BatchSize:
+    """Choose the size by the shortest of interleaved runs of each; `rows` are repeated to fill the batches.
 
-
-def measured(
-    run: Callable[[Feeds], np.ndarray], rows: Feeds, deadline: float, clock: Clock = time.perf_counter
-) -> BatchSize:
-    """The choice, from the least of interleaved times of each size; `rows` are repeated to make the batches."""
+    Takes about MAX_SECONDS at most. `deadline` is the model's, in seconds.
+    """
     feeds = {size: _repeated(rows, size) for size in SIZES}
-    one = min(_time(run, feeds[1], clock) for _ in range(2))
-    if one > MOST_SECONDS * LONG:
-        return BatchSize(1, f"one row takes {one * 1e3:.3g} ms, which is too long to try several")
-    if not _independent(run, feeds[2]):
-        return BatchSize(1, "the network does not answer several rows as it answers each alone")
-    least = _times(run, feeds, deadline, clock)
-    gains = {size: size * least[1] / seconds for size, seconds in least.items()}
-    best = max(gains, key=lambda size: gains[size])
-    if gains[best] < LEAST_GAIN:
-        tried = max(gains)
-        reason = (
-            f"up to {tried} rows at once, it gets at most {gains[best]:.2f} times as much done; {LEAST_GAIN} is needed"
-        )
-        return BatchSize(1, reason, round(gains[best], 2))
-    size = min(size for size in gains if gains[size] >= max(LEAST_GAIN, CLOSE * gains[best]))
+    single = min(_run_seconds(run, feeds[1], clock) for _ in range(2))
+    if single > MAX_SECONDS * MAX_SINGLE_SHARE:
+        return BatchSize(1, f"one row takes {single * 1e3:.3g} ms, which is too long to try several")
+    if not _rows_are_independent(run, feeds[2]):
+        return BatchSize(1, "the network's outputs for several rows differ from those for each row alone")
+    return _choose(_shortest_runs(run, feeds, deadline, clock))
+
+
+def _choose(shortest: Mapping[int, float]) -> BatchSize:
+    """The smallest size with nearly the best throughput; `shortest` are seconds of a run by size."""
+    gains = {size: size * shortest[1] / seconds for size, seconds in shortest.items()}
+    best = max(gains.values())
+    if best < MIN_GAIN:
+        reason = f"up to {max(gains)} rows at once raise throughput {best:.2f} times at most; {MIN_GAIN} is needed"
+        return BatchSize(1, reason, round(best, 2))
+    size = min(size for size in gains if gains[size] >= max(MIN_GAIN, NEAR_BEST * best))
     reason = (
-        f"{size} rows at once take {least[size] * 1e3:.3g} ms, one takes {least[1] * 1e3:.3g} ms; a thread that is "
-        "free takes what waits"
+        f"{size} rows at once take {shortest[size] * 1e3:.3g} ms, one takes {shortest[1] * 1e3:.3g} ms; a free thread "
+        "takes all waiting rows"
     )
     return BatchSize(size, reason, round(gains[size], 2))
 
@@ -83,8 +74,8 @@ def _repeated(rows: Feeds, size: int) -> dict[str, np.ndarray]:
     return {name: np.take(values, range(size), axis=0, mode="wrap") for name, values in rows.items()}
 
 
-def _independent(run: Callable[[Feeds], np.ndarray], pair: Feeds) -> bool:
-    """Whether two rows come out together as each does alone; not so where the batch dimension is fixed."""
+def _rows_are_independent(run: Run, pair: Feeds) -> bool:
+    """Whether two rows give the same outputs together as alone; not so where the batch dimension is fixed."""
     try:
         together = run(pair)
         alone = np.concatenate([run({name: values[[row]] for name, values in pair.items()}) for row in (0, 1)])
@@ -93,27 +84,25 @@ def _independent(run: Callable[[Feeds], np.ndarray], pair: Feeds) -> bool:
     return together.shape == alone.shape and np.allclose(together, alone, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def _times(
-    run: Callable[[Feeds], object], feeds: Mapping[int, Feeds], deadline: float, clock: Clock
-) -> dict[int, float]:
-    """Seconds of a run by size: for one row, and for as many more as are in time with MOST_SECONDS for all rounds."""
-    least: dict[int, float] = {}
-    end = clock() + MOST_SECONDS
+def _shortest_runs(run: Run, feeds: Mapping[int, Feeds], deadline: float, clock: Clock) -> dict[int, float]:
+    """Seconds of the shortest run by size: of one row, and of each larger size that MAX_SECONDS leaves time for."""
+    shortest: dict[int, float] = {}
+    end = clock() + MAX_SECONDS
     for size in SIZES:
-        run(feeds[size])  # the first run of a shape makes its memory
-        seconds = _time(run, feeds[size], clock)
+        run(feeds[size])  # the first run of a shape allocates its memory
+        seconds = _run_seconds(run, feeds[size], clock)
         if size > 1 and seconds > DEADLINE_SHARE * deadline:
             break
-        least[size] = seconds
-        if clock() + _ROUNDS * 3 * sum(least.values()) > end:  # the next size would come to twice this one
+        shortest[size] = seconds
+        if clock() + _MIN_ROUNDS * 3 * sum(shortest.values()) > end:  # the next size takes up to twice this one's time
             break
-    while clock() + sum(least.values()) < end:
-        for size in least:
-            least[size] = min(least[size], _time(run, feeds[size], clock))
-    return least
+    while clock() + sum(shortest.values()) < end:
+        for size in shortest:
+            shortest[size] = min(shortest[size], _run_seconds(run, feeds[size], clock))
+    return shortest
 
 
-def _time(run: Callable[[Feeds], object], feeds: Feeds, clock: Clock) -> float:
-    began = clock()
+def _run_seconds(run: Run, feeds: Feeds, clock: Clock) -> float:
+    started = clock()
     run(feeds)
-    return clock() - began
+    return clock() - started

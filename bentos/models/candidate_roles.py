@@ -1,4 +1,4 @@
-"""Roles: the canary and the shadow of one use case in this worker. Whatever becomes of them, the champion serves on."""
+"""Candidate roles: the canary and the shadow of one use case in this worker. Their faults never affect the champion."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bentos.models.acceptance import check
+from bentos.models.acceptance import check_acceptance
+from bentos.models.activation import RETRY_SECONDS, attempt_activation, bundle_name
 from bentos.models.candidate_runner import CandidateRunner
 from bentos.models.loaded_model import LoadedModel, load
 from bentos.models.local_state import LocalState
-from slipway.errors import SettingsError, SlipwayError
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.observed import RoleState
 from slipway.settings import Settings
 
-RETRY_SECONDS = 60.0  # what failed for reasons of the machine (memory, disk) may work later; a refusal stays
 DRAIN_SECONDS = 3.0
-RESTS = {"canary": 0.0, "shadow": 39.0}  # a shadow with a quarter of a core makes the champion's p90 1.7 times as long
+THROTTLES = {"canary": 0.0, "shadow": 39.0}  # a shadow with a quarter of a core raises the champion's p90 1.7 times
 _log = logging.getLogger("slipway.serving")
 
-Changed = Callable[[str, LoadedModel | None, LoadedModel | None], None]
+OnChange = Callable[[str, LoadedModel | None, LoadedModel | None], None]
 
 
 class Candidates(NamedTuple):
-    """What runs beside the champion; `weight` is the canary's, in percent."""
+    """The models that run besides the champion; `weight` is the canary's share of requests, in percent."""
 
     canary: CandidateRunner | None
     weight: float
@@ -33,121 +32,116 @@ class Candidates(NamedTuple):
 
 
 class CandidateRoles:
-    """`beside` is what a request looks at: None where there is neither canary nor shadow.
+    """The two roles of a use case. `candidates` is None where there is neither canary nor shadow: requests read it.
 
-    `changed(role, before, after)` is called with each change.
+    `on_change(role, before, after)` is called with each change of a role's model.
     """
 
-    def __init__(self, usecase: str, settings: Settings, disk: LocalState, changed: Changed) -> None:
-        self.beside: Candidates | None = None
+    def __init__(self, usecase: str, settings: Settings, local: LocalState, on_change: OnChange) -> None:
+        self.candidates: Candidates | None = None
         self._weight = 0.0
-        self._changed = changed
+        self._on_change = on_change
         self._canary, self._shadow = (
-            CandidateRole(name, usecase, settings, disk, self._publish) for name in ("canary", "shadow")
+            CandidateRole(name, usecase, settings, local, self._publish) for name in ("canary", "shadow")
         )
 
     @property
     def states(self) -> dict[str, RoleState]:
         return {role.name: role.state for role in (self._canary, self._shadow) if role.state is not None}
 
-    def weigh(self, canary: Canary | None) -> None:
-        """Another weight holds at once, another canary's from when it is there."""
+    def set_weight(self, canary: Canary | None) -> None:
+        """Apply the weight at once where this canary runs already; otherwise it applies once the canary is loaded."""
         self._weight = canary.weight if canary else 0.0
         live = self._canary.live
         if canary is not None and live is not None and live.digest == canary.digest:
             self._publish("canary", live, live)
 
-    def follow(self, target: DesiredState, champion: LoadedModel, tell: Callable[[], None]) -> None:
-        """Do what the pointer says; `tell` is called when a role's state is another."""
-        self._canary.follow(target.canary.digest if target.canary else None, champion, tell)
-        self._shadow.follow(target.shadow, champion, tell)
+    def follow(self, target: DesiredState, champion: LoadedModel, report: Callable[[], None]) -> None:
+        """Bring both roles to the desired state; `report` is called when a role's state changes."""
+        self._canary.follow(target.canary.digest if target.canary else None, champion, report)
+        self._shadow.follow(target.shadow, champion, report)
 
     def stop(self) -> None:
-        """Let both finish what they have, within a bound."""
-        sides = [role.leave() for role in (self._canary, self._shadow)]
+        """Let both roles finish their queued jobs, within DRAIN_SECONDS."""
+        runners = [role.clear() for role in (self._canary, self._shadow)]
         until = time.monotonic() + DRAIN_SECONDS
-        for side in sides:
-            if side is not None and (left := side.drain(max(0.0, until - time.monotonic()))):
-                _log.warning("version %s leaves %d requests undone beside the champion", side.live.version, left)
+        for runner in runners:
+            if runner is not None and (dropped := runner.drain(max(0.0, until - time.monotonic()))):
+                _log.warning("version %s (a canary or shadow) drops %d requests", runner.live.version, dropped)
 
     def _publish(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
-        canary, shadow = self._canary.side, self._shadow.side
-        self.beside = Candidates(canary, self._weight, shadow) if canary or shadow else None
+        canary, shadow = self._canary.runner, self._shadow.runner
+        self.candidates = Candidates(canary, self._weight, shadow) if canary or shadow else None
         if before is not after:
-            self._changed(role, before, after)
+            self._on_change(role, before, after)
 
 
 class CandidateRole:
-    """One of the two: its thread, where it has one, and what became of the digest that it was told to take."""
+    """One role: its runner, where it has one, and the state of the digest that it was last asked to load."""
 
-    def __init__(self, name: str, usecase: str, settings: Settings, disk: LocalState, publish: Changed) -> None:
+    def __init__(self, name: str, usecase: str, settings: Settings, local: LocalState, publish: OnChange) -> None:
         self.name = name
-        self.side: CandidateRunner | None = None
+        self.runner: CandidateRunner | None = None
         self.state: RoleState | None = None
         self._usecase = usecase
         self._settings = settings
-        self._disk = disk
+        self._local = local
         self._publish = publish
-        self._asked: tuple[str, str] | None = None
+        self._target: tuple[str, str] | None = None  # digests of the candidate and of the champion
         self._retry_at: float | None = None
 
     @property
     def live(self) -> LoadedModel | None:
-        return self.side.live if self.side else None
+        return self.runner.live if self.runner else None
 
-    def follow(self, digest: str | None, champion: LoadedModel, tell: Callable[[], None]) -> None:
-        """Take the digest, if it can stand beside this champion; another champion is a reason to look again."""
-        asked = (digest, champion.digest) if digest else None
-        due = self._retry_at is not None and time.monotonic() >= self._retry_at
-        if asked == self._asked and not due:
+    def follow(self, digest: str | None, champion: LoadedModel, report: Callable[[], None]) -> None:
+        """Load the digest if it may run besides this champion; another champion makes the checks run again."""
+        target = (digest, champion.digest) if digest else None
+        retry_due = self._retry_at is not None and time.monotonic() >= self._retry_at
+        if target == self._target and not retry_due:
             return
-        self._asked, self._retry_at = asked, None
-        kept = self.live if self.live and self.live.digest == digest else None
-        if kept is None:
-            self.leave()
+        self._target, self._retry_at = target, None
+        running = self.live if self.live and self.live.digest == digest else None
+        if running is None:
+            self.clear()
         if digest is None:
             self.state = None
         else:
-            self.state = self._become(digest, kept, champion, tell)
-        tell()
+            self.state = self._follow_target(digest, running, champion, report)
+        report()
 
-    def leave(self) -> CandidateRunner | None:
-        """End the role; its thread, which still does what was given to it."""
-        side, self.side = self.side, None
-        if side is not None:
-            self._publish(self.name, side.live, None)
-            side.close()
-        return side
+    def clear(self) -> CandidateRunner | None:
+        """End the role, and return its runner, which still finishes its queued jobs."""
+        runner, self.runner = self.runner, None
+        if runner is not None:
+            self._publish(self.name, runner.live, None)
+            runner.close()
+        return runner
 
-    def _become(
-        self, digest: str, kept: LoadedModel | None, champion: LoadedModel, tell: Callable[[], None]
+    def _follow_target(
+        self, digest: str, running: LoadedModel | None, champion: LoadedModel, report: Callable[[], None]
     ) -> RoleState:
-        version = kept.version if kept else self._disk.version(digest)
-        if kept is None:
+        version = running.version if running else self._local.version(digest)
+        if running is None:
             self.state = RoleState(digest, version, "loading")
-            tell()
-        try:
-            with self._disk.one_at_a_time():
-                loaded = kept or load(
-                    self._disk.stored(digest), self._usecase, digest=digest, device=self._settings.device
-                )
-                check(loaded, champion, self._settings)
-        except SettingsError as error:
+            report()
+        state = attempt_activation(digest, version, lambda: self._load_and_activate(digest, running, champion))
+        if state.outcome == "serving":
+            return RoleState(digest, self.live.version if self.live else version)
+        if state.outcome == "failed":
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            return self._not_taken(digest, version, "failed", str(error))
-        except SlipwayError as error:
-            return self._not_taken(digest, version, "refused", str(error))
-        except Exception as error:
-            self._retry_at = time.monotonic() + RETRY_SECONDS
-            return self._not_taken(digest, version, "failed", f"{type(error).__name__}: {error}")
-        if kept is None:
-            self.side = CandidateRunner(loaded, f"{self.name}-{self._usecase}", RESTS[self.name])
+        self.clear()
+        named = bundle_name(state)
+        _log.error("%s: %s was %s as the %s: %s", self._usecase, named, state.outcome, self.name, state.reason)
+        return state
+
+    def _load_and_activate(self, digest: str, running: LoadedModel | None, champion: LoadedModel) -> None:
+        with self._local.loading_lock():
+            loaded = running or load(
+                self._local.stored(digest), self._usecase, digest=digest, device=self._settings.device
+            )
+            check_acceptance(loaded, champion, self._settings)
+        if running is None:
+            self.runner = CandidateRunner(loaded, f"{self.name}-{self._usecase}", THROTTLES[self.name])
             self._publish(self.name, None, loaded)
             _log.info("%s: version %s is the %s now", self._usecase, loaded.version, self.name)
-        return RoleState(digest, loaded.version)
-
-    def _not_taken(self, digest: str, version: str | None, outcome: str, reason: str) -> RoleState:
-        self.leave()
-        named = f"version {version}" if version else f"the bundle {digest[:12]}"
-        _log.error("%s: %s was %s as the %s: %s", self._usecase, named, outcome, self.name, reason)
-        return RoleState(digest, version, outcome, reason)

@@ -1,4 +1,4 @@
-"""Side: a model that runs beside the champion, on a thread of its own, behind a queue that is never long."""
+"""Candidate runner: a canary or shadow model on a thread of its own, behind a bounded queue."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol
 
 from bentos.models.loaded_model import LoadedModel
 
-MOST_JOBS = 64
-MOST_BYTES = 32 << 20
-MOST_REST_SECONDS = 1.0
-LEAST_SLEEP_SECONDS = 0.001
+MAX_JOBS = 64
+MAX_BYTES = 32 << 20
+MAX_THROTTLE_SECONDS = 1.0
+MIN_SLEEP_SECONDS = 0.001
 
 
 class Work(Protocol):
-    """`run` raises nothing; `late` becomes true when its time is up, also while it runs; `size` is in bytes."""
+    """A prediction to run: `run` raises nothing, `late` turns true at its deadline, `size` is the body's, in bytes."""
 
     size: int
 
@@ -27,56 +27,58 @@ class Work(Protocol):
 
 
 class CandidateRunner:
-    """`live` is the model; what is submitted runs in its order, on the one thread.
+    """Runs predictions of the model `live` in the order of their submission, on one thread.
 
-    After each it rests until the process has idled `rest` times as long as that took, a second at most: with 39, short
-    jobs take no more than a fortieth of what those who answer leave of a core. A busy core has a queue, and whatever
-    takes a millisecond of it there holds up many.
+    After each, the thread sleeps until the process has been idle for `throttle` times the run's duration, one second at
+    most. With 39, short jobs take at most a fortieth of what the champion's requests leave of a core: on a busy core
+    requests queue, and each millisecond that a candidate takes delays many.
     """
 
-    def __init__(self, live: LoadedModel, name: str, rest: float = 0.0) -> None:
+    def __init__(self, live: LoadedModel, name: str, throttle: float = 0.0) -> None:
         self.live = live
-        self._rest = rest
+        self._throttle = throttle
         self.closed = False
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
-        self._put = self._taken = 0  # bytes; each has one thread that writes it, so neither needs a lock
+        self._bytes_queued = self._bytes_done = 0  # totals; each is written by one thread, so neither needs a lock
         self._running: Work | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def takes(self, size: int) -> bool:
-        """Whether work of so many bytes has room: the queue is not full, and what runs is not past its time, and may
-        never end. A large body is let in when there is no other."""
-        running, waiting = self._running, self._put - self._taken
-        if self.closed or self._queue.qsize() >= MOST_JOBS or (running is not None and running.late):
+        """Whether a job of `size` bytes has room: the queue is not full, and the running job is not late.
+
+        A late job may never end. A body over the limit is accepted when no other job waits.
+        """
+        running, waiting = self._running, self._bytes_queued - self._bytes_done
+        if self.closed or self._queue.qsize() >= MAX_JOBS or (running is not None and running.late):
             return False
-        return not waiting or waiting + size <= MOST_BYTES
+        return not waiting or waiting + size <= MAX_BYTES
 
     def submit(self, work: Work) -> bool:
-        """For the event loop alone. False, at once, where there is no room."""
+        """Queue the job, or return False where there is no room. Never blocks; for the event loop's thread only."""
         if not self.takes(work.size):
             return False
-        self._put += work.size
+        self._bytes_queued += work.size
         self._queue.put(work)
         return True
 
     def close(self) -> None:
-        """Take nothing more; the thread ends when it has done what it has."""
+        """Accept no more jobs; the thread ends after those that are queued."""
         self.closed = True
         self._queue.put(None)
 
     def drain(self, seconds: float) -> int:
-        """Wait for a closed one to end; how many jobs were left undone, and never will be done."""
+        """Wait for a closed runner to end, then drop what is queued, and return the number of dropped jobs."""
         self._thread.join(seconds)
-        left = 0
+        dropped = 0
         try:
             while self._queue.get_nowait() is not None:
-                left += 1
+                dropped += 1
         except Empty:
             pass
         else:
             self._queue.put(None)
-        return left
+        return dropped
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
@@ -84,14 +86,14 @@ class CandidateRunner:
             started = time.perf_counter()
             work.run()
             self._running = None
-            self._taken += work.size
-            self._rest_after(time.perf_counter() - started)
+            self._bytes_done += work.size
+            self._throttle_after(time.perf_counter() - started)
 
-    def _rest_after(self, seconds: float) -> None:
-        wanted, began, worked = self._rest * seconds, time.perf_counter(), time.process_time()
-        end = began + MOST_REST_SECONDS
-        while wanted > 0 and not self.closed and (left := end - time.perf_counter()) > 0:
-            time.sleep(min(max(wanted, LEAST_SLEEP_SECONDS), left))
+    def _throttle_after(self, seconds: float) -> None:
+        idle_left, began, worked = self._throttle * seconds, time.perf_counter(), time.process_time()
+        end = began + MAX_THROTTLE_SECONDS
+        while idle_left > 0 and not self.closed and (left := end - time.perf_counter()) > 0:
+            time.sleep(min(max(idle_left, MIN_SLEEP_SECONDS), left))
             now, cpu = time.perf_counter(), time.process_time()
-            wanted -= max(0.0, (now - began) - (cpu - worked))
+            idle_left -= max(0.0, (now - began) - (cpu - worked))
             began, worked = now, cpu

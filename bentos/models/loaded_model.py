@@ -1,4 +1,4 @@
-"""Load: from a bundle's directory to a network that is warm, with everything refused that should not be served."""
+"""Loaded model: a verified bundle with its network in memory, ready to predict."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from bentos.models import validation
-from bentos.models.batch_size import ALONE
+from bentos.models.batch_size import UNMEASURED, BatchSize, measure_batch_size
 from bentos.models.output_cache import OutputCache
+from bentos.models.validation import validate
 from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundle
 from slipway.contracts.bundle.gate_report import GateReport
@@ -23,12 +23,12 @@ from slipway.serving_state import desired
 from slipway.system import files
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
-INLINE_BYTES = 48 << 10  # answering this much JSON takes 1.5 ms; a thread keeps the interpreter for up to 5 at a time
+INLINE_BYTES = 48 << 10  # a request of this much JSON takes 1.5 ms; a thread holds the interpreter for up to 5 ms
 _WARM_UP_RUNS = 5
 
 
 class LoadedModel:
-    """A bundle that can answer. Nothing in it changes, so requests in flight keep the one that they began with."""
+    """A bundle that can predict. It never changes once it serves: requests in flight keep the one they started with."""
 
     def __init__(
         self, usecase: str, manifest: Manifest, verdict: GateReport, predictor: Predictor, source: str
@@ -52,22 +52,35 @@ class LoadedModel:
         self.scores: dict[str, Any] = {}
         self.model = b"{}"
         self.inline_bytes = INLINE_BYTES
-        self.batching = ALONE
+        self.batching = UNMEASURED
 
     @property
     def examples(self) -> list[dict[str, Any]]:
-        """The first of the probe's rows, as a caller may send them."""
+        """The first rows of the probe, in the form that a client sends."""
         return self.predictor.probe["rows"][:8]
+
+    def tune_batch_size(self, mode: str) -> None:
+        """Choose the batch size for this model on this device; `mode` is the setting SLIPWAY_BATCHING."""
+        self.batching = self._tuned_batch_size(mode)
+
+    def _tuned_batch_size(self, mode: str) -> BatchSize:
+        if mode == "off":
+            return BatchSize(1, "SLIPWAY_BATCHING is off")
+        if self.inline_bytes >= 0:
+            return BatchSize(1, "the model answers in less time than a queue would take")
+        if self.cache is not None:
+            return BatchSize(1, "rows are looked up in the cache, request by request")
+        return measure_batch_size(self.predictor.run, self.predictor.encode(self.probe_rows), self.deadline)
 
 
 def load(
     directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
 ) -> LoadedModel:
-    """The bundle in `directory`, warm. Digest, signature and gates are looked at before anything in `serve/` is parsed.
+    """Load the bundle in `directory` and warm it up. Digest, signature and gates are checked before `serve/` is parsed.
 
     Raises:
-        BundleError: it is not what was registered, unsigned, of another use case, not allowed, or cannot be loaded.
-        SettingsError: the device that was asked for cannot be used.
+        BundleError: the bundle is not the registered one, unsigned, of another use case, not allowed, or not loadable.
+        SettingsError: the configured device cannot be used.
     """
     manifest = bundle.verify(directory, digest, serving_only=True)
     signing.require(directory)
@@ -77,7 +90,7 @@ def load(
     override = stored.override if stored else None
     verdict = gate_report.require_passed(directory, override)
     predictor = Predictor(directory, device)
-    validation.check(predictor, usecase)
+    validate(predictor, usecase)
     loaded = LoadedModel(usecase, manifest, verdict, predictor, source)
     loaded.digest = digest or files.file_sha256(directory / bundle.MANIFEST)
     loaded.version = stored.version if stored else loaded.digest[:12]
@@ -91,8 +104,10 @@ def load(
 
 
 def _warm_up(loaded: LoadedModel) -> None:
-    """Run the network until it has its memory. One that takes long is kept off the event loop, and so are images: a
-    small file may hold many pixels."""
+    """Run the network until its memory is allocated, and keep a slow one off the event loop.
+
+    Image models stay off it, too: a small file may hold many pixels.
+    """
     if not loaded.probe_rows:
         raise BundleError("the probe has no rows: the bundle cannot be checked before it serves.")
     feeds = loaded.predictor.encode(loaded.probe_rows[:1])

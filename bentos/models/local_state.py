@@ -1,9 +1,8 @@
-"""What lies on disk for one use case: bundles in the store, the lock for loading, and what served last."""
+"""Local state of one use case on this machine: stored bundles, the lock for loading, and what served last."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,14 @@ import msgspec
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.settings import Settings
-from slipway.system import files
+from slipway.system import files, locks
 
 _DIGEST_LENGTH = 64
 
 
 class LocalState:
+    """Reads and writes the use case's files under the store and the serving folder."""
+
     def __init__(self, settings: Settings, usecase: str) -> None:
         self._settings = settings
         self._usecase = usecase
@@ -26,19 +27,20 @@ class LocalState:
         self._last_good = self._folder / "served.json"
 
     def stored(self, digest: str) -> Path:
-        """Where the bundle lies; raises BundleError for what is no digest, so that no name leads out of the store."""
+        """Return the bundle's directory. Raises BundleError for anything but a digest: no name may leave the store."""
         if len(digest) != _DIGEST_LENGTH or not set(digest) <= set("0123456789abcdef"):
             raise BundleError(f"the pointer names {digest!r}, which is not a digest.")
         return self._settings.store / digest
 
     def version(self, digest: str) -> str | None:
+        """Return the stored bundle's version; None where it is unknown."""
         with contextlib.suppress(BundleError):
             found = desired.stored_version(self.stored(digest))
             return found.version if found else None
         return None
 
     def pointer_stamp(self) -> tuple[int, int] | None:
-        """Changes with every write of the pointer; None where there is none. One system call."""
+        """Return what changes with every write of the pointer; None without a pointer. Costs one system call."""
         try:
             found = desired.pointer_path(self._settings.serving, self._usecase).stat()
         except FileNotFoundError:
@@ -47,12 +49,12 @@ class LocalState:
 
     @property
     def packaged(self) -> Path | None:
-        """The bundle that the image brought along."""
+        """The directory of the bundle that the image holds; None where it holds none."""
         folder = self._settings.packaged / self._usecase if self._settings.packaged else None
         return folder if folder and folder.is_dir() else None
 
     def last_good(self) -> str | None:
-        """The digest that a worker took last: what to serve where a worker starts and the pointer's is refused."""
+        """Return the digest that a worker loaded last: the fallback of one that starts under a refused pointer."""
         with contextlib.suppress(OSError, msgspec.DecodeError):
             return msgspec.json.decode(self._last_good.read_bytes(), type=str)
         return None
@@ -62,14 +64,12 @@ class LocalState:
             files.write_json(self._last_good, digest)
 
     @contextmanager
-    def one_at_a_time(self) -> Iterator[None]:
+    def loading_lock(self) -> Iterator[None]:
         """Hold this machine's lock for loading the use case; the kernel frees it when a worker dies.
 
-        On a volume that cannot be written there is none: then workers load when they like.
+        A volume that cannot be written has no lock: workers then load at the same time.
         """
         with contextlib.ExitStack() as held:
             with contextlib.suppress(OSError):
-                self._folder.mkdir(parents=True, exist_ok=True)
-                lock = held.enter_context((self._folder / "swap.lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                held.enter_context(locks.exclusive(self._folder / "swap.lock"))
             yield

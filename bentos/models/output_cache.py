@@ -1,6 +1,6 @@
-"""Cache: the network's outputs for rows that came before, where `serving.cache` in usecase.yaml says how many to keep.
+"""Output cache: the network's outputs of recent rows, as many as `serving.cache` in usecase.yaml sets.
 
-It belongs to a loaded model, so a swap begins with an empty one.
+Each loaded model has its own, so a swap starts with an empty cache.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ import msgspec
 import numpy as np
 
 Feeds = Mapping[str, np.ndarray]
-MOST_ENTRIES = 1_000_000  # the same as in slipway.usecase, which a server does not load
+MAX_ENTRIES = 1_000_000  # the same as in slipway.config.sections, which a server does not load
 HEADER = b"x-slipway-cache"
 _KEY_BYTES = 32
 
 
 class CacheLookup(msgspec.Struct, frozen=True):
-    """`outputs` float32 [n, k]; `hits` says of each row whether it was in the cache; empty where there is none."""
+    """The result of a lookup: `outputs` float32 [n, k], and whether each row was a hit; empty without a cache."""
 
     outputs: np.ndarray
     hits: Sequence[bool]
 
 
 class CachedResponse(bytes):
-    """The body of an answer that was looked up; `said` is `hit`, `partial` or `miss`."""
+    """A response body from a model with a cache; `status` (`hit`, `partial` or `miss`) is for the header."""
 
-    said: bytes
+    status: bytes
 
     @classmethod
     def of(cls, content: bytes, hits: Sequence[bool]) -> CachedResponse:
         body = cls(content)
-        body.said = b"hit" if all(hits) else b"partial" if any(hits) else b"miss"
+        body.status = b"hit" if all(hits) else b"partial" if any(hits) else b"miss"
         return body
 
 
 class OutputCache:
-    """The outputs of the `entries` rows that were asked for last: 32 bytes of key and one row of outputs for each.
+    """A thread-safe LRU cache of `entries` rows: a key of 32 bytes and one row of outputs each.
 
-    Threads share it. A key is a hash of the model's digest and the encoded row, so equal keys are equal rows.
+    A key hashes the model's digest and the encoded row, so equal keys mean equal rows.
     """
 
     def __init__(self, entries: int, digest: str) -> None:
         self._entries = entries
-        self._begin = hashlib.blake2b(digest.encode(), digest_size=_KEY_BYTES)
+        self._seed = hashlib.blake2b(digest.encode(), digest_size=_KEY_BYTES)
         self._rows: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -54,9 +54,9 @@ class OutputCache:
         return len(self._rows)
 
     def run(self, feeds: Feeds, run: Callable[[Feeds], np.ndarray]) -> CacheLookup:
-        """What `run` gives for the feeds; it is called with the rows that are not here, and not at all where all are.
+        """Return the outputs for the feeds, and call `run` with the rows that are not cached, if any.
 
-        What it raises passes through, and nothing is kept of it.
+        Exceptions of `run` pass through; nothing is cached then.
         """
         keys = self._keys(feeds)
         found = self._look_up(keys)
@@ -64,23 +64,23 @@ class OutputCache:
         if hits and all(hits):
             return CacheLookup(np.stack(found), hits)
         missing = [index for index, hit in enumerate(hits) if not hit]
-        alone = len(missing) == len(hits)
-        made = run(feeds if alone else {name: values[missing] for name, values in feeds.items()})
-        self._keep([keys[index] for index in missing], made)
-        if alone:
-            return CacheLookup(made, hits)
-        outputs = np.empty((len(keys), *made.shape[1:]), made.dtype)
-        outputs[missing] = made
+        all_missing = len(missing) == len(hits)
+        computed = run(feeds if all_missing else {name: values[missing] for name, values in feeds.items()})
+        self._store([keys[index] for index in missing], computed)
+        if all_missing:
+            return CacheLookup(computed, hits)
+        outputs = np.empty((len(keys), *computed.shape[1:]), computed.dtype)
+        outputs[missing] = computed
         for index, row in enumerate(found):
             if row is not None:
                 outputs[index] = row
         return CacheLookup(outputs, hits)
 
     def _keys(self, feeds: Feeds) -> list[bytes]:
-        """One for each row; the inputs have fixed names and widths, so their bytes one after another are unique."""
+        """Hash each row; inputs have fixed names and widths, so their concatenated bytes are unique."""
         keys = []
         for row in zip(*(feeds[name] for name in sorted(feeds)), strict=True):
-            digest = self._begin.copy()
+            digest = self._seed.copy()
             for values in row:
                 digest.update(values.tobytes())
             keys.append(digest.digest())
@@ -94,7 +94,7 @@ class OutputCache:
                     self._rows.move_to_end(key)
         return found
 
-    def _keep(self, keys: list[bytes], outputs: np.ndarray) -> None:
+    def _store(self, keys: list[bytes], outputs: np.ndarray) -> None:
         with self._lock:
             for key, row in zip(keys[-self._entries :], outputs[-self._entries :], strict=True):
                 self._rows[key] = row.copy()

@@ -1,7 +1,7 @@
-"""Tally: counts kept in memory, and brought to prometheus_client now and then.
+"""Buffered metrics: counts kept in memory, and passed to prometheus_client from time to time.
 
-Its counters write to files that all workers share, 2 to 3 µs each time; a prediction counts five things. What a worker
-that is killed has counted since the last time is lost to the metrics; the log has it.
+prometheus_client writes to files that all workers share, 2 to 3 µs each time, and a prediction updates five metrics. A
+killed worker loses the counts since its last flush; the prediction log has their events.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ import numpy as np
 
 
 class BufferedCounter:
-    """A counter's child."""
+    """A buffered child of a counter."""
 
     def __init__(self, child: Any) -> None:
         self._child = child
-        self._kept = _Kept()
+        self._buffer = _Buffer()
 
     def inc(self, number: float = 1) -> None:
-        self._kept.keep(number)
+        self._buffer.append(number)
 
     def flush(self) -> None:
-        if number := sum(self._kept.taken()):
+        if number := sum(self._buffer.take_all()):
             self._child.inc(number)
 
 
 class BufferedHistogram:
-    """A histogram's child. `observe` is a list's own `append`: nothing is cheaper."""
+    """A buffered child of a histogram. `observe` is a list's own `append`: nothing is cheaper."""
 
     def __init__(self, child: Any) -> None:
         # prometheus_client adds to a bucket one value at a time only; a test watches these names.
         self._buckets, self._sum, self._bounds = child._buckets, child._sum, np.array(child._upper_bounds)
-        self._kept = _Kept()
-        self.observe = self._kept.keep
+        self._buffer = _Buffer()
+        self.observe = self._buffer.append
 
     def flush(self) -> None:
-        values = self._kept.taken()
+        values = self._buffer.take_all()
         if not values:
             return
         numbers = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._bounds))
@@ -46,15 +46,15 @@ class BufferedHistogram:
         self._sum.inc(sum(values))
 
 
-class _Kept:
-    """Numbers that any thread keeps, and one at a time takes: a list's `append` and its slices are whole in CPython."""
+class _Buffer:
+    """Numbers that any thread appends and one thread at a time takes; `append` and slices are atomic in CPython."""
 
     def __init__(self) -> None:
         self._numbers: list[float] = []
         self._lock = threading.Lock()
-        self.keep = self._numbers.append
+        self.append = self._numbers.append
 
-    def taken(self) -> list[float]:
+    def take_all(self) -> list[float]:
         with self._lock:
             taken = self._numbers[:]
             del self._numbers[: len(taken)]

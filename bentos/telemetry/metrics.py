@@ -1,6 +1,6 @@
-"""What the server counts. Made in a worker, never in the supervisor; `/metrics` is all workers as one.
+"""Prometheus metrics of the service. Each worker has its own, the supervisor none; `/metrics` combines all workers.
 
-Every label comes from a fixed set: an unknown path counts as the route `other`, an unknown use case as none.
+Every label has a fixed set of values: an unknown path counts as the route `other`, an unknown use case as none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
@@ -20,126 +20,173 @@ ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "o
 _CODES = {code: str(code) for code in range(100, 600)}
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
-_RESERVED_BYTES = 256 << 10  # for some 1,500 series each
+_RESERVED_BYTES = 256 << 10  # per file, for some 1,500 series
 _log = logging.getLogger("slipway.serving")
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5)
 
 
+class Definition(NamedTuple):
+    """One metric of the service: its attribute of `Metrics`, and what prometheus_client needs to make it.
+
+    `mode` is how a gauge is combined from all workers.
+    """
+
+    attribute: str
+    kind: type[Counter | Gauge | Histogram]
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+    mode: str = ""
+
+    def make(self, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+        options: dict[str, Any] = {}
+        if self.buckets:
+            options["buckets"] = self.buckets
+        if self.mode:
+            options["multiprocess_mode"] = self.mode
+        return self.kind(self.name, self.help, self.labels, registry=registry, **options)
+
+
+_VERSION = ("usecase", "version", "role")
+DEFINITIONS = (
+    Definition("requests", Counter, "slipway_requests", "Requests answered.", ("usecase", "route", "code")),
+    Definition(
+        "durations",
+        Histogram,
+        "slipway_request_duration_seconds",
+        "Time from receiving a request's headers to sending its response.",
+        ("usecase", "route"),
+        buckets=_SECONDS,
+    ),
+    Definition("predictions", Counter, "slipway_predictions", "Rows predicted.", (*_VERSION, "label")),
+    Definition(
+        "model_seconds",
+        Histogram,
+        "slipway_model_seconds",
+        "Time that the model takes for one request.",
+        _VERSION,
+        buckets=_MODEL_SECONDS,
+    ),
+    Definition(
+        "batch_rows",
+        Histogram,
+        "slipway_batch_rows",
+        "Rows in one run of a model that is run in batches.",
+        ("usecase",),
+        buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+    ),
+    Definition("model_errors", Counter, "slipway_model_errors", "Requests for which the model failed.", _VERSION),
+    Definition(
+        "model_info",
+        Gauge,
+        "slipway_model_info",
+        "1 for each version that a running worker serves.",
+        (*_VERSION, "source", "device"),
+        mode="livemax",
+    ),
+    Definition(
+        "warnings",
+        Counter,
+        "slipway_input_warnings",
+        "Input values that were predicted although they are unlike the training data.",
+        ("usecase", "feature", "reason"),
+    ),
+    Definition(
+        "lost",
+        Counter,
+        "slipway_prediction_log_lost",
+        "Events that could not be written to the prediction log.",
+        ("usecase",),
+    ),
+    Definition(
+        "shed",
+        Counter,
+        "slipway_requests_shed",
+        "Requests refused to keep accepted ones within their deadline; reason slow: the client sent too slowly.",
+        ("usecase", "reason"),
+    ),
+    Definition(
+        "in_flight",
+        Gauge,
+        "slipway_requests_in_flight",
+        "Requests that run on a worker thread or wait for one.",
+        ("usecase",),
+        mode="livesum",
+    ),
+    Definition(
+        "shadow_shed",
+        Counter,
+        "slipway_shadow_shed",
+        "Requests that were not copied to the shadow, or not answered by it in time.",
+        ("usecase", "version"),
+    ),
+    Definition(
+        "canary_fallbacks",
+        Counter,
+        "slipway_canary_fallbacks",
+        "Requests that the champion answered in place of the canary, which failed, was late or was busy.",
+        ("usecase", "version", "reason"),
+    ),
+    Definition(
+        "follower_finding",
+        Gauge,
+        "slipway_follower_finding",
+        "1 while the follower reports a problem with the topic; hung: the follower itself does not poll.",
+        ("usecase", "topic"),
+        mode="livemostrecent",
+    ),
+)
+
+
 class Metrics:
-    """One attribute for each metric; `of` gives its children, which count in memory until `flush`."""
+    """The metrics of DEFINITIONS, one attribute each; `of` returns their children, buffered in memory until `flush`."""
+
+    requests: Counter
+    durations: Histogram
+    predictions: Counter
+    model_seconds: Histogram
+    batch_rows: Histogram
+    model_errors: Counter
+    model_info: Gauge
+    warnings: Counter
+    lost: Counter
+    shed: Counter
+    in_flight: Gauge
+    shadow_shed: Counter
+    canary_fallbacks: Counter
+    follower_finding: Gauge
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.requests = Counter(
-            "slipway_requests", "Requests answered.", ["usecase", "route", "code"], registry=registry
-        )
-        self.durations = Histogram(
-            "slipway_request_duration_seconds",
-            "Time from the request's head to its answer.",
-            ["usecase", "route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.predictions = Counter(
-            "slipway_predictions", "Rows predicted.", ["usecase", "version", "role", "label"], registry=registry
-        )
-        self.model_seconds = Histogram(
-            "slipway_model_seconds",
-            "Time in the model, for each request.",
-            ["usecase", "version", "role"],
-            buckets=_MODEL_SECONDS,
-            registry=registry,
-        )
-        self.batch_rows = Histogram(
-            "slipway_batch_rows",
-            "Rows in one run of a network that is given batches.",
-            ["usecase"],
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=registry,
-        )
-        self.model_errors = Counter(
-            "slipway_model_errors", "Requests that the model failed.", ["usecase", "version", "role"], registry=registry
-        )
-        self.model_info = Gauge(
-            "slipway_model_info",
-            "1 for what a living worker serves.",
-            ["usecase", "version", "role", "source", "device"],
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        self.warnings = Counter(
-            "slipway_input_warnings",
-            "Values that were answered although unlike training.",
-            ["usecase", "feature", "reason"],
-            registry=registry,
-        )
-        self.lost = Counter(
-            "slipway_prediction_log_lost", "Lines that the log could not keep.", ["usecase"], registry=registry
-        )
-        self.shed = Counter(
-            "slipway_requests_shed",
-            "Requests refused, so that those accepted are in time; slow: the sender was.",
-            ["usecase", "reason"],
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "slipway_requests_in_flight",
-            "Requests that wait for a thread or are on one.",
-            ["usecase"],
-            multiprocess_mode="livesum",
-            registry=registry,
-        )
-        self.shadow_shed = Counter(
-            "slipway_shadow_shed",
-            "Requests that the shadow got no copy of, or not in time.",
-            ["usecase", "version"],
-            registry=registry,
-        )
-        self.canary_fallbacks = Counter(
-            "slipway_canary_fallbacks",
-            "Requests that the champion answered in place of the canary: it failed, was late, or busy.",
-            ["usecase", "version", "reason"],
-            registry=registry,
-        )
-        self.clock_offset = Gauge(
-            "slipway_clock_offset_seconds",
-            "How far this machine's clock is ahead of the registry's.",
-            ["usecase"],
-            multiprocess_mode="livemostrecent",
-            registry=registry,
-        )
-        self.follower_finding = Gauge(
-            "slipway_follower_finding",
-            "1 while the follower finds something wrong with it; hung: the follower itself does not look.",
-            ["usecase", "topic"],
-            multiprocess_mode="livemostrecent",
-            registry=registry,
-        )
+        for definition in DEFINITIONS:
+            setattr(self, definition.attribute, definition.make(registry))
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
-        self._answered: dict[tuple[str, str, int], tuple[Any, Any]] = {}  # what `request` asks of its two children
+        self._request_counts: dict[tuple[str, str, int], tuple[Any, Any]] = {}  # of `request`: its two children
 
     def of(self, metric: Any, *labels: str) -> Any:
-        """The metric's child with these labels, there from now on."""
+        """Return the metric's child with these labels, which is exposed from now on."""
         try:
             return self._children[metric, labels]
         except KeyError:
             return self._children.setdefault((metric, labels), _child(metric, labels))
 
     def flush(self) -> None:
-        """Bring what was counted to where `/metrics` finds it."""
+        """Write what was buffered to where `/metrics` reads it."""
         for child in list(self._children.values()):
             if isinstance(child, BufferedCounter | BufferedHistogram):
                 child.flush()
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
+        """Count one response and its duration."""
         try:
-            inc, observe = self._answered[usecase, route, code]
+            inc, observe = self._request_counts[usecase, route, code]
         except KeyError:
             inc = self.of(self.requests, usecase, route, _CODES[code]).inc
             observe = self.of(self.durations, usecase, route).observe
-            self._answered[usecase, route, code] = inc, observe
+            self._request_counts[usecase, route, code] = inc, observe
         inc()
         observe(seconds)
 
@@ -153,25 +200,24 @@ def _child(metric: Any, labels: tuple[str, ...]) -> Any:
 
 @lru_cache(maxsize=1)
 def metrics() -> Metrics:
-    """This process's metrics, made on first use."""
-    _reserve()
+    """Return this process's metrics, made on first use."""
+    _reserve_disk_space()
     return Metrics(CollectorRegistry())
 
 
-def _reserve() -> None:
-    """Have the disk's blocks for what is counted before it is: the files are mapped into memory, and a process that
-    writes there where the disk has no block left is killed (SIGBUS)."""
+def _reserve_disk_space() -> None:
+    """Allocate disk blocks for the metric files, which are memory-mapped: a write without one kills (SIGBUS)."""
     directory = os.environ.get(_DIRECTORY)
     for kind in _FILES if directory else ():
         try:
             with Path(directory, f"{kind}_{os.getpid()}.db").open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
         except OSError as error:
-            _log.warning("no space can be kept for metrics in %s: %s", directory, error)
+            _log.warning("no disk space can be reserved for metrics in %s: %s", directory, error)
 
 
 def exposition() -> bytes:
-    """The text of `/metrics`: of all workers where BentoML runs us, of this process elsewhere."""
+    """Return the text of `/metrics`: of all workers under BentoML, else of this process."""
     metrics().flush()
     registry = metrics().registry
     if _DIRECTORY in os.environ:
@@ -181,7 +227,7 @@ def exposition() -> bytes:
 
 
 def forget_dead_workers() -> None:
-    """Take away what workers that were killed said of the present; what they counted stays in the sums."""
+    """Remove the gauges of killed workers; their counters stay in the sums."""
     directory = os.environ.get(_DIRECTORY)
     if not directory:
         return

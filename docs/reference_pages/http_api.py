@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bentos.api.openapi import document
-from bentos.auth.scopes import needed
+from bentos.auth.scopes import required_scopes
 from reference_pages.markdown import code, table
 from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.settings import Settings
@@ -68,7 +68,7 @@ def _scopes(path: str, operation: Json) -> str:
     if operation.get("security") == []:
         return "none needed"
     name = path.rpartition("/")[2]
-    return ", ".join(code(scope) for scope in needed("model" if name == "NAME" else name))
+    return ", ".join(code(scope) for scope in required_scopes("model" if name == "NAME" else name))
 
 
 def _operation(method: str, path: str, found: Json) -> str:

@@ -1,4 +1,4 @@
-"""One comparison: the last answers beside the reference of the version that gave them, tested and scored."""
+"""Comparison of the latest predictions with the reference of the version that made them: tested and scored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from monitoring.analysis import quality, windows
 from monitoring.analysis.drift import DriftResult, Table, Thresholds, compare
 from monitoring.analysis.windows import Period
+from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.prediction_log import Log
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, and both tables that it was found in; `findings` is empty where there is too little data."""
+    """Results of a comparison and both tables; `findings`, the tests' results, are empty with too little data."""
 
     schema: Schema
     significance: float
@@ -29,11 +30,12 @@ class Comparison:
     notes: list[str]
 
 
-def compare_period(log: Log, period: Period, bundle: Path, least: int, labels_since: datetime) -> Comparison:
-    """Test the period's sample against the bundle's reference, and score what has labels since `labels_since`.
+def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, labels_since: datetime) -> Comparison:
+    """Test the period's sample against the bundle's reference, and score the labelled predictions since `labels_since`.
 
-    Fewer than `least` rows are not tested; nor are the predictions where fewer than that are the watched version's.
+    Fewer rows than `monitoring.min_rows` are not tested; nor are the predictions if fewer are of the watched version.
     """
+    least = usecase.monitoring.min_rows
     schema = Schema.load(bundle / "serve" / "schema.json")
     thresholds = Thresholds.load(bundle / "monitor" / "thresholds.json")
     frame = windows.load_reference(bundle)
@@ -42,7 +44,7 @@ def compare_period(log: Log, period: Period, bundle: Path, least: int, labels_si
     columns, notes = windows.columns(schema), []
     if sample.own < least <= period.rows:
         columns = [column for column in columns if column.of == "feature"]
-        notes.append(f"Version {period.version} gave only {sample.own} of the answers: those were not compared.")
+        notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
     return Comparison(
         schema,
         thresholds.significance,
@@ -51,6 +53,6 @@ def compare_period(log: Log, period: Period, bundle: Path, least: int, labels_si
         len(frame),
         sample.rows,
         compare(reference, sample.table, columns, thresholds) if period.rows >= least else [],
-        quality.measure(log, schema, period.version, labels_since, period.until, frame),
+        quality.measure(log, usecase, schema, period.version, labels_since, period.until, frame),
         notes,
     )

@@ -1,160 +1,128 @@
-"""Quality: how good the answers were, as far as their labels have come, beside how good they were on the reference."""
+"""Live quality: scores of the labelled predictions, compared with the scores on the reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from slipway.evaluation.bootstrap import intervals
+from slipway.evaluation.metrics import METRICS, PRIMARY, Metric, computable, scored_predictions
 from slipway.prediction_log.jsonl import literal
+from slipway.timestamps import iso
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+    from slipway.config import Cost, UseCase
     from slipway.contracts.schema import Schema
     from slipway.prediction_log import Log
 
-LEAST_LABELS = 30
-MOST_LABELS = 10_000
-_RESAMPLES = 300
-_SEED = 7
-METRICS = {
-    "accuracy": "accuracy",
-    "roc_auc": "ROC AUC",
-    "brier": "Brier score",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
-    "r2": "R²",
-}
-_MORE_IS_BETTER = ("accuracy", "roc_auc", "r2")
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
+MIN_LABELS = 30
+MAX_LABELS = 10_000
+TITLES = {name: metric.title for metrics in METRICS.values() for name, metric in metrics.items()}
+_ROUNDS = 300  # of the bootstrap: enough for a metric's interval, and short for every monitoring run
+_ALWAYS = {"binary": ("accuracy", "roc_auc", "brier"), "multiclass": ("accuracy",), "regression": ("mae", "rmse", "r2")}
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value with its 95 % bootstrap interval."""
+    """Value of a metric with its 95 % bootstrap interval."""
 
     value: float
     low: float
     high: float
 
 
-def measure(log: Log, schema: Schema, version: str, since: datetime, until: datetime, reference: pd.DataFrame) -> dict:
+@dataclass(frozen=True)
+class QualityMetrics:
+    """Names of the metrics of live quality, and the costs that `expected_cost` needs."""
+
+    names: tuple[str, ...]
+    cost: Cost | None = None
+
+    @staticmethod
+    def of(usecase: UseCase) -> QualityMetrics:
+        """The task's usual metrics, and those that the use case is gated on."""
+        gated = (usecase.gates.metric or PRIMARY[usecase.task], *usecase.gates.absolute)
+        return QualityMetrics(tuple(dict.fromkeys([*_ALWAYS[usecase.task], *gated])), usecase.target.cost)
+
+    @staticmethod
+    def of_task(task: str) -> QualityMetrics:
+        """The usual metrics of a task, for a model without a use case folder."""
+        return QualityMetrics(_ALWAYS[task])
+
+
+def measure(
+    log: Log, usecase: UseCase, schema: Schema, version: str, since: datetime, until: datetime, reference: pd.DataFrame
+) -> dict[str, Any]:
     """The verdict's `quality`: label coverage, and each metric live and on the reference, of the watched version.
 
-    Below 30 labels no metric is given: its interval would say nothing.
+    Below 30 labels there are no metrics: their intervals would be too wide to tell anything.
     """
-    mine = f'"slipway.model_version" = {literal(version)}'
-    answered = _count(log.predictions(schema.usecase, since, until).filter(mine))
-    labelled = log.labelled(schema.usecase, since, until, list(schema.classes) or None).filter(mine)
-    known = _count(labelled)
-    live = scores(_sample(labelled), schema) if known >= LEAST_LABELS else {}
-    promised = scores(reference, schema) if live else {}
-    metrics = {name: compared(name, score, promised.get(name)) for name, score in live.items()}
+    version_filter = f'"slipway.model_version" = {literal(version)}'
+    answered = _count(log.predictions(schema.usecase, since, until).filter(version_filter))
+    labels = log.labelled(schema.usecase, since, until, list(schema.classes) or None).filter(version_filter)
+    labelled, watched = _count(labels), QualityMetrics.of(usecase)
+    live = scores(_sample(labels), schema, watched) if labelled >= MIN_LABELS else {}
+    promised = scores(reference, schema, watched) if live else {}
+    metrics = METRICS[schema.task]
+    compared = {name: compare_score(metrics[name], score, promised.get(name)) for name, score in live.items()}
     return {
-        "since": since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "since": iso(since),
         "predictions": answered,
-        "labelled": known,
-        "coverage": known / answered if answered else 0.0,
-        "metrics": metrics,
-        "sentence": _sentence(answered, known, [name for name, score in metrics.items() if score["worse"]]),
+        "labelled": labelled,
+        "coverage": labelled / answered if answered else 0.0,
+        "metrics": compared,
+        "sentence": _sentence(answered, labelled, [name for name, score in compared.items() if score["worse"]]),
     }
 
 
-def scores(frame: pd.DataFrame, schema: Schema) -> dict[str, Score]:
-    """The task's metrics over rows with `label`, `score`, `label_true` (or `value`, `value_true`).
+def scores(frame: pd.DataFrame, schema: Schema, watched: QualityMetrics) -> dict[str, Score]:
+    """Compute the watched metrics over rows with `label`, `score` and `label_true` (or `value` and `value_true`).
 
-    `brier` is the mean squared distance of P(positive) from the truth. A metric that the rows do not define (ROC AUC of
-    one class) is left out.
+    The log has the label of a multiclass prediction and not all its probabilities, so only metrics of labels are
+    computed there. A metric that the rows do not define (ROC AUC of one class) is left out.
     """
-    if schema.task == "regression":
-        return _intervals(_REGRESSION, frame["value_true"].to_numpy(float), frame["value"].to_numpy(float))
-    truth = frame["label_true"].astype(str).to_numpy(dtype=object)
-    found = _intervals({"accuracy": _accuracy}, truth, frame["label"].astype(str).to_numpy(dtype=object))
-    if schema.task == "binary":
-        positive = (truth == schema.positive).astype(float)
-        found |= _intervals({"roc_auc": _roc_auc, "brier": _brier}, positive, frame["score"].to_numpy(float))
-    return found
+    rows = scored_predictions(schema, watched.cost, frame)
+    metrics = {name: metric for name, metric in computable(schema.task, rows).items() if name in watched.names}
+    found = intervals(rows, metrics, _ROUNDS)
+    ordered = ((name, found[name]) for name in watched.names if name in found)
+    return {name: Score(*interval) for name, interval in ordered if interval.value is not None}
 
 
-def compared(name: str, live: Score, promised: Score | None) -> dict[str, Any]:
-    """The live score beside the reference's; `worse` where even the intervals are apart, to the wrong side."""
-    apart = promised and (live.high < promised.low if name in _MORE_IS_BETTER else live.low > promised.high)
-    return {**vars(live), "reference": vars(promised) if promised else None, "worse": bool(apart)}
+def compare_score(metric: Metric, live: Score, promised: Score | None) -> dict[str, Any]:
+    """The live score with the reference's; `worse` where the intervals do not overlap, in the wrong direction."""
+    if promised is None:
+        return {**vars(live), "reference": None, "worse": False}
+    worse = live.high < promised.low if metric.sign > 0 else live.low > promised.high
+    return {**vars(live), "reference": vars(promised), "worse": worse}
 
 
-def _intervals(metrics: dict[str, Metric], truth: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
-    """Percentile bootstrap over rows, seeded: the same rows give the same interval."""
-    draws = np.random.default_rng(_SEED).integers(0, len(truth), size=(_RESAMPLES, len(truth)))
-    found = {}
-    for name, metric in metrics.items():
-        value = metric(truth, predicted)
-        resampled = np.array([metric(truth[draw], predicted[draw]) for draw in draws])
-        if np.isfinite(value):
-            low, high = np.nanquantile(resampled, [0.025, 0.975])
-            found[name] = Score(float(value), float(low), float(high))
-    return found
-
-
-def _accuracy(truth: np.ndarray, label: np.ndarray) -> float:
-    return float(np.mean(truth == label))
-
-
-def _brier(truth: np.ndarray, score: np.ndarray) -> float:
-    return float(np.mean((truth - score) ** 2))
-
-
-def _roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
-    """P(a positive scores higher than a negative), by ranks (Mann and Whitney); NaN where there is one class only."""
-    from scipy.stats import rankdata
-
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
-    if not positives or not negatives:
-        return float("nan")
-    ranks = rankdata(score)[truth == 1].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def _mae(truth: np.ndarray, value: np.ndarray) -> float:
-    return float(np.mean(np.abs(truth - value)))
-
-
-def _rmse(truth: np.ndarray, value: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((truth - value) ** 2)))
-
-
-def _r2(truth: np.ndarray, value: np.ndarray) -> float:
-    spread = np.sum((truth - truth.mean()) ** 2)
-    return float(1 - np.sum((truth - value) ** 2) / spread) if spread else float("nan")
+def describe_metrics(names: Sequence[str]) -> str:
+    """The titles of metrics in one line."""
+    return ", ".join(TITLES[name] for name in names)
 
 
 def _count(relation: DuckDBPyRelation) -> int:
     return relation.aggregate("count(*)").fetchall()[0][0]
 
 
-def _sample(labelled: DuckDBPyRelation) -> pd.DataFrame:
-    """At most 10,000 of the rows, the same ones whoever asks."""
+def _sample(labels: DuckDBPyRelation) -> pd.DataFrame:
+    """At most 10,000 of the rows, always the same ones."""
     predicted = ", ".join(f'"slipway.{name}" AS "{name}"' for name in ("label", "score", "value"))
-    return (
-        labelled.order('md5("slipway.row_id")').limit(MOST_LABELS).select(f"{predicted}, label_true, value_true").df()
-    )
+    return labels.order('md5("slipway.row_id")').limit(MAX_LABELS).select(f"{predicted}, label_true, value_true").df()
 
 
-def _sentence(answered: int, known: int, worse: list[str]) -> str:
-    if not known:
-        return "No label has come yet: how good the answers are is not known."
-    share = f"{known:,} of {answered:,} predictions have a label"
-    if known < LEAST_LABELS:
-        return f"{share}; scores are given from {LEAST_LABELS} on."
+def _sentence(answered: int, labelled: int, worse: list[str]) -> str:
+    if not labelled:
+        return "There are no labels yet: the quality of the predictions is unknown."
+    share = f"{labelled:,} of {answered:,} predictions have a label"
+    if labelled < MIN_LABELS:
+        return f"{share}; scores need at least {MIN_LABELS}."
     if worse:
-        return f"{share}. Worse than on the reference: {', '.join(METRICS[name] for name in worse)}."
-    return f"{share}. The answers are as good as on the reference, as far as the labels tell."
-
-
-_REGRESSION: dict[str, Metric] = {"mae": _mae, "rmse": _rmse, "r2": _r2}
+        return f"{share}. Worse than on the reference: {describe_metrics(worse)}."
+    return f"{share}. The predictions are as good as on the reference, as far as the labels show."

@@ -1,4 +1,4 @@
-"""`slipway promote`: the alias moves to a version whose gates passed."""
+"""`slipway promote`: moves an alias to a version whose gates passed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.options import Json, UseCaseName, print_json
+from monitoring.commands.outcome import wait_and_print
+from slipway.cli.options import Json, UseCaseName
 from slipway.console import say
 
 
@@ -16,19 +17,19 @@ def command(
     alias: Annotated[str, typer.Option(help="The alias to move: champion, challenger or canary.")] = "champion",
     canary: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="As the canary first, which begins with this share of the requests."),
+        typer.Option(metavar="PERCENT", help="Begin as the canary, with this share of the requests."),
     ] = None,
     override: Annotated[
         str | None,
-        typer.Option(metavar="'WHO: WHY'", help="Promote it although its gates failed; kept as the version's tag."),
+        typer.Option(metavar="'WHO: WHY'", help="Promote it although its gates failed; stored as the version's tag."),
     ] = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait until every worker serves it.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a version the champion.
 
-    A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, to champion
-    or back.
+    A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, until it is
+    promoted or rolled back.
     """
     from monitoring.release.promotion import promote, wait_until_served
 
@@ -36,8 +37,4 @@ def command(
     promoted = promote(name, version, alias, override, canary)
     before = "which had none" if promoted.replaced is None else f"which was version {promoted.replaced}"
     say(f"{alias} of {name} is version {version}, {before}.")
-    if wait:
-        promoted = wait_until_served(promoted, wait)
-        say(f"workers that serve it: {promoted.serving}, all of them.")
-    if as_json:
-        print_json(promoted.to_dict())
+    wait_and_print(promoted, wait, wait_until_served, "workers that serve it", as_json)

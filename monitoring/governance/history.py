@@ -1,36 +1,33 @@
-"""The history of a use case: what happened and who did it, what stands now, and whether it is what was registered.
+"""History of a use case: events and who caused them, the current state, and whether it is what was registered.
 
-It is put together from what others left: the registry's versions and tags, the audit, and the verdicts of monitors.
+Its sources are the registry's versions and tags, the audit, and the verdicts of monitoring runs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from monitoring.analysis import verdict
-from monitoring.governance.alias_changes import happened, moment
-from monitoring.governance.integrity import IntegrityReport, check
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.governance.alias_changes import occurred_at
+from monitoring.governance.integrity import IntegrityReport, check_versions
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import SERVING_PREFIX
 from slipway.errors import DataError, NotFound, RegistryError, suggestion
 from slipway.settings import Settings
 from slipway.storage import object_store
-
-SERVING = "slipway.serving."
-PRODUCTION_ROWS = "slipway.production_rows"
-_STEM = "%Y%m%dT%H%M%S%fZ"
-
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
+from slipway.timestamps import from_ms, iso, parse, parse_name
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: `action` as in the audit, or `registered`, `serving` and `verdict`."""
+    """An event of the history; `action` is one of the audit's, or `registered`, `serving` or `verdict`."""
 
     at: str
     action: str
@@ -42,9 +39,10 @@ class Event:
 
 @dataclass(frozen=True)
 class History:
-    """`versions` are those of the registry, the newest first; `servers` is what each one's workers serve, or its error.
+    """Events, current state and problems of a use case.
 
-    `problems` are what does not agree: a version's bytes, a version that is gone, the two copies of the audit.
+    `versions` are those of the registry, the newest first; `servers` has what the workers of each server serve, or its
+    error. `problems` name altered bytes, versions that are gone, and differences between the two copies of the audit.
     """
 
     usecase: str
@@ -66,21 +64,21 @@ class History:
 
 
 def gather(
-    usecase: str, config: Settings, since: datetime | None = None, look_at_all: LookAtAll = all_server_statuses
+    usecase: str, config: Settings, since: datetime | None = None, poll: PollServers = all_server_statuses
 ) -> History:
-    """The whole history, every byte of every version checked; `since` leaves out older events only.
+    """Collect the history, and check every byte of every version; `since` leaves out older events only.
 
     Raises:
         NotFound: nothing of that name was ever registered or audited.
         RegistryError: the registry does not answer.
-        ServiceError, OSError: the log's place cannot be read.
+        ServiceError, OSError: the log cannot be read.
     """
     registry = Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     aliases, tags, versions = _registered(registry, usecase, bool(lines))
-    checked = check(registry, config, usecase, versions, lines)
+    checked = check_versions(registry, config, usecase, versions, lines)
     copies = audit_replica.compare(config, usecase)
-    facts = [facts_of(registry, version, checked[version.version]) for version in versions]
+    facts = [version_facts(registry, version, checked[version.version]) for version in versions]
     registered = {found["version"]: found["registered"] for found in facts}
     events = [
         *(_registration(found) for found in facts),
@@ -92,18 +90,18 @@ def gather(
     return History(
         usecase,
         config.environment,
-        sorted((event for event in events if since is None or moment(event.at) >= since), key=lambda e: moment(e.at)),
+        sorted((event for event in events if since is None or parse(event.at) >= since), key=lambda e: parse(e.at)),
         aliases,
-        {key: value for key, value in tags.items() if key.startswith("slipway.")},
+        {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
-        [_server(look) for look in look_at_all(config.server_urls, usecase)],
+        [_server(status) for status in poll(config.server_urls, usecase)],
         {"lines": copies.lines, "pending": copies.pending},
         [*gone, *problems, *copies.problems],
     )
 
 
 def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.AuditLine], list[str]]:
-    """The audit's lines, and what is wrong with those that are none any more."""
+    """The valid lines of the audit, and the problems of the others."""
     lines, problems = [], []
     for name, content in audit_replica.stored(config, usecase).items():
         try:
@@ -116,7 +114,7 @@ def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.AuditLine
 def _registered(
     registry: Registry, usecase: str, known: bool
 ) -> tuple[dict[str, str], dict[str, str], list[ModelVersion]]:
-    """Aliases, tags and versions; nothing of a model that was deleted, if it is `known` that there was one."""
+    """Aliases, tags and versions; empty for a deleted model, if it is `known` that there was one."""
     try:
         model = registry.model(usecase)
         return model.aliases, model.tags, registry.versions(usecase)
@@ -131,82 +129,88 @@ def _registered(
         ) from None
 
 
-def facts_of(registry: Registry, version: ModelVersion, checked: IntegrityReport) -> dict[str, Any]:
-    """What the version stands on: data, commit, run, gates, production rows; and what people and servers said of it."""
+def version_facts(registry: Registry, version: ModelVersion, checked: IntegrityReport) -> dict[str, Any]:
+    """Facts of a version: its data, commit, run, gates and production rows, and the tags of people and servers."""
     tags = version.tags
     return {
         "version": version.version,
-        "registered": _iso(version.created_ms),
+        "registered": iso(from_ms(version.created_ms)),
         "digest": version.digest,
-        "data_sha256": tags.get("slipway.data_sha256"),
-        "git_commit": tags.get("slipway.git_commit"),
+        "data_sha256": tags.get(registry_names.DATA_SHA256),
+        "git_commit": tags.get(registry_names.GIT_COMMIT),
         "run_id": version.run_id,
-        "run_key": tags.get("slipway.run_key"),
-        "gate": tags.get("slipway.gate"),
+        "run_key": tags.get(registry_names.RUN_KEY),
+        "gate": tags.get(registry_names.GATE),
         "gates": checked.gates,
         "production_rows": _production_rows(registry, version),
-        "override": tags.get("slipway.override"),
-        "refused": tags.get("slipway.refused"),
-        "serving": {key.removeprefix(SERVING): said for key, said in tags.items() if key.startswith(SERVING)},
+        "override": tags.get(registry_names.OVERRIDE),
+        "refused": tags.get(registry_names.REFUSED),
+        "serving": _serving_tags(version),
         "verified": checked.problem is None,
         "problem": checked.problem,
     }
 
 
 def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
-    """How many labelled rows of production it was trained on; None where its run does not say, or is gone."""
+    """Number of labelled production rows in the training; None where the run does not contain it, or is gone."""
     try:
         tags = registry.run(version.run_id)["data"].get("tags", ())
     except RegistryError:
         return None
-    said = next((tag["value"] for tag in tags if tag["key"] == PRODUCTION_ROWS), "")
-    return int(said) if said.isdecimal() else None
+    count = next((tag["value"] for tag in tags if tag["key"] == registry_names.PRODUCTION_ROWS), "")
+    return int(count) if count.isdecimal() else None
 
 
 def _of_line(line: audit.AuditLine, registered: str) -> Event:
-    """Where it belongs: after its version was registered, and before whatever followed from it."""
-    at = max(filter(None, [happened(line), registered if line.at > registered else ""]), key=moment)
+    """Event of an audit line, placed after the registration of its version and before what followed from it."""
+    at = max(filter(None, [occurred_at(line), registered if line.at > registered else ""]), key=parse)
     return Event(at, line.action, line.version, line.who, line.why, line.evidence)
 
 
 def _registration(facts: dict[str, Any]) -> Event:
     evidence = {key: facts[key] for key in ("data_sha256", "git_commit", "run_id", "digest", "gate", "production_rows")}
     who = "slipway train" if facts["run_key"] else audit.UNKNOWN
-    return Event(facts["registered"], "registered", facts["version"], who, standing(facts), evidence)
+    return Event(facts["registered"], "registered", facts["version"], who, describe_provenance(facts), evidence)
 
 
-def standing(facts: dict[str, Any]) -> str:
-    """What a version stands on, in words: `data 1a2b3c4d, commit 94c902f, 6 gates passed, 523 production rows`."""
+def describe_provenance(facts: dict[str, Any]) -> str:
+    """Describe what a version was made from: `data 1a2b3c4d, commit 94c902f, gates: 6 passed, 523 production rows`."""
     gates = facts["gates"] or []
     counts = [
         f"{sum(gate['verdict'] == kind for gate in gates)} {kind}"
         for kind in ("passed", "waived", "failed")
         if any(gate["verdict"] == kind for gate in gates)
     ]
-    said = [
+    parts = [
         f"data {facts['data_sha256'][:8]}" if facts["data_sha256"] else "data unknown",
         f"commit {facts['git_commit'][:8]}" if facts["git_commit"] else "commit unknown",
         f"gates: {', '.join(counts) or facts['gate'] or 'unknown'}",
     ]
     if facts["production_rows"]:
-        said.append(f"{facts['production_rows']:,} rows of production")
-    return ", ".join(said)
+        parts.append(f"{facts['production_rows']:,} production rows")
+    return ", ".join(parts)
 
 
 def _serving(version: ModelVersion) -> Iterable[Event]:
-    """The last that the servers of each environment said of the version, where the tag says since when."""
-    for key, said in version.tags.items():
-        what, _, since = said.rpartition(" since ")
-        if key.startswith(SERVING) and what:
-            yield Event(since, "serving", version.version, f"servers of {key.removeprefix(SERVING)}", what)
+    """Last report of the servers of each environment on the version, where the tag has its time."""
+    for environment, state in _serving_tags(version).items():
+        what, _, since = state.rpartition(" since ")
+        if what:
+            yield Event(since, "serving", version.version, f"servers of {environment}", what)
+
+
+def _serving_tags(version: ModelVersion) -> dict[str, str]:
+    """What the servers of each environment reported of the version, by environment."""
+    found = {key: state for key, state in version.tags.items() if key.startswith(SERVING_PREFIX)}
+    return {key.removeprefix(SERVING_PREFIX): state for key, state in found.items()}
 
 
 def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
-    """The monitors' verdicts that were no all-clear: drift, or answers that are worse than they were promised."""
+    """Verdicts of drift, or of predictions that are worse than on the reference."""
     at, folder = object_store(config), verdict.folder(config, usecase)
     for name in at.names(folder):
-        told = _told(name)
-        if told is None or (since and told < since):
+        created = _created(name)
+        if created is None or (since and created < since):
             continue
         found = json.loads(at.read(f"{folder}/{name}"))
         quality = found["quality"] or {"metrics": {}, "sentence": ""}
@@ -217,19 +221,16 @@ def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterabl
             yield Event(found["created"], "verdict", found["version"], "slipway monitor", why, evidence)
 
 
-def _told(name: str) -> datetime | None:
-    """When a verdict was given, by its file's name; None for any other file."""
+def _created(name: str) -> datetime | None:
+    """Time of a verdict, from the name of its file; None for any other file."""
     try:
-        return datetime.strptime(name.removesuffix(".json"), _STEM).replace(tzinfo=UTC)
+        return parse_name(name.removesuffix(".json"))
     except ValueError:
         return None
 
 
-def _server(look: ServerStatus) -> dict[str, Any]:
-    workers = [{"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in look.workers]
-    return {"address": look.address, "workers": workers, "error": look.error}
-
-
-def _iso(created_ms: int) -> str:
-    moment = datetime.fromtimestamp(created_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _server(status: ServerStatus) -> dict[str, Any]:
+    workers = [
+        {"version": worker.version, "digest": worker.serving, "since": worker.since} for worker in status.workers
+    ]
+    return {"address": status.address, "workers": workers, "error": status.error}

@@ -1,4 +1,4 @@
-"""Whether what the registry holds is what was registered: every byte of each version, and versions that are gone."""
+"""Integrity of a model in the registry: every byte of each version, and versions that are gone."""
 
 from __future__ import annotations
 
@@ -20,44 +20,45 @@ from slipway.settings import Settings
 
 @dataclass(frozen=True)
 class IntegrityReport:
-    """`gates` are those of the bundle's `metrics.json`; None where the bundle cannot be believed."""
+    """Result of checking a version; `gates` are those of the bundle's `metrics.json`, None where it is not trusted."""
 
     gates: list[dict[str, Any]] | None = None
     problem: str | None = None
 
 
-def check(
+def check_versions(
     registry: Registry, config: Settings, usecase: str, versions: Sequence[ModelVersion], lines: Sequence[AuditLine]
 ) -> dict[str, IntegrityReport]:
-    """By number, the registry's versions and those that it had once.
+    """Check the versions of the registry and those that it had once; the reports by version number.
 
     Raises:
-        RegistryError: it does not answer.
+        RegistryError: the registry does not answer.
     """
-    found = {version.version: whole(registry, version) for version in versions}
+    found = {version.version: check_bundle(registry, version) for version in versions}
     remembered = registry_snapshot.read(config, usecase)
     known = remembered.versions if remembered else {}
     for version in versions:
         before = known.get(version.version)
         if before and before.first != version.digest:
-            told = msgspec.structs.replace(before, digest=version.digest)
-            found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, told))
+            altered = msgspec.structs.replace(before, digest=version.digest)
+            found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, altered))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
-    return found | {number: IntegrityReport(problem=deleted(number, lines)) for number in gone}
+    return found | {number: IntegrityReport(problem=describe_deleted(number, lines)) for number in gone}
 
 
-def deleted(number: str, lines: Sequence[AuditLine]) -> str:
-    """What is left to say of a version that the registry has no more."""
-    said = f"version {number} is in the registry no more"
+def describe_deleted(number: str, lines: Sequence[AuditLine]) -> str:
+    """Describe a version that is no longer in the registry, as far as the audit knows it."""
+    gone = f"version {number} is no longer in the registry"
     line = next((line for line in lines if (line.action, line.version) == ("version.deleted", number)), None)
     if line is None:
-        return f"{said}."
+        return f"{gone}."
     data, commit, run = (line.evidence.get(fact) or "not known" for fact in ("data_sha256", "git_commit", "run_id"))
-    return f"{said}, which was noticed at {line.at}. Its data was {data}, its commit {commit}, its run {run}."
+    return f"{gone}, which was noticed at {line.at}. Its data was {data}, its commit {commit}, its run {run}."
 
 
-def whole(registry: Registry, version: ModelVersion) -> IntegrityReport:
+def check_bundle(registry: Registry, version: ModelVersion) -> IntegrityReport:
+    """Download a version's bundle and verify every byte."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             registry.fetch_bundle(version, Path(folder), serving_only=False)

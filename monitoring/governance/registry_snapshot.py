@@ -1,6 +1,6 @@
-"""What the watch process last saw of a model in the registry: `audit/ENVIRONMENT/USECASE/seen.json`.
+"""Snapshot of a registered model, as the watch process last read it: `audit/ENVIRONMENT/USECASE/seen.json`.
 
-It is all that is remembered between two passes and over a restart. What differs from it happened since.
+Nothing else is kept between two passes and over a restart: what differs from the snapshot has happened since.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ import msgspec
 
 from slipway.audit_replica import folder
 from slipway.clients.mlflow.registry import ModelVersion
+from slipway.contracts.registry_names import (
+    BUNDLE_SHA256,
+    DATA_SHA256,
+    GIT_COMMIT,
+    OVERRIDE,
+    REFUSED,
+    RETRAINING,
+)
 from slipway.errors import DataError
 from slipway.settings import Settings
 from slipway.storage import object_store
 
-RETRAINING, OVERRIDE, REFUSED = "slipway.retraining", "slipway.override", "slipway.refused"
-
 
 class VersionSnapshot(msgspec.Struct, frozen=True):
-    """`first` is the digest that the version had when it was first seen: nothing ever changes that. The last three are
-    what outlives the version in the audit when it is deleted."""
+    """Facts of a version; `first` is the digest of its first snapshot and never changes.
+
+    The last three go into the audit when the version is deleted.
+    """
 
     digest: str | None
     first: str | None
@@ -33,10 +41,10 @@ class VersionSnapshot(msgspec.Struct, frozen=True):
 
 
 class RegistrySnapshot(msgspec.Struct, frozen=True):
-    """One picture of a registered model, taken at `at`.
+    """Snapshot of a registered model, taken at `at`.
 
-    `altered` says what is wrong in the artifact store, by `VERSION/FILE`; `gone` are the versions that were deleted,
-    each with the time at which that was seen.
+    `altered` has the problems of the artifact store by `VERSION/FILE`; `gone` the deleted versions, each with the time
+    at which its deletion was noticed.
     """
 
     at: str
@@ -48,7 +56,7 @@ class RegistrySnapshot(msgspec.Struct, frozen=True):
 
     @property
     def alterations(self) -> list[str]:
-        """What is not as it was registered, in the store or in a tag."""
+        """Problems of files in the artifact store and of digests in tags."""
         tags = [tag_altered(number, one) for number, one in self.versions.items() if one.digest != one.first]
         return [*self.altered.values(), *tags]
 
@@ -60,7 +68,7 @@ def take_snapshot(
     versions: Sequence[ModelVersion],
     before: RegistrySnapshot | None,
 ) -> RegistrySnapshot:
-    """What is there now; what only the past knows is taken over from the picture before."""
+    """Take a snapshot of the current state; facts of the past are copied from the snapshot `before`."""
     known = before.versions if before else {}
     numbers = {version.version for version in versions}
     altered = before.altered.items() if before else ()
@@ -72,17 +80,17 @@ def take_snapshot(
             version.version: _version(version, known.get(version.version))
             for version in sorted(versions, key=lambda version: int(version.version))
         },
-        {place: said for place, said in altered if place.partition("/")[0] in numbers},
+        {file: problem for file, problem in altered if file.partition("/")[0] in numbers},
         {**(before.gone if before else {}), **{number: at for number in known if number not in numbers}},
     )
 
 
 def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
-    """The last picture; None where there is none.
+    """Read the last snapshot; None where there is none.
 
     Raises:
-        DataError: it is not what was written there.
-        ServiceError, OSError: the log's place cannot be read.
+        DataError: the file was changed.
+        ServiceError, OSError: the log cannot be read.
     """
     store, name = object_store(config), _name(config, usecase)
     try:
@@ -91,8 +99,8 @@ def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
         return None
     except msgspec.DecodeError as error:
         raise DataError(
-            f"{name} under {store.url} is not what was written there ({error}). Look into who changed it, then "
-            "remove it: what is there now is then taken as it is."
+            f"{name} under {store.url} was changed by somebody else ({error}). Find out who changed it, then "
+            "remove it: the next pass takes a new snapshot of the registry as it is."
         ) from None
 
 
@@ -101,10 +109,9 @@ def write(config: Settings, usecase: str, found: RegistrySnapshot) -> None:
 
 
 def tag_altered(number: str, one: VersionSnapshot) -> str:
-    return (
-        f"version {number} was altered: its tag slipway.bundle_sha256 said {(one.first or 'nothing')[:12]} when it was "
-        f"first seen, and says {(one.digest or 'nothing')[:12]} now."
-    )
+    """Describe a digest in a tag that has changed."""
+    first, now = ((digest or "nothing")[:12] for digest in (one.first, one.digest))
+    return f"version {number} was altered: its tag {BUNDLE_SHA256} was {first} when first read, and is {now} now."
 
 
 def _version(version: ModelVersion, before: VersionSnapshot | None) -> VersionSnapshot:
@@ -115,8 +122,8 @@ def _version(version: ModelVersion, before: VersionSnapshot | None) -> VersionSn
         version.tags.get(OVERRIDE),
         version.tags.get(REFUSED),
         version.run_id,
-        version.tags.get("slipway.data_sha256"),
-        version.tags.get("slipway.git_commit"),
+        version.tags.get(DATA_SHA256),
+        version.tags.get(GIT_COMMIT),
     )
 
 

@@ -1,7 +1,7 @@
-"""Notices what somebody did in the registry without Slipway, and writes it into the audit: who cannot be known.
+"""Registry watcher: notices changes that were made without Slipway, and writes them into the audit, by whom unknown.
 
 An alias moved in the MLflow UI, a gate overridden, a refusal lifted, retraining paused, a version deleted or altered.
-What a command, the rollout or the reconciler did has a line of its own by then, and is not written again.
+A change by a command, the rollout or the reconciler has its own audit line by then, and is not written again.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
 from monitoring.governance import registry_snapshot
 from monitoring.governance.artifact_check import ArtifactCheck
 from monitoring.governance.registry_snapshot import RegistrySnapshot
-from monitoring.governance.snapshot_diff import Change, differences
-from monitoring.release.reconciler import HOMES_OF_THE_ALIAS
+from monitoring.governance.snapshot_diff import Change, diff
+from monitoring.release.reconciler import ALIAS_ENVIRONMENTS
 from slipway import audit, audit_replica
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.settings import Settings
-from slipway.timestamps import now_iso
+from slipway.timestamps import now_iso, parse
 
 LATELY = timedelta(hours=24)
-SETTLE_SECONDS = 10.0  # whoever moves an alias on purpose writes a line about it just before or after
+SETTLE_SECONDS = 10.0  # a command that moves an alias writes its line just before or after
 _log = logging.getLogger("slipway.watch")
 
 
 @dataclass
 class _Watched:
-    """What this process knows of a use case: the last picture, the one that is kept on disk, the changes that are too
-    young to be told, and the lines that already stand for a change."""
+    """State of a use case: its last snapshot, the stored one, changes that are too recent to be written, and the audit
+    lines that already stand for a change."""
 
     last: RegistrySnapshot
     kept: RegistrySnapshot
@@ -42,32 +42,32 @@ class _Watched:
 
 
 class RegistryWatcher:
-    """A look at a use case per pass. Elsewhere than in the home of the aliases it only makes up for missing copies."""
+    """Polls a use case once per pass. In an environment that moves no aliases it only writes missing audit copies."""
 
     def __init__(self, config: Settings, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._registry = registry
         self._clock = clock
-        self._store = ArtifactCheck(registry)
+        self._artifacts = ArtifactCheck(registry, clock)
         self._watched: dict[str, _Watched] = {}
-        self._is_home = config.environment in HOMES_OF_THE_ALIAS
+        self._moves_aliases = config.environment in ALIAS_ENVIRONMENTS
 
     def once(self, usecase: str) -> list[str]:
-        """Look, and write down what has settled; what a person should know of now."""
+        """Poll the registry, write the changes that have settled, and return the warnings for the status page."""
         try:
             audit_replica.make_up(self._config, usecase)
-            return self._look(usecase) if self._is_home else []
-        except RegistryError:  # which the reconciler says
+            return self._poll(usecase) if self._moves_aliases else []
+        except RegistryError:  # the reconciler reports it
             return []
         except (SlipwayError, OSError) as error:
             _log.warning("%s: changes in the registry are not noticed: %s", usecase, error)
             return [f"changes in the registry are not noticed: {error}"]
 
-    def _look(self, usecase: str) -> list[str]:
+    def _poll(self, usecase: str) -> list[str]:
         watched = self._watched.get(usecase) or self._begin(usecase)
-        versions, now = self._picture(usecase, watched.last)
-        found = differences(watched.last, now)
-        stored = self._store.look(versions, now)
+        versions, now = self._snapshot(usecase, watched.last)
+        found = diff(watched.last, now)
+        stored = self._artifacts.check_next(versions, now)
         if stored and _is_news(*stored, now):
             now = _with(now, *stored)
             if stored[1]:
@@ -76,21 +76,21 @@ class RegistryWatcher:
                 found.append(Change("version.altered", number, watched.last.at, stored[1], evidence))
         watched.fresh += [(self._clock(), change) for change in found]
         watched.last = now
-        self._tell(usecase, watched)
+        self._record(usecase, watched)
         if not watched.fresh and msgspec.structs.replace(now, at=watched.kept.at) != watched.kept:
             registry_snapshot.write(self._config, usecase, now)
             watched.kept = now
-        return _known(now)
+        return _warnings(now)
 
     def _begin(self, usecase: str) -> _Watched:
-        """What was kept by an earlier process; of what was before the first of all nothing is known."""
+        """Read the snapshot of an earlier process, or take the first one."""
         kept = registry_snapshot.read(self._config, usecase)
         if kept is None:
-            _, kept = self._picture(usecase, None)
+            _, kept = self._snapshot(usecase, None)
             registry_snapshot.write(self._config, usecase, kept)
         return self._watched.setdefault(usecase, _Watched(kept, kept))
 
-    def _picture(
+    def _snapshot(
         self, usecase: str, before: RegistrySnapshot | None
     ) -> tuple[Sequence[ModelVersion], RegistrySnapshot]:
         at = now_iso()
@@ -100,8 +100,8 @@ class RegistryWatcher:
             return [], registry_snapshot.take_snapshot(at, {}, {}, [], before)
         return versions, registry_snapshot.take_snapshot(at, model.aliases, model.tags, versions, before)
 
-    def _tell(self, usecase: str, watched: _Watched) -> None:
-        """Write down the changes that are old enough and that nobody else has told."""
+    def _record(self, usecase: str, watched: _Watched) -> None:
+        """Write the changes that have settled and that have no audit line yet."""
         sure = self._clock() - SETTLE_SECONDS
         if not any(at <= sure for at, _ in watched.fresh):
             return
@@ -109,8 +109,8 @@ class RegistryWatcher:
         while watched.fresh and watched.fresh[0][0] <= sure:
             change = watched.fresh[0][1]
             about = change.move or change.action
-            tells = [line for line in lines if (line.id, about) not in watched.used and change.is_told_by(line)]
-            line = tells[0] if tells else self._append(usecase, change)
+            matching = [line for line in lines if (line.id, about) not in watched.used and change.is_recorded_by(line)]
+            line = matching[0] if matching else self._append(usecase, change)
             watched.used.add((line.id, about))
             watched.fresh.pop(0)
 
@@ -127,11 +127,13 @@ class RegistryWatcher:
         )
 
 
-def _known(now: RegistrySnapshot) -> list[str]:
-    """What a person should know of now: what is not as it was registered, and what was deleted lately."""
-    lately = (datetime.fromisoformat(now.at) - LATELY).isoformat()
-    deleted = [f"version {number} was deleted from the registry." for number, at in now.gone.items() if at >= lately]
-    return [*now.alterations, *deleted]
+def _warnings(now: RegistrySnapshot) -> list[str]:
+    """Warnings for the status page: alterations, and versions that were deleted in the last day."""
+    lately = parse(now.at) - LATELY
+    deleted = [
+        f"version {number} was deleted from the registry." for number, at in now.gone.items() if parse(at) >= lately
+    ]
+    return [*now.alterations, *(f"version {number} was deleted from the registry." for number in deleted)]
 
 
 def _is_news(where: str, problem: str | None, now: RegistrySnapshot) -> bool:
@@ -139,5 +141,5 @@ def _is_news(where: str, problem: str | None, now: RegistrySnapshot) -> bool:
 
 
 def _with(now: RegistrySnapshot, where: str, problem: str | None) -> RegistrySnapshot:
-    others = {each: said for each, said in now.altered.items() if each != where}
+    others = {file: reason for file, reason in now.altered.items() if file != where}
     return msgspec.structs.replace(now, altered={**others, where: problem} if problem else others)

@@ -1,22 +1,22 @@
-"""What happened to a registered model between two pictures of it."""
+"""Changes of a registered model between two snapshots."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes, moment
+from monitoring.governance.alias_changes import SLACK, AliasChange, alias_changes
 from monitoring.governance.registry_snapshot import RegistrySnapshot, tag_altered
 from slipway.audit import UNKNOWN, AuditLine
-from slipway.clients.mlflow.registry import CHALLENGER
+from slipway.contracts.registry_names import CHALLENGER
+from slipway.timestamps import from_ms, parse
 
 TRAINING = "slipway train"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the audit will say, unless somebody has: it happened after `since`, the time of the picture before."""
+    """A change for the audit, unless it has a line; it happened after `since`, the time of the earlier snapshot."""
 
     action: str
     version: str | None
@@ -26,15 +26,17 @@ class Change:
     who: str = UNKNOWN
     move: AliasChange | None = None
 
-    def is_told_by(self, line: AuditLine) -> bool:
-        if moment(line.at) < moment(self.since) - SLACK:
+    def is_recorded_by(self, line: AuditLine) -> bool:
+        """Whether the audit line records this change."""
+        if parse(line.at) < parse(self.since) - SLACK:
             return False
         if self.move:
             return self.move in alias_changes(line)
         return (line.action, line.version) == (self.action, self.version)
 
 
-def differences(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
+def diff(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
+    """List the changes of aliases, of the retraining switch and of versions."""
     return [*_aliases(before, now), *_retraining(before, now), *_versions(before, now)]
 
 
@@ -51,11 +53,11 @@ def _aliases(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
 
 
 def _is_new(alias: str, target: str | None, before: RegistrySnapshot, now: RegistrySnapshot) -> bool:
-    """Training itself names the challenger, once it has registered it."""
+    """Whether a training set the alias: it does so for the version that it has just registered."""
     version = now.versions.get(target or "")
     if alias != CHALLENGER or version is None:
         return False
-    return datetime.fromtimestamp(version.created_ms / 1000, UTC) >= moment(before.at) - SLACK
+    return from_ms(version.created_ms) >= parse(before.at) - SLACK
 
 
 def _retraining(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
@@ -84,17 +86,17 @@ def _versions(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
         if old.refused and not new.refused:
             evidence = {"refused": old.refused}
             found.append(Change("refusal.lifted", number, before.at, evidence=evidence))
-    # A version that came since the last look may have been overridden by now.
+    # A version that was registered since the last snapshot may have been overridden by now.
     fresh = now.versions.keys() - before.versions.keys()
-    return found + [_override(n, said, before) for n in sorted(fresh, key=int) if (said := now.versions[n].override)]
+    return found + [_override(n, tag, before) for n in sorted(fresh, key=int) if (tag := now.versions[n].override)]
 
 
-def _override(number: str, said: str, before: RegistrySnapshot) -> Change:
-    who, why = _who_and_why(said)
-    return Change("overridden", number, before.at, why, {"tag": said}, who)
+def _override(number: str, tag: str, before: RegistrySnapshot) -> Change:
+    who, why = _who_and_why(tag)
+    return Change("overridden", number, before.at, why, {"tag": tag}, who)
 
 
-def _who_and_why(said: str) -> tuple[str, str]:
-    """`WHO: WHY`, as a tag has it; who wrote the tag is another question."""
-    who, colon, why = said.partition(":")
-    return (who.strip(), why.strip()) if colon and who.strip() else (UNKNOWN, said.strip())
+def _who_and_why(tag: str) -> tuple[str, str]:
+    """Split `WHO: WHY`; that the tag names a person does not prove that this person wrote it."""
+    who, colon, why = tag.partition(":")
+    return (who.strip(), why.strip()) if colon and who.strip() else (UNKNOWN, tag.strip())

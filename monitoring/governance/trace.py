@@ -1,23 +1,24 @@
-"""One prediction, traced back: who answered it, on which data, commit and gates, and who had put that version there."""
+"""Trace of one prediction: the version that made it, its data, commit and gates, and who gave it its alias."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from monitoring.governance.alias_changes import AliasChange, last_move
-from monitoring.governance.history import facts_of, readable_lines
-from monitoring.governance.integrity import IntegrityReport, check, deleted
+from monitoring.governance.alias_changes import AliasChange, last_change
+from monitoring.governance.history import readable_lines, version_facts
+from monitoring.governance.integrity import IntegrityReport, check_versions, describe_deleted
 from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
+from slipway.timestamps import from_ms, iso
 
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(-\d+)?")
 _AROUND = timedelta(days=1)
@@ -42,10 +43,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Trace:
-    """`answers` are the events of every role, the one that the caller got first; `label` is the truth, if it has come.
+    """Everything that is known of a prediction.
 
-    `stands_on` are the facts of the version that answered, None where the registry has it no more; `put_there` is the
-    line of the audit that gave that version its alias.
+    `answers` are the events of every role, the one that the caller got first; `label` is the ground truth, if known.
+    `stands_on` has the facts of the version, None where it is no longer in the registry; `put_there` is the audit line
+    of the alias change that brought the version into service.
     """
 
     usecase: str
@@ -65,35 +67,37 @@ class Trace:
 
 
 def trace(usecase: str, id: str, config: Settings) -> Trace:
-    """Raises:
-    NotFound: the log has no prediction of that id.
-    RegistryError: the registry does not answer.
-    ServiceError, OSError: the log's place cannot be read.
+    """Trace a prediction by its id.
+
+    Raises:
+        NotFound: the log has no prediction with that id.
+        RegistryError: the registry does not answer.
+        ServiceError, OSError: the log cannot be read.
     """
     answers = _answers(usecase, id, config)
     if not answers:
         raise NotFound(
             f"the prediction log of {usecase} in {config.environment} has no prediction with the id {id!r}. An id is "
-            "what an answer calls `id`; its event is in the log within a second, unless it was removed or lost."
+            "in the response as `id`; the event is in the log within a second, unless it was removed or lost."
         )
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first["version"])
-    checked = check(registry, config, usecase, [version], []) if version else {}
-    made = checked.get(first["version"], IntegrityReport(problem=deleted(first["version"], lines)))
+    checked = check_versions(registry, config, usecase, [version], []) if version else {}
+    made = checked.get(first["version"], IntegrityReport(problem=describe_deleted(first["version"], lines)))
     alias = config.follow_alias if first["role"] == "champion" else first["role"]
     if version and version.digest != first["digest"]:
         problems.append(
-            f"the bundle that answered had the digest {first['digest'][:12]}; version {version.version} says "
-            f"{(version.digest or 'nothing')[:12]} in the registry."
+            f"the bundle of the prediction had the digest {first['digest'][:12]}; version {version.version} has "
+            f"{(version.digest or 'none')[:12]} in the registry."
         )
     return Trace(
         usecase,
         id,
         answers,
         _label(usecase, id, config),
-        facts_of(registry, version, made) if version else None,
-        last_move(lines, AliasChange(alias, first["version"]), first["at"]),
+        version_facts(registry, version, made) if version else None,
+        last_change(lines, AliasChange(alias, first["version"]), first["at"]),
         [*filter(None, [made.problem]), *problems],
     )
 
@@ -104,7 +108,7 @@ def _answers(usecase: str, id: str, config: Settings) -> list[dict[str, Any]]:
     found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:
-        answer["at"] = _iso(answer["at"])
+        answer["at"] = iso(answer["at"], "microseconds")
     return sorted(answers, key=lambda answer: (not answer["answered"], answer["at"]))
 
 
@@ -114,15 +118,15 @@ def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
     if not found:
         return None
     [(label, value, known_at)] = found
-    return {"label": label, "value": value, "known_at": _iso(known_at)}
+    return {"label": label, "value": value, "known_at": iso(known_at, "microseconds")}
 
 
 def _times(id: str) -> tuple[datetime | None, datetime | None]:
-    """Between which times an event lies, by its id, which begins with the moment when the server made it."""
+    """Range of times of the event, from its id, which begins with the time when the server made it."""
     found = _UUID7.fullmatch(id)
     if not found:
         return None, None
-    made = datetime.fromtimestamp(int(found[1] + found[2], 16) / 1000, UTC)
+    made = from_ms(int(found[1] + found[2], 16))
     return made - _AROUND, made + _AROUND
 
 
@@ -131,7 +135,3 @@ def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | No
         return registry.version(usecase, number)
     except NotFound:
         return None
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

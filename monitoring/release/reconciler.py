@@ -1,8 +1,8 @@
-"""Keeps registry and servers in agreement: what the servers did with each aliased version stands in its tag, and an
-alias that they refused goes back to what serves.
+"""Reconciler between the registry and the servers: it writes into the tag of each aliased version what the servers did
+with it, and moves an alias that they refused back to the version that they serve.
 
-One reconciler per environment. It acts on what it sees twice, some seconds apart: a follower needs a moment to look
-again at a version whose refusal a person has just overridden.
+One reconciler per environment. It moves an alias only after a refusal has lasted some seconds: a follower needs a
+moment to poll again a version whose refusal a person has just overridden.
 """
 
 from __future__ import annotations
@@ -13,114 +13,113 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, SHADOW, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CANARY, SHADOW, serving_tag
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
 from slipway.timestamps import now_iso
 
-# Where an alias goes back: elsewhere it belongs to production (docs/decisions/0002-whose-alias-goes-back.md)
-HOMES_OF_THE_ALIAS = ("production", "local")
+# Elsewhere the aliases belong to production (docs/decisions/0002-whose-alias-goes-back.md)
+ALIAS_ENVIRONMENTS = ("production", "local")
 SETTLE_SECONDS = 10.0
 RECONCILER = "slipway reconciler"
 SERVING, LOADING, REFUSED, FAILED, REPLACED = "serving", "loading", "refused", "failed", "replaced"
 _log = logging.getLogger("slipway.watch")
 
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
-
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What one pass saw of a use case: its aliases, every server's answer, and what the followed version's tag says."""
+    """Result of a pass over a use case: its aliases, every server's status, and the tag of the followed version."""
 
     usecase: str
     aliases: dict[str, str]
-    looks: list[ServerStatus]
+    statuses: list[ServerStatus]
     tag: str = ""
     error: str = ""
 
     @property
     def serving(self) -> list[str]:
-        """The versions that workers serve, the most common first."""
-        counts = Counter(worker.version for look in self.looks for worker in look.workers if worker.version)
+        """Versions that workers serve, the most common first."""
+        counts = Counter(worker.version for status in self.statuses for worker in status.workers if worker.version)
         return [version for version, _ in counts.most_common()]
 
 
 class Reconciler:
-    """Remembers between passes since when each alias was refused, and so acts once it is sure."""
+    """Reconciles a use case per call. It remembers since when each alias is refused, and acts when that has settled."""
 
     def __init__(
         self,
         config: Settings,
         registry: Registry,
-        look_at_all: LookAtAll = all_server_statuses,
+        poll: PollServers = all_server_statuses,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._addresses = config.server_urls
         self._registry = registry
-        self._look_at_all = look_at_all
+        self._poll = poll
         self._clock = clock
-        self._key = f"slipway.serving.{config.environment}"
+        self._key = serving_tag(config.environment)
         self._alias_of = {"champion": config.follow_alias, "canary": CANARY, "shadow": SHADOW}
-        self._moves_back = config.environment in HOMES_OF_THE_ALIAS
+        self._moves_back = config.environment in ALIAS_ENVIRONMENTS
         self._refused_since: dict[tuple[str, str, str], float] = {}
-        self._whole: dict[str, str] = {}
+        self._served_by_all: dict[str, str] = {}
 
     def once(self, usecase: str) -> Reconciled:
-        """One pass; a registry or a log that does not answer is in the result, not raised."""
-        looks = self._look_at_all(self._addresses, usecase)
+        """Take one pass; a registry or a log that does not respond is in the result, not raised."""
+        statuses = self._poll(self._addresses, usecase)
         aliases: dict[str, str] = {}
         try:
             aliases = self._registry.model(usecase).aliases
-            tags = {role: self._settle(usecase, role, aliases, looks) for role in self._alias_of}
+            tags = {role: self._settle(usecase, role, aliases, statuses) for role in self._alias_of}
         except NotFound as error:
-            unknown = f"nothing of it is registered yet: `slipway train {usecase}` does that"
-            return Reconciled(usecase, aliases, looks, error=str(error) if aliases else unknown)
+            unknown = f"no version is registered yet: `slipway train {usecase}` registers one"
+            return Reconciled(usecase, aliases, statuses, error=str(error) if aliases else unknown)
         except (RegistryError, ServiceError, OSError) as error:
-            return Reconciled(usecase, aliases, looks, error=str(error))
-        return Reconciled(usecase, aliases, looks, tags["champion"])
+            return Reconciled(usecase, aliases, statuses, error=str(error))
+        return Reconciled(usecase, aliases, statuses, tags["champion"])
 
-    def _settle(self, usecase: str, role: str, aliases: dict[str, str], looks: list[ServerStatus]) -> str:
-        """Brings the tag of one role's version up to date, and its alias back where it was refused for long enough."""
+    def _settle(self, usecase: str, role: str, aliases: dict[str, str], statuses: list[ServerStatus]) -> str:
+        """Update the tag of one role's version, and move its alias back where it was refused for long enough."""
         alias = self._alias_of[role]
         number = aliases.get(alias)
         version = self._registry.version(usecase, number) if number else None
-        reasons = [reason for look in looks if version for reason in look.refusals(role, alias, version)]
+        reasons = [reason for status in statuses if version for reason in status.refusals(role, alias, version)]
         if not reasons:
             self._refused_since = {key: at for key, at in self._refused_since.items() if key[:2] != (usecase, role)}
         if version is None:
             return ""
         if reasons:
-            return self._refused(version, role, f"{REFUSED}: {'; '.join(dict.fromkeys(reasons))}", looks)
-        said = self._write(version, served_by(looks, role, version))
-        if role == "champion" and said.startswith(SERVING):
+            return self._refused(version, role, f"{REFUSED}: {'; '.join(dict.fromkeys(reasons))}", statuses)
+        state = self._write(version, describe_serving(statuses, role, version))
+        if role == "champion" and state.startswith(SERVING):
             self._retire_others(version)
-        return said
+        return state
 
-    def _refused(self, version: ModelVersion, role: str, said: str, looks: list[ServerStatus]) -> str:
-        """Writes the reason first, so that no alias ever moves without one."""
+    def _refused(self, version: ModelVersion, role: str, reason: str, statuses: list[ServerStatus]) -> str:
+        """Write the reason first, so that no alias ever moves without one."""
         alias = self._alias_of[role]
-        if not self._moves_back or not self._is_sure(version.name, role, version.version):
-            return self._write(version, said)
+        if not self._moves_back or not self._has_settled(version.name, role, version.version):
+            return self._write(version, reason)
         if self._registry.model(version.name).aliases.get(alias) != version.version:
-            return self._write(version, said)  # a person was faster
+            return self._write(version, reason)  # a person was faster
         if role != "champion":
-            written = self._write(version, f"{said} ({alias} was removed)")
-            self._tell(version, alias, None, said)
+            written = self._write(version, f"{reason} ({alias} was removed)")
+            self._audit(version, alias, None, reason)
             self._registry.delete_alias(version.name, alias)
             return written
-        instead = still_served(looks, alias, version)
+        instead = find_still_served(statuses, alias, version)
         if instead is None:
-            return self._write(version, said)
-        written = self._write(version, f"{said} ({alias} went back to version {instead})")
-        self._tell(version, alias, instead, said)
+            return self._write(version, reason)
+        written = self._write(version, f"{reason} ({alias} went back to version {instead})")
+        self._audit(version, alias, instead, reason)
         self._registry.set_alias(version.name, alias, instead)
         return written
 
-    def _tell(self, version: ModelVersion, alias: str, instead: str | None, why: str) -> None:
-        """The audit, before the alias leaves the version."""
+    def _audit(self, version: ModelVersion, alias: str, instead: str | None, why: str) -> None:
+        """Write the audit line, before the alias leaves the version."""
         evidence = {"alias": alias, "from": version.version, "to": instead}
         audit.append(
             version.name,
@@ -132,48 +131,50 @@ class Reconciler:
             config=self._config,
         )
 
-    def _is_sure(self, usecase: str, role: str, version: str) -> bool:
+    def _has_settled(self, usecase: str, role: str, version: str) -> bool:
         since = self._refused_since.setdefault((usecase, role, version), self._clock())
         return self._clock() - since >= SETTLE_SECONDS
 
-    def _write(self, version: ModelVersion, said: str) -> str:
-        """The tag as it is then. Only what differs is written: `since` is when it was first so."""
+    def _write(self, version: ModelVersion, state: str) -> str:
+        """Write the state into the tag where it differs, with the time since when; return the tag."""
         before = version.tags.get(self._key, "")
-        if not said or before == said or before.startswith(f"{said} since "):
+        if not state or before == state or before.startswith(f"{state} since "):
             return before
-        after = said if said.startswith(REFUSED) else f"{said} since {now_iso()}"
+        after = state if state.startswith(REFUSED) else f"{state} since {now_iso()}"
         self._registry.set_version_tag(version.name, version.version, self._key, after)
         _log.info("%s version %s: %s", version.name, version.version, after)
         return after
 
     def _retire_others(self, version: ModelVersion) -> None:
-        """Once every worker serves the version, those that it replaced no longer say that they are served."""
-        if self._whole.get(version.name) == version.version:
+        """Once every worker serves the version, mark those that it replaced."""
+        if self._served_by_all.get(version.name) == version.version:
             return
         for other in self._registry.versions(version.name):
-            said = other.tags.get(self._key, "")
-            if other.version != version.version and said.startswith((f"{SERVING}:", f"{LOADING}:")):
+            state = other.tags.get(self._key, "")
+            if other.version != version.version and state.startswith((f"{SERVING}:", f"{LOADING}:")):
                 self._write(other, f"{REPLACED}: by version {version.version}")
-        self._whole[version.name] = version.version
+        self._served_by_all[version.name] = version.version
 
 
-def served_by(looks: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
-    """`serving: 2 of 2 workers`, or why not yet; nothing where no worker has said anything about it."""
-    failures = list(dict.fromkeys(reason for look in looks for reason in look.failures(role, version)))
+def describe_serving(statuses: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
+    """Describe how a version is served: `serving: 2 of 2 workers`, or why not; empty where no worker knows it."""
+    failures = list(dict.fromkeys(reason for status in statuses for reason in status.failures(role, version)))
     if failures:
         return f"{FAILED}: {'; '.join(failures)}"
-    serving = sum(look.serving(role, version) for look in looks)
-    workers = sum(len(look.workers) for look in looks)
-    silent = sum(look.served is None for look in looks)
+    serving = sum(status.serving(role, version) for status in statuses)
+    workers = sum(len(status.workers) for status in statuses)
+    silent = sum(status.served is None for status in statuses)
     if not serving:
         return ""
     state = SERVING if serving == workers and not silent else LOADING
-    unknown = f", {silent} of {len(looks)} servers do not answer" if silent else ""
+    unknown = f", {silent} of {len(statuses)} servers do not answer" if silent else ""
     return f"{state}{'' if role == 'champion' else f' as {role}'}: {serving} of {workers} workers{unknown}"
 
 
-def still_served(looks: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
-    """What the servers that refused a version serve instead; None where they serve nothing, or nothing else."""
-    workers = [worker for look in looks if look.refusals("champion", alias, refused) for worker in look.workers]
+def find_still_served(statuses: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
+    """Find the version that the refusing servers serve instead; None where they serve none, or no other."""
+    workers = [
+        worker for status in statuses if status.refusals("champion", alias, refused) for worker in status.workers
+    ]
     others = Counter(worker.version for worker in workers if worker.version not in (None, "", refused.version))
     return others.most_common(1)[0][0] if others else None

@@ -1,13 +1,14 @@
-"""What the servers say of themselves: `GET /v1/models/USECASE` at every address of `SLIPWAY_SERVERS`.
+"""Status of the servers: `GET /v1/models/USECASE` at every address of `SLIPWAY_SERVERS`.
 
-A name with several addresses, as of a cluster's headless service, is several servers, which come and go: it is looked
-up with every look. A server that does not answer is an answer, too: `error` says what came instead.
+A name with several addresses, as that of a headless service, stands for several servers, which come and go: it is
+resolved with every poll. A server that does not respond has a status as well, with an `error`.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -22,17 +23,21 @@ from slipway.serving_state.observed import RoleState, WorkerState
 
 TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16
+_POLL_SECONDS = 0.5
+
+PollServers = Callable[[Iterable[str], str], "list[ServerStatus]"]
+"""Asks the servers of these URLs for the status of a use case."""
 
 
 class ServedGate(msgspec.Struct, frozen=True):
-    """What the gates said of the version, and who served it all the same (`WHO: WHY`)."""
+    """Gate result of the served version, and who overrode it (`WHO: WHY`)."""
 
     passed: bool = True
     override: str | None = None
 
 
 class Served(msgspec.Struct, frozen=True):
-    """The parts of a server's answer that monitoring goes by; others are left aside."""
+    """Fields of a server's response that monitoring reads; others are ignored."""
 
     version: str | None = None
     digest: str | None = None
@@ -46,7 +51,7 @@ class Served(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One look at one server; `served` is None where `error` says why."""
+    """Status of one server; `served` is None where `error` has the reason."""
 
     address: str
     served: Served | None = None
@@ -54,7 +59,7 @@ class ServerStatus:
 
     @property
     def overridden(self) -> str | None:
-        """Who overrode the gates of the version that is served, and why; None where they passed."""
+        """Who overrode the gates of the served version, and why; None where they passed."""
         return self.served.gate.override if self.served and not self.served.gate.passed else None
 
     @property
@@ -62,7 +67,7 @@ class ServerStatus:
         return self.served.workers if self.served else ()
 
     def refusals(self, role: str, alias: str, version: ModelVersion) -> list[str]:
-        """Why the server's follower or a worker will not take what the alias names; empty where nobody refused it."""
+        """Why the server's follower or a worker refused the version of the alias; empty where none did."""
         if self.served is None:
             return []
         refused = self.served.refused.get(version.version)
@@ -70,7 +75,7 @@ class ServerStatus:
         return list(dict.fromkeys(by_follower + self._reasons(role, version, "refused")))
 
     def failures(self, role: str, version: ModelVersion) -> list[str]:
-        """Why a worker could not take it for now, and will try again."""
+        """Why a worker could not load the version for now, and will try again."""
         return self._reasons(role, version, "failed")
 
     def _reasons(self, role: str, version: ModelVersion, outcome: str) -> list[str]:
@@ -80,7 +85,7 @@ class ServerStatus:
         )
 
     def serving(self, role: str, version: ModelVersion) -> int:
-        """How many workers have this version in this role."""
+        """Number of workers that serve this version in this role."""
         if role == "champion":
             return sum(worker.version == version.version for worker in self.workers)
         states = [worker.roles.get(role) for worker in self.workers]
@@ -88,12 +93,12 @@ class ServerStatus:
 
 
 def _is(state: RoleState, version: ModelVersion) -> bool:
-    """A worker that refuses a bundle unread knows its digest only."""
+    """Whether a state is of the version. A worker that refuses a bundle unread knows its digest only."""
     return state.digest == version.digest or state.version == version.version
 
 
 def server_status(url: str, usecase: str, address: str | None = None) -> ServerStatus:
-    """A look at the server of a URL, or at the one behind this `address` of its host."""
+    """Poll the server of a URL, or the one at this `address` of its host."""
     shown = _with_host(url, address) if address else url
     client = ServiceClient(url, TIMEOUT_SECONDS, address)
     try:
@@ -110,19 +115,41 @@ def server_status(url: str, usecase: str, address: str | None = None) -> ServerS
 
 
 def all_server_statuses(urls: Iterable[str], usecase: str) -> list[ServerStatus]:
-    """One look at each server, all at once: those that do not answer cost the time of one."""
+    """Poll all servers at once: those that do not respond cost the time-out only once."""
     servers = [(url, address) for url in urls for address in addresses(url)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda server: server_status(server[0], usecase, server[1]), servers))
 
 
+def wait_until(
+    poll: Callable[[], Sequence[ServerStatus]],
+    seconds: float,
+    is_done: Callable[[Sequence[ServerStatus]], bool],
+    describe: Callable[[Sequence[ServerStatus]], str],
+    has_failed: Callable[[Sequence[ServerStatus]], bool] = lambda statuses: False,
+) -> int:
+    """Poll the servers until they are done, and return the number of their workers.
+
+    Raises:
+        ServiceError: the time is over, or they have failed; the message describes the last statuses.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        statuses = poll()
+        if is_done(statuses):
+            return sum(len(status.workers) for status in statuses)
+        if time.monotonic() >= deadline or has_failed(statuses):
+            raise ServiceError(describe(statuses))
+        time.sleep(_POLL_SECONDS)
+
+
 def addresses(url: str) -> list[str | None]:
-    """The IP addresses of a URL's host where it has several; else None, for the URL as it is."""
+    """IP addresses of a URL's host where it has several; else None, for the URL as it is."""
     parts = urlsplit(url)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except (OSError, ValueError):
-        return [None]  # whoever connects will say what is wrong with it
+        return [None]  # the connection will fail with the reason
     several = sorted({entry[4][0] for entry in found if entry[0] == socket.AF_INET} or {e[4][0] for e in found})
     return list(several) if len(several) > 1 else [None]
 

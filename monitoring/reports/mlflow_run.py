@@ -1,4 +1,4 @@
-"""The verdict as an MLflow run: experiment `monitor/USECASE`, its figures as metrics, its pages as artifacts."""
+"""MLflow run of a verdict: experiment `monitor/USECASE`, its figures as metrics, its pages as artifacts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
 from slipway.errors import RegistryError
 
 _MOST_AT_ONCE = 1000  # MLflow's own limit of one request
@@ -17,10 +18,10 @@ _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")
 
 
 def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
-    """Log the verdict under the file name `name`, with its run in it, and the pages; the id of the run.
+    """Log the pages, and the verdict as a file `name`; return the id of the run.
 
     Raises:
-        RegistryError: MLflow does not answer, or refuses.
+        RegistryError: MLflow does not respond, or rejects the run.
     """
     registry = Registry()
     if not registry.alive():
@@ -33,11 +34,11 @@ def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     try:
         return _log(MlflowClient(registry.uri, registry.uri), verdict, pages, name)
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"MLflow at {registry.uri} did not take it: {error}") from None
+        raise RegistryError(f"MLflow at {registry.uri} rejected the run: {error}") from None
 
 
 def metrics(verdict: dict[str, Any]) -> dict[str, float]:
-    """Every figure of a verdict under a name that MLflow allows."""
+    """All figures of a verdict, under names that MLflow allows."""
     tests = [*verdict["features"], *verdict["predictions"]]
     found = {"drift_detected": float(verdict["verdict"] == "drift"), "window_rows": float(verdict["window"]["rows"])}
     found |= {f"effect/{test['name']}/{test['method']}": test["effect"]["value"] for test in tests}
@@ -51,7 +52,8 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
 def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     from mlflow.entities import Metric
 
-    run_id = client.create_run(_experiment(client, f"monitor/{verdict['usecase']}"), tags=_tags(verdict)).info.run_id
+    experiment = _experiment(client, registry_names.monitor_experiment(verdict["usecase"]))
+    run_id = client.create_run(experiment, tags=_tags(verdict)).info.run_id
     now = int(time.time() * 1000)
     figures = [Metric(key, value, now, 0) for key, value in metrics(verdict).items()]
     for start in range(0, len(figures), _MOST_AT_ONCE):
@@ -70,9 +72,9 @@ def _experiment(client: Any, name: str) -> str:
 
 def _tags(verdict: dict[str, Any]) -> dict[str, str]:
     return {
-        "slipway.verdict": verdict["verdict"],
-        "slipway.environment": verdict["environment"],
-        "slipway.model_version": str(verdict["version"]),
-        "slipway.synthetic": str(verdict["synthetic"]).lower(),
+        registry_names.VERDICT: verdict["verdict"],
+        registry_names.ENVIRONMENT: verdict["environment"],
+        registry_names.MODEL_VERSION: str(verdict["version"]),
+        registry_names.SYNTHETIC: str(verdict["synthetic"]).lower(),
         "mlflow.note.content": verdict["sentence"],
     }

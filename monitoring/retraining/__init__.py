@@ -1,1 +1,1 @@
-"""The retraining policy: what triggers it, what it decides, and its webhook."""
+"""Retraining: triggers, policy, decisions and the webhook for alerts."""

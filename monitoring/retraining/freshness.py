@@ -1,12 +1,14 @@
-"""How fresh a champion is: when its training data ended, and how many labels have come since."""
+"""Freshness of a champion: the cutoff of its training data, and the number of new labels since."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
+from slipway.contracts.registry_names import CHAMPION, CUTOFF
+from slipway.timestamps import from_ms, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -14,27 +16,25 @@ if TYPE_CHECKING:
     from slipway.config import UseCase
     from slipway.prediction_log import Log
 
-CUTOFF = "slipway.cutoff"
-
 
 @dataclass(frozen=True)
 class ChampionFreshness:
-    """`cutoff` is when its training began to read the log: what came later, it has not seen."""
+    """A champion and its cutoff: the time when its training read the log, which had no later events."""
 
     version: str
     cutoff: datetime
 
 
-def champion(registry: Registry, model: RegisteredModel) -> ChampionFreshness | None:
-    """None where the model has no champion. Raises RegistryError."""
+def champion_freshness(registry: Registry, model: RegisteredModel) -> ChampionFreshness | None:
+    """Get the freshness of the champion; None without one. Raises RegistryError."""
     number = model.aliases.get(CHAMPION)
     return None if number is None else ChampionFreshness(number, _cutoff(registry.version(model.name, number)))
 
 
-def new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
-    """How many answered predictions have a label by now that had none, or were not made yet, at `since`.
+def count_new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
+    """Count the predictions that have a label now and had none at `since`, or were not made yet.
 
-    It goes by when a label was sent, which we know, not by when its caller says that it was known.
+    The time of a label is when it was sent, not `known_at`, which its sender states.
     """
     classes = usecase.target.classes or None
     now = _count(log.labelled(usecase.name, labels=classes))
@@ -47,8 +47,8 @@ def _count(relation: DuckDBPyRelation) -> int:
 
 
 def _cutoff(version: ModelVersion) -> datetime:
-    """Its tag; a version of an older release has none, and was made when its training ended."""
+    """Cutoff from the version's tag, else the time of its registration, when its training ended."""
     try:
-        return datetime.fromisoformat(version.tags[CUTOFF]).astimezone(UTC)
+        return parse(version.tags[CUTOFF])
     except (KeyError, ValueError):
-        return datetime.fromtimestamp(version.created_ms / 1000, UTC)
+        return from_ms(version.created_ms)

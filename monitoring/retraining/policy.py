@@ -1,20 +1,19 @@
-"""The retraining policy: whoever finds that a model should be trained again asks here, and rules decide.
+"""Retraining policy: rules decide on every request for a training.
 
-    decision = ask("credit_risk", "drift", "monitor", {"drifted": ["age"]})
+    decision = request_retraining("credit_risk", "drift", "monitor", {"drifted": ["age"]})
     decision.outcome, decision.reason
 
-Every ask is answered with a decision, and every decision is recorded (`monitoring.retraining.decisions`). The rules, in
-order: the use case listens to this reason; the registry answers and nobody has paused retraining; Prefect answers and
-no training is under way; the last start is long enough ago; the week's runs are not used up; enough labels are new.
+Every decision is recorded (`monitoring.retraining.decisions`). The rules, in order: the use case lists the reason; the
+registry responds and retraining is not paused; Prefect responds and no training is running; the cooldown since the last
+start is over; the runs of the week are not used up; there are enough new labels.
 
-One run is started for any number of asks, wherever they come from and whichever process is killed: the flow run's
-idempotency key is made of the starts that are recorded. Those who know the same starts name the same run, and a start
-that was never recorded is found under its key by the next ask.
+One run is started for any number of requests, from any process, even if it is killed: the flow run's idempotency key is
+derived from the recorded starts. Equal recorded starts lead to the same run, and the next request finds a start that
+was not recorded under its key.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,17 +21,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from monitoring.retraining.decisions import Decision, Decisions
-from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
+from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun, PrefectClient
 from slipway.config import Reason, UseCase
+from slipway.contracts.registry_names import RETRAINING
 from slipway.errors import RegistryError, ServiceError, SlipwayError
 from slipway.prediction_log import Log
 from slipway.settings import Settings, settings
+from slipway.system import locks
+from slipway.timestamps import readable
 
 REASONS: tuple[str, ...] = get_args(Reason)
-SWITCH, PAUSED = "slipway.retraining", "paused"
+PAUSED = "paused"
 FLOW = "train"
 _BY = "asked by "
 _SECONDS = 5.0
@@ -40,7 +42,7 @@ _WEEK = timedelta(days=7)
 
 
 class RetrainingRefused(Exception):
-    """A rule that says no, with the sentence why."""
+    """Refusal by a rule, with the reason as a sentence."""
 
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(reason)
@@ -55,21 +57,21 @@ def request_retraining(
     config: Settings | None = None,
     now: datetime | None = None,
 ) -> Decision:
-    """Ask for a training because of `reason`, one of REASONS, as `source`: what was decided, and recorded.
+    """Request a training for a `reason`, one of REASONS, as `source`; return the recorded decision.
 
     Raises:
         UseCaseError: there is no such use case.
-        ServiceError, OSError: the log's place fails, so that nothing can be known or recorded.
+        ServiceError, OSError: the log fails, so that nothing can be decided or recorded.
     """
     if reason not in REASONS:
-        raise SlipwayError(f"{reason!r} is no reason for a training. There are: {', '.join(REASONS)}.")
+        raise SlipwayError(f"{reason!r} is no reason for a training. Allowed: {', '.join(REASONS)}.")
     found, config = usecases.load(usecase), config or settings()
     with _one_at_a_time(config, usecase):
         return _Request(found, config, now or datetime.now(UTC), reason, source, evidence or {}).decide()
 
 
 class _Request:
-    """One ask, with what is found out about it on the way."""
+    """One request, with the facts that are collected on the way to its decision."""
 
     def __init__(
         self, usecase: UseCase, config: Settings, now: datetime, reason: str, source: str, evidence: dict[str, Any]
@@ -79,61 +81,64 @@ class _Request:
         self._now = now
         self._decisions = Decisions(config, usecase.name)
         self._prefect = PrefectClient(config.prefect_uri, _SECONDS)
-        self._said: dict[str, Any] = {"asked_for": reason, "asked_by": source, "evidence": evidence}
+        self._facts: dict[str, Any] = {"asked_for": reason, "asked_by": source, "evidence": evidence}
 
     def decide(self) -> Decision:
+        """Start a training, or record the refusal of a rule."""
         try:
             return self._start()
         except RetrainingRefused as refusal:
-            return self._decisions.refuse(self._now, refusal.rule, reason=str(refusal), **self._said)
+            return self._decisions.refuse(self._now, refusal.rule, reason=str(refusal), **self._facts)
 
     def _start(self) -> Decision:
         self._require_listed()
-        stands = self._champion()
+        fresh = self._champion()
         self._record_what_was_started()
         self._require_none_under_way()
         starts = self._decisions.starts()
         self._require_pace(list(starts.values()))
-        rows = self._require_labels(stands)
-        self._decisions.ask(**self._said)
+        rows = self._require_labels(fresh)
+        self._decisions.record_request(**self._facts)
         run = self._begin(_key(self._config, self._usecase.name, starts))
         if run.id in self._decisions.starts():
-            raise RetrainingRefused("under_way", f"Another ask was faster, and has just started flow run {run.id}.")
-        since = f" since version {stands.version} was trained" if stands else ""
+            raise RetrainingRefused("under_way", f"Another request has just started flow run {run.id}.")
+        since = f" since version {fresh.version} was trained" if fresh else ""
         return self._decisions.start(
-            run.created, run.id, reason=f"{rows:,} labelled rows are new{since}, and no rule refuses.", **self._said
+            run.created, run.id, reason=f"{rows:,} labelled rows are new{since}, and no rule refuses.", **self._facts
         )
 
     def _require_listed(self) -> None:
-        asked, listed = self._said["asked_for"], self._usecase.retraining.reasons
-        if asked not in listed:
-            listened = f"only to {', '.join(listed)}" if listed else "to nothing"
-            raise RetrainingRefused("not_listed", f"{self._usecase.name} listens {listened} (`retraining.reasons`).")
+        reason, listed = self._facts["asked_for"], self._usecase.retraining.reasons
+        if reason not in listed:
+            allowed = f"only for {', '.join(listed)}" if listed else "for no reason"
+            raise RetrainingRefused(
+                "not_listed", f"{self._usecase.name} is retrained {allowed} (`retraining.reasons`)."
+            )
 
     def _champion(self) -> ChampionFreshness | None:
-        """Whose successor it would be; None where there is none. Refuses where retraining is paused."""
+        """Freshness of the champion; None without one. Refuses where retraining is paused."""
         registry = Registry(self._config.registry_uri, _SECONDS)
         with _refusing("registry", RegistryError):
             model = registry.model(self._usecase.name)
-            stands = champion(registry, model)
-        self._said["version"] = stands.version if stands else None
-        switch = model.tags.get(SWITCH, "").strip()
+            fresh = champion_freshness(registry, model)
+        self._facts["version"] = fresh.version if fresh else None
+        switch = model.tags.get(RETRAINING, "").strip()
         if switch.lower().startswith(PAUSED):
             raise RetrainingRefused(
-                "paused", f"Retraining is {switch}. Removing the model's tag `{SWITCH}` lets it go on."
+                "paused", f"Retraining is {switch}. Removing the model's tag `{RETRAINING}` resumes it."
             )
-        return stands
+        return fresh
 
     def _record_what_was_started(self) -> None:
-        """Starts whose process was killed before it could record them."""
+        """Record starts whose process was killed before it could do so."""
         while run := self._unrecorded():
-            asked_for = next((tag for tag in run.tags if tag in REASONS), self._said["asked_for"])
-            asked_by = next((tag.removeprefix(_BY) for tag in run.tags if tag.startswith(_BY)), self._said["asked_by"])
-            reason = "No rule refused; who started it ended before it was recorded."
+            asked_for = next((tag for tag in run.tags if tag in REASONS), self._facts["asked_for"])
+            asked_by = next((tag.removeprefix(_BY) for tag in run.tags if tag.startswith(_BY)), self._facts["asked_by"])
+            reason = "No rule refused; the process that started it ended before it recorded the start."
             self._decisions.start(
                 run.created,
                 run.id,
-                **{**self._said, "asked_for": asked_for, "asked_by": asked_by, "reason": reason, "evidence": {}},
+                **{**self._facts, "asked_for": asked_for, "asked_by": asked_by, "reason": reason, "evidence": {}},
             )
 
     def _unrecorded(self) -> FlowRun | None:
@@ -146,7 +151,7 @@ class _Request:
             found = self._prefect.under_way(FLOW, self._usecase.name)
         if found:
             run = found[0]
-            raise RetrainingRefused("under_way", f"A training is under way: flow run {run.id} is {run.state.lower()}.")
+            raise RetrainingRefused("under_way", f"A training is running: flow run {run.id} is {run.state.lower()}.")
 
     def _require_pace(self, starts: Sequence[datetime]) -> None:
         rules = self._usecase.retraining
@@ -154,23 +159,23 @@ class _Request:
         if self._now < free_at:
             raise RetrainingRefused(
                 "cooldown",
-                f"The last training was started {_moment(starts[-1])}, and the next may be {_moment(free_at)} "
+                f"The last training was started {readable(starts[-1])}; the next is allowed at {readable(free_at)} "
                 f"(`retraining.cooldown_hours` is {rules.cooldown_hours:g}).",
             )
         week = [start for start in starts if start > self._now - _WEEK]
         if len(week) >= rules.runs_per_week:
             raise RetrainingRefused(
                 "runs_per_week",
-                f"{len(week)} trainings were started in the last 7 days, which are all that there may be; the next "
-                f"may be {_moment(week[-rules.runs_per_week] + _WEEK)} (`retraining.runs_per_week`).",
+                f"{len(week)} trainings were started in the last 7 days, the most that are allowed; the next is "
+                f"allowed from {readable(week[-rules.runs_per_week] + _WEEK)} (`retraining.runs_per_week`).",
             )
 
-    def _require_labels(self, stands: ChampionFreshness | None) -> int:
+    def _require_labels(self, fresh: ChampionFreshness | None) -> int:
         needed = self._usecase.retraining.min_labelled_rows
-        rows = new_labels(Log(self._config), self._usecase, stands.cutoff if stands else None)
-        self._said["evidence"] = {**self._said["evidence"], "labelled_rows": rows}
+        rows = count_new_labels(Log(self._config), self._usecase, fresh.cutoff if fresh else None)
+        self._facts["evidence"] = {**self._facts["evidence"], "labelled_rows": rows}
         if rows < needed:
-            since = f" since version {stands.version} was trained" if stands else ""
+            since = f" since version {fresh.version} was trained" if fresh else ""
             raise RetrainingRefused(
                 "labels",
                 f"Too few labelled rows: {rows:,} are new{since}, at least {needed:,} are needed "
@@ -179,10 +184,10 @@ class _Request:
         return rows
 
     def _begin(self, key: str) -> FlowRun:
-        asked, by = self._said["asked_for"], self._said["asked_by"]
+        reason, source = self._facts["asked_for"], self._facts["asked_by"]
         with _refusing("prefect", ServiceError):
             name = f"{FLOW}/{self._usecase.name}"
-            run = self._prefect.start(name, {}, key, [self._usecase.name, asked, _BY + by])
+            run = self._prefect.start(name, {}, key, [self._usecase.name, reason, _BY + source])
             return self._prefect.flow_run(run)
 
 
@@ -191,25 +196,18 @@ def _key(config: Settings, usecase: str, starts: Iterable[str]) -> str:
     return f"slipway-retraining-{config.environment}-{usecase}-{known}"
 
 
-def _moment(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
 @contextmanager
 def _refusing(rule: str, error: type[SlipwayError]) -> Iterator[None]:
-    """A server that does not answer as a refusal."""
+    """Turn a server that does not respond into a refusal."""
     try:
         yield
     except error as raised:
-        said = str(raised)
-        raise RetrainingRefused(rule, f"{said[:1].upper()}{said[1:]}") from None
+        message = str(raised)
+        raise RetrainingRefused(rule, f"{message[:1].upper()}{message[1:]}") from None
 
 
 @contextmanager
 def _one_at_a_time(config: Settings, usecase: str) -> Iterator[None]:
-    """Asks of one machine wait for each other; those of several are told apart by the key."""
-    path = config.var / f"retraining-{config.environment}-{usecase}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Serialize the requests of this machine; for those of several, the idempotency key does it."""
+    with locks.exclusive(config.var / f"retraining-{config.environment}-{usecase}.lock"):
         yield

@@ -1,4 +1,4 @@
-"""What a verdict, and what is known of the champion beside it, say for training it again."""
+"""Triggers of retraining: the reasons in a verdict, and in the age and the new labels of the champion."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitoring.analysis import verdict
-from monitoring.analysis.quality import METRICS
+from monitoring.analysis.quality import describe_metrics
 from monitoring.retraining.decisions import Decision
-from monitoring.retraining.freshness import ChampionFreshness, champion, new_labels
+from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from monitoring.retraining.policy import request_retraining
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import RegistryError
@@ -21,51 +21,53 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 
 
-def request_by_verdict(found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime) -> Decision | None:
-    """Ask for a training where the monitor has a reason; one ask, whose evidence holds the sentence of every reason.
+def request_retraining_if_needed(
+    found: dict[str, Any], usecase: UseCase, config: Settings, now: datetime
+) -> Decision | None:
+    """Request a training if there is a reason: one request, whose evidence has the sentence of every reason.
 
     Raises:
-        ServiceError, OSError: the log's place fails.
+        ServiceError, OSError: the log fails.
     """
-    reasons = {**of_verdict(found), **of_champion(usecase, config, now)}
+    reasons = {**verdict_reasons(found), **champion_reasons(usecase, config, now)}
     if not reasons:
         return None
     listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
     return request_retraining(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
 
 
-def of_verdict(found: dict[str, Any]) -> dict[str, str]:
-    """A quality that is worse than on the reference, and drift: what was found, by reason."""
+def verdict_reasons(found: dict[str, Any]) -> dict[str, str]:
+    """Reasons in a verdict: quality that is worse than on the reference, and drift."""
     metrics = found["quality"]["metrics"] if found["quality"] else {}
-    worse = [METRICS[name] for name, score in metrics.items() if score["worse"]]
-    reasons = {"quality": f"Worse than on the reference: {', '.join(worse)}."} if worse else {}
+    worse = [name for name, score in metrics.items() if score["worse"]]
+    reasons = {"quality": f"Worse than on the reference: {describe_metrics(worse)}."} if worse else {}
     return {**reasons, **({"drift": found["sentence"]} if found["verdict"] == verdict.DRIFT else {})}
 
 
-def of_champion(usecase: UseCase, config: Settings, now: datetime) -> dict[str, str]:
-    """Its age, and the labels that came since it was trained, where the use case gives bounds for them.
+def champion_reasons(usecase: UseCase, config: Settings, now: datetime) -> dict[str, str]:
+    """Reasons of the champion: its age and the new labels since its training, if the use case has bounds for them.
 
-    A registry that does not answer gives no reason: the next monitor looks again.
+    A registry that does not respond gives no reason: the next monitoring run tries again.
     """
     rules = usecase.retraining
     if rules.max_age_days is None and rules.new_labels is None:
         return {}
     try:
         registry = Registry(config.registry_uri, _SECONDS)
-        stands = champion(registry, registry.model(usecase.name))
+        fresh = champion_freshness(registry, registry.model(usecase.name))
     except RegistryError:
         return {}
-    return _age(rules.max_age_days, stands, now) | _labels(rules.new_labels, stands, usecase, config) if stands else {}
+    return _age(rules.max_age_days, fresh, now) | _labels(rules.new_labels, fresh, usecase, config) if fresh else {}
 
 
-def _age(most: float | None, stands: ChampionFreshness, now: datetime) -> dict[str, str]:
-    if most is None or now - stands.cutoff <= timedelta(days=most):
+def _age(most: float | None, fresh: ChampionFreshness, now: datetime) -> dict[str, str]:
+    if most is None or now - fresh.cutoff <= timedelta(days=most):
         return {}
-    days = (now - stands.cutoff).total_seconds() / 86_400
-    return {"age": f"Version {stands.version} was trained {days:,.1f} days ago, more than {most:g}."}
+    days = (now - fresh.cutoff).total_seconds() / 86_400
+    return {"age": f"Version {fresh.version} was trained {days:,.1f} days ago, more than {most:g}."}
 
 
-def _labels(enough: int | None, stands: ChampionFreshness, usecase: UseCase, config: Settings) -> dict[str, str]:
-    if enough is None or (rows := new_labels(Log(config), usecase, stands.cutoff)) < enough:
+def _labels(enough: int | None, fresh: ChampionFreshness, usecase: UseCase, config: Settings) -> dict[str, str]:
+    if enough is None or (rows := count_new_labels(Log(config), usecase, fresh.cutoff)) < enough:
         return {}
-    return {"labels": f"{rows:,} labelled rows are new since version {stands.version} was trained."}
+    return {"labels": f"{rows:,} labelled rows are new since version {fresh.version} was trained."}

@@ -1,5 +1,6 @@
-"""The rollout: a canary goes through its stages on evidence from the prediction log, to champion or back."""
+"""Rollouts: a canary goes through stages on evidence from the prediction log, until it is promoted or rolled back."""
 
-from monitoring.rollout.controller import RolloutController, RolloutView
+from monitoring.rollout.controller import RolloutController
+from monitoring.rollout.view import RolloutView
 
 __all__ = ["RolloutController", "RolloutView"]

@@ -1,17 +1,15 @@
-"""`auto_promote`: which challenger becomes the canary by itself."""
+"""`auto_promote`: which challenger becomes the canary without a person."""
 
 from __future__ import annotations
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
-from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry
+from slipway.clients.mlflow.registry import RegisteredModel, Registry
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION, GATE, REFUSED
 from slipway.settings import Settings
 
-GATE = "slipway.gate"
 
-
-def candidate(registry: Registry, model: RegisteredModel) -> str | None:
-    """The challenger where its gates passed, nobody refused it, and it is newer than the champion."""
+def find_candidate(registry: Registry, model: RegisteredModel) -> str | None:
+    """Find the challenger if its gates passed, it is not refused, and it is newer than the champion."""
     challenger, champion = model.aliases.get(CHALLENGER), model.aliases.get(CHAMPION)
     if challenger is None or champion is None or int(challenger) <= int(champion):
         return None
@@ -20,7 +18,8 @@ def candidate(registry: Registry, model: RegisteredModel) -> str | None:
 
 
 def was_canary(usecase: str, version: str, config: Settings) -> bool:
-    """One that was tried, and that a person or the evidence took away, does not come back by itself."""
+    """Whether a rollout of the version has begun before, which is not begun again automatically."""
     return any(
-        line.version == version and line.action.startswith("canary.") for line in transitions.lines(usecase, config)
+        line.version == version and line.action.startswith("canary.")
+        for line in transitions.audit_lines(usecase, config)
     )

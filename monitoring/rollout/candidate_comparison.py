@@ -1,6 +1,6 @@
-"""A candidate beside the champion, from the log: a shadow, which has the same rows, or a canary, which has its own.
+"""Comparison of a candidate with the champion by the log: a shadow has the same rows, a canary has its own.
 
-The same rows are compared pair by pair; of a canary there are none, but where it failed and the champion answered.
+The same rows are compared pair by pair; of a canary there are none, except where it failed and the champion answered.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from monitoring.analysis import quality, reference_bundle
-from monitoring.analysis.slices import Part, parts
+from monitoring.analysis import reference_bundle
+from monitoring.analysis.quality import QualityMetrics, Score, scores
 from slipway import config as usecases
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, SHADOW
+from slipway.contracts.registry_names import CANARY, CHAMPION, SHADOW
 from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError
+from slipway.evaluation.slices import DataSlice, data_slices
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
+from slipway.timestamps import iso
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-    from slipway.config import Slice
+    from slipway.config import Slice, UseCase
 
-MOST_ROWS = 10_000
-LEAST_LABELS = 10
+MAX_ROWS = 10_000
+MAX_VALUES = 12
+MIN_LABELS = 10
 HOURS = 24.0
 _BINS = 21
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -38,7 +41,7 @@ _BEFORE = timedelta(minutes=1)  # the champion answers first: its event is older
 
 @dataclass(frozen=True)
 class VersionStatistics:
-    """One of the two: times are of its model alone, in milliseconds, over rows that no cache answered.
+    """Statistics of one version; times are of its model alone, in milliseconds, over rows that no cache answered.
 
     `quality` has each metric with its interval over the `labelled` rows; it is empty below 10 of these.
     """
@@ -51,12 +54,12 @@ class VersionStatistics:
     labels: dict[str, float]
     answer: float | None
     labelled: int
-    quality: dict[str, quality.Score]
+    quality: dict[str, Score]
 
 
 @dataclass(frozen=True)
 class SliceRow:
-    """`agreement` is None without pairs; `champion` and `candidate` are the means of their scores or values."""
+    """Comparison on a slice; `agreement` is None without pairs, the others are the means of scores or values."""
 
     feature: str
     value: str
@@ -68,10 +71,11 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class CandidateComparison:
-    """`came` is the share of the champion's rows that a shadow answered, too, since it first did; else None.
+    """Comparison of a candidate with the champion.
 
-    `difference` is of the candidate's score or value less the champion's, over the pairs: `mean`, `p5`, `p50`, `p95`,
-    and `bins` of equal width with the share of pairs in each.
+    `came` is the share of the champion's rows that a shadow answered as well, since its first one; None for a canary.
+    `difference` is the candidate's score or value less the champion's, over the pairs: `mean`, `p5`, `p50`, `p95`, and
+    `bins` of equal width with the share of pairs in each.
     """
 
     usecase: str
@@ -91,16 +95,17 @@ class CandidateComparison:
 
 
 def compare(config: Settings, name: str, now: datetime | None = None) -> CandidateComparison | None:
-    """The last 10,000 rows of the candidate of the use case's window; None where there is none beside a champion.
+    """Compare the last 10,000 rows of the candidate in the use case's window; None without a candidate and a champion.
 
-    A shadow goes before a canary. Slices are those of the use case's gates, where its folder is here.
+    A shadow takes precedence over a canary. Slices are those of the use case's gates, if its folder is here.
 
     Raises:
-        RegistryError: the bundle, whose schema is needed, is not there yet and the registry does not answer.
+        RegistryError: the bundle, whose schema is needed, is not here yet and the registry does not respond.
         ServiceError, OSError: the log cannot be read.
     """
     until = now or datetime.now(UTC)
-    hours, declared = _declared(name)
+    usecase = _usecase(name)
+    hours, declared = (usecase.monitoring.window_hours, usecase.gates.slices) if usecase else (HOURS, [])
     log, since = Log(config), until - timedelta(hours=hours)
     events = log.predictions(name, since, until, answered=False)
     # The rows come the oldest first: of each role the version that answered last is left.
@@ -109,50 +114,74 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
     if role is None or CHAMPION not in last:
         return None
     schema = Schema.load(reference_bundle.fetch(config, name, *last[CHAMPION][:2]) / "serve" / "schema.json")
-    began = last[role][2] - _BEFORE
-    columns = {f"part_{number}": _text(each.feature) for number, each in enumerate(declared)}
-    both = _read(events, role, last, began, columns)
+    both = _read(events, role, last, [each.feature for each in declared])
     labels = _labels(log, name, schema, both.moment.min().to_pydatetime(), until)
     both = both.merge(labels, how="left", on="row_id")
-    champion, candidate = both[both.role == CHAMPION], both[both.role == role]
-    if role == SHADOW:
-        champion = champion[champion.row_id.isin(candidate.row_id)]
+    versions = _Versions(name, schema, role, last[CHAMPION][0], last[role][0], both)
+    watched = QualityMetrics.of(usecase) if usecase else QualityMetrics.of_task(schema.task)
+    copied = _copied_share(events, last) if role == SHADOW else None
+    return _compared(versions, declared, watched, (last[role][2], until), copied)
+
+
+@dataclass(frozen=True)
+class _Versions:
+    """The champion's and the candidate's rows in one frame, labels included."""
+
+    usecase: str
+    schema: Schema
+    role: str
+    champion: str
+    candidate: str
+    both: pd.DataFrame
+
+    def sides(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows of the champion and of the candidate; a shadow's are compared with the champion's of the same ids."""
+        champion, candidate = self.both[self.both.role == CHAMPION], self.both[self.both.role == self.role]
+        return (champion[champion.row_id.isin(candidate.row_id)] if self.role == SHADOW else champion), candidate
+
+
+def _compared(
+    versions: _Versions,
+    declared: Sequence[Slice],
+    watched: QualityMetrics,
+    window: tuple[datetime, datetime],
+    copied: float | None,
+) -> CandidateComparison:
+    schema, (champion, candidate) = versions.schema, versions.sides()
     pairs = _pairs(champion, candidate)
-    sides = (_side(champion, last[CHAMPION][0], schema), _side(candidate, last[role][0], schema))
+    columns = {each.feature: versions.both[f"feature_{number}"] for number, each in enumerate(declared)}
+    slices = data_slices(declared, schema, columns, MAX_VALUES)
     return CandidateComparison(
-        name,
-        role,
-        _iso(last[role][2]),
-        _iso(until),
-        *sides,
+        versions.usecase,
+        versions.role,
+        iso(window[0]),
+        iso(window[1]),
+        _version_statistics(champion, versions.champion, schema, watched),
+        _version_statistics(candidate, versions.candidate, schema, watched),
         len(pairs),
-        _came(events, last) if role == SHADOW else None,
+        copied,
         _agreement(pairs, schema),
         _difference(pairs, schema),
-        [row for each in parts(declared, schema, both) if (row := _slice(each, both, pairs, role, schema))],
+        [row for each in slices if (row := _slice_row(each, versions, pairs))],
     )
 
 
-def _declared(name: str) -> tuple[float, Sequence[Slice]]:
-    """The use case's window, in hours, and its slices."""
+def _usecase(name: str) -> UseCase | None:
     try:
-        found = usecases.load(name)
+        return usecases.load(name)
     except UseCaseError:
-        return HOURS, ()
-    return found.monitoring.window_hours, found.gates.slices
+        return None
 
 
-def _read(
-    events: DuckDBPyRelation, role: str, last: dict[str, Any], began: datetime, columns: dict[str, str]
-) -> pd.DataFrame:
-    """The candidate's newest rows, and the champion's: those of the same ids, or beside a canary its newest."""
+def _read(events: DuckDBPyRelation, role: str, last: dict[str, Any], features: Sequence[str]) -> pd.DataFrame:
+    """Read the candidate's newest rows, and the champion's: those of the same ids, or beside a canary its newest."""
     named = {
         "role": literal(role),
         "version": literal(last[role][0]),
         "champion": literal(last[CHAMPION][0]),
-        "began": literal(began.isoformat()),
-        "most": MOST_ROWS,
-        "parts": "".join(f", {sql} AS {column}" for column, sql in columns.items()),
+        "began": literal((last[role][2] - _BEFORE).isoformat()),
+        "most": MAX_ROWS,
+        "features": "".join(f", {_feature_text(name)} AS feature_{number}" for number, name in enumerate(features)),
         "chosen": "row_id IN (SELECT row_id FROM mine)" if role == SHADOW else "true",
     }
     return events.query("events", _ROWS.format(**named)).df()
@@ -163,21 +192,21 @@ def _labels(log: Log, name: str, schema: Schema, since: datetime, until: datetim
     return found.select('"slipway.row_id" AS row_id, label_true, value_true').df()
 
 
-def _came(events: DuckDBPyRelation, last: dict[str, Any]) -> float | None:
-    """Of the rows that the champion answered, the share of which the shadow had a copy."""
-    query = _CAME.format(champion=literal(last[CHAMPION][0]), shadow=literal(last[SHADOW][0]))
+def _copied_share(events: DuckDBPyRelation, last: dict[str, Any]) -> float | None:
+    """Share of the champion's rows of which the shadow had a copy."""
+    query = _COPIED.format(champion=literal(last[CHAMPION][0]), shadow=literal(last[SHADOW][0]))
     [(answered, copied)] = events.query("events", query).fetchall()
     return min(copied / answered, 1.0) if answered else None
 
 
 def _pairs(champion: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
-    """Rows that both answered: the columns of the candidate's end in `_candidate`."""
+    """Rows that both versions answered: the columns of the candidate end in `_candidate`."""
     columns = ["row_id", "label", "score", "value"]
     theirs, mine = (side[side.outcome == "success"] for side in (champion, candidate))
     return theirs.merge(mine[columns], on="row_id", suffixes=("", "_candidate"))
 
 
-def _side(rows: pd.DataFrame, version: str, schema: Schema) -> VersionStatistics:
+def _version_statistics(rows: pd.DataFrame, version: str, schema: Schema, watched: QualityMetrics) -> VersionStatistics:
     answered = rows[rows.outcome == "success"]
     times = answered[~answered.cached.astype(bool)].model_ms
     known = answered[answered.value_true.notna() if schema.task == "regression" else answered.label_true.notna()]
@@ -191,7 +220,7 @@ def _side(rows: pd.DataFrame, version: str, schema: Schema) -> VersionStatistics
         {str(label): float(share) for label, share in shares.items()},
         _mean(answered, schema),
         len(known),
-        quality.scores(known, schema) if len(known) >= LEAST_LABELS else {},
+        scores(known, schema, watched) if len(known) >= MIN_LABELS else {},
     )
 
 
@@ -216,15 +245,15 @@ def _difference(pairs: pd.DataFrame, schema: Schema) -> dict[str, Any] | None:
     return {"mean": float(found.mean()), "p5": p5, "p50": p50, "p95": p95, "bins": bins}
 
 
-def _slice(part: Part, both: pd.DataFrame, pairs: pd.DataFrame, role: str, schema: Schema) -> SliceRow | None:
-    """None where the candidate has no row of it."""
-    rows = both[part.rows]
-    mine, theirs = rows[rows.role == role], rows[rows.role == CHAMPION]
-    if not len(mine):
+def _slice_row(data_slice: DataSlice, versions: _Versions, pairs: pd.DataFrame) -> SliceRow | None:
+    """Compare the versions on a slice; None where the candidate has no row of it."""
+    rows, schema = versions.both[data_slice.rows], versions.schema
+    champion, candidate = rows[rows.role == CHAMPION], rows[rows.role == versions.role]
+    if not len(candidate):
         return None
-    inside = pairs[pairs.row_id.isin(mine.row_id)]
-    agreement = _agreement(inside, schema)
-    return SliceRow(part.feature, part.value, len(mine), agreement, _mean(theirs, schema), _mean(mine, schema))
+    agreement = _agreement(pairs[pairs.row_id.isin(candidate.row_id)], schema)
+    means = _mean(champion, schema), _mean(candidate, schema)
+    return SliceRow(data_slice.feature, data_slice.value, len(candidate), agreement, *means)
 
 
 def _mean(rows: pd.DataFrame, schema: Schema) -> float | None:
@@ -236,13 +265,9 @@ def _column(schema: Schema) -> str:
     return "value" if schema.task == "regression" else "score"
 
 
-def _text(feature: str) -> str:
+def _feature_text(feature: str) -> str:
     path = '$."' + feature.replace('"', '\\"') + '"'
     return f'("slipway.features" ->> {literal(path)})'
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _LAST = """
@@ -253,7 +278,7 @@ WITH named AS (
     SELECT "slipway.role" AS role, "slipway.model_version" AS version, "slipway.row_id" AS row_id,
         "@timestamp" AS moment, "event.outcome" AS outcome, "error.type" AS error, "slipway.label" AS label,
         "slipway.score" AS score, "slipway.value" AS value, "slipway.model_ms" AS model_ms,
-        coalesce("slipway.cached", false) AS cached {parts}
+        coalesce("slipway.cached", false) AS cached {features}
     FROM events WHERE "@timestamp" >= TIMESTAMPTZ {began}
 ), mine AS (
     FROM named WHERE role = {role} AND version = {version} ORDER BY moment DESC, row_id LIMIT {most}
@@ -262,7 +287,7 @@ WITH named AS (
 )
 FROM mine UNION ALL FROM theirs"""
 # Ids rise with time: the rows since the first copy.
-_CAME = """
+_COPIED = """
 WITH copies AS (FROM events WHERE "slipway.role" = 'shadow' AND "slipway.model_version" = {shadow})
 SELECT count(*), (SELECT count(*) FROM copies)
 FROM events WHERE "slipway.role" = 'champion' AND "slipway.model_version" = {champion} AND "slipway.answered"

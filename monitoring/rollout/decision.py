@@ -1,4 +1,4 @@
-"""What the evidence says, test by test, and what a rollout does with that."""
+"""Decision of a rollout: the tests on the evidence, and the action that follows from their results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from monitoring.rollout.policy import Policy
 from monitoring.rollout.sequential_tests import Interval, Sample
 
 HARMFUL, SAFE, OPEN = "harmful", "safe", "open"
-Move = Literal["back", "stay", "on", "finish"]
+Action = Literal["back", "stay", "on", "finish"]
 
 
 class Progress(NamedTuple):
-    """How far a stage is: its weight, the canary's predictions in it and its minutes; labels are of all stages."""
+    """Progress of a stage: its weight, the canary's predictions in it and its minutes; labels are of all stages."""
 
     weight: float
     predictions: int
@@ -29,8 +29,11 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class TestResult:
-    """One test: both samples, how far the canary is above the champion (or away from it) by the bounds, and what of
-    that is allowed. `harmful` is shown to be beyond it, `safe` to be within."""
+    """Result of one test: both means with their numbers, bounds of the difference, and the largest allowed difference.
+
+    The verdict is `harmful` where the difference is shown to be larger than allowed, `safe` where it is not, else
+    `open`.
+    """
 
     test: str
     canary: float | None
@@ -50,7 +53,7 @@ class TestResult:
                 f"{self.low:.2f} apart, {self.allowed:g} is allowed"
             )
         return (
-            f"{self.test}: {_percent(self.canary)} of {self.canary_n:,} beside the champion's "
+            f"{self.test}: {_percent(self.canary)} of {self.canary_n:,} versus the champion's "
             f"{_percent(self.champion)} of {self.champion_n:,}: at least {_points(self.low)} more, "
             f"{_points(self.allowed)} is allowed"
         )
@@ -59,17 +62,17 @@ class TestResult:
         return asdict(self)
 
 
-def judge(evidence: Evidence, policy: Policy) -> list[TestResult]:
-    """Every test on the evidence; at each one's share of alpha, so the whole rollout is wrong no more often."""
-    found = []
+def evaluate(evidence: Evidence, policy: Policy) -> list[TestResult]:
+    """Run every test, each at its share of alpha, so that the error rate of the whole rollout is alpha at most."""
+    results = []
     for test, (canary, champion) in evidence.means.items():
         bounds, allowed = sequential_tests.difference(canary, champion, policy.alpha(test)), allowance(test, policy)
-        found.append(_finding(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
+        results.append(_result(test, (_mean(canary), _mean(champion)), (canary.n, champion.n), bounds, allowed))
     apart = policy.canary.max_score_shift
     if apart is None:
-        return found
+        return results
     bounds = sequential_tests.shift(evidence.distance, *evidence.scores, policy.alpha("scores"))
-    return [*found, _finding("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
+    return [*results, _result("scores", (evidence.distance, None), evidence.scores, bounds, apart)]
 
 
 def allowance(test: str, policy: Policy) -> float:
@@ -78,46 +81,46 @@ def allowance(test: str, policy: Policy) -> float:
 
 
 def verdict(low: ArrayLike, high: ArrayLike, allowed: float) -> np.ndarray:
-    """Of bounds, one pair or arrays of them."""
+    """Verdict of bounds, of one pair or of arrays."""
     within = np.where(np.asarray(high) <= allowed, SAFE, OPEN)
     return np.where(np.asarray(low) > allowed, HARMFUL, within)
 
 
-def needs_proof(test: str) -> bool:
-    """Labels may come months later: quality stops a rollout, and holds none up."""
+def is_required(test: str) -> bool:
+    """Whether a rollout waits for the test: quality does not hold it up, since labels may come months later."""
     return not test.startswith("loss")
 
 
-def unproven(findings: Iterable[TestResult]) -> list[str]:
-    """The tests that must be shown to be safe before the canary may become the champion, and are not yet."""
-    return [finding.test for finding in findings if needs_proof(finding.test) and finding.verdict == OPEN]
+def inconclusive_tests(findings: Iterable[TestResult]) -> list[str]:
+    """Tests that must be shown to be safe before the canary may become the champion, and are not yet."""
+    return [finding.test for finding in findings if is_required(finding.test) and finding.verdict == OPEN]
 
 
-def move(policy: Policy, progress: Progress, harmful: bool, unproven: Sequence[str]) -> Move:
-    """Back as soon as there is harm; on when the stage has its predictions and its time; to champion when, after the
-    last stage, every test that must be is shown to be safe."""
+def choose_action(policy: Policy, progress: Progress, harmful: bool, inconclusive: Sequence[str]) -> Action:
+    """Choose to go back as soon as there is harm, on when the stage has its predictions and its time, and to finish
+    when every required test is shown to be safe after the last stage."""
     if harmful:
         return "back"
-    if missing(policy, progress, unproven):
+    if unmet_conditions(policy, progress, inconclusive):
         return "stay"
     return "on" if policy.next_stage(progress.weight) else "finish"
 
 
-def missing(policy: Policy, progress: Progress, unproven: Sequence[str]) -> list[str]:
-    """What the stage waits for, in words."""
-    canary, waits = policy.canary, []
+def unmet_conditions(policy: Policy, progress: Progress, inconclusive: Sequence[str]) -> list[str]:
+    """Describe the conditions that the stage still waits for."""
+    canary, unmet = policy.canary, []
     if progress.predictions < canary.min_predictions:
-        waits.append(f"{progress.predictions:,} of {canary.min_predictions:,} predictions")
+        unmet.append(f"{progress.predictions:,} of {canary.min_predictions:,} predictions")
     if progress.minutes < canary.min_minutes:
-        waits.append(f"{max(progress.minutes, 0):.1f} of {canary.min_minutes:g} minutes")
+        unmet.append(f"{max(progress.minutes, 0):.1f} of {canary.min_minutes:g} minutes")
     if policy.next_stage(progress.weight):
-        return waits
+        return unmet
     if progress.labelled < canary.min_labelled:
-        waits.append(f"{progress.labelled:,} of {canary.min_labelled:,} labels")
-    return waits + ([f"evidence on {', '.join(unproven)}"] if unproven else [])
+        unmet.append(f"{progress.labelled:,} of {canary.min_labelled:,} labels")
+    return unmet + ([f"evidence on {', '.join(inconclusive)}"] if inconclusive else [])
 
 
-def _finding(
+def _result(
     test: str, shares: tuple[float | None, float | None], counts: tuple[int, int], bounds: Interval, allowed: float
 ) -> TestResult:
     low, high = round(float(bounds.low), 6), round(float(bounds.high), 6)
@@ -129,7 +132,7 @@ def _mean(sample: Sample) -> float | None:
 
 
 def _percent(share: float | None) -> str:
-    return "nothing" if share is None else f"{_two_digits(100 * share)} %"
+    return "none" if share is None else f"{_two_digits(100 * share)} %"
 
 
 def _points(share: float) -> str:

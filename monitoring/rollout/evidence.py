@@ -1,7 +1,7 @@
-"""What the prediction log holds of a rollout, as the few numbers that the tests go by.
+"""Evidence of a rollout: the statistics of the prediction log that the tests use.
 
-A request counts once, by its first row, so that a large batch is no crowd of witnesses. A row that the canary was
-chosen for is the canary's, also where it failed and the champion answered: such rows are neither's success.
+A request counts once, by its first row, so that one large batch does not decide. A row that was routed to the canary is
+the canary's, also where it failed and the champion answered: such rows are successes of neither.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitoring.rollout import sequential_tests
-from monitoring.rollout.policy import Part, Policy
+from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
+from slipway.contracts.schema import bin_labels
+from slipway.evaluation.slices import MISSING
 from slipway.prediction_log.jsonl import literal, literals
+from slipway.timestamps import parse
 
 if TYPE_CHECKING:
     from slipway.prediction_log import Log
 
-YARDSTICK = 100  # the champion's first so many values set what later ones are measured by
-_MIN_YARDSTICK = 20
+BASELINE_ROWS = 100  # the champion's first values, which set the scale for later ones
+_MIN_BASELINE_ROWS = 20
 NOTHING = Sample(0, 0)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Samples of the canary and of the champion by test; `scores` are the numbers of scores, `distance` is theirs.
+    """Samples of the canary and of the champion by test.
 
-    `predictions` are the canary's of this stage, `labelled` its labels since the rollout began.
+    `scores` are the numbers of scores of both, `distance` is their Kolmogorov-Smirnov distance. `predictions` counts
+    the canary's in this stage, `labelled` its labels since the rollout began.
     """
 
     predictions: int = 0
@@ -42,17 +46,17 @@ class Evidence:
 
 
 def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
-    """Everything logged since the rollout began, of the canary and of the champion that it is compared with.
+    """Collect the evidence since the rollout began, of the canary and of the champion that it is compared with.
 
     Raises:
         ServiceError, OSError, duckdb.Error: the log cannot be read.
     """
-    since = datetime.fromisoformat(running.began)
+    since = parse(running.began)
     events = log.predictions(usecase, since, answered=False)
     found = events.query("events", _EVENTS.format(**_arms(running))).fetchnumpy()
     canary, ok = found["canary"].astype(bool), found["ok"].astype(bool)
     champion, fallen = ~canary, sorted(set(np.ma.masked_equal(found["fallen"], None).compressed()))
-    stage = datetime.fromisoformat(running.since).timestamp() * 1000
+    stage = parse(running.since).timestamp() * 1000
     labels = _labels(log, usecase, since, running, policy, fallen)
     answer = _numbers(found["answer"])
     scores = [answer[arm & ok & np.isfinite(answer)] for arm in (canary, champion)]
@@ -74,12 +78,13 @@ def _samples(values: np.ndarray, canary: np.ndarray, champion: np.ndarray) -> tu
 def _slow(
     found: dict[str, np.ndarray], ok: np.ndarray, canary: np.ndarray, champion: np.ndarray, policy: Policy
 ) -> tuple[Sample, Sample]:
-    """Of those that the model ran for, how many took longer than `max_slowdown` times the champion's first median."""
+    """Count the predictions that took longer than `max_slowdown` times the champion's first median; cached ones are
+    left out."""
     ran = ok & ~found["cached"].astype(bool)
     first = np.flatnonzero(champion & ran)
-    if len(first) < _MIN_YARDSTICK:
+    if len(first) < _MIN_BASELINE_ROWS:
         return NOTHING, NOTHING
-    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
+    first = first[np.argsort(found["moment"][first], kind="stable")][:BASELINE_ROWS]
     milliseconds = found["ms"].astype(float)
     slow = milliseconds > policy.canary.max_slowdown * np.median(milliseconds[first])
     return _samples(slow, canary & ran, champion & ran)
@@ -88,11 +93,11 @@ def _slow(
 def _labels(
     log: Log, usecase: str, since: datetime, running: RolloutState, policy: Policy, fallen: list[str]
 ) -> dict[str, tuple[Sample, Sample]]:
-    """The losses, over all labelled answers and over each declared slice."""
+    """The losses over all labelled predictions and over each declared slice."""
     named = _arms(running) | {
         "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
         "positive": literal(policy.positive or ""),
-        "parts": "".join(f", {_value(part)} AS part_{number}" for number, part in enumerate(policy.parts)),
+        "slices": "".join(f", {slice_sql(each)} AS slice_{number}" for number, each in enumerate(policy.slices)),
     }
     labelled = log.labelled(usecase, since, labels=policy.classes or None).query("labelled", _LABELLED.format(**named))
     found = labelled.fetchnumpy()
@@ -105,8 +110,11 @@ def _labels(
 
 
 def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
-    """From 0 to 1: what a wrong label costs, the dearer mistake being 1; in a regression the absolute error beside the
-    largest of the champion's first ones. And which rows have one."""
+    """Loss of each row from 0 to 1, and which rows have one.
+
+    In a classification it is the cost of a wrong label, the more expensive mistake being 1; in a regression the
+    absolute error relative to the largest of the champion's first ones.
+    """
     error = _numbers(found["error"])
     if not np.isfinite(error).any():
         missed, false = policy.costs
@@ -114,33 +122,34 @@ def _loss(found: dict[str, Any], champion: np.ndarray, policy: Policy) -> tuple[
         return np.where(found["positive"].astype(bool), missed, false) * wrong, np.ones(len(wrong), bool)
     usable = np.isfinite(error)
     first = np.flatnonzero(champion & usable)
-    first = first[np.argsort(found["moment"][first], kind="stable")][:YARDSTICK]
-    if len(first) < _MIN_YARDSTICK:
+    first = first[np.argsort(found["moment"][first], kind="stable")][:BASELINE_ROWS]
+    if len(first) < _MIN_BASELINE_ROWS:
         return np.zeros(len(error)), np.zeros(len(error), bool)
     scale = max(float(error[first].max()), np.finfo(float).tiny)
     return np.where(usable, np.minimum(error / scale, 1.0), 0.0), usable
 
 
 def _sliced(found: dict[str, Any], policy: Policy) -> Iterator[tuple[str, np.ndarray]]:
-    for number, part in enumerate(policy.parts):
-        values = np.ma.filled(found[f"part_{number}"], "").astype(str)
-        for value in part.values:
-            yield f"loss where {part.feature} is {value}", values == value
+    for number, each in enumerate(policy.slices):
+        values = np.asarray(found[f"slice_{number}"], str)
+        for value in each.values:
+            yield f"loss where {each.feature} is {value}", values == value
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:
-    """With NaN where there is none."""
+    """The column as floats, NaN where it is missing."""
     return np.ma.filled(np.ma.asarray(column, float), np.nan)
 
 
-def _value(part: Part) -> str:
-    """SQL for the slice's value of a row; NULL where the row has none."""
-    path = '$."' + part.feature.replace('"', '\\"') + '"'
+def slice_sql(declared: PolicySlice) -> str:
+    """SQL expression for the slice of a row, as `data_slices` names it."""
+    path = '$."' + declared.feature.replace('"', '\\"') + '"'
     text = f'("slipway.features" ->> {literal(path)})'
-    if not part.edges:
-        return text
-    above = " + ".join(f"(try_cast({text} AS DOUBLE) >= {edge!r})::INTEGER" for edge in part.edges)
-    return f"{literals(part.values)}[1 + {above}]"
+    if not declared.edges:
+        return f"coalesce({text}, {literal(MISSING)})"
+    number = f"try_cast({text} AS DOUBLE)"
+    above = " + ".join(f"({number} >= {edge!r})::INTEGER" for edge in declared.edges)
+    return f"coalesce({literals(bin_labels(declared.edges))}[1 + {above}], {literal(MISSING)})"
 
 
 def _arms(running: RolloutState) -> dict[str, str]:
@@ -161,5 +170,5 @@ FROM arms WHERE canary OR row NOT IN (FROM fell)"""
 _LABELLED = f"""
 SELECT "slipway.role" = 'canary' AS canary, epoch_ms(known_at) AS moment,
     coalesce("slipway.label" <> label_true, false) AS wrong, coalesce(label_true = {{positive}}, false) AS positive,
-    abs("slipway.value" - value_true) AS error {{parts}}
+    abs("slipway.value" - value_true) AS error {{slices}}
 FROM labelled WHERE {_ARMS} AND NOT list_contains({{fallen}}, "slipway.row_id")"""

@@ -1,21 +1,23 @@
-"""What a rollout goes by: the use case's `canary` section, what its labels cost, and the slices that it declares."""
+"""Policy of a rollout: the use case's `canary` section, the costs of its labels, and its declared slices."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slipway import config as usecases
-from slipway.config import Canary, Feature, UseCase
-from slipway.contracts.schema import bin_labels
+from slipway.config import Canary, UseCase
+from slipway.config.schema_builder import from_usecase
 from slipway.errors import UseCaseError
+from slipway.evaluation.slices import declared_values
 
-_SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what cannot wait
+_SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what is urgent
 _SLICES = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
-    """A declared slice: each of its `values` is a test. A number falls between the `edges`."""
+class PolicySlice:
+    """A declared slice of the data: each of its `values` is a test. A number is in an interval between the `edges`."""
 
     feature: str
     values: tuple[str, ...]
@@ -24,18 +26,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Policy:
-    """`classes` are empty for a regression; `costs` are of a missed positive and of a false one, the larger being 1."""
+    """Rules of a use case's rollouts; `classes` are empty for a regression.
+
+    `costs` are those of a false negative and of a false positive, the larger being 1.
+    """
 
     canary: Canary = Canary()
     classes: tuple[str, ...] | None = None
     positive: str | None = None
     costs: tuple[float, float] = (1.0, 1.0)
-    parts: tuple[Part, ...] = ()
+    slices: tuple[PolicySlice, ...] = ()
     auto_promote: bool = False
 
     def alpha(self, test: str) -> float:
-        """A test's share (Bonferroni), which does not depend on the data: slices have a quarter among them."""
-        share = _SHARES.get(test) or _SLICES / sum(len(part.values) for part in self.parts)
+        """Share of alpha of a test (Bonferroni), whatever the data are; all slices together have a quarter."""
+        share = _SHARES.get(test) or _SLICES / sum(len(each.values) for each in self.slices)
         return share * self.canary.alpha
 
     def next_stage(self, weight: float) -> int | None:
@@ -47,11 +52,12 @@ class Policy:
         return [first, *(stage for stage in self.canary.stages if stage > first)]
 
 
-def policy(usecase: str) -> Policy:
-    """The use case's; where it has no folder here, the default stages and limits, and quality by wrong answers alone.
+def load_policy(usecase: str) -> Policy:
+    """Load the policy of a use case; without its folder, the default stages and limits, and quality by wrong labels
+    alone.
 
     Raises:
-        UseCaseError: its file is not as it must be.
+        UseCaseError: its usecase.yaml is invalid.
     """
     if usecase not in usecases.names():
         return Policy()
@@ -63,33 +69,24 @@ def policy(usecase: str) -> Policy:
         tuple(found.target.classes),
         found.target.positive,
         (costs[0] / max(costs), costs[1] / max(costs)),
-        tuple(part for part in map(_part, _sliced(found)) if part is not None),
+        tuple(_slices(found)),
         found.auto_promote,
     )
 
 
-def policy_or_default(usecase: str) -> tuple[Policy, str]:
-    """The policy; where the file is wrong the default, for harm must be seen all the same, and what is wrong."""
+def load_policy_or_default(usecase: str) -> tuple[Policy, str]:
+    """Load the policy and a warning: an invalid file gives the default, since harm must be detected nevertheless."""
     try:
-        return policy(usecase), ""
+        return load_policy(usecase), ""
     except UseCaseError as error:
-        return Policy(), f"{error} The rollout goes by the default limits."
+        return Policy(), f"{error} The rollout uses the default limits."
 
 
-def _sliced(found: UseCase) -> list[tuple[Feature, tuple[float, ...]]]:
-    features = {feature.name: feature for feature in found.features}
-    return [(features[part.feature], tuple(part.bins or ())) for part in found.gates.slices]
-
-
-def _part(declared: tuple[Feature, tuple[float, ...]]) -> Part | None:
-    """The slice, where its values are known before there is any data: what is tested must not depend on that."""
-    feature, edges = declared
-    if feature.private == "bucket":
-        return Part(feature.name, bin_labels(feature.bins or ()))
-    if feature.private or feature.kind == "image":
-        return None
-    if feature.kind in ("number", "integer"):
-        return Part(feature.name, bin_labels(edges), edges) if edges else None
-    if feature.kind == "boolean":
-        return Part(feature.name, ("false", "true"))
-    return Part(feature.name, tuple(feature.vocabulary)) if feature.vocabulary else None
+def _slices(usecase: UseCase) -> Iterator[PolicySlice]:
+    """The slices whose values are known before there is any data: the tests of a rollout must not depend on that."""
+    schema = from_usecase(usecase)
+    for declared in usecase.gates.slices:
+        feature = schema.by_name[declared.feature]
+        if values := declared_values(feature, declared.bins):
+            is_number = feature.kind in ("number", "integer")
+            yield PolicySlice(feature.name, values, tuple(declared.bins or ()) if is_number else ())

@@ -1,45 +1,57 @@
-"""The champion before: which version it was, and the way back to it.
+"""The previous champion: which version it was, and the rollback to it.
 
-The version that is taken back is refused first, then it is written down, then the alias moves: whatever ends a process
-in between, the same command or the next pass of `slipway watch` does the rest, and there is a champion all the time.
-Where it cannot be written down, the alias moves all the same.
+The version that is rolled back is refused first, then the audit line is written, then the alias moves: if the process
+ends in between, the same command or the next pass of `slipway watch` completes the rollback, and there is a champion
+all the time. If the audit cannot be written, the alias moves all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import transitions
 from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHAMPION, REFUSED, serving_tag
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings
 
 
-def give_back(
-    registry: Registry, usecase: str, champion: str, instead: str, who: str, why: str, config: Settings
-) -> None:
-    registry.set_version_tag(usecase, champion, REFUSED, f"{transitions.TAKEN_BACK}{who}: {why}")
-    _move(registry, usecase, champion, instead, config, who, why)
+@dataclass(frozen=True)
+class ChampionRollback:
+    """A champion that is rolled back, the version that replaces it, and who decided so and why."""
+
+    usecase: str
+    champion: str
+    instead: str
+    who: str
+    why: str
 
 
-def complete(registry: Registry, usecase: str, champion: str, config: Settings) -> None:
-    """Do the rest of a rollback that was ended in its middle: the champion was taken back, and still has the alias."""
+def restore(registry: Registry, rollback: ChampionRollback, config: Settings) -> None:
+    """Refuse the champion and give its alias to the previous one."""
+    reason = f"{transitions.TAKEN_BACK}{rollback.who}: {rollback.why}"
+    registry.set_version_tag(rollback.usecase, rollback.champion, REFUSED, reason)
+    _move_alias(registry, rollback, config)
+
+
+def resume(registry: Registry, usecase: str, champion: str, config: Settings) -> None:
+    """Complete a rollback that was interrupted: the champion is refused for one, and still has the alias."""
     try:
         refused = registry.version(usecase, champion).tags.get(REFUSED, "")
     except NotFound:
         return
     if not refused.startswith(transitions.TAKEN_BACK):
         return
-    if instead := before(registry, usecase, champion, config):
+    if instead := find_previous(registry, usecase, champion, config):
         who, _, why = refused.removeprefix(transitions.TAKEN_BACK).partition(": ")
-        _move(registry, usecase, champion, instead, config, who, why)
+        _move_alias(registry, ChampionRollback(usecase, champion, instead, who, why), config)
 
 
-def before(registry: Registry, usecase: str, champion: str, config: Settings) -> str | None:
-    """The version that was the champion before: by the audit, else by what the reconciler wrote into the tags."""
+def find_previous(registry: Registry, usecase: str, champion: str, config: Settings) -> str | None:
+    """Find the previous champion: by the audit, else by the tags of the reconciler."""
     versions = {version.version: version for version in registry.versions(usecase)}
     for number in [*_by_audit(usecase, champion, config), *_by_tags(versions, champion, config)]:
         if number != champion and number in versions and REFUSED not in versions[number].tags:
@@ -47,13 +59,16 @@ def before(registry: Registry, usecase: str, champion: str, config: Settings) ->
     return None
 
 
-def _move(registry: Registry, usecase: str, champion: str, instead: str, config: Settings, who: str, why: str) -> None:
+def _move_alias(registry: Registry, rollback: ChampionRollback, config: Settings) -> None:
+    """Write the audit line, unless it is the last one already, and move the alias."""
+    usecase, champion, instead = rollback.usecase, rollback.champion, rollback.instead
     evidence = {"alias": CHAMPION, "from": champion, "to": instead}
     try:
-        last = transitions.lines(usecase, config)[-1:]
+        last = transitions.audit_lines(usecase, config)[-1:]
         if not any((line.action, line.version, line.evidence) == (ROLLED_BACK, champion, evidence) for line in last):
-            audit.append(usecase, ROLLED_BACK, who=who, why=why, version=champion, evidence=evidence, config=config)
-    except (ServiceError, OSError) as error:  # a log that is away holds up no rollback
+            facts = {"who": rollback.who, "why": rollback.why, "version": champion, "evidence": evidence}
+            audit.append(usecase, ROLLED_BACK, config=config, **facts)
+    except (ServiceError, OSError) as error:  # a log that is down must not stop a rollback
         registry.set_alias(usecase, CHAMPION, instead)
         raise ServiceError(
             f"version {instead} is the champion of {usecase} again, but the audit could not be written: {error}"
@@ -63,8 +78,8 @@ def _move(registry: Registry, usecase: str, champion: str, instead: str, config:
 
 def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
     try:
-        lines = transitions.lines(usecase, config)
-    except (ServiceError, OSError):  # the tags may know it, too
+        lines = transitions.audit_lines(usecase, config)
+    except (ServiceError, OSError):  # the tags may name it as well
         return
     for line in reversed(lines):
         for moved in [line.evidence, *line.evidence.get("moved", [])]:
@@ -74,6 +89,6 @@ def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
 
 def _by_tags(versions: dict[str, ModelVersion], champion: str, config: Settings) -> Iterator[str]:
     for number, version in versions.items():
-        said = version.tags.get(f"slipway.serving.{config.environment}", "")
-        if said.startswith(f"replaced: by version {champion} "):
+        state = version.tags.get(serving_tag(config.environment), "")
+        if state.startswith(f"replaced: by version {champion} "):
             yield number

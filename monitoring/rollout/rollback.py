@@ -1,31 +1,31 @@
-"""Rollback by hand: a canary is taken back, else the champion's alias goes to the version that had it before."""
+"""Rollback by command: of the canary, else of the champion, whose alias goes to the previous version."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from monitoring.release.promotion import Promotion, find_model, wait_until_served
-from monitoring.release.server_status import ServerStatus, all_server_statuses
+from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses, wait_until
 from monitoring.rollout import state, transitions
-from monitoring.rollout.previous_champion import before, give_back
+from monitoring.rollout.previous_champion import ChampionRollback, find_previous, restore
 from monitoring.rollout.state import ROLLED_BACK, RolloutState
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, RegisteredModel, Registry
-from slipway.errors import NotFound, ServiceError
+from slipway.clients.mlflow.registry import RegisteredModel, Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
+from slipway.errors import NotFound
 from slipway.settings import Settings, settings
-
-_EVERY_SECONDS = 0.5
-
-LookAtAll = Callable[[Sequence[str], str], list[ServerStatus]]
+from slipway.timestamps import iso
 
 
 @dataclass(frozen=True)
 class Rollback:
-    """`version` is refused from now on. Its `alias` is `instead`'s; nobody's where that was `canary`."""
+    """Result of a rollback: `version` is refused from now on.
+
+    Its `alias` belongs to `instead`, which is None for a canary. `serving` counts the workers that were waited for.
+    """
 
     usecase: str
     version: str
@@ -38,10 +38,10 @@ class Rollback:
 
 
 def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Rollback:
-    """Take back the canary where one runs, else the champion.
+    """Roll back the canary where one runs, else the champion.
 
     Raises:
-        NotFound: no such model, it has no champion, or no version is known that was it before.
+        NotFound: no such model, it has no champion, or no previous champion is known.
     """
     config = config or settings()
     registry = Registry()
@@ -54,40 +54,46 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
     champion = model.aliases.get(CHAMPION)
     if champion is None:
         raise NotFound(f"{usecase} has no champion to roll back: `slipway promote {usecase} VERSION` sets one.")
-    instead = before(registry, usecase, champion, config)
+    instead = find_previous(registry, usecase, champion, config)
     if instead is None:
         raise NotFound(
-            f"no version is known that was the champion of {usecase} before version {champion}, and is not refused: "
-            f"name one with `slipway promote {usecase} VERSION`."
+            f"no previous champion of {usecase} is known that is not refused: "
+            f"choose a version with `slipway promote {usecase} VERSION`."
         )
-    give_back(registry, usecase, champion, instead, who, why, config)
+    restore(registry, ChampionRollback(usecase, champion, instead, who, why), config)
     return Rollback(usecase, champion, CHAMPION, instead)
 
 
 def wait_until_back(
-    done: Rollback, seconds: float, config: Settings | None = None, look_at_all: LookAtAll = all_server_statuses
+    done: Rollback, seconds: float, config: Settings | None = None, poll: PollServers = all_server_statuses
 ) -> Rollback:
-    """Returns when every worker answers as before. Raises ServiceError when the time is over."""
+    """Return when no worker serves the version that was rolled back. Raises ServiceError when the time is over."""
     config = config or settings()
     if done.instead is not None:
         version = Registry().version(done.usecase, done.instead)
-        promoted = wait_until_served(Promotion(version, CHAMPION, done.version, None), seconds, config, look_at_all)
+        promoted = wait_until_served(Promotion(version, CHAMPION, done.version, None), seconds, config, poll)
         return replace(done, serving=promoted.serving)
-    version, deadline = Registry().version(done.usecase, done.version), time.monotonic() + seconds
-    while True:
-        looks = look_at_all(config.server_urls, done.usecase)
-        left = sum(look.serving(CANARY, version) for look in looks)
-        if not left and all(look.served for look in looks):
-            return replace(done, serving=sum(len(look.workers) for look in looks))
-        if time.monotonic() >= deadline:
-            silent = "; ".join(look.error for look in looks if look.error)
-            raise ServiceError(f"{left} workers still have version {done.version} as their canary. {silent}".strip())
-        time.sleep(_EVERY_SECONDS)
+    version = Registry().version(done.usecase, done.version)
+
+    def remaining(statuses: Sequence[ServerStatus]) -> int:
+        return sum(status.serving(CANARY, version) for status in statuses)
+
+    def describe(statuses: Sequence[ServerStatus]) -> str:
+        errors = "; ".join(status.error for status in statuses if status.error)
+        return f"{remaining(statuses)} workers still have version {done.version} as their canary. {errors}".strip()
+
+    workers = wait_until(
+        lambda: poll(config.server_urls, done.usecase),
+        seconds,
+        lambda statuses: not remaining(statuses) and all(status.served for status in statuses),
+        describe,
+    )
+    return replace(done, serving=workers)
 
 
 def _running(model: RegisteredModel, canary: str) -> RolloutState:
-    """Its rollout, or what stands for one that has not begun."""
-    running, now = state.read(model), state.moment(datetime.now(UTC))
+    """State of the canary's rollout, or a new one where it has not begun."""
+    running, now = state.read(model), iso(datetime.now(UTC))
     if running is not None and running.version == canary:
         return running
     return RolloutState(canary, 0.0, 0, now, now, model.aliases.get(CHAMPION, ""))

@@ -1,6 +1,6 @@
-"""Sequential tests that are valid at every look: bounds that hold at all sample sizes at once.
+"""Sequential tests that are valid at every poll: bounds that hold at all sample sizes at once.
 
-Whoever looks at them every few seconds, and acts as soon as they say something, is wrong no more often than `alpha`.
+Acting on them as soon as they are conclusive, with a poll every few seconds, is wrong with probability `alpha` at most.
 All functions take numbers or arrays of them, which numpy treats alike.
 """
 

@@ -1,28 +1,28 @@
-"""The state of a rollout: the tag `slipway.canary` of the registered model, and nothing else.
+"""State of a rollout: the tag `slipway.canary` of the registered model, and nothing else.
 
-Servers read version and weight (bentos.follower.desired_versions): a weight of 0 stops the canary within a look of the
-followers. An `outcome` is written before anything that follows from it is done, so whoever comes next knows what is
-left to do.
+Servers read version and weight (bentos.follower.desired_versions): a weight of 0 stops the canary at the followers'
+next poll. An `outcome` is written before it is carried out, so that the next process knows what is left to do.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from slipway.clients.mlflow.registry import RegisteredModel
+from slipway.contracts.registry_names import ROLLOUT
+from slipway.timestamps import parse
 
-TAG = "slipway.canary"
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
 
 
 class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`champion` is the version that it is compared with; times are ISO 8601, UTC.
+    """State of a rollout; `champion` is the version that it is compared with, times are ISO 8601 in UTC.
 
-    `began` is when the rollout began, `since` when this stage did; `stage` counts from 1, `first` is the first one's
-    weight. With an `outcome`, `why`, `who` and `evidence` are what the audit will say.
+    `began` is the start of the rollout, `since` that of this stage; `stage` counts from 1, `first` is the weight of the
+    first one. With an `outcome`, `why`, `who` and `evidence` go into the audit.
     """
 
     version: str
@@ -38,23 +38,20 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: dict[str, Any] = {}
 
     def minutes(self, now: datetime) -> float:
-        """Of this stage."""
-        return (now - datetime.fromisoformat(self.since)).total_seconds() / 60
+        """Minutes of this stage."""
+        return (now - parse(self.since)).total_seconds() / 60
 
 
 def read(model: RegisteredModel) -> RolloutState | None:
-    """None where there is none, or none that a rollout wrote."""
+    """Read the state from the model's tag; None where there is none, or none that a rollout wrote."""
     try:
-        found = msgspec.json.decode(model.tags.get(TAG, ""), type=RolloutState)
-        datetime.fromisoformat(found.began), datetime.fromisoformat(found.since)
+        found = msgspec.json.decode(model.tags.get(ROLLOUT, ""), type=RolloutState)
+        parse(found.began), parse(found.since)
     except (msgspec.DecodeError, ValueError):
         return None
     return found
 
 
-def written(running: RolloutState) -> str:
+def encode(running: RolloutState) -> str:
+    """Encode the state as the tag contains it."""
     return msgspec.json.encode(running).decode()
-
-
-def moment(now: datetime) -> str:
-    return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""How a rollout ends, step by step: whatever ends this process between two of them, the next pass does the rest.
+"""Transitions of a rollout to its outcome: if this process ends between two steps, the next pass does the rest.
 
-The outcome is in the tag before anything follows from it, and the tag goes last. In between nobody is without a
-champion: its alias is set, never removed.
+The outcome is written into the tag first, and the tag is removed last. There is a champion all the time: its alias is
+set, never removed.
 """
 
 from __future__ import annotations
@@ -10,31 +10,33 @@ import contextlib
 
 import msgspec
 
-from monitoring.release.promotion import REFUSED
 from monitoring.rollout import state
 from monitoring.rollout.state import ENDED, FINISHED, ROLLED_BACK, RolloutState
 from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHAMPION, REFUSED
 from slipway.errors import DataError, NotFound
 from slipway.settings import Settings
 
 TAKEN_BACK = "taken back by "
-ROLLOUT = "slipway rollout"  # who, in the audit
+ROLLOUT = "slipway rollout"  # `who` in the audit
 
 
-def write(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
-    registry.set_model_tag(usecase, state.TAG, state.written(running))
+def save(registry: Registry, usecase: str, running: RolloutState) -> RolloutState:
+    """Write the state into the model's tag."""
+    registry.set_model_tag(usecase, registry_names.ROLLOUT, state.encode(running))
     return running
 
 
-def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str, **told: object) -> RolloutState:
-    """Put down how it ends. A rollback's weight of 0 takes the canary from the servers by this one request."""
+def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str, **facts: object) -> RolloutState:
+    """Write the outcome. The weight of 0 of a rollback stops the canary on the servers by this one request."""
     weight = running.weight if outcome == FINISHED else 0.0
-    return write(registry, usecase, msgspec.structs.replace(running, outcome=outcome, weight=weight, **told))
+    return save(registry, usecase, msgspec.structs.replace(running, outcome=outcome, weight=weight, **facts))
 
 
 def carry_out(registry: Registry, usecase: str, running: RolloutState, config: Settings) -> None:
-    """Everything that follows from the outcome; done twice, it is as done once."""
+    """Carry out the outcome; idempotent."""
     aliases = registry.model(usecase).aliases
     if running.outcome == FINISHED and aliases.get(CHAMPION) == running.champion:
         registry.set_alias(usecase, CHAMPION, running.version)
@@ -43,18 +45,18 @@ def carry_out(registry: Registry, usecase: str, running: RolloutState, config: S
             registry.set_version_tag(usecase, running.version, REFUSED, f"{TAKEN_BACK}{running.who}: {running.why}")
     if aliases.get(CANARY) == running.version:
         registry.delete_alias(usecase, CANARY)
-    tell(usecase, f"canary.{running.outcome}", running, config, _moved(running, aliases))
-    registry.delete_model_tag(usecase, state.TAG)
+    record(usecase, f"canary.{running.outcome}", running, config, _moved(running, aliases))
+    registry.delete_model_tag(usecase, registry_names.ROLLOUT)
 
 
-def tell(
+def record(
     usecase: str, action: str, running: RolloutState, config: Settings, moved: list[dict[str, str | None]] | None = None
 ) -> None:
-    """The audit line, once for each rollout and stage."""
+    """Write the audit line, once for each rollout and stage."""
     evidence = {"began": running.began, "stage": running.stage, "weight": running.weight} | running.evidence
-    for line in lines(usecase, config):
-        same = (line.evidence.get("began"), line.evidence.get("stage")) == (running.began, running.stage)
-        if line.action == action and line.version == running.version and same:
+    for line in audit_lines(usecase, config):
+        is_same = (line.evidence.get("began"), line.evidence.get("stage")) == (running.began, running.stage)
+        if line.action == action and line.version == running.version and is_same:
             return
     if moved:
         evidence["moved"] = moved
@@ -69,8 +71,8 @@ def tell(
     )
 
 
-def lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
-    """The audit's, or none where one was changed: that is for the history to say, and holds up no rollback."""
+def audit_lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
+    """Read the audit; empty where a line was changed, which the history reports and which must not stop a rollback."""
     try:
         return audit.lines(usecase, config)
     except DataError:
@@ -78,7 +80,7 @@ def lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
 
 
 def _moved(running: RolloutState, before: dict[str, str]) -> list[dict[str, str | None]]:
-    """The aliases as they go, for whoever asks who moved them."""
+    """The alias changes of the outcome, for the audit."""
     found: list[dict[str, str | None]] = []
     if running.outcome == FINISHED:
         found.append({"alias": CHAMPION, "from": running.champion, "to": running.version})

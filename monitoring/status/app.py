@@ -1,4 +1,4 @@
-"""The web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons, `/alerts`."""
+"""Web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons and `/alerts`."""
 
 from __future__ import annotations
 
@@ -28,78 +28,102 @@ _STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
 _FILE = re.compile(r"[\w-][\w.-]*\.(html|json)")
 _USECASE = re.compile(r"[a-z][a-z0-9_]*")
 _PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-# A report brings scripts of its own (Evidently's): they run, but as of no origin, so they reach nothing of this page.
+# A report contains scripts of its own (Evidently's): they run without an origin, so they reach nothing of this page.
 _REPORT_POLICY = "sandbox allow-scripts allow-popups allow-top-navigation-by-user-activation"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+_PAGE_HEADERS = _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}
 
 
 def application(config: Settings, board: Callable[[], Dashboard], is_alive: Callable[[], bool]) -> Starlette:
-    """`board` gives the last picture that was taken, `is_alive` whether pictures are still being taken."""
-    templates = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    """Build the application; `board` returns the last dashboard, `is_alive` whether the watch loop still runs."""
+    templates = _templates()
+    pages = _Pages(config, templates, board, is_alive)
+    return Starlette(
+        routes=[
+            Route("/", pages.index),
+            Route("/api/status", pages.status),
+            Route("/livez", pages.alive),
+            Route("/healthz", pages.alive),
+            Route("/metrics", pages.metrics),
+            Route("/verdicts/{usecase}/{file}", pages.report),
+            Route("/retraining/{usecase}", pages.retraining),
+            Route("/alerts", Receiver(config).answer, methods=["POST"]),
+            *candidate_page.routes(config, templates, _PAGE_HEADERS),
+            Route("/static/{name}", _static),
+        ]
     )
-    templates.filters |= FILTERS
-    page, decisions_page = (templates.get_template(f"{name}.html.j2") for name in ("page", "retraining"))
 
-    def index(request: Request) -> Response:
-        return HTMLResponse(page.render(board=board()), headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
 
-    def status(request: Request) -> Response:
-        return JSONResponse(board().to_dict(), headers=_HEADERS)
+class _Pages:
+    """Endpoints of the status page."""
 
-    def alive(request: Request) -> Response:
-        return PlainTextResponse("ok\n") if is_alive() else PlainTextResponse("the watch loop is stuck\n", 503)
+    def __init__(
+        self, config: Settings, templates: Environment, board: Callable[[], Dashboard], is_alive: Callable[[], bool]
+    ) -> None:
+        self._config = config
+        self._page = templates.get_template("page.html.j2")
+        self._decisions_page = templates.get_template("retraining.html.j2")
+        self._board = board
+        self._is_alive = is_alive
 
-    def scrape(request: Request) -> Response:
-        content = exporter.exposition(config, lambda: {usecase.name: usecase.rollout for usecase in board().usecases})
-        return Response(content, media_type=exporter.CONTENT_TYPE)
+    def index(self, request: Request) -> Response:
+        return HTMLResponse(self._page.render(board=self._board()), headers=_PAGE_HEADERS)
 
-    def report(request: Request) -> Response:
+    def status(self, request: Request) -> Response:
+        return JSONResponse(self._board().to_dict(), headers=_HEADERS)
+
+    def alive(self, request: Request) -> Response:
+        if self._is_alive():
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("the watch loop is stuck\n", 503)
+
+    def metrics(self, request: Request) -> Response:
+        rollouts = {usecase.name: usecase.rollout for usecase in self._board().usecases}
+        return Response(exporter.exposition(self._config, lambda: rollouts), media_type=exporter.CONTENT_TYPE)
+
+    def report(self, request: Request) -> Response:
         name = request.path_params["file"]
-        content = read_report(config, request.path_params["usecase"], name)
+        content = read_report(self._config, request.path_params["usecase"], name)
         if content is None:
             return PlainTextResponse("There is no such report.\n", 404)
         headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
         return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
-    def retraining(request: Request) -> Response:
+    def retraining(self, request: Request) -> Response:
         usecase = request.path_params["usecase"]
         if not _USECASE.fullmatch(usecase):
             return PlainTextResponse("There is no such use case.\n", 404)
         try:
-            found = Decisions(config, usecase).recent()
+            decisions = Decisions(self._config, usecase).recent()
         except (SlipwayError, OSError) as error:
             return PlainTextResponse(f"The decisions cannot be read: {error}\n", 503)
-        shown = decisions_page.render(
-            usecase=usecase, environment=config.environment, decisions=found, flow_runs=flow_runs(config)
+        content = self._decisions_page.render(
+            usecase=usecase,
+            environment=self._config.environment,
+            decisions=decisions,
+            flow_runs=flow_runs(self._config),
         )
-        return HTMLResponse(shown, headers=_HEADERS | {"Content-Security-Policy": _PAGE_POLICY})
-
-    def static(request: Request) -> Response:
-        path = _STATIC.get(request.path_params["name"])
-        return FileResponse(path, headers={"Cache-Control": "no-cache"}) if path else PlainTextResponse("", 404)
-
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/api/status", status),
-            Route("/livez", alive),
-            Route("/healthz", alive),
-            Route("/metrics", scrape),
-            Route("/verdicts/{usecase}/{file}", report),
-            Route("/retraining/{usecase}", retraining),
-            Route("/alerts", Receiver(config).answer, methods=["POST"]),
-            *candidate_page.routes(config, templates, _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}),
-            Route("/static/{name}", static),
-        ]
-    )
+        return HTMLResponse(content, headers=_PAGE_HEADERS)
 
 
 def read_report(config: Settings, usecase: str, name: str) -> bytes | None:
-    """A file of a verdict, or None: nothing outside the use case's folder of verdicts is ever named."""
+    """Read a file of a verdict; None where there is none. No name reaches outside the use case's folder of verdicts."""
     if not (_USECASE.fullmatch(usecase) and _FILE.fullmatch(name)):
         return None
     try:
         return object_store(config).read(f"{verdict.folder(config, usecase)}/{name}")
     except (SlipwayError, OSError):
         return None
+
+
+def _static(request: Request) -> Response:
+    path = _STATIC.get(request.path_params["name"])
+    return FileResponse(path, headers={"Cache-Control": "no-cache"}) if path else PlainTextResponse("", 404)
+
+
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= FILTERS
+    return templates

@@ -1,1 +1,1 @@
-"""The commands of `slipway` that train."""
+"""Commands of `slipway` that train."""

@@ -1,4 +1,4 @@
-"""`slipway train`: the pipeline of one use case, from its data to a registered version."""
+"""Command `slipway train`: runs the pipeline of a use case, from its data to a registered version."""
 
 from __future__ import annotations
 
@@ -31,47 +31,49 @@ def command(
 
     changes = overrides(set)
     usecase = load(name, changes)
-    result = _here(usecase, changes, fresh) if no_register else _registered(usecase, changes, fresh)
+    result = (
+        _train_without_servers(usecase, changes, fresh) if no_register else _train_in_prefect(usecase, changes, fresh)
+    )
     if as_json:
         print_json(result)
     else:
         typer.echo(_summary(result))
 
 
-def _here(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
-    """The steps as plain functions, without any server."""
+def _train_without_servers(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
+    """Run the steps as plain functions, without any server."""
     from dataclasses import asdict
 
-    from pipelines.runs.run import begun
+    from pipelines.runs.run import open_run
     from pipelines.training import training
 
-    with begun(usecase, changes, register=False, fresh=fresh) as run:
+    with open_run(usecase, changes, register=False, fresh=fresh) as run:
         return asdict(training(usecase, run, run.step))
 
 
-def _registered(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
-    """The Prefect flow, in this process; servers that do not answer are started for its length."""
+def _train_in_prefect(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
+    """Run the Prefect flow in this process; servers that do not answer are started for its duration."""
     from slipway.local import services
 
-    _require_what_is_named()
+    _require_named_servers()
     with services("mlflow", "prefect", say=say):
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its server still gets every line
-        from pipelines.flows import heartbeats, reported, train
+        from pipelines.flows import heartbeats, prefect_logs_flushed, train
 
-        with heartbeats(), reported():
+        with heartbeats(), prefect_logs_flushed():
             return train(usecase.name, changes, fresh=fresh)
 
 
-def _require_what_is_named() -> None:
-    """A server that a variable names must answer: one started here instead would keep the version to itself."""
+def _require_named_servers() -> None:
+    """Require servers that settings name to answer: a version registered in a server started here would be lost."""
+    from slipway.clients.http import is_healthy
     from slipway.errors import ServiceError
-    from slipway.local import answers
     from slipway.settings import settings
 
     found = settings()
     named = {"MLFLOW_TRACKING_URI": found.mlflow_tracking_uri, "PREFECT_API_URL": found.prefect_api_url}
     for variable, uri in named.items():
-        if uri and not answers(f"{uri.rstrip('/')}/health"):
+        if uri and not is_healthy(f"{uri.rstrip('/')}/health"):
             raise ServiceError(
                 f"{variable} names {uri}, and nothing answers there. Start it; or unset the variable, "
                 "and servers are started here; or train with --no-register, which needs none."
@@ -95,7 +97,7 @@ def _summary(result: dict[str, Any]) -> str:
 
 
 def _scores(scores: dict[str, Any]) -> list[str]:
-    """`roc_auc 0.781 (0.705 – 0.850)`, one a line."""
+    """Format scores as `roc_auc 0.781 (0.705 – 0.850)`, one a line."""
     rows = []
     for name, score in scores.items():
         interval = f" ({score['low']:.3f} – {score['high']:.3f})" if score.get("low") is not None else ""

@@ -1,4 +1,4 @@
-"""Unchecked columns to typed ones: each value is what its feature's kind says, or an error names the first that is not.
+"""Convert unchecked columns to the kinds of their features; an error names the first value that does not match.
 
 `number` float64, `integer` int64 (float64 where some are missing), `boolean` and `category` objects (bool, str),
 `image` bytes that decode; missing is NaN or None. Private values never appear in a message.
@@ -20,24 +20,24 @@ TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
 _LARGEST = float(np.finfo(np.float32).max)  # beyond it a number is infinite for the network
 
 
-def typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
-    """The use case's columns, typed and under their features' names; others than it names are left out.
+def to_typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
+    """Return the use case's columns, typed and under their features' names; other columns are dropped.
 
     Raises:
         DataError: a column is missing, or holds a value of another kind.
     """
-    wanted = {feature.name: feature.column or feature.name for feature in usecase.features}
-    wanted[usecase.target.name] = usecase.target.column or usecase.target.name
-    wanted |= {name: name for name in extra_names(usecase)}
-    _require(raw, list(wanted.values()), usecase, origin)
-    frame = {f.name: _convert(raw[wanted[f.name]], f, origin) for f in usecase.features}
-    frame[usecase.target.name] = _target(raw[wanted[usecase.target.name]], usecase, origin)
+    columns = {feature.name: feature.column or feature.name for feature in usecase.features}
+    columns[usecase.target.name] = usecase.target.column or usecase.target.name
+    columns |= {name: name for name in extra_names(usecase)}
+    _require(raw, list(columns.values()), usecase, origin)
+    frame = {f.name: _convert(raw[columns[f.name]], f, origin) for f in usecase.features}
+    frame[usecase.target.name] = _target(raw[columns[usecase.target.name]], usecase, origin)
     frame |= {name: raw[name].reset_index(drop=True) for name in extra_names(usecase)}
     return pd.DataFrame(frame)
 
 
 def extra_names(usecase: UseCase) -> list[str]:
-    """Columns that the split goes by and that are no features: keys, the group, the time."""
+    """Return the columns of the split that are no features: keys, group and time."""
     split, features = usecase.split, {feature.name for feature in usecase.features}
     names = dict.fromkeys([*split.key, *filter(None, [split.group, split.time])])
     return [name for name in names if name not in features]
@@ -47,12 +47,13 @@ def _require(raw: pd.DataFrame, wanted: list[str], usecase: UseCase, origin: str
     missing = [name for name in wanted if name not in raw.columns]
     if not missing:
         return
-    there = [str(name) for name in raw.columns]
+    existing = [str(name) for name in raw.columns]
     target = usecase.target.column or usecase.target.name
     what = f"the target column {target!r}" if target in missing else f"the columns {missing}"
-    near = suggestion(target if target in missing else missing[0], there)
-    hint = "Check source.csv.separator and the features' `column`."
-    raise DataError(f"{origin} lacks {what}.{near} It has: {there}. {hint}")
+    hint = suggestion(target if target in missing else missing[0], existing)
+    raise DataError(
+        f"{origin} lacks {what}.{hint} It has: {existing}. Check source.csv.separator and the features' `column`."
+    )
 
 
 def _convert(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
@@ -104,8 +105,8 @@ def _images(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
     shape = Shape(feature.name, "image", size=feature.size, channels=feature.channels)
     for row, value in enumerate(column, start=1):
         if not isinstance(value, bytes):
-            came = type(value).__name__
-            raise DataError(f"{origin}: {feature.name} of row {row} is {came}, the bytes of an image file are needed.")
+            kind = type(value).__name__
+            raise DataError(f"{origin}: {feature.name} of row {row} is {kind}, the bytes of an image file are needed.")
         try:
             decode_image(value, shape)
         except InputError as error:
@@ -121,7 +122,7 @@ def _target(column: pd.Series, usecase: UseCase, origin: str) -> pd.Series:
 
 
 def _words(column: pd.Series, known: set[str]) -> pd.Series:
-    """Text; `5.0` is "5", and a word for missing that is a known value is that value."""
+    """Convert to text: `5.0` becomes "5"; a word for missing that is a known value is kept."""
     missing = _is_missing(column, known)
     return column.map(_word).astype(object).mask(missing, None)
 
@@ -146,5 +147,5 @@ def _refuse(wrong: pd.Series, column: pd.Series, feature: Feature, origin: str, 
     value = "a value (private, not shown)" if feature.private else repr(column.iloc[row])
     raise DataError(
         f"{origin}: {feature.name} is declared {feature.kind}, and row {row + 1} holds {value}; "
-        f"{int(wrong.sum())} of {len(wrong)} rows are so. {hint}"
+        f"{int(wrong.sum())} of {len(wrong)} rows do. {hint}"
     )

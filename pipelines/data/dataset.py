@@ -1,4 +1,4 @@
-"""A side of the split as arrays: what the network is fed, through the predictor's own encoding, and the truth."""
+"""Rows of a side of the split as arrays: encoded features, by the predictor's own encoder, and targets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from slipway.inference import encode, rows_from_frame
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """`target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit.
+    """Encoded rows. `target` is int64 [n], an index into `schema.classes`, or float32 [n] in the target's unit.
 
-    `weight` is how much each row counts, float32 [n] with a mean of 1; None where all count the same.
+    `weight` are sample weights, float32 [n] with a mean of 1; None if all are equal.
     """
 
     features: dict[str, np.ndarray]
@@ -29,26 +29,26 @@ class EncodedRows:
 
 
 def read_side(split: Path, side: str, schema: Schema) -> pd.DataFrame:
-    """The side's rows with every feature; one that is newer than a frozen holdout is missing in all of its rows."""
+    """Read the side's rows with every feature; a feature added after the holdout was frozen is missing in all of it."""
     return read_rows(split / f"{side}.parquet", schema)
 
 
 def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
-    """Labelled rows with every feature; one that they are older than is missing in all of them."""
+    """Read labelled rows with every feature; a feature that is newer than the rows is missing in all of them."""
     frame = pd.read_parquet(path)
     newer = [f.name for f in schema.features if f.private != "drop" and f.name not in frame]
     return frame.assign(**dict.fromkeys(newer))
 
 
-def encoded(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
-    """The frame's rows, in their order."""
+def encode_rows(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
+    """Encode the frame's rows, in their order."""
     weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
-    counted = None if weight is None else weight / weight.mean()
-    return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target(frame, schema), counted)
+    normalized = None if weight is None else weight / weight.mean()
+    return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target_values(frame, schema), normalized)
 
 
-def target(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Raises DataError where a row is of no class of the schema: a frozen holdout may be older than the classes."""
+def target_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Return the target of each row; raises DataError for a class that is not in the schema, as in an old holdout."""
     column = frame[schema.target]
     if schema.task == "regression":
         return column.to_numpy("float32")

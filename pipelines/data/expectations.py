@@ -1,7 +1,7 @@
-"""What a use case's schema promises of its rows, as expectations.
+"""Expectations of Great Expectations that follow from a use case's schema.
 
-Critical is what a model cannot be trained on; a warning is what a person should look at. A few values outside a range
-or a vocabulary are a warning; more than one in twenty say that the data are not those the use case means.
+A critical expectation protects the training; a warning needs a person's attention. A few values outside a range or a
+vocabulary are a warning; more than one in twenty are critical, as the data are then not those of the use case.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 _MOST = 0.95
-_PRESENT = 0.5  # a nullable column with fewer values than this is worth a look
+_PRESENT = 0.5  # a nullable column with fewer values than this gets a warning
 
 
 def from_usecase(usecase: UseCase) -> list[Expectation]:
-    """The target's expectations, and each feature's; images have been checked by ingest, dropped ones are gone."""
+    """Return the expectations of the target and the features, but images, which ingest has checked."""
     features = [f for f in usecase.features if f.kind != "image" and f.private != "drop"]
-    return _of_target(usecase) + [expectation for feature in features for expectation in _of_feature(feature)]
+    return _target_expectations(usecase) + [
+        expectation for feature in features for expectation in _feature_expectations(feature)
+    ]
 
 
-def _of_target(usecase: UseCase) -> list[Expectation]:
+def _target_expectations(usecase: UseCase) -> list[Expectation]:
     import great_expectations.expectations as gxe
 
     target = usecase.target
@@ -39,7 +41,7 @@ def _of_target(usecase: UseCase) -> list[Expectation]:
     ]
 
 
-def _of_feature(feature: Feature) -> list[Expectation]:
+def _feature_expectations(feature: Feature) -> list[Expectation]:
     import great_expectations.expectations as gxe
 
     name = feature.name

@@ -1,4 +1,4 @@
-"""Which rows are the same row: by the group, by the key, or by the values that the network sees."""
+"""Row identity: rows are equal by their group, their key, or the values of their inputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slipway.contracts.schema import Schema
 from slipway.inference import rows_from_frame
 
 
-def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
-    """The frame with `row_key` and `split_bucket`; where there are groups, the bucket is the group's.
+def with_row_keys(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """Return the frame with `row_key` and `split_bucket`; with groups, the bucket is that of the group.
 
-    Ingest has made both where the key is columns; else the key is the cleaned values themselves.
+    Ingest has made both if the key names columns; else the key is made from the cleaned values.
     """
     result = frame.copy()
     if "row_key" not in result:
@@ -27,23 +27,23 @@ def keyed(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
     return result
 
 
-def unit(frame: pd.DataFrame) -> str:
-    """The column whose equal values stay on one side."""
+def identity_column(frame: pd.DataFrame) -> str:
+    """Return the column whose equal values stay on one side of the split."""
     return "split_group" if "split_group" in frame else "row_key"
 
 
-def shared(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
-    """Which rows of `frame` have their group, or else their key, in `other`."""
-    return frame[unit(frame)].isin(set(other[unit(frame)]))
+def rows_in(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Return which rows of `frame` have their group, or else their key, in `other`."""
+    return frame[identity_column(frame)].isin(set(other[identity_column(frame)]))
 
 
-def held(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
-    """Which rows a frozen holdout holds: by group, by the key's columns, or by the values of the inputs in common.
+def in_holdout(frame: pd.DataFrame, frozen: pd.DataFrame, schema: Schema) -> pd.Series:
+    """Return which rows are in the frozen holdout: by group, by the key's columns, or by the values of common inputs.
 
-    Values, because keys change when a feature is added, and tokens with the secret; a row must not escape by that.
+    Values are compared because keys change with the features, and tokens with the secret.
     """
-    if unit(frame) in frozen and (schema.split.key or "split_group" in frame):
-        return shared(frame, frozen)
+    if identity_column(frame) in frozen and (schema.split.key or "split_group" in frame):
+        return rows_in(frame, frozen)
     common = tuple(feature for feature in schema.inputs if feature.name in frozen and feature.name in frame)
     if not common:
         return pd.Series(False, index=frame.index)
@@ -55,14 +55,16 @@ def _texts(frame: pd.DataFrame, schema: Schema) -> list[str]:
     return [schemas.key_text(row, schema) for row in rows_from_frame(schema, frame)]
 
 
-def divisible(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
-    """The frame with what the split goes by where it names columns: `row_key` and `split_bucket`, `split_group`."""
+def with_split_columns(frame: pd.DataFrame, schema: Schema, secret: bytes) -> pd.DataFrame:
+    """Return the frame with `row_key`, `split_bucket` and `split_group`, if the split names their columns."""
     split = schema.split
     if split.key:
         texts = [schemas.key_text(row, schema) for row in frame[list(split.key)].to_dict("records")]
-        frame["row_key"] = [schemas.row_key(secret, text) for text in texts]
-        frame["split_bucket"] = [schemas.bucket(split.salt, text) for text in texts]
+        frame = frame.assign(
+            row_key=[schemas.row_key(secret, text) for text in texts],
+            split_bucket=[schemas.bucket(split.salt, text) for text in texts],
+        )
     if split.group:
         groups = [json.dumps(value, default=str) for value in frame[split.group].tolist()]
-        frame["split_group"] = [schemas.row_key(secret, f"group={text}") for text in groups]
+        frame = frame.assign(split_group=[schemas.row_key(secret, f"group={text}") for text in groups])
     return frame

@@ -1,4 +1,4 @@
-"""Completes a schema from training data: ranges and vocabularies that the use case leaves open."""
+"""Complete a schema from training data: ranges and vocabularies that the use case leaves open."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _VOCABULARY_LIMIT = 1000
 
 
 def complete(schema: Schema, frame: pd.DataFrame) -> Schema:
-    """The schema with the ranges and vocabularies that were left out, as the training rows have them.
+    """Return the schema with the missing ranges and vocabularies taken from the training rows.
 
     Raises:
         DataError: a category has more than 1,000 values: free text, or a key.
     """
-    return msgspec.structs.replace(schema, features=tuple(_completed(f, frame) for f in schema.features))
+    return msgspec.structs.replace(schema, features=tuple(_complete_feature(f, frame) for f in schema.features))
 
 
-def _completed(feature: Feature, frame: pd.DataFrame) -> Feature:
+def _complete_feature(feature: Feature, frame: pd.DataFrame) -> Feature:
     if feature.kind in ("number", "integer") and feature.range is None and feature.is_input:
         column = frame[feature.name].dropna()
         span = (float(column.min()), float(column.max())) if len(column) else None

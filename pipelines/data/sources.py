@@ -1,23 +1,21 @@
-"""Where raw rows come from: a file by path, a file by URL, or the use case's generator; a checksum holds for files."""
+"""Sources of raw rows: a file by path, a file by URL, or the use case's generator; files have a checksum."""
 
 from __future__ import annotations
 
-import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pipelines.artifacts import sha256
-from slipway.config import Csv, Source, UseCase
+from slipway.clients import http
+from slipway.config import Source, UseCase, tabular
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
+from slipway.system import files
+from slipway.system.files import file_sha256
 
 _TIMEOUT_SECONDS = 60
-_CHUNK = 1 << 20
+_MAX_BYTES = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -31,33 +29,33 @@ class RawData:
 
 
 def read(usecase: UseCase) -> RawData:
-    """The use case's raw rows.
+    """Read the use case's raw rows.
 
     Raises:
         DataError: no file and no generator, another checksum, or a file that is not what `source` says.
         ServiceError: the URL does not answer.
     """
     source = usecase.source
-    if stands_in(usecase):
+    if uses_generator(usecase):
         return _generate(usecase)
     path = _download(source) if source.url else Path(source.path or "")
     origin = source.url or str(path)
     digest = _check(path, origin, source.sha256)
-    frame = _read_csv(path, origin, source.csv) if source.format == "csv" else _read_parquet(path, origin)
+    frame = _read_table(path, origin, source)
     return RawData(frame, origin, digest, synthetic=False)
 
 
 def digest(usecase: UseCase) -> str:
-    """What identifies the raw rows before they are read; generated ones are identified by their code and seed."""
-    if stands_in(usecase):
+    """Return the digest of the raw rows before they are read; generated ones follow from code and seed."""
+    if uses_generator(usecase):
         return "generated"
-    return usecase.source.sha256 if usecase.source.url else sha256(_existing(usecase.source))
+    return usecase.source.sha256 if usecase.source.url else file_sha256(_existing(usecase.source))
 
 
-def stands_in(usecase: UseCase) -> bool:
-    """Whether the generator makes the rows: nothing else is named, or what is named by the file is not there.
+def uses_generator(usecase: UseCase) -> bool:
+    """Whether the generator makes the rows: no file or URL is named, or the file does not exist.
 
-    A path that was asked for by `--set` must be there.
+    A path that `--set` names must exist.
     """
     source = usecase.source
     if source.generator is None or source.url:
@@ -70,7 +68,7 @@ def _generate(usecase: UseCase) -> RawData:
     generator = usecase.function(module, name)
     origin = f"usecases/{usecase.name}/{module}.py:{name}"
     if generator is None:
-        raise DataError(f"source.generator names {origin}, and there is no such file. Write it, or name a path.")
+        raise DataError(f"source.generator names {origin}, which does not exist. Write it, or name a path.")
     return RawData(generator(usecase.seed), origin, None, usecase.source.synthetic)
 
 
@@ -78,7 +76,7 @@ def _existing(source: Source) -> Path:
     path = Path(source.path or "")
     if not path.is_file():
         raise DataError(
-            f"source.path: there is no file {str(path)!r} (looked from {Path.cwd()}). "
+            f"source.path: there is no file {str(path)!r} (relative to {Path.cwd()}). "
             "Put it there, or name another with --set source.path=FILE."
         )
     return path
@@ -87,89 +85,48 @@ def _existing(source: Source) -> Path:
 def _check(path: Path, origin: str, expected: str | None) -> str:
     if not path.is_file():
         raise DataError(f"{origin} is not a file.")
-    came = sha256(path)
-    if expected and came != expected:
+    actual = file_sha256(path)
+    if expected and actual != expected:
         raise DataError(
-            f"{origin} has the SHA-256 {came}, and source.sha256 expects {expected}. "
-            "It is not the file that was meant: get that one, or set source.sha256 to the new digest if it is right."
+            f"{origin} has the SHA-256 {actual}, and source.sha256 expects {expected}. "
+            "It is another file: get the expected one, or set source.sha256 to the new digest if it is right."
         )
-    return came
+    return actual
 
 
 def _download(source: Source) -> Path:
-    """The file of the URL, kept under `var/downloads` by its checksum, so that it is fetched once."""
+    """Download the file of the URL into `var/downloads`, named by its checksum, so that it is fetched once."""
     url, expected = str(source.url), str(source.sha256)
     if not url.startswith(("https://", "http://")):
         raise DataError(f"source.url {url!r}: only https:// and http:// are fetched; give a file by source.path.")
     target = settings().var / "downloads" / expected
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f"{expected}.{os.getpid()}.tmp")
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer, draft.open("wb") as file:
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
+    with files.replacing(target) as draft:
+        _fetch(url, draft)
         _check(draft, url, expected)
-        draft.rename(target)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ServiceError(
-            f"{url} does not answer as it should: {error}. Try again, or download it and set source.path."
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
     return target
 
 
-def _read_csv(path: Path, origin: str, csv: Csv) -> pd.DataFrame:
-    """Every value as text, as it stands: what is missing or a number is decided by the feature's kind."""
-    encoding = "utf-8-sig" if csv.encoding.lower() in ("utf-8", "utf8") else csv.encoding
-    frame = _explained(
-        origin,
-        csv,
-        lambda: pd.read_csv(
-            path,
-            sep=csv.separator,
-            header=0 if csv.header else None,
-            dtype=str,
-            keep_default_na=False,
-            encoding=encoding,
-            index_col=False,
-        ),
-    )
-    if csv.columns:
-        if len(csv.columns) != frame.shape[1]:
-            raise DataError(
-                f"{origin} has {frame.shape[1]} columns, and source.csv.columns names {len(csv.columns)}. "
-                f"Is source.csv.separator {csv.separator!r} right?"
-            )
-        frame.columns = csv.columns
-    return frame
-
-
-def _explained(origin: str, csv: Csv, read_it: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def _fetch(url: str, path: Path) -> None:
     try:
-        return read_it()
-    except UnicodeError as error:
-        raise DataError(
-            f"{origin} is not {csv.encoding}: {error}. Set source.csv.encoding to the file's encoding, "
-            "for instance latin-1, cp1252 or utf-16."
-        ) from None
-    except LookupError as error:
-        raise DataError(f"source.csv.encoding: {error}. Use utf-8, latin-1, cp1252, utf-16, …") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{origin} is empty. A header and rows are needed.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"{origin} is not CSV with the separator {csv.separator!r}: {error}. Set source.csv.separator."
-        ) from None
+        with path.open("wb") as file:
+            status = http.download(url, file, timeout=_TIMEOUT_SECONDS, max_bytes=_MAX_BYTES, follow_redirects=True)
+    except ServiceError as error:
+        raise _unavailable(url, str(error)) from None
+    if status != 200:
+        raise _unavailable(url, f"HTTP status {status}")
 
 
-def _read_parquet(path: Path, origin: str) -> pd.DataFrame:
-    import pyarrow
+def _unavailable(url: str, reason: str) -> ServiceError:
+    return ServiceError(f"{url} does not answer as expected: {reason}. Try again, or download it and set source.path.")
 
+
+def _read_table(path: Path, origin: str, source: Source) -> pd.DataFrame:
+    """Read CSV with every value as text, since the feature's kind decides what is missing or a number; or Parquet."""
+    if source.format == "csv":
+        return tabular.csv_frame(path, source.csv, origin=origin)
     try:
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{origin} is not Parquet: {reason} Set source.format if it is CSV.") from None
+        return tabular.parquet_frame(path, origin)
+    except DataError as error:
+        raise DataError(f"{error} Set source.format if it is CSV.") from None

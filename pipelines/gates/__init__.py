@@ -1,7 +1,7 @@
-"""The gates that a new model passes before it may be promoted.
+"""Gates: conditions that a new model must meet before it may be promoted.
 
-A gate is a function of the candidate under evaluation to its verdicts, each one
-`slipway.contracts.bundle.manifest.Gate`; a new kind of gate joins by its name in `GATES`.
+A gate is a function from the candidate under evaluation to its verdicts
+(`slipway.contracts.bundle.gate_report.Gate`). A new gate is added to `GATES`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 
 from pipelines.gates.behavior import directions, invariance
 from pipelines.gates.candidate import Candidate
-from pipelines.gates.comparison import absolute, beside_champion, slices, succession, window
+from pipelines.gates.comparison import absolute, champion, compatibility, slices, window
 from pipelines.gates.resources import latency, size
-from pipelines.gates.robustness import robust
+from pipelines.gates.robustness import robustness
 from slipway.contracts.bundle.gate_report import Gate
 
 __all__ = ["GATES"]
 
 GATES: Sequence[Callable[[Candidate], list[Gate]]] = (
-    *(absolute, window, beside_champion, succession, slices),
-    *(robust, invariance, directions, size, latency),
+    *(absolute, window, champion, compatibility, slices),
+    *(robustness, invariance, directions, size, latency),
 )

@@ -1,4 +1,4 @@
-"""What a use case declares of its model: features that must not matter, and numbers that matter one way only."""
+"""Behavioral tests that a use case declares: invariance to features, and monotonicity in numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.gates.candidate import Candidate
 from pipelines.gates.perturbation_test import SEED, PerturbationTest
 from pipelines.gates.perturbations import column
-from pipelines.gates.robustness import share
+from pipelines.gates.robustness import format_share
 from slipway.config import UseCase
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import Feature
@@ -18,26 +18,28 @@ from slipway.inference import Row
 _TOLERANCE = 0.01  # of a probability, or of the target's standard deviation
 
 
-def invariance(judged: Candidate) -> list[Gate]:
-    """Another value of the feature leaves the decision as it is, but for a share of rows: `gates.max_variant`."""
-    names = judged.usecase.gates.invariant
-    asked = PerturbationTest.of(judged) if names else None
-    return [_invariance(asked, judged.challenger.schema.by_name[name]) for name in names if asked]
+def invariance(candidate: Candidate) -> list[Gate]:
+    """Require decisions not to depend on the features of `gates.invariant`, for all rows but `gates.max_variant`."""
+    names = candidate.usecase.gates.invariant
+    test = PerturbationTest.of(candidate) if names else None
+    return [_check_invariance(test, candidate.challenger.schema.by_name[name]) for name in names if test]
 
 
-def directions(judged: Candidate) -> list[Gate]:
-    """A higher value, everything else the same, moves the answer one way, but for a share: `gates.max_against`."""
-    declared = judged.usecase.gates.directions
-    asked = PerturbationTest.of(judged) if declared else None
-    return [_direction(asked, name, way) for name, way in declared.items() if asked]
+def directions(candidate: Candidate) -> list[Gate]:
+    """Require outputs to rise or fall with the numbers of `gates.directions`, for all rows but `gates.max_against`."""
+    declared = candidate.usecase.gates.directions
+    test = PerturbationTest.of(candidate) if declared else None
+    return [_check_direction(test, name, way) for name, way in declared.items() if test]
 
 
 def require_testable(usecase: UseCase) -> None:
-    """Raises UseCaseError for an invariant image, and for a direction of what is no number or has several classes."""
+    """Raise UseCaseError for an invariant image, and for a direction of a multiclass task or of no number."""
     features = {feature.name: feature for feature in usecase.features}
     for name in usecase.gates.invariant:
         if features[name].kind == "image":
-            raise UseCaseError(f"{usecase.name}: gates.invariant: {name} is an image, for which no other can stand.")
+            raise UseCaseError(
+                f"{usecase.name}: gates.invariant: {name} is an image, which has no other value to try: remove it."
+            )
     for name in usecase.gates.directions:
         if usecase.task == "multiclass":
             raise UseCaseError(
@@ -49,54 +51,53 @@ def require_testable(usecase: UseCase) -> None:
             )
 
 
-def _invariance(asked: PerturbationTest, feature: Feature) -> Gate:
-    label, most = f"invariance:{feature.name}", asked.judged.usecase.gates.max_variant
+def _check_invariance(test: PerturbationTest, feature: Feature) -> Gate:
+    label, most = f"invariance:{feature.name}", test.candidate.usecase.gates.max_variant
     if not feature.is_input:
         return Gate(label, 0.0, most, "passed", f"{feature.name} is never an input of the network.")
-    values = column(asked.rows, feature.name)
-    others = _others(values, feature)
-    rows = [{**row, feature.name: other} for row, other in zip(asked.rows, others, strict=True)]
-    found = mean(asked.changed(asked.answers(asked.rows), asked.answers(rows)))
+    others = _other_values(column(test.rows, feature.name), feature)
+    rows = [{**row, feature.name: other} for row, other in zip(test.rows, others, strict=True)]
+    found = mean(test.changed(test.predict(test.rows), test.predict(rows)))
     assert found.low is not None
-    told = f"{asked.where}, with another {feature.name} in each, {share(found)} of the decisions change"
+    sentence = f"{test.where}, with another {feature.name} in each, {format_share(found)} of the decisions change"
     verdict = "failed" if found.low > most else "passed"
-    return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+    return Gate(label, found.low, most, verdict, f"{sentence}; at most {most:.1%} may.")
 
 
-def _others(values: list, feature: Feature) -> list:
-    """For each row a value that it has not: of the vocabulary, or of the other rows."""
+def _other_values(values: list, feature: Feature) -> list:
+    """Draw for each row a different value from the vocabulary, or from the other rows."""
     rng, known = np.random.default_rng(SEED), [value for value in values if value is not None]
     choice = {"category": feature.vocabulary, "boolean": (False, True)}.get(feature.kind) or sorted(set(known))
-    return [_another(value, choice, rng) for value in values]
+    return [_draw_other(value, choice, rng) for value in values]
 
 
-def _another(value: object, choice: tuple | list, rng: np.random.Generator) -> object:
+def _draw_other(value: object, choice: tuple | list, rng: np.random.Generator) -> object:
     left = [other for other in choice if other != value]
     return left[rng.integers(len(left))] if left else value
 
 
-def _direction(asked: PerturbationTest, name: str, way: str) -> Gate:
-    most, sign = asked.judged.usecase.gates.max_against, 1 if way == "up" else -1
-    label, positive = f"direction:{name}", asked.judged.challenger.schema.positive
-    values, higher = column(asked.rows, name), _higher(column(asked.rows, name))
-    raised = [{**row, name: more} for row, more in zip(asked.rows, higher, strict=True)]
+def _check_direction(test: PerturbationTest, name: str, way: str) -> Gate:
+    most, sign = test.candidate.usecase.gates.max_against, 1 if way == "up" else -1
+    label, positive = f"direction:{name}", test.candidate.challenger.schema.positive
+    values, higher = column(test.rows, name), _higher_values(column(test.rows, name))
+    raised = [{**row, name: more} for row, more in zip(test.rows, higher, strict=True)]
     could = np.array([value != more for value, more in zip(values, higher, strict=True)])
     if not could.any():
-        return Gate(label, None, most, "passed", f"{asked.where} no {name} is higher than another.")
-    rise = _answer(asked, raised) - _answer(asked, asked.rows)
-    found = mean((sign * rise < -_TOLERANCE * asked.scale())[could])
+        return Gate(label, None, most, "passed", f"{test.where} no {name} is higher than another.")
+    rise = _directed_output(test, raised) - _directed_output(test, test.rows)
+    found = mean((sign * rise < -_TOLERANCE * test.scale())[could])
     assert found.low is not None
     what, against = f"P({positive})" if positive else "the value", "down" if way == "up" else "up"
-    told = (
-        f"{asked.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than "
-        f"{_TOLERANCE * asked.scale():.2g} in {share(found)}"
+    sentence = (
+        f"{test.where}, with a higher {name} in {could.sum():,} of them, {what} goes {against} by more than "
+        f"{_TOLERANCE * test.scale():.2g} in {format_share(found)}"
     )
     verdict = "failed" if found.low > most else "passed"
-    return Gate(label, found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+    return Gate(label, found.low, most, verdict, f"{sentence}; at most {most:.1%} may.")
 
 
-def _higher(values: list) -> list:
-    """For each value one of the other rows' that is higher; the highest, and what is missing, stay."""
+def _higher_values(values: list) -> list:
+    """Draw for each value a higher one from the other rows; the highest value, and a missing one, stay."""
     rng, known = np.random.default_rng(SEED), np.sort([value for value in values if value is not None])
     above = [len(known) if value is None else int(np.searchsorted(known, value, "right")) for value in values]
     return [
@@ -105,7 +106,7 @@ def _higher(values: list) -> list:
     ]
 
 
-def _answer(asked: PerturbationTest, rows: list[Row]) -> np.ndarray:
-    """P(positive), or the value, of each row."""
-    outputs = asked.answers(rows).outputs
-    return outputs[:, asked.judged.challenger.schema.positive_index or 0].astype("float64")
+def _directed_output(test: PerturbationTest, rows: list[Row]) -> np.ndarray:
+    """Return P(positive), or the value, of each row."""
+    outputs = test.predict(rows).outputs
+    return outputs[:, test.candidate.challenger.schema.positive_index or 0].astype("float64")

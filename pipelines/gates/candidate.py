@@ -1,4 +1,4 @@
-"""What is being judged: a new model, the champion where there is one, and the rows that both are asked."""
+"""Candidate under evaluation: the new model, the champion if there is one, and the rows that both are evaluated on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.dataset import read_rows, target
+from pipelines.data.dataset import read_rows, target_values
 from pipelines.packaging import prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
@@ -24,7 +24,7 @@ _PREDICTED_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled rows in a file, and the name that sentences give them."""
+    """Labelled rows in a file, and their name in sentences."""
 
     name: str
     path: Path
@@ -40,10 +40,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A new model (`exported/serve`) with its scores; the champion's bundle and the newest rows where there are any."""
+    """New model (`exported/serve`) with its evaluation; the champion's bundle and the newest labelled rows, if any.
+
+    `metric_name` is the metric that comparisons and slices use.
+    """
 
     usecase: UseCase
-    metrics: dict[str, Any]
+    metric_name: str
     split: Path
     exported: Path
     evaluated: Path
@@ -52,69 +55,75 @@ class Candidate:
 
     @property
     def metric(self) -> Metric:
-        """The metric that comparisons and slices go by."""
-        return METRICS[self.usecase.task][self.metrics["metric"]]
+        """Metric that comparisons and slices use."""
+        return METRICS[self.usecase.task][self.metric_name]
 
     @cached_property
     def challenger(self) -> Predictor:
+        """Predictor of the new model."""
         return Predictor(self.exported, "cpu")
 
     @cached_property
     def incumbent(self) -> Predictor | None:
+        """Predictor of the champion."""
         return Predictor(self.champion, "cpu") if self.champion else None
 
     @property
     def comparable(self) -> bool:
-        """Whether there is a champion, and it answers the same question."""
+        """Whether there is a champion with the same task and classes."""
         return self.incumbent is not None and _classes(self.incumbent.schema) == _classes(self.challenger.schema)
 
     @property
     def holdout(self) -> Rows:
+        """Frozen holdout."""
         return Rows("the frozen holdout", self.split / "holdout.parquet")
 
     @property
     def window(self) -> Rows | None:
+        """Newest labelled predictions, which are not trained on."""
         return Rows("the newest labelled window", self.newest) if self.newest else None
 
     @cached_property
-    def fallen(self) -> Interval | None:
-        """How far the champion's score on the window lies below its score on the holdout, where that is significant.
+    def degraded(self) -> Interval | None:
+        """Difference of the champion's score on the window from that on the holdout, if it is significantly worse.
 
-        None where even the upper end of the difference is not below the margin, or there is nothing to look at.
+        None if the upper end of the difference is not below the margin, or there is no champion or no window.
         """
         if not self.comparable or self.window is None:
             return None
-        found = fall(self.of_champion(self.window), self.of_champion(self.holdout), self.metric)
+        found = fall(self.score_champion(self.window), self.score_champion(self.holdout), self.metric)
         return found if found.high is not None and found.high < -self.usecase.gates.margin else None
 
     @property
     def current(self) -> Rows:
-        """The rows whose labels follow today's rule: the window where the champion has fallen on it."""
-        return self.window if self.window is not None and self.fallen else self.holdout
+        """Rows of the current population: the window if the champion has degraded on it, else the holdout."""
+        return self.window if self.window is not None and self.degraded else self.holdout
 
-    def of_challenger(self, rows: Rows) -> Scored:
+    def score_challenger(self, rows: Rows) -> Scored:
+        """Score the new model on the rows; predictions on the holdout are those of the evaluation."""
         if rows == self.holdout:
-            said = pd.read_parquet(self.evaluated / "holdout_predictions.parquet")
-            return prediction_table.read(self.challenger.schema, self.usecase.target.cost, said)
-        return self._scored(self.challenger, rows)
+            predictions = pd.read_parquet(self.evaluated / "holdout_predictions.parquet")
+            return prediction_table.to_scored(self.challenger.schema, self.usecase.target.cost, predictions)
+        return self._score(self.challenger, rows)
 
-    def of_champion(self, rows: Rows) -> Scored:
+    def score_champion(self, rows: Rows) -> Scored:
+        """Score the champion on the rows."""
         assert self.incumbent is not None
-        return self._scored(self.incumbent, rows)
+        return self._score(self.incumbent, rows)
 
-    def _scored(self, predictor: Predictor, rows: Rows) -> Scored:
-        frame = frame_of(rows, predictor.schema)
-        said = outputs(predictor, rows_from_frame(predictor.schema, frame))
-        return scored(predictor.schema, self.usecase.target.cost, target(frame, predictor.schema), said)
+    def _score(self, predictor: Predictor, rows: Rows) -> Scored:
+        frame = read_frame(rows, predictor.schema)
+        outputs = predict(predictor, rows_from_frame(predictor.schema, frame))
+        return scored(predictor.schema, self.usecase.target.cost, target_values(frame, predictor.schema), outputs)
 
 
-def frame_of(rows: Rows, schema: Schema) -> pd.DataFrame:
-    """The rows with every feature of the schema."""
+def read_frame(rows: Rows, schema: Schema) -> pd.DataFrame:
+    """Read the rows with every feature of the schema."""
     return read_rows(rows.path, schema)
 
 
-def outputs(predictor: Predictor, rows: Sequence[Row]) -> np.ndarray:
-    """float32 [n, k], as the bundle promises them."""
+def predict(predictor: Predictor, rows: Sequence[Row]) -> np.ndarray:
+    """Return the model's outputs, float32 [n, k]."""
     starts = range(0, len(rows), _PREDICTED_AT_ONCE)
     return np.concatenate([predictor.run(predictor.encode(rows[at : at + _PREDICTED_AT_ONCE])) for at in starts])
 

@@ -1,8 +1,8 @@
-"""Scores against bounds, against the champion's, and against those of all rows.
+"""Compare the candidate's scores with bounds, with the champion's scores, and slices with all rows.
 
-The frozen holdout rules while the world stays as it was. Where the champion has fallen on the newest labelled window,
-the labels follow another rule than the holdout's: then bounds and slices are asked of the window, and what the holdout
-says against the new model is waived, in writing.
+Scores are computed on the frozen holdout. If the champion has degraded on the newest labelled window, concept drift has
+made the holdout stale: bounds and slices are then checked on the window, and failures on the holdout are waived with
+the reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.gates.candidate import Candidate, Rows, frame_of
+from pipelines.gates.candidate import Candidate, Rows, read_frame
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import compatible
 from slipway.evaluation.bootstrap import Interval, difference
@@ -21,118 +21,125 @@ from slipway.evaluation.metrics import METRICS
 from slipway.evaluation.slices import scores
 
 
-def absolute(judged: Candidate) -> list[Gate]:
-    """The bounds of `gates.absolute`: at least where more is better, else at most."""
-    bounds = judged.usecase.gates.absolute.items()
-    return _by_todays_rule(judged, lambda rows: [_absolute(judged, rows, name, bound) for name, bound in bounds])
+def absolute(candidate: Candidate) -> list[Gate]:
+    """Check the bounds of `gates.absolute`: lower bounds where more is better, else upper bounds."""
+    bounds = candidate.usecase.gates.absolute.items()
+    return _on_current_rows(
+        candidate, lambda rows: [_check_bound(candidate, rows, name, bound) for name, bound in bounds]
+    )
 
 
-def window(judged: Candidate) -> list[Gate]:
-    """Better than the champion on the newest labelled window, by the margin and beyond what chance explains.
+def window(candidate: Candidate) -> list[Gate]:
+    """Require the candidate to be better than the champion on the newest labelled window.
 
-    Fails unless even the lower end of the paired difference's interval is above `gates.window_margin`.
+    Fails unless the lower end of the paired difference's interval is above `gates.window_margin`.
     """
-    if not judged.comparable:
+    if not candidate.comparable:
         return []
-    if judged.window is None:
+    if candidate.window is None:
         return [Gate("window", None, None, "passed", "There is no newest labelled window: the frozen holdout rules.")]
-    margin, (found, told) = judged.usecase.gates.window_margin, _against_champion(judged, judged.window)
+    margin, (found, sentence) = (
+        candidate.usecase.gates.window_margin,
+        _compare_with_champion(candidate, candidate.window),
+    )
     if found.low is None:
-        return [Gate("window", None, margin, "failed", told)]
+        return [Gate("window", None, margin, "failed", sentence)]
     verdict, not_ = ("passed", "") if found.low > margin else ("failed", "not ")
-    return [Gate("window", found.low, margin, verdict, f"{told}: {not_}better by more than {margin:g}.")]
+    return [Gate("window", found.low, margin, verdict, f"{sentence}: {not_}better by more than {margin:g}.")]
 
 
-def beside_champion(judged: Candidate) -> list[Gate]:
-    """Not worse than the champion on the frozen holdout, beyond the margin and what chance explains.
+def champion(candidate: Candidate) -> list[Gate]:
+    """Require the candidate to be no worse than the champion on the frozen holdout.
 
-    Fails where even the upper end of the paired difference's interval is below the margin; waived where the champion
-    has fallen on the window.
+    Fails if the upper end of the paired difference's interval is below the margin; waived if the champion has degraded
+    on the window.
     """
-    name, margin = "champion", judged.usecase.gates.margin
-    if judged.incumbent is None:
+    name, margin = "champion", candidate.usecase.gates.margin
+    if candidate.incumbent is None:
         return [Gate(name, None, None, "passed", "There is no champion yet to compare with.")]
-    if not judged.comparable:
-        return []  # nothing to compare, and `succession` fails
-    found, told = _against_champion(judged, judged.holdout)
+    if not candidate.comparable:
+        return []  # nothing to compare, and `compatibility` fails
+    found, sentence = _compare_with_champion(candidate, candidate.holdout)
     if found.high is None:
-        return [Gate(name, None, -margin, "failed", told)]
+        return [Gate(name, None, -margin, "failed", sentence)]
     verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
-    told = f"{told}: {not_}worse by more than the margin of {margin:g}."
-    gate = Gate(name, found.high, -margin, verdict, told)
-    return [_waived(judged, gate) if gate.failed and judged.fallen else gate]
+    sentence = f"{sentence}: {not_}worse by more than the margin of {margin:g}."
+    gate = Gate(name, found.high, -margin, verdict, sentence)
+    return [_waive(candidate, gate) if gate.failed and candidate.degraded else gate]
 
 
-def succession(judged: Candidate) -> list[Gate]:
-    """Every request that the champion answers stays valid: a server would refuse to swap otherwise."""
-    if judged.incumbent is None:
+def compatibility(candidate: Candidate) -> list[Gate]:
+    """Require every request that is valid for the champion to stay valid; a server would refuse the swap otherwise."""
+    if candidate.incumbent is None:
         return []
-    reasons = compatible(judged.incumbent.schema, judged.challenger.schema)
+    reasons = compatible(candidate.incumbent.schema, candidate.challenger.schema)
     if reasons:
-        told = f"Requests to the champion would become invalid: {'; '.join(reasons)}."
-        return [Gate("compatible", float(len(reasons)), 0.0, "failed", told)]
+        sentence = f"Requests to the champion would become invalid: {'; '.join(reasons)}."
+        return [Gate("compatible", float(len(reasons)), 0.0, "failed", sentence)]
     return [Gate("compatible", 0.0, 0.0, "passed", "Every request that the champion answers stays valid.")]
 
 
-def slices(judged: Candidate) -> list[Gate]:
-    """No slice with enough rows is answered worse than all rows, beyond the margin and what chance explains."""
-    return _by_todays_rule(judged, lambda rows: _slices(judged, rows))
+def slices(candidate: Candidate) -> list[Gate]:
+    """Require every slice with enough rows to be no worse than all rows, by `gates.slice_margin`."""
+    return _on_current_rows(candidate, lambda rows: _check_slices(candidate, rows))
 
 
-def _by_todays_rule(judged: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
-    """The verdicts on the rows of today's rule; what the holdout says against the model is waived where it is stale."""
-    found = verdicts(judged.current)
-    if judged.current == judged.holdout:
-        return found
-    stale = [msgspec.structs.replace(gate, name=f"holdout:{gate.name}") for gate in verdicts(judged.holdout)]
-    return found + [_waived(judged, gate) for gate in stale if gate.failed]
+def _on_current_rows(candidate: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
+    """Return the verdicts on the current rows, and waived failures on the holdout if that is stale."""
+    current = verdicts(candidate.current)
+    if candidate.current == candidate.holdout:
+        return current
+    stale = [msgspec.structs.replace(gate, name=f"holdout:{gate.name}") for gate in verdicts(candidate.holdout)]
+    return current + [_waive(candidate, gate) for gate in stale if gate.failed]
 
 
-def _waived(judged: Candidate, gate: Gate) -> Gate:
-    assert judged.fallen
+def _waive(candidate: Candidate, gate: Gate) -> Gate:
+    assert candidate.degraded
     why = (
-        f"Waived: the champion's own {judged.metric.title} on {judged.window} differs from that on the holdout by "
-        f"{signed(judged.fallen)}, so labels follow another rule now than the holdout's."
+        f"Waived: the champion's own {candidate.metric.title} on {candidate.window} differs from that on the holdout "
+        f"by {format_difference(candidate.degraded)}, so labels follow another rule now than the holdout's."
     )
     return msgspec.structs.replace(gate, verdict="waived", sentence=f"{gate.sentence} {why}")
 
 
-def _absolute(judged: Candidate, rows: Rows, name: str, bound: float) -> Gate:
-    metric = METRICS[judged.usecase.task][name]
+def _check_bound(candidate: Candidate, rows: Rows, name: str, bound: float) -> Gate:
+    metric = METRICS[candidate.usecase.task][name]
     needed = f"{'at least' if metric.sign > 0 else 'at most'} {bound:g} is needed"
     label, title = f"absolute:{name}", metric.title[0].upper() + metric.title[1:]
-    figure = metric.compute(judged.of_challenger(rows))
+    figure = metric.compute(candidate.score_challenger(rows))
     if not isfinite(figure):
         return Gate(label, None, bound, "failed", f"{title} is not defined on {rows}; {needed}.")
     verdict = "passed" if metric.sign * (figure - bound) >= 0 else "failed"
     return Gate(label, figure, bound, verdict, f"{title} on {rows} is {figure:.4g}; {needed}.")
 
 
-def _slices(judged: Candidate, rows: Rows) -> list[Gate]:
-    schema, least = judged.challenger.schema, judged.usecase.gates.min_slice_rows
-    found = scores(judged.usecase, schema, frame_of(rows, schema), judged.of_challenger(rows), judged.metric)
-    return [_slice(judged, rows, part) for part in found if part["rows"] >= least]
+def _check_slices(candidate: Candidate, rows: Rows) -> list[Gate]:
+    schema, least = candidate.challenger.schema, candidate.usecase.gates.min_slice_rows
+    found = scores(
+        candidate.usecase, schema, read_frame(rows, schema), candidate.score_challenger(rows), candidate.metric
+    )
+    return [_check_slice(candidate, rows, part) for part in found if part["rows"] >= least]
 
 
-def _against_champion(judged: Candidate, rows: Rows) -> tuple[Interval, str]:
-    """How much better the new model answers the rows than the champion, paired; as an interval and as words."""
-    found = difference(judged.of_challenger(rows), judged.of_champion(rows), judged.metric)
+def _compare_with_champion(candidate: Candidate, rows: Rows) -> tuple[Interval, str]:
+    """Return the paired difference of the candidate's score from the champion's, as an interval and as a sentence."""
+    found = difference(candidate.score_challenger(rows), candidate.score_champion(rows), candidate.metric)
     if found.value is None:
-        return found, f"The rows of {rows} define no {judged.metric.title}."
-    return found, f"On {rows} its {judged.metric.title} differs from the champion's by {signed(found)}"
+        return found, f"The rows of {rows} define no {candidate.metric.title}."
+    return found, f"On {rows} its {candidate.metric.title} differs from the champion's by {format_difference(found)}"
 
 
-def _slice(judged: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
-    label, margin = f"slice:{part['feature']}={part['value']}", judged.usecase.gates.slice_margin
+def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
+    label, margin = f"slice:{part['feature']}={part['value']}", candidate.usecase.gates.slice_margin
     found = Interval(**part["difference"])
     where = f"On {rows.name}, where {part['feature']} is {part['value']} ({part['rows']:,} rows),"
     if found.high is None:
-        return Gate(label, None, -margin, "passed", f"{where} the rows define no {judged.metric.title}.")
-    told = f"{where} its {judged.metric.title} differs from that over all rows by {signed(found)}"
+        return Gate(label, None, -margin, "passed", f"{where} the rows define no {candidate.metric.title}.")
+    sentence = f"{where} its {candidate.metric.title} differs from that over all rows by {format_difference(found)}"
     verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
-    return Gate(label, found.high, -margin, verdict, f"{told}: {not_}worse by more than the margin of {margin:g}.")
+    return Gate(label, found.high, -margin, verdict, f"{sentence}: {not_}worse by more than the margin of {margin:g}.")
 
 
-def signed(found: Interval) -> str:
-    """The interval of a difference, for a sentence."""
+def format_difference(found: Interval) -> str:
+    """Format the interval of a difference for a sentence."""
     return f"{found.low:+.3f} to {found.high:+.3f} (95 % interval; above 0 is better)"

@@ -1,4 +1,4 @@
-"""What small disturbances of the inputs cost: the score that is lost, and the decisions that become others."""
+"""Robustness to small perturbations of the inputs: loss of score, and changed decisions."""
 
 from __future__ import annotations
 
@@ -7,61 +7,61 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.gates.candidate import Candidate
-from pipelines.gates.comparison import signed
+from pipelines.gates.comparison import format_difference
 from pipelines.gates.perturbation_test import SEED, PerturbationTest
-from pipelines.gates.perturbations import DISTURBANCES
+from pipelines.gates.perturbations import PERTURBATIONS
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.evaluation.bootstrap import Interval, difference, mean
 from slipway.evaluation.metrics import Scored
 
 
-def robust(judged: Candidate) -> list[Gate]:
-    """Two verdicts for each disturbance: both within `gates.robustness`, as far as chance lets one say."""
-    asked = PerturbationTest.of(judged)
-    before = asked.answers(asked.rows)
-    return [verdict for kind in DISTURBANCES for verdict in _verdicts(asked, kind, before)]
+def robustness(candidate: Candidate) -> list[Gate]:
+    """Limit the loss of score and the share of changed decisions under each perturbation, by `gates.robustness`."""
+    test = PerturbationTest.of(candidate)
+    before = test.predict(test.rows)
+    return [verdict for kind in PERTURBATIONS for verdict in _check(test, kind, before)]
 
 
-def share(found: Interval) -> str:
-    """The interval of a share, for a sentence."""
+def format_share(found: Interval) -> str:
+    """Format the interval of a share for a sentence."""
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
-def _verdicts(asked: PerturbationTest, kind: str, before: Scored) -> Iterator[Gate]:
-    budget = asked.judged.usecase.gates.robustness
+def _check(test: PerturbationTest, kind: str, before: Scored) -> Iterator[Gate]:
+    budget = test.candidate.usecase.gates.robustness
     size: float = getattr(budget, kind)
-    disturbed = DISTURBANCES[kind](asked.rows, asked.judged.challenger.schema, size, np.random.default_rng(SEED))
-    if not size or disturbed is None:
+    perturbed = PERTURBATIONS[kind](test.rows, test.candidate.challenger.schema, size, np.random.default_rng(SEED))
+    if not size or perturbed is None:
         return
-    after = asked.answers(disturbed)
-    yield _score(asked, kind, difference(after, before, asked.judged.metric))
-    yield _decisions(asked, kind, mean(asked.changed(before, after)))
+    after = test.predict(perturbed)
+    yield _check_score(test, kind, difference(after, before, test.candidate.metric))
+    yield _check_decisions(test, kind, mean(test.changed(before, after)))
 
 
-def _score(asked: PerturbationTest, kind: str, found: Interval) -> Gate:
+def _check_score(test: PerturbationTest, kind: str, found: Interval) -> Gate:
     label, most, title = (
         f"robustness:{kind}:score",
-        asked.judged.usecase.gates.robustness.max_drop,
-        asked.judged.metric.title,
+        test.candidate.usecase.gates.robustness.max_drop,
+        test.candidate.metric.title,
     )
-    where = f"{asked.where}, disturbed by {_words(asked, kind)},"
+    where = f"{test.where}, disturbed by {_describe(test, kind)},"
     if found.high is None:
         return Gate(label, None, -most, "passed", f"{where} {title} is not defined.")
     verdict, not_ = ("failed", "") if found.high < -most else ("passed", "not ")
-    told = f"{where} its {title} differs from that on the rows as they are by {signed(found)}"
-    return Gate(label, found.high, -most, verdict, f"{told}: {not_}worse by more than {most:g}.")
+    sentence = f"{where} its {title} differs from that on the rows as they are by {format_difference(found)}"
+    return Gate(label, found.high, -most, verdict, f"{sentence}: {not_}worse by more than {most:g}.")
 
 
-def _decisions(asked: PerturbationTest, kind: str, found: Interval) -> Gate:
+def _check_decisions(test: PerturbationTest, kind: str, found: Interval) -> Gate:
     assert found.low is not None
-    most = asked.judged.usecase.gates.robustness.max_changed
-    told = f"{asked.where}, disturbed by {_words(asked, kind)}, {share(found)} of the decisions change"
+    most = test.candidate.usecase.gates.robustness.max_changed
+    sentence = f"{test.where}, disturbed by {_describe(test, kind)}, {format_share(found)} of the decisions change"
     verdict = "failed" if found.low > most else "passed"
-    return Gate(f"robustness:{kind}:decisions", found.low, most, verdict, f"{told}; at most {most:.1%} may.")
+    return Gate(f"robustness:{kind}:decisions", found.low, most, verdict, f"{sentence}; at most {most:.1%} may.")
 
 
-def _words(asked: PerturbationTest, kind: str) -> str:
-    size = getattr(asked.judged.usecase.gates.robustness, kind)
+def _describe(test: PerturbationTest, kind: str) -> str:
+    size = getattr(test.candidate.usecase.gates.robustness, kind)
     return {
         "numbers": f"noise of {size:g} standard deviations on the numbers",
         "missing": f"{size:.0%} missing values",

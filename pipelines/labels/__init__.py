@@ -1,1 +1,1 @@
-"""Labelled predictions as training data, and the filters that guard it."""
+"""Labelled predictions as training data, change points in them, and filters."""

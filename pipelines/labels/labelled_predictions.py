@@ -1,7 +1,7 @@
-"""Labelled predictions of the log, as told by their callers and as rows in the layout of the cleaned source.
+"""Read labelled predictions from the log, and convert them to rows in the layout of the cleaned source.
 
-The log's values are masked already, and a masked value is valid as it is. An image is its digest there: its pixels are
-in the log only where the use case captures them.
+Values in the log are masked already. An image is logged as its digest: its pixels are kept only if the use case
+captures them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.data.row_identity import divisible
+from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Feature, Schema
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 MOST_ROWS = 100_000
-ABOUT = ("row_id", "at", "caller", "version", "bundle_sha256")
+LOG_COLUMNS = ("row_id", "at", "caller", "version", "bundle_sha256")
 _LARGEST = float(np.finfo(np.float32).max)
 _EVENT = {
     "slipway.row_id": "row_id",
@@ -42,15 +42,15 @@ _EVENT = {
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Typed rows in the order of their predictions, and how many could not be used, by reason."""
+class TypedRows:
+    """Typed rows in the order of their predictions, and the number of unusable ones, by reason."""
 
     frame: pd.DataFrame
     left_out: dict[str, int]
 
 
-def state(usecase: UseCase, until: str) -> str | None:
-    """What is labelled by then, in a few digits: other digits, other labels. None where it is too little to be used."""
+def labels_digest(usecase: UseCase, until: str) -> str | None:
+    """Return a digest of the labels sent before `until`; None if they are too few to be used."""
     found = _labelled(usecase, until, each_caller=True).aggregate(
         'count(DISTINCT "slipway.row_id"), sum(hash("slipway.row_id", label_true, value_true, label_caller)::HUGEINT)'
     )
@@ -58,46 +58,50 @@ def state(usecase: UseCase, until: str) -> str | None:
     return f"{rows}:{int(digits):x}" if rows >= usecase.retraining.min_labelled_rows else None
 
 
-def told(usecase: UseCase, until: str, without: Collection[str] = (), *, each_caller: bool = False) -> pd.DataFrame:
-    """The newest 100,000 predictions that champions and canaries answered before then and whose label came by then, the
-    oldest first: the columns of the log by short names, and `truth`."""
+def read_labels(
+    usecase: UseCase, until: str, without: Collection[str] = (), *, each_caller: bool = False
+) -> pd.DataFrame:
+    """Read the newest 100,000 predictions of champions and canaries that were labelled before `until`, oldest first.
+
+    Columns are those of the log by short names, and `truth`. With `each_caller` a prediction has a row per caller that
+    labelled it, else one row with its latest label; labels of callers in `without` count as never sent.
+    """
     truth = "value_true" if usecase.task == "regression" else "label_true"
     columns = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())
     found = _labelled(usecase, until, without, each_caller).select(f"{columns}, {truth} AS truth")
     return found.order('"at" DESC, row_id DESC, caller DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
 
 
-def rows(usecase: UseCase, told: pd.DataFrame) -> Rows:
-    """The predictions as rows of the cleaned layout: features and target, and what the split goes by.
+def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
+    """Convert predictions to rows of the cleaned layout: features, target, columns of the split and `LOG_COLUMNS`.
 
-    Beside them are the columns of `ABOUT`, as the log has them. A row is left out as `unusable` where a value is not
-    what its feature has become, `not captured` where its image is not kept, and `side not known` where the split goes
-    by what a prediction does not hold.
+    A row is left out as `unusable` if a value does not match its feature's present definition, `not captured` if its
+    image is not kept, and `side not known` if a prediction does not hold the columns of the split.
     """
     schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
-    logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in told["features"]]
+    logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in labels["features"]]
     features = [feature for feature in schema.features if feature.private != "drop"]
-    images = _Images(usecase.name)
-    columns, usable, kept = {}, np.ones(len(told), bool), np.ones(len(told), bool)
+    images = _CapturedImages(usecase.name)
+    columns, usable, kept = {}, np.ones(len(labels), bool), np.ones(len(labels), bool)
     for feature in features:
-        values, valid = _column([row.get(feature.name) for row in logged], feature)
+        values, valid = _check_column([row.get(feature.name) for row in logged], feature)
         usable &= valid
         if feature.kind == "image":
-            values = images.of(values)
+            values = images.read_all(values)
             kept &= np.array([value is not None for value in values], bool)
         columns[feature.name] = values
-    known = _split_is_told(schema)
+    known = _has_split_columns(schema)
     frame = pd.DataFrame(columns)[usable & kept & known].reset_index(drop=True)
-    frame = frame.assign(**{feature.name: _typed(frame[feature.name], feature) for feature in features})
-    chosen = told[usable & kept & known].reset_index(drop=True)
+    frame = frame.assign(**{feature.name: _cast(frame[feature.name], feature) for feature in features})
+    chosen = labels[usable & kept & known].reset_index(drop=True)
     frame[schema.target] = chosen["truth"]
     left_out = {
         "unusable": int((~usable).sum()),
         "not captured": int((usable & ~kept).sum()),
         "side not known": 0 if known else int((usable & kept).sum()),
     }
-    whole = divisible(frame, schema, secret) if len(frame) else frame
-    return Rows(pd.concat([whole, chosen[list(ABOUT)]], axis=1), left_out)
+    rows = with_split_columns(frame, schema, secret) if len(frame) else frame
+    return TypedRows(pd.concat([rows, chosen[list(LOG_COLUMNS)]], axis=1), left_out)
 
 
 def _labelled(
@@ -110,45 +114,45 @@ def _labelled(
     return found.filter("\"slipway.role\" IN ('champion', 'canary')")
 
 
-def _split_is_told(schema: Schema) -> bool:
-    """Whether a prediction holds all that decides its side; where time decides, its own time does."""
-    seen = {feature.name for feature in schema.features if feature.private != "drop"}
-    return {*schema.split.key, *filter(None, [schema.split.group])} <= seen
+def _has_split_columns(schema: Schema) -> bool:
+    """Whether a prediction holds the columns that the split uses; a split by time uses the prediction's own time."""
+    logged = {feature.name for feature in schema.features if feature.private != "drop"}
+    return {*schema.split.key, *filter(None, [schema.split.group])} <= logged
 
 
-def _column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]:
-    """The values as the feature's kind has them, None for missing, and which of them are valid."""
+def _check_column(values: list[Any], feature: Feature) -> tuple[list[Any], np.ndarray]:
+    """Return the valid values of the feature's kind, None for others, and which are valid."""
     valid = _VALID[feature.kind]
     good = np.array([feature.nullable if value is None else valid(value) for value in values], bool)
     return [value if ok else None for value, ok in zip(values, good, strict=True)], good
 
 
-def _typed(column: pd.Series, feature: Feature) -> pd.Series:
-    """The column's type as a snapshot has it."""
+def _cast(column: pd.Series, feature: Feature) -> pd.Series:
+    """Return the column with the type that a snapshot has."""
     if feature.kind not in ("number", "integer"):
         return column.astype(bool if feature.kind == "boolean" and column.notna().all() else object)
     numbers = column.astype("float64")
     return numbers.astype("int64") if feature.kind == "integer" and not numbers.isna().any() else numbers
 
 
-class _Images:
-    """Captured images by their digest: in the log, or still in this machine's spool."""
+class _CapturedImages:
+    """Captured images by their digest, from the log or from this machine's spool."""
 
     def __init__(self, usecase: str) -> None:
-        self._at = object_store(settings())
+        self._store = object_store(settings())
         self._spooled = {path.name: path for path in captured(settings().spool, usecase)}
         self._found: dict[str, bytes | None] = {}
 
-    def of(self, logged: list[Any]) -> list[bytes | None]:
+    def read_all(self, logged: list[Any]) -> list[bytes | None]:
         return [self._read(value["sha256"]) if value else None for value in logged]
 
     def _read(self, digest: str) -> bytes | None:
         if digest not in self._found:
-            self._found[digest] = self._once(digest)
+            self._found[digest] = self._fetch(digest)
         return self._found[digest]
 
-    def _once(self, digest: str) -> bytes | None:
-        for read in (lambda: self._spooled[digest].read_bytes(), lambda: self._at.read(f"{IMAGES}/{digest}")):
+    def _fetch(self, digest: str) -> bytes | None:
+        for read in (lambda: self._spooled[digest].read_bytes(), lambda: self._store.read(f"{IMAGES}/{digest}")):
             try:
                 return read()
             except (KeyError, FileNotFoundError):

@@ -1,8 +1,8 @@
-"""Near-duplicates: rows that are another row but for a hair, so that who has seen one has seen the other.
+"""Near-duplicates of the holdout: rows almost equal to one of it, so that training on them leaks it.
 
-Two rows are near when every category and boolean is the same (missing is a value, too), every number is within 1 % of
-its spread (between the 5th and the 95th percentile of the other rows), and every cell of an image's 8 × 8 grey
-thumbnail within 3 % of white. Equal rows are near.
+Two rows are near-duplicates if every category and boolean is equal (missing is a value, too), every number differs by
+at most 1 % of its spread (between the 5th and the 95th percentile of the other rows), and every cell of an image's
+8 × 8 grey thumbnail by at most 3 % of white. Equal rows are near-duplicates.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from slipway.inference import decode_image
 
 NUMBER_SHARE = 0.01
 PIXEL_SHARE = 0.03
-_APART = 10.0  # in units of what is near: no two categories are
+_APART = 10.0  # in units of the largest distance of near-duplicates: no two categories are
 _MISSING = 1e9
 _CELLS = 8
 
 
 def near_duplicates(frame: pd.DataFrame, others: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Which rows of `frame` are near to one of `others`, bool [n], by the inputs that both have; none without any."""
+    """Return which rows of `frame` are near-duplicates of one of `others`, bool [n], by the inputs that both have."""
     from scipy.spatial import cKDTree
 
     features = [f for f in schema.inputs if f.name in frame and f.name in others]
     if not features or not len(others) or not len(frame):
         return np.zeros(len(frame), bool)
     parts = [_axes(frame[f.name], others[f.name], f) for f in features]
-    points, known = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
-    tree = cKDTree(np.unique(known, axis=0), compact_nodes=False, balanced_tree=False)
+    points, references = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+    tree = cKDTree(np.unique(references, axis=0), compact_nodes=False, balanced_tree=False)
     distance, _ = tree.query(points, p=np.inf, distance_upper_bound=1.0 + 1e-9)
     return np.isfinite(distance)
 
 
 def _axes(column: pd.Series, other: pd.Series, feature: Feature) -> tuple[np.ndarray, np.ndarray]:
-    """Both columns as float64 [n, k] in units of what is near: within 1 on every axis is near."""
+    """Return both columns as float64 [n, k]; near-duplicates are within a distance of 1 on every axis."""
     if feature.kind == "image":
         return _thumbnails(column, feature), _thumbnails(other, feature)
     if feature.kind in ("number", "integer"):
@@ -53,7 +53,7 @@ def _or_missing(values: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> float:
-    """Of numbers that are all the same, so small that only equal ones are near."""
+    """Return the spread of the numbers; for a constant, so small that only equal numbers are near."""
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.05, 0.95]) if len(known) else (0.0, 0.0)
     return float(high - low) or 1e-6

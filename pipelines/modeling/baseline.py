@@ -1,4 +1,4 @@
-"""What a linear model makes of the same inputs and rows: a network that does no better is not worth its keep."""
+"""Naive model: a linear model of the same inputs and rows, which a network should beat."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from slipway.inference import FIRST
 
 @dataclass(frozen=True)
 class NaiveModel:
-    """`outputs` [n, k] are for the rows that were asked for, as the network's would be."""
+    """Name of a linear model and its `outputs` [n, k] for the evaluated rows, in the form of the network's outputs."""
 
     name: str
     outputs: np.ndarray
 
 
-def baseline(schema: Schema, train: EncodedRows, asked: EncodedRows) -> NaiveModel | None:
-    """scikit-learn's LogisticRegression, or Ridge for a regression; None for images, where it says little."""
+def fit_naive_model(schema: Schema, train: EncodedRows, evaluated: EncodedRows) -> NaiveModel | None:
+    """Fit scikit-learn's LogisticRegression, or Ridge for a regression; None for images, where they are weak."""
     if schema.images:
         return None
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -28,13 +28,13 @@ def baseline(schema: Schema, train: EncodedRows, asked: EncodedRows) -> NaiveMod
     from sklearn.preprocessing import StandardScaler
 
     medians = _medians(train)
-    columns, wanted = _columns(schema, train, medians), _columns(schema, asked, medians)
+    columns, others = _columns(schema, train, medians), _columns(schema, evaluated, medians)
     if schema.task == "regression":
         model = make_pipeline(StandardScaler(), Ridge()).fit(columns, train.target)
-        return NaiveModel("Ridge", model.predict(wanted)[:, None])
+        return NaiveModel("Ridge", model.predict(others)[:, None])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(columns, train.target)
-    outputs = np.zeros((len(wanted), len(schema.classes)))
-    outputs[:, model.classes_] = model.predict_proba(wanted)
+    outputs = np.zeros((len(others), len(schema.classes)))
+    outputs[:, model.classes_] = model.predict_proba(others)
     return NaiveModel("LogisticRegression", outputs)
 
 
@@ -44,7 +44,7 @@ def _medians(train: EncodedRows) -> np.ndarray:
 
 
 def _columns(schema: Schema, rows: EncodedRows, medians: np.ndarray) -> np.ndarray:
-    """Numbers with their median where missing, an indicator of that, and one column per category."""
+    """Return numbers with missing ones imputed by the median, indicators of that, and one column per category."""
     found: list[np.ndarray] = []
     if schema.numbers:
         numbers = rows.features["numbers"]

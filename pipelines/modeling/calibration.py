@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and the threshold that follows from their costs: both from validation."""
+"""Calibration of probabilities on validation rows by temperature scaling, and the decision threshold from costs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _SMALLEST = 1e-12
 
 
 def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(log p / temperature) over [n, k], as the layer `Temperature` computes it in the graph."""
+    """Compute softmax(log p / temperature) over [n, k], as the layer `Temperature` does in the graph."""
     logits = np.log(np.maximum(probabilities.astype("float64"), _SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def log_loss(probabilities: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Mean of -log p of the true class, by how much each row counts."""
-    told = -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _SMALLEST))
-    return float(np.average(told, weights=weight))
+    """Compute the weighted mean of -log p of the true class."""
+    losses = -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _SMALLEST))
+    return float(np.average(losses, weights=weight))
 
 
 def temperature(probabilities: np.ndarray, truth: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The temperature with the smallest log loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """Find the temperature with the smallest log loss (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     One number, so that a few hundred rows suffice and no ranking changes.
     """
@@ -41,7 +41,7 @@ def temperature(probabilities: np.ndarray, truth: np.ndarray, weight: np.ndarray
 
 
 def threshold(cost: Cost | None) -> float:
-    """The probability from which calling a row positive costs less than not doing so; 0.5 without costs.
+    """Return the probability from which calling a row positive costs less than not doing so; 0.5 without costs.
 
     It follows from the calibrated probabilities (Elkan 2001, "The Foundations of Cost-Sensitive Learning"). The
     threshold with the smallest cost on the validation rows themselves would follow their noise: with 200 rows it moves

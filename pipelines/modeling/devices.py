@@ -1,4 +1,4 @@
-"""Where a network is trained: on every GPU that TensorFlow sees, each with a copy of it, else on the processor."""
+"""Devices that a network is trained on: all GPUs that TensorFlow finds, each with a replica, else the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Placement:
-    """`devices` are people's names for them; `strategy` is `MirroredStrategy`, or `none` on a processor."""
+    """Devices by their product names; `strategy` is `MirroredStrategy`, or `none` on a CPU."""
 
     device: str
     devices: list[str]
@@ -23,21 +23,18 @@ class Placement:
 
     @property
     def replicas(self) -> int:
+        """Number of copies of the network."""
         return self.distribution.num_replicas_in_sync if self.distribution else 1
 
-    def facts(self) -> dict[str, Any]:
-        """For `training.json`."""
-        return {"device": self.device, "devices": self.devices, "strategy": self.strategy, "replicas": self.replicas}
-
     def scope(self) -> AbstractContextManager[Any]:
-        """The context that a model is built and compiled in."""
+        """Return the context in which to build and compile a model."""
         return self.distribution.scope() if self.distribution else nullcontext()
 
 
 def placement(kind: str = "GPU") -> Placement:
-    """Mirrored over the logical devices of that kind; the processor where there are none.
+    """Return a mirrored strategy over the logical devices of that kind; the CPU if there are none.
 
-    Products keep 32 bits on a GPU: rounded to TensorFlow-32 they differ from what is served by up to 1e-3.
+    TensorFloat-32 is switched off on GPUs: its rounding makes outputs differ from the served model by up to 1e-3.
     """
     load_tensorflow()
     import tensorflow as tf
@@ -50,8 +47,8 @@ def placement(kind: str = "GPU") -> Placement:
     return Placement(kind.lower(), _names(kind), "MirroredStrategy", distribution)
 
 
-def reproducible(seed: int) -> None:
-    """The same seed, data and machine give the same weights from here on, on a GPU too."""
+def make_reproducible(seed: int) -> None:
+    """Make trainings deterministic from here on: equal seed, data and machine give equal weights, on a GPU too."""
     import keras
     import tensorflow as tf
 
@@ -67,10 +64,10 @@ def _names(kind: str) -> list[str]:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without what it writes before its settings apply; should it fail, that is shown."""
+    """Import TensorFlow without its early log output, which is shown only if the import fails."""
     if "tensorflow" in sys.modules:
         return
-    with _held_back(2):
+    with _suppressed(2):
         import keras  # noqa: F401
         import tensorflow as tf
 
@@ -78,16 +75,16 @@ def load_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _held_back(number: int) -> Iterator[None]:
-    """What is written to that file descriptor, also by C++, is dropped; an error brings it back."""
+def _suppressed(number: int) -> Iterator[None]:
+    """Drop output to that file descriptor, also of C++ code; after an exception it is written."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(number), "wb") as there:
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(number), "wb") as original:
         os.dup2(held.fileno(), number)
         try:
             yield
         except BaseException:
             held.seek(0)
-            there.write(held.read())
+            original.write(held.read())
             raise
         finally:
-            os.dup2(there.fileno(), number)
+            os.dup2(original.fileno(), number)

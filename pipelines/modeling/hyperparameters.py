@@ -1,4 +1,4 @@
-"""What `params` in usecase.yaml, and `--set KEY=VALUE`, may set: how to train, and the default network's size."""
+"""Hyperparameters that `params` in usecase.yaml and `--set KEY=VALUE` may set: of the training and of the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Params(BaseModel):
 
 
 class Fitting(_Params):
-    """How any network is trained."""
+    """Hyperparameters of the training of any network."""
 
     epochs: int = Field(100, ge=1, description="Most passes over the training rows.")
     patience: int = Field(16, ge=1, description="Passes without a better validation error after which to stop.")
@@ -30,7 +30,7 @@ class Fitting(_Params):
 
 
 class Network(_Params):
-    """The default network's size. What is 0 is left to the number of rows: small tables like small networks."""
+    """Size of the default network. A value of 0 is chosen by the number of rows: small tables need small networks."""
 
     members: int = Field(8, ge=1, description="Independent networks whose mean is the model.")
     layers: int = Field(0, ge=0, description="Hidden layers of a member; 0: by the rows, 1 below a thousand, else 2.")
@@ -48,13 +48,13 @@ class Network(_Params):
 
 @dataclass(frozen=True)
 class Params:
-    """`network` goes to `build(inputs, params)`: the default network's parameters, or a dictionary of one's own."""
+    """Hyperparameters; `network` goes to `build(inputs, params)`: those of the default network, or a dictionary."""
 
     fitting: Fitting
     network: Network | dict[str, Any]
 
     def sized(self, rows: int) -> Params:
-        """With everything decided that is left to the number of training rows."""
+        """Choose all values that depend on the number of training rows."""
         root = math.sqrt(rows)
         fitting = _filled(self.fitting, batch_size=_power_of_two(rows / _STEPS, 32, 512))
         if not isinstance(self.network, Network):
@@ -67,17 +67,18 @@ class Params:
         )
 
     def for_network(self) -> dict[str, Any]:
+        """Return the hyperparameters of the network by name."""
         return self.network.model_dump() if isinstance(self.network, Network) else self.network
 
     def record(self) -> dict[str, Any]:
-        """All of them by name."""
+        """Return all hyperparameters by name."""
         return {**self.fitting.model_dump(), **self.for_network()}
 
 
 def resolve(usecase: UseCase) -> Params:
-    """The use case's parameters over the defaults, each of them known and of its type.
+    """Return the use case's hyperparameters over the defaults, checked.
 
-    The network of a `model.py` defines its own: what usecase.yaml names under `params`, `--set` may change.
+    A network in `model.py` has its own: `--set` may change those that usecase.yaml names under `params`.
 
     Raises:
         UseCaseError: a parameter is unknown, or its value is not allowed.
@@ -92,13 +93,13 @@ def resolve(usecase: UseCase) -> Params:
     return Params(checked, network)
 
 
-def _filled(params: _Params, **decided: Any) -> Any:
-    """The parameters with a value for those that are 0."""
-    return params.model_copy(update={name: value for name, value in decided.items() if not getattr(params, name)})
+def _filled(params: _Params, **chosen: Any) -> Any:
+    """Return the parameters with values for those that are 0."""
+    return params.model_copy(update={name: value for name, value in chosen.items() if not getattr(params, name)})
 
 
-def _power_of_two(near: float, least: int, most: int) -> int:
-    return int(min(most, max(least, 2 ** round(math.log2(near)))))
+def _power_of_two(value: float, least: int, most: int) -> int:
+    return int(min(most, max(least, 2 ** round(math.log2(value)))))
 
 
 def _refuse_unknown(network: dict[str, Any], known: set[str], usecase: UseCase) -> None:

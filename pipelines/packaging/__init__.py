@@ -1,1 +1,1 @@
-"""What a bundle and an MLflow run hold beside the network."""
+"""Contents of a bundle and of an MLflow run other than the network."""

@@ -1,9 +1,8 @@
-"""The model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993): what to know before using the model."""
+"""Model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993): what to know before using the model."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from pipelines.artifacts import BaselineScore, BundleFacts, GatedReport, LabelReport, Score, TrainingReport
 from slipway.config import UseCase
 from slipway.contracts.schema import Feature, Schema
 from slipway.evaluation.metrics import METRICS
@@ -11,40 +10,40 @@ from slipway.evaluation.metrics import METRICS
 _MOST_SHOWN = 12
 
 
-def card(usecase: UseCase, schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
-    """The card as Markdown, of the gated `metrics` and the manifest's `facts`."""
+def render_card(usecase: UseCase, schema: Schema, report: GatedReport, facts: BundleFacts) -> str:
+    """Render the model card as Markdown."""
     parts = [
-        _head(usecase, metrics, facts),
-        _use(usecase, schema, facts["training"]),
-        _data(schema, metrics, facts),
-        _scores(usecase, metrics),
-        _slices(usecase, metrics),
-        _gates(metrics),
+        _head(usecase, report, facts),
+        _use(usecase, schema, facts.training),
+        _data(schema, report, facts),
+        _scores(usecase, report),
+        _slices(usecase, report),
+        _gates(report),
         _limits(schema, facts),
         _origin(facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(usecase: UseCase, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
-    verdict = "passed every gate" if metrics["passed"] else "**refused by its gates**"
-    if metrics["passed"] and any(gate["verdict"] == "waived" for gate in metrics["gates"]):
+def _head(usecase: UseCase, report: GatedReport, facts: BundleFacts) -> str:
+    verdict = "passed every gate" if report.passed else "**refused by its gates**"
+    if report.passed and any(gate.verdict == "waived" for gate in report.gates):
         verdict = "passed its gates, **one of which was waived**"
     synthetic = (
-        "\n\n> **Synthetic data.** It was trained and judged on generated rows: its scores say nothing about the world."
-        if facts.get("synthetic")
+        "\n\n> **Synthetic data.** It was trained and evaluated on generated rows: scores do not hold for real data."
+        if facts.synthetic
         else ""
     )
     return f"# {usecase.name}\n\n{usecase.description}{synthetic}\n\nOwner: {usecase.owner}. This version {verdict}."
 
 
-def _use(usecase: UseCase, schema: Schema, training: dict[str, Any]) -> str:
+def _use(usecase: UseCase, schema: Schema, training: TrainingReport) -> str:
     lines = [f"## What it answers\n\nTask: {schema.task}. Target: `{schema.target}`{_unit(schema.unit)}."]
     if schema.classes:
         lines.append(f"Classes: {', '.join(f'`{name}`' for name in schema.classes)}.")
     if schema.positive:
         lines.append(
-            f"`score` is P({schema.positive}); from {training['threshold']:.3g} on the label is `{schema.positive}`."
+            f"`score` is P({schema.positive}); from {training.threshold:.3g} on the label is `{schema.positive}`."
         )
     if cost := usecase.target.cost:
         lines.append(
@@ -54,79 +53,82 @@ def _use(usecase: UseCase, schema: Schema, training: dict[str, Any]) -> str:
     return " ".join(lines)
 
 
-def _data(schema: Schema, metrics: dict[str, Any], facts: dict[str, Any]) -> str:
-    counts = ", ".join(f"{metrics['rows'][side]:,} for {side}" for side in ("train", "validation", "holdout"))
-    origin = facts.get("source", {}).get("origin", "not recorded")
+def _data(schema: Schema, report: GatedReport, facts: BundleFacts) -> str:
+    counts = ", ".join(f"{report.rows[side]:,} for {side}" for side in ("train", "validation", "holdout"))
     features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
     return (
-        f"## Data\n\nOrigin: {origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
-        f"{_production(facts.get('production') or {})}\n\n"
+        f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
+        f"{_labels(facts.production)}\n\n"
         f"| feature | kind | values | |\n| --- | --- | --- | --- |\n{features}"
     )
 
 
-def _production(told: dict[str, Any]) -> str:
-    """Which of the rows are labelled predictions, what a change made of the others, and whose labels were left out."""
-    parts = [one["sentence"] for one in told.get("callers_left_out", ())]
-    if rows := told.get("rows"):
+def _labels(labels: LabelReport | None) -> str:
+    """Describe the labelled predictions among the rows, a change point, and callers whose labels were left out."""
+    if labels is None:
+        return ""
+    parts = [one.sentence for one in labels.callers_left_out]
+    if labels.rows:
         parts.append(
-            f"{rows['production']:,} of them are predictions of version {', '.join(told['versions'])} that were "
-            f"labelled by {told['cutoff']}; it was judged by the newest {rows['window']:,} more, the window."
+            f"{labels.rows.production:,} of them are predictions of version {', '.join(labels.versions or {})} that "
+            f"were labelled by {labels.cutoff}; the newest {labels.rows.window:,} more, the window, evaluate it."
         )
-    if change := told.get("change"):
-        weight = (told.get("joined") or {}).get("weight_before_change")
-        counted = "all rows count the same yet" if weight is None else f"a row from before that counts {weight:.2g}"
-        parts.append(f"Version {change['seen_by']} answered worse from {change['at']} on: {counted}.")
+    if change := labels.change:
+        weight = labels.joined.weight_before_change if labels.joined else None
+        weighted = (
+            "all rows have the same weight yet" if weight is None else f"rows from before have the weight {weight:.2g}"
+        )
+        parts.append(f"Version {change.seen_by} predicts worse since {change.at}: {weighted}.")
     return "".join(f" {part}" for part in parts)
 
 
-def _scores(usecase: UseCase, metrics: dict[str, Any]) -> str:
+def _scores(usecase: UseCase, report: GatedReport) -> str:
     titles = METRICS[usecase.task]
-    lines = [f"| {metric.title} | {_interval(metrics['scores'][name])} |" for name, metric in titles.items()]
-    if base := metrics["baseline"]:
-        lines.append(f"| {titles[base['metric']].title} of {base['name']}, same inputs and rows | {_interval(base)} |")
+    lines = [f"| {metric.title} | {_interval(report.scores[name])} |" for name, metric in titles.items()]
+    if base := report.baseline:
+        lines.append(f"| {titles[base.metric].title} of {base.name}, same inputs and rows | {_interval(base)} |")
     return (
         "## Scores\n\nOn the holdout, which neither training nor calibration saw; with 95 % bootstrap intervals.\n\n"
         "| metric | value |\n| --- | --- |\n" + "\n".join(lines)
     )
 
 
-def _slices(usecase: UseCase, metrics: dict[str, Any]) -> str:
-    if not metrics["slices"]:
+def _slices(usecase: UseCase, report: GatedReport) -> str:
+    if not report.slices:
         return ""
-    title = METRICS[usecase.task][metrics["metric"]].title
-    lines = [f"| {s['feature']} | {s['value']} | {s['rows']} | {_number(s['score'])} |" for s in metrics["slices"]]
+    title = METRICS[usecase.task][report.metric].title
+    lines = [f"| {s.feature} | {s.value} | {s.rows} | {_number(s.score)} |" for s in report.slices]
     return f"## Slices\n\n| feature | value | rows | {title} |\n| --- | --- | --- | --- |\n" + "\n".join(lines)
 
 
-def _gates(metrics: dict[str, Any]) -> str:
-    lines = [f"| {gate['name']} | {gate['verdict']} | {gate['sentence']} |" for gate in metrics["gates"]]
+def _gates(report: GatedReport) -> str:
+    lines = [f"| {gate.name} | {gate.verdict} | {gate.sentence} |" for gate in report.gates]
     return "## Gates\n\n| gate | verdict | |\n| --- | --- | --- |\n" + "\n".join(lines)
 
 
-def _limits(schema: Schema, facts: dict[str, Any]) -> str:
+def _limits(schema: Schema, facts: BundleFacts) -> str:
     lines = ["Rows unlike the training rows (unknown categories, values out of range) are answered with a warning."]
     if nullable := [f.name for f in schema.inputs if f.nullable]:
         lines.append(f"May be missing: {', '.join(nullable)}. Anything else that is missing is refused.")
     if private := [f"{f.name} ({f.private})" for f in schema.masked]:
         lines.append(f"Private, so masked before anything sees them: {', '.join(private)}.")
-    if facts.get("synthetic"):
+    if facts.synthetic:
         lines.append("Not for decisions about people or money: the data are generated.")
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _origin(facts: dict[str, Any]) -> str:
-    training = facts["training"]
-    where = f"{', '.join(training['devices'])}{'' if training['strategy'] == 'none' else ', ' + training['strategy']}"
-    epochs = f"{training['epochs']} epochs, kept {training['best_epoch']}"
+def _origin(facts: BundleFacts) -> str:
+    training = facts.training
+    where = f"{', '.join(training.devices)}{'' if training.strategy == 'none' else ', ' + training.strategy}"
+    epochs = f"{training.epochs} epochs, kept {training.best_epoch}"
     rows = {
-        "git commit": f"{facts.get('git_commit') or 'none'}{' (with changes)' if facts.get('git_dirty') else ''}",
-        "data": facts.get("data_sha256", "not recorded"),
-        "run": facts.get("run_key", "not recorded"),
-        "network": f"{training['network']}, {training['weights']:,} weights",
-        "training": f"{epochs}; {training['seconds']:.0f} s on {where}",
-        "parity with Keras": f"{facts['parity']['keras']:.1e} on {facts['parity']['rows']} rows",
-        "libraries": ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()),
+        "git commit": f"{facts.git_commit or 'none'}{' (with changes)' if facts.git_dirty else ''}",
+        "data": facts.data_sha256,
+        "run": facts.run_key,
+        "network": f"{training.network}, {training.weights:,} weights",
+        "training": f"{epochs}; {training.seconds:.0f} s on {where}",
+        "parity with Keras": f"{facts.parity.keras:.1e} on {facts.parity.rows} rows",
+        "libraries": ", ".join(f"{name} {version}" for name, version in facts.libraries.items()),
     }
     return "## Made from\n\n| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
 
@@ -144,10 +146,10 @@ def _values(feature: Feature) -> str:
     return "true, false" if feature.kind == "boolean" else ""
 
 
-def _interval(found: dict[str, Any]) -> str:
-    if found["value"] is None:
+def _interval(score: Score | BaselineScore) -> str:
+    if score.value is None:
         return "not defined"
-    return f"{_number(found['value'])} ({_number(found['low'])} to {_number(found['high'])})"
+    return f"{_number(score.value)} ({_number(score.low)} to {_number(score.high)})"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What monitoring compares traffic with: validation and holdout rows with predictions, and the tests' thresholds."""
+"""Reference data of monitoring: validation and holdout rows with predictions, and the thresholds of drift tests."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ _SEED = 7
 _PREDICTION = "prediction."
 
 
-def reference(schema: Schema, sides: dict[str, pd.DataFrame], said: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """At most 50,000 rows of the sides: features as they are logged, truth, prediction, `side`; no key of any row.
+def reference_rows(
+    schema: Schema, sides: dict[str, pd.DataFrame], predictions: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Return at most 50,000 rows: features as logged, true label, prediction and `side`, without row keys.
 
-    Where the world has changed, they are the validation rows since: what comes is to be like those.
+    After a change point these are the validation rows since then, as they describe the current population.
     """
-    if (lately := _lately(sides["validation"])) is not None:
-        sides, said = ({"validation": found["validation"][lately].reset_index(drop=True)} for found in (sides, said))
+    if (recent := _since_change(sides["validation"])) is not None:
+        sides, predictions = (
+            {"validation": frames["validation"][recent].reset_index(drop=True)} for frames in (sides, predictions)
+        )
     rows = pd.concat(
         [
-            _logged(schema, frame).join(said[side][_predicted(schema)]).assign(side=side)
+            _logged(schema, frame).join(predictions[side][_prediction_columns(schema)]).assign(side=side)
             for side, frame in sides.items()
         ],
         ignore_index=True,
@@ -34,7 +38,7 @@ def reference(schema: Schema, sides: dict[str, pd.DataFrame], said: dict[str, pd
 
 
 def thresholds(schema: Schema, monitoring: Monitoring) -> dict[str, Any]:
-    """For each column: Kolmogorov-Smirnov and Wasserstein for numbers, chi-square and PSI for categories."""
+    """Return the drift test of each column: Kolmogorov-Smirnov for numbers, chi-square for categories."""
     least = monitoring.minimum_effect.model_dump()
     numeric = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": least["wasserstein"]}}
     other = {"method": "chi2", "minimum_effect": {"measure": "psi", "value": least["psi"]}}
@@ -42,8 +46,8 @@ def thresholds(schema: Schema, monitoring: Monitoring) -> dict[str, Any]:
     return {"significance": monitoring.significance, "minimum_effect": least, "features": pinned}
 
 
-def _lately(validation: pd.DataFrame) -> pd.Series | None:
-    """Which rows are from after a change; None where there was none, or they are too few to compare with."""
+def _since_change(validation: pd.DataFrame) -> pd.Series | None:
+    """Return which rows are from after a change point; None if there is none, or they are too few to compare with."""
     if "weight" not in validation:
         return None
     since = validation["weight"] == validation["weight"].max()
@@ -62,12 +66,12 @@ def _columns(schema: Schema) -> list[tuple[str, str]]:
     return [*columns, (f"{_PREDICTION}label", "category"), (f"{_PREDICTION}score", "number")]
 
 
-def _predicted(schema: Schema) -> list[str]:
+def _prediction_columns(schema: Schema) -> list[str]:
     return ["value_true", "value"] if schema.task == "regression" else ["label_true", "label", "score"]
 
 
 def _logged(schema: Schema, frame: pd.DataFrame) -> pd.DataFrame:
-    """The features as a prediction's event holds them; an image by its statistics."""
+    """Return the features as prediction events hold them; an image as its statistics."""
     columns: dict[str, Any] = {}
     for feature in schema.features:
         if feature.kind == "image":

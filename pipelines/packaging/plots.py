@@ -1,12 +1,14 @@
-"""Pictures of a training and its holdout scores, as PNG files for MLflow and the card."""
+"""Plots of the training curves and the holdout scores, as PNG files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.artifacts import History
 from slipway.contracts.schema import Schema
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Scored
@@ -14,12 +16,11 @@ from slipway.evaluation.metrics import Scored
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-History = dict[str, list[float]]
 _MOST_NAMED = 20
 
 
-def draw(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
-    """Training curves; then confusion matrix, reliability and ROC, or for a regression predicted against true."""
+def draw_plots(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
+    """Draw training curves, confusion matrix, reliability and ROC; in a regression predicted by true values."""
     folder.mkdir(parents=True)
     _save(folder / "training_curves.png", lambda axes: training_curves(axes, history))
     if schema.task == "regression":
@@ -31,6 +32,7 @@ def draw(schema: Schema, rows: Scored, history: History, folder: Path) -> None:
 
 
 def training_curves(axes: Axes, history: History) -> None:
+    """Draw the losses per epoch, with the epoch whose weights are kept."""
     epochs = np.arange(1, len(history["loss"]) + 1)
     for name in ("loss", "val_loss"):
         axes.plot(epochs, history[name], label="training" if name == "loss" else "validation")
@@ -41,6 +43,7 @@ def training_curves(axes: Axes, history: History) -> None:
 
 
 def confusion_matrix(axes: Axes, rows: Scored, schema: Schema) -> None:
+    """Draw the counts of true by predicted class; up to 20 classes are named."""
     counts, k = metrics.confusion(rows), len(schema.classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -53,6 +56,7 @@ def confusion_matrix(axes: Axes, rows: Scored, schema: Schema) -> None:
 
 
 def reliability(axes: Axes, rows: Scored, schema: Schema) -> None:
+    """Draw observed frequency by predicted probability."""
     bins = metrics.calibration(rows)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     predicted, observed = [part["predicted"] for part in bins], [part["observed"] for part in bins]
@@ -66,7 +70,7 @@ def reliability(axes: Axes, rows: Scored, schema: Schema) -> None:
 
 
 def roc(axes: Axes, rows: Scored, schema: Schema) -> None:
-    """One curve for the positive class, or one for each class against the rest."""
+    """Draw one ROC curve for the positive class, or one for each class against the rest."""
     shown = range(len(schema.classes)) if rows.positive is None else [rows.positive]
     for k in shown:
         order = np.argsort(-rows.outputs[:, k], kind="stable")
@@ -80,6 +84,7 @@ def roc(axes: Axes, rows: Scored, schema: Schema) -> None:
 
 
 def predicted_against_true(axes: Axes, rows: Scored, schema: Schema) -> None:
+    """Draw predicted by true values, with the diagonal."""
     span = [float(rows.truth.min()), float(rows.truth.max())]
     axes.plot(span, span, color="grey", linestyle=":")
     axes.scatter(rows.truth, rows.outputs[:, 0], s=8, alpha=0.5)
@@ -87,10 +92,10 @@ def predicted_against_true(axes: Axes, rows: Scored, schema: Schema) -> None:
     axes.set(xlabel=f"true{unit}", ylabel=f"predicted{unit}", title=f"Holdout: {schema.target}")
 
 
-def _save(path: Path, draw_on) -> None:
-    """Without pyplot, which keeps every figure and picks a window system."""
+def _save(path: Path, draw: Callable[[Axes], None]) -> None:
+    """Save a figure without pyplot, which keeps every figure and selects a window system."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 5), dpi=110, layout="constrained")
-    draw_on(figure.subplots())
+    draw(figure.subplots())
     figure.savefig(path)

@@ -1,4 +1,4 @@
-"""A few validation rows with the outputs that every copy of the network must give for them: `serve/probe.json`."""
+"""Rows of `serve/probe.json`, for which every copy of the network must compute the same outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEED = 7
 
 
 def probe_rows(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """At most 200 of the frame's masked rows, as a request's JSON carries them."""
+    """Draw at most 200 of the frame's masked rows, as JSON of a request."""
     chosen = frame.sample(min(MOST_ROWS, len(frame)), random_state=_SEED)
     kept = [feature for feature in schema.features if feature.private != "drop"]
     rows = rows_from_frame(schema, chosen)

@@ -1,24 +1,25 @@
-"""The baseline of a run: the champion and the frozen holdout that the registry held when the run began."""
+"""Baseline of a run: the champion and the frozen holdout that the registry had when the run began."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway.clients.mlflow.registry import CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CHAMPION, HOLDOUT_SHA256, RUN_KEY
 from slipway.errors import NotFound
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the registry said when the run began; all None for a first training, and for one that is not registered."""
+    """Champion and frozen holdout; all None for a first training, and for one that is not registered."""
 
     version: str | None = None
     digest: str | None = None
     holdout_sha256: str | None = None
 
 
-def observe(name: str) -> Baseline:
-    """The champion and the frozen holdout of now.
+def observe_baseline(name: str) -> Baseline:
+    """Read the present champion and frozen holdout from the registry.
 
     Raises:
         RegistryError: the registry does not answer.
@@ -28,10 +29,10 @@ def observe(name: str) -> Baseline:
     except NotFound:
         return Baseline()
     champion = Registry().aliased(name, CHAMPION)
-    holdout = model.tags.get("slipway.holdout_sha256")
+    holdout = model.tags.get(HOLDOUT_SHA256)
     return Baseline(champion and champion.version, champion and champion.digest, holdout)
 
 
-def registered(name: str, run_key: str) -> bool:
-    """Whether the registry holds the version of that run."""
-    return any(version.tags.get("slipway.run_key") == run_key for version in Registry().versions(name))
+def is_registered(name: str, run_key: str) -> bool:
+    """Return whether the registry has the version of that run."""
+    return any(version.tags.get(RUN_KEY) == run_key for version in Registry().versions(name))

@@ -1,39 +1,42 @@
-"""Runs that survive being killed: each step is a directory that appears whole, under a key of all that went into it.
+"""Training runs that survive being killed: each step is a directory that appears complete or not at all.
 
-`var/runs/KEY/STEP/` is written as `.STEP.tmp` and renamed. The same command finds its unfinished run and goes on with
-what that one recorded when it began; a finished run is found finished.
+`var/runs/KEY/STEP/` is written as `.STEP.tmp` and renamed. The same command finds its unfinished run and resumes it
+with the cutoff and baseline that were recorded when it began; a finished run is not repeated.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pipelines.artifacts import RunPaths, read_json, write_json
+import msgspec
+
+from pipelines.artifacts import Artifact, Registration, RunPaths, SplitReport
 from pipelines.labels import labelled_predictions
 from pipelines.runs import fingerprint
-from pipelines.runs.baseline import Baseline, observe, registered
+from pipelines.runs.baseline import Baseline, is_registered, observe_baseline
 from slipway.config import UseCase
 from slipway.console import say
 from slipway.errors import RunLocked
 from slipway.settings import settings
+from slipway.system import files, locks
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """`run.json`: what a run is of, and what it found when it began.
+class RunRecord(Artifact, frozen=True, kw_only=True):
+    """`run.json`: what a run trains, and what it found when it began.
 
-    Of the prediction log counts what came before `cutoff`, whenever the run is gone on with; `labels` is what was
-    labelled by then. Both are None for a run that is not registered.
+    Predictions and labels after `cutoff` are ignored, whenever the run is resumed; `labels` is a digest of the labels
+    until then. Both are None for a run that is not registered.
     """
+
+    FILE: ClassVar[str] = "run.json"
 
     usecase: str
     key: str
@@ -42,18 +45,13 @@ class RunRecord:
     created: str
     cutoff: str | None
     labels: str | None
-    standing: Baseline
+    baseline: Baseline = msgspec.field(name="standing")
     overrides: dict[str, str]
     git: dict[str, Any]
 
-    @classmethod
-    def load(cls, path: Path) -> RunRecord:
-        content = read_json(path)
-        return cls(**{**content, "standing": Baseline(**content["standing"])})
-
 
 class Run:
-    """One training: `step` runs what is not done yet."""
+    """One training run; `step` runs the steps that are not done yet."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
@@ -63,12 +61,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether the last step is done."""
         return (self.paths.register if self.registers else self.paths.bundle).exists()
 
     def step(self, name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
-        """`function(*args, **kwargs, out=…)`'s directory; where it is complete already, the function is not called.
+        """Run `function(*args, **kwargs, out=…)` and return its directory; a step that is done is not run again.
 
-        What a failed step wrote stays beside it as `STEP.failed`, for people.
+        The files of a failed step stay in `STEP.failed`, for people.
         """
         done, draft = self.paths.root / name, self.paths.root / f".{name}.tmp"
         if done.exists():
@@ -91,98 +90,104 @@ class Run:
         shutil.rmtree(failed, ignore_errors=True)
         draft.rename(failed)
         if any(failed.iterdir()):
-            say(f"{failed} holds what the step left")
+            say(f"{failed} holds the files of the failed step")
 
 
 @contextmanager
-def begun(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Iterator[Run]:
-    """The run of that command: the one to go on with, a finished one, or a new one. No other can be begun meanwhile.
+def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> Iterator[Run]:
+    """Yield the run of this command: an unfinished one, a finished one, or a new one. It is locked for the block.
 
     Raises:
-        RunLocked: another training of the use case is under way.
+        RunLocked: another training of the use case is running.
         RegistryError: the registry does not answer, and the run is to be registered.
         ServiceError: the prediction log does not answer, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
-    with locked(usecase.name):
-        run = Run(_record(usecase, overrides, register=register, fresh=fresh))
-        run.paths.root.mkdir(exist_ok=True)
-        draft = run.paths.root / ".run.json.tmp"
-        write_json(draft, asdict(run.record))
-        draft.rename(run.paths.root / "run.json")
+    with training_lock(usecase.name):
+        run = Run(_find_or_create(usecase, overrides, register=register, fresh=fresh))
+        with files.replacing(run.paths.root / RunRecord.FILE) as draft:
+            run.record.write_file(draft)
         yield run
 
 
-def _record(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:
-    base = fingerprint.base(usecase, register)
-    before = [record for record in _records(usecase.name) if record.base == base]
-    newest = max(before, key=lambda record: (record.attempt, record.created), default=None)
+def _find_or_create(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:
+    """Return the record of the newest run with this fingerprint if it can be resumed or is current, else a new one."""
+    base = fingerprint.fingerprint(usecase, register)
+    earlier = [record for record in _records(usecase.name) if record.base == base]
+    newest = max(earlier, key=lambda record: (record.attempt, record.created), default=None)
     if newest and not fresh and not Run(newest).finished:
         return newest
     created = datetime.now(UTC).isoformat(timespec="microseconds")
     cutoff = created if register else None
-    standing = observe(usecase.name) if register else Baseline()
-    labels = labelled_predictions.state(usecase, cutoff) if cutoff else None
-    if newest and not fresh and newest.labels == labels and _stands(newest, standing):
+    baseline = observe_baseline(usecase.name) if register else Baseline()
+    labels = labelled_predictions.labels_digest(usecase, cutoff) if cutoff else None
+    if newest and not fresh and newest.labels == labels and _is_current(newest, baseline):
         return newest
     attempt = newest.attempt + fresh if newest else 1
-    key = fingerprint.of({"base": base, "standing": asdict(standing), "cutoff": cutoff, "attempt": attempt})
-    return RunRecord(usecase.name, key, base, attempt, created, cutoff, labels, standing, overrides, fingerprint.git())
+    return RunRecord(
+        usecase=usecase.name,
+        key=fingerprint.digest_of({"base": base, "standing": asdict(baseline), "cutoff": cutoff, "attempt": attempt}),
+        base=base,
+        attempt=attempt,
+        created=created,
+        cutoff=cutoff,
+        labels=labels,
+        baseline=baseline,
+        overrides=overrides,
+        git=fingerprint.git_state(),
+    )
 
 
 def _records(name: str) -> Iterator[RunRecord]:
     for path in settings().runs.glob("*/run.json"):
         try:
-            record = RunRecord.load(path)
-        except (TypeError, KeyError, ValueError):
-            continue  # another release's: its code differs, so none of its runs is ours to go on with
+            record = RunRecord.read(path.parent)
+        except (msgspec.ValidationError, ValueError):
+            continue  # of another release: its code differs, so the run cannot be resumed
         if record.usecase == name:
             yield record
 
 
-def _stands(record: RunRecord, now: Baseline) -> bool:
-    """Whether a finished run would find today what it found then; its own promotion and holdout are no news.
+def _is_current(record: RunRecord, now: Baseline) -> bool:
+    """Whether a finished run would have the same baseline today; its own promotion and holdout do not count as changes.
 
-    Where the registry has lost its version, registering is not done, and its other steps are.
+    If the registry has lost the run's version, the step register is made undone.
     """
     run = Run(record)
     if not run.registers:
         return True
-    result, sides = read_json(run.paths.register / "result.json"), read_json(run.paths.split / "split.json")
-    if now.digest not in (record.standing.digest, result["digest"]):
+    if now.digest not in (record.baseline.digest, Registration.read(run.paths.register).digest):
         return False
-    if now.holdout_sha256 not in (record.standing.holdout_sha256, sides["holdout_sha256"]):
+    if now.holdout_sha256 not in (record.baseline.holdout_sha256, SplitReport.read(run.paths.split).holdout_sha256):
         return False
-    if not registered(record.usecase, record.key):
+    if not is_registered(record.usecase, record.key):
         shutil.rmtree(run.paths.register)
     return True
 
 
 def _sync(directory: Path) -> None:
-    """Bring the files to the disk before the directory's name says that they are there."""
+    """Flush the files to disk before the directory gets its final name."""
     for path in directory.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            files.sync(path)
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def training_lock(name: str) -> Iterator[None]:
     """Hold the use case's lock for the length of the block.
 
     Raises:
-        RunLocked: another process holds it; the message names it.
+        RunLocked: another process holds it; the message names that process.
     """
     path = settings().runs / f"{name}.lock"
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RunLocked(
-                f"a training of {name} is under way ({lock.read().strip() or 'just begun'}). "
-                "Wait for it, or end that process: the same command then goes on where it stopped."
-            ) from None
+    try:
+        lock = locks.acquire(path)
+    except BlockingIOError:
+        raise RunLocked(
+            f"a training of {name} is running ({path.read_text().strip() or 'just started'}). "
+            "Wait for it, or end that process: the same command then resumes its run."
+        ) from None
+    with lock:
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, since {datetime.now(UTC).isoformat(timespec='seconds')}")
         lock.flush()

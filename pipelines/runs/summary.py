@@ -1,18 +1,29 @@
-"""What a run is told of itself (the facts that its bundle and its registration carry) and what it came to."""
+"""Provenance of a run for its bundle and registration, and the summary of its result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.artifacts import read_json
+import msgspec
+
+from pipelines.artifacts import (
+    Champion,
+    DataSource,
+    GatedReport,
+    LabelReport,
+    Provenance,
+    Registration,
+    SplitReport,
+    TrainingReport,
+)
 from pipelines.runs.run import Run
 from slipway.config import UseCase
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """`version` is None for a run that is not registered; `already` says that it was finished before."""
+    """Result of a run. `version` is None if it is not registered; `already` tells whether it was finished before."""
 
     usecase: str
     version: str | None
@@ -26,44 +37,50 @@ class RunSummary:
     folder: str
 
 
-def facts(usecase: UseCase, run: Run) -> dict[str, Any]:
-    """Where the model comes from; the same for every call on the run, whenever it is resumed."""
-    record, source = run.record, read_json(run.paths.ingest / "source.json")
-    champion = {"version": record.standing.version, "digest": record.standing.digest}
-    produced, sides = run.paths.production / "production.json", read_json(run.paths.split / "split.json")
-    return {
-        "usecase": usecase.name,
-        "run_key": record.key,
-        "attempt": record.attempt,
-        "created": record.created,
-        "cutoff": record.cutoff,
-        "seed": usecase.seed,
-        "overrides": record.overrides,
-        "source": source,
-        "synthetic": source["synthetic"],
-        "data_sha256": source["snapshot_sha256"],
-        "holdout_sha256": sides["holdout_sha256"],
-        "champion": champion if record.standing.version else None,
-        "production": read_json(produced) | {"joined": sides["production"]} if produced.exists() else None,
-        "code_sha256": record.base["code"],
-        "lock_sha256": record.base["lock"],
-        **record.git,
-    }
+def provenance(usecase: UseCase, run: Run) -> Provenance:
+    """Return where the model comes from; equal for every call that resumes the run."""
+    record, source, split = run.record, DataSource.read(run.paths.ingest), SplitReport.read(run.paths.split)
+    champion = record.baseline.version
+    return Provenance(
+        usecase=usecase.name,
+        run_key=record.key,
+        attempt=record.attempt,
+        created=record.created,
+        cutoff=record.cutoff,
+        seed=usecase.seed,
+        overrides=record.overrides,
+        source=source,
+        synthetic=source.synthetic,
+        data_sha256=source.snapshot_sha256,
+        holdout_sha256=split.holdout_sha256,
+        champion=Champion(champion, record.baseline.digest) if champion else None,
+        production=_labels(run, split),
+        code_sha256=record.base["code"],
+        lock_sha256=record.base["lock"],
+        git_commit=record.git["git_commit"],
+        git_dirty=record.git["git_dirty"],
+    )
 
 
-def outcome(usecase: UseCase, run: Run) -> RunSummary:
-    verdict = read_json(run.paths.gate / "metrics.json")
-    trained = read_json(run.paths.train / "training.json")
-    registered = read_json(run.paths.register / "result.json") if run.registers else {}
+def summarize(usecase: UseCase, run: Run) -> RunSummary:
+    """Return the result of a run whose steps are done."""
+    report = GatedReport.read(run.paths.gate)
     return RunSummary(
         usecase=usecase.name,
-        version=registered.get("version"),
-        gate="passed" if verdict["passed"] else "refused",
-        reasons=[gate["sentence"] for gate in verdict["gates"] if gate["verdict"] == "failed"],
-        scores=verdict["scores"],
-        device=trained["device"],
-        synthetic=read_json(run.paths.ingest / "source.json")["synthetic"],
+        version=Registration.read(run.paths.register).version if run.registers else None,
+        gate="passed" if report.passed else "refused",
+        reasons=[gate.sentence for gate in report.gates if gate.failed],
+        scores=msgspec.to_builtins(report.scores),
+        device=TrainingReport.read(run.paths.train).device,
+        synthetic=DataSource.read(run.paths.ingest).synthetic,
         already=run.finished_before,
         run_key=run.record.key,
         folder=str(run.paths.root),
     )
+
+
+def _labels(run: Run, split: SplitReport) -> LabelReport | None:
+    """Return the report of the labelled predictions with what split added of them; None if there is none."""
+    if not (run.paths.production / LabelReport.FILE).exists():
+        return None
+    return msgspec.structs.replace(LabelReport.read(run.paths.production), joined=split.production)

@@ -1,1 +1,1 @@
-"""The steps of a training, one module each."""
+"""Steps of a training, one module each."""

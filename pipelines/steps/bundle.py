@@ -1,4 +1,4 @@
-"""The bundle: all that serving and monitoring need of a training, the exported network that was judged in it."""
+"""Assemble the bundle: everything that serving and monitoring need of a training."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import platform
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pandas as pd
 
-from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.artifacts import BundleFacts, GatedReport, ParityReport, Provenance, TrainingReport, write_json
 from pipelines.data.dataset import read_side
-from pipelines.packaging.model_card import card
-from pipelines.packaging.monitoring_reference import reference, thresholds
+from pipelines.packaging.model_card import render_card
+from pipelines.packaging.monitoring_reference import reference_rows, thresholds
 from slipway import __version__
 from slipway.config import UseCase
 from slipway.contracts.bundle import manifest as bundles
 from slipway.contracts.bundle import signing
 from slipway.contracts.schema import Schema
+from slipway.system.files import file_sha256
 
 LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn")
 _SIDES = ("validation", "holdout")
@@ -26,7 +27,7 @@ _SIDES = ("validation", "holdout")
 
 def bundle(
     usecase: UseCase,
-    facts: dict[str, Any],
+    provenance: Provenance,
     split: Path,
     trained: Path,
     evaluated: Path,
@@ -34,24 +35,29 @@ def bundle(
     gated: Path,
     out: Path,
 ) -> None:
-    """Leave the `bundle/` in `out`; `facts` say where the data and the code come from."""
-    schema, training = Schema.load(trained / "schema.json"), read_json(trained / "training.json")
-    folder, frames = out / "bundle", {side: read_side(split, side, schema) for side in _SIDES}
-    said = {side: pd.read_parquet(evaluated / f"{side}_predictions.parquet") for side in _SIDES}
+    """Write the signed `bundle/` into `out`."""
+    schema, folder = Schema.load(trained / "schema.json"), out / "bundle"
+    frames = {side: read_side(split, side, schema) for side in _SIDES}
+    predictions = {side: pd.read_parquet(evaluated / f"{side}_predictions.parquet") for side in _SIDES}
     shutil.copytree(exported / "serve", folder / "serve")
     (folder / "monitor").mkdir()
-    reference(schema, frames, said).to_parquet(folder / "monitor" / "reference.parquet", compression="zstd")
+    reference_rows(schema, frames, predictions).to_parquet(folder / "monitor" / "reference.parquet", compression="zstd")
     write_json(folder / "monitor" / "thresholds.json", thresholds(schema, usecase.monitoring))
     shutil.copyfile(gated / "metrics.json", folder / "metrics.json")
-    made = {"training": training, "libraries": libraries(), "model_keras_sha256": sha256(trained / "model.keras")}
-    known = {**facts, **made, "parity": read_json(exported / "parity.json")}
-    (folder / "card.md").write_text(card(usecase, schema, read_json(gated / "metrics.json"), known))
-    bundles.write(folder, usecase.name, known)
+    facts = BundleFacts(
+        **msgspec.structs.asdict(provenance),
+        training=TrainingReport.read(trained),
+        libraries=libraries(),
+        model_keras_sha256=file_sha256(trained / "model.keras"),
+        parity=ParityReport.read(exported),
+    )
+    (folder / "card.md").write_text(render_card(usecase, schema, GatedReport.read(gated), facts))
+    bundles.write(folder, usecase.name, msgspec.to_builtins(facts))
     signing.sign(folder)
     bundles.verify(folder)
 
 
 def libraries() -> dict[str, str]:
-    """The versions that made the network."""
+    """Return the versions of Python, Slipway and the libraries that train and export."""
     own = {"python": platform.python_version(), "slipway": __version__}
     return own | {name: version(name) for name in LIBRARIES}

@@ -1,39 +1,39 @@
-"""What a training is compared with: the champion's bundle and the frozen holdout, as the registry has them."""
+"""Fetch the baseline from the registry: the champion's bundle and the frozen holdout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.artifacts import sha256
 from pipelines.runs.baseline import Baseline
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import DataError, NotFound
+from slipway.system.files import file_sha256
 
 
-def champion(name: str, standing: Baseline, out: Path) -> None:
-    """Leave the champion's `bundle/` (its server's part) and the frozen `holdout.parquet` in `out`; neither, at first.
+def champion(name: str, baseline: Baseline, out: Path) -> None:
+    """Write the champion's `bundle/` (the part that is served) and the frozen `holdout.parquet` into `out`, if any.
 
     Raises:
-        BundleError: the champion is not what was registered.
-        DataError: no run has the frozen holdout any more.
+        BundleError: the champion differs from what was registered.
+        DataError: no run has the frozen holdout.
     """
-    registry = Registry() if standing != Baseline() else None
-    if registry and standing.version:
-        registry.fetch_bundle(registry.version(name, standing.version), out / "bundle")
-    if registry and standing.holdout_sha256:
-        _fetch_holdout(registry, registry.versions(name), standing.holdout_sha256, out / "holdout.parquet")
+    registry = Registry() if baseline != Baseline() else None
+    if registry and baseline.version:
+        registry.fetch_bundle(registry.version(name, baseline.version), out / "bundle")
+    if registry and baseline.holdout_sha256:
+        _fetch_holdout(registry, registry.versions(name), baseline.holdout_sha256, out / "holdout.parquet")
 
 
 def _fetch_holdout(registry: Registry, versions: list[ModelVersion], digest: str, into: Path) -> None:
-    """Every run has logged the holdout that it was judged on; the newest that has this one gives it."""
+    """Fetch the holdout from the newest run that has it: every run logs the holdout that it was evaluated on."""
     for version in versions:
         try:
             registry.fetch_artifact(version.run_id, f"holdout/{digest}.parquet", into)
         except NotFound:
             continue
-        if sha256(into) != digest:
+        if file_sha256(into) != digest:
             raise DataError(
-                f"holdout/{digest}.parquet of run {version.run_id} is not what its name says: it was changed."
+                f"holdout/{digest}.parquet of run {version.run_id} does not match its digest: it was changed."
             )
         return
     raise DataError(

@@ -1,38 +1,39 @@
-"""Labelled rows of production to train on beside the source's, and the newest of them to judge by.
+"""Collect labelled predictions: rows to train on in addition to the source's, and the newest ones to evaluate with.
 
-What is trained on has been neither on the holdout's side nor near to a row of the frozen holdout, is older than the
-newest labelled window, and comes from callers whose labels go with everyone else's, of none more than its share.
+Rows to train on are not on the holdout's side or in the frozen holdout, and are older than the newest labelled window.
+Optional filters (`retraining.label_filters`) remove more of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.artifacts import read_json, sha256, write_json
-from pipelines.data.row_identity import held, keyed, unit
-from pipelines.labels import labeler_agreement, labelled_predictions
-from pipelines.labels.change_point import since
-from pipelines.labels.labeler_agreement import Disagreement
-from pipelines.labels.near_duplicates import near_duplicates
-from pipelines.steps import clean
+from pipelines.artifacts import ChangePoint, CleaningReport, Disagreement, LabelCounts, LabelReport
+from pipelines.data.row_identity import identity_column, in_holdout, with_row_keys
+from pipelines.labels.change_point import detect_change
+from pipelines.labels.filters import enabled_filters
+from pipelines.labels.labelled_predictions import LOG_COLUMNS, read_labels, to_rows
+from pipelines.steps.clean import apply_cleaning
 from slipway import audit
 from slipway.config import UseCase, schema_builder
 from slipway.console import say
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
-LEAST_WINDOW = 100
+MIN_WINDOW_ROWS = 100
+_NOT_TRAINED_ON = ["caller", "version", "bundle_sha256"]
 
 
 @dataclass
 class CollectedLabels:
-    """Usable rows in the order of their predictions, and what was left out, rows by reason."""
+    """Usable rows in the order of their predictions, and the number of rows left out, by reason."""
 
     rows: pd.DataFrame
     labelled: int
@@ -40,113 +41,145 @@ class CollectedLabels:
     disagreeing: list[Disagreement] = field(default_factory=list)
 
     def leave_out(self, which: np.ndarray | pd.Series, reason: str) -> None:
+        """Remove these rows and count them."""
         self.left_out[reason] = int(np.sum(which))
         self.rows = self.rows[~np.asarray(which, bool)].reset_index(drop=True)
 
 
-def collect_labels(usecase: UseCase, cleaned: Path, standing: Path, cutoff: str | None, out: Path) -> None:
-    """Leave `production.parquet` (to train on), `window.parquet` (to judge by) and `production.json` in `out`.
+def collect_labels(usecase: UseCase, cleaned: Path, baseline: Path, cutoff: str | None, out: Path) -> None:
+    """Write `production.parquet` (to train on), `window.parquet` (to evaluate with) and `production.json` into `out`.
 
-    `standing` holds the champion's bundle and the frozen holdout; of the log counts what came before `cutoff`. Neither
-    table is left with fewer than `retraining.min_labelled_rows` rows, and nothing at all where nobody has been answered
-    and told so: with no registry, no frozen holdout or no label.
+    `baseline` holds the champion's bundle and the frozen holdout; predictions and labels after `cutoff` are ignored.
+    The tables are written only if there are `retraining.min_labelled_rows` usable rows, and nothing at all without a
+    registry, a frozen holdout or a label.
     """
-    frozen = standing / "holdout.parquet"
+    frozen = baseline / "holdout.parquet"
     if cutoff is None or not frozen.exists():
         return
-    found = _found(usecase, cutoff)
-    if found is None:
+    collected = _collect(usecase, cutoff)
+    if collected is None:
         return
-    told = {"cutoff": cutoff, "environment": settings().environment, "labelled": found.labelled}
-    if len(found.rows) < usecase.retraining.min_labelled_rows:
-        found.left_out["too few"] = len(found.rows)
-        needed = usecase.retraining.min_labelled_rows
-        say(f"production: {len(found.rows)} labelled rows, {needed} are needed: none used")
-    else:
-        source = read_json(cleaned / "report.json")["source"]["snapshot_sha256"]
-        change = since(standing / "bundle", pd.read_parquet(frozen), found.rows, source)
-        told |= _divided(usecase, found, change, pd.read_parquet(frozen), out)
-    told |= {
-        "left_out": {reason: rows for reason, rows in found.left_out.items() if rows},
-        "callers_left_out": [one.to_dict() for one in found.disagreeing],
-    }
-    write_json(out / "production.json", told)
-    for one in found.disagreeing:
+    report = _write_tables(usecase, collected, cutoff, cleaned, baseline, out)
+    report.write(out)
+    for one in collected.disagreeing:
         say(f"production: {one.sentence}")
-        evidence = one.to_dict() | {"cutoff": cutoff}
+        evidence = msgspec.to_builtins(one) | {"cutoff": cutoff}
         audit.append(usecase.name, "training.caller_left_out", who="slipway train", why=one.sentence, evidence=evidence)
 
 
-def _found(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
-    """Every usable labelled row, with one label each: the last of callers who are listened to.
+def _collect(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
+    """Read all usable labelled rows, each with its latest label; None without any.
 
-    Where those contradict each other about a prediction, nobody knows, and it is left out: so no caller has its word
-    trained on by writing over another's.
+    Rows for which callers sent different labels are left out, so that no caller can override another.
     """
-    said = labelled_predictions.told(usecase, cutoff, each_caller=True)
-    if said.empty:
+    labels = read_labels(usecase, cutoff, each_caller=True)
+    if labels.empty:
         return None
-    wrong = labeler_agreement.disagreeing(said)
-    names = [one.caller for one in wrong]
-    alone = not wrong and said["row_id"].is_unique
-    told = said if alone else labelled_predictions.told(usecase, cutoff, without=names)
-    truths = said[~said["caller"].isin(names)].groupby("row_id")["truth"].nunique()
-    contradictory = told["row_id"].isin(truths[truths > 1].index)
-    typed = labelled_predictions.rows(usecase, told[~contradictory].reset_index(drop=True))
-    kept = typed.frame.drop(columns=list(labelled_predictions.ABOUT))
-    kept = kept if kept.empty else clean.cleaned(usecase, kept)
+    disagreeing = _disagreeing_callers(usecase, labels)
+    rejected = [one.caller for one in disagreeing]
+    unambiguous = not rejected and labels["row_id"].is_unique
+    latest = labels if unambiguous else read_labels(usecase, cutoff, without=rejected)
+    distinct = labels[~labels["caller"].isin(rejected)].groupby("row_id")["truth"].nunique()
+    contradictory = latest["row_id"].isin(distinct[distinct > 1].index)
+    typed = to_rows(usecase, latest[~contradictory].reset_index(drop=True))
+    rows = typed.frame.drop(columns=list(LOG_COLUMNS))
+    rows = rows if rows.empty else apply_cleaning(usecase, rows)
     schema = schema_builder.from_usecase(usecase)
-    frame = keyed(kept, schema, settings().mask_secret()).join(typed.frame[list(labelled_predictions.ABOUT)])
-    everybody = said["row_id"].nunique()
+    frame = with_row_keys(rows, schema, settings().mask_secret()).join(typed.frame[list(LOG_COLUMNS)])
+    labelled = labels["row_id"].nunique()
     left_out = {
-        "disagreeing caller": everybody - len(told),
+        "disagreeing caller": labelled - len(latest),
         "contradictory": int(contradictory.sum()),
         **typed.left_out,
-        "cleaned away": len(typed.frame) - len(kept),
+        "cleaned away": len(typed.frame) - len(rows),
     }
-    return CollectedLabels(frame.reset_index(drop=True), everybody, left_out, wrong)
+    return CollectedLabels(frame.reset_index(drop=True), labelled, left_out, disagreeing)
 
 
-def _divided(
-    usecase: UseCase, found: CollectedLabels, change: dict[str, Any] | None, frozen: pd.DataFrame, out: Path
-) -> dict[str, Any]:
-    """Write both tables; what is to be said of them."""
+def _disagreeing_callers(usecase: UseCase, labels: pd.DataFrame) -> list[Disagreement]:
+    filters = [one.reject_callers for one in enabled_filters(usecase) if one.reject_callers]
+    return [found for reject in filters for found in reject(labels)]
+
+
+def _write_tables(
+    usecase: UseCase, collected: CollectedLabels, cutoff: str, cleaned: Path, baseline: Path, out: Path
+) -> LabelReport:
+    """Write both tables if there are enough rows, and return the report."""
+    needed, change, tables = usecase.retraining.min_labelled_rows, None, None
+    if len(collected.rows) < needed:
+        collected.left_out["too few"] = len(collected.rows)
+        say(f"production: {len(collected.rows)} labelled rows, {needed} are needed: none used")
+    else:
+        frozen = pd.read_parquet(baseline / "holdout.parquet")
+        source = CleaningReport.read(cleaned).source.snapshot_sha256
+        change = detect_change(baseline / "bundle", frozen, collected.rows, source)
+        tables = _divide(usecase, collected, change, frozen)
+    report = LabelReport(
+        cutoff=cutoff,
+        environment=settings().environment,
+        labelled=collected.labelled,
+        left_out={reason: rows for reason, rows in collected.left_out.items() if rows},
+        callers_left_out=collected.disagreeing,
+    )
+    return report if tables is None else _with_tables(report, *tables, change, out)
+
+
+def _divide(
+    usecase: UseCase, collected: CollectedLabels, change: ChangePoint | None, frozen: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide the rows into those to train on and the window, and leave out what must not be trained on."""
     schema = schema_builder.from_usecase(usecase)
-    found.rows["recent"] = found.rows["at"] >= pd.Timestamp(change["at"]) if change else False
-    window = found.rows[len(found.rows) - _window_rows(usecase, found.rows, change is not None) :]
-    found.leave_out(found.rows.index >= window.index[0], "window")
-    found.leave_out(found.rows[unit(found.rows)].isin(set(window[unit(window)])), "equal to the window")
-    found.rows["side"] = _sides(found.rows, schema)
-    found.leave_out((found.rows["side"] == "holdout") | held(found.rows, frozen, schema), "holdout side")
-    found.leave_out(near_duplicates(found.rows, frozen, schema), "near-duplicate of the holdout")
-    found.leave_out(~labeler_agreement.capped(found.rows["caller"], usecase.retraining.caller_share), "caller's share")
-    used = pd.concat([found.rows, window])
-    versions = used["version"].value_counts().sort_index()
-    told: dict[str, Any] = {
-        "rows": {"production": len(found.rows), "window": len(window)},
-        "since": used["at"].min().isoformat(),
-        "until": used["at"].max().isoformat(),
-        "versions": {str(version): int(rows) for version, rows in versions.items()},
-        "change": change,
-        "sha256": {},
-    }
-    for name, frame in {"production": found.rows, "window": window}.items():
+    collected.rows["recent"] = collected.rows["at"] >= pd.Timestamp(change.at) if change else False
+    window = collected.rows[len(collected.rows) - _window_rows(usecase, collected.rows, change is not None) :]
+    identity = identity_column(collected.rows)
+    collected.leave_out(collected.rows.index >= window.index[0], "window")
+    collected.leave_out(collected.rows[identity].isin(set(window[identity])), "equal to the window")
+    collected.rows["side"] = _sides(collected.rows, schema)
+    held_out = (collected.rows["side"] == "holdout") | in_holdout(collected.rows, frozen, schema)
+    collected.leave_out(held_out, "holdout side")
+    for one in enabled_filters(usecase):
+        collected.leave_out(one.reject_rows(collected.rows, frozen, schema, usecase), one.reason)
+    return collected.rows, window
+
+
+def _with_tables(
+    report: LabelReport, rows: pd.DataFrame, window: pd.DataFrame, change: ChangePoint | None, out: Path
+) -> LabelReport:
+    """Write both tables and describe them in the report."""
+    digests = {}
+    for name, frame in {"production": rows, "window": window}.items():
         path = out / f"{name}.parquet"
-        frame.drop(columns=["caller", "version", "bundle_sha256"]).to_parquet(path, index=False, compression="zstd")
-        told["sha256"][name] = sha256(path)
-    say(f"production: {len(found.rows)} labelled rows to train on, the newest {len(window)} to judge by")
-    return told
+        frame.drop(columns=_NOT_TRAINED_ON).to_parquet(path, index=False, compression="zstd")
+        digests[name] = file_sha256(path)
+    say(f"production: {len(rows)} labelled rows to train on, the newest {len(window)} to evaluate with")
+    used = pd.concat([rows, window])
+    versions = used["version"].value_counts().sort_index()
+    return msgspec.structs.replace(
+        report,
+        rows=LabelCounts(len(rows), len(window)),
+        since=used["at"].min().isoformat(),
+        until=used["at"].max().isoformat(),
+        versions={str(version): int(count) for version, count in versions.items()},
+        change=change,
+        sha256=digests,
+    )
 
 
 def _window_rows(usecase: UseCase, rows: pd.DataFrame, changed: bool) -> int:
-    """As many as are asked for, but at most half of all, and of those since a change where that leaves 100."""
-    asked, half = usecase.retraining.window_rows or usecase.monitoring.window_rows, len(rows) // 2
-    new = int(rows["recent"].sum()) // 2 if changed else half
-    return min(asked, half, max(new, LEAST_WINDOW))
+    """Return the window's size: as configured, at most half of all rows, and of those since a change point.
+
+    After a change point the window has at least 100 rows, even if fewer are half of those since.
+    """
+    wanted, half = usecase.retraining.window_rows or usecase.monitoring.window_rows, len(rows) // 2
+    recent = int(rows["recent"].sum()) // 2 if changed else half
+    return min(wanted, half, max(recent, MIN_WINDOW_ROWS))
 
 
 def _sides(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """By the bucket; where time divides, the newer rows validate, and none is the holdout's: it is older than all."""
+    """Return the side of each row by its bucket; in a split by time the newer rows validate.
+
+    In a split by time no row is in the holdout, which is older than all of them.
+    """
     fractions = schema.split.fractions
     if schema.split.time:
         trained = fractions["train"] / (fractions["train"] + fractions["validation"])

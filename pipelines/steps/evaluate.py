@@ -1,16 +1,25 @@
-"""The trained network's scores: on the holdout, with intervals, in the declared slices, beside a linear model's."""
+"""Evaluate the trained network on the holdout: scores with intervals, in slices, and compared with a naive model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
-from pipelines.artifacts import read_json, write_json
-from pipelines.data.dataset import EncodedRows, encoded, read_side
+from pipelines.artifacts import (
+    BaselineScore,
+    CalibrationBin,
+    EvaluationReport,
+    Score,
+    SliceScore,
+    TrainingReport,
+    read_history,
+)
+from pipelines.data.dataset import EncodedRows, encode_rows, read_side
 from pipelines.modeling import networks
-from pipelines.modeling.baseline import baseline
+from pipelines.modeling.baseline import fit_naive_model
 from pipelines.packaging import plots, prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
@@ -20,49 +29,53 @@ from slipway.evaluation.metrics import METRICS, PRIMARY
 
 
 def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
-    """Leave `metrics.json`, `plots/` and the predictions of validation and holdout in `out`."""
+    """Write `metrics.json`, `plots/` and the predictions on validation and holdout into `out`."""
     schema = Schema.load(trained / "schema.json")
-    temperature = read_json(trained / "training.json")["temperature"]
+    temperature = TrainingReport.read(trained).temperature
     network = networks.calibrated(networks.load(usecase, trained / "model.keras"), temperature)
     frames = {side: read_side(split, side, schema) for side in ("train", "validation", "holdout")}
-    rows = {side: encoded(frame, schema) for side, frame in frames.items()}
-    said = {side: _predicted(network, schema, rows[side]) for side in ("validation", "holdout")}
-    for side, table in said.items():
+    rows = {side: encode_rows(frame, schema) for side, frame in frames.items()}
+    predictions = {side: _predict(network, schema, rows[side]) for side in ("validation", "holdout")}
+    for side, table in predictions.items():
         table.to_parquet(out / f"{side}_predictions.parquet")
-    facts = {
-        "rows": {side: len(frame) for side, frame in frames.items()},
-        "temperature": temperature,
-        "baseline": _baseline(usecase, schema, rows["train"], rows["holdout"]),
-    }
-    write_json(out / "metrics.json", {**measure(usecase, schema, frames["holdout"], said["holdout"]), **facts})
-    held_out = prediction_table.read(schema, usecase.target.cost, said["holdout"])
-    plots.draw(schema, held_out, read_json(trained / "history.json"), out / "plots")
+    msgspec.structs.replace(
+        measure(usecase, schema, frames["holdout"], predictions["holdout"]),
+        rows={side: len(frame) for side, frame in frames.items()},
+        temperature=temperature,
+        baseline=_score_baseline(usecase, schema, rows["train"], rows["holdout"]),
+    ).write(out)
+    holdout = prediction_table.to_scored(schema, usecase.target.cost, predictions["holdout"])
+    plots.draw_plots(schema, holdout, read_history(trained), out / "plots")
 
 
-def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, said: pd.DataFrame) -> dict[str, Any]:
-    """The scores of what was said of the frame's rows: as a whole with intervals, by class, by bin and by slice."""
-    rows, name = prediction_table.read(schema, usecase.target.cost, said), primary(usecase)
-    return {
-        "metric": name,
-        "scores": {m: found._asdict() for m, found in intervals(rows, METRICS[usecase.task]).items()},
-        "calibration": metrics.calibration(rows) if schema.classes else None,
-        "confusion": metrics.confusion(rows).tolist() if schema.classes else None,
-        "slices": slices.scores(usecase, schema, frame, rows, METRICS[usecase.task][name]),
-    }
+def measure(usecase: UseCase, schema: Schema, frame: pd.DataFrame, predictions: pd.DataFrame) -> EvaluationReport:
+    """Score the predictions of the frame's rows: scores with intervals, confusion, calibration and slices."""
+    rows, name = prediction_table.to_scored(schema, usecase.target.cost, predictions), primary(usecase)
+    bins = metrics.calibration(rows) if schema.classes else None
+    parts = slices.scores(usecase, schema, frame, rows, METRICS[usecase.task][name])
+    return EvaluationReport(
+        metric=name,
+        scores={metric: Score(*found) for metric, found in intervals(rows, METRICS[usecase.task]).items()},
+        calibration=msgspec.convert(bins, list[CalibrationBin] | None),
+        confusion=metrics.confusion(rows).tolist() if schema.classes else None,
+        slices=msgspec.convert(parts, list[SliceScore]),
+    )
 
 
 def primary(usecase: UseCase) -> str:
-    """The metric that comparisons and slices go by: `gates.metric`, else the task's own."""
+    """Return the metric that comparisons and slices use: `gates.metric`, else the default of the task."""
     return usecase.gates.metric or PRIMARY[usecase.task]
 
 
-def _predicted(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
-    return prediction_table.table(schema, rows.target, networks.predict(network, rows.features))
+def _predict(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
+    return prediction_table.to_table(schema, rows.target, networks.predict(network, rows.features))
 
 
-def _baseline(usecase: UseCase, schema: Schema, train: EncodedRows, asked: EncodedRows) -> dict[str, Any] | None:
-    found, name = baseline(schema, train, asked), primary(usecase)
-    if found is None:
+def _score_baseline(usecase: UseCase, schema: Schema, train: EncodedRows, holdout: EncodedRows) -> BaselineScore | None:
+    """Score the naive model on the holdout; None for images."""
+    naive, name = fit_naive_model(schema, train, holdout), primary(usecase)
+    if naive is None:
         return None
-    rows = metrics.scored(schema, usecase.target.cost, asked.target, found.outputs)
-    return {"name": found.name, "metric": name, **intervals(rows, {name: METRICS[usecase.task][name]})[name]._asdict()}
+    rows = metrics.scored(schema, usecase.target.cost, holdout.target, naive.outputs)
+    score = intervals(rows, {name: METRICS[usecase.task][name]})[name]
+    return BaselineScore(name=naive.name, metric=name, value=score.value, low=score.low, high=score.high)

@@ -1,4 +1,4 @@
-"""The gate step: every gate judges the candidate, and the verdicts are written into its metrics."""
+"""Evaluate every gate on the candidate and write the verdicts into its metrics."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from pipelines.artifacts import read_json, write_json
+from pipelines.artifacts import EvaluationReport, GatedReport
 from pipelines.gates import GATES
 from pipelines.gates.candidate import Candidate
 from slipway.config import UseCase
-
-__all__ = ["gate"]
 
 
 def gate(
@@ -23,15 +21,15 @@ def gate(
     champion: Path | None = None,
     window: Path | None = None,
 ) -> None:
-    """Leave `metrics.json` in `out`: the evaluation's with `gates` and `passed`. A gate that fails fails no run.
+    """Write `metrics.json` into `out`: the evaluation with `gates` and `passed`. A failed gate does not fail the run.
 
-    `window` holds the newest labelled rows of production, which nobody trained on.
+    `window` holds the newest labelled predictions, which are not trained on.
 
     Raises:
-        ServiceError: a server, whose answers are timed, did not start or refused a row.
+        ServiceError: a server whose latency is measured did not start, or refused a row.
     """
-    metrics = read_json(evaluated / "metrics.json")
-    judged = Candidate(usecase, metrics, split, exported, evaluated, champion, window)
-    verdicts = [verdict for one in GATES for verdict in one(judged)]
+    evaluation = EvaluationReport.read(evaluated)
+    candidate = Candidate(usecase, evaluation.metric, split, exported, evaluated, champion, window)
+    verdicts = [verdict for one in GATES for verdict in one(candidate)]
     passed = not any(verdict.failed for verdict in verdicts)
-    write_json(out / "metrics.json", {**metrics, "gates": msgspec.to_builtins(verdicts), "passed": passed})
+    GatedReport(**msgspec.structs.asdict(evaluation), gates=verdicts, passed=passed).write(out)

@@ -1,4 +1,4 @@
-"""Raw rows to a typed, masked snapshot: the first step, and the last that sees a private value."""
+"""Read raw rows into a typed, masked snapshot: the first step, and the only one that reads private values."""
 
 from __future__ import annotations
 
@@ -6,74 +6,72 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.artifacts import sha256, write_json
+from pipelines.artifacts import DataSource
 from pipelines.data import column_types, sources
-from pipelines.data.row_identity import divisible
+from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.errors import DataError
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
 LEAST_ROWS = 30  # ten for each side of the split
 
 
 def ingest(usecase: UseCase, out: Path) -> None:
-    """Leave `snapshot.parquet` (features, target, what the split goes by) and `source.json` in `out`.
+    """Write `snapshot.parquet` (features, target and the columns of the split) and `source.json` into `out`.
 
     Raises:
-        DataError: the source cannot be read as the use case says, or there is nothing in it to learn from.
+        DataError: the source cannot be read as the use case says, or holds too little to learn from.
     """
     raw = sources.read(usecase)
     decode = usecase.function("decode", "decode")
-    frame = column_types.typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
+    frame = column_types.to_typed(decode(raw.frame) if decode else raw.frame, usecase, raw.origin)
     require_learnable(frame, usecase, raw.origin)
     snapshot = out / "snapshot.parquet"
-    masked(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
-    digest = sha256(snapshot)
-    write_json(
-        out / "source.json",
-        {
-            "origin": raw.origin,
-            "synthetic": raw.synthetic,
-            "rows": len(frame),
-            "sha256": raw.sha256 or digest,
-            "snapshot_sha256": digest,
-        },
-    )
+    mask_private_values(frame, usecase).to_parquet(snapshot, index=False, compression="zstd")
+    digest = file_sha256(snapshot)
+    DataSource(
+        origin=raw.origin,
+        synthetic=raw.synthetic,
+        rows=len(frame),
+        sha256=raw.sha256 or digest,
+        snapshot_sha256=digest,
+    ).write(out)
 
 
 def require_learnable(frame: pd.DataFrame, usecase: UseCase, origin: str) -> None:
-    """Raises DataError where there are too few rows, or one class only."""
+    """Raise DataError if there are too few rows, or rows of one class only."""
     if len(frame) < LEAST_ROWS:
-        raise DataError(f"{origin} holds {len(frame)} rows; at least {LEAST_ROWS} are needed to train and to judge.")
+        raise DataError(f"{origin} holds {len(frame)} rows; at least {LEAST_ROWS} are needed to train and to evaluate.")
     if usecase.task == "regression":
         return
-    seen = sorted(str(value) for value in frame[usecase.target.name].dropna().unique())
-    if len(seen) < 2:
+    classes = sorted(str(value) for value in frame[usecase.target.name].dropna().unique())
+    if len(classes) < 2:
         raise DataError(
-            f"{origin}: the target {usecase.target.name!r} holds one class only, {seen}, in {len(frame)} rows. "
+            f"{origin}: the target {usecase.target.name!r} holds one class only, {classes}, in {len(frame)} rows. "
             f"A classifier needs rows of {usecase.target.classes}."
         )
 
 
-def masked(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
-    """The frame without private values: features masked, the key as `row_key` and `split_bucket`, the group as a token.
+def mask_private_values(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
+    """Return the frame without private values: masked features, `row_key` and `split_bucket`, the group as a token.
 
-    Only a use case with `split.key` has the two here; otherwise the key is the cleaned values, known after cleaning.
+    `row_key` and `split_bucket` are set here only if `split.key` names columns; else they follow from cleaned values.
     """
     schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
     private = [feature.name for feature in schema.masked]
     rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
     kept = [feature.name for feature in schema.masked if feature.private != "drop"]
     result = frame.drop(columns=private).assign(**{name: [row.get(name) for row in rows] for name in kept})
-    result, split = divisible(result, schema, secret), schema.split
+    result, split = with_split_columns(result, schema, secret), schema.split
     if split.time:
         result["split_time"] = _times(result[split.time], split.time)
-    return result.drop(columns=column_types.extra_names(usecase))[[*_order(result, usecase)]]
+    return result.drop(columns=column_types.extra_names(usecase))[[*_column_order(result, usecase)]]
 
 
 def _times(column: pd.Series, name: str) -> pd.Series:
-    """Numbers order rows as they are; anything else is read as a time, in UTC where it says no zone."""
+    """Return numbers as they are, anything else as times, in UTC unless a value names a zone."""
     if pd.api.types.is_numeric_dtype(column):
         return column
     times = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
@@ -85,6 +83,6 @@ def _times(column: pd.Series, name: str) -> pd.Series:
     return times
 
 
-def _order(frame: pd.DataFrame, usecase: UseCase) -> list[str]:
+def _column_order(frame: pd.DataFrame, usecase: UseCase) -> list[str]:
     names = [feature.name for feature in usecase.features] + [usecase.target.name]
     return [name for name in [*names, "row_key", "split_bucket", "split_group", "split_time"] if name in frame]

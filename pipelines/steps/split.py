@@ -1,7 +1,7 @@
-"""Cleaned rows to training, validation and holdout: by the hash of the key, with groups together, or by time.
+"""Split cleaned rows into training, validation and holdout: by the hash of the key or group, or by time.
 
-The first training's holdout is frozen: later trainings are given it, and rows that reach its side meanwhile are a
-reserve that nobody trains on.
+The holdout of the first training is frozen: later trainings take it over, and rows that fall on its side since then are
+a reserve that is not trained on.
 """
 
 from __future__ import annotations
@@ -15,43 +15,46 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from pipelines.artifacts import read_json, sha256, write_json
+from pipelines.artifacts import AddedLabels, CleaningReport, SplitReport
 from pipelines.data import schema_completion
-from pipelines.data.row_identity import held, keyed, shared, unit
+from pipelines.data.row_identity import identity_column, in_holdout, rows_in, with_row_keys
 from pipelines.labels.sample_weights import with_sample_weights
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
 SIDES = ("train", "validation", "holdout")
 
 
 @dataclass(frozen=True)
 class Sides:
+    """Rows of each side of the split."""
+
     train: pd.DataFrame
     validation: pd.DataFrame
     holdout: pd.DataFrame
-    reserve: int  # rows on the holdout's side that the frozen holdout does not hold
+    reserve: int  # rows on the holdout's side that are not in the frozen holdout
 
 
 def split(
     usecase: UseCase, cleaned: Path, out: Path, frozen: Path | None = None, production: Path | None = None
 ) -> None:
-    """Leave the three sides, the completed `schema.json` and `split.json` in `out`.
+    """Write the three sides, the completed `schema.json` and `split.json` into `out`.
 
-    `frozen` is the holdout of the first training, taken over byte by byte. `production` is the step's directory: its
-    rows join training and validation.
+    `frozen` is the holdout of the first training, which is copied. `production` is the directory of collect_labels,
+    whose rows are added to training and validation.
 
     Raises:
         DataError: a side is empty, training lacks a class, or a row is on two sides.
     """
-    source = read_json(cleaned / "report.json")["source"]
-    draft = msgspec.structs.replace(schema_builder.from_usecase(usecase), synthetic=source["synthetic"])
-    frame = keyed(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
-    sides = divided(frame, draft, pd.read_parquet(frozen) if frozen else None)
-    added = None
+    source = CleaningReport.read(cleaned).source
+    draft = msgspec.structs.replace(schema_builder.from_usecase(usecase), synthetic=source.synthetic)
+    frame = with_row_keys(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
+    sides = divide(frame, draft, pd.read_parquet(frozen) if frozen else None)
+    added: AddedLabels | None = None
     if production and (production / "production.parquet").exists():
         train, validation, added = with_sample_weights(sides.train, sides.validation, production, draft)
         sides = replace(sides, train=train, validation=validation)
@@ -61,26 +64,23 @@ def split(
     if frozen:
         shutil.copyfile(frozen, out / "holdout.parquet")
     schema_completion.complete(draft, sides.train).save(out / "schema.json")
-    write_json(
-        out / "split.json",
-        {
-            "counts": {name: len(getattr(sides, name)) for name in SIDES} | {"reserve": sides.reserve},
-            "frozen": frozen is not None,
-            "production": added,
-            "holdout_sha256": sha256(out / "holdout.parquet"),
-            "leaks": _require_no_leak(sides, draft, frozen is not None),
-        },
-    )
+    SplitReport(
+        counts={name: len(getattr(sides, name)) for name in SIDES} | {"reserve": sides.reserve},
+        frozen=frozen is not None,
+        production=added,
+        holdout_sha256=file_sha256(out / "holdout.parquet"),
+        leaks=_require_no_leak(sides, draft, frozen is not None),
+    ).write(out)
 
 
-def divided(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
-    """The keyed frame's sides; with a frozen holdout, no row or group of it is on the others."""
+def divide(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
+    """Divide a frame with row keys; with a frozen holdout, none of its rows or groups is on the other sides."""
     side = _by_time(frame, schema) if "split_time" in frame else _by_hash(frame, schema)
     parts = {name: frame[side == name].reset_index(drop=True) for name in SIDES}
     if frozen is None:
         return Sides(**parts, reserve=0)
-    unseen = {name: part[~held(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
-    return Sides(unseen["train"], unseen["validation"], frozen, reserve=len(unseen["holdout"]))
+    others = {name: part[~in_holdout(part, frozen, schema)].reset_index(drop=True) for name, part in parts.items()}
+    return Sides(others["train"], others["validation"], frozen, reserve=len(others["holdout"]))
 
 
 def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -88,8 +88,8 @@ def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 
 def _by_time(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """The oldest rows train, the newest are held out; a group, or equal rows, go where their newest row goes."""
-    time = frame["split_time"].groupby(frame[unit(frame)]).transform("max")
+    """Put the oldest rows into training, the newest into the holdout; equal rows and groups follow their newest row."""
+    time = frame["split_time"].groupby(frame[identity_column(frame)]).transform("max")
     fractions = schema.split.fractions
     position = (time.rank(method="max") - 1) / max(len(time) - 1, 1)
     held_out, validated = 1 - fractions["holdout"], 1 - fractions["holdout"] - fractions["validation"]
@@ -110,16 +110,16 @@ def _require_learnable(sides: Sides, usecase: UseCase) -> None:
 
 
 def _require_no_leak(sides: Sides, schema: Schema, frozen: bool) -> dict[str, int]:
-    """How many rows of each pair of sides are the same, which must be none.
+    """Count the rows that are on two sides, for each pair of sides.
 
     Raises:
-        DataError: some are.
+        DataError: there are any.
     """
     train, validation, holdout = sides.train, sides.validation, sides.holdout
     leaks = {
-        "train, validation": shared(train, validation),
-        "train, holdout": held(train, holdout, schema) if frozen else shared(train, holdout),
-        "validation, holdout": held(validation, holdout, schema) if frozen else shared(validation, holdout),
+        "train, validation": rows_in(train, validation),
+        "train, holdout": in_holdout(train, holdout, schema) if frozen else rows_in(train, holdout),
+        "validation, holdout": in_holdout(validation, holdout, schema) if frozen else rows_in(validation, holdout),
     }
     counts = {pair: int(rows.sum()) for pair, rows in leaks.items()}
     if any(counts.values()):

@@ -1,19 +1,20 @@
-"""The split's rows to a trained network, its temperature and its decision threshold."""
+"""Train the network; determine its temperature and its decision threshold."""
 
 from __future__ import annotations
 
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
-from pipelines.artifacts import write_json
-from pipelines.data.dataset import EncodedRows, encoded, read_side
+from pipelines.artifacts import History, LogLoss, TrainingReport, write_history
+from pipelines.data.dataset import EncodedRows, encode_rows, read_side
 from pipelines.modeling import calibration, networks
-from pipelines.modeling.devices import Placement, placement, reproducible
+from pipelines.modeling.devices import Placement, make_reproducible, placement
 from pipelines.modeling.hyperparameters import Fitting, Params, resolve
 from slipway.config import UseCase
 from slipway.console import say
@@ -24,42 +25,46 @@ from slipway.model_api import Inputs
 if TYPE_CHECKING:
     import keras
 
-History = dict[str, list[float]]
-
 
 def train(usecase: UseCase, split: Path, out: Path) -> None:
-    """Leave `model.keras`, the final `schema.json`, `history.json` (a list per epoch) and `training.json` in `out`.
+    """Write `model.keras`, the final `schema.json`, `history.json` and `training.json` into `out`.
 
     Raises:
-        UseCaseError: a parameter, or the network of `model.py`, is not as it must be.
+        UseCaseError: a parameter, or the network of `model.py`, is not valid.
         DataError: the loss became infinite.
     """
     schema = Schema.load(split / "schema.json")
-    rows = encoded(read_side(split, "train", schema), schema)
-    validation = encoded(read_side(split, "validation", schema), schema)
+    rows = encode_rows(read_side(split, "train", schema), schema)
+    validation = encode_rows(read_side(split, "validation", schema), schema)
     params = resolve(usecase).sized(len(rows))
     place, started = placement(), time.monotonic()
-    reproducible(usecase.seed)
-    say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with(place)}")
+    make_reproducible(usecase.seed)
+    say(f"train: {len(rows)} rows on {', '.join(place.devices)}{_with_strategy(place)}")
     inputs = Inputs(schema, rows.features, rows.target)
     network, history = fit(usecase, inputs, validation, params, place, rows.weight)
     network.save(out / "model.keras")
     threshold = calibration.threshold(usecase.target.cost) if schema.positive else None
     msgspec.structs.replace(schema, threshold=threshold).save(out / "schema.json")
-    write_json(out / "history.json", history)
-    facts = {
-        "seconds": round(time.monotonic() - started, 2),
-        "epochs": len(history["loss"]),
-        "best_epoch": int(np.argmin(history["val_error"])) + 1,
-        "seed": usecase.seed,
-        "rows": {"train": len(rows), "validation": len(validation)},
-        "network": "model.py" if usecase.function("model", "build") else "default",
-        "weights": network.count_params(),
-        "params": params.record(),
-        "threshold": threshold,
-        "target_scale": _scale(rows.target) if schema.task == "regression" else 1.0,
-    }
-    write_json(out / "training.json", place.facts() | facts | _calibration(network, validation, schema))
+    write_history(out, history)
+    temperature, log_loss = _calibrate(network, validation, schema)
+    TrainingReport(
+        device=place.device,
+        devices=place.devices,
+        strategy=place.strategy,
+        replicas=place.replicas,
+        seconds=round(time.monotonic() - started, 2),
+        epochs=len(history["loss"]),
+        best_epoch=int(np.argmin(history["val_error"])) + 1,
+        seed=usecase.seed,
+        rows={"train": len(rows), "validation": len(validation)},
+        network="model.py" if usecase.function("model", "build") else "default",
+        weights=int(network.count_params()),
+        params=params.record(),
+        threshold=threshold,
+        target_scale=_scale(rows.target) if schema.task == "regression" else 1.0,
+        temperature=temperature,
+        validation_log_loss=log_loss,
+    ).write(out)
 
 
 def fit(
@@ -70,9 +75,9 @@ def fit(
     place: Placement,
     weight: np.ndarray | None = None,
 ) -> tuple[keras.Model, History]:
-    """The network with the weights of its best epoch, and each epoch's losses and errors.
+    """Fit the network; return it with the weights of its best epoch, and each epoch's losses and errors.
 
-    `weight` [n] is how much each row of the inputs counts; None where all count the same.
+    `weight` [n] are the sample weights of the inputs; None if all are equal.
     """
     from pipelines.modeling.networks.losses import truth
 
@@ -82,7 +87,7 @@ def fit(
         fitted = networks.trainable(network)
         _compile(fitted, fitting, None if classes else _scale(inputs.target))
     members = len(fitted.output.shape) == 3
-    known = fitted.fit(
+    fit_history = fitted.fit(
         inputs.features,
         truth(inputs.target, classes, members),
         sample_weight=weight,
@@ -93,14 +98,14 @@ def fit(
         verbose=0,
         callbacks=_callbacks(fitting),
     )
-    history = {name: [float(value) for value in values] for name, values in known.history.items()}
+    history = {name: [float(value) for value in values] for name, values in fit_history.history.items()}
     if not np.isfinite(history["loss"] + history.get("val_error", [np.nan])).all():
         raise DataError(f"the loss became infinite in epoch {len(history['loss'])}: set a smaller learning_rate.")
     return network, history
 
 
 def _compile(fitted: keras.Model, fitting: Fitting, scale: float | None) -> None:
-    """`scale` is the target's, for a regression; None for classes."""
+    """Compile the model; `scale` is the target's standard deviation in a regression, None for classes."""
     import keras
 
     from pipelines.modeling.networks import losses
@@ -129,25 +134,25 @@ def _callbacks(fitting: Fitting) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TerminateOnNaN(), stop, progress]
 
 
-def _calibration(network: keras.Model, validation: EncodedRows, schema: Schema) -> dict[str, Any]:
-    """The temperature, with the validation log loss before and after it; nothing to calibrate in a regression."""
+def _calibrate(
+    network: keras.Model, validation: EncodedRows, schema: Schema
+) -> tuple[float | None, LogLoss | UnsetType]:
+    """Return the temperature, and the validation log loss before and after it; a regression has neither."""
     if schema.task == "regression":
-        return {"temperature": None}
+        return None, UNSET
     before = networks.predict(network, validation.features)
     weight = validation.weight
-    found = calibration.temperature(before, validation.target, weight)
-    return {
-        "temperature": found,
-        "validation_log_loss": {
-            "uncalibrated": calibration.log_loss(before, validation.target, weight),
-            "calibrated": calibration.log_loss(calibration.soften(before, found), validation.target, weight),
-        },
-    }
+    temperature = calibration.temperature(before, validation.target, weight)
+    after = calibration.soften(before, temperature)
+    return temperature, LogLoss(
+        uncalibrated=calibration.log_loss(before, validation.target, weight),
+        calibrated=calibration.log_loss(after, validation.target, weight),
+    )
 
 
 def _scale(target: np.ndarray) -> float:
     return float(target.std()) or 1.0
 
 
-def _with(place: Placement) -> str:
+def _with_strategy(place: Placement) -> str:
     return f" with {place.strategy}" if place.distribution else ""

@@ -1,7 +1,7 @@
-"""Cleaned rows against what the use case promises: Great Expectations, from its schema and from its own `validate.py`.
+"""Validate cleaned rows with Great Expectations, from the use case's schema and its own `validate.py`.
 
-A critical expectation that fails blocks the run; a warning is reported. The rows are masked, and results hold counts
-only, so no page shows a raw private value.
+A failed critical expectation stops the run; a warning is reported. The rows are masked, and results hold counts only,
+so the data docs show no private value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipelines.artifacts import write_json
+from pipelines.artifacts import ExpectationResult, ValidationReport
 from pipelines.data.expectations import from_usecase
 from slipway.config import UseCase
 from slipway.errors import DataError
@@ -25,37 +25,33 @@ _SHOWN = 5
 
 
 def validate(usecase: UseCase, cleaned: Path, out: Path) -> None:
-    """Leave `result.json` (a line per expectation) and the data docs, `docs/index.html`, in `out`.
+    """Write `result.json` (a result per expectation) and the data docs, `docs/index.html`, into `out`.
 
     Raises:
-        DataError: a critical expectation failed, or could not be computed. The files of it are left in `out`.
+        DataError: a critical expectation failed, or could not be computed; the files in `out` tell which.
     """
     frame = pd.read_parquet(cleaned / "cleaned.parquet")
     images = [feature.name for feature in usecase.features if feature.kind == "image"]
-    result = _check(usecase, frame.drop(columns=images), out / "docs")
-    lines = [_line(checked) for run in result.run_results.values() for checked in run.results]
-    failed = [line for line in lines if not line["success"]]
-    critical = [line for line in failed if line["severity"] == "critical"]
-    write_json(
-        out / "result.json",
-        {
-            "passed": not critical,
-            "rows": len(frame),
-            "checked": len(lines),
-            "critical": [line["sentence"] for line in critical],
-            "warnings": [line["sentence"] for line in failed if line["severity"] != "critical"],
-            "expectations": lines,
-        },
-    )
+    result = _run_checkpoint(usecase, frame.drop(columns=images), out / "docs")
+    results = [_to_result(checked) for run in result.run_results.values() for checked in run.results]
+    failed = [one for one in results if not one.success]
+    critical = [one.sentence for one in failed if one.severity == "critical"]
+    ValidationReport(
+        passed=not critical,
+        rows=len(frame),
+        checked=len(results),
+        critical=critical,
+        warnings=[one.sentence for one in failed if one.severity != "critical"],
+        expectations=results,
+    ).write(out)
     if critical:
-        shown = "; ".join(line["sentence"] for line in critical[:_SHOWN])
         raise DataError(
-            f"{len(critical)} critical expectations of {len(lines)} failed: {shown}. "
+            f"{len(critical)} critical expectations of {len(results)} failed: {'; '.join(critical[:_SHOWN])}. "
             f"Correct the data, in the source or in usecases/{usecase.name}/clean.py, or what usecase.yaml promises."
         )
 
 
-def _check(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResult:
+def _run_checkpoint(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResult:
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral", project_config=_configuration(docs))
@@ -81,7 +77,7 @@ def _check(usecase: UseCase, frame: pd.DataFrame, docs: Path) -> CheckpointResul
 
 
 def _configuration(docs: Path) -> DataContextConfig:
-    """Everything in memory but the pages; the default one makes a folder of its own in /tmp, and draws bars."""
+    """Keep everything but the data docs in memory; the default makes a folder in /tmp and shows progress bars."""
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -97,26 +93,26 @@ def _configuration(docs: Path) -> DataContextConfig:
     )
 
 
-def _line(checked: ExpectationValidationResult) -> dict[str, Any]:
+def _to_result(checked: ExpectationValidationResult) -> ExpectationResult:
     config = checked.expectation_config
     assert config is not None
     column = config.kwargs.get("column")
-    raised = _raised(checked.exception_info)
+    raised = _error_message(checked.exception_info)
     unexpected = (checked.result or {}).get("unexpected_count")
     name = config.type.removeprefix("expect_").replace("_", " ")
-    seen = raised or (f"{unexpected} rows differ" if unexpected else "it does not hold")
-    return {
-        "expectation": config.type,
-        "column": column,
-        "severity": "critical" if raised else str(getattr(config.severity, "value", config.severity)),
-        "success": bool(checked.success),
-        "unexpected": unexpected,
-        "sentence": f"{column or 'table'}: {name}" + ("" if checked.success else f": {seen}"),
-    }
+    reason = raised or (f"{unexpected} rows differ" if unexpected else "it does not hold")
+    return ExpectationResult(
+        expectation=config.type,
+        column=column,
+        severity="critical" if raised else str(getattr(config.severity, "value", config.severity)),
+        success=bool(checked.success),
+        unexpected=unexpected,
+        sentence=f"{column or 'table'}: {name}" + ("" if checked.success else f": {reason}"),
+    )
 
 
-def _raised(info: dict[str, Any] | None) -> str | None:
-    """The message of an expectation that could not be computed, which counts as critical."""
+def _error_message(info: dict[str, Any] | None) -> str | None:
+    """Return the message of an expectation that could not be computed, which counts as critical."""
     for part in (info, *(info or {}).values()):
         if isinstance(part, dict) and part.get("raised_exception"):
             return f"could not be computed ({part.get('exception_message')})"

@@ -1,4 +1,4 @@
-"""The loop: from a change in the world to a better model in production, unattended, and a bad one taken back."""
+"""Closed loop: concept drift is detected, a retrained model is rolled out unattended, and a faulty one rolled back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`python -m scenarios.closed_loop`: from a change in the world to a better champion, and a bad canary taken back,
-every step checked."""
+"""Command `python -m scenarios.closed_loop`: run the closed loop and print its events, durations and checks."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenarios.harness.report import finish, show_checks
+from scenarios.harness.report import print_checks, run_and_report
 from slipway.cli import run_program
 from slipway.cli.options import Json
 from slipway.console import say
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 def command(
     sabotage: Annotated[
-        str, typer.Option(metavar="KIND", help="What is wrong with the bad version: errors, slow or slice.")
+        str, typer.Option(metavar="KIND", help="The fault of the tampered version: errors, slow or slice.")
     ] = "errors",
     as_json: Json = False,
 ) -> None:
-    """Run the whole loop once, with real processes, and check every transition from outside.
+    """Run the closed loop once, with real processes, and check every transition.
 
-    It has a state folder of its own, `loop` in the usual one, which it begins by emptying. Exits with 0 only if every
-    check held.
+    It uses a state folder of its own, `loop` in the usual one, which it empties first. Exits with 0 only if every check
+    held.
     """
     from scenarios.closed_loop import KINDS, ClosedLoop
     from slipway.cli.environment import move
@@ -37,10 +36,10 @@ def command(
     original, var = settings().usecases.resolve(), settings().var.resolve() / "loop"
     move(var, var / "usecases")
     say("This takes about ten minutes on two cores.")
-    finish(ClosedLoop(sabotage, original, say), _show, as_json)
+    run_and_report(ClosedLoop(sabotage, original, say), _print_result, as_json)
 
 
-def _show(result: ClosedLoopResult) -> None:
+def _print_result(result: ClosedLoopResult) -> None:
     if result.history:
         typer.echo("\nWhat happened:")
         for event in result.history["events"]:
@@ -50,7 +49,7 @@ def _show(result: ClosedLoopResult) -> None:
         width = max(len(transition.what) for transition in result.transitions)
         lines = [f"  {each.what:{width}}  {each.seconds:6.1f} s" for each in result.transitions]
         typer.echo("\n".join(["", "How long it took:", *lines]))
-    show_checks(result, "It did not finish.")
+    print_checks(result, "It did not finish.")
 
 
 if __name__ == "__main__":

@@ -1,30 +1,30 @@
-"""A storm of alerts, as Alertmanager sends them to its webhook (version 4), and one that is forged."""
+"""Storm of alerts, in the format of Alertmanager's webhook (version 4), and one with a forged secret."""
 
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from scenarios.demo import Check
+from scenarios.harness.checks import Check
+from slipway.clients import http
+from slipway.errors import ServiceError
 
 COUNT = 100
 _AT_ONCE = 10
-_TAKEN, _REFUSED = (200, 202, 204), (401, 403)
+_ACCEPTED, _REJECTED = (200, 202, 204), (401, 403)
 
 
-def storm(status_url: str, name: str, secret: str) -> Check:
-    """Whether so many alerts at once are all taken, and one with another secret is not."""
+def check_alert_storm(status_url: str, name: str, secret: str) -> Check:
+    """Check that COUNT alerts at once are all accepted, and that one with another secret is rejected."""
     url, body = f"{status_url}/alerts", json.dumps(_document(name)).encode()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = Counter(pool.map(lambda number: _post(url, body, secret), range(COUNT)))
+        statuses = Counter(pool.map(lambda number: _post(url, body, secret), range(COUNT)))
     forged = _post(url, body, f"not {secret}")
-    taken = sum(answers[status] for status in _TAKEN)
-    seen = f"{taken} of {COUNT} taken; one with another secret is answered {forged}"
-    return Check(name, "a storm of alerts", taken == COUNT and forged in _REFUSED, seen)
+    accepted = sum(statuses[status] for status in _ACCEPTED)
+    seen = f"{accepted} of {COUNT} accepted; one with another secret is answered {forged}"
+    return Check(name, "a storm of alerts", accepted == COUNT and forged in _REJECTED, seen)
 
 
 def _document(name: str) -> dict:
@@ -46,11 +46,9 @@ def _document(name: str) -> dict:
 
 
 def _post(url: str, body: bytes, secret: str) -> int:
+    """Post one alert and return the status of the response, 0 if there is none."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {secret}"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
+        return http.request("POST", url, content=body, headers=headers, timeout=60).status
+    except ServiceError:
         return 0

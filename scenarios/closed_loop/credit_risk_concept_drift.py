@@ -1,4 +1,4 @@
-"""Another world, in which `make loop` plays: applicants who look as ever, and another rule of who of them repays."""
+"""Concept drift of `credit_risk`: applicants are distributed as before, and another rule decides who repays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-# Contribution to the log-odds of `bad` in it: what was a good sign is a bad one.
+# Contribution to the log-odds of `bad` after the drift: the signs of the original rule are reversed.
 RULE: dict[str, dict[str, float]] = {
     "status": {
         "below 0 DM": -1.1,
@@ -37,7 +37,7 @@ BASE = -1.1
 
 
 def relabelled(frame: pd.DataFrame, seed: int) -> np.ndarray:
-    """The label of each row (decoded words, numbers) by the other rule."""
+    """Draw the label of each row (decoded words, numbers) by the rule after the drift."""
     odds = BASE + PER_MONTH * (frame["duration"].to_numpy(float) - USUAL_MONTHS)
     for name, effects in RULE.items():
         odds += frame[name].map(effects).fillna(0.0).to_numpy(float)

@@ -1,29 +1,30 @@
-"""What changes in the registry and in the service, seen from outside twice a second, each change with its moment."""
+"""Observer that polls registry and service twice a second and records each change with its time."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from scenarios.harness.release_checks import model_metadata
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import RegistryError, ServiceError
-from slipway.settings import settings
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 STAGE, REFUSED, SERVED = "stage", "refused", "served"
 _ALIASES = (CHAMPION, CHALLENGER, CANARY)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """From `at` on `what` (an alias, `stage`, `refused`, `served`) was `value`; "" stands for nothing."""
+    """Change of `what` (an alias, `stage`, `refused`, `served`) to `value` at the time `at`; "" stands for none."""
 
     at: datetime
     what: str
@@ -31,7 +32,7 @@ class Moment:
 
 
 class Observer:
-    """Looks from a thread until the end of the block; `moments` are the changes so far, the first look's included."""
+    """Thread that polls until the end of the `with` block; `moments` are the changes so far, first values included."""
 
     def __init__(self, name: str, service: str) -> None:
         self.moments: list[Moment] = []
@@ -51,67 +52,65 @@ class Observer:
         self._thread.join()
 
     def now(self, what: str) -> str:
+        """Return the value of the last poll."""
         return self._now.get(what, "")
 
     def wait(
-        self, what: str, wanted: Callable[[str], bool], seconds: float, since: datetime, failed: Callable[[], str]
+        self, what: str, expected: Callable[[str], bool], seconds: float, since: datetime, failure: Callable[[], str]
     ) -> Moment:
-        """The first moment from `since` on at which `what` was as wanted.
+        """Wait for the first change from `since` on that makes `what` as expected.
 
         Raises:
-            ServiceError: it was not within so many seconds from now, or `failed` says why it cannot be any more.
+            ServiceError: there was none within `seconds` from now, or `failure` says why there will be none.
         """
         deadline = time.monotonic() + seconds
         while True:
             for moment in list(self.moments):
-                if moment.what == what and moment.at >= since and wanted(moment.value):
+                if moment.what == what and moment.at >= since and expected(moment.value):
                     return moment
-            if why := failed():
+            if why := failure():
                 raise ServiceError(why)
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"{what} is {self.now(what) or 'nothing'!r} after {seconds:.0f} s, which is too long."
                 )
-            time.sleep(LOOK_SECONDS / 2)
+            time.sleep(POLL_SECONDS / 2)
 
     def values(self, what: str, since: datetime) -> list[str]:
-        """Each value that it had since then, in order."""
+        """Return each value since then, in order."""
         return [moment.value for moment in self.moments if moment.what == what and moment.at >= since]
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            for look in (self._of_registry, self._of_service):
+        while not self._stop.wait(POLL_SECONDS):
+            for poll in (self._registry_values, self._service_values):
                 try:
-                    self._note(dict(look()))
-                except (RegistryError, OSError, ValueError, KeyError):
-                    continue  # it is busy; the next look sees what this one missed
+                    self._record(dict(poll()))
+                except (RegistryError, ServiceError, ValueError, KeyError, TypeError):
+                    continue  # the server is busy; the next poll sees what this one missed
 
-    def _note(self, seen: dict[str, str]) -> None:
-        for what, value in seen.items():
+    def _record(self, values: dict[str, str]) -> None:
+        for what, value in values.items():
             if self._now.get(what) != value:
                 self._now[what] = value
                 self.moments.append(Moment(datetime.now(UTC), what, value))
 
-    def _of_registry(self) -> Iterator[tuple[str, str]]:
+    def _registry_values(self) -> Iterator[tuple[str, str]]:
         model = self._registry.model(self._name)
         for alias in _ALIASES:
             yield alias, model.aliases.get(alias, "")
-        yield STAGE, _stage(model.tags.get("slipway.canary", ""))
+        yield STAGE, _stage(model.tags.get(registry_names.ROLLOUT, ""))
         tags = {version.version: version.tags for version in self._registry.versions(self._name)}
-        yield REFUSED, ", ".join(sorted(version for version, found in tags.items() if "slipway.refused" in found))
+        yield REFUSED, ", ".join(sorted(version for version, found in tags.items() if registry_names.REFUSED in found))
 
-    def _of_service(self) -> Iterator[tuple[str, str]]:
-        url = f"{self._service}/v1/models/{self._name}"
-        asked = urllib.request.Request(url, headers=settings().authorization)
-        with urllib.request.urlopen(asked, timeout=5) as answer:
-            said: dict[str, Any] = json.load(answer)
-        yield SERVED, ", ".join(sorted({str(worker["version"]) for worker in said["workers"]}))
+    def _service_values(self) -> Iterator[tuple[str, str]]:
+        metadata = model_metadata(self._service, self._name)
+        yield SERVED, ", ".join(sorted({str(worker["version"]) for worker in metadata["workers"]}))
 
 
 def _stage(tag: str) -> str:
-    """The tag `slipway.canary` as `VERSION at WEIGHT %`."""
+    """Format the tag `slipway.canary` as `VERSION at WEIGHT %`."""
     try:
-        said = json.loads(tag)
-        return f"{said['version']} at {said['weight']:g} %"
+        canary = json.loads(tag)
+        return f"{canary['version']} at {canary['weight']:g} %"
     except (ValueError, KeyError, TypeError):
         return ""

@@ -1,4 +1,4 @@
-"""The loop's scenario, top to bottom."""
+"""Stages of the closed loop in order: drift, detection, retraining, rollout, recovery, and a faulty canary."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ from scenarios.closed_loop import (
 )
 from scenarios.closed_loop.observer import REFUSED, SERVED, STAGE, Observer
 from scenarios.closed_loop.simulated_callers import RATE, SimulatedCallers
-from scenarios.demo import Check, Result
-from scenarios.demo import assertions as shown
+from scenarios.harness import release_checks
+from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts import registry_names
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
 from slipway.local import Stack, settle
 from slipway.settings import settings
 
-BEFORE_ROWS, FIRST_ROWS = 1000, 1200  # together too few for a training
+ROWS_BEFORE, ROWS_AFTER = 1000, 1200  # before and after the drift, together too few for a training
 LABELS_SECONDS = 150.0
-STAGE_SECONDS, SERVED_SECONDS, TAKEN_BACK_SECONDS = 240.0, 30.0, 180.0
+STAGE_SECONDS, SERVED_SECONDS, ROLLBACK_SECONDS = 240.0, 30.0, 180.0
 
 
 @dataclass(frozen=True)
 class Transition:
-    """How long one part of the loop took, and what is counted from what."""
+    """Duration of one part of the loop; `what` names its begin and end."""
 
     what: str
     seconds: float
@@ -47,14 +49,17 @@ class Transition:
 
 @dataclass
 class ClosedLoopResult(Result):
-    """What the loop has beside its checks: transitions and how long they took, and the history as it was told."""
+    """Checks of the closed loop, with the duration of its transitions and the output of `slipway history`."""
 
     transitions: list[Transition] = field(default_factory=list)
     history: dict[str, Any] = field(default_factory=dict)
 
 
 class ClosedLoop:
-    """`Loop(kind, original, say).run()`; plays in the state folder of the settings, and nothing outlives it."""
+    """Runner of the closed loop in the state folder of the settings: `ClosedLoop(kind, usecase_folder, say).run()`.
+
+    Every process that it starts ends with it.
+    """
 
     def __init__(self, kind: str, usecase_folder: Path, say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
@@ -67,11 +72,10 @@ class ClosedLoop:
         self.result = ClosedLoopResult()
 
     def run(self) -> ClosedLoopResult:
-        """Every act in order.
+        """Run every stage in order.
 
         Raises:
-            SlipwayError: a part did not start, or a transition did not come; what was checked until then is in
-                `result`.
+            SlipwayError: a process did not start, or a transition took too long; the checks until then are in `result`.
         """
         var = settings().var.resolve()
         workspace.empty(var)
@@ -80,167 +84,163 @@ class ClosedLoop:
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
         try:
             with Stack(self._say) as stack:
-                here = settle(stack, "loop", self._say)
-                with Jobs(here.var / "logs", "loop") as jobs:
-                    self._jobs, self._here = jobs, here
+                home = settle(stack, "loop", self._say)
+                with Jobs(home.var / "logs", "loop") as jobs:
+                    self._jobs, self._home = jobs, home
                     self._serve(stack)
-                    with Observer(self._name, here.url("service")) as self._observer:
-                        self._callers = SimulatedCallers(jobs, self._usecase, here.var / "world")
-                        self._acts()
+                    with Observer(self._name, home.url("service")) as self._observer:
+                        self._callers = SimulatedCallers(jobs, self._usecase, home.var / "world")
+                        self._stages()
             self.result.finished = True
         finally:
             self.result.seconds = time.monotonic() - self._started
         return self.result
 
-    def _acts(self) -> None:
-        self._as_ever()
-        changed = self._change()
-        started = self._ask(changed)
-        registered = self._train(started)
+    def _stages(self) -> None:
+        self._traffic_before_drift()
+        changed = self._drift()
+        requested = self._request_training(changed)
+        registered = self._train(requested)
         promoted = self._roll_out(registered)
         self._recover(changed, promoted)
         self._sabotage()
         self._callers.stop()
-        self._check(assertions.answered(self._name, self._callers))
-        self._look_back(changed)
+        self._check(assertions.check_all_answered(self._name, self._callers))
+        self._check_records(changed)
 
     def _serve(self, stack: Stack) -> None:
-        here = self._here
+        home = self._home
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
-        stack.start(here.mlflow(), here.prefect())
-        stack.start(here.runner([self._name]))
+        stack.start(home.mlflow(), home.prefect())
+        stack.start(home.runner([self._name]))
         self._say("Training the first champion")
         prefect = PrefectClient(settings().prefect_uri)
         run = prefect.wait({self._name: prefect.start(f"train/{self._name}", {})}, self._say)[self._name]
         if not run.completed:
-            raise ServiceError(f"train/{self._name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
-        self._alone = run.seconds
-        self._transition("a training alone", run.seconds)
-        version, check = shown.challenger(Registry(), self._name)
+            raise ServiceError(f"train/{self._name} ended {run.state}: {run.message} See {home.var}/logs/runner.log.")
+        self._first_training_seconds = run.seconds
+        self._transition("the first training", run.seconds)
+        version, check = release_checks.check_challenger(Registry(), self._name)
         self._check(check)
         self._jobs.start("promote", self._name, version.version).result()
         self._first = version.version
         self._say("Serving, shipping, watching")
-        stack.start(here.ship(), here.service([self._name]), here.watch())
-        self._check(shown.served(here, self._name, version.version))
+        stack.start(home.ship(), home.service([self._name]), home.watch())
+        self._check(release_checks.check_served(home, self._name, version.version))
 
-    def _as_ever(self) -> None:
-        self._say(f"Callers as ever: {BEFORE_ROWS} predictions, {RATE} a second, each with its label")
-        self._callers.send(BEFORE_ROWS, changed=False)
-        found = self._monitor()
-        self._check(assertions.well(self._name, found, "before the change"))
+    def _traffic_before_drift(self) -> None:
+        self._say(f"Traffic before the drift: {ROWS_BEFORE} predictions, {RATE} a second, each with its label")
+        self._callers.send(ROWS_BEFORE, changed=False)
+        self._check(assertions.check_healthy(self._name, self._monitor(), "before the drift"))
 
-    def _change(self) -> datetime:
-        """The world changes, and it is found: returns when it changed."""
-        self._say("The world changes: applicants look as before, and others of them fail to repay")
+    def _drift(self) -> datetime:
+        """Send traffic after the drift until a verdict detects it; returns when the drift began."""
+        self._say("Concept drift: applicants look as before, and others of them fail to repay")
         before = datetime.now(UTC)
-        self._callers.send(FIRST_ROWS, changed=True)
-        changed = assertions.first_answer(self._name, before)
-        found = self._monitor()
-        self._check(assertions.found(self._name, found))
-        self._time("the world changes → a verdict says that the answers are worse", changed)
-        self._check(assertions.refused(self._name, found, workspace.ENOUGH))
+        self._callers.send(ROWS_AFTER, changed=True)
+        changed = assertions.first_prediction_at(self._name, before)
+        verdict = self._monitor()
+        self._check(assertions.check_drift_detected(self._name, verdict))
+        self._time("concept drift → a verdict detects it", changed)
+        self._check(assertions.check_retraining_refused(self._name, verdict, workspace.MIN_LABELLED_ROWS))
         self._callers.keep_sending()
         return changed
 
-    def _ask(self, changed: datetime) -> datetime:
-        """Enough labels come, many ask at once, and one run is started: returns when."""
-        self._say(f"Waiting for {workspace.ENOUGH} labelled rows")
+    def _request_training(self, changed: datetime) -> datetime:
+        """Wait for enough labels and request a training many times at once; returns when there were enough."""
+        self._say(f"Waiting for {workspace.MIN_LABELLED_ROWS} labelled rows")
         deadline = time.monotonic() + LABELS_SECONDS
-        while assertions.labelled(self._name) < workspace.ENOUGH:
+        while assertions.count_labelled(self._name) < workspace.MIN_LABELLED_ROWS:
             if time.monotonic() > deadline:
-                raise ServiceError(
-                    f"{assertions.labelled(self._name)} rows are labelled, {workspace.ENOUGH} are needed."
-                )
+                labelled = assertions.count_labelled(self._name)
+                raise ServiceError(f"{labelled} rows are labelled, {workspace.MIN_LABELLED_ROWS} are needed.")
             time.sleep(1.0)
         full = datetime.now(UTC)
-        self._say("A hundred alerts and a verdict ask at once")
-        verdict = self._jobs.start("monitor", self._name, "--no-detailed")
-        self._check(alert_storm.storm(self._here.url("status"), self._name, self._secret))
-        self._verdicts.append(found := verdict.result())
+        self._say("A hundred alerts and a verdict request a training at once")
+        monitor = self._jobs.start("monitor", self._name, "--no-detailed")
+        self._check(alert_storm.check_alert_storm(self._home.url("status"), self._name, self._secret))
+        self._verdicts.append(verdict := monitor.result())
         runs = PrefectClient(settings().prefect_uri).begun("train", self._name, changed)
-        self._check(assertions.one_run(self._name, runs))
+        self._check(assertions.check_one_run(self._name, runs))
         if not runs:
-            raise ServiceError(f"nothing was started: {assertions.decided(self._name, found).seen}")
+            raise ServiceError(f"no run was started: {assertions.check_decision_recorded(self._name, verdict).seen}")
         self._run_id = runs[0].id
-        self._check(assertions.decided(self._name, found))
-        self._time("enough labels → one run is started", full, runs[0].created)
+        self._check(assertions.check_decision_recorded(self._name, verdict))
+        self._time("enough labels → one run starts", full, runs[0].created)
         return full
 
     def _train(self, full: datetime) -> datetime:
-        """The run registers a challenger that passed its gates on evidence: returns when."""
+        """Wait until the run registers a challenger that passed its gates; returns when."""
         run = PrefectClient(settings().prefect_uri).wait({self._name: self._run_id}, self._say)[self._name]
         self._check(
             Check(self._name, "the run completes", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
         )
         challenger = self._observer.wait(
-            CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.trouble
+            CHALLENGER, lambda value: value not in ("", self._first), 30.0, full, self._callers.failure
         )
         self._second = challenger.value
-        times = (challenger.at - full).total_seconds() / self._alone
-        told = f"the window is full → a gated challenger is registered ({times:.1f} × a training alone)"
-        self._time(told, full, challenger.at)
-        self._check(assertions.waived(self._name, self._second))
+        times = (challenger.at - full).total_seconds() / self._first_training_seconds
+        what = f"enough labels → a gated challenger is registered ({times:.1f} × the first training)"
+        self._time(what, full, challenger.at)
+        self._check(assertions.check_gates_waived(self._name, self._second))
         return challenger.at
 
     def _roll_out(self, registered: datetime) -> datetime:
-        """The stages under live traffic: returns when the challenger was made champion."""
-        self._say(f"Version {self._second} goes through the stages under live traffic")
-        before = registered
+        """Wait for the canary stages under live traffic; returns when the challenger became champion."""
+        self._say(f"Version {self._second} goes through the canary stages under live traffic")
+        before, failure = registered, self._rollout_failure(self._second)
         for weight in workspace.STAGES:
             stage = f"{self._second} at {weight:g} %"
-            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, self._fallen(self._second))
+            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, failure)
             self._time(f"→ version {stage}", before, seen.at)
             before = seen.at
-        champion = self._observer.wait(
-            CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, self._fallen(self._second)
-        )
+        champion = self._observer.wait(CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, failure)
         self._time(f"→ version {self._second} is champion", before, champion.at)
-        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.trouble)
-        self._time("champion moves → every worker serves it", champion.at, served.at)
-        self._check(assertions.shares(self._name, self._second, self._observer, champion.at))
+        served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.failure)
+        self._time("the alias champion moves → every worker serves it", champion.at, served.at)
+        self._check(assertions.check_stage_shares(self._name, self._second, self._observer, champion.at))
         return champion.at
 
     def _recover(self, changed: datetime, promoted: datetime) -> None:
-        self._say("Looking at the quality on the new world")
+        self._say("Monitoring the quality after the drift")
         since = datetime.now(UTC)
         deadline = time.monotonic() + LABELS_SECONDS
-        found = self._monitor("--since", since.isoformat())
-        while not assertions.has_labels(found) and time.monotonic() < deadline:
+        verdict = self._monitor("--since", since.isoformat())
+        while not assertions.has_labels(verdict) and time.monotonic() < deadline:
             time.sleep(2.0)
-            found = self._monitor("--since", since.isoformat())
-        self._check(assertions.well(self._name, found, "after the change, by the new champion"))
-        self._time("the world changes → a champion that knows it", changed, promoted)
+            verdict = self._monitor("--since", since.isoformat())
+        self._check(assertions.check_healthy(self._name, verdict, "after the drift, by the new champion"))
+        self._time("concept drift → a champion that was trained on it", changed, promoted)
 
     def _sabotage(self) -> None:
         self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
         version = tampered_version.register(
-            self._name, self._second, self._kind, self._slice(), self._here.var / "sabotage"
+            self._name, self._second, self._kind, self._slice(), self._home.var / "sabotage"
         )
         began = datetime.now(UTC)
-        why = "make loop: to see that it is taken back"
+        why = "make loop: to see that it is rolled back"
         self._jobs.start("promote", self._name, version, "--alias", CANARY, "--override", why).result()
-        seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.trouble)
+        seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.failure)
         self._observer.wait(
-            REFUSED, lambda value: version in value.split(", "), TAKEN_BACK_SECONDS, began, self._callers.trouble
+            REFUSED, lambda value: version in value.split(", "), ROLLBACK_SECONDS, began, self._callers.failure
         )
-        gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.trouble)
-        self._time("a bad canary → it is taken back", began, gone.at)
+        gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.failure)
+        self._time("a faulty canary → it is rolled back", began, gone.at)
         time.sleep(2 * assertions.FOLLOW_SECONDS)
-        self._check(assertions.taken_back(self._name, self._second, version))
-        self._check(assertions.silent(self._name, version, gone.at))
-        self._check(assertions.few_saw(self._name, version, began, gone.at))
+        self._check(assertions.check_rolled_back(self._name, self._second, version))
+        self._check(assertions.check_no_predictions(self._name, version, gone.at))
+        self._check(assertions.check_few_predictions(self._name, version, began, gone.at))
 
-    def _look_back(self, changed: datetime) -> None:
-        self._say("Looking back: the audit, the history, the picture")
-        self._check(assertions.never_without(self._name, self._observer))
+    def _check_records(self, changed: datetime) -> None:
+        self._say("Checking the audit and the history, and drawing the timeline")
+        self._check(assertions.check_always_a_champion(self._name, self._observer))
         self.result.history = self._jobs.start("history", self._name).result()
-        self._check(assertions.told(self._name, self.result.history))
-        told = timeline_plot.of_log(self._usecase, self.result.history, self._verdicts, changed)
-        self.result.files["timeline"] = str(timeline_plot.draw(told, self._here.var / "timeline.png"))
+        self._check(assertions.check_history(self._name, self.result.history))
+        timeline = timeline_plot.read_timeline(self._usecase, self.result.history, self._verdicts, changed)
+        self.result.files["timeline"] = str(timeline_plot.draw(timeline, self._home.var / "timeline.png"))
 
     def _slice(self) -> faulty_models.Slice:
-        """The commonest value of the first category that the use case's gates look at by itself."""
+        """Choose the most frequent value of the first category in the use case's `gates.slices`."""
         feature = next(part.feature for part in self._usecase.gates.slices if not part.bins)
         return faulty_models.Slice(
             feature, shifted_world.rows(self._usecase, 1000, seed=0, changed=False)[feature].mode()[0]
@@ -250,17 +250,16 @@ class ClosedLoop:
         self._verdicts.append(self._jobs.start("monitor", self._name, "--no-detailed", *options).result())
         return self._verdicts[-1]
 
-    def _fallen(self, version: str) -> Callable[[], str]:
-        """Why the version will not become champion, once that is known."""
+    def _rollout_failure(self, version: str) -> Callable[[], str]:
+        """Make a function that says why the version will not become champion, once that is known."""
 
-        def why() -> str:
+        def failure() -> str:
             if version in self._observer.now(REFUSED).split(", "):
-                return (
-                    f"version {version} was refused: {Registry().version(self._name, version).tags['slipway.refused']}"
-                )
-            return self._callers.trouble()
+                reason = Registry().version(self._name, version).tags[registry_names.REFUSED]
+                return f"version {version} was refused: {reason}"
+            return self._callers.failure()
 
-        return why
+        return failure
 
     def _time(self, what: str, began: datetime, ended: datetime | None = None) -> None:
         self._transition(what, ((ended or datetime.now(UTC)) - began).total_seconds())

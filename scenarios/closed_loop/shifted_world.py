@@ -1,44 +1,59 @@
-"""The world of the loop: rows that look as ever, and a rule for their labels that turns at one moment.
+"""Simulated world: rows from the use case's generator, whose labels follow another rule after the concept drift.
 
-Features come from the use case's own generator, with fresh seeds, so that there are as many rows as are wanted and none
-of them twice. Before the change the label is the generator's; after it, `world.py` of the folder decides.
+Fresh seeds give any number of distinct rows. Before the drift the label is the generator's; after it, the function
+`relabelled` of the module `scenarios.closed_loop.USECASE_concept_drift` draws it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.config import UseCase
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-WORLD = "world"  # the module of a use case's folder that says how its labels follow another rule
+    Relabelling = Callable[[pd.DataFrame, int], np.ndarray]
+
+
+def has_concept_drift(usecase: str) -> bool:
+    """Tell whether a module here says how the labels of the use case drift."""
+    return importlib.util.find_spec(_module(usecase)) is not None
+
+
+def relabelling(usecase: str) -> Relabelling:
+    """Load the function that draws the labels of rows after the drift."""
+    return importlib.import_module(_module(usecase)).relabelled
 
 
 def rows(usecase: UseCase, count: int, seed: int, changed: bool) -> pd.DataFrame:
-    """`count` rows with their labels, as callers and labellers see them: words, numbers, true and false."""
+    """Generate `count` rows with their labels, in the values that clients send: words, numbers, true and false."""
     import pandas as pd
 
     drawn = pd.concat(_drawn(usecase, count, seed), ignore_index=True).head(count)
     if changed:
-        relabelled = usecase.function(WORLD, "relabelled")
-        assert relabelled
-        drawn[usecase.target.name] = relabelled(drawn, seed)
+        drawn[usecase.target.name] = relabelling(usecase.name)(drawn, seed)
     return drawn
 
 
 def write(usecase: UseCase, path: Path, count: int, seed: int, changed: bool) -> Path:
-    """The same as a Parquet file, for `slipway traffic --from`."""
+    """Write the rows as a Parquet file, for `slipway traffic --from`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows(usecase, count, seed, changed).to_parquet(path)
     return path
 
 
+def _module(usecase: str) -> str:
+    return f"scenarios.closed_loop.{usecase}_concept_drift"
+
+
 def _drawn(usecase: UseCase, count: int, seed: int) -> Iterator[pd.DataFrame]:
-    """The generator's batches; seeds far from the training's own."""
+    """Yield batches of the generator, with seeds far from those of the training."""
     module, name = (usecase.source.generator or "").split(":")
     load, decode = usecase.function(module, name), usecase.function("decode", "decode")
     assert load and decode
@@ -50,7 +65,7 @@ def _drawn(usecase: UseCase, count: int, seed: int) -> Iterator[pd.DataFrame]:
 
 
 def _typed(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
-    """The generator's text in the schema's kinds."""
+    """Convert the generator's text to the kinds of the schema."""
     for feature in usecase.features:
         if feature.kind == "integer":
             frame[feature.name] = frame[feature.name].astype(int)

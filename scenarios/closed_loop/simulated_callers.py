@@ -1,4 +1,4 @@
-"""The callers of the loop: `slipway traffic` with rows of the world, and the labels that follow its answers."""
+"""Simulated callers: `slipway traffic` with rows of the simulated world, followed by their labels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _MOST_SECONDS = 900
 
 
 class SimulatedCallers:
-    """Sends rows at a steady rate, before and after the change; `failures` counts every request of any of them that was
-    not answered, and every label that was not taken."""
+    """Clients that send rows at a steady rate, before and after the drift.
+
+    `failures` counts every request that was not answered, and every label that was not accepted.
+    """
 
     def __init__(self, jobs: Jobs, usecase: UseCase, folder: Path) -> None:
         self.sent = self.failures = 0
@@ -30,18 +32,19 @@ class SimulatedCallers:
         self._seed = 100
 
     def send(self, rows: int, changed: bool) -> None:
-        """Send so many rows of the world as it was, or as it is; returns when the last label has been sent."""
+        """Send rows from before or after the drift, and wait until the last label has been sent."""
         self._count(self._start(rows, changed).result())
 
     def keep_sending(self) -> None:
-        """Send rows of the changed world, until `stop`."""
+        """Start sending rows from after the drift, until `stop`."""
         self._sending = self._start(RATE * _MOST_SECONDS, changed=True)
 
-    def trouble(self) -> str:
-        """Why nobody calls any more although somebody should; "" where all is well."""
-        return "the traffic ended by itself: see logs/loop-traffic.log." if self._ended() else ""
+    def failure(self) -> str:
+        """Say why traffic that should flow has ended; "" while it flows."""
+        return "the traffic ended by itself: see logs/loop-traffic.log." if self._traffic_finished() else ""
 
     def stop(self) -> None:
+        """Stop the traffic that `keep_sending` started, and count its requests."""
         if self._sending:
             self._sending.interrupt()
             self._count(self._sending.result())
@@ -53,7 +56,7 @@ class SimulatedCallers:
         argv = ["traffic", self._usecase.name, "--from", str(file), "--rate", str(RATE)]
         return self._jobs.start(*argv, "--labels", "1", "--label-delay", str(LABEL_DELAY))
 
-    def _ended(self) -> bool:
+    def _traffic_finished(self) -> bool:
         return self._sending is not None and not self._sending.running
 
     def _count(self, report: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The altered version in the registry, as whoever has the right to write there could put it there."""
+"""Registration of a tampered version, as anybody with write access to the registry could do it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from pathlib import Path
 from scenarios.closed_loop import faulty_models
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.bundle.manifest import MANIFEST
+from slipway.contracts.registry_names import BUNDLE_SHA256, GATE
 from slipway.contracts.schema import Schema
 from slipway.inference import rows_from_frame
 from slipway.system.files import file_sha256
 
 
 def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scratch: Path) -> str:
-    """Alter the champion's bundle, so that nothing shows on its probe and its holdout, and register it: the version."""
+    """Tamper with the champion's bundle, invisibly on its probe and holdout, and register it; returns the version."""
     from mlflow import MlflowClient
 
     registry = Registry()
     version = registry.version(name, champion)
-    sound, altered = scratch / "champion", scratch / "altered"
+    sound, tampered = scratch / "champion", scratch / "tampered"
     registry.fetch_bundle(version, sound, serving_only=False)
-    faulty_models.write(sound, altered, kind, _holdout(registry, version.run_id, sound, scratch), part)
+    faulty_models.write(sound, tampered, kind, _holdout(registry, version.run_id, sound, scratch), part)
     mlflow = MlflowClient(registry.uri, registry.uri)
     run = mlflow.create_run(registry.run(version.run_id)["info"]["experiment_id"], run_name=f"sabotage: {kind}")
-    mlflow.log_artifacts(run.info.run_id, str(altered), "bundle")
+    mlflow.log_artifacts(run.info.run_id, str(tampered), "bundle")
     mlflow.set_terminated(run.info.run_id)
-    tags = {"slipway.bundle_sha256": file_sha256(altered / MANIFEST), "slipway.gate": "failed"}
+    tags = {BUNDLE_SHA256: file_sha256(tampered / MANIFEST), GATE: "failed"}
     source = f"{run.info.artifact_uri}/bundle"
     made = mlflow.create_model_version(name, source, run.info.run_id, tags=tags, await_creation_for=0)
     return str(made.version)

@@ -1,4 +1,4 @@
-"""`slipway demo`: the whole path once, and a table of what was checked."""
+"""Command `slipway demo`: run the whole path once and print a table of the checks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenarios.harness.report import finish, show_checks
+from scenarios.harness.report import print_checks, run_and_report
 from slipway.cli.options import Json
 from slipway.console import say
 
 if TYPE_CHECKING:
-    from scenarios.demo import Result
+    from scenarios.harness.checks import Result
 
 
 def command(
@@ -20,16 +20,16 @@ def command(
 ) -> None:
     """Run the whole path once, with real processes, and check every part of it.
 
-    Exits with 0 only if every check held. What it made stays in the state folder: `slipway up` goes on from there.
+    Exits with 0 only if every check held. What it creates stays in the state folder: `slipway up` goes on from there.
     """
     from scenarios.demo import Demo
     from slipway.config import names as known
 
     say("This takes about four minutes on two cores.")
-    finish(Demo(names or known(), say), _show, as_json)
+    run_and_report(Demo(names or known(), say), _print_result, as_json)
 
 
-def _show(result: Result) -> None:
-    show_checks(result, "It did not finish: the same command goes on where the training stopped.")
+def _print_result(result: Result) -> None:
+    print_checks(result, "It did not finish: the same command goes on where the training stopped.")
     if result.held:
         typer.echo("`make up` keeps all of it running, without training again.")

@@ -1,4 +1,4 @@
-"""`slipway traffic`: realistic requests, with drift of a chosen kind."""
+"""Command `slipway traffic`: send realistic requests, with drift of a chosen kind."""
 
 from __future__ import annotations
 
@@ -14,35 +14,42 @@ if TYPE_CHECKING:
     from scenarios.traffic.generator import Report
 
 
+Rows = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many rows; all that are left where left out.")]
+Rate = Annotated[float, typer.Option(min=0.01, metavar="R", help="Rows a second.")]
+Drift = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND", help="shift, scale, missing, new-category, prior, noise or brightness; none if left out."
+    ),
+]
+DriftFeature = Annotated[
+    str | None, typer.Option(metavar="F", help="The feature that drifts; the first that KIND fits if left out.")
+]
+Strength = Annotated[float, typer.Option(min=0.01, max=3, help="How strong: 1 shifts by one standard deviation.")]
+Labels = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of the rows whose label follows.")]
+LabelDelay = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds until a label follows.")]
+Url = Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")]
+Seed = Annotated[int, typer.Option(min=0, help="Order of the rows, and chance in what drifts.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin again with the first row of the order.")]
+File = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Send the rows of a CSV or Parquet file instead, in its order."),
+]
+
+
 def command(
     name: UseCaseName,
-    rows: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many rows; all that are left where left out.")
-    ] = None,
-    rate: Annotated[float, typer.Option(min=0.01, metavar="R", help="Rows a second.")] = 50,
-    drift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND", help="shift, scale, missing, new-category, prior, noise or brightness; none if left out."
-        ),
-    ] = None,
-    feature: Annotated[
-        str | None, typer.Option(metavar="F", help="The feature that drifts; the first that KIND fits if left out.")
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(min=0.01, max=3, help="How strong: 1 shifts by one standard deviation.")
-    ] = 1,
-    labels: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of the rows whose label follows.")
-    ] = 0,
-    label_delay: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds until a label follows.")] = 0,
-    url: Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Order of the rows, and chance in what drifts.")] = 7,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin again with the first row of the order.")] = False,
-    file: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Send the rows of a CSV or Parquet file instead, in its order."),
-    ] = None,
+    rows: Rows = None,
+    rate: Rate = 50,
+    drift: Drift = None,
+    feature: DriftFeature = None,
+    strength: Strength = 1,
+    labels: Labels = 0,
+    label_delay: LabelDelay = 0,
+    url: Url = None,
+    seed: Seed = 7,
+    restart: Restart = False,
+    file: File = None,
     as_json: Json = False,
 ) -> None:
     """Send realistic requests, with drift of a chosen kind.
@@ -50,18 +57,19 @@ def command(
     The rows are of the champion's holdout, none twice; another run goes on where the last one ended.
     Ctrl-C ends it with the report of what was sent.
     """
-    from scenarios.traffic.generator import send
+    from scenarios.traffic.generator import TrafficPlan, send
 
-    report = send(name, url, rows, rate, drift, feature, strength, labels, label_delay, seed, restart, track, file)
+    plan = TrafficPlan(rows, rate, drift, feature, strength, labels, label_delay, seed, restart, file)
+    report = send(name, plan, url, track)
     if as_json:
         print_json(report.to_dict())
     else:
-        typer.echo(_sentences(report))
+        typer.echo(_summary(report))
     if report.failures or report.labels["failed"]:
         raise typer.Exit(1)
 
 
-def _sentences(report: Report) -> str:
+def _summary(report: Report) -> str:
     versions = ", ".join(f"version {version}: {count}" for version, count in sorted(report.versions.items()))
     times = report.latency_ms
     lines = [

@@ -1,8 +1,7 @@
-"""The demo: the whole path once, with the processes and commands that a person would use, and every part checked."""
+"""Demo of the whole path from data to a monitored model, with the processes and commands of a user, all checked."""
 
 from __future__ import annotations
 
 from scenarios.demo.scenario import Demo
-from scenarios.harness.checks import Check, Result, table
 
-__all__ = ["Check", "Demo", "Result", "table"]
+__all__ = ["Demo"]

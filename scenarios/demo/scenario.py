@@ -1,4 +1,4 @@
-"""The demo's scenario, top to bottom."""
+"""Stages of the demo in order: train, promote, serve, monitor without and with drift, swap under traffic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scenarios.demo import assertions, traffic
+from scenarios.harness import release_checks
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
@@ -23,7 +24,7 @@ PROMOTION_TRAFFIC_SECONDS = 25
 
 
 class Demo:
-    """`Demo(names, say).run()`; nothing that it starts outlives it."""
+    """Runner of the demo: `Demo(names, say).run()`. Every process that it starts ends with it."""
 
     def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
@@ -35,64 +36,64 @@ class Demo:
         self.result = Result()
 
     def run(self) -> Result:
-        """Every stage in order.
+        """Run every stage in order.
 
         Raises:
-            SlipwayError: a part did not start or a command gave no result; what was checked until then is in `result`.
+            SlipwayError: a process did not start or a command gave no result; the checks until then are in `result`.
         """
         try:
             self._doctor()
             with Stack(self._say) as stack:
-                here = settle(stack, "demo", self._say)
-                with Jobs(here.var / "logs") as jobs:
-                    self._stages(stack, here, jobs)
+                home = settle(stack, "demo", self._say)
+                with Jobs(home.var / "logs") as jobs:
+                    self._stages(stack, home, jobs)
             self.result.finished = True
         finally:
             self.result.seconds = time.monotonic() - self._started
         return self.result
 
-    def _stages(self, stack: Stack, here: Home, jobs: Jobs) -> None:
+    def _stages(self, stack: Stack, home: Home, jobs: Jobs) -> None:
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
-        stack.start(here.mlflow(), here.prefect())
-        stack.start(here.runner(self._names))
+        stack.start(home.mlflow(), home.prefect())
+        stack.start(home.runner(self._names))
         self._say("Training: data in, a gated and registered version out, as Prefect deployments")
-        first = self._train(here, {})
+        first = self._train(home, {})
         self._say("Promoting, serving, shipping the log, watching")
         for name, version in first.items():
             jobs.start("promote", name, version).result()
-        stack.start(here.ship(), here.service(self._names), here.watch())
+        stack.start(home.ship(), home.service(self._names), home.watch())
         for name, version in first.items():
-            self._check(assertions.served(here, name, version))
+            self._check(release_checks.check_served(home, name, version))
         self._say("Traffic as in the holdout: no drift")
         self._verdict(jobs, "none", seed=1)
         self._say("Traffic with drift on purpose")
         self._verdict(jobs, "drift", seed=2)
         self._say("A second version, with another seed")
-        second = self._train(here, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
+        second = self._train(home, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
         self._say("Promoting it while requests flow")
-        self._swap(here, jobs, first, second)
-        self._say("Looking at what is left behind")
+        self._swap(home, jobs, first, second)
+        self._say("Checking the log, the registry and the pages")
         for usecase in self._usecases:
-            for check in assertions.left_behind(here, usecase.name, self._since, self._sent[usecase.name]):
+            for check in assertions.check_log(usecase.name, self._since, self._sent[usecase.name]):
                 self._check(check)
-            self._check(assertions.reconciled(usecase.name, second[usecase.name]))
-            self.result.files |= assertions.card(here, usecase.name, second[usecase.name])
-        self._check(assertions.pages(here))
+            self._check(assertions.check_reconciled(usecase.name, second[usecase.name]))
+            self.result.files |= assertions.model_card(home, usecase.name, second[usecase.name])
+        self._check(assertions.check_pages(home))
 
     def _doctor(self) -> None:
-        """Stop before anything is started or written where something will fail, such as for a missing package."""
-        self._say("The doctor looks at this machine")
+        """Stop before anything is started or written if the doctor finds an error or a missing package."""
+        self._say("Examining this machine (slipway doctor)")
         findings = list(examine())
         wrong = [f for f in findings if f.state == "error" or (f.check == "packages" and f.state != "ok")]
         self._check(Check("all", "doctor", not wrong, f"{len(findings)} findings, {len(wrong)} would fail"))
         if wrong:
             raise ServiceError("; ".join(f"{f.detail}. Fix: {f.fix}" for f in wrong))
 
-    def _train(self, here: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        """Train every use case at the same time; returns the version of each.
+    def _train(self, home: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Train every use case at the same time, and return the version of each.
 
         Raises:
-            ServiceError: a flow run failed, or its version did not pass its gates, so that nothing can go on.
+            ServiceError: a flow run failed, or its version did not pass its gates.
         """
         prefect, registry = PrefectClient(settings().prefect_uri), Registry()
         runs = {name: prefect.start(f"train/{name}", {"overrides": overrides.get(name, {})}) for name in self._names}
@@ -102,44 +103,44 @@ class Demo:
                 Check(name, "flow run in Prefect", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
             )
             if not run.completed:
-                raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {here.var}/logs/runner.log.")
-            found, check = assertions.challenger(registry, name)
+                raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {home.var}/logs/runner.log.")
+            version, check = release_checks.check_challenger(registry, name)
             self._check(check)
             if not check.held:
                 raise ServiceError(f"no version of {name} passed its gates: {check.seen}")
-            versions[name] = found.version
+            versions[name] = version.version
         return versions
 
     def _verdict(self, jobs: Jobs, expected: str, seed: int) -> None:
-        """Send traffic for every use case, then compare it with the reference."""
+        """Send traffic for every use case, then monitor it against the reference."""
         since = datetime.now(UTC).isoformat()
-        drifts = {u.name: traffic.drift_for(u) if expected == "drift" else None for u in self._usecases}
+        drifts = {u.name: traffic.fitting_drift(u) if expected == "drift" else None for u in self._usecases}
         sending = {
-            u.name: jobs.start(*traffic.arguments(u, traffic.enough(u), seed, drift=drifts[u.name]))
+            u.name: jobs.start(*traffic.arguments(u, traffic.rows_for_verdict(u), seed, drift=drifts[u.name]))
             for u in self._usecases
         }
         reports = {name: job.result() for name, job in sending.items()}
         for name, report in reports.items():
             self._sent[name] += report["sent"]
-            self._check(traffic.answered(name, report))
+            self._check(traffic.check_answered(name, report))
         detail = "--detailed" if expected == "drift" else "--no-detailed"
         monitors = {name: jobs.start("monitor", name, "--since", since, detail) for name in self._names}
         for name, job in monitors.items():
             verdict = job.result()
-            self._check(assertions.verdict(name, verdict, expected, reports[name]["feature"]))
+            self._check(assertions.check_verdict(name, verdict, expected, reports[name]["feature"]))
             if expected == "drift":
                 self.result.files[f"{name}: drift report"] = verdict["report"]
 
-    def _swap(self, here: Home, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
-        """Promote while traffic flows: no request may fail, and both versions must have answered."""
-        rows = {u.name: traffic.enough(u) for u in self._usecases}
+    def _swap(self, home: Home, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
+        """Promote while traffic flows; no request may fail, and both versions must answer some."""
+        rows = {u.name: traffic.rows_for_verdict(u) for u in self._usecases}
         sending = {
             u.name: jobs.start(
                 *traffic.arguments(u, rows[u.name], 3, rate=max(1.0, rows[u.name] / PROMOTION_TRAFFIC_SECONDS))
             )
             for u in self._usecases
         }
-        traffic.wait_for_flow(here.url("service"), sending)
+        traffic.wait_for_flow(home.url("service"), sending)
         promoting = {
             name: jobs.start("promote", name, version, "--wait", str(PROMOTION_SECONDS))
             for name, version in second.items()
@@ -149,8 +150,8 @@ class Demo:
         for name, job in sending.items():
             report: Mapping[str, Any] = job.result()
             self._sent[name] += report["sent"]
-            self._check(traffic.answered(name, report))
-            self._check(assertions.swapped(name, report["versions"], first[name], second[name]))
+            self._check(traffic.check_answered(name, report))
+            self._check(assertions.check_swapped(name, report["versions"], first[name], second[name]))
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

@@ -1,4 +1,4 @@
-"""What the demo and the loop check: a line each, with the figure that was seen."""
+"""Checks of a scenario, each one line with the observed value, and their result as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Check:
-    """`seen` is the figure or the words that decided it; `subject` a use case, or `all` of them."""
+    """One checked property; `seen` is the observed value, `subject` a use case, or `all` of them."""
 
     subject: str
     what: str
@@ -18,7 +18,7 @@ class Check:
 
 @dataclass
 class Result:
-    """What was checked, the files that a person may open, and how long all of it took."""
+    """Checks of one run, the files that it leaves for a reader, and its duration."""
 
     checks: list[Check] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
@@ -27,11 +27,12 @@ class Result:
 
     @property
     def held(self) -> bool:
+        """Whether the run finished and every check held."""
         return self.finished and all(check.held for check in self.checks)
 
 
 def table(checks: Sequence[Check]) -> list[str]:
-    """The checks as lines, those that did not hold marked so that nobody overlooks them."""
+    """Format the checks as lines of a table; those that failed are marked FAIL."""
     subject = max(len(check.subject) for check in checks)
     what = max(len(check.what) for check in checks)
     return [

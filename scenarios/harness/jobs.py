@@ -1,4 +1,4 @@
-"""Slipway's own commands as demo and loop run them: processes like a person's, several at once, none left behind."""
+"""Processes of the `slipway` commands that a scenario runs, several at once; all of them end with the scenario."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slipway.local import die_with
 
 
 class Job:
-    """One command; `result()` waits for it and is its `--json`."""
+    """Process of one command; `result()` waits for its end and returns its `--json` output."""
 
     def __init__(self, log: Path, argv: tuple[str, ...]) -> None:
         self.line = f"slipway {' '.join(argv)}"
@@ -35,35 +35,37 @@ class Job:
 
     @property
     def running(self) -> bool:
+        """Whether the process has not ended yet."""
         return self._popen.poll() is None
 
     def result(self) -> Any:
-        """What the command printed.
+        """Wait for the end of the command and return its parsed output.
 
         Raises:
-            ServiceError: it printed no result; with the last line that it said.
+            ServiceError: the command printed no result; the message has the last line of its log.
         """
         out, _ = self._popen.communicate()
         try:
             return json.loads(out)
         except ValueError:
-            said = self._log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+            lines = self._log.read_text(errors="replace").strip().splitlines() or ["nothing"]
             code = self._popen.returncode
             raise ServiceError(
-                f"`{self.line}` ended with exit code {code}: {said[-1]} (all of it: {self._log})"
+                f"`{self.line}` ended with exit code {code}: {lines[-1]} (full log: {self._log})"
             ) from None
 
     def interrupt(self) -> None:
-        """End it as Ctrl-C does: its result is what it did until then."""
+        """Interrupt the command as Ctrl-C does; its result covers what it did until then."""
         self._popen.send_signal(signal.SIGINT)
 
     def end(self) -> None:
+        """Terminate the command and drop its output."""
         self._popen.terminate()
         self._popen.communicate()
 
 
 class Jobs:
-    """The commands of a scenario; leaving the block ends those that still run."""
+    """Commands of a scenario; the end of the `with` block ends those that still run."""
 
     def __init__(self, logs: Path, scenario: str = "demo") -> None:
         self._logs = logs
@@ -79,6 +81,7 @@ class Jobs:
                 job.end()
 
     def start(self, *argv: str) -> Job:
+        """Start `slipway ARGV --json`; its standard error goes to SCENARIO-COMMAND.log."""
         job = Job(self._logs / f"{self._scenario}-{argv[0]}.log", argv)
         self._all.append(job)
         return job

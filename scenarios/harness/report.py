@@ -1,46 +1,46 @@
-"""Commands that run something whole and check it: they print what held, and exit with 0 only if all of it did."""
+"""Commands that run a scenario: they print its checks, and exit with 0 only if all of them held."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import typer
 
+from scenarios.harness.checks import Result, table
 from slipway.cli.options import print_json
 
-if TYPE_CHECKING:
-    from scenarios.demo import Result
-
-R = TypeVar("R", bound="Result")
+R = TypeVar("R", bound=Result)
 
 
-class Checked(Protocol[R]):
-    """`result` has what was checked until then, also where `run` raises."""
+class Scenario(Protocol[R]):
+    """Scenario with its result, which has the checks so far even where `run` raises."""
 
     result: R
 
     def run(self) -> R: ...
 
 
-def finish(it: Checked[R], show: Callable[[R], None], as_json: bool) -> None:
-    """Run it, and print what came of it, also of a run that broke off."""
+def run_and_report(scenario: Scenario[R], show: Callable[[R], None], as_json: bool) -> None:
+    """Run the scenario and print its result, also where it raises.
+
+    Raises:
+        typer.Exit: a check did not hold; the exit code is 1.
+    """
     try:
-        it.run()
+        scenario.run()
     finally:
         if not as_json:
-            show(it.result)
+            show(scenario.result)
     if as_json:
-        print_json(asdict(it.result))
-    if not it.result.held:
+        print_json(asdict(scenario.result))
+    if not scenario.result.held:
         raise typer.Exit(1)
 
 
-def show_checks(result: Result, unfinished: str) -> None:
-    """The checks, the files and how many held; `unfinished` is said of a run that broke off."""
-    from scenarios.demo import table
-
+def print_checks(result: Result, unfinished: str) -> None:
+    """Print the checks, the files and how many checks held; `unfinished` is added for a run that did not finish."""
     if result.checks:
         typer.echo("\n".join(["", "What was checked:", *table(result.checks)]))
     if result.files:

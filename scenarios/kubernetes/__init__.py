@@ -1,1 +1,1 @@
-"""The trial: an installation of Slipway on a real cluster, used and disturbed under load, and every part checked."""
+"""Cluster scenario: Slipway is installed on a real cluster, used and disrupted under load, and every part checked."""

@@ -1,79 +1,84 @@
-"""`make cluster`: the trial on the cluster that KUBECONFIG names, and a table of what was checked."""
+"""Command `python -m scenarios.kubernetes`, behind `make cluster`: run the cluster scenario and print its checks."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from scenarios.harness.checks import table
-from scenarios.kubernetes import images
-from scenarios.kubernetes.cluster import Cluster
-from scenarios.kubernetes.installation import USECASE
-from scenarios.kubernetes.scenario import ClusterScenario
-from slipway.cli.environment import prepare
+from slipway.cli import run_program
 from slipway.console import say
-from slipway.errors import ServiceError, SlipwayError
-from slipway.settings import settings
+
+if TYPE_CHECKING:
+    from scenarios.kubernetes.cluster import Cluster
+    from scenarios.kubernetes.scenario import ClusterScenario
 
 NAMESPACE = "slipway"
 
 
-def main() -> int:
-    options = _options()
-    prepare()
+def command(
+    base: Annotated[str, typer.Option(help="Base image; the Dockerfiles' own where left out.")] = "",
+    load: Annotated[
+        str, typer.Option(metavar="COMMAND", help="Command that hands an image to the cluster's nodes.")
+    ] = "",
+) -> None:
+    """Install Slipway on the cluster that KUBECONFIG names, disturb it under load, and check every part.
+
+    Exits with 0 only if every check held. What it installs stays, to be looked at.
+    """
+    from scenarios.kubernetes import images
+    from scenarios.kubernetes.cluster import Cluster
+    from scenarios.kubernetes.installation import USECASE
+    from scenarios.kubernetes.scenario import ClusterScenario
+
     started = time.monotonic()
     cluster = Cluster(NAMESPACE)
-    trial = ClusterScenario(cluster, say)
+    scenario = ClusterScenario(cluster, say)
     try:
         _refuse_installed(cluster)
-        made = images.build(USECASE, options.base, say)
-        broken = images.broken(made.serving)
-        if options.load:
-            images.load([*made.all(), broken], options.load)
-        trial.run(made, broken)
-    except SlipwayError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        built = images.build(USECASE, base, say)
+        broken = images.broken(built.serving)
+        if load:
+            images.load([*built.all(), broken], load)
+        scenario.run(built, broken)
     finally:
-        _show(trial, time.monotonic() - started)
-    return 0 if all(check.held for check in trial.checks) else 1
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
-    parser.add_argument("--base", default="", help="base image; default: the Dockerfiles' own")
-    parser.add_argument("--load", default="", help="command that hands an image to the cluster's nodes")
-    return parser.parse_args()
+        _report(scenario, time.monotonic() - started)
+    if not all(check.held for check in scenario.checks):
+        raise typer.Exit(1)
 
 
 def _refuse_installed(cluster: Cluster) -> None:
-    """A trial begins with nothing, and must not disturb what somebody uses."""
+    """Refuse a cluster that has the namespace already: somebody may use it.
+
+    Raises:
+        ServiceError: the namespace exists.
+    """
+    from slipway.errors import ServiceError
+
     if cluster.has_namespace():
         raise ServiceError(
-            f"the cluster has a namespace {NAMESPACE} already, and the trial begins with none. Where nobody needs "
-            f"it: kubectl delete namespace {NAMESPACE}"
+            f"the cluster has a namespace {NAMESPACE} already, and the scenario installs into a new one. If nobody "
+            f"needs it: kubectl delete namespace {NAMESPACE}"
         )
 
 
-def _show(trial: ClusterScenario, seconds: float) -> None:
-    if not trial.checks:
+def _report(scenario: ClusterScenario, seconds: float) -> None:
+    """Print the table of the checks, and write them to `var/cluster/checks.json`."""
+    from slipway.settings import settings
+
+    if not scenario.checks:
         return
-    held = sum(check.held for check in trial.checks)
-    lines = [
-        "",
-        "What was checked:",
-        *table(trial.checks),
-        "",
-        f"{held} of {len(trial.checks)} held in {seconds:.0f} s",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    held = sum(check.held for check in scenario.checks)
+    total = f"{held} of {len(scenario.checks)} held in {seconds:.0f} s"
+    typer.echo("\n".join(["", "What was checked:", *table(scenario.checks), "", total]))
     folder = settings().var / "cluster"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "checks.json").write_text(json.dumps([asdict(check) for check in trial.checks], indent=2))
+    (folder / "checks.json").write_text(json.dumps([asdict(check) for check in scenario.checks], indent=2))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_program(command, "python -m scenarios.kubernetes")

@@ -1,4 +1,4 @@
-"""Load on the service, from a pod beside it, for as long as something is done to the service."""
+"""Background load on the service, from a pod in the cluster, during a disruption."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scenarios.kubernetes import pods
-from scenarios.kubernetes.cluster import until
+from scenarios.kubernetes.cluster import wait_until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
 
 RATE = 50  # requests/s
 STOP = "/tmp/stop"
 START_SECONDS = 60
 END_SECONDS = 60
-FLOW_SECONDS = 3.0  # before and after: the disturbance is to be seen against quiet
+FLOW_SECONDS = 3.0  # of undisturbed load before and after the disruption
 
 
 @dataclass
 class BackgroundLoad:
-    """What became of the requests of one disturbance; `failed` maps a request's number to the reason."""
+    """Outcome of the requests during one disruption; `failed` maps a request's number to the reason."""
 
     prefix: str
     sent: int = 0
@@ -32,9 +32,11 @@ class BackgroundLoad:
 
     @property
     def answered(self) -> set[int]:
+        """Numbers of the requests that were answered."""
         return set(range(self.sent)) - set(self.failed)
 
-    def said(self) -> str:
+    def summary(self) -> str:
+        """Describe failures and latency in one line."""
         times = f"p50 {self.p50_ms:.0f} ms, p99 {self.p99_ms:.0f} ms"
         why = f" ({'; '.join(sorted(set(self.failed.values()))[:2])})" if self.failed else ""
         return f"{len(self.failed)} of {self.sent} failed{why}, {times}"
@@ -42,20 +44,20 @@ class BackgroundLoad:
 
 @contextmanager
 def under_load(installation: Installation, prefix: str) -> Iterator[BackgroundLoad]:
-    """Requests flow when the block begins, and until a moment after it; then the load says what it saw."""
+    """Send requests during the `with` block and FLOW_SECONDS around it, and fill in their outcome at the end."""
     cluster, name = installation.cluster, f"trial-load-{prefix}"
     url = f"http://{SERVING}:{SERVICE_PORT}"
     argv = ["/trial/load_generator.py", url, USECASE, prefix, str(RATE), STOP]
     cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
     load = BackgroundLoad(prefix)
     try:
-        until(f"the pod {name} runs", lambda: pods.phase(cluster, name) == "Running", START_SECONDS)
+        wait_until(f"the pod {name} runs", lambda: pods.phase(cluster, name) == "Running", START_SECONDS)
         time.sleep(FLOW_SECONDS)
         yield load
         time.sleep(FLOW_SECONDS)
         cluster.run("exec", name, "--", "touch", STOP)
-        said = pods.result(cluster, name, END_SECONDS)
-        load.failed = {int(number): reason for number, reason in said.pop("failed").items()}
-        vars(load).update(said)
+        result = pods.result(cluster, name, END_SECONDS)
+        load.failed = {int(number): reason for number, reason in result.pop("failed").items()}
+        vars(load).update(result)
     finally:
         cluster.run("delete", "pod", name, "--ignore-not-found", "--wait=false")

@@ -1,4 +1,4 @@
-"""The cluster that KUBECONFIG names, by kubectl: what the trial does there, a person could type."""
+"""Client of the cluster that KUBECONFIG names, by kubectl, so that a reader can repeat every step."""
 
 from __future__ import annotations
 
@@ -14,46 +14,49 @@ from typing import Any
 from slipway.errors import ServiceError
 
 COMMAND_SECONDS = 120.0
-FORWARD_SECONDS = 20.0
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 class Cluster:
-    """One namespace of it. Every method raises ServiceError with kubectl's own words where it refuses."""
+    """One namespace of the cluster. Every method raises ServiceError with kubectl's message if it fails."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
     def run(self, *args: str, stdin: str | None = None, seconds: float = COMMAND_SECONDS) -> str:
+        """Run kubectl in the namespace and return its output."""
         return _kubectl("--namespace", self.namespace, *args, stdin=stdin, seconds=seconds)
 
     def apply_kustomization(self, folder: Path) -> None:
-        """Its objects, each in the namespace that it names."""
+        """Apply the objects of a kustomization, each in the namespace that it names."""
         _kubectl("apply", "--kustomize", str(folder))
 
     def get(self, *args: str) -> Any:
+        """Get an object, or a list of objects, as parsed JSON."""
         return json.loads(self.run("get", *args, "--output", "json"))
 
     def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply the objects."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.run("apply", "--filename", "-", stdin=json.dumps(listed))
 
     def has_namespace(self) -> bool:
+        """Tell whether the namespace exists."""
         return bool(self.run("get", "namespace", self.namespace, "--ignore-not-found", "--output", "name").strip())
 
-    def rolled_out(self, deployment: str, seconds: float) -> None:
-        """Return when every pod of the deployment is new and ready."""
+    def wait_for_rollout(self, deployment: str, seconds: float) -> None:
+        """Wait until every pod of the deployment is new and ready."""
         wait = f"--timeout={seconds:.0f}s"
         self.run("rollout", "status", f"deployment/{deployment}", wait, seconds=seconds + 30)
 
     def pods(self, name: str) -> list[dict[str, Any]]:
-        """The pods that carry the name, those excepted that are being ended."""
+        """List the pods with the name, except those that are terminating."""
         found = self.get("pods", "--selector", f"app.kubernetes.io/name={name}")["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     @contextmanager
     def forward(self, target: str, port: int, local: int = 0) -> Iterator[str]:
-        """The address here that leads to a port of a pod or service, as `service/mlflow`; `local` 0: any free port."""
+        """Forward a port of a pod or service (`service/mlflow`) and provide its local URL; `local` 0: any free port."""
         command = ["kubectl", "--namespace", self.namespace, "port-forward", target, f"{local or ''}:{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forwarding:
             try:
@@ -68,21 +71,27 @@ class Cluster:
 
 
 def ready(pod: dict[str, Any]) -> bool:
+    """Tell whether the pod is ready."""
     conditions = pod["status"].get("conditions", ())
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
 
 
-def until(what: str, look: Callable[[], Any], seconds: float) -> Any:
-    """What `look` gives, as soon as that is true. Raises ServiceError after the time."""
+def wait_until(what: str, condition: Callable[[], Any], seconds: float) -> Any:
+    """Wait until the condition is truthy and return its value.
+
+    Raises:
+        ServiceError: it is not within `seconds`.
+    """
     deadline = time.monotonic() + seconds
-    while not (seen := look()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise ServiceError(f"{what}: not within {seconds:.0f} s.")
-        time.sleep(LOOK_SECONDS)
-    return seen
+        time.sleep(POLL_SECONDS)
+    return value
 
 
 def names(pods: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the sorted names of the pods."""
     return sorted(pod["metadata"]["name"] for pod in pods)
 
 

@@ -1,4 +1,4 @@
-"""The images of the trial: the champion of this machine's registry as a service, the shipper, the platform."""
+"""Images of the cluster scenario: the champion of this machine's registry as a service, the shipper, the platform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenarios.harness.jobs import Jobs
-from slipway.clients.mlflow.registry import CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.errors import NotFound, ServiceError
 from slipway.local import services
 from slipway.settings import settings
@@ -20,7 +21,7 @@ BUILD_SECONDS = 1800
 
 @dataclass(frozen=True)
 class Images:
-    """`NAME:TAG` of each, and the version of the model that the first of them carries."""
+    """Names (`NAME:TAG`) of the images, and the version of the model in the serving image."""
 
     serving: str
     ship: str
@@ -28,11 +29,12 @@ class Images:
     version: str
 
     def all(self) -> tuple[str, str, str]:
+        """Return the three names."""
         return self.serving, self.ship, self.platform
 
 
 def build(usecase: str, base: str, say: Callable[[str], None]) -> Images:
-    """Package the champion, trained and promoted first where there is none, and build the other two.
+    """Package the champion, which is trained and promoted first if there is none, and build the other images.
 
     Raises:
         ServiceError: a build failed; its output is above.
@@ -58,10 +60,10 @@ def load(images: Sequence[str], command: str) -> None:
 
 
 def broken(image: str) -> str:
-    """The same image as a bad build would leave it, without the library that runs the network: its service ends."""
+    """Build a broken image without ONNX Runtime, whose service ends at once; returns its name."""
     name = f"{image.partition(':')[0]}:broken"
-    lost = "/opt/slipway/lib/python3.11/site-packages/onnxruntime"
-    text = f"FROM {image}\nUSER 0\nRUN rm -r {lost}\nUSER 10001:10001\n"
+    library = "/opt/slipway/lib/python3.11/site-packages/onnxruntime"
+    text = f"FROM {image}\nUSER 0\nRUN rm -r {library}\nUSER 10001:10001\n"
     _run(["docker", "build", "--quiet", "--tag", name, "-"], text)
     return name
 

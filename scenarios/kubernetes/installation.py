@@ -1,4 +1,4 @@
-"""Slipway in the cluster: the overlay `local` with the trial's images and a Secret, as the README tells a person."""
+"""Installation of Slipway in the cluster: the overlay `local` with the scenario's images and a Secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scenarios.kubernetes.cluster import Cluster, names, ready, until
+from scenarios.kubernetes.cluster import Cluster, names, ready, wait_until
 from scenarios.kubernetes.images import Images
 from slipway import api_keys
 from slipway.errors import ServiceError
@@ -25,7 +25,7 @@ SERVING, SERVICE_PORT = "serving", 3000
 
 
 class Installation:
-    """`key` has every scope; the folder holds what was applied."""
+    """Installation in one namespace; `key` is an API key with every scope, `folder` has the applied kustomizations."""
 
     def __init__(self, cluster: Cluster, images: Images) -> None:
         self.cluster = cluster
@@ -34,7 +34,7 @@ class Installation:
         self.key = ""
 
     def apply(self) -> None:
-        """Everything at once; the Secret first, since pods read it when they start."""
+        """Apply the Secret, which pods read when they start, and then the overlay."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.cluster.run("apply", "--filename", str(NAMESPACE))
@@ -42,33 +42,39 @@ class Installation:
         self._apply(OVERLAY)
 
     def smoke(self) -> str:
-        """The smoke test's Job; what it says at the end. Raises ServiceError where a check fails."""
+        """Run the smoke test as a Job and return the last line of its log.
+
+        Raises:
+            ServiceError: a check of it failed.
+        """
         self._apply(SMOKE)
-        said: list[str] = []
+        log: list[str] = []
 
         def ended() -> bool:
             status = self.cluster.get("job", "smoke")["status"]
             if status.get("succeeded") or status.get("failed"):
-                said[:] = self.cluster.run("logs", "job/smoke").strip().splitlines()
-            return bool(said)
+                log[:] = self.cluster.run("logs", "job/smoke").strip().splitlines()
+            return bool(log)
 
-        until("the smoke test ends", ended, SMOKE_SECONDS)
+        wait_until("the smoke test ends", ended, SMOKE_SECONDS)
         if not self.cluster.get("job", "smoke")["status"].get("succeeded"):
-            raise ServiceError("the smoke test failed: " + " ".join(said[-5:]))
-        return said[-1]
+            raise ServiceError("the smoke test failed: " + " ".join(log[-5:]))
+        return log[-1]
 
     def serving_pods(self) -> list[dict[str, Any]]:
-        """Those that are ready."""
+        """List the ready pods of the service."""
         return [pod for pod in self.cluster.pods(SERVING) if ready(pod)]
 
     def replicas(self) -> int:
+        """Return the number of pods that the deployment asks for."""
         return self.cluster.get("deployment", SERVING)["spec"]["replicas"]
 
     def pod_names(self) -> list[str]:
+        """Return the names of the ready pods of the service."""
         return names(self.serving_pods())
 
     def _secret(self) -> dict[str, Any]:
-        """The key file holds a digest only; the mask key must be the one that the packaged model was trained with."""
+        """Build the Secret: key file, API key, and the mask key that the packaged model was trained with."""
         path = self.folder / "keys.json"
         _, self.key = api_keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
         values = {
@@ -84,19 +90,19 @@ class Installation:
             "data": data,
         }
 
-    def _apply(self, what: Path) -> None:
-        """With the trial's images, by an overlay of its own."""
-        folder = self.folder / what.name
+    def _apply(self, base: Path) -> None:
+        """Apply a kustomization with the scenario's images, by an overlay of its own."""
+        folder = self.folder / base.name
         folder.mkdir()
-        (folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(what, folder), indent=2))
+        (folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(base, folder), indent=2))
         self.cluster.apply_kustomization(folder)
 
-    def _kustomization(self, what: Path, folder: Path) -> dict[str, Any]:
+    def _kustomization(self, base: Path, folder: Path) -> dict[str, Any]:
         named = (image.partition(":") for image in self.images.all())
         replaced = [{"name": name, "newTag": tag} for name, _, tag in named]
         return {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [os.path.relpath(what, folder)],
+            "resources": [os.path.relpath(base, folder)],
             "images": replaced,
         }

@@ -1,8 +1,8 @@
-"""The load of the trial: it runs as a pod, from the serving image, with the standard library alone.
+"""Load generator of the cluster scenario: a pod of the serving image that runs this file with the standard library.
 
-Requests begin at a fixed rate whatever becomes of those before them. Each has a key of its own (PREFIX-NUMBER), so that
-the log can be compared with what was answered. It is a client as they are: connections are kept for a while, and one
-that could not be opened, so that nothing was sent on it, is opened again. A request that was sent is never repeated.
+Requests begin at a fixed rate, independent of earlier ones. Each has its own key (PREFIX-NUMBER), so that the log can
+be compared with the responses. Like usual clients it reuses connections for a while and retries to open one, but never
+repeats a request that was sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter, int]
 
 
 class Load:
-    """One run; `result()` says what became of each request."""
+    """One run of the load; `result()` has the outcome of each request."""
 
     def __init__(self, url: str, usecase: str, prefix: str) -> None:
         parts = urlsplit(url)
@@ -40,7 +40,7 @@ class Load:
         self._sent = 0
 
     async def run(self, rate: float, stop: Path) -> None:
-        """Until the file is there; then what was begun is waited for."""
+        """Send requests until the file `stop` exists, then wait for those under way."""
         example = json.loads(await self._exchange("GET", f"{self._path}/schema", b""))["examples"][0]
         tasks = set()
         started = time.monotonic()
@@ -53,6 +53,7 @@ class Load:
         await asyncio.gather(*tasks)
 
     def result(self) -> dict[str, object]:
+        """Return the outcome as a JSON document."""
         times = sorted(self._seconds) or [0.0]
         return {
             "prefix": self._prefix,
@@ -69,25 +70,25 @@ class Load:
         started = time.monotonic()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = json.loads(await self._exchange("POST", f"{self._path}/predict", body))
-            self._versions[answer["model"]["version"]] += 1
+                response = json.loads(await self._exchange("POST", f"{self._path}/predict", body))
+            self._versions[response["model"]["version"]] += 1
             self._seconds.append(time.monotonic() - started)
-        except Exception as error:  # whatever it was, the request failed, and why is told
+        except Exception as error:  # any error is a failed request, recorded with its reason
             self._failed[number] = f"{type(error).__name__}: {error}"
 
     async def _exchange(self, method: str, path: str, body: bytes) -> bytes:
-        """The body of a 200; anything else raises."""
-        reader, writer, uses = self._kept() or await self._open()
+        """Exchange one request and return the body of the response; raises unless it is 200."""
+        reader, writer, uses = self._idle_connection() or await self._open()
         try:
             length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             writer.write(f"{method} {path} HTTP/1.1\r\n{self._head}{length}".encode() + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            said = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-            content = await reader.readexactly(int(said["content-length"]))
+            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            content = await reader.readexactly(int(headers["content-length"]))
         except BaseException:
             writer.close()
             raise
-        if said.get("connection") == "close" or uses + 1 >= USES:
+        if headers.get("connection") == "close" or uses + 1 >= USES:
             writer.close()
         else:
             self._idle.append((reader, writer, uses + 1))
@@ -96,8 +97,8 @@ class Load:
             raise RuntimeError(f"{status} {content[:300].decode(errors='replace')}")
         return content
 
-    def _kept(self) -> Connection | None:
-        """A connection that the server has not ended meanwhile."""
+    def _idle_connection(self) -> Connection | None:
+        """Take an idle connection that the server has not closed meanwhile."""
         while self._idle:
             reader, writer, uses = self._idle.pop()
             if not reader.at_eof() and reader.exception() is None and not writer.is_closing():

@@ -1,4 +1,4 @@
-"""What the prediction log holds of the trial's load: it runs as a pod, from the platform image, which reads the log."""
+"""Query of the prediction log for the scenario's load: runs as a pod of the platform image, which reads the log."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from slipway.prediction_log import Log
 from slipway.settings import settings
 
 
-def logged(usecase: str) -> dict[str, dict[int, int]]:
-    """By prefix: how many answered events each number of the load has."""
+def count_events(usecase: str) -> dict[str, dict[int, int]]:
+    """Count the events of each request number, by the prefix of the load."""
     keys = Log(settings()).predictions(usecase).project('"slipway.key"').fetchall()
     counts = Counter(key for (key,) in keys if key)
     found: dict[str, dict[int, int]] = {}
@@ -22,4 +22,4 @@ def logged(usecase: str) -> dict[str, dict[int, int]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(logged(sys.argv[1])) + "\n")
+    sys.stdout.write(json.dumps(count_events(sys.argv[1])) + "\n")

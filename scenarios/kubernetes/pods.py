@@ -1,4 +1,4 @@
-"""Pods of the trial's own: clients and readers, under the same restrictions as all others in the namespace."""
+"""Pods of the scenario itself, clients and log readers, under the same restrictions as all others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scenarios.kubernetes.cluster import Cluster, until
+from scenarios.kubernetes.cluster import Cluster, wait_until
 from slipway.errors import ServiceError
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ RESTRICTED = {
 
 
 def scripts() -> dict[str, Any]:
-    """What they run, as a ConfigMap."""
+    """Build the ConfigMap with the scripts that the pods run."""
     files = {name: (HERE / name).read_text() for name in ("load_generator.py", "log_query.py")}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SCRIPTS}, "data": files}
 
@@ -28,8 +28,10 @@ def scripts() -> dict[str, Any]:
 def pod(
     name: str, role: str, image: str, argv: Sequence[str], volumes: Mapping[str, tuple[str, Any]]
 ) -> dict[str, Any]:
-    """A pod that runs a script once. `role` is its name to the network policies; `volumes` maps a name to
-    the place where it is mounted and what it is."""
+    """Build a pod that runs a script once.
+
+    `role` is its name to the network policies; `volumes` maps a volume's name to its mount path and source.
+    """
     volumes = {
         "scripts": ("/trial", {"configMap": {"name": SCRIPTS}}),
         "tmp": ("/tmp", {"emptyDir": {}}),
@@ -44,7 +46,7 @@ def pod(
         "envFrom": [{"configMapRef": {"name": "slipway"}}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": volume, "mountPath": place} for volume, (place, _) in volumes.items()],
+        "volumeMounts": [{"name": volume, "mountPath": path} for volume, (path, _) in volumes.items()],
     }
     return {
         "apiVersion": "v1",
@@ -67,17 +69,22 @@ def pod(
 
 
 def phase(cluster: Cluster, name: str) -> str:
+    """Return the phase of a pod; "" if it has none yet."""
     return cluster.get("pod", name)["status"].get("phase", "")
 
 
 def result(cluster: Cluster, name: str, seconds: float) -> Any:
-    """What the pod's last line says, as JSON, when it has ended. Raises ServiceError where it failed."""
-    ended = until(f"the pod {name} ends", lambda: _ended(phase(cluster, name)), seconds)
+    """Wait for the end of the pod and parse the last line of its log as JSON.
+
+    Raises:
+        ServiceError: the pod failed.
+    """
+    ended = wait_until(f"the pod {name} ends", lambda: _final(phase(cluster, name)), seconds)
     lines = cluster.run("logs", name).strip().splitlines()
     if ended != "Succeeded":
         raise ServiceError(f"the pod {name} failed: {' '.join(lines[-3:])}")
     return json.loads(lines[-1])
 
 
-def _ended(seen: str) -> str:
-    return seen if seen in ("Succeeded", "Failed") else ""
+def _final(phase: str) -> str:
+    return phase if phase in ("Succeeded", "Failed") else ""

@@ -1,13 +1,10 @@
-"""The trial's scenario, top to bottom: from an empty cluster to a prediction, a training, a promotion, and trouble."""
+"""Stages of the cluster scenario in order: install, predict, train, promote, disrupt, monitor, compare the log."""
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,10 +12,12 @@ from typing import Any
 from scenarios.harness.checks import Check
 from scenarios.kubernetes import disruptions, images, pods
 from scenarios.kubernetes.background_load import BackgroundLoad, under_load
-from scenarios.kubernetes.cluster import Cluster, until
+from scenarios.kubernetes.cluster import Cluster, wait_until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
-from slipway.clients.mlflow.registry import CHALLENGER, CHAMPION, Registry
+from slipway.clients import http
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
+from slipway.contracts.registry_names import CHALLENGER, CHAMPION, serving_tag
 from slipway.errors import ServiceError
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
@@ -31,64 +30,64 @@ BROKEN_CONNECTIONS = ("IncompleteReadError", "ConnectionResetError", "BrokenPipe
 
 
 class ClusterScenario:
-    """`Trial(cluster, say).run(images, broken)`; what it installed stays, for a person to look at."""
+    """Runner of the scenario: `ClusterScenario(cluster, say).run(images, broken)`. What it installs stays."""
 
     def __init__(self, cluster: Cluster, say: Callable[[str], None]) -> None:
         self._started = time.monotonic()
-        self._id = secrets.token_hex(3)  # the log may hold what an earlier trial sent
+        self._id = secrets.token_hex(3)  # the log may have requests of an earlier run
         self._cluster = cluster
         self._write = say
         self._loads: list[BackgroundLoad] = []
         self.checks: list[Check] = []
 
-    def run(self, made: images.Images, broken: str) -> None:
-        """Every stage in order.
+    def run(self, built: images.Images, broken: str) -> None:
+        """Run every stage in order.
 
         Raises:
-            ServiceError: a stage could not be gone through; what was checked until then is in `checks`.
+            ServiceError: a stage failed; the checks until then are in `checks`.
         """
-        installation = Installation(self._cluster, made)
+        installation = Installation(self._cluster, built)
         self._say("Applying the overlay `local` to the empty cluster")
         self._first_prediction(installation)
         self._say("Training as a Job of the cluster, through Prefect")
         version = self._train(installation)
         self._say("Promoting that version under load")
         self._promote(installation, version)
-        for what, disturbance, allowed in (
-            ("rolling update", disruptions.roll, ()),
+        for what, disruption, allowed in (
+            ("rolling update", disruptions.restart_rollout, ()),
             ("pods evicted", disruptions.evict_each, ()),
-            ("bad image", lambda it: disruptions.fail_and_return(it, broken), ()),
-            ("no such gpu", disruptions.ask_for_gpu, ()),
+            ("bad image", lambda target: disruptions.roll_out_bad_image(target, broken), ()),
+            ("no such gpu", disruptions.request_gpu, ()),
             ("pod killed", disruptions.kill_one, BROKEN_CONNECTIONS),
         ):
             self._say(f"Under load: {what}")
-            self._disturb(installation, what, disturbance, allowed)
+            self._disrupt(installation, what, disruption, allowed)
         self._say("The smoke test, as a Job")
         self._check("smoke", True, installation.smoke())
-        self._say("Monitoring, as a Job of the cluster, and what the reconciler says")
+        self._say("Monitoring, as a Job of the cluster, and the state that the reconciler reports")
         self._monitor(version)
-        self._say("Comparing the log with what was answered")
+        self._say("Comparing the log with the responses")
         self._compare(installation)
 
     def _first_prediction(self, installation: Installation) -> None:
         started = time.monotonic()
         installation.apply()
-        until("a pod is ready", installation.serving_pods, FIRST_PREDICTION_SECONDS)
+        wait_until("a pod is ready", installation.serving_pods, FIRST_PREDICTION_SECONDS)
         with self._cluster.forward(f"service/{SERVING}", SERVICE_PORT) as url:
-            model = _ask(installation, f"{url}/v1/models/{USECASE}")
-            example = _ask(installation, f"{url}/v1/models/{USECASE}/schema")["examples"][0]
-            _ask(installation, f"{url}/v1/models/{USECASE}/predict", {"instances": [example]})
+            model = _request(installation, f"{url}/v1/models/{USECASE}")
+            example = _request(installation, f"{url}/v1/models/{USECASE}/schema")["examples"][0]
+            _request(installation, f"{url}/v1/models/{USECASE}/predict", {"instances": [example]})
         seconds = time.monotonic() - started
         seen = f"{seconds:.0f} s to the first prediction, of version {model['version']} ({model['source']})"
         if model["source"] == "pointer":
             seen += ": the registry of an earlier installation is there. Remove /var/lib/slipway-volumes on the node"
         packaged = model["source"] == "packaged" and model["version"] == installation.images.version
         self._check("first prediction", packaged and seconds <= FIRST_PREDICTION_SECONDS, seen)
-        self._cluster.rolled_out(SERVING, START_SECONDS)
+        self._cluster.wait_for_rollout(SERVING, START_SECONDS)
 
     def _train(self, installation: Installation) -> str:
         for name in ("mlflow", "prefect", "prefect-worker", "watch"):
-            self._cluster.rolled_out(name, START_SECONDS)
+            self._cluster.wait_for_rollout(name, START_SECONDS)
         self._flow_run("training", f"train/{USECASE}", {"overrides": {"seed": SEED}})
         with self._registry() as registry:
             version = registry.model(USECASE).aliases.get(CHALLENGER)
@@ -97,18 +96,22 @@ class ClusterScenario:
         return version
 
     def _monitor(self, version: str) -> None:
-        """The load was one row again and again: no window of real rows looks like that."""
+        """Monitor a window of the load, which repeats one row and so must be reported as drift."""
         self._flow_run("monitoring", f"monitor/{USECASE}", {})
         drift = re.compile(rf'^slipway_drift_detected{{.*usecase="{USECASE}".*}} 1', re.MULTILINE)
         with self._cluster.forward("service/watch", STATUS_PORT) as url:
-            until("watch shows the drift", lambda: drift.search(_metrics(url)), SHIPPED_SECONDS)
-        self._check("verdict", True, "watch shows drift, of a load that is one row")
+            wait_until("watch shows the drift", lambda: drift.search(_metrics(url)), SHIPPED_SECONDS)
+        self._check("verdict", True, "watch shows drift of the load, which repeats one row")
         with self._registry() as registry:
-            tag = registry.version(USECASE, version).tags.get("slipway.serving.local", "no tag")
+            tag = registry.version(USECASE, version).tags.get(serving_tag("local"), "no tag")
         self._check("reconciler", tag.startswith("serving"), f"version {version}: {tag}")
 
     def _flow_run(self, what: str, deployment: str, parameters: dict[str, Any]) -> None:
-        """Start it and wait for its end. Raises ServiceError where it failed: nothing can go on."""
+        """Run a deployment as a flow and wait for its end.
+
+        Raises:
+            ServiceError: the flow run failed.
+        """
         before = self._jobs()
         with self._cluster.forward("service/prefect", PREFECT_PORT) as url:
             prefect = PrefectClient(f"{url}/api")
@@ -117,9 +120,7 @@ class ClusterScenario:
         if not ended.completed:
             raise ServiceError(f"{deployment} ended {ended.state}: {ended.message}")
         jobs = self._jobs() - before
-        self._check(
-            what, bool(jobs), f"completed in {ended.seconds:.0f} s, as the Job {', '.join(jobs) or 'of nobody'}"
-        )
+        self._check(what, bool(jobs), f"completed in {ended.seconds:.0f} s, as the Job {', '.join(jobs) or '(none)'}")
 
     def _jobs(self) -> set[str]:
         return {job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]}
@@ -137,35 +138,35 @@ class ClusterScenario:
             digest = registry.version(USECASE, version).digest
             registry.set_alias(USECASE, CHAMPION, version)
             moved = time.monotonic()
-            until(
+            wait_until(
                 f"every pod serves version {version}",
                 lambda: all(self._serves(installation, url, digest) for url in urls),
                 SWAP_SECONDS * 6,
             )
             seconds = time.monotonic() - moved
         self._check("promotion", seconds <= SWAP_SECONDS, f"{seconds:.1f} s until all of {len(urls)} pods serve it")
-        self._told(load, "under the promotion", ())
+        self._check_load(load, "under the promotion", ())
 
-    def _disturb(
+    def _disrupt(
         self,
         installation: Installation,
         what: str,
-        disturbance: Callable[[Installation], str],
+        disruption: Callable[[Installation], str],
         allowed: tuple[str, ...],
     ) -> None:
-        until("every pod is ready", lambda: disruptions.whole(installation), START_SECONDS)
+        wait_until("every pod is ready", lambda: disruptions.all_ready(installation), START_SECONDS)
         with under_load(installation, f"{what.replace(' ', '-')}-{self._id}") as load:
-            self._say(f"  {disturbance(installation)}")
-        self._told(load, what, allowed)
+            self._say(f"  {disruption(installation)}")
+        self._check_load(load, what, allowed)
 
-    def _told(self, load: BackgroundLoad, what: str, allowed: tuple[str, ...]) -> None:
-        """Requests that failed in another way than is allowed are a failure."""
+    def _check_load(self, load: BackgroundLoad, what: str, allowed: tuple[str, ...]) -> None:
+        """Check that no request failed in another way than is allowed."""
         self._loads.append(load)
         wrong = [reason for reason in load.failed.values() if not reason.startswith(allowed or "\0")]
-        self._check(what, not wrong and load.sent > 0, load.said())
+        self._check(what, not wrong and load.sent > 0, load.summary())
 
     def _compare(self, installation: Installation) -> None:
-        """Every answer is in the log once, as soon as the segments that were open have been shipped."""
+        """Check that the log has every answered request once, as soon as open segments are shipped."""
         answered = {load.prefix: load.answered for load in self._loads}
         deadline = time.monotonic() + SHIPPED_SECONDS
         while True:
@@ -176,7 +177,7 @@ class ClusterScenario:
             time.sleep(5)
         doubled = sum(count > 1 for prefix in answered for count in logged.get(prefix, {}).values())
         total = sum(map(len, answered.values()))
-        seen = f"{total} answers, {missing} not in the log, {doubled} twice"
+        seen = f"{total} answered, {missing} not in the log, {doubled} twice"
         self._check("events", not missing and not doubled, seen)
 
     def _logged(self, installation: Installation) -> dict[str, dict[int, int]]:
@@ -192,13 +193,13 @@ class ClusterScenario:
         return {prefix: {int(number): count for number, count in some.items()} for prefix, some in found.items()}
 
     def _serves(self, installation: Installation, url: str, digest: str | None) -> bool:
-        """Whether every worker of the pod does: the packaged version may have the same number."""
-        workers = _ask(installation, f"{url}/v1/models/{USECASE}")["workers"]
+        """Tell by the digest whether every worker serves the bundle: the packaged version may have the same number."""
+        workers = _request(installation, f"{url}/v1/models/{USECASE}")["workers"]
         return bool(workers) and all(worker["serving"] == digest for worker in workers)
 
     @contextmanager
     def _registry(self) -> Iterator[Registry]:
-        """Under the very port of the service: MLflow answers to names that it knows, port included."""
+        """Provide the registry under the service's own port, which MLflow checks in the Host header."""
         with self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url:
             yield Registry(url)
 
@@ -210,22 +211,25 @@ class ClusterScenario:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")
 
 
-def _ask(installation: Installation, url: str, document: Any = None) -> Any:
-    """Raises ServiceError where it is not answered with 200."""
-    data = None if document is None else json.dumps(document).encode()
-    headers = {"Authorization": f"Bearer {installation.key}", "Content-Type": "application/json"}
+def _request(installation: Installation, url: str, document: Any = None) -> Any:
+    """Send a request and return the document of the response.
+
+    Raises:
+        ServiceError: the response is not 200, or there is none.
+    """
+    method = "GET" if document is None else "POST"
+    headers = {"Authorization": f"Bearer {installation.key}"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise ServiceError(f"{url} answered {error.code}: {error.read()[:300].decode(errors='replace')}") from None
-    except OSError as error:
+        response = http.request(method, url, document=document, headers=headers)
+    except ServiceError as error:
         raise ServiceError(f"{url} does not answer: {error}") from None
+    if response.status != 200:
+        raise ServiceError(f"{url} answered {response.status}: {response.content[:300].decode(errors='replace')}")
+    return response.json()
 
 
 def _metrics(url: str) -> str:
     try:
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-            return answer.read().decode()
-    except OSError as error:
+        return http.request("GET", f"{url}/metrics").content.decode()
+    except ServiceError as error:
         raise ServiceError(f"{url}/metrics does not answer: {error}") from None

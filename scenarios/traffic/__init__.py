@@ -1,1 +1,1 @@
-"""Realistic requests, with drift of a chosen kind and labels that come late."""
+"""Realistic traffic, with drift of a chosen kind and delayed labels."""

@@ -1,4 +1,4 @@
-"""Labels that follow their predictions after a delay, as they do in the world."""
+"""Labels that follow their predictions after a delay, as in production."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from monitoring.labels.upload import BATCH, Entry, post
 from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
 
-_EVERY_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 class DelayedLabels:
-    """Sends each entry `delay` seconds after it was added, several in one request.
+    """Thread that sends each label `delay` seconds after it was added, several in one request.
 
     `sent` and `failed` count entries, `reason` is why the last one failed.
     """
@@ -25,39 +25,40 @@ class DelayedLabels:
         self._usecase = usecase
         self._client = ServiceClient(url)
         self._delay = delay
-        self._waiting: deque[tuple[float, Entry]] = deque()
-        self._last = threading.Event()
-        self._given_up = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="late-labels", daemon=True)
+        self._queue: deque[tuple[float, Entry]] = deque()
+        self._finishing = threading.Event()
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="delayed-labels", daemon=True)
         self._thread.start()
 
     def add(self, entry: Entry) -> None:
-        self._waiting.append((time.monotonic() + self._delay, entry))
+        """Queue a label."""
+        self._queue.append((time.monotonic() + self._delay, entry))
 
     def finish(self) -> None:
-        """Waits until the last label is sent: up to the delay."""
-        self._last.set()
+        """Wait until the last label is sent: up to the delay."""
+        self._finishing.set()
         self._thread.join()
 
-    def give_up(self) -> None:
-        """Sends no more: what still waits is dropped."""
-        self._given_up.set()
-        self._last.set()
+    def cancel(self) -> None:
+        """Drop the labels that still wait, and stop."""
+        self._cancelled.set()
+        self._finishing.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._given_up.wait(_EVERY_SECONDS):
-            ending = self._last.is_set()
+        while not self._cancelled.wait(_POLL_SECONDS):
+            ending = self._finishing.is_set()
             while due := self._due():
                 self._post(due)
-            if ending and not self._waiting:
+            if ending and not self._queue:
                 break
         self._client.close()
 
     def _due(self) -> list[Entry]:
         due = []
-        while self._waiting and len(due) < BATCH and self._waiting[0][0] <= time.monotonic():
-            due.append(self._waiting.popleft()[1])
+        while self._queue and len(due) < BATCH and self._queue[0][0] <= time.monotonic():
+            due.append(self._queue.popleft()[1])
         return due
 
     def _post(self, entries: list[Entry]) -> None:

@@ -1,9 +1,9 @@
-"""Drift on purpose: each kind changes one feature of rows, or which rows are drawn, as the world might.
+"""Drift injection: each kind changes one feature of the rows, or which rows are drawn.
 
-    kinds_for(schema.by_name["age"])                       # ["shift", "scale", "missing", "noise"]
-    distorted(rows, schema.by_name["age"], "shift", 1.0, rng)
+    fitting_kinds(schema.by_name["age"])                       # ["shift", "scale", "missing", "noise"]
+    inject(rows, schema.by_name["age"], "shift", 1.0, rng)
 
-A kind is only for features it fits: a value that the server refuses would be an error of the caller, not drift.
+A kind applies only to features that it fits: a value that the service rejects would be an invalid request, not drift.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from slipway.errors import DataError, suggestion
 UNSEEN = "unseen"
 PRIOR = "prior"
 SHARE = 0.3  # of the rows, where a kind changes some of them
-_PASSED_OVER = 0.75  # of the rows outside the favoured half, at strength 1
+_SKIPPED = 0.75  # share of the rows outside the preferred class that are skipped, at strength 1
 
 Column = pd.Series
-Distortion = Callable[[Column, Feature, float, np.random.Generator], Column]
+Change = Callable[[Column, Feature, float, np.random.Generator], Column]
 
 
 def shift(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Adds `strength` standard deviations."""
+    """Add `strength` standard deviations."""
     return _numeric(column + strength * column.std(), feature)
 
 
 def scale(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Multiplies by `1 + strength`: another unit, or a sensor's gain."""
+    """Multiply by `1 + strength`: another unit, or a sensor's gain."""
     return _numeric(column * (1 + strength), feature)
 
 
 def noise(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Adds normal noise of `strength` standard deviations; to pixels, of `strength` × 64 levels."""
+    """Add normal noise of `strength` standard deviations; to pixels, of `strength` × 64 levels."""
     if feature.kind == "image":
-        return column.map(lambda png: _repainted(png, feature, lambda x: x + rng.normal(0, 64 * strength, x.shape)))
+        return column.map(lambda png: _change_pixels(png, feature, lambda x: x + rng.normal(0, 64 * strength, x.shape)))
     return _numeric(column + rng.normal(0, strength * column.std(), len(column)), feature)
 
 
 def brightness(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Makes every pixel brighter by `strength` × 64 levels of 255."""
-    return column.map(lambda png: _repainted(png, feature, lambda x: x + 64 * strength))
+    """Make every pixel brighter by `strength` × 64 levels of 255."""
+    return column.map(lambda png: _change_pixels(png, feature, lambda x: x + 64 * strength))
 
 
 def missing(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Drops the value in `strength` × 30 % of the rows."""
-    return column.astype(object).mask(_some(column, strength, rng), None)
+    """Drop the value in `strength` × 30 % of the rows."""
+    return column.astype(object).mask(_chosen(column, strength, rng), None)
 
 
 def new_category(column: Column, feature: Feature, strength: float, rng: np.random.Generator) -> Column:
-    """Writes a category that training never saw into `strength` × 30 % of the rows."""
-    return column.astype(object).mask(_some(column, strength, rng), UNSEEN)
+    """Replace the value by a category unknown to the training in `strength` × 30 % of the rows."""
+    return column.astype(object).mask(_chosen(column, strength, rng), UNSEEN)
 
 
 NUMBERS = ("number", "integer")
-_FITS: dict[str, tuple[Distortion, Callable[[Feature], bool]]] = {
+_FITS: dict[str, tuple[Change, Callable[[Feature], bool]]] = {
     "shift": (shift, lambda feature: feature.kind in NUMBERS),
     "scale": (scale, lambda feature: feature.kind in NUMBERS),
     "missing": (missing, lambda feature: feature.nullable),
@@ -69,52 +69,50 @@ _FITS: dict[str, tuple[Distortion, Callable[[Feature], bool]]] = {
 KINDS = (*_FITS, PRIOR)
 
 
-def kinds_for(feature: Feature) -> list[str]:
-    """The kinds of drift that fit a feature: none where it is private, whose raw values nobody here has."""
+def fitting_kinds(feature: Feature) -> list[str]:
+    """List the kinds of drift that fit a feature; none fits a private one, whose raw values are unknown here."""
     return [] if feature.private else [kind for kind, (_, fits) in _FITS.items() if fits(feature)]
 
 
-def choose(schema: Schema, kind: str, feature: str | None) -> Feature | None:
-    """The feature to change: the named one, else the first that the kind fits; None for `prior`: that draws other rows.
+def choose_feature(schema: Schema, kind: str, feature: str | None) -> Feature | None:
+    """Choose the feature to change: the named one, or the first that the kind fits; None for `prior`.
 
     Raises:
-        DataError: no such kind, no such feature, or they do not fit; the message names what does.
+        DataError: there is no such kind or feature, or they do not fit; the message names those that do.
     """
     if kind not in KINDS:
         raise DataError(f"no kind of drift {kind!r}.{suggestion(kind, KINDS)} There are: {', '.join(KINDS)}.")
     if kind == PRIOR:
         if feature is not None:
-            raise DataError(f"prior drift is of the target, it has no feature; {feature!r} came. Leave --feature out.")
+            raise DataError(f"prior drift is of the target and takes no feature, got {feature!r}. Leave --feature out.")
         return None
     if feature is not None:
         return _named(schema, kind, feature)
-    fitting = [candidate for candidate in schema.inputs if kind in kinds_for(candidate)]
+    fitting = [candidate for candidate in schema.inputs if kind in fitting_kinds(candidate)]
     if not fitting:
-        possible = sorted({PRIOR, *(each for candidate in schema.inputs for each in kinds_for(candidate))})
+        possible = sorted({PRIOR, *(each for candidate in schema.inputs for each in fitting_kinds(candidate))})
         raise DataError(
             f"no feature of {schema.usecase} can have {kind!r} drift. Kinds that fit: {', '.join(possible)}."
         )
     return fitting[0]
 
 
-def distorted(
-    rows: pd.DataFrame, feature: Feature, kind: str, strength: float, rng: np.random.Generator
-) -> pd.DataFrame:
-    """New rows in which `feature` has drifted; the given ones stay as they are."""
+def inject(rows: pd.DataFrame, feature: Feature, kind: str, strength: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Return new rows in which `feature` has drifted; the argument stays unchanged."""
     change, _ = _FITS[kind]
     return rows.assign(**{feature.name: change(rows[feature.name], feature, strength, rng)})
 
 
-def favoured(target: Column, schema: Schema, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Which rows prior drift draws, bool [n]: all of one side, and `1 - 0.75 × strength` of the others.
+def prior_drift_mask(target: Column, schema: Schema, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Choose the rows that prior drift draws, bool [n]: all of one class, and `1 - 0.75 × strength` of the others.
 
-    The side is the positive class, the last class, or what lies above the median of a regression.
+    The class is the positive one, or the last one; for a regression it is the rows above the median.
     """
     if schema.task == "regression":
-        side = target > target.median()
+        preferred = target > target.median()
     else:
-        side = target.astype(str) == (schema.positive or schema.classes[-1])
-    return side.to_numpy() | (rng.random(len(target)) >= _PASSED_OVER * strength)
+        preferred = target.astype(str) == (schema.positive or schema.classes[-1])
+    return preferred.to_numpy() | (rng.random(len(target)) >= _SKIPPED * strength)
 
 
 def _named(schema: Schema, kind: str, name: str) -> Feature:
@@ -124,7 +122,7 @@ def _named(schema: Schema, kind: str, name: str) -> Feature:
         raise DataError(
             f"{schema.usecase} has no feature {name!r}.{suggestion(name, known)} It has: {', '.join(known)}."
         )
-    fitting = kinds_for(feature)
+    fitting = fitting_kinds(feature)
     if kind not in fitting:
         what = f"private ({feature.private})" if feature.private else f"a {feature.kind}"
         null = "" if feature.nullable else " that is never null"
@@ -137,13 +135,13 @@ def _numeric(column: Column, feature: Feature) -> Column:
     return column.round() if feature.kind == "integer" else column
 
 
-def _some(column: Column, strength: float, rng: np.random.Generator) -> np.ndarray:
+def _chosen(column: Column, strength: float, rng: np.random.Generator) -> np.ndarray:
     return rng.random(len(column)) < SHARE * strength
 
 
-def _repainted(png: bytes, feature: Feature, paint: Callable[[np.ndarray], np.ndarray]) -> bytes:
-    """The image with its pixels (float64 [h, w, c], 0 to 255) changed, as a PNG again."""
+def _change_pixels(png: bytes, feature: Feature, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    """Change the pixels (float64 [h, w, c], 0 to 255) of a PNG."""
     from slipway.inference import decode_image, encode_png
 
-    pixels = paint(decode_image(png, feature).astype(float))
+    pixels = change(decode_image(png, feature).astype(float))
     return encode_png(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Rows of a file as traffic, in their order: CSV or Parquet, a column per feature and, for labels, the target."""
+"""Rows of a CSV or Parquet file as traffic: a column per feature and, for labels, the target."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from pathlib import Path
 
 import pandas as pd
 
+from slipway.config import tabular
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 
 
 def read(path: Path, schema: Schema) -> pd.DataFrame:
-    """The file's rows, unchecked: whether a value may be sent is the service's to say.
+    """Read the file's rows without validation, which is the service's.
 
     Raises:
-        DataError: there is no such file, it cannot be read, or it has no row or no column that the schema knows.
+        DataError: the file cannot be read, or it has no row or no column of the schema.
     """
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet"):
         raise DataError(f"--from {path}: rows are read from .csv and .parquet files.")
     text = {f.name: str for f in schema.features if f.kind == "category"} | {schema.target: str}
     try:
-        frame = pd.read_parquet(path) if kind == ".parquet" else pd.read_csv(path, dtype=text, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        frame = (
+            tabular.parquet_frame(path)
+            if kind == ".parquet"
+            else tabular.csv_frame(path, text=text, parse_missing=True)
+        )
+    except (OSError, DataError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
     if frame.empty or not set(schema.names) & set(frame.columns):
         raise DataError(

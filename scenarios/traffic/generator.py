@@ -1,10 +1,9 @@
-"""Realistic traffic: rows of the champion's holdout, none of them twice, or of a file, sent one by one over HTTP at a
-steady rate.
+"""Traffic generator: sends rows of the champion's holdout, none of them twice, or of a file, at a steady rate.
 
-    report = send("digits", rows=200, rate=50, drift="brightness", labels=0.5, label_delay=10)
+    report = send("digits", TrafficPlan(rows=200, rate=50, drift="brightness", labels=0.5, label_delay=10))
     report.failures, report.versions, report.latency_ms["p99"]
 
-Rows are drawn without replacement, because a small set drawn with replacement is itself a drift that any test finds.
+Rows are drawn without replacement, because a drift test detects a small set that is drawn with replacement.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from monitoring.labels.upload import served_schema
 from scenarios.traffic import drift_injection, file_source, holdout_source
 from scenarios.traffic.delayed_labels import DelayedLabels
 from scenarios.traffic.drift_injection import PRIOR
-from scenarios.traffic.holdout_source import Drawn, Holdout
 from scenarios.traffic.pacing import Outcome, send_each
 from slipway.clients.service import ServiceClient
 from slipway.contracts.schema import Feature, Schema
@@ -37,14 +35,35 @@ from slipway.settings import settings
 if TYPE_CHECKING:
     from monitoring.labels.upload import Track
 
-_SHOWN_REASONS = 3
+_REASONS = 3
+
+
+@dataclass(frozen=True)
+class TrafficPlan:
+    """Traffic to send: which rows, at which rate, with which drift and labels.
+
+    The rows are the holdout's, `rows` of them (None: all that are left), or those of `file` in their order. `rate` is
+    in rows per second. `strength` scales the drift of the kind `drift`. Labels of a share of `labels` of the rows
+    follow after `label_delay` seconds.
+    """
+
+    rows: int | None = None
+    rate: float = 50.0
+    drift: str | None = None
+    feature: str | None = None
+    strength: float = 1.0
+    labels: float = 0.0
+    label_delay: float = 0.0
+    seed: int = 7
+    restart: bool = False
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was sent and what came back; every answer but 200, and none at all, is a failure.
+    """Outcome of the traffic; every response but 200, and none at all, is a failure.
 
-    `holdout_rows` is 0 where the rows were a file's.
+    `holdout_rows` is 0 if the rows came from a file.
     """
 
     usecase: str
@@ -62,28 +81,25 @@ class Report:
     holdout_left: int
 
     def to_dict(self) -> dict[str, Any]:
+        """Convert the report to the document of `--json`."""
         return asdict(self)
 
 
-def send(
-    usecase: str,
-    url: str | None = None,
-    rows: int | None = None,
-    rate: float = 50.0,
-    drift: str | None = None,
-    feature: str | None = None,
-    strength: float = 1.0,
-    labels: float = 0.0,
-    label_delay: float = 0.0,
-    seed: int = 7,
-    restart: bool = False,
-    track: Track | None = None,
-    file: Path | None = None,
-) -> Report:
-    """Sends `rows` rows (None: all that are left) at `rate` per second; labels of a share of them follow after a delay.
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to send: their schema, the feature that drifts, and how many the holdout has and has left."""
 
-    The rows are the holdout's, or those of `file` in their order. Ctrl-C ends the sending: what was sent until then is
-    the report.
+    schema: Schema
+    frame: pd.DataFrame
+    feature: Feature | None = None
+    holdout_rows: int = 0
+    holdout_left: int = 0
+
+
+def send(usecase: str, plan: TrafficPlan, url: str | None = None, track: Track | None = None) -> Report:
+    """Send the planned traffic to the service and report its outcome.
+
+    Ctrl-C ends the traffic early; the report then covers what was sent.
 
     Raises:
         DataError: the kind of drift fits no feature, the holdout has no unsent rows left, or the file is not of rows.
@@ -92,73 +108,68 @@ def send(
     """
     url = url or settings().server_urls[0]
     _check_service(url, usecase)
-    rng = np.random.default_rng(seed)
-    source = _of_file(usecase, url, file, drift, labels) if file else holdout_source.of_champion(usecase)
-    changed = drift_injection.choose(source.schema, drift, feature) if drift else None
-    if file:
-        drawn = Drawn(source.frame.head(len(source.frame) if rows is None else rows), 0)
-    else:
-        drawn = _next(source, rows, seed, restart, drift, strength, rng)
-    frame = drift_injection.distorted(drawn.frame, changed, drift, strength, rng) if drift and changed else drawn.frame
-    truths = _truths(source.schema, frame, labels, rng)
-    late = DelayedLabels(usecase, url, label_delay)
+    rng = np.random.default_rng(plan.seed)
+    rows = _rows_of_file(usecase, url, plan.file, plan) if plan.file else _rows_of_holdout(usecase, plan, rng)
+    labels = _labels(rows.schema, rows.frame, plan.labels, rng)
+    delayed = DelayedLabels(usecase, url, plan.label_delay)
     started = time.monotonic()
     try:
         with _until_interrupted() as stopped:
-            sending = send_each(url, usecase, instances(source.schema, frame), rate, track, stopped)
-            outcomes = [*_labelled(sending, truths, late)]
+            sending = send_each(url, usecase, instances(rows.schema, rows.frame), plan.rate, track, stopped)
+            outcomes = [*_labelled(sending, labels, delayed)]
         seconds = round(time.monotonic() - started, 1)
-        late.finish()
+        delayed.finish()
     except BaseException:
-        late.give_up()
+        delayed.cancel()
         raise
-    sent = {"sent": late.sent, "failed": late.failed}
-    name = changed.name if changed else None
-    held_out = 0 if file else len(source.frame)
-    return Report(usecase, url, *_summary(outcomes), seconds, drift, name, sent, held_out, drawn.left)
+    counts = {"sent": delayed.sent, "failed": delayed.failed}
+    feature = rows.feature.name if rows.feature else None
+    summary = _summary(outcomes)
+    return Report(usecase, url, *summary, seconds, plan.drift, feature, counts, rows.holdout_rows, rows.holdout_left)
 
 
 @contextmanager
 def _until_interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, also where a shell has it ignored in the background; in the main thread only."""
+    """Provide an event that Ctrl-C sets, even if a shell ignores it for background jobs; in the main thread only."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    previous = signal.signal(signal.SIGINT, lambda *_: stopped.set())
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-def _of_file(usecase: str, url: str, file: Path, drift: str | None, labels: float) -> Holdout:
-    """The file's rows with the schema that the service answers by."""
+def _rows_of_file(usecase: str, url: str, file: Path, plan: TrafficPlan) -> _Rows:
+    """Read the file's rows by the schema of the version that the service serves."""
     schema = served_schema(usecase, url)
     frame = file_source.read(file, schema)
-    if drift:
-        raise DataError(f"--drift {drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
-    if labels and schema.target not in frame:
+    if plan.drift:
+        raise DataError(f"--drift {plan.drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
+    if plan.labels and schema.target not in frame:
         raise DataError(f"--labels: {file} has no column {schema.target!r} to take labels from.")
-    return Holdout(usecase, schema, frame, "")
+    return _Rows(schema, frame.head(len(frame) if plan.rows is None else plan.rows))
 
 
-def _next(
-    source: Holdout,
-    rows: int | None,
-    seed: int,
-    restart: bool,
-    drift: str | None,
-    strength: float,
-    rng: np.random.Generator,
-) -> Drawn:
-    target = source.frame[source.schema.target]
-    keep = drift_injection.favoured(target, source.schema, strength, rng) if drift == PRIOR else None
-    return holdout_source.draw(source, rows, seed, restart, keep)
+def _rows_of_holdout(usecase: str, plan: TrafficPlan, rng: np.random.Generator) -> _Rows:
+    """Draw the next rows of the champion's holdout, and inject the drift into them."""
+    holdout = holdout_source.of_champion(usecase)
+    schema = holdout.schema
+    feature = drift_injection.choose_feature(schema, plan.drift, plan.feature) if plan.drift else None
+    prior = plan.drift == PRIOR
+    target = holdout.frame[schema.target]
+    keep = drift_injection.prior_drift_mask(target, schema, plan.strength, rng) if prior else None
+    drawn = holdout_source.draw(holdout, plan.rows, plan.seed, plan.restart, keep)
+    frame = drawn.frame
+    if plan.drift and feature:
+        frame = drift_injection.inject(frame, feature, plan.drift, plan.strength, rng)
+    return _Rows(schema, frame, feature, len(holdout.frame), drawn.left)
 
 
 def instances(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as a caller sends them: objects by feature name, null where missing, images as base64 PNG."""
+    """Convert rows to request instances: objects by feature name, null if missing, images as base64 PNG."""
     features = [feature for feature in schema.features if feature.name in frame.columns]
     columns = [[_value(cell, feature) for cell in frame[feature.name].tolist()] for feature in features]
     names = [feature.name for feature in features]
@@ -175,8 +186,8 @@ def _value(cell: Any, feature: Feature) -> Any:
     return {"integer": int, "boolean": bool, "category": str}.get(feature.kind, float)(cell)
 
 
-def _truths(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:
-    """The labels, as feedback, of a share of the rows that chance picks; by the row's place."""
+def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:
+    """Draw the rows that get a label, and return their feedback by row index."""
     picked = np.flatnonzero(rng.random(len(frame)) < share)
     if not len(picked):
         return {}
@@ -187,27 +198,29 @@ def _truths(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Ge
 
 
 def _check_service(url: str, usecase: str) -> None:
-    """One clear error beats as many failures as there are rows."""
+    """Raise one error if the service does not serve the use case, rather than report a failure per row."""
     client = ServiceClient(url)
-    answer = client.get(f"/v1/models/{usecase}")
+    response = client.get(f"/v1/models/{usecase}")
     client.close()
-    if not answer.ok:
-        raise ServiceError(f"{client.url} does not serve {usecase}: it answered {answer.problem}.")
+    if not response.ok:
+        raise ServiceError(f"{client.url} does not serve {usecase}: it answered {response.problem}.")
 
 
-def _labelled(outcomes: Iterable[Outcome], truths: dict[int, dict[str, Any]], late: DelayedLabels) -> Iterator[Outcome]:
-    """Passes the outcomes on, and queues the label of each answered row that is to have one."""
+def _labelled(
+    outcomes: Iterable[Outcome], labels: dict[int, dict[str, Any]], delayed: DelayedLabels
+) -> Iterator[Outcome]:
+    """Pass the outcomes on, and queue the label of each predicted row that has one."""
     for outcome in outcomes:
-        if outcome.id and outcome.row in truths:
-            late.add({"id": outcome.id, **truths[outcome.row]})
+        if outcome.id and outcome.row in labels:
+            delayed.add({"id": outcome.id, **labels[outcome.row]})
         yield outcome
 
 
 def _summary(outcomes: list[Outcome]) -> tuple[int, int, dict[str, int], dict[str, int], dict[str, float]]:
-    """Rows sent, failures, the most common reasons, versions that answered, and their times in milliseconds."""
+    """Count rows sent, failures, the most common reasons and the versions, and take latency percentiles [ms]."""
     reasons = Counter(outcome.reason for outcome in outcomes if outcome.reason)
     versions = Counter(outcome.version for outcome in outcomes if not outcome.reason)
     times = [outcome.seconds * 1000 for outcome in outcomes if not outcome.reason]
     percentiles = np.percentile(times, [50, 99]) if times else ()
     latency = {name: round(float(value), 2) for name, value in zip(("p50", "p99"), percentiles, strict=False)}
-    return len(outcomes), sum(reasons.values()), dict(reasons.most_common(_SHOWN_REASONS)), dict(versions), latency
+    return len(outcomes), sum(reasons.values()), dict(reasons.most_common(_REASONS)), dict(versions), latency

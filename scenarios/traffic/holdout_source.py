@@ -1,4 +1,4 @@
-"""The champion's holdout, fetched from its run, and which of its rows this machine has sent already.
+"""Rows of the champion's holdout, fetched from its run, and which of them this machine has sent already.
 
 Rows are drawn in one shuffled order, from where the last run ended (`var/traffic/USECASE/sent.json`), so no row is sent
 twice before all were. Rows that a run drew count as sent, also when it is interrupted.
@@ -6,7 +6,6 @@ twice before all were. Rows that a run drew count as sent, also when it is inter
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +16,18 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from slipway.clients.mlflow.registry import CHAMPION, ModelVersion, Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts.registry_names import CHAMPION
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, NotFound
 from slipway.settings import settings
+from slipway.system import locks
 from slipway.system.files import file_sha256
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """All rows that a version was judged by: feature columns, the target, `row_key` and `split_bucket`."""
+    """Rows that a version was evaluated on: feature columns, the target, `row_key` and `split_bucket`."""
 
     usecase: str
     schema: Schema
@@ -36,18 +37,18 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The rows of one run, and how many are left for the next."""
+    """Rows of one run, and how many are left for the next."""
 
     frame: pd.DataFrame
     left: int
 
 
 def of_champion(usecase: str, registry: Registry | None = None) -> Holdout:
-    """The holdout of the version that the alias `champion` names.
+    """Fetch the holdout of the version with the alias `champion`.
 
     Raises:
-        RegistryError: the registry does not answer, there is no champion, or its run holds no holdout.
-        DataError: the file is not the one that the run names.
+        RegistryError: the registry does not answer, there is no champion, or its run has no holdout.
+        DataError: the file's digest is not the one in its name.
     """
     registry = registry or Registry()
     champion = registry.aliased(usecase, CHAMPION)
@@ -62,7 +63,7 @@ def of_champion(usecase: str, registry: Registry | None = None) -> Holdout:
 
 
 def draw(holdout: Holdout, rows: int | None, seed: int, restart: bool, keep: np.ndarray | None = None) -> Drawn:
-    """The next `rows` rows (None: all that are left) of the order that `seed` makes; only those in `keep`, if given.
+    """Draw the next `rows` rows (None: all that are left) in the order of `seed`; only those in `keep`, if given.
 
     Another seed, another holdout or `restart` begins a new order.
 
@@ -74,47 +75,47 @@ def draw(holdout: Holdout, rows: int | None, seed: int, restart: bool, keep: np.
         offset = 0 if restart else _offset(file, holdout.sha256, seed)
         if offset >= len(order):
             raise DataError(
-                f"all {len(order)} rows of the holdout of {holdout.usecase} were sent, and none is sent twice unasked: "
-                "that would be a drift of its own. `--restart` begins again, in the same order."
+                f"all {len(order)} rows of the holdout of {holdout.usecase} were sent. None is sent twice, since "
+                "repeated rows would look like drift; `--restart` begins again, in the same order."
             )
         rest = order[offset:]
-        wanted = np.flatnonzero(keep[rest]) if keep is not None else np.arange(len(rest))
-        taken = wanted[:rows]
-        end = len(order) if rows is None or len(wanted) <= rows else offset + int(taken[-1]) + 1
+        eligible = np.flatnonzero(keep[rest]) if keep is not None else np.arange(len(rest))
+        drawn = eligible[:rows]
+        end = len(order) if rows is None or len(eligible) <= rows else offset + int(drawn[-1]) + 1
         file.seek(0)
         file.truncate()
         json.dump({"holdout_sha256": holdout.sha256, "seed": seed, "offset": end}, file)
-    return Drawn(holdout.frame.iloc[rest[taken]].reset_index(drop=True), len(order) - end)
+    return Drawn(holdout.frame.iloc[rest[drawn]].reset_index(drop=True), len(order) - end)
 
 
 def _fetch(registry: Registry, champion: ModelVersion, folder: Path) -> Path:
     paths = [path for path in registry.artifacts(champion.run_id, "holdout") if path.endswith(".parquet")]
     if len(paths) != 1:
         raise NotFound(
-            f"the run of {champion.name} version {champion.version} holds {len(paths)} files in holdout/, one is "
-            "needed: was the version registered by `slipway train`? Train it again, and promote what it registers."
+            f"the run of {champion.name} version {champion.version} has {len(paths)} files in holdout/ instead "
+            "of one: was the version registered by `slipway train`? Train it again, and promote the new version."
         )
     draft = registry.fetch_artifact(champion.run_id, paths[0], folder / "holdout.draft")
     named = Path(paths[0]).stem
     if (found := file_sha256(draft)) != named:
         draft.unlink()
-        raise DataError(f"the holdout of {champion.name} is not what its run names: {named} there, {found} came.")
+        raise DataError(
+            f"the holdout of {champion.name} does not match its name in the run: expected {named}, got {found}."
+        )
     return draft.replace(folder / f"{named}.parquet")
 
 
 @contextmanager
 def _state(usecase: str) -> Iterator[IO[str]]:
-    """`var/traffic/USECASE/sent.json`, locked: two runs at once draw different rows."""
+    """Open and lock `var/traffic/USECASE/sent.json`, so that two runs at once draw different rows."""
     path = settings().var / "traffic" / usecase / "sent.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.exclusive(path) as file:
         file.seek(0)
         yield file
 
 
 def _offset(file: IO[str], sha256: str, seed: int) -> int:
-    """Where the last run ended, 0 where it drew from another holdout or in another order."""
+    """Read where the last run ended; 0 if it drew from another holdout or in another order."""
     try:
         state = json.loads(file.read())
     except ValueError:

@@ -1,6 +1,6 @@
-"""Requests at a steady pace, over a few connections that stay open, and what became of each.
+"""Open-loop load: requests at a steady rate over a few persistent connections, with the outcome of each.
 
-The pace is that of callers, who do not wait for each other's answers: a slow answer delays no other request.
+As with independent clients, a slow response delays no other request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """One answered or failed request; `id` names the prediction that a label may follow."""
+    """Outcome of one request; `id` is the prediction that a label can refer to, `reason` why the request failed."""
 
     row: int
     seconds: float
@@ -35,8 +35,10 @@ class Outcome:
 def send_each(
     url: str, usecase: str, rows: Sequence[dict[str, Any]], rate: float, track: Track | None, stopped: threading.Event
 ) -> Iterator[Outcome]:
-    """Predicts row i at i / rate seconds, each in a request of its own; the outcomes come in the rows' order, and end
-    early once `stopped` is set."""
+    """Send row i at i / rate seconds, one per request, and yield the outcomes in the rows' order.
+
+    The iterator ends early once `stopped` is set.
+    """
     local = threading.local()
     started = time.monotonic()
     path = f"/v1/models/{usecase}/predict"
@@ -50,8 +52,8 @@ def send_each(
 
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
-        answered: Iterable[Outcome] = pool.map(one, range(len(rows)))
-        yield from track(answered, f"traffic to {usecase}", len(rows)) if track else answered
+        outcomes: Iterable[Outcome] = pool.map(one, range(len(rows)))
+        yield from track(outcomes, f"traffic to {usecase}", len(rows)) if track else outcomes
     except CancelledError:
         return
     finally:
@@ -62,13 +64,15 @@ def send_each(
 def _request(client: ServiceClient, path: str, row: int, instance: dict[str, Any]) -> Outcome:
     began = time.monotonic()
     try:
-        answer = client.post(path, {"instances": [instance]})
+        response = client.post(path, {"instances": [instance]})
     except ServiceError as error:
         return Outcome(row, time.monotonic() - began, reason=str(error))
     seconds = time.monotonic() - began
-    if answer.status != 200:
-        return Outcome(row, seconds, reason=answer.problem)
+    if response.status != 200:
+        return Outcome(row, seconds, reason=response.problem)
     try:
-        return Outcome(row, seconds, str(answer.document["model"]["version"]), answer.document["predictions"][0]["id"])
+        return Outcome(
+            row, seconds, str(response.document["model"]["version"]), response.document["predictions"][0]["id"]
+        )
     except (TypeError, KeyError, IndexError):
-        return Outcome(row, seconds, reason="200, but not an answer of the form that is documented")
+        return Outcome(row, seconds, reason="200, but not a prediction response")

@@ -1,3 +1,5 @@
+"""Command `slipway`, run as `python -m slipway.cli`."""
+
 from slipway.cli import main
 
 main()

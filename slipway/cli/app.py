@@ -28,17 +28,17 @@ _PACKAGES = {command.module.partition(".")[0] for command in COMMANDS.values()}
 class LazyGroup(TyperGroup):
     """A group whose list comes from COMMANDS and whose commands are imported on demand."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, TyperCommand | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             hint = suggestion(name, COMMANDS) or " `slipway --help` lists them."
@@ -61,7 +61,8 @@ def _prepared(command: Callable[..., Any], name: str) -> TyperCommand:
 
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     single.command(name, help=None)(prepared)
-    return typer.main.get_command(single)
+    found: Any = typer.main.get_command(single)  # typer's types name its private copy of click
+    return found
 
 
 app = typer.Typer(

@@ -4,19 +4,16 @@ would. Without Prefect's client, whose import takes seconds."""
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import os
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from slipway.clients.http import HttpClient, Response
 from slipway.errors import ServiceError
 
 POLL_SECONDS = 2.0
@@ -49,7 +46,7 @@ class PrefectClient:
 
     def __init__(self, uri: str, timeout: float = 20.0) -> None:
         self._uri = uri
-        self._timeout = timeout
+        self._http = HttpClient(uri, timeout=timeout)
 
     def start(
         self,
@@ -135,29 +132,24 @@ class PrefectClient:
         return finished
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer; asked again while the server is busy: on SQLite, that is, while its database is locked."""
+        """Send a request, again while the server is busy: on SQLite, that is, while its database is locked."""
         for _ in range(BUSY_TRIES):
-            status, answer = self._once(method, path, body)
-            if status != BUSY:
+            response = self._once(method, path, body)
+            if response.status != BUSY:
                 break
             time.sleep(BUSY_SECONDS)
-        if status >= 400:
-            raise ServiceError(f"Prefect answered {status} to {method} {path}: {answer[:300].decode(errors='replace')}")
+        if response.status >= 300:
+            detail = response.content[:300].decode(errors="replace")
+            raise ServiceError(f"Prefect answered {response.status} to {method} {path}: {detail}")
         try:
-            return json.loads(answer)
+            return response.json()
         except ValueError:
             raise ServiceError(f"{self._uri} does not answer as Prefect does: is another program there?") from None
 
-    def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **_authorization()}
-        request = urllib.request.Request(f"{self._uri}/{path}", data, headers, method=method)
+    def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Response:
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            return self._http.request(method, f"/{path}", document=body, headers=_authorization())
+        except ServiceError as error:
             raise ServiceError(f"Prefect does not answer at {self._uri}: {error}") from None
 
 

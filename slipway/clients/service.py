@@ -4,24 +4,19 @@
     answer = client.post("/v1/models/digits/predict", {"instances": rows})
     answer.status, answer.document
 
-Standard library only, so that whatever holds `slipway` can ask a server. The key in SLIPWAY_API_KEY goes along.
+The key in SLIPWAY_API_KEY is sent along.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from slipway.clients.http import HttpClient
 from slipway.errors import ServiceError
 from slipway.settings import settings
-
-# Servers close idle connections, uvicorn after 5 s: a request sent into that moment would look like a failed one.
-REUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,42 +47,30 @@ class ServiceClient:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServiceError(f"{url!r} is no address of a server. Write it as http://127.0.0.1:3000.")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self._prefix = parts.path.rstrip("/")
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
-        if address:
-            # where http.client looks the host up; its documented parts would take the address for the host's name
-            self._connection._create_connection = lambda at, *rest: socket.create_connection((address, at[1]), *rest)
-        self._used = 0.0
-        self._headers = {"Accept": "application/json", **settings().authorization}
+        headers = {"Accept": "application/json", **settings().authorization}
+        self._http = HttpClient(self.url, timeout=timeout, headers=headers, use_proxy=False, address=address)
 
     def get(self, path: str) -> ServiceResponse:
-        return self._send("GET", path, None)
+        """Send a GET. Raises ServiceError if there is no response."""
+        return self._send("GET", path)
 
     def post(self, path: str, document: Any) -> ServiceResponse:
-        return self._send("POST", path, json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+        """Send a document as JSON. Raises ServiceError if there is no response; a request is never sent twice."""
+        return self._send("POST", path, document)
 
     def close(self) -> None:
-        self._connection.close()
+        """Close the connection; a later request opens one again."""
+        self._http.close()
 
-    def _send(self, method: str, path: str, body: bytes | None) -> ServiceResponse:
-        """Raises ServiceError where no answer comes; a request is never sent twice."""
-        if time.monotonic() - self._used > REUSE_SECONDS:
-            self._connection.close()
-        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
+    def _send(self, method: str, path: str, document: Any = None) -> ServiceResponse:
         try:
-            self._connection.request(method, self._prefix + path, body, headers)
-            response = self._connection.getresponse()
-            content = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            reason = str(error) or type(error).__name__
+            response = self._http.request(method, path, document=document)
+        except ServiceError as error:
             raise ServiceError(
-                f"{self.url} does not answer: {reason}. Is it up? `slipway status` says what runs."
+                f"{self.url} does not answer: {error}. Is it up? `slipway status` says what runs."
             ) from None
-        self._used = time.monotonic()
-        return ServiceResponse(response.status, _decoded(content))
+        return ServiceResponse(response.status, _decoded(response.content))
 
 
 def _decoded(content: bytes) -> Any:

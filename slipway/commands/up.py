@@ -49,7 +49,8 @@ def command(
 
 def _champions(names: list[str]) -> list[str]:
     """The use cases of these that have a champion to serve."""
-    from slipway.clients.mlflow.registry import CHAMPION, Registry
+    from slipway.clients.mlflow.registry import Registry
+    from slipway.contracts.registry_names import CHAMPION
     from slipway.errors import NotFound
 
     registry, found = Registry(), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from slipway.config.use_case import UseCase
 from slipway.errors import UseCaseError, suggestion
 from slipway.settings import settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def names() -> list[str]:
@@ -50,7 +53,7 @@ def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
         raise UseCaseError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
 
 
-def _override(content: dict, key: str, value: str) -> None:
+def _override(content: dict[str, Any], key: str, value: str) -> None:
     parts = key.split(".") if "." in key or key in UseCase.model_fields else ["params", key]
     place = content
     for part in parts[:-1]:
@@ -63,7 +66,7 @@ def _override(content: dict, key: str, value: str) -> None:
         raise UseCaseError(f"--set {key}={value}: the value is not YAML: {error}") from None
 
 
-def _sentence(path: Path, problem: dict) -> str:
+def _sentence(path: Path, problem: ErrorDetails) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         allowed = sorted(_keys_at(problem["loc"]))

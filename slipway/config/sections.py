@@ -276,8 +276,14 @@ class Retraining(Section):
     runs_per_week: int = Field(3, ge=1, description="Largest number of starts in 7 days.")
     max_age_days: float | None = Field(None, gt=0, description="Age of the champion that is a reason to train.")
     new_labels: int | None = Field(None, ge=1, description="Number of new labelled rows that is a reason to train.")
+    label_filters: list[str] = Field(
+        [], description="Optional filters of labelled training rows: `labeler_agreement`, `near_duplicates`."
+    )
     caller_share: float = Field(
-        0.2, gt=0, le=1, description="Largest share of the labelled training rows that one caller may contribute."
+        0.2,
+        gt=0,
+        le=1,
+        description="Filter `labeler_agreement`: largest share of the labelled training rows of one caller.",
     )
     window_rows: int | None = Field(
         None,

@@ -1,8 +1,8 @@
-"""Intervals by the percentile bootstrap (Efron 1979) over rows: seeded, so the same rows give the same interval."""
+"""Confidence intervals by the percentile bootstrap (Efron 1979) over rows, seeded: equal rows give equal intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +16,16 @@ _SEED = 7
 
 
 class Interval(NamedTuple):
-    """`value` on the rows themselves, with its 95 % interval; all None where the rows do not define it."""
+    """A metric's value on the rows themselves with its 95 % interval; all None if the rows do not define it."""
 
     value: float | None
     low: float | None
     high: float | None
 
 
-def intervals(rows: Scored, metrics: dict[str, Metric]) -> dict[str, Interval]:
-    """Each metric with its interval, all over the same resamples."""
-    draws = [rows.at(drawn) for drawn in _draws(len(rows))]
+def intervals(rows: Scored, metrics: Mapping[str, Metric], rounds: int = ROUNDS) -> dict[str, Interval]:
+    """Compute each metric with its interval, all over the same resamples."""
+    draws = [rows.at(drawn) for drawn in _draws(len(rows), rounds=rounds)]
     return {
         name: _interval(metric.compute(rows), [metric.compute(draw) for draw in draws])
         for name, metric in metrics.items()
@@ -33,7 +33,7 @@ def intervals(rows: Scored, metrics: dict[str, Metric]) -> dict[str, Interval]:
 
 
 def difference(new: Scored, old: Scored, metric: Metric) -> Interval:
-    """How much better `new` is than `old` on the same rows, paired: each resample takes the same rows of both."""
+    """Compute how much better `new` is than `old` on the same rows, paired: a resample takes the same rows of both."""
 
     def compute(drawn: np.ndarray) -> float:
         return metric.sign * (metric.compute(new.at(drawn)) - metric.compute(old.at(drawn)))
@@ -42,7 +42,7 @@ def difference(new: Scored, old: Scored, metric: Metric) -> Interval:
 
 
 def fall(now: Scored, before: Scored, metric: Metric) -> Interval:
-    """How much better one model answers the rows `now` than other rows, `before`: each are resampled on their own."""
+    """Compute how much better one model is on the rows `now` than on other rows, `before`; each are resampled alone."""
     drawn = zip(_draws(len(now)), _draws(len(before), _SEED + 1), strict=False)
     compute = metric.compute
     return _interval(
@@ -52,15 +52,15 @@ def fall(now: Scored, before: Scored, metric: Metric) -> Interval:
 
 
 def mean(values: np.ndarray) -> Interval:
-    """The mean of one value a row [n]; of flags, their share."""
+    """Compute the mean of one value a row [n]; of flags, their share."""
     return _resampled(len(values), lambda drawn: float(values[drawn].mean()))
 
 
-def against_all(part: np.ndarray, rows: Scored, metric: Metric) -> Interval:
-    """How much better the rows of a slice (a mask) are answered than all rows; the slice is resampled with them."""
+def against_all(mask: np.ndarray, rows: Scored, metric: Metric) -> Interval:
+    """Compute how much better the metric is on a slice (a mask) than on all rows; the slice is resampled with them."""
 
     def compute(drawn: np.ndarray) -> float:
-        inside = drawn[part[drawn]]
+        inside = drawn[mask[drawn]]
         if not len(inside):
             return float("nan")
         return metric.sign * (metric.compute(rows.at(inside)) - metric.compute(rows.at(drawn)))
@@ -72,9 +72,10 @@ def _resampled(count: int, compute: Callable[[np.ndarray], float]) -> Interval:
     return _interval(compute(np.arange(count)), [compute(drawn) for drawn in _draws(count)])
 
 
-def _draws(count: int, seed: int = _SEED) -> Iterator[np.ndarray]:
+def _draws(count: int, seed: int = _SEED, rounds: int = ROUNDS) -> Iterator[np.ndarray]:
+    """Draw indices of rows with repetitions [count], `rounds` times; fewer for very many rows, but at least 100."""
     generator = np.random.default_rng(seed)
-    for _ in range(int(np.clip(_WORK // count, 100, ROUNDS))):
+    for _ in range(int(np.clip(_WORK // count, min(100, rounds), rounds))):
         yield generator.integers(0, count, count)
 
 

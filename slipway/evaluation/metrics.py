@@ -1,4 +1,4 @@
-"""The field's metrics, each a function of scored rows; definitions and names as in scikit-learn's user guide.
+"""Metrics of predictions, each a function of scored rows; definitions and names as in scikit-learn's user guide.
 
 They are plain numpy because each is computed a thousand times for its bootstrap interval; a test holds them equal to
 scikit-learn's. One that the rows do not define (the ROC AUC of one class) is NaN.
@@ -6,11 +6,11 @@ scikit-learn's. One that the rows do not define (the ROC AUC of one class) is Na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slipway.config import Cost
 from slipway.contracts.schema import Schema
@@ -20,10 +20,11 @@ CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows with the truth and a model's outputs [n, k], as the bundle promises them.
+    """Rows with the truth [n] and a model's outputs [n, k], as the bundle promises them.
 
     `truth` and `label` are indices of classes, `positive` the positive class's (None but for binary tasks); in a
-    regression `truth` and `outputs` [n, 1] are in the target's unit and `label` is empty.
+    regression `truth` and `outputs` [n, 1] are in the target's unit and `label` is zero. Outputs that are not known,
+    since only labels were kept of the predictions, are NaN.
     """
 
     truth: np.ndarray
@@ -35,13 +36,13 @@ class Scored:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def at(self, rows: NDArray) -> Scored:
-        """Those rows alone: a mask, or indices with repetitions."""
+    def at(self, rows: np.ndarray) -> Scored:
+        """Select rows by a mask, or by indices with repetitions."""
         return replace(self, truth=self.truth[rows], outputs=self.outputs[rows], label=self.label[rows])
 
 
 def scored(schema: Schema, cost: Cost | None, truth: np.ndarray, outputs: np.ndarray) -> Scored:
-    """The outputs with the labels that they decide: by the threshold in a binary task, else by the largest."""
+    """Decide labels by outputs [n, k]: by the threshold in a binary task, else by the largest."""
     if schema.positive_index is None:
         label = outputs.argmax(axis=1) if schema.classes else np.zeros(len(truth), "int64")
         return Scored(truth, outputs, label)
@@ -50,13 +51,45 @@ def scored(schema: Schema, cost: Cost | None, truth: np.ndarray, outputs: np.nda
     return Scored(truth, outputs, np.where(above, positive, 1 - positive), positive, cost or Cost())
 
 
+def scored_predictions(schema: Schema, cost: Cost | None, rows: Mapping[str, Sequence[Any]]) -> Scored:
+    """Score predictions as the log has them, with the labels that the model gave.
+
+    Args:
+        schema: the classes and the positive one.
+        cost: of the use case's target.
+        rows: columns `label`, `label_true` and `score` (of binary tasks: P(positive)), or `value` and `value_true`.
+            An unknown true label is a class of its own, which no prediction meets.
+    """
+    if schema.task == "regression":
+        truth = np.asarray(rows["value_true"], "float64")
+        outputs = np.asarray(rows["value"], "float64")[:, None]
+        return Scored(truth, outputs, np.zeros(len(truth), "int64"))
+    index = {name: number for number, name in enumerate(schema.classes)}
+    truth, label = (
+        np.array([index.get(str(name), -1) for name in rows[key]], "int64") for key in ("label_true", "label")
+    )
+    positive = schema.positive_index
+    if positive is None:
+        return Scored(truth, np.full((len(truth), len(index)), np.nan), label)
+    score = np.asarray(rows["score"], "float64")
+    outputs = np.column_stack([score, 1 - score] if positive == 0 else [1 - score, score])
+    return Scored(truth, outputs, label, positive, cost or Cost())
+
+
 @dataclass(frozen=True)
 class Metric:
-    """`sign` is 1 where more is better, else -1."""
+    """A metric; `sign` is 1 if more is better, else -1. One `of_labels` needs no outputs."""
 
     title: str
     compute: Callable[[Scored], float]
     sign: int
+    of_labels: bool = False
+
+
+def computable(task: str, rows: Scored) -> dict[str, Metric]:
+    """Select the task's metrics that the rows have what it takes for: without outputs, those of labels alone."""
+    known = bool(np.isfinite(rows.outputs).all())
+    return {name: metric for name, metric in METRICS[task].items() if known or metric.of_labels}
 
 
 def accuracy(rows: Scored) -> float:
@@ -70,9 +103,9 @@ def balanced_accuracy(rows: Scored) -> float:
 
 def f1_macro(rows: Scored) -> float:
     """The mean F1 of the classes that occur, or were predicted."""
-    seen = np.union1d(rows.truth, rows.label)
-    hits = [np.sum((rows.truth == k) & (rows.label == k)) for k in seen]
-    both = [np.sum(rows.truth == k) + np.sum(rows.label == k) for k in seen]
+    classes = np.union1d(rows.truth, rows.label)
+    hits = [np.sum((rows.truth == k) & (rows.label == k)) for k in classes]
+    both = [np.sum(rows.truth == k) + np.sum(rows.label == k) for k in classes]
     return float(np.mean(2 * np.array(hits) / np.array(both)))
 
 
@@ -110,7 +143,7 @@ def average_precision(rows: Scored) -> float:
 
 
 def expected_cost(rows: Scored) -> float:
-    """What a row's decision costs on average, in the unit of `target.cost`."""
+    """The mean cost of a row's decision, in the unit of `target.cost`."""
     assert rows.positive is not None and rows.cost is not None
     missed = np.mean((rows.truth == rows.positive) & (rows.label != rows.positive))
     false = np.mean((rows.truth != rows.positive) & (rows.label == rows.positive))
@@ -119,13 +152,11 @@ def expected_cost(rows: Scored) -> float:
 
 def ece(rows: Scored) -> float:
     """Expected calibration error (Naeini et al. 2015): the mean distance of confidence from frequency over its bins."""
-    return float(
-        sum(part["rows"] * abs(part["predicted"] - part["observed"]) for part in calibration(rows)) / len(rows)
-    )
+    return float(sum(bin["rows"] * abs(bin["predicted"] - bin["observed"]) for bin in calibration(rows)) / len(rows))
 
 
 def calibration(rows: Scored) -> list[dict[str, float]]:
-    """Ten bins of equal width, of P(positive), or of the largest probability: mean prediction beside frequency."""
+    """Compare mean prediction and frequency in ten bins of equal width: of P(positive), or the largest probability."""
     if rows.positive is not None:
         predicted, happened = rows.outputs[:, rows.positive], rows.truth == rows.positive
     else:
@@ -170,9 +201,9 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 _CLASSES = {
-    "accuracy": Metric("accuracy", accuracy, 1),
-    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy, 1),
-    "f1_macro": Metric("macro F1", f1_macro, 1),
+    "accuracy": Metric("accuracy", accuracy, 1, of_labels=True),
+    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy, 1, of_labels=True),
+    "f1_macro": Metric("macro F1", f1_macro, 1, of_labels=True),
     "roc_auc": Metric("ROC AUC", roc_auc, 1),
     "log_loss": Metric("log loss", log_loss, -1),
     "brier": Metric("Brier score", brier, -1),
@@ -182,7 +213,7 @@ METRICS: dict[str, dict[str, Metric]] = {
     "binary": {
         **_CLASSES,
         "average_precision": Metric("average precision", average_precision, 1),
-        "expected_cost": Metric("expected cost", expected_cost, -1),
+        "expected_cost": Metric("expected cost", expected_cost, -1, of_labels=True),
     },
     "multiclass": _CLASSES,
     "regression": {

@@ -1,7 +1,12 @@
-"""The parts of the rows that usecase.yaml wants looked at on their own: `gates.slices`."""
+"""Slices of data: the groups of rows that `gates.slices` of usecase.yaml declares, for training and monitoring alike.
+
+A number is cut at the declared bins, else at the quartiles of the rows themselves; any other feature has a slice per
+value. Rows that lack the value are a slice, too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,68 +19,109 @@ from slipway.errors import UseCaseError
 from slipway.evaluation.bootstrap import against_all
 from slipway.evaluation.metrics import Metric, Scored
 
+MISSING = "missing"
 _QUARTILES = [0.25, 0.5, 0.75]
-_MISSING = "missing"
+_NUMBERS = ("number", "integer")
 
 
 @dataclass(frozen=True)
-class Part:
-    """`value` is a category, or an interval of a number; `rows` is a mask over the frame."""
+class DataSlice:
+    """A group of rows; `value` is a category or an interval of a number, `rows` a mask over the data [n]."""
 
     feature: str
     value: str
     rows: np.ndarray
 
 
-def parts(usecase: UseCase, schema: Schema, frame: pd.DataFrame) -> list[Part]:
-    """Every declared slice of the frame's rows, each value's rows and those that miss it; none without rows."""
-    found = [part for declared in usecase.gates.slices for part in _parts(declared, schema, frame)]
-    return [part for part in found if part.rows.any()]
+def data_slices(
+    declared: Sequence[Slice],
+    schema: Schema,
+    columns: pd.DataFrame | Mapping[str, Any],
+    max_values: int | None = None,
+) -> list[DataSlice]:
+    """Cut rows into the declared slices; empty ones are left out.
+
+    Args:
+        declared: `gates.slices`; features that the schema does not have are skipped.
+        schema: of the rows.
+        columns: the rows, a column per feature: values, or their text as the prediction log has it; None is missing.
+        max_values: of a feature, the most categories, the commonest; all without it.
+    """
+    found = (
+        data_slice
+        for each in declared
+        if each.feature in schema.by_name
+        for data_slice in _of_feature(schema.by_name[each.feature], each.bins, columns[each.feature], max_values)
+    )
+    return [data_slice for data_slice in found if data_slice.rows.any()]
+
+
+def declared_values(feature: Feature, bins: Sequence[float] | None) -> tuple[str, ...] | None:
+    """The values of a feature's slices where they are known before any data; None if they are not.
+
+    They are what `data_slices` names: intervals of the declared bins, or the vocabulary.
+    """
+    if not feature.is_input or feature.kind == "image":
+        return None
+    missing = (MISSING,) if feature.nullable else ()
+    if feature.kind in _NUMBERS:
+        return (*bin_labels(bins), *missing) if bins else None
+    if feature.kind == "boolean":
+        return ("false", "true", *missing)
+    return (*feature.vocabulary, *missing) if feature.vocabulary else None
 
 
 def scores(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored, metric: Metric) -> list[dict[str, Any]]:
-    """Each slice's score, and how much better it is than over all rows (less than 0: worse), with its interval."""
+    """Compute each slice's score, and how much better it is than over all rows (below 0: worse), with its interval."""
     return [
         {
-            "feature": part.feature,
-            "value": part.value,
-            "rows": int(part.rows.sum()),
-            "score": _or_none(metric.compute(rows.at(part.rows))),
-            "difference": against_all(part.rows, rows, metric)._asdict(),
+            "feature": data_slice.feature,
+            "value": data_slice.value,
+            "rows": int(data_slice.rows.sum()),
+            "score": _or_none(metric.compute(rows.at(data_slice.rows))),
+            "difference": against_all(data_slice.rows, rows, metric)._asdict(),
         }
-        for part in parts(usecase, schema, frame)
+        for data_slice in data_slices(usecase.gates.slices, schema, frame)
     ]
 
 
 def require_separable(usecase: UseCase) -> None:
-    """Raises UseCaseError where a slice goes by a feature that rows do not hold: an image, or one that is dropped."""
+    """Check that slices go by features that rows hold.
+
+    Raises:
+        UseCaseError: a slice goes by an image, or by a feature that is private and dropped.
+    """
     features = {feature.name: feature for feature in usecase.features}
     for declared in usecase.gates.slices:
         feature = features[declared.feature]
         if feature.kind == "image" or feature.private == "drop":
             what = "an image" if feature.kind == "image" else "private and dropped"
             raise UseCaseError(
-                f"{usecase.name}: gates.slices: {feature.name} is {what}, so rows cannot be told apart by it: "
+                f"{usecase.name}: gates.slices: {feature.name} is {what}, so rows cannot be grouped by it: "
                 "name another feature."
             )
 
 
-def _parts(declared: Slice, schema: Schema, frame: pd.DataFrame) -> list[Part]:
-    feature = schema.by_name[declared.feature]
-    named, order = _named(frame[feature.name], feature, declared.bins)
-    return [Part(feature.name, value, (named == value).to_numpy()) for value in [*order, _MISSING]]
+def _of_feature(feature: Feature, bins: list[float] | None, column: Any, max_values: int | None) -> list[DataSlice]:
+    cells = pd.Series(column).reset_index(drop=True)
+    named, values = _intervals(cells, bins) if feature.kind in _NUMBERS else _categories(cells, max_values)
+    return [DataSlice(feature.name, value, (named == value).to_numpy()) for value in [*values, MISSING]]
 
 
-def _named(column: pd.Series, feature: Feature, bins: list[float] | None) -> tuple[pd.Series, list[str]]:
-    """Each row's part, and the parts in order: intervals of a number, by its quartiles where no bins are given."""
-    if feature.kind in ("number", "integer"):
-        edges = bins or sorted(set(column.quantile(_QUARTILES).dropna())) or [0.0]
-        names = list(bin_labels(edges))
-        values = pd.Series(np.array(names)[np.searchsorted(edges, column, side="right")], column.index)
-    else:
-        values = column.map(lambda value: str(value).lower() if isinstance(value, bool) else str(value))
-        names = sorted(values[column.notna()].unique())
-    return values.mask(column.isna(), _MISSING), names
+def _intervals(cells: pd.Series, bins: list[float] | None) -> tuple[pd.Series, list[str]]:
+    """Each row's interval, and all intervals in order."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    edges = bins or sorted(set(numbers.quantile(_QUARTILES).dropna())) or [0.0]
+    names = list(bin_labels(edges))
+    named = pd.Series(np.array(names)[np.searchsorted(edges, numbers, side="right")], cells.index)
+    return named.mask(numbers.isna(), MISSING), names
+
+
+def _categories(cells: pd.Series, max_values: int | None) -> tuple[pd.Series, list[str]]:
+    """Each row's category as text, and the categories in order."""
+    named = cells.map(lambda value: str(value).lower() if isinstance(value, bool | np.bool_) else str(value))
+    commonest = named[cells.notna()].value_counts().index[:max_values]
+    return named.mask(cells.isna(), MISSING), sorted(commonest)
 
 
 def _or_none(value: float) -> float | None:

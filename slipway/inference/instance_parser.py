@@ -90,12 +90,15 @@ class InstanceParser:
         named = {**{name: fields[name] for name in self._names}, **retired}
         rename = {field[0]: name for name, field in named.items()}
         options: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
-        self._object = msgspec.defstruct("Instance", named.values(), kw_only=True, omit_defaults=True, **options)
+        self._object: type = msgspec.defstruct("Instance", named.values(), kw_only=True, omit_defaults=True, **options)
         whole = [(field, kind) for field, kind, *_ in fields.values()]
         array = msgspec.defstruct("Instance", whole, array_like=True, **options)
-        self._objects, self._arrays = (msgspec.json.Decoder(_request(kind)) for kind in (self._object, array))
+        self._objects: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_request(self._object))
+        self._arrays: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_request(array))
         self._array = array
-        self._usual = msgspec.json.Decoder(_request(_usual(schema, rename))) if _may_be_usual(schema) else None
+        self._usual: msgspec.json.Decoder[Any] | None = (
+            msgspec.json.Decoder(_request(_usual(schema, rename))) if _may_be_usual(schema) else None
+        )
         self._sorted = picker([self._allowed.index(name) for name in self._names])
 
     def request(self, body: bytes, max_instances: int) -> Request:
@@ -117,7 +120,7 @@ class InstanceParser:
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """The same for Python's dictionaries, as a file of rows gives them."""
         try:
-            parsed = msgspec.convert(list(instances), list[self._object])
+            parsed: list[Any] = msgspec.convert(list(instances), list[self._object])  # type: ignore[name-defined]
         except msgspec.ValidationError as error:
             self._refuse(str(error).replace("at `$", "at `$.instances"))
         values = self._values(parsed)
@@ -263,7 +266,7 @@ def _usual_kind(feature: Feature) -> Any:
 
 
 def _request(instance: type) -> type:
-    fields = [("instances", list[instance]), ("keys", list[str] | None, None)]  # type: ignore[valid-type]
+    fields: list[Any] = [("instances", list[instance]), ("keys", list[str] | None, None)]  # type: ignore[valid-type]
     return msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
 
 

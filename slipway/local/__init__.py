@@ -6,7 +6,7 @@ from slipway.local.services import PORTS, Home, home, links, services, settle
 from slipway.local.stack import Stack
 from slipway.local.state import State, join, running
 from slipway.system.ports import free_port
-from slipway.system.processes import Process, answers, die_with
+from slipway.system.processes import Process, die_with
 
 __all__ = [
     "PORTS",
@@ -14,7 +14,6 @@ __all__ = [
     "Process",
     "Stack",
     "State",
-    "answers",
     "die_with",
     "free_port",
     "home",

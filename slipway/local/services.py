@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.clients.http import is_healthy
 from slipway.local.stack import Stack
 from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
-from slipway.system.processes import Process, answers
+from slipway.system.processes import Process
 
 PORTS = ("service", "grpc", "mlflow", "prefect", "status")
 
@@ -122,7 +123,7 @@ def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Ite
     """
     found = settings()
     health = {"mlflow": f"{found.registry_uri}/health", "prefect": f"{found.prefect_uri}/health"}
-    missing = [name for name in names if not answers(health[name])]
+    missing = [name for name in names if not is_healthy(health[name])]
     urls = {"mlflow": found.registry_uri, "prefect": found.prefect_uri}
     if not missing:
         yield {name: urls[name] for name in names}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
+from slipway.clients.http import is_healthy
 from slipway.errors import ServiceError
 from slipway.local.state import Lock, ServiceStatus, State
 from slipway.system.processes import Process, RunningProcess
@@ -28,7 +29,7 @@ class Stack:
         self._command = ""
         self._env: dict[str, str] = {}
         self._ready = False
-        self._signals: dict[int, object] = {}
+        self._signals: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number, handler in _HANDLERS.items():
@@ -71,7 +72,7 @@ class Stack:
             self._running[process.name] = RunningProcess(process)
         self._publish()
         for process in processes:
-            self._running[process.name].wait_ready(seconds)
+            self._running[process.name].wait_ready(seconds, is_healthy)
             where = f" at {process.url}" if process.url else ""
             self._say(f"  {process.name} is up{where} ({time.monotonic() - started:.0f} s)")
 

@@ -5,7 +5,6 @@ The lock beside it is held for as long as the stack's parent lives; so a stale f
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from slipway.errors import ServiceError
+from slipway.system.files import write_text
+from slipway.system.locks import acquire, is_held
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,15 @@ class Lock:
 
     def __init__(self, var: Path) -> None:
         self._var = var
-        var.mkdir(parents=True, exist_ok=True)
-        self._file = (var / "stack.lock").open("a")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = acquire(var / "stack.lock")
         except BlockingIOError:
-            self._file.close()
             raise ServiceError(
                 f"a stack runs from {var} already. `slipway status` shows it, `slipway down` ends it."
             ) from None
 
     def write(self, state: State) -> None:
-        draft = self._var / f"stack.json.{os.getpid()}.tmp"
-        draft.write_text(json.dumps(asdict(state), indent=1))
-        draft.replace(self._var / "stack.json")
+        write_text(self._var / "stack.json", json.dumps(asdict(state), indent=1), durable=False)
 
     def release(self) -> None:
         (self._var / "stack.json").unlink(missing_ok=True)
@@ -67,9 +63,9 @@ class Lock:
 
 def running(var: Path) -> State | None:
     """The stack that runs from `var`, or None."""
-    if not _held(var / "stack.lock"):
-        return None
     try:
+        if not is_held(var / "stack.lock"):
+            return None
         raw = json.loads((var / "stack.json").read_text())
     except FileNotFoundError:
         return None
@@ -81,14 +77,3 @@ def join(var: Path) -> None:
     state = running(var)
     for name, value in (state.env if state else {}).items():
         os.environ.setdefault(name, value)
-
-
-def _held(lock: Path) -> bool:
-    try:
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

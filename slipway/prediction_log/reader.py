@@ -6,7 +6,7 @@ DuckDB is imported when the first query runs.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from slipway.errors import DataError
@@ -15,6 +15,7 @@ from slipway.prediction_log.label_join import labelled
 from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
 from slipway.prediction_log.spool_reader import read_spool
 from slipway.storage.factory import object_store
+from slipway.timestamps import as_utc, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -126,12 +127,10 @@ def instant(time: Time) -> datetime | None:
     """
     if isinstance(time, str):
         try:
-            time = datetime.fromisoformat(time)
+            return parse(time)
         except ValueError:
             raise DataError(f"{time!r} is no time. Write it in ISO 8601, as 2026-01-31 or 2026-01-31T12:00Z.") from None
-    if time is None:
-        return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    return None if time is None else as_utc(time)
 
 
 def _within(since: datetime | None, until: datetime | None) -> str:

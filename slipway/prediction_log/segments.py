@@ -6,7 +6,6 @@ A segment is `SPOOL/USECASE/STREAM-OPENED-PID-TOKEN.jsonl.open` while a worker w
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from contextlib import suppress
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slipway.prediction_log.jsonl import count
+from slipway.system.locks import lock
+from slipway.timestamps import for_name, parse_name
 
 OPEN = ".open"
 COMPLETE = ".jsonl"
-_OPENED = "%Y%m%dT%H%M%S%fZ"
 
 
 @dataclass(frozen=True, order=True)
@@ -65,7 +65,7 @@ def create(folder: Path, stream: str) -> tuple[int, Path]:
         path = folder / _new_name(stream)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
             path.stat()
             return descriptor, path
         except OSError as error:
@@ -106,13 +106,13 @@ def adopt_orphans(spool: Path, usecase: str) -> None:
         if segment.complete:
             continue
         with suppress(FileNotFoundError, BlockingIOError), segment.path.open("rb") as lines:
-            fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(lines)
             complete(segment.path)
 
 
 def _new_name(stream: str) -> str:
     """A name no other worker takes, on this machine or on another that ships into the same folder."""
-    return f"{stream}-{datetime.now(UTC).strftime(_OPENED)}-{os.getpid()}-{secrets.token_hex(4)}{COMPLETE}{OPEN}"
+    return f"{stream}-{for_name(datetime.now(UTC))}-{os.getpid()}-{secrets.token_hex(4)}{COMPLETE}{OPEN}"
 
 
 def _parse(path: Path) -> Segment | None:
@@ -120,6 +120,6 @@ def _parse(path: Path) -> Segment | None:
         return None
     stream, _, rest = path.name.partition("-")
     try:
-        return Segment(datetime.strptime(rest.split("-")[0], _OPENED).replace(tzinfo=UTC), path, stream)
+        return Segment(parse_name(rest.split("-")[0]), path, stream)
     except ValueError:
         return None

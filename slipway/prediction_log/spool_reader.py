@@ -45,7 +45,7 @@ def insert(connection: DuckDBPyConnection, table: str, files: Sequence[BinaryIO]
     if not files:
         return 0
     query = rows([f"/dev/fd/{file.fileno()}" for file in files], COLUMNS[stream])
-    (inserted,) = connection.execute(f"INSERT INTO {table} BY NAME {query}").fetchone()
+    [(inserted,)] = connection.execute(f"INSERT INTO {table} BY NAME {query}").fetchall()
     return inserted
 
 

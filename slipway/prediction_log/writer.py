@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from slipway.prediction_log.segments import complete, create
@@ -87,9 +88,8 @@ class Writer:
     def _append(self, lines: bytes) -> bool:
         try:
             self._rotate_if_due()
-            if self._descriptor is None:
-                self._open()
-            if os.write(self._descriptor, lines) == len(lines):
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            if os.write(descriptor, lines) == len(lines):
                 self._size += len(lines)
                 self._failing = False
                 return True
@@ -104,12 +104,13 @@ class Writer:
             _log.error("%s lines of %s are being lost: %s", self._stream, self._folder, reason)
         self._failing = True
 
-    def _open(self) -> None:
+    def _open(self) -> int:
         if self._closing.is_set():
             raise OSError("the log is closed")
         self._descriptor, self._path = create(self._folder, self._stream)
         self._size = 0
         self._opened = time.monotonic()
+        return self._descriptor
 
     def _take_back(self) -> None:
         """After a failed or partial write: no line may follow a cut one. What failed may be this file alone
@@ -152,7 +153,7 @@ class Writer:
             finished, self._finished = self._finished, []
             current = os.dup(self._descriptor) if self._descriptor is not None else None
         for descriptor, path in finished:
-            _sync_and_close(descriptor, lambda path=path: complete(path))
+            _sync_and_close(descriptor, partial(complete, path))
         if current is not None:
             _sync_and_close(current)
 

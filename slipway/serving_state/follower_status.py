@@ -26,13 +26,9 @@ class HealthWarning(msgspec.Struct, frozen=True):
 
 
 class FollowerStatus(msgspec.Struct, frozen=True):
-    """`serving/USECASE/follower.json`: what the follower found, by topic; its file's time is that of its last look.
-
-    `clock_offset` is how many seconds this machine's clock is ahead of the registry's; None where that is not known.
-    """
+    """`serving/USECASE/follower.json`: the follower's warnings by topic; the file's time is that of its last poll."""
 
     topics: dict[str, HealthWarning] = {}
-    clock_offset: float | None = None
 
 
 def read_refusals(serving: Path, usecase: str) -> dict[str, Refusal]:

@@ -7,13 +7,15 @@ pid would say nothing in another container of the same pod, and comes again afte
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
+
+from slipway.system.files import write_json
+from slipway.system.locks import create_locked, is_held
 
 _LOCK = ".lock"
 
@@ -23,21 +25,14 @@ class StateFile:
 
     def __init__(self, serving: Path, usecase: str) -> None:
         self._lock_path = _folder(serving, usecase) / f"{os.getpid()}-{secrets.token_hex(4)}{_LOCK}"
-        self._held: BinaryIO | None = None
+        self._held: IO[bytes] | None = None
 
     def write(self, state: WorkerState) -> None:
         """Replace what was written before, which stays where this raises OSError."""
         self._lock_path.parent.mkdir(parents=True, exist_ok=True)
         if self._held is None:
-            self._held = _locked(self._lock_path)
-        path = _content(self._lock_path)
-        draft = path.with_name(f".{path.name}.tmp")
-        try:
-            draft.write_bytes(msgspec.json.encode(state))
-            draft.replace(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
+            self._held = create_locked(self._lock_path)
+        write_json(_content(self._lock_path), state, durable=False)
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
@@ -52,7 +47,7 @@ def read(serving: Path, usecase: str) -> list[WorkerState]:
     found = []
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
         with contextlib.suppress(FileNotFoundError):
-            if _is_held(lock):
+            if is_held(lock):
                 found.append(msgspec.json.decode(_content(lock).read_bytes(), type=WorkerState))
     return sorted(found, key=lambda state: state.pid)
 
@@ -61,7 +56,7 @@ def forget_dead(serving: Path, usecase: str) -> None:
     """Remove the states of workers that were killed; no name comes again."""
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
         with contextlib.suppress(FileNotFoundError):
-            if not _is_held(lock):
+            if not is_held(lock):
                 _remove(lock)
 
 
@@ -76,31 +71,6 @@ def _content(lock: Path) -> Path:
 def _remove(lock: Path) -> None:
     _content(lock).unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> BinaryIO:
-    """The file, made and locked. Between the two it may be taken for a dead worker's; then it is made again."""
-    while True:
-        file = path.open("wb")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except FileNotFoundError:
-            pass
-        except OSError:
-            file.close()
-            raise
-        file.close()
-
-
-def _is_held(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 class RoleState(msgspec.Struct, frozen=True, omit_defaults=True):

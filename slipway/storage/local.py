@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from slipway.system.files import sync
-
-if TYPE_CHECKING:
-    pass
+from slipway.system.files import replacing, write_bytes
 
 
 class LocalStore:
@@ -38,16 +33,11 @@ class LocalStore:
     def local(self, names: Sequence[str]) -> list[Path]:
         return [self._path / name for name in names]
 
-    @contextmanager
-    def whole(self, name: str) -> Iterator[Path]:
-        path = self._path / name
-        with _replacing(path, path.with_name(f".{path.name}.tmp")) as draft:
-            yield draft
+    def whole(self, name: str) -> AbstractContextManager[Path]:
+        return replacing(self._path / name, unique=False)
 
     def put(self, name: str, content: bytes) -> None:
-        path = self._path / name
-        with _replacing(path, path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")) as draft:
-            draft.write_bytes(content)
+        write_bytes(self._path / name, content)
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
@@ -56,16 +46,3 @@ class LocalStore:
 def _no_link(path: str, flags: int) -> int:
     """Nobody who can write a name into the log can have another file read by it."""
     return os.open(path, flags | os.O_NOFOLLOW)
-
-
-@contextmanager
-def _replacing(path: Path, draft: Path) -> Iterator[Path]:
-    """The draft takes the file's name once it is written and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield draft
-        sync(draft)
-        draft.replace(path)
-        sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import ServiceError
+from slipway.system.files import replacing
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
@@ -99,13 +99,13 @@ class S3Store:
             _files().delete_file(self._at(name))
 
     def _fetch(self, name: str, path: Path) -> None:
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with self._explained(), _files().open_input_stream(self._at(name)) as source, draft.open("wb") as target:
-                shutil.copyfileobj(source, target, _BLOCK)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with (
+            replacing(path, durable=False) as draft,
+            self._explained(),
+            _files().open_input_stream(self._at(name)) as source,
+            draft.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target, _BLOCK)
 
     def _forget_unused(self) -> None:
         for folder in self._cache.rglob("????-??-??"):

@@ -1,19 +1,25 @@
-"""Files that are there whole or not at all, and outlast a power cut."""
+"""Files that appear complete or not at all: written as a draft in the same folder, then renamed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from slipway.errors import BundleError
 
+T = TypeVar("T")
+
 
 def file_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -27,21 +33,70 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that readers see whole or not at all, and that outlasts a power cut."""
+@contextmanager
+def replacing(path: Path, *, durable: bool = True, mode: int | None = None, unique: bool = True) -> Iterator[Path]:
+    """Give a draft to write, which replaces the file at the end of the block; after an error it is removed.
+
+    Args:
+        durable: the file outlasts a power cut (fsync before the rename and after it).
+        mode: permissions of the file, less the umask; the draft then exists already, empty.
+        unique: two writers at once do not meet in one draft. Without it the draft of a writer that was killed is
+            overwritten by the next one, where a unique one would stay.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with draft.open("wb") as file:
-        file.write(msgspec.json.encode(content))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    token = f".{os.getpid()}-{secrets.token_hex(4)}" if unique else ""
+    draft = path.with_name(f".{path.name}{token}.tmp")
+    try:
+        if mode is not None:
+            draft.unlink(missing_ok=True)
+            draft.touch(mode, exist_ok=False)
+        yield draft
+        if durable:
+            sync(draft)
+        draft.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def read_struct(path: Path, kind: Any) -> Any:
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
-        except msgspec.DecodeError as error:
-            raise BundleError(f"{path} is not what Slipway writes there ({error}): remove it.") from None
-    return None
+def write_bytes(path: Path, content: bytes, *, durable: bool = True, mode: int | None = None) -> None:
+    """Write a file atomically: readers get the old content or the new one. Raises OSError."""
+    with replacing(path, durable=durable, mode=mode) as draft:
+        draft.write_bytes(content)
+
+
+def write_text(path: Path, content: str, *, durable: bool = True, mode: int | None = None) -> None:
+    """Write text in UTF-8 atomically. Raises OSError."""
+    write_bytes(path, content.encode(), durable=durable, mode=mode)
+
+
+def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
+    """Write what msgspec can encode as JSON, on one line, atomically. Raises OSError."""
+    write_bytes(path, msgspec.json.encode(content), durable=durable)
+
+
+def create_once(path: Path, content: str) -> None:
+    """Write a private file (mode 600) atomically, unless another process has made it first. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    draft.touch(0o600, exist_ok=False)
+    try:
+        draft.write_text(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def read_struct(path: Path, kind: type[T]) -> T | None:
+    """Read what `write_json` wrote; None where there is no such file.
+
+    Raises:
+        BundleError: the file is not JSON of this kind.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} is not what Slipway writes there ({error}): remove it.") from None

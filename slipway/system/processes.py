@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,18 +59,20 @@ class RunningProcess:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def wait_ready(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Return when the health URL answers.
+    def wait_ready(
+        self, seconds: float, is_healthy: Callable[[str], bool], sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Wait until the health URL is healthy.
 
         Raises:
-            ServiceError: the process ended, or did not answer in time; with the last lines of its log.
+            ServiceError: the process ended, or was not healthy in time; with the last lines of its log.
         """
         deadline = time.monotonic() + seconds
         url = self.process.health_url
         while True:
             if not self.alive:
                 raise ServiceError(self._report(f"ended with exit code {self._popen.returncode} while starting"))
-            if url is None or answers(url):
+            if url is None or is_healthy(url):
                 return
             if time.monotonic() > deadline:
                 raise ServiceError(self._report(f"did not answer at {url} within {seconds:.0f} s"))
@@ -97,15 +97,6 @@ class RunningProcess:
     def _report(self, what: str) -> str:
         end = f" The end of {self.process.log}:\n{self.last_lines()}" if self.process.log else ""
         return f"{self.process.name} {what}.{end}"
-
-
-def answers(url: str, seconds: float = 2.0) -> bool:
-    """Whether a GET of the URL is answered with a status below 400."""
-    try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:
-            return answer.status < 400
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
 
 
 @contextlib.contextmanager

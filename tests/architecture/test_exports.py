@@ -1,4 +1,4 @@
-"""What each package lets others use. A name is added here on purpose, or not at all."""
+"""Exports: the names that each package offers to others. A name is added here on purpose, or not at all."""
 
 from __future__ import annotations
 
@@ -94,6 +94,39 @@ EXPORTED = {
         "segments",
     ],
     "slipway.storage": ["ObjectStore", "object_store"],
+    "pipelines.artifacts": [
+        "STEPS",
+        "AddedLabels",
+        "Artifact",
+        "BaselineScore",
+        "BundleFacts",
+        "CalibrationBin",
+        "Champion",
+        "ChangePoint",
+        "CleaningReport",
+        "DataSource",
+        "Disagreement",
+        "EvaluationReport",
+        "ExpectationResult",
+        "GatedReport",
+        "History",
+        "LabelCounts",
+        "LabelReport",
+        "LogLoss",
+        "ParityReport",
+        "Probe",
+        "Provenance",
+        "Registration",
+        "RunPaths",
+        "Score",
+        "SliceScore",
+        "SplitReport",
+        "TrainingReport",
+        "ValidationReport",
+        "read_history",
+        "write_history",
+        "write_json",
+    ],
     "pipelines.gates": ["GATES"],
     "pipelines.modeling.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
     "bentos.api.web_page": ["HEADERS", "Asset", "asset", "index"],
@@ -103,14 +136,14 @@ EXPORTED = {
     "bentos.smoke": ["Check", "Client", "Expected", "read_reference", "smoke"],
     "monitoring.rollout": ["RolloutController", "RolloutView"],
     "scenarios.closed_loop": ["KINDS", "ClosedLoop", "ClosedLoopResult"],
-    "scenarios.demo": ["Check", "Demo", "Result", "table"],
+    "scenarios.demo": ["Demo"],
 }
 
 
 def packages() -> set[str]:
-    """Every folder with an `__init__.py` in the rooms that are importable."""
-    rooms = ("slipway", "pipelines", "bentos", "monitoring", "scenarios")
-    found = [path for room in rooms for path in (ROOT / room).rglob("__init__.py")]
+    """Return every importable package and its folders with an `__init__.py`."""
+    roots = ("slipway", "pipelines", "bentos", "monitoring", "scenarios")
+    found = [path for root in roots for path in (ROOT / root).rglob("__init__.py")]
     return {".".join(path.parent.relative_to(ROOT).parts) for path in found}
 
 

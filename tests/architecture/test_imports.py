@@ -1,4 +1,4 @@
-"""Which room imports which, and what may be imported at the top of a module."""
+"""Imports: which package imports which, and what a module may import at its top level."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = {"slipway", "pipelines", "bentos", "monitoring", "scenarios", "usecases"}
+PACKAGES = {"slipway", "pipelines", "bentos", "monitoring", "scenarios", "usecases"}
 # A cold import of any of these takes seconds; prefect's is the price of a module that declares flows.
 SCIENCE = {"duckdb", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"}
 HEAVY = SCIENCE | {"evidently", "great_expectations", "keras", "mlflow", "onnx", "prefect", "tensorflow", "tf2onnx"}
-FOLDERS = {  # of slipway, with what each may import besides
+FOLDERS = {  # of slipway, with the libraries that each may import besides
     "inference": {"numpy", "onnxruntime", "PIL"},
     "evaluation": {"numpy", "pandas"},
     "bundle": {"google"},  # protobuf reads an ONNX file before ONNX Runtime does
@@ -26,12 +26,12 @@ ALLOWED = {
 }
 
 
-def modules(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
 
 
 def imported(body: list[ast.stmt]) -> Iterator[str]:
-    """Full names that a module imports when it is imported itself; those under TYPE_CHECKING are not."""
+    """Yield the full names that a module imports when it is imported itself; those under TYPE_CHECKING are left out."""
     for node in body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,38 +44,38 @@ def imported(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def foreign(path: Path) -> set[str]:
-    """Top-level packages outside the standard library and the module's own room."""
+    """Return the top-level packages that a module imports, but the standard library and its own package."""
     names = {name.partition(".")[0] for name in imported(ast.parse(path.read_text()).body)}
     return names - sys.stdlib_module_names - {path.relative_to(ROOT).parts[0]}
 
 
-def test_the_arrows_between_rooms_point_one_way():
+def test_the_contracts_between_packages_and_layers_hold():
     ran = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize("path", modules("slipway"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_core_imports_little(path):
+def test_the_shared_library_imports_few_libraries(path):
     allowed = ALLOWED["slipway"] | FOLDERS.get(path.parent.name, set())
     assert foreign(path) <= allowed
 
 
 @pytest.mark.parametrize("path", modules("usecases"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_use_case_imports_the_core_and_keras_only(path):
+def test_a_use_case_imports_the_shared_library_and_keras_only(path):
     assert foreign(path) <= ALLOWED["usecases"]
 
 
-@pytest.mark.parametrize("room", ["bentos", "monitoring", "pipelines"])
-def test_a_room_imports_no_other_room_and_loads_heavy_libraries_only_when_it_uses_them(room):
-    allowed_heavy = {"bentos": set(), "monitoring": {"pandas"}, "pipelines": {"pandas"}}[room]
-    for path in modules(room):
+@pytest.mark.parametrize("package", ["bentos", "monitoring", "pipelines"])
+def test_a_package_imports_no_other_and_loads_heavy_libraries_only_when_it_uses_them(package):
+    allowed_heavy = {"bentos": set(), "monitoring": {"pandas"}, "pipelines": {"pandas"}}[package]
+    for path in modules(package):
         heavy = set(allowed_heavy)
         if "networks" in path.parts:
             heavy.add("keras")
         if path.name in {"training.py", "deployments.py", "flows.py", "work_pool.py"}:
             heavy.add("prefect")
         found = foreign(path)
-        assert not found & (ROOMS - {room, "slipway"}), path
+        assert not found & (PACKAGES - {package, "slipway"}), path
         assert found & HEAVY <= heavy, path
 
 

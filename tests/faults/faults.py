@@ -1,7 +1,7 @@
-"""Faults in the middle of what a process does to the outside: to the registry, to Prefect, to the log's place.
+"""Fault injection into a process's effects on the outside: on the registry, on Prefect, on the object store.
 
-Everything that a process does there is an effect, and numbered. A fault is at one of them: from it on the other side is
-gone, its answer never comes, or the process is killed once it has taken place. Only for processes that end with it.
+Each request and each access to the store is an effect, and numbered. A fault is at one of them: from it on the target
+is down, its response is lost, or the process is killed right after the effect. Only for processes that end afterwards.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import os
 import signal
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import msgspec
 
 from slipway.storage.local import LocalStore
@@ -29,7 +28,7 @@ _SEARCHES = ("/search", "/filter")
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """`what` is the request, or the method and the name of a file in the log's place."""
+    """One effect; `what` is the request, or the method of the store and the file's name."""
 
     target: str
     what: str
@@ -37,7 +36,7 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """At the effect of this number, from 1: see the module. `target` is who is gone; None where the process dies."""
+    """Fault at the effect of this number, from 1; `target` is the side that is down, None if the process dies."""
 
     kind: str
     at: int
@@ -46,7 +45,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 @dataclass
 class Injector:
-    """Counts the effects of this process, and makes the fault happen; `servers` names the targets by host and port."""
+    """Counter of the process's effects that injects the fault; `servers` maps host and port to the target."""
 
     fault: Fault | None
     servers: dict[str, str]
@@ -56,19 +55,20 @@ class Injector:
         self._lock = threading.Lock()
 
     def install(self) -> None:
-        """For the rest of this process."""
-        self._wrap_urllib()
+        """Wrap HTTP and the store for the rest of this process."""
+        self._wrap_httpx()
         self._wrap_requests()
         for name, writes in (("read", False), ("names", False), ("has", False), ("put", True), ("remove", True)):
-            self._wrap_place(name, writes)
+            self._wrap_store(name, writes)
         self._wrap_whole()
 
     @contextmanager
     def effect(self, target: str, what: str, writes: bool, error: Callable[[], BaseException]) -> Iterator[None]:
+        """Number the effect in the `with` block, and raise `error` or kill the process where the fault says so."""
         with self._lock:
             self.effects.append(Effect(target, what, writes))
             number = len(self.effects)
-        if self._is_away(target, writes, number):
+        if self._is_down(target, writes, number):
             raise error()
         yield
         if self.fault and self.fault.at == number and self.fault.kind == LOST:
@@ -76,7 +76,7 @@ class Injector:
         if self.fault and self.fault.at == number and self.fault.kind == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _is_away(self, target: str, writes: bool, number: int) -> bool:
+    def _is_down(self, target: str, writes: bool, number: int) -> bool:
         fault = self.fault
         if fault is None or fault.target != target or number < fault.at:
             return False
@@ -89,18 +89,18 @@ class Injector:
         writes = not method.endswith(_READS) and not route.endswith(_SEARCHES)
         return self.effect(target, f"{method} {route}", writes, error)
 
-    def _wrap_urllib(self) -> None:
-        real = urllib.request.urlopen
+    def _wrap_httpx(self) -> None:
+        """Wrap the transport of `slipway.clients.http`."""
+        real = httpx.HTTPTransport.handle_request
 
-        def urlopen(asked: Any, *args: Any, **kwargs: Any) -> Any:
-            request = asked if isinstance(asked, urllib.request.Request) else urllib.request.Request(asked)
-            with self._request(request.get_method(), request.full_url, lambda: urllib.error.URLError("a fault")):
-                return real(asked, *args, **kwargs)
+        def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+            with self._request(request.method, str(request.url), lambda: httpx.ConnectError("a fault")):
+                return real(transport, request)
 
-        urllib.request.urlopen = urlopen
+        httpx.HTTPTransport.handle_request = handle_request
 
     def _wrap_requests(self) -> None:
-        """What MLflow's client sends its requests with, where it is loaded: they are told from our own."""
+        """Wrap the transport of MLflow's client, if it is loaded; its effects begin with `client`."""
         if (requests := sys.modules.get("requests")) is None:
             return
         real = requests.adapters.HTTPAdapter.send
@@ -113,7 +113,7 @@ class Injector:
 
         requests.adapters.HTTPAdapter.send = send
 
-    def _wrap_place(self, method: str, writes: bool) -> None:
+    def _wrap_store(self, method: str, writes: bool) -> None:
         real = getattr(LocalStore, method)
 
         def wrapped(folder: LocalStore, name: str, *args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A home whose processes can be ended anywhere: the doubles, a log of its own, and acts in processes of their own."""
+"""Home of processes that can be killed anywhere: doubles of the servers, a log, and acts in processes of their own."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.support.servers import publish
 
 NAME = "loans"
 START_SECONDS = 120
-IMPORTED = ("tests.faults.acts", "duckdb", "numpy")
+IMPORTED = ("tests.faults.acts", "duckdb", "encodings.idna", "numpy", "scipy.special")
 
 
 class Zygote:
-    """The process that all others are forked from."""
+    """Process that all acts are forked from."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -41,26 +41,26 @@ class Zygote:
             stdout=subprocess.PIPE,
             stderr=log.open("wb"),
         )
-        assert self._said() == b'"ready"\n', log.read_text()
+        assert self._read_line() == b'"ready"\n', log.read_text()
 
     def run(self, act: Act) -> Ended:
         assert self._process.stdin
         self._process.stdin.write(msgspec.json.encode(act) + b"\n")
         self._process.stdin.flush()
-        return msgspec.json.decode(self._said(), type=Ended)
+        return msgspec.json.decode(self._read_line(), type=Ended)
 
     def end(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(30)
 
-    def _said(self) -> bytes:
+    def _read_line(self) -> bytes:
         assert self._process.stdout
         return self._process.stdout.readline()
 
 
 class Home:
-    """Two servers and a state folder, which `keep` and `put_back` treat as one; `run` is one process in it."""
+    """Two servers and a state folder, which `keep` and `put_back` treat as one; `run` runs one process in it."""
 
     def __init__(self, folder: Path, zygote: Zygote, mlflow: MlflowDouble, prefect: PrefectDouble) -> None:
         self.folder, self.mlflow, self.prefect = folder, mlflow, prefect
@@ -78,7 +78,7 @@ class Home:
     def run(self, act: str, fault: Fault | None = None, **args: Any) -> Ended:
         """One process that does one of `tests.faults.acts`. An error that no Slipway command would raise is a
         failure."""
-        imports = ["mlflow", "requests"] if act == "register" else []
+        imports = ["mlflow", "requests", "pipelines.steps.register"] if act == "register" else []
         ended = self._zygote.run(Act(f"tests.faults.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended
@@ -88,25 +88,26 @@ class Home:
         return (self.folder / "kept").exists()
 
     def keep(self) -> None:
-        """What `put_back` puts back."""
+        """Save the state that `put_back` restores."""
         self.mlflow.state.instants.clear()
         self._kept = copy.deepcopy((self.mlflow.state, self.prefect.runs))
         shutil.rmtree(self.folder / "kept", ignore_errors=True)
         shutil.copytree(self.folder / "var", self.folder / "kept", symlinks=True)
 
     def put_back(self) -> None:
+        """Restore the saved state."""
         self.mlflow.state, self.prefect.runs = copy.deepcopy(self._kept)
         shutil.rmtree(self.folder / "var")
         shutil.copytree(self.folder / "kept", self.folder / "var", symlinks=True)
 
     @property
     def is_untouched(self) -> bool:
-        """Whether everything is as `put_back` left it."""
+        """Tell whether everything is as `put_back` left it."""
         servers = (self.mlflow.state, self.prefect.runs) == self._kept
         return servers and _files(self.folder / "var" / "log") == _files(self.folder / "kept" / "log")
 
     def version(self, passed: bool = True, bias: float = 0.0, **tags: str) -> str:
-        """Registers one more version of the use case: its number."""
+        """Register one more version of the use case and return its number."""
         folder = self.folder / f"bundle-{passed}-{bias:g}"
         if not folder.exists():
             bundles.write(folder, passed=passed, bias=bias)

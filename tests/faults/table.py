@@ -1,4 +1,4 @@
-"""The table: transitions of the loop × faults in their middle, and what must hold after each and at every instant."""
+"""Matrix of transitions of the loop and faults in them, and the invariants after each and at every write."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bentos.follower.desired_versions import CANARY_TAG
 from monitoring.retraining.decisions import STARTED
-from slipway.clients.mlflow.registry import CANARY, CHAMPION
+from slipway.contracts.registry_names import CANARY, CHAMPION, REFUSED
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from tests.faults.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
 from tests.faults.home import Home
 from tests.support.doubles.mlflow_double import Model
 
-REFUSED = "slipway.refused"
 # Of the copy of a line of the audit in MLflow only the first request counts: tests/slipway/test_audit.py has the
 # others.
 _COPY = ("mlflow/experiments/create", "mlflow/runs/", "mlflow-artifacts/artifacts/", "audit/local/loans/pending")
@@ -42,7 +41,7 @@ def _read_only(effects: Sequence[Effect]) -> Iterator[Fault]:
 
 
 def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
-    """Up to the last write. Of reads of the log, or files of a run, that follow each other, the first counts."""
+    """Yield the effects up to the last write; of consecutive reads of the log, or files of a run, only the first."""
     last = max(number for number, effect in enumerate(effects) if effect.writes)
     for number, effect in enumerate(effects[: last + 1]):
         one_more = number > 0 and _series(effect) and _series(effect) == _series(effects[number - 1])
@@ -51,7 +50,7 @@ def _counted(effects: Sequence[Effect]) -> Iterator[tuple[int, Effect]]:
 
 
 def _series(effect: Effect) -> str:
-    """What series of like effects it may be part of."""
+    """Name the series of like effects that it belongs to, if any."""
     if effect.target == LOG and not effect.writes:
         return "reads of the log"
     return "files of a run" if effect.what.startswith("client PUT") else ""
@@ -72,10 +71,10 @@ OF_A_DECISION = ("registry_gone", "prefect_gone", "log_gone", "log_read_only", "
 
 @dataclass(frozen=True)
 class Transition:
-    """`act` makes it, from what `prepare` left; `reached` asserts where it ends; `faults` are those it can meet.
+    """Transition of the loop: `act` makes it from the state that `prepare` leaves, and `reached` asserts its end.
 
-    `goes_on` is the process that comes after a fault by itself, with the same `args` where it is the same; `again` is
-    whether a person then repeats the command.
+    `faults` are those it can meet. `goes_on` is the act that follows a fault by itself, with the same `args` if it is
+    the same act; `again` is whether a user then repeats the command.
     """
 
     name: str
@@ -89,7 +88,7 @@ class Transition:
 
 
 def check_instant(before: Model, after: Model) -> None:
-    """What holds after every write, whoever made it."""
+    """Check the invariants after every write, whoever made it."""
     assert CHAMPION in after.aliases, "there was no champion"
     for alias, version in after.aliases.items():
         assert version in after.versions, f"{alias} names version {version}, which is not there"
@@ -98,15 +97,15 @@ def check_instant(before: Model, after: Model) -> None:
 
 
 def check_end(home: Home) -> None:
-    """What holds once the loop has gone on: nothing is half done."""
+    """Check that nothing is half done once the loop has gone on."""
     model = home.model
     canary, running = model.aliases.get(CANARY), model.tags.get(CANARY_TAG)
     assert REFUSED not in _champion(model), "the champion is refused"
     assert canary != model.aliases[CHAMPION], "the champion is its own canary"
     assert (canary is None) == (running is None), f"the alias canary names {canary}, and its tag is {running}"
     if canary:
-        told = json.loads(running or "{}")
-        assert (told["version"], told.get("outcome")) == (canary, None)
+        tag = json.loads(running or "{}")
+        assert (tag["version"], tag.get("outcome")) == (canary, None)
         assert REFUSED not in model.versions[canary]["tags"], "the canary is refused"
     runs = [run["id"] for run in home.prefect.runs.values()]
     assert len(runs) <= 1, "a second training was started"
@@ -114,12 +113,12 @@ def check_end(home: Home) -> None:
 
 
 def check_moves(home: Home, before: dict[str, str]) -> None:
-    """Every alias that is elsewhere than before has a line of the audit that says so, whoever is named in it."""
+    """Check that the audit has a line for every alias that moved, whoever is named in it."""
     after = home.model.aliases
-    told = [moved for line in home.lines for moved in [line.evidence, *line.evidence.get("moved", [])]]
+    moves = [moved for line in home.lines for moved in [line.evidence, *line.evidence.get("moved", [])]]
     for alias in (CHAMPION, CANARY):
         if before.get(alias) != after.get(alias):
-            assert any(said.get("alias") == alias and said.get("to") == after.get(alias) for said in told), (
+            assert any(moved.get("alias") == alias and moved.get("to") == after.get(alias) for moved in moves), (
                 f"{alias} went from {before.get(alias)} to {after.get(alias)}, and no line says so"
             )
 

@@ -1,8 +1,8 @@
-"""The registry, Prefect or the log gone, and the process killed, in the middle of each transition of the loop.
+"""Faults in each transition of the loop: the registry, Prefect or the log is down, or the process is killed.
 
-Each cell of the table is tried at every effect of the transition on the outside: a process of its own makes the
-transition and meets the fault there, and processes without a fault go on. The processes are real, and so is `kill -9`;
-registry and Prefect are doubles that keep what they are told (`test_doubles.py`).
+Each cell of the matrix is tried at every effect of the transition: one process makes the transition and meets the fault
+there, and processes without a fault go on. Processes and `kill -9` are real; registry and Prefect are doubles that keep
+their state (`test_doubles.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from bentos.follower.desired_versions import CANARY_TAG
-from slipway.clients.mlflow.registry import CHAMPION
+from slipway.contracts.registry_names import CHAMPION
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from slipway.settings import settings
 from tests.faults import home as homes
 from tests.faults.faults import GONE, KILLED, LOG, Effect, Fault
@@ -23,9 +23,10 @@ from tests.faults.table import FAULTS, REFUSED, Transition, check_end, check_ins
 from tests.faults.transitions import TRANSITIONS, USECASE
 
 PASSES = 4
+GROUP = 3  # transitions that one worker tries: all of them at one would take longest of all tests
 CELLS = [
-    pytest.param(transition, fault, id=f"{transition.name}-{fault}")
-    for transition in TRANSITIONS
+    pytest.param(transition, fault, id=f"{transition.name}-{fault}", marks=pytest.mark.xdist_group(f"faults-{group}"))
+    for group, transition in ((number // GROUP, transition) for number, transition in enumerate(TRANSITIONS))
     for fault in transition.faults
 ]
 
@@ -35,7 +36,7 @@ Ready = Callable[[Transition], tuple[Home, list[Effect]]]
 
 @pytest.fixture(scope="module")
 def homes_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Home]]:
-    """A home for each transition, which its cells share."""
+    """Make a home for each transition, which its cells share."""
     made: dict[str, Home] = {}
     with ExitStack() as stack:
         zygote = stack.enter_context(homes.zygote(tmp_path_factory.mktemp("processes") / "processes.log"))
@@ -50,7 +51,7 @@ def homes_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 @pytest.fixture
 def ready(homes_made: Callable[[str], Home], monkeypatch: pytest.MonkeyPatch) -> Ready:
-    """The home of a transition as it is before it, and the effects that it has where nothing fails."""
+    """Provide the home of a transition in the state before it, and its effects if nothing fails."""
 
     def make(transition: Transition) -> tuple[Home, list[Effect]]:
         home = homes_made(transition.name)
@@ -121,7 +122,7 @@ def _transition(name: str) -> Transition:
 
 
 def test_an_emergency_rollback_waits_for_no_log(ready: Ready) -> None:
-    home, _ = ready(_transition("champion_given_back_by_hand"))
+    home, _ = ready(_transition("champion_rolled_back_by_hand"))
     home.put_back()
     ended = home.run("roll_back", Fault(GONE, 1, LOG))
     assert "version 1 is the champion of loans again, but the audit could not be written" in str(ended.error)

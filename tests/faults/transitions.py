@@ -1,4 +1,4 @@
-"""The loop's transitions, each from a state that is made ready for it: what makes it, and where it ends."""
+"""Transitions of the loop: the state that each needs, the act that makes it, and where it ends."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bentos.follower.desired_versions import CANARY_TAG
-from pipelines.artifacts import read_json, write_json
-from slipway import audit
-from slipway.clients.mlflow.registry import CANARY, CHALLENGER, CHAMPION
+import msgspec
+
+from pipelines.artifacts import write_json
+from pipelines.artifacts.json_files import read_json
+from slipway import audit, timestamps
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events import encoder, prediction_event
+from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
+from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.faults.home import NAME, Home
@@ -48,34 +51,34 @@ def label(rows: int) -> Callable[[Home], None]:
 
 
 def trained(home: Home) -> None:
-    """A champion, and a run that is done but for its registration; one of its gates was waived."""
+    """Prepare a champion, and a finished run that is not registered yet; one of its gates was waived."""
     home.version()
     home.alias(CHAMPION, "1")
     root = settings().var / "runs" / "a"
-    run, facts = finished_run.write(root)
+    run, provenance = finished_run.write(root)
     metrics = run.bundle / "bundle" / "metrics.json"
     waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": "It fell."}
     write_json(metrics, read_json(metrics) | {"gates": [waived]})
     (run.bundle / "bundle" / manifest.MANIFEST).unlink()
     manifest.write(run.bundle / "bundle", NAME, {})
-    write_json(root / "facts.json", facts)
+    write_json(root / "provenance.json", msgspec.to_builtins(provenance))
 
 
 def canary(weight: int, stage: int, failing: float | None = 0.0) -> Callable[[Home], None]:
-    """A rollout of version 2 that has seen enough to go on, or back where that share of its answers failed.
+    """Prepare a rollout of version 2 with enough traffic to advance, or to roll back if that share of it failed.
 
-    With None it has seen nothing.
+    With None there was no traffic.
     """
 
     def prepare(home: Home) -> None:
         champion_and_challenger(home)
         home.alias(CANARY, "2")
-        began = _iso(datetime.now(UTC) - _BEGAN)
+        began = timestamps.iso(datetime.now(UTC) - _BEGAN)
         running = {"version": "2", "weight": weight, "stage": stage, "since": began, "began": began, "champion": "1"}
         home.model.tags[CANARY_TAG] = json.dumps(running | {"first": 10})
-        tell("canary.began", {"began": began, "stage": 1, "weight": 10})
+        append_audit("canary.began", {"began": began, "stage": 1, "weight": 10})
         if stage > 1:
-            tell("canary.advanced", {"began": began, "stage": stage, "weight": weight})
+            append_audit("canary.advanced", {"began": began, "stage": stage, "weight": weight})
         if failing is not None:
             predict("champion", "1", 0.0)
             predict("canary", "2", failing)
@@ -83,12 +86,12 @@ def canary(weight: int, stage: int, failing: float | None = 0.0) -> Callable[[Ho
     return prepare
 
 
-def tell(action: str, evidence: dict[str, Any]) -> None:
+def append_audit(action: str, evidence: dict[str, Any]) -> None:
     audit.append(NAME, action, who="ada", version="2", evidence=evidence)
 
 
 def predict(role: str, version: str, failing: float) -> None:
-    when = _iso(datetime.now(UTC) - _BEGAN / 2)
+    when = timestamps.iso(datetime.now(UTC) - _BEGAN / 2)
     lines = []
     for number in range(_SEEN):
         fails = number < failing * _SEEN
@@ -114,23 +117,19 @@ def predict(role: str, version: str, failing: float) -> None:
     writer.close()
 
 
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def started(home: Home) -> None:
     (run,) = home.prefect.runs.values()
     (decision,) = [one for one in home.decisions() if one["outcome"] == "started"]
     assert decision["flow_run_id"] == run["id"]
-    said = [line.evidence["flow_run_id"] for line in home.lines if line.action == "retraining.started"]
-    assert set(said) == {run["id"]} and len(said) <= 2, "once, or twice where its process was killed in between"
+    lines = [line.evidence["flow_run_id"] for line in home.lines if line.action == "retraining.started"]
+    assert set(lines) == {run["id"]} and len(lines) <= 2, "once, or twice where its process was killed in between"
 
 
 def refused(home: Home) -> None:
     assert not home.prefect.runs
     assert any(one["rule"] == "labels" for one in home.decisions())
-    said = [line for line in home.lines if line.evidence.get("rule") == "labels"]
-    assert 1 <= len(said) <= 2
+    lines = [line for line in home.lines if line.evidence.get("rule") == "labels"]
+    assert 1 <= len(lines) <= 2
 
 
 def registered(home: Home) -> None:
@@ -139,7 +138,7 @@ def registered(home: Home) -> None:
     assert home.model.tags["slipway.holdout_sha256"]
     runs = [run for run in home.mlflow.state.runs.values() if _is_training(run)]
     assert [run["info"]["status"] for run in runs] == ["FINISHED"]
-    assert _told(home, "gate.waived") == 1
+    assert _count_lines(home, "gate.waived") == 1
 
 
 def _is_training(run: dict[str, Any]) -> bool:
@@ -150,45 +149,45 @@ def _is_training(run: dict[str, Any]) -> bool:
 def began(home: Home) -> None:
     assert home.model.aliases == {**home.model.aliases, CHAMPION: "1", CANARY: "2"}
     assert _rollout(home)["stage"] == 1
-    assert _told(home, "canary.began") == 1
+    assert _count_lines(home, "canary.began") == 1
 
 
 def advanced(home: Home) -> None:
     assert _rollout(home)["stage"] == 2
-    assert _told(home, "canary.advanced") == 1
+    assert _count_lines(home, "canary.advanced") == 1
 
 
 def finished(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "2"}
     assert CANARY_TAG not in home.model.tags
-    assert _told(home, "canary.finished") == 1
+    assert _count_lines(home, "canary.finished") == 1
 
 
-def taken_back(home: Home) -> None:
+def rolled_back(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "1"}
     assert "taken back by" in home.tags("2")[REFUSED]
-    assert _told(home, "canary.rolled_back") == 1
+    assert _count_lines(home, "canary.rolled_back") == 1
 
 
-def given_back(home: Home) -> None:
+def champion_rolled_back(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "1"}
     assert "taken back by" in home.tags("2")[REFUSED]
-    assert 1 <= _told(home, "rolled_back") + _told(home, "alias.moved") <= 2
+    assert 1 <= _count_lines(home, "rolled_back") + _count_lines(home, "alias.moved") <= 2
 
 
 def promoted(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "2"}
-    assert _told(home, "promoted") >= 1
+    assert _count_lines(home, "promoted") >= 1
 
 
 def removed(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "1"}
     assert CANARY_TAG not in home.model.tags
     assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
-    assert _told(home, "canary.ended") == 1
+    assert _count_lines(home, "canary.ended") == 1
 
 
-def went_back(home: Home) -> None:
+def champion_restored(home: Home) -> None:
     assert home.model.aliases == {CHAMPION: "1"}
     assert home.tags("2")["slipway.serving.local"].startswith("refused: another schema.")
 
@@ -197,7 +196,7 @@ def _rollout(home: Home) -> dict[str, Any]:
     return json.loads(home.model.tags.get(CANARY_TAG, '{"stage": 0}'))
 
 
-def _told(home: Home, action: str) -> int:
+def _count_lines(home: Home, action: str) -> int:
     return sum(line.action == action for line in home.lines)
 
 
@@ -209,7 +208,7 @@ def challenged(home: Home) -> None:
 def promoted_before(home: Home) -> None:
     champion_and_challenger(home)
     home.alias(CHAMPION, "2")
-    tell("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
+    append_audit("promoted", {"alias": CHAMPION, "from": "1", "to": "2"})
     home.tags("1")["slipway.serving.local"] = "replaced: by version 2 since yesterday"
     home.run("look")
 
@@ -221,13 +220,20 @@ TRANSITIONS = [
     Transition("challenger_to_canary", "look", challenged, began, args={"passes": 2}),
     Transition("stage_to_stage", "look", canary(10, 1), advanced),
     Transition("last_stage_to_champion", "look", canary(50, 2), finished),
-    Transition("canary_taken_back", "look", canary(50, 2, failing=0.8), taken_back),
-    Transition("canary_taken_back_by_hand", "roll_back", canary(10, 1), taken_back, again=True),
+    Transition("canary_rolled_back", "look", canary(50, 2, failing=0.8), rolled_back),
+    Transition("canary_rolled_back_by_hand", "roll_back", canary(10, 1), rolled_back, again=True),
     Transition(
-        "champion_given_back_by_hand", "roll_back", promoted_before, given_back, goes_on="look_later", again=True
+        "champion_rolled_back_by_hand",
+        "roll_back",
+        promoted_before,
+        champion_rolled_back,
+        goes_on="look_later",
+        again=True,
     ),
     Transition("canary_refused_by_servers", LOOK, canary(10, 1, None), removed, args={"role": CANARY}, goes_on=LOOK),
-    Transition("champion_refused_by_servers", LOOK, promoted_before, went_back, args={"role": CHAMPION}, goes_on=LOOK),
+    Transition(
+        "champion_refused_by_servers", LOOK, promoted_before, champion_restored, args={"role": CHAMPION}, goes_on=LOOK
+    ),
     Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
     # Last, since MLflow's client, which it loads, makes every later process dearer.
     Transition("run_to_challenger", "register", trained, registered, goes_on="register"),

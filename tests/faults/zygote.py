@@ -1,6 +1,6 @@
-"""Real processes, quickly: this one has everything imported, and forks one for each act that it is told (stdin, JSON).
+"""Zygote of the processes: it has everything imported, and forks one per act that it reads (standard input, JSON).
 
-An `Act` is answered with an `Ended`, a line each; a killed process has no more to say than that it was.
+Each `Act` is answered by one line with an `Ended`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECONDS = 60
 
 
 class Ended(msgspec.Struct):
-    """How a process ended; `effects` are None where it was killed, `error` is the SlipwayError or OSError it raised."""
+    """End of a process; `effects` are None if it was killed, `error` is the SlipwayError or OSError that it raised."""
 
     exit: int
     error: str | None = None
@@ -30,6 +30,8 @@ class Ended(msgspec.Struct):
 
 
 class Act(msgspec.Struct):
+    """Act to run, its arguments and environment, and the fault that it meets."""
+
     act: str
     args: dict[str, Any]
     environment: dict[str, str]
@@ -39,6 +41,7 @@ class Act(msgspec.Struct):
 
 
 def forked(act: Act) -> Ended:
+    """Run the act in a forked process, and wait for its end."""
     for module in act.imports:
         importlib.import_module(module)
     reading, writing = os.pipe()
@@ -51,10 +54,10 @@ def forked(act: Act) -> Ended:
             os._exit(1)
     os.close(writing)
     with os.fdopen(reading, "rb") as file:
-        said = file.read()
+        output = file.read()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    return msgspec.json.decode(said, type=Ended) if said else Ended(code)
+    return msgspec.json.decode(output, type=Ended) if output else Ended(code)
 
 
 def _child(act: Act, writing: int) -> int:
@@ -88,12 +91,12 @@ def main(modules: list[str]) -> None:
     for module in modules:
         importlib.import_module(module)
     gc.freeze()
-    _say("ready")
+    _write("ready")
     for line in sys.stdin:
-        _say(forked(msgspec.json.decode(line, type=Act)))
+        _write(forked(msgspec.json.decode(line, type=Act)))
 
 
-def _say(what: Any) -> None:
+def _write(what: Any) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
     sys.stdout.buffer.flush()
 

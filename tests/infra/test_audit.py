@@ -39,15 +39,15 @@ def allowed(id: str = "PYSEC-2024-229", expires: date = date(2026, 7, 1)) -> All
 
 
 def test_sound_packages_end_with_0(capsys):
-    assert audit.tell(report(SOUND), wrong(report(SOUND))) == 0
+    assert audit.report_result(report(SOUND), wrong(report(SOUND))) == 0
     assert capsys.readouterr().out == "1 packages audited, 0 known vulnerabilities\n"
 
 
 def test_a_vulnerability_fails_and_says_which_version_is_without_it(capsys):
     found = report(SOUND, JINJA)
-    assert audit.tell(found, wrong(found)) == audit.FOUND
-    said = capsys.readouterr().err
-    assert "jinja2 3.1.4: PYSEC-2024-229 = CVE-2024-56326 = GHSA-q2x7-8rv6-6q7h; fixed in 3.1.5" in said
+    assert audit.report_result(found, wrong(found)) == audit.FOUND
+    output = capsys.readouterr().err
+    assert "jinja2 3.1.4: PYSEC-2024-229 = CVE-2024-56326 = GHSA-q2x7-8rv6-6q7h; fixed in 3.1.5" in output
 
 
 def test_one_in_two_locks_is_said_once():
@@ -73,13 +73,13 @@ def test_an_entry_that_nothing_needs_fails():
 
 def test_what_could_not_be_audited_is_neither_sound_nor_vulnerable(capsys):
     found = report(SOUND, SKIPPED)
-    assert audit.tell(found, wrong(found, allowed())) == audit.NOT_AUDITED
+    assert audit.report_result(found, wrong(found, allowed())) == audit.NOT_AUDITED
     assert "1 packages could NOT be audited (numpy)" in capsys.readouterr().err
 
 
 def test_a_vulnerability_counts_more_than_what_could_not_be_audited():
     found = report(JINJA, SKIPPED)
-    assert audit.tell(found, wrong(found)) == audit.FOUND
+    assert audit.report_result(found, wrong(found)) == audit.FOUND
 
 
 @pytest.mark.parametrize(

@@ -111,15 +111,15 @@ def registry(pages: ModelPages, mlflow_server: str, tmp_path_factory: pytest.Tem
 
 def trained(name: str, var: Path) -> Path:
     """The bundle of a use case's quick loop of one epoch, which no gate has judged."""
-    from pipelines.runs.run import begun
+    from pipelines.runs.run import open_run
     from pipelines.training import training
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_VAR", str(var))
-        patch.setattr("pipelines.gates.GATES", ())
+        patch.setattr("pipelines.steps.gate.GATES", ())
         settings.cache_clear()
         usecase = load(name, {"epochs": "1"})
-        with begun(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
+        with open_run(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
             training(usecase, run, run.step)
     settings.cache_clear()
     return run.paths.root / "bundle" / "bundle"

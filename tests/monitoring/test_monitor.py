@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_too_few_answers_are_said_and_no_alarm(tmp_path: Path, digest: str) -> N
     loans.answer(loans.rows(99, seed=4, age=50), digest)
     found = run(tmp_path)
     assert (found["verdict"], found["features"], found["drifted"]) == ("too_little_data", [], [])
-    assert "99 answered predictions, at least 100" in found["sentence"]
+    assert "99 predictions, at least 100" in found["sentence"]
 
 
 def test_no_answers_at_all_are_too_little_data_too(tmp_path: Path, digest: str) -> None:
@@ -99,7 +100,7 @@ def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_
     loans.answer(loans.rows(20, seed=10), digest, version="1", minutes_ago=5)
     found = run(tmp_path)
     assert (found["version"], found["verdict"], found["predictions"]) == ("1", "none", [])
-    assert "gave only 20 of the answers" in found["notes"][0]
+    assert "made only 20 of the predictions" in found["notes"][0]
 
 
 def test_a_verdict_that_is_no_reason_asks_nobody_and_the_last_decision_is_told(
@@ -112,7 +113,8 @@ def test_a_verdict_that_is_no_reason_asks_nobody_and_the_last_decision_is_told(
     asked = {"asked_for": "age", "asked_by": "monitor", "version": "1"}
     decisions.start(datetime(2026, 3, 1, tzinfo=UTC), "run-1", reason="No rule refuses.", **asked)
     said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
-    assert "Retraining started (age, asked by monitor, 2026-03-01 00:00 UTC): No rule refuses. Flow run run-1." in said
+    decision = "Retraining started (age, requested by monitor, 2026-03-01 00:00 UTC): No rule refuses. Flow run run-1."
+    assert decision in said
 
 
 def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
@@ -122,7 +124,7 @@ def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: 
     assert "does not answer" in found["reason"]
     assert found["evidence"]["reasons"]["drift"].startswith("Drift in age")
     said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
-    assert "Retraining refused (drift, asked by monitor, " in said
+    assert "Retraining refused (drift, requested by monitor, " in said
     assert "UTC, 2 times): The registry http://127.0.0.1:9 does not answer" in said
 
 
@@ -156,6 +158,74 @@ def test_an_old_model_and_enough_new_labels_ask_without_any_drift(
     found = monitor(name, **asking)["retraining"]
     assert (found["asked_for"], found["evidence"]["reasons"]) == (reason, {reason: sentence})
     assert found["rule"] == "prefect", "there is none here, and the next pass asks again"
+
+
+class Killed(BaseException):
+    """Ends the process in a test."""
+
+
+def test_a_process_that_dies_before_it_asks_for_a_training_leaves_a_readable_verdict(
+    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("monitoring.monitor.request_retraining_if_needed", raises(Killed()))
+        run(tmp_path)
+    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    assert (found["verdict"], found["drifted"], found["retraining"]) == ("drift", ["age"], None)
+    assert Decisions(settings(), "loans").recent() == []
+    assert run(tmp_path)["retraining"]["asked_for"] == "drift", "the next monitoring run asks"
+
+
+def test_a_process_that_dies_after_the_decision_leaves_it_in_the_verdict(
+    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    monkeypatch.setattr("monitoring.monitor.render", raises(Killed()))
+    with pytest.raises(Killed):
+        run(tmp_path)
+    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    assert (found["retraining"]["asked_for"], found["retraining"]["outcome"]) == ("drift", "refused")
+
+
+def test_a_log_that_takes_no_verdict_starts_no_training(
+    tmp_path: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr("slipway.storage.local.LocalStore.put", raises(OSError(28, "No space left on device")))
+        patched.setattr(
+            "monitoring.monitor.request_retraining_if_needed", raises(AssertionError("asked for a training"))
+        )
+        run(tmp_path)
+    assert Decisions(settings(), "loans").recent() == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "left_out", "note"),
+    [
+        ("render", "report", "No report page: RuntimeError: broken."),
+        ("score", "evidently", "No detailed page by Evidently: RuntimeError: broken."),
+        ("record", "mlflow_run_id", "Not recorded in MLflow: RuntimeError: broken."),
+    ],
+)
+def test_a_report_that_fails_is_a_note_of_the_verdict(
+    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch, failing: str, left_out: str, note: str
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    monkeypatch.setattr(f"monitoring.monitor.{failing}", raises(RuntimeError("broken")))
+    found = run(tmp_path, detailed=failing == "score")
+    assert found[left_out] is None
+    assert note in found["notes"]
+    assert found["retraining"]["asked_for"] == "drift"
+    assert json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text()) == found
+
+
+def raises(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, digest: str) -> None:
@@ -197,7 +267,7 @@ def test_the_page_says_the_verdict_first_names_synthetic_data_and_is_whole(tmp_p
     page = Path(run(tmp_path)["report"]).read_text()
     assert "Drift in age: no longer as in the data" in page
     assert "synthetic data" in page
-    assert page.index("Drift in age") < page.index("What is asked") < page.index("What is answered")
+    assert page.index("Drift in age") < page.index("<h2>Inputs") < page.index("<h2>Predictions")
     assert page.count('<svg class="histogram"') == 6
     assert "http" not in page.replace("http://www.w3.org", "")
 

@@ -83,7 +83,7 @@ def test_two_never_watch_one_environment(watch: Callable[..., Watch]) -> None:
     first.wait_for("/livez", "ok")
     second = watch("loans")
     assert second.process.wait(START_SECONDS) == 1
-    assert "another `slipway watch` looks after local" in second.log.read_text()
+    assert "another `slipway watch` reconciles local" in second.log.read_text()
     assert first.get("/livez") == "ok\n"
 
 

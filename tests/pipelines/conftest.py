@@ -138,4 +138,4 @@ def equally_fast(monkeypatch) -> None:
     def medians(usecase, folders, rows) -> dict[str, Median]:
         return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
 
-    monkeypatch.setattr("pipelines.gates.resources.medians", medians)
+    monkeypatch.setattr("pipelines.gates.resources.measure_medians", medians)

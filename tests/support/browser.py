@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to over its DevTools pipe: no driver and no package beyond the browser itself.
+"""Headless Chromium, controlled over its DevTools pipe: no driver and no package beyond the browser itself.
 
 https://chromedevtools.github.io/devtools-protocol/: JSON messages, each ended by a NUL byte, on descriptors 3 and 4.
 """
@@ -42,7 +42,7 @@ _MIDDLE = """(selector, reads) => {
 
 
 class Browser:
-    """One page of one browser. `console` collects what scripts logged and what a policy refused."""
+    """One page of one browser. `console` collects log messages of scripts and violations of the content policy."""
 
     def __init__(self, executable: Path, profile: Path) -> None:
         theirs_in, self._out = _high_pipe()
@@ -67,7 +67,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol and its result; events that come meanwhile are noted."""
+        """Send one command of the protocol and return its result; events that arrive meanwhile are recorded."""
         self._next += 1
         message = {"id": self._next, "method": method, "params": parameters}
         if self._session:
@@ -88,7 +88,7 @@ class Browser:
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page; a promise is awaited."""
+        """Evaluate an expression in the page and return its value; a promise is awaited."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", script))
@@ -107,7 +107,7 @@ class Browser:
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def press(self, selector: str, reads: str = "", seconds: float = 20) -> None:
-        """As a person does, with the mouse: on what the selector finds that has this text or title.
+        """Click the element that the selector finds with this text or title.
 
         It must come to rest, be enabled, and have nothing in front of it.
         """
@@ -123,7 +123,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, text: str) -> None:
-        """Into what has the focus."""
+        """Type text into the focused element."""
         self.call("Input.insertText", text=text)
 
     def enter(self) -> None:
@@ -135,7 +135,7 @@ class Browser:
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
 
     def choose_file(self, selector: str, path: Path) -> None:
-        """As a person does in the file dialog."""
+        """Choose a file in the file dialog."""
         found = self.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
         self.call("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
 
@@ -169,7 +169,7 @@ class Browser:
 
 
 def _high_pipe() -> tuple[int, int]:
-    """A pipe whose ends are far from 3 and 4, where the browser wants its own."""
+    """Open a pipe whose ends are far from 3 and 4, which the browser uses."""
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in ends)
     for end in ends:

@@ -1,4 +1,4 @@
-"""Valid bundles in a few milliseconds, and the store and pointer that a follower would leave: no training, no registry.
+"""Valid bundles in a few milliseconds, with the store and the desired state that a follower would write.
 
 >>> digest = bundles.write(folder, bundles.TABULAR)          # two numbers, a category, a boolean; good or bad
 >>> bundles.put_in_store(var, folder, version="1")
@@ -100,7 +100,7 @@ def write(
     serving: dict[str, Any] | None = None,
     probe_shift: float = 0.0,
 ) -> str:
-    """A whole bundle in `directory`, and its digest.
+    """Write a complete bundle to `directory` and return its digest.
 
     `bias` makes bundles that answer differently, `slow` ones that take longer and `fault` ones that fail for some rows
     (see graphs), `passed=False` one whose gate failed, `probe_shift` one whose probe rows do not come out as it says.
@@ -121,7 +121,7 @@ def write(
 
 
 def put_in_store(var: Path, directory: Path, version: str = "1", *, override: str | None = None) -> Path:
-    """The server's part of the bundle in `var/store/DIGEST`, as the follower leaves it."""
+    """Put the server's part of the bundle into `var/store/DIGEST`, as the follower does."""
     manifest = (directory / bundle.MANIFEST).read_bytes()
     digest = hashlib.sha256(manifest).hexdigest()
     into = var / "store" / digest
@@ -134,7 +134,7 @@ def put_in_store(var: Path, directory: Path, version: str = "1", *, override: st
 
 
 def point(var: Path, usecase: str, champion: str | None, **roles: Any) -> int:
-    """Move the use case's pointer; the new generation."""
+    """Change the desired state of the use case and return its new generation."""
     before = desired.read(var / "serving", usecase)
     generation = before.generation + 1 if before else 1
     desired.write(var / "serving", usecase, DesiredState(generation, champion, **roles))
@@ -150,7 +150,7 @@ def promote(
     override: str | None = None,
     **options: Any,
 ) -> str:
-    """Write a bundle, put it in the store, and point at it: its digest."""
+    """Write a bundle, put it into the store, and make it the desired champion; returns its digest."""
     digest = write(folder, schema, **options)
     put_in_store(var, folder, version, override=override)
     point(var, schema.usecase, digest)
@@ -158,7 +158,7 @@ def promote(
 
 
 def probe_rows(schema: Schema) -> list[dict[str, Any]]:
-    """Rows as JSON carries them; for images, twenty noisy PNG files."""
+    """Return rows as JSON has them; for images, twenty noisy PNG files."""
     if schema.usecase in ROWS:
         return ROWS[schema.usecase]
     if schema.images:
@@ -167,7 +167,7 @@ def probe_rows(schema: Schema) -> list[dict[str, Any]]:
 
 
 def png(schema: Schema = IMAGES, seed: int = 0) -> bytes:
-    """An image file of the schema's size."""
+    """Make an image file of the schema's size."""
     feature = schema.images[0]
     assert feature.size and feature.channels
     pixels = np.random.default_rng(seed).integers(0, 256, (*feature.size, feature.channels), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Small ONNX networks for tests, made with the `onnx` helpers alone: no TensorFlow, a millisecond each.
+"""Small ONNX networks for tests, built with the `onnx` helpers alone: no TensorFlow, a millisecond each.
 
 Inputs and output are those of the bundle's contract: `numbers`, `codes`, `images` in, float32 [n, k] out.
 """
@@ -26,7 +26,7 @@ def tabular(
     slow: int = 0,
     fault: str | None = None,
 ) -> None:
-    """A linear layer over numbers (missing counts as zero) and codes; softmax where there is more than one output.
+    """Build a linear layer over numbers (missing is zero) and codes, and a softmax for more than one output.
 
     `bias` is added to the first output, so that two bundles answer differently. `slow` adds that many products with a
     768 x 768 matrix, whose result does not change the answer. Rows whose first number is above FAULTY_ABOVE come out as
@@ -59,7 +59,7 @@ def tabular(
 
 
 def images(path: Path, size: tuple[int, int], channels: int, outputs: int, *, bias: float = 0.0) -> None:
-    """A linear layer over the pixels and a softmax."""
+    """Build a linear layer over the pixels and a softmax."""
     pixels = size[0] * size[1] * channels
     inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, [None, *size, channels])]
     constants = [
@@ -110,7 +110,7 @@ def _spoil(nodes: list, constants: list, fault: str) -> None:
 
 
 def _hang(nodes: list, constants: list) -> None:
-    """A thousand products that begin with the row, so that they cannot be worked out in advance."""
+    """Add a thousand products that depend on the row, so that they cannot be folded to a constant."""
     constants.append(_constant("hanging", np.eye(1536)))
     steps = [helper.make_node("Add", ["hanging", "greatest"], ["hanging0"])]
     steps += [

@@ -1,4 +1,4 @@
-"""A log of its own for each test."""
+"""Fixtures of a prediction log of its own for each test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def log(home: Settings) -> Log:
 
 @pytest.fixture
 def write(home: Settings) -> Callable[..., None]:
-    """`write(*lines)` makes one complete segment of them."""
+    """Provide `write(*lines)`, which makes one complete segment of them."""
 
     def write(*lines: bytes, stream: str = "prediction") -> None:
         writer = Writer(home.spool, USECASE, stream)

@@ -1,4 +1,4 @@
-"""Made-up events of a use case that needs no folder."""
+"""Sample events of a use case that needs no folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers would say: looks at made-up servers, for tests of those who go by them."""
+"""Server statuses of made-up servers, for tests of their users."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SINCE = "2026-01-01T00:00:00.000000Z"
 
 
 def worker(version: str | None, pid: int = 1, **roles: RoleState) -> WorkerState:
-    """A worker that serves a version, or nothing yet; `roles` is what became of what it was told to take."""
+    """Make a worker that serves a version, or none yet; `roles` is the outcome of its desired roles."""
     return WorkerState(pid, 1, version and digest(version), version, "cpu", "pointer", SINCE, roles)
 
 
 def served(address: str, versions: Sequence[str | None], **roles: RoleState) -> ServerStatus:
-    """A server whose workers serve these versions, each having made the same of its roles."""
+    """Make the status of a server whose workers serve these versions, all with the same outcome of their roles."""
     workers = tuple(worker(version, pid, **roles) for pid, version in enumerate(versions, start=1))
     return ServerStatus(address, Served(version=next((v for v in versions if v), None), workers=workers))
 

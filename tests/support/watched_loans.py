@@ -1,4 +1,4 @@
-"""A watched use case without training or servers: its folder, a bundle with a real reference, and logged answers."""
+"""Monitored use case without training or servers: its folder, a bundle with a reference, and logged predictions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ monitoring: {window_rows: 2000, window_hours: 24, min_rows: 100}
 
 
 def rows(n: int, seed: int, **shift: float) -> pd.DataFrame:
-    """Loans of the population; `age` adds years, `missing` is the share without visits, `pilot` of a new profession."""
+    """Draw loans; `age` adds years, `missing` is the share without visits, `pilot` that of a new profession."""
     rng = np.random.default_rng(seed)
     job = rng.choice(["clerk", "nurse", "pilot"], n, p=[0.5, 0.3, 0.2]).astype(object)
     job[rng.random(n) < shift.get("astronaut", 0.0)] = "astronaut"
@@ -64,7 +64,7 @@ def write_usecase(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
-    """A whole bundle with that reference: its digest."""
+    """Write a complete bundle with that reference and return its digest."""
     bundles.write(folder, bundles.TABULAR)
     reference.assign(side="holdout").to_parquet(folder / "monitor" / "reference.parquet")
     age = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": 0.1}}
@@ -76,7 +76,7 @@ def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
 def answer(
     frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: float = 5, usecase: str = "loans"
 ) -> list[str]:
-    """Log an answered prediction for each row; their ids."""
+    """Log a prediction for each row and return their ids."""
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
     context = _context(usecase, digest, version, when)
     ids = [ids_module.row_id(ids_module.uuid7(), 0) for _ in range(len(frame))]
@@ -90,7 +90,7 @@ def answer(
 
 
 def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
-    """Log the label of each prediction, sent now; `known` is when it is said to have become known."""
+    """Log the label of each prediction, sent now; `known` is when it became known."""
     now = timestamps.now_iso()
     lines = [
         feedback_event.feedback_line(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from slipway.config import UseCase, load
 from slipway.contracts.bundle import gate_report, manifest
 from slipway.inference import Predictor, rows_from_frame
@@ -38,14 +38,14 @@ class Trained:
 
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    from pipelines.runs.run import begun
+    from pipelines.runs.run import open_run
     from pipelines.training import training
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPWAY_VAR", str(tmp_path_factory.mktemp(request.param)))
         settings.cache_clear()
         usecase = load(request.param, {"epochs": "1"})
-        with begun(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
+        with open_run(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
             training(usecase, run, run.step)
         yield Trained(usecase, run.paths.root)
     settings.cache_clear()

@@ -1,4 +1,4 @@
-"""The networks: the default one for tables, images and both, and where a use case's own comes from."""
+"""Networks: the default one for tables and images, and that of a use case's `model.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 4096
 
 
 def build(usecase: UseCase, inputs: Inputs, params: dict[str, Any]) -> keras.Model:
-    """The network of the folder's `model.py`, else the default one, checked to take and give what the bundle promises.
+    """Build the network of the use case's `model.py`, else the default one, and check its inputs and output.
 
     Raises:
         UseCaseError: the network's inputs or its output are not what the schema needs.
@@ -44,18 +44,18 @@ def build(usecase: UseCase, inputs: Inputs, params: dict[str, Any]) -> keras.Mod
 
 
 def load(usecase: UseCase, path: Path) -> keras.Model:
-    """The network in a `model.keras` that this run wrote; layers of the use case's own are known by its `model.py`."""
+    """Load the `model.keras` of this run, after the use case's `model.py`, which may register layers."""
     load_tensorflow()
     import keras
 
-    from pipelines.modeling.networks import layers  # noqa: F401  its layers must be registered before they are loaded
+    from pipelines.modeling.networks import layers  # noqa: F401  registers its layers
 
     usecase.function("model", "build")
     return keras.saving.load_model(path, compile=False)
 
 
 def trainable(network: keras.Model) -> keras.Model:
-    """What is fitted: each member by its own loss where the network has a layer `members` [n, members, k]."""
+    """Return the model to fit: with the layer `members` [n, members, k] as output, so that each has its own loss."""
     import keras
 
     if MEMBERS not in {layer.name for layer in network.layers}:
@@ -64,7 +64,7 @@ def trainable(network: keras.Model) -> keras.Model:
 
 
 def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
-    """The network with its probabilities softened, in the graph; as it is without a temperature (a regression)."""
+    """Append temperature scaling to the network; without a temperature (a regression) it stays as it is."""
     import keras
 
     from pipelines.modeling.networks.layers import Temperature
@@ -75,5 +75,5 @@ def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
 
 
 def predict(network: keras.Model, features: dict[str, np.ndarray]) -> np.ndarray:
-    """The network's outputs, float32 [n, k]."""
+    """Compute the network's outputs, float32 [n, k]."""
     return network.predict(features, batch_size=ROWS_AT_ONCE, verbose=0)

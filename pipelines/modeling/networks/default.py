@@ -1,4 +1,4 @@
-"""The default network: whatever features there are, encoded side by side, then an ensemble of small networks."""
+"""Default network: encoders of the features, followed by an ensemble of small networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENCODERS = {"numbers": tabular.numbers, "codes": tabular.codes, "images": image.
 
 
 def build(inputs: Inputs, params: dict[str, Any]) -> keras.Model:
-    """Probabilities [n, k], or [n, 1] in the target's unit for a regression."""
+    """Build the network. Outputs are probabilities [n, k], or values [n, 1] in the target's unit for a regression."""
     sources = {
         name: keras.Input(array.shape[1:], dtype=array.dtype.name, name=name) for name, array in inputs.features.items()
     }

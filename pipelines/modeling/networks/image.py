@@ -1,4 +1,4 @@
-"""How the default network reads an image: blocks of convolutions, each at half the resolution, until little is left."""
+"""Image encoder of the default network: blocks of convolutions, each at half the resolution of the one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_FILTERS = 128
 
 
 def images(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:
-    """uint8 [n, h, w, c] → [n, values]."""
+    """Encode images, uint8 [n, h, w, c] → [n, values]."""
     x = layers.Rescaling(1 / 255, name="scale")(source)
     block, filters = 0, params["filters"]
     while block == 0 or min(x.shape[1:3]) > _SMALLEST:

@@ -1,8 +1,8 @@
-"""Layers of the default networks: only `keras.ops` that export to ONNX, and all of them serializable.
+"""Layers of the default network: serializable, and of `keras.ops` that export to ONNX.
 
-What a caller would otherwise have to compute (imputation, scaling, embedding) lives here, in the graph,
-so training and serving cannot disagree. The sizes and encodings follow "On Embeddings for Numerical
-Features in Tabular Deep Learning" (https://arxiv.org/abs/2203.05556) and "TabM" (https://arxiv.org/abs/2410.24210).
+Imputation, scaling and embedding are part of the graph, so that training and serving cannot differ. Sizes and encodings
+follow "On Embeddings for Numerical Features in Tabular Deep Learning" (https://arxiv.org/abs/2203.05556) and "TabM"
+(https://arxiv.org/abs/2410.24210).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from keras import ops
 
 register = keras.saving.register_keras_serializable(package="slipway")
-_STEEPEST = 1e30  # float32 has no larger numbers to spare: edges 1e-40 apart would give an infinite slope
+_STEEPEST = 1e30  # edges 1e-40 apart would give a slope that is infinite in float32
 
 
 def uniform(fan_in: int) -> keras.initializers.Initializer:
-    """Each member's own fan-in: Keras' scaling initializers would take the leading axis for a receptive field."""
+    """Return an initializer by fan-in per member: Keras' own would take the leading axis for a receptive field."""
     limit = 1.0 / math.sqrt(fan_in)
     return keras.initializers.RandomUniform(-limit, limit)
 
 
 @register
 class NumberEncoding(keras.layers.Layer):
-    """`numbers` [n, N], NaN where missing → [n, N * width].
+    """Encodes `numbers` [n, N], NaN where missing → [n, N * width].
 
     A missing number becomes the median plus an indicator. A number becomes its position between the quantile
     `edges` (N ascending lists), piece by piece, and trainable waves of its quantile; outside the edges it
@@ -49,7 +49,7 @@ class NumberEncoding(keras.layers.Layer):
         waves = keras.initializers.RandomNormal(stddev=self.sigma)
         self.waves = self.add_weight(shape=(features, self.frequencies), initializer=waves, name="waves")
         self.kernel = self.add_weight(shape=(features, inputs, self.width), initializer=uniform(inputs), name="kernel")
-        # Zero, so that a feature which was never missing in training counts as its median when it is in service.
+        # Zero, so that a feature that was never missing in training is imputed by its median in service.
         self.absent = self.add_weight(shape=(features, self.width), initializer="zeros", name="absent")
         self.bias = self.add_weight(shape=(features, self.width), initializer="zeros", name="bias")
 
@@ -71,7 +71,7 @@ class NumberEncoding(keras.layers.Layer):
 
 @register
 class CodeEncoding(keras.layers.Layer):
-    """`codes` [n, C] (0 missing, 1 unknown, 2… the vocabulary) → [n, sum of widths].
+    """Embeds `codes` [n, C] (0 missing, 1 unknown, 2… the vocabulary) → [n, sum of widths].
 
     `sizes` counts each feature's codes; its embedding has min(16, size) values. A code outside becomes
     1: a bare gather would read another feature's row. In training a small share of codes is replaced by
@@ -103,7 +103,7 @@ class CodeEncoding(keras.layers.Layer):
 
 @register
 class MemberDense(keras.layers.Layer):
-    """A dense layer per member, in one batched product: [n, i] or [members, n, i] → [members, n, units]."""
+    """Dense layer per member, in one batched product: [n, i] or [members, n, i] → [members, n, units]."""
 
     def __init__(self, units: int, members: int, **kwargs):
         super().__init__(**kwargs)
@@ -125,7 +125,7 @@ class MemberDense(keras.layers.Layer):
 
 @register
 class Members(keras.layers.Layer):
-    """The members' outputs [members, n, k] as [n, members, k]: probabilities, or values in the target's unit.
+    """Converts outputs [members, n, k] to [n, members, k]: probabilities, or values in the target's unit.
 
     `scale` and `center` are the target's, for regression; None makes probabilities.
     """
@@ -144,7 +144,7 @@ class Members(keras.layers.Layer):
 
 @register
 class Mean(keras.layers.Layer):
-    """The ensemble's answer: the mean of its members, [n, members, k] → [n, k]."""
+    """Mean of the members, the ensemble's output: [n, members, k] → [n, k]."""
 
     def call(self, members):
         return ops.mean(members, axis=1)

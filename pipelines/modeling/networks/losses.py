@@ -1,6 +1,6 @@
-"""What training minimises and early stopping watches, for a network and for the members of an ensemble alike.
+"""Loss of the training and error for early stopping, for single networks and for ensembles.
 
-Truth is float32 [n, k] against outputs [n, k], or [n, 1, k] against members' [n, members, k].
+Targets are float32 [n, k] for outputs [n, k], or [n, 1, k] for outputs of members [n, members, k].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Tensor = Any
 
 
 def truth(target: np.ndarray, classes: int, members: bool) -> np.ndarray:
-    """One-hot of class indices, or values where there are no classes.
+    """Return the one-hot encoding of class indices, or values if there are no classes.
 
     Members get an axis of their own: (n, 1) against (n, members, 1) would broadcast to n × n in silence.
     """
@@ -24,12 +24,12 @@ def truth(target: np.ndarray, classes: int, members: bool) -> np.ndarray:
 
 
 def cross_entropy(truth: Tensor, probabilities: Tensor) -> Tensor:
-    """[n]: the mean of the members' own losses, so that they stay different from one another."""
+    """Return the mean of the members' own losses, [n], so that the members stay different."""
     return _mean_of_members(-ops.sum(truth * ops.log(ops.maximum(probabilities, 1e-7)), axis=-1))
 
 
 def squared(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The same for values in the target's unit: squared distances in units of `scale`."""
+    """Return the loss of a regression: squared distances in units of `scale`."""
 
     def loss(truth: Tensor, values: Tensor) -> Tensor:
         return _mean_of_members(ops.sum(ops.square((truth - values) / scale), axis=-1))
@@ -38,7 +38,7 @@ def squared(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def error(truth: Tensor, outputs: Tensor) -> Tensor:
-    """[n]: the Brier score, or squared error, of the members' mean: of the model that will answer."""
+    """Return the Brier score or squared error of the members' mean, [n], which is the served model."""
     if len(outputs.shape) == 3:
         truth, outputs = ops.mean(truth, axis=1), ops.mean(outputs, axis=1)
     return ops.sum(ops.square(truth - outputs), axis=-1)

@@ -1,4 +1,4 @@
-"""How the default network reads a table's columns: what each layer must know comes from the training rows."""
+"""Encoders of numbers and categories of the default network, with constants from the training rows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from slipway.model_api import Inputs
 
 
 def numbers(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:
+    """Encode numbers with the medians and quantiles of the training rows."""
     rows = inputs.features["numbers"]
     pieces = max(2, min(params["bins"], round(math.sqrt(len(rows)) / 2)))
     columns = [column[~np.isnan(column)] for column in rows.T]
@@ -29,14 +30,15 @@ def numbers(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -
 
 
 def codes(source: keras.KerasTensor, inputs: Inputs, params: dict[str, Any]) -> keras.KerasTensor:
+    """Encode categories and booleans by embeddings."""
     sizes = [FIRST + (2 if f.kind == "boolean" else len(f.vocabulary or ())) for f in inputs.schema.codes]
     return CodeEncoding(sizes, params["unknown_rate"], name="code_encoding")(source)
 
 
 def quantile_edges(column: np.ndarray, pieces: int) -> np.ndarray:
-    """Rising float32 edges with about as many values between each two; few distinct values have an edge each.
+    """Return ascending float32 edges at quantiles; a column with few distinct values has an edge at each.
 
-    A column that is constant, or empty, has one edge and so no pieces: it tells nothing but whether it is missing.
+    A constant or empty column has one edge and so no pieces: only whether it is missing carries information.
     """
     distinct = np.unique(column)
     if len(distinct) <= pieces:

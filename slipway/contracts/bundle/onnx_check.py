@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -181,7 +182,7 @@ def _check_text(*texts: str | bytes) -> None:
 
 def _check_growth(graphs: Iterable[GraphProto]) -> None:
     """Refuse operators that constants ask for a tensor of too many elements."""
-    asked = {}
+    asked: dict[str, float] = {}
     for name, values in (constant for graph in graphs for constant in _constants(graph)):
         asked[name] = max(math.prod(max(abs(value), 1.0) for value in values), asked.get(name, 0.0))
     for node in (node for graph in graphs for node in graph.node):
@@ -222,6 +223,6 @@ def _tensors(attribute: AttributeProto) -> tuple[TensorProto, ...]:
     return (*_present(attribute, "t"), *attribute.tensors)
 
 
-def _present(attribute: AttributeProto, field: str) -> tuple:
+def _present(attribute: AttributeProto, field: str) -> tuple[Any, ...]:
     """Return the value of an optional field, or nothing: read without a value, it gives its default."""
     return (getattr(attribute, field),) if attribute.HasField(field) else ()

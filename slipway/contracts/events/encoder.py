@@ -89,7 +89,9 @@ class EventEncoder(msgspec.Struct, frozen=True):
                 row,
                 values,
                 strange,
-                b',"row_key":"%b","split_bucket":%d' % identity if None not in identity else _identity(*identity),
+                b',"row_key":"%b","split_bucket":%d' % identity  # type: ignore[str-format]
+                if None not in identity
+                else _identity(*identity),
                 b"" if key is None else b',"key":' + _encode(key),
                 b"," + answer[1:-1] if len(answer) > 2 else b"",
                 _BOOLEAN[remembered],
@@ -109,9 +111,9 @@ class EventEncoder(msgspec.Struct, frozen=True):
         error = f'"error":{{"type":"{self.error_type}"}},' if self.error_type is not None else ""
         when = f'{error}"@timestamp":"{self.timestamp}","trace":{{"id":"'
         what = f'"event":{{"outcome":"{self.outcome}","duration":'
-        ran, when, what = (part.replace("%", "%%").encode() for part in (ran, when, what))
-        line = b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b%%b%b' % (begin, ran, end)
-        return line, b'%%b},%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"' % (when, what)
+        outcome, moment, event = (part.replace("%", "%%").encode() for part in (ran, when, what))
+        line = b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b%%b%b' % (begin, outcome, end)
+        return line, b'%%b},%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"' % (moment, event)
 
 
 def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:

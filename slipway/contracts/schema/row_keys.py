@@ -107,7 +107,8 @@ def _hmac(secret: bytes) -> tuple[Any, Any]:
     """HMAC-SHA256 (RFC 2104) with the key taken in, to copy for each row: the standard library's own copy costs more
     than the hash."""
     block = (secret if len(secret) <= _BLOCK_BYTES else hashlib.sha256(secret).digest()).ljust(_BLOCK_BYTES, b"\0")
-    return tuple(hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+    return inner, outer
 
 
 @lru_cache(maxsize=8)

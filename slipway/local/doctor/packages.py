@@ -54,7 +54,7 @@ def extras(version: Version = installed) -> Iterator[Diagnosis]:
 
 
 def _name(requirement: str) -> str:
-    return re.match(r"[A-Za-z0-9._-]+", requirement).group()
+    return re.findall(r"[A-Za-z0-9._-]+", requirement)[0]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

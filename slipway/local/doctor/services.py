@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 from slipway import config
+from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import NotFound, SlipwayError
-from slipway.local import answers
 from slipway.local.doctor.finding import Diagnosis, error, ok, warning
 from slipway.serving_state import desired, follower_status
 from slipway.settings import Settings
@@ -22,7 +22,7 @@ def servers(settings: Settings) -> Iterator[Diagnosis]:
         ("MLflow", settings.registry_uri, f"{settings.registry_uri}/health"),
         ("Prefect", settings.prefect_uri, f"{settings.prefect_uri}/health"),
     ):
-        if answers(health):
+        if is_healthy(health):
             yield ok(name, f"answers at {address}")
         else:
             yield warning(name, f"does not answer at {address}", fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.fuzz.campaign import Answer, judged, neighbours, run, series, unknown_paths
+from benchmarks.fuzz.campaign import Answer, faults_of, neighbours, run, series, unknown_paths
 from benchmarks.fuzz.requests import request
 from benchmarks.fuzz.target import Target, UseCase
 from tests.support import bundles
@@ -52,7 +52,7 @@ PROBLEM = {b"content-type": b"application/problem+json"}
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "fault"),
     [
         (Answer(422, PROBLEM, FINE), ""),
         (Answer(200, {}, b"{}"), ""),
@@ -66,7 +66,7 @@ PROBLEM = {b"content-type": b"application/problem+json"}
         (Answer(422, PROBLEM, b"no"), "is no problem"),
     ],
 )
-def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, said):
-    wrong = judged(answer)
-    assert len(wrong) == bool(said)
-    assert said in "".join(wrong)
+def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, fault):
+    wrong = faults_of(answer)
+    assert len(wrong) == bool(fault)
+    assert fault in "".join(wrong)

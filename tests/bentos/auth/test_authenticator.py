@@ -94,8 +94,8 @@ def test_each_scope_opens_its_routes_and_no_other(front, key, scope, opened):
 
 def test_every_route_has_its_scope_and_a_new_one_needs_admin(front):
     open_ones = scopes.open_routes(Settings())
-    assert set(ROUTES) - open_ones <= {route for scope in api_keys.SCOPES for route in scopes.opened([scope])}
-    assert scopes.needed("not yet thought of") == ["admin"]
+    assert set(ROUTES) - open_ones <= {route for scope in api_keys.SCOPES for route in scopes.allowed_routes([scope])}
+    assert scopes.required_scopes("not yet thought of") == ["admin"]
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/page/page.js"])
@@ -162,7 +162,7 @@ def test_a_file_that_breaks_or_goes_opens_nothing(front, key, caplog):
     settings().key_file.write_text("{")
     time.sleep(0.3)
     assert predict(client, **bearer(secret)).status == 200
-    assert "the keys known so far go on counting" in caplog.text
+    assert "the known keys remain valid" in caplog.text
     settings().key_file.unlink()
     time.sleep(0.3)
     assert predict(client, **bearer(secret)).status == predict(client).status == 401

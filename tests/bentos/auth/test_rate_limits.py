@@ -74,14 +74,14 @@ def test_redis_is_used_again_when_it_is_back(redis, caplog):
     caplog.set_level("INFO", "slipway.serving")
     limit, now = Limit.of("5/minute", "ann"), time.time()
     shared = RedisWindowCounter(redis, FixedWindowCounter())
-    shared._again = now + 4
+    shared._retry_at = now + 4
     assert hits([shared], limit, 1, now)[0].used == 1
     assert hits([shared], limit, 1, now + 5)[0].used == 1, "the first in Redis"
     assert "Redis answers again" in caplog.text
 
 
 def test_ended_windows_are_forgotten(monkeypatch):
-    monkeypatch.setattr("bentos.auth.rate_limits.MOST_WINDOWS", 10)
+    monkeypatch.setattr("bentos.auth.rate_limits.MAX_WINDOWS", 10)
     windows = FixedWindowCounter()
     for number in range(50):
         windows.hit(Limit.of("5/second", str(number)), now=float(number))

@@ -89,7 +89,7 @@ def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, ser
     chromium.until("document.querySelector('form.key')")
     assert chromium.run("document.getElementById('key').type") == "password"
     enter(chromium, "slk_wrong")
-    chromium.until("document.querySelector('.refused')?.innerText.includes('not known')")
+    chromium.until("document.querySelector('.refused')?.innerText.includes('key is unknown')")
     enter(chromium, secret)
     chromium.until(f"document.querySelector('{PREDICT}')")
     chromium.click(PREDICT)

@@ -140,7 +140,7 @@ def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
         ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
         ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str came"),
-        ("a.parquet", b"nothing", "is not a Parquet file"),
+        ("a.parquet", b"nothing", "is not Parquet"),
         ("a.png", b"nothing", "takes no image"),
     ],
 )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ from tests.bentos.models.broken_bundles import BREAKS, change_a_byte, mix_up_the
 from tests.support import bundles
 
 NAME = bundles.TABULAR.usecase
+
+
+def full_below(folder: Path) -> Callable[[Path], None]:
+    """A `sync` for a disk that has no room left in a folder."""
+
+    def sync(path: Path) -> None:
+        if path.is_relative_to(folder):
+            raise OSError(28, "No space left on device")
+
+    return sync
 
 
 class MemoryRegistry(Registry):
@@ -114,7 +125,7 @@ def refused(found: Settings) -> dict[str, str]:
 def test_a_champion_is_fetched_and_pointed_at(following, registry, found, make) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     assert pointed(found) == desired.DesiredState(1, digest)
     assert desired.stored_version(found.store / digest) == desired.StoredVersion(NAME, "1", digest, "run")
     manifest.verify(found.store / digest, digest, serving_only=True)
@@ -124,10 +135,10 @@ def test_a_champion_is_fetched_and_pointed_at(following, registry, found, make) 
 def test_a_look_without_a_change_is_one_request(following, registry, make) -> None:
     make("1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     registry.asked.clear()
-    following.look()
-    following.look()
+    following.poll()
+    following.poll()
     assert registry.asked == ["model", "model"]
 
 
@@ -135,7 +146,7 @@ def test_a_promotion_back_fetches_nothing(following, registry, found, make) -> N
     first, second = make("1"), make("2")
     for number in ("1", "2", "1"):
         registry.aliases["champion"] = number
-        following.look()
+        following.poll()
     assert registry.asked.count("bundle 1") == registry.asked.count("bundle 2") == 1
     assert (first, 3) == (pointed(found).champion, pointed(found).generation) and first != second
 
@@ -144,10 +155,10 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
     one, two, three = make("1"), make("2"), make("3")
     registry.aliases |= {"champion": "1", "canary": "2", "shadow": "3"}
     registry.tags["slipway.canary"] = json.dumps({"version": "2", "weight": 25, "stage": 1})
-    following.look()
+    following.poll()
     assert pointed(found) == desired.DesiredState(1, one, Canary(two, 25.0), three)
     del registry.aliases["canary"], registry.aliases["shadow"]
-    following.look()
+    following.poll()
     assert pointed(found) == desired.DesiredState(2, one)
 
 
@@ -162,7 +173,7 @@ def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
     settings.cache_clear()
     digest = make("2")
     registry.aliases["challenger"] = "2"
-    Follower(NAME, registry, settings()).look()
+    Follower(NAME, registry, settings()).poll()
     assert pointed(settings()) == desired.DesiredState(1, digest)
 
 
@@ -172,14 +183,14 @@ def test_a_broken_bundle_is_refused_with_the_reason_and_the_old_one_stays(
 ) -> None:
     good = make("1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     bundles.write(tmp_path / "broken", bias=2.0)
     reason = spoil(tmp_path / "broken")
     registry.add(tmp_path / "broken", "2")
     if spoil is mix_up_the_digest:
         registry.tag("2", {"slipway.bundle_sha256": "0" * 64})
     registry.aliases["champion"] = "2"
-    following.look()
+    following.poll()
     assert pointed(found) == desired.DesiredState(1, good)
     assert list(refused(found)) == ["2"] and reason in refused(found)["2"]
     assert ".incoming" not in refused(found)["2"], "people read it on the version: no name of a passing folder"
@@ -192,11 +203,11 @@ def test_a_refused_version_is_fetched_again_only_when_something_about_it_changed
     digest = make("1", passed=False)
     registry.aliases["champion"] = "1"
     for _ in range(3):
-        following.look()
+        following.poll()
         registry.tag("1", {"slipway.serving.local": "refused: its gates failed"})
     assert registry.asked.count("bundle 1") == 1
     registry.tag("1", {"slipway.override": "ann: the pilot runs on ten customers who know"})
-    following.look()
+    following.poll()
     assert pointed(found).champion == digest and refused(found) == {}
     assert desired.stored_version(found.store / digest).override == "ann: the pilot runs on ten customers who know"
 
@@ -206,7 +217,7 @@ def test_a_refused_version_is_tried_again_when_the_alias_comes_back(following, r
     make("2", passed=False)
     for number in ("2", "1", "2"):
         registry.aliases["champion"] = number
-        following.look()
+        following.poll()
     assert registry.asked.count("bundle 2") == 2
 
 
@@ -214,7 +225,7 @@ def test_a_refused_version_is_tried_again_when_the_alias_comes_back(following, r
 def test_an_override_must_say_who_and_why(override, following, registry, found, make) -> None:
     make("1", passed=False, override=override)
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     assert "`WHO: WHY`" in refused(found)["1"]
 
 
@@ -223,17 +234,17 @@ def test_an_override_taken_back_counts_at_the_next_promotion(following, registry
     good = make("2")
     for number in ("1", "2"):
         registry.aliases["champion"] = number
-        following.look()
+        following.poll()
     registry.tag("1", {"slipway.override": ""})
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     assert pointed(found).champion == good and "its gates failed" in refused(found)["1"]
 
 
 def test_a_version_tagged_refused_is_not_even_fetched(following, registry, found, make) -> None:
     make("1", refused="twice as slow as the champion")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     assert "twice as slow as the champion" in refused(found)["1"]
     assert "bundle 1" not in registry.asked
 
@@ -242,7 +253,7 @@ def test_a_bundle_of_another_use_case_is_refused(following, registry, found, tmp
     bundles.write(tmp_path / "prices", bundles.REGRESSION)
     registry.add(tmp_path / "prices", "1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     assert "of the use case 'prices'" in refused(found)["1"]
 
 
@@ -251,7 +262,7 @@ def test_a_refused_canary_leaves_no_canary(following, registry, found, make) -> 
     make("2", passed=False)
     registry.aliases |= {"champion": "1", "canary": "2"}
     registry.tags["slipway.canary"] = '{"version": "2", "weight": 5, "stage": 0}'
-    following.look()
+    following.poll()
     assert pointed(found) == desired.DesiredState(1, champion)
     assert follower_status.read_refusals(found.serving, NAME)["2"].alias == "canary"
 
@@ -261,15 +272,15 @@ def test_a_registry_that_does_not_answer_keeps_the_pointer_and_is_told_once(
 ) -> None:
     first, second = make("1"), make("2")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     registry.down = True
     for _ in range(3):
-        following.look()
+        following.poll()
     assert pointed(found).champion == first
     assert caplog.text.count("does not answer") == 1
     registry.down = False
     registry.aliases["champion"] = "2"
-    following.look()
+    following.poll()
     assert "answers again" in caplog.text and pointed(found).champion == second
 
 
@@ -279,9 +290,9 @@ def test_a_registry_that_ends_during_the_fetch_refuses_nothing(following, regist
     with monkeypatch.context() as patch:
         patch.setattr(registry, "fetch_bundle", lambda *_, **__: registry.fetch_artifact("run", "x", found.store))
         patch.setattr(registry, "run", lambda _: (_ for _ in ()).throw(RegistryError("broke off")))
-        following.look()
+        following.poll()
     assert refused(found) == {} and list(found.store.iterdir()) == []
-    following.look()
+    following.poll()
     assert pointed(found).champion == digest
 
 
@@ -289,33 +300,33 @@ def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found
     digest = make("1")
     registry.aliases["champion"] = "1"
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        following.look()
-        following.look()
+        patch.setattr(files, "sync", full_below(found.store))
+        following.poll()
+        following.poll()
     assert caplog.text.count("No space left on device") == 1 and list(found.store.iterdir()) == []
-    following.look()
+    following.poll()
     assert pointed(found).champion == digest
 
 
 def test_another_program_on_the_registrys_port_is_told_once(following, registry, monkeypatch, caplog) -> None:
     monkeypatch.setattr(registry, "model", lambda name: {}["registered_model"])
-    following.look()
-    following.look()
+    following.poll()
+    following.poll()
     assert caplog.text.count("cannot follow: KeyError('registered_model')") == 1
 
 
 def test_an_alias_that_is_gone_leaves_what_serves(following, registry, found, make, caplog) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     del registry.aliases["champion"]
-    following.look()
+    following.poll()
     assert pointed(found).champion == digest
     assert "the alias champion is gone" in caplog.text
 
 
 def test_no_champion_yet_says_what_to_run(following, found, caplog) -> None:
-    following.look()
+    following.poll()
     assert f"`slipway promote {NAME} VERSION`" in caplog.text
     assert pointed(found) is None
 
@@ -323,10 +334,10 @@ def test_no_champion_yet_says_what_to_run(following, found, caplog) -> None:
 def test_a_stored_bundle_whose_byte_changed_is_fetched_again(following, registry, found, make) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     change_a_byte(found.store / digest)
-    following.end()
-    Follower(NAME, registry, found).look()
+    following.close()
+    Follower(NAME, registry, found).poll()
     manifest.verify(found.store / digest, digest, serving_only=True)
     assert registry.asked.count("bundle 1") == 2
 
@@ -334,13 +345,13 @@ def test_a_stored_bundle_whose_byte_changed_is_fetched_again(following, registry
 def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, registry, found, make) -> None:
     digests = [make(str(number)) for number in range(1, 6)]
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     state = WorkerState(1, 1, digests[0], "1", "cpu", "pointer", "2026-01-01T00:00:00Z")
     worker = StateFile(found.serving, NAME)
     worker.write(state)
     for number in ("2", "3", "4", "5"):
         registry.aliases["champion"] = number
-        following.look()
+        following.poll()
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 
@@ -348,7 +359,7 @@ def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, fo
     digests = [make(str(number)) for number in range(1, 6)]
     for number in range(1, 6):
         registry.aliases["champion"] = str(number)
-        following.look()
+        following.poll()
         if number == 1:
             files.write_json(found.serving / NAME / "served.json", digests[0])
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
@@ -364,11 +375,11 @@ def test_bundles_of_other_use_cases_are_nobody_elses_to_prune(found, tmp_path) -
 def test_a_second_follower_stands_by_until_the_first_ends(following, registry, found, make, caplog) -> None:
     first, second = make("1"), make("2")
     registry.aliases["champion"] = "1"
-    following.look()
+    following.poll()
     other = Follower(NAME, registry, found)
     registry.aliases["champion"] = "2"
-    other.look()
+    other.poll()
     assert pointed(found).champion == first and "stands by" in caplog.text
-    following.end()
-    other.look()
+    following.close()
+    other.poll()
     assert pointed(found).champion == second

@@ -29,7 +29,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     following = Follower(name, registry, settings())
     good = bundles.write(tmp_path / "good", schema)
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "good"))
-    following.look()
+    following.poll()
     assert desired.read(settings().serving, name) == desired.DesiredState(1, good)
 
     for spoil in BREAKS:
@@ -39,7 +39,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
         wrong = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else None
         version = publish(mlflow_server, name, directory, tags=wrong)
         registry.set_alias(name, "champion", version)
-        following.look()
+        following.poll()
         refusals = follower_status.read_refusals(settings().serving, name)
         assert list(refusals) == [version] and reason in refusals[version].reason
         assert desired.read(settings().serving, name) == desired.DesiredState(1, good)

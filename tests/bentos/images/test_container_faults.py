@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bentos.follower.follower import CLOCK_SECONDS
 from slipway.contracts.bundle import manifest
 from tests.bentos.images.container import OWN_PIDS, container, fill, namespaces, volume
 from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
+
+pytestmark = pytest.mark.slow
 
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
@@ -85,22 +86,6 @@ def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp
     assert state.roles["champion"].outcome == "failed", "no fault of the version's: nobody is to move its alias"
 
 
-def test_a_clock_that_is_off_is_said_once_and_measured(container, registry) -> None:
-    registry.ahead = 120.0
-    server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
-    said = server.until_ready("the clock here is 1", "behind the one of the registry")
-    assert "NTP" in said and "ids of rows" in said and "keys and tokens expire" in said
-    assert -130 < server.metric("slipway_clock_offset_seconds", usecase="loans") < -110
-    assert server.metric("slipway_follower_finding", usecase="loans", topic="clock") == 1
-    assert server.metric("slipway_follower_finding", usecase="loans", topic="registry") == 0
-    is_well(server)
-    registry.ahead = 0.0
-    server.wait_for(lambda: server.readiness() == (200, "ready\n"))
-    server.wait_for(lambda: abs(server.metric("slipway_clock_offset_seconds", usecase="loans")) < CLOCK_SECONDS)
-    assert server.metric("slipway_follower_finding", usecase="loans", topic="clock") == 0
-    assert server.said.count("behind the one of the registry") == 1
-
-
 @as_root
 def test_a_full_volume_is_said_and_every_request_answered_until_there_is_space_again(container, registry, var) -> None:
     with volume(var):
@@ -142,7 +127,7 @@ def test_a_server_starts_on_a_volume_that_is_read_only(container, var, tmp_path)
         subprocess.run(["mount", "-o", "remount,ro", str(var)], check=True)
         server = container("loans", args=("--no-follow",))
         said = server.until_ready("Read-only file system", "mount another")
-        assert "the prediction log" in said and "what the workers serve" in said
+        assert "the prediction log" in said and "the workers' state" in said
         is_well(server)
         assert (server.model()["digest"], server.model()["workers"]) == (digest, [])
         subprocess.run(["mount", "-o", "remount,rw", str(var)], check=True)

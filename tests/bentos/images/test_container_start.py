@@ -25,6 +25,8 @@ from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 from tests.support.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 
@@ -153,7 +155,7 @@ class TestFollower:
 
     def test_a_probe_learns_whether_it_looks(self, var, cli, monkeypatch) -> None:
         ran = cli("follow", "loans", "--check")
-        assert ran.code == 1 and "loans: no follower has looked yet" in ran.err
+        assert ran.code == 1 and "loans: no follower has polled the registry yet" in ran.err
         follower_status.write_status(settings().serving, "loans", follower_status.FollowerStatus())
         assert cli("follow", "loans", "--check").code == 0
         os.utime(follower_status.status_path(settings().serving, "loans"), (0, 0))

@@ -94,12 +94,12 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a class twice": (_json("schema", lambda s: s | {"classes": ["good", "good"]}), "has 2 classes"),
     "a schema that is a list": (_bytes("serve/schema.json", b"[]"), "is not a schema"),
     "deep nesting": (_bytes("serve/probe.json", b'{"rows":' + b"[" * 50_000), "nested more than 32 deep"),
-    "a probe without rows": (_json("probe", lambda p: p | {"rows": []}), "probe.json is not as it must be"),
-    "a probe of something else": (_json("probe", lambda p: {"rows": "none"}), "probe.json is not as it must be"),
-    "endless patience": (_json("serving", lambda s: s | {"swap_ratio": 1e300}), "serving.json is not as it must be"),
+    "a probe without rows": (_json("probe", lambda p: p | {"rows": []}), "probe.json is invalid"),
+    "a probe of something else": (_json("probe", lambda p: {"rows": "none"}), "probe.json is invalid"),
+    "endless patience": (_json("serving", lambda s: s | {"swap_ratio": 1e300}), "serving.json is invalid"),
     "a cache of all the memory": (
         _json("serving", lambda s: s | {"cache": 1 << 60}),
-        "serving.json is not as it must be",
+        "serving.json is invalid",
     ),
 }
 

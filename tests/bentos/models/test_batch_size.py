@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bentos.models import batch_size
-from bentos.models.batch_size import measured
+from bentos.models.batch_size import measure_batch_size
 from tests.support import bundles
 
 ROWS = {"numbers": np.arange(10, dtype=np.float32).reshape(5, 2)}
@@ -27,7 +27,7 @@ class Network:
         return feeds["numbers"] * 2
 
     def chosen(self, deadline: float = 1.0) -> batch_size.BatchSize:
-        return measured(self, ROWS, deadline, lambda: self.now)
+        return measure_batch_size(self, ROWS, deadline, lambda: self.now)
 
 
 def test_a_network_that_takes_as_long_for_many_rows_as_for_one_gets_the_largest_batches():
@@ -63,11 +63,11 @@ def test_a_slow_network_is_not_tried_for_long():
 def test_measuring_takes_a_bounded_time(one, shared):
     network = Network(lambda n: one * (shared + (1 - shared) * n))
     network.chosen(deadline=60.0)
-    assert network.now < 2 * batch_size.MOST_SECONDS
+    assert network.now < 2 * batch_size.MAX_SECONDS
 
 
 def test_a_network_whose_rows_are_not_independent_is_never_given_several():
-    found = measured(lambda feeds: feeds["numbers"] - feeds["numbers"].mean(axis=0), ROWS, 1.0)
+    found = measure_batch_size(lambda feeds: feeds["numbers"] - feeds["numbers"].mean(axis=0), ROWS, 1.0)
     assert (found.size, found.gain) == (1, None)
 
 
@@ -77,7 +77,7 @@ def test_a_network_for_one_row_at_a_time_is_never_given_several():
             raise RuntimeError("Got invalid dimensions for input")
         return feeds["numbers"]
 
-    assert measured(run, ROWS, 1.0).size == 1
+    assert measure_batch_size(run, ROWS, 1.0).size == 1
 
 
 def test_the_model_says_what_was_chosen_and_why(front, monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bentos.executor.canary_routing import routes_to_canary
-from bentos.models.candidate_runner import MOST_JOBS
+from bentos.models.candidate_runner import MAX_JOBS
 from slipway.serving_state import observed
 from slipway.serving_state.desired import Canary
 from slipway.serving_state.observed import RoleState
@@ -33,7 +33,7 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch):
-    monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
 class World:
@@ -70,12 +70,12 @@ class World:
         return state.roles
 
     @property
-    def beside(self):
-        return self.client.worker.served["loans"].manager.roles.beside
+    def candidates(self):
+        return self.client.worker.served["loans"].manager.roles.candidates
 
     def breaks(self, role: str, run: Callable) -> None:
         """Have the role's network do something else, which its probe did not show."""
-        getattr(self.beside, role).live.predictor.run = run
+        getattr(self.candidates, role).live.predictor.run = run
 
     def events(self) -> list[dict]:
         return [event["slipway"] | {"outcome": event["event"]["outcome"]} for event in self.client.events()]
@@ -126,6 +126,7 @@ class TestCanary:
         assert event["score"] == answer["predictions"][0]["score"]
         assert world.metric("slipway_model_info", version="2", role="canary", source="pointer", device="cpu") == 1
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         ("fault", "reason", "error"),
         [("raises", "error", "ModelError"), ("NaN", "error", "ModelError"), ("hangs", "late", "Late")],
@@ -148,6 +149,7 @@ class TestCanary:
         assert world.metric("slipway_canary_fallbacks_total", version="2", reason=reason) == before + 1
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == errors + 1
 
+    @pytest.mark.alone
     def test_while_it_hangs_nobody_else_waits_for_it(self, world):
         world = world()
         world.point(world.store("2"))
@@ -180,9 +182,9 @@ class TestCanary:
         world = world()
         digest = world.store("2")
         world.point(digest, weight=5)
-        side = world.beside.canary
+        side = world.candidates.canary
         world.point(digest, weight=100)
-        assert world.beside.canary is side
+        assert world.candidates.canary is side
         assert world.client.predict(ROW).json["model"]["version"] == "2"
         world.point(digest, weight=0)
         assert world.client.predict(ROW).json["model"]["version"] == "1"
@@ -216,14 +218,15 @@ class TestShadow:
         until(lambda: len(world.events()) == 2)
         assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
 
+    @pytest.mark.alone
     def test_a_flood_of_it_is_shed_and_answers_stay_fast(self, world):
         world = world()
         world.point(shadow=world.store("3"))
-        network = world.beside.shadow.live.predictor.run
+        network = world.candidates.shadow.live.predictor.run
         world.breaks("shadow", lambda feeds: time.sleep(0.02) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         seconds = []
-        for _ in range(4 * MOST_JOBS):
+        for _ in range(4 * MAX_JOBS):
             started = time.perf_counter()
             assert world.client.predict(ROW).status == 200
             seconds.append(time.perf_counter() - started)
@@ -233,7 +236,7 @@ class TestShadow:
     def test_what_waited_past_the_deadline_is_shed(self, world):
         world = world()
         world.point(shadow=world.store("3"))
-        network = world.beside.shadow.live.predictor.run
+        network = world.candidates.shadow.live.predictor.run
         world.breaks("shadow", lambda feeds: time.sleep(0.2) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         for _ in range(5):
@@ -244,7 +247,7 @@ class TestShadow:
     def test_the_end_of_the_worker_waits_for_what_it_has(self, world):
         world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
-        network = world.beside.shadow.live.predictor.run
+        network = world.candidates.shadow.live.predictor.run
         world.breaks("shadow", lambda feeds: time.sleep(0.05) or network(feeds))
         for _ in range(4):
             world.client.predict(ROW)
@@ -259,13 +262,13 @@ class TestRefused:
         assert world.roles["canary"].outcome == "refused"
         assert "its gates failed" in world.roles["canary"].reason
         assert (world.roles["champion"].outcome, world.roles["shadow"].outcome) == ("serving", "serving")
-        assert world.beside.canary is None
+        assert world.candidates.canary is None
         assert world.client.predict(ROW).json["model"]["version"] == "1"
 
     @pytest.mark.parametrize(
         ("options", "reason"),
         [
-            ({"probe_shift": 0.1}, "probe rows come out"),
+            ({"probe_shift": 0.1}, "outputs for the probe rows differ"),
             ({"slow": 60, "serving": {}}, "times as long as version 1"),
             ({"schema": msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))}, "classes differ"),
         ],
@@ -275,7 +278,7 @@ class TestRefused:
         world.point(world.store("2", **options))
         assert world.roles["canary"].outcome == "refused"
         assert reason in world.roles["canary"].reason
-        assert world.beside is None
+        assert world.candidates is None
 
     def test_a_digest_that_is_none_and_a_bundle_that_is_not_there_are_refused(self, world):
         world = world()
@@ -292,7 +295,7 @@ class TestRefused:
                 "bentos.models.candidate_roles.load", lambda *a, **k: (_ for _ in ()).throw(OSError("No space left"))
             )
             world.point(digest)
-            assert (world.roles["canary"].outcome, world.beside) == ("failed", None)
+            assert (world.roles["canary"].outcome, world.candidates) == ("failed", None)
             assert "No space left" in world.roles["canary"].reason
         until(lambda: world.roles["canary"].outcome == "serving")
 
@@ -307,7 +310,7 @@ class TestSwap:
         assert world.metric("slipway_model_info", version="2", role="canary", source="pointer", device="cpu") == 0
         world.point()
         until(lambda: "canary-loans" not in [t.name for t in threading.enumerate()])
-        assert world.beside is None
+        assert world.candidates is None
         assert set(world.roles) == {"champion"}
 
     def test_another_champion_is_a_reason_to_look_at_the_canary_again(self, world):
@@ -346,13 +349,14 @@ class TestSwap:
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION, bias=1.0, serving={"swap_ratio": 1e6})
         bundles.put_in_store(var, tmp_path / "two", "2")
         bundles.point(var, "prices", client.worker.served["prices"].live.digest, canary=Canary(digest, 100.0))
-        until(lambda: client.worker.served["prices"].manager.roles.beside is not None)
-        assert client.worker.served["loans"].manager.roles.beside is None
+        until(lambda: client.worker.served["prices"].manager.roles.candidates is not None)
+        assert client.worker.served["loans"].manager.roles.candidates is None
         assert client.predict({"area": 80, "rooms": 3}, usecase="prices").json["model"]["version"] == "2"
         assert client.predict(ROW).json["model"]["version"] == "1"
 
 
 class TestDeadline:
+    @pytest.mark.alone
     def test_a_champion_that_is_late_is_a_503_and_its_event_is_not_answered(self, world):
         world = world()
         live = world.client.worker.served["loans"].live

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bentos.models.candidate_runner import MOST_BYTES, MOST_JOBS, CandidateRunner
+from bentos.models.candidate_runner import MAX_BYTES, MAX_JOBS, CandidateRunner
 
 
 class Task:
@@ -39,7 +39,7 @@ def occupied(side: CandidateRunner) -> Task:
 
 def test_a_full_queue_takes_no_more_until_something_is_done(side):
     running = occupied(side)
-    waiting = [Task(seconds=0) for _ in range(MOST_JOBS)]
+    waiting = [Task(seconds=0) for _ in range(MAX_JOBS)]
     assert all(side.submit(task) for task in waiting)
     assert not side.submit(Task())
     running.go.set()
@@ -49,11 +49,11 @@ def test_a_full_queue_takes_no_more_until_something_is_done(side):
 
 def test_large_bodies_are_bounded_together_and_one_alone_is_let_in(side):
     running = occupied(side)
-    assert not side.submit(Task(MOST_BYTES))
-    assert side.submit(Task(MOST_BYTES // 2, 0))
-    assert not side.submit(Task(MOST_BYTES // 2 + 1))
+    assert not side.submit(Task(MAX_BYTES))
+    assert side.submit(Task(MAX_BYTES // 2, 0))
+    assert not side.submit(Task(MAX_BYTES // 2 + 1))
     running.go.set()
-    alone = Task(2 * MOST_BYTES, 0)
+    alone = Task(2 * MAX_BYTES, 0)
     deadline = time.monotonic() + 5
     while not side.submit(alone):
         assert time.monotonic() < deadline
@@ -87,7 +87,7 @@ def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(side):
 
 
 def test_one_that_rests_takes_a_quarter_of_the_time():
-    side = CandidateRunner(None, "resting", rest=3.0)
+    side = CandidateRunner(None, "resting", throttle=3.0)
     started = time.monotonic()
     tasks = [Task(seconds=0.02) for _ in range(10)]
     for task in tasks:
@@ -117,8 +117,8 @@ class Clock:
 def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
     """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
     clock = Clock(busy)
-    made = CandidateRunner(None, "resting", rest=39.0)
+    made = CandidateRunner(None, "resting", throttle=39.0)
     monkeypatch.setattr("bentos.models.candidate_runner.time", clock)
-    made._rest_after(0.001)
+    made._throttle_after(0.001)
     assert least <= clock.now <= most + 1e-9
     made.close()

@@ -38,7 +38,7 @@ def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch):
-    monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ NARROWER = msgspec.structs.replace(bundles.TABULAR, features=bundles.TABULAR.fea
 WIDER = msgspec.structs.replace(bundles.TABULAR, features=(*bundles.TABULAR.features, Feature("height", "number")))
 BROKEN_AS_WRITTEN = [
     pytest.param({"passed": False}, "its gates failed: ROC AUC is 0.6", id="failed gates"),
-    pytest.param({"probe_shift": 0.1}, "probe rows come out", id="a wrong probe"),
+    pytest.param({"probe_shift": 0.1}, "outputs for the probe rows differ", id="a wrong probe"),
     pytest.param({"slow": 60}, "times as long as version 1", id="too slow"),
     pytest.param({"schema": RENAMED}, "classes differ", id="other classes"),
     pytest.param({"schema": NARROWER}, "member is gone and not retired", id="a feature less"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bentos.models import load
-from bentos.models.output_cache import MOST_ENTRIES, OutputCache
+from bentos.models.output_cache import MAX_ENTRIES, OutputCache
 from slipway.config import Serving
 from tests.support import bundles
 
@@ -107,9 +107,9 @@ class TestCache:
         assert not wrong and len(cache) == 50
 
     def test_a_use_case_may_ask_for_as_many_entries_as_a_server_takes(self):
-        assert Serving(cache=MOST_ENTRIES).cache == MOST_ENTRIES
+        assert Serving(cache=MAX_ENTRIES).cache == MAX_ENTRIES
         with pytest.raises(ValueError):
-            Serving(cache=MOST_ENTRIES + 1)
+            Serving(cache=MAX_ENTRIES + 1)
 
 
 class TestServer:

@@ -53,6 +53,7 @@ def promote(server: Server, folder: Path, version: str, schema: Schema = bundles
     return Moved(version, asked, time.monotonic())
 
 
+@pytest.mark.alone
 def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_ends_it_clean(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "v1", version="1")
     server = serve("loans", workers=2)
@@ -174,10 +175,10 @@ def test_three_bundles_are_kept_and_the_one_that_serves(three: Server, tmp_path:
             bundles.write(folder, bundles.REGRESSION, bias=float(number), probe_shift=shift, **options)
             digests[number] = registry.add(str(number), folder)
             registry.aliases["champion"] = str(number)
-            follower.look()
+            follower.poll()
             outcome = "refused" if shift else "serving"
             three.wait_for(lambda: outcomes(three, "prices") == {(digests[number], outcome)})  # noqa: B023
-        follower.end()
+        follower.close()
     assert served(three, "prices") == "13"
     kept = {path.parent.name for path in (three.var / "store").glob("*/version.json")}
     versions = {digest: desired.stored_version(three.var / "store" / digest) for digest in kept}

@@ -80,8 +80,8 @@ class TestFollower:
         registry.aliases["champion"] = version
         found = settings()
         follower = Follower(NAME, Registry(registry.uri), found)
-        follower.look()
-        follower.end()
+        follower.poll()
+        follower.close()
         refusal = follower_status.read_refusals(found.serving, NAME).get(version)
         return refusal.reason if refusal else None
 
@@ -186,7 +186,7 @@ class TestWorker:
     @pytest.fixture
     def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
         """A worker's model, which follows the pointer and serves version 1."""
-        monkeypatch.setattr("bentos.models.model_manager.LOOK_SECONDS", 0.02)
+        monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
         settings.cache_clear()
         held = ModelManager(NAME, settings(), lambda *_: None)
@@ -226,7 +226,7 @@ class TestWorker:
         schema["features"][0]["size"] = [100_000, 100_000]
         (folder / "serve/schema.json").write_text(json.dumps(schema))
         vouch(folder)
-        with pytest.raises(BundleError, match="has a feature 'image' that is no image as it must be"):
+        with pytest.raises(BundleError, match="has an invalid image feature 'image'"):
             load(folder, bundles.IMAGES.usecase)
 
     @pytest.mark.parametrize("link", [link_a_file, link_a_folder])

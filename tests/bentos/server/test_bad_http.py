@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from benchmarks.fuzz.campaign import Answer, judged, read
+from benchmarks.fuzz.campaign import Answer, faults_of, read
 from benchmarks.fuzz.headers import WEBSOCKET
 from bentos.server.protocol import MOST_HEAD_BYTES
 from tests.bentos.server.processes import Server
@@ -72,7 +72,7 @@ BROKEN = {
 def test_what_is_no_http_is_refused_and_the_connection_closed(server, data):
     (answer,) = answers(server, data)
     assert answer.status == 400
-    assert not judged(answer)
+    assert not faults_of(answer)
     assert server.predict("loans", **bundles.ROWS["loans"][0])[0] == 200
 
 
@@ -80,7 +80,7 @@ def test_what_comes_behind_the_end_of_a_body_is_no_request(server):
     found = answers(server, POST + b"content-length: %d\r\n\r\n" % (len(BODY) - 2) + BODY)
     assert {answer.status for answer in found} == {400}
     assert b"not valid HTTP/1.1" in found[-1].body
-    assert not judged(found[-1])
+    assert not faults_of(found[-1])
 
 
 def test_a_body_in_chunks_is_answered_whatever_their_sizes(server):
@@ -103,7 +103,7 @@ def test_a_compressed_bomb_is_not_unpacked(server, encoding):
     head = POST + b"connection: close\r\ncontent-encoding: %b\r\ncontent-length: %d\r\n\r\n" % (encoding, len(bomb))
     (answer,) = answers(server, head + bomb)
     assert answer.status == 415
-    assert not judged(answer)
+    assert not faults_of(answer)
 
 
 def test_a_hundred_megabytes_are_refused_and_not_kept(server):
@@ -114,7 +114,7 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(server):
     chunk = b"%x\r\n%b\r\n" % (len(part), part)
     refused, served = answers(server, chunked(), *[chunk] * MEGABYTES, b"0\r\n\r\n", get(b"/livez"))
     assert (refused.status, served.status) == (413, 200)
-    assert not judged(refused)
+    assert not faults_of(refused)
 
 
 @pytest.mark.parametrize("before", [b"", WHOLE], ids=["at once", "after a request"])
@@ -136,7 +136,7 @@ def test_a_head_without_end_is_refused(server, before, head):
         connection.sendall(head[: MOST_HEAD_BYTES + 1])  # a byte more would come after the refusal, and undo it
         refused = read(file)
     assert refused.status == 431
-    assert not judged(refused)
+    assert not faults_of(refused)
     assert server.get("/readyz")[0] == 200
 
 
@@ -149,7 +149,7 @@ def test_a_trailer_without_end_is_refused(server, head):
         connection.sendall((b"0\r\nx: " + b"a" * 70_000)[: MOST_HEAD_BYTES + 1])
         found = list(iter(lambda: read(file), None))
     assert found[-1].status == 431
-    assert not judged(found[-1])
+    assert not faults_of(found[-1])
 
 
 def test_who_asks_for_a_websocket_is_answered_in_http(server):
@@ -158,7 +158,7 @@ def test_who_asks_for_a_websocket_is_answered_in_http(server):
     (refused,) = answers(server, POST + b"%b\r\ncontent-length: %d\r\n\r\n%b" % (WEBSOCKET, len(BODY), BODY))
     assert refused.status == 400
     assert b"without `Upgrade`" in refused.body
-    assert not judged(refused)
+    assert not faults_of(refused)
 
 
 NOWHERE = [
@@ -189,7 +189,7 @@ NOWHERE = [
 def test_no_other_spelling_of_a_path_leads_anywhere(server, path):
     (answer,) = answers(server, get(path))
     assert answer.status == 404
-    assert not judged(answer)
+    assert not faults_of(answer)
     assert b"location" not in answer.headers
 
 
@@ -199,4 +199,4 @@ def test_another_method_says_which_are_allowed(server, method, path):
     (answer,) = answers(server, get(path).replace(b"GET", method, 1))
     assert answer.status == 405
     assert answer.headers[b"allow"]
-    assert not judged(answer)
+    assert not faults_of(answer)

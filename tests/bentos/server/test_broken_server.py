@@ -22,6 +22,8 @@ from tests.bentos.server.processes import Server
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 
+pytestmark = pytest.mark.slow
+
 ROW = bundles.ROWS["loans"][0]
 LOADING_SECONDS = 0.5  # what the server is watched for after a refusal that came at once
 
@@ -36,7 +38,7 @@ class Home(NamedTuple):
     def promote(self, version: str, folder: Path, **tags: str) -> str:
         digest = self.registry.add(version, folder, **tags)
         self.registry.aliases["champion"] = version
-        self.follower.look()
+        self.follower.poll()
         return digest
 
     def described(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         home.promote("1", folder / "good")
         with home.server:
             yield home
-        home.follower.end()
+        home.follower.close()
 
 
 def manifest(change: Callable[[dict], dict]) -> Callable[[Path], None]:
@@ -110,7 +112,10 @@ RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))
 KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
     **{spoil.__name__: (spoil, "") for spoil in BREAKS},
     "a path that leads out": (manifest(outside), "lists '../../../escaped', which no bundle has"),
-    "a network that does not answer as its probe says": (rewritten(probe_shift=0.1), "probe rows come out"),
+    "a network that does not answer as its probe says": (
+        rewritten(probe_shift=0.1),
+        "probe rows differ",
+    ),
     "other classes": (rewritten(schema=RENAMED), "classes differ"),
     "a hundred times slower": (rewritten(slow=60), "times as long as version 1"),
     **{

@@ -11,7 +11,7 @@ import pytest
 
 from monitoring.analysis import verdict
 from monitoring.governance import history, registry_snapshot
-from monitoring.governance.alias_changes import AliasChange, alias_changes, last_move
+from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
 from monitoring.governance.registry_watcher import RegistryWatcher
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.registry import Registry
@@ -89,7 +89,7 @@ def home(mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def gathered(home: Home, **more: Any) -> history.History:
-    return history.gather(home.name, settings(), look_at_all=lambda *_: [served("http://a", ["1", "1"])], **more)
+    return history.gather(home.name, settings(), poll=lambda *_: [served("http://a", ["1", "1"])], **more)
 
 
 def test_registration_promotion_and_servers_come_in_the_order_of_time(home: Home) -> None:
@@ -164,7 +164,7 @@ def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
     home.delete("1")
     home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
     problems = " ".join(gathered(home).problems)
-    assert "version 1 is in the registry no more" in problems
+    assert "version 1 is no longer in the registry" in problems
     assert "version 2 was altered" in problems
 
 
@@ -191,7 +191,7 @@ def test_a_model_that_nobody_knows_is_an_error_that_names_the_known(home: Home, 
 def test_since_leaves_out_what_was_before(home: Home, cli: Callable) -> None:
     home.register()
     ran = cli("history", home.name, "--since", "2126-01-01")
-    assert (ran.code, "registered" in ran.out.split("What stands now")[0]) == (0, False)
+    assert (ran.code, "registered" in ran.out.split("Current state")[0]) == (0, False)
 
 
 def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home, cli: Callable) -> None:
@@ -229,7 +229,7 @@ def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(home: Hom
         changes.once(home.name)
     ran = cli("history", home.name, "--id", row)
     assert ran.code == 1
-    for part in ("version 1 is in the registry no more", "d" * 64, "c" * 40, "by ann@laptop"):
+    for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, "by ann@laptop"):
         assert part in ran.out, ran.out
 
 
@@ -264,7 +264,7 @@ def test_who_put_a_version_there_is_whoever_did_it_last_before_the_answer() -> N
 
     lines = [line("a", "10:00", "1"), line("b", "11:00", "2"), line("c", "12:00", "1"), line("d", "13:00", "1")]
     seen_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
-    assert last_move(lines, AliasChange("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
-    assert last_move(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
-    assert last_move(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
-    assert last_move([*lines, seen_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"
+    assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
+    assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
+    assert last_change(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
+    assert last_change([*lines, seen_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"

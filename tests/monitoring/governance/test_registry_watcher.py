@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.governance import registry_snapshot
+from monitoring.governance.artifact_check import ROUND_SECONDS
 from monitoring.governance.registry_watcher import SETTLE_SECONDS, RegistryWatcher
 from monitoring.release.promotion import promote
 from monitoring.rollout.rollback import roll_back
@@ -53,6 +54,13 @@ class Home:
         self.changes.once(self.name)
         self.now += SETTLE_SECONDS
         return self.changes.once(self.name)
+
+    def rounds(self) -> list[str]:
+        """The findings after every file of the store was checked again."""
+        self.now += ROUND_SECONDS
+        for _ in range(8):
+            found = self.settled()
+        return found
 
     def told(self) -> list[tuple[str, str | None, str]]:
         return [(line.action, line.version, line.who) for line in audit.lines(self.name)]
@@ -197,14 +205,29 @@ def test_a_changed_file_in_the_store_is_found_within_a_round_and_its_mending_too
     before = home.registry.small_artifact(source, file)
     home.alias("champion", "1")
     home.change_store(file, b"something else")
-    for _ in range(8):
-        said = home.settled()
+    said = home.rounds()
     assert said == [f"version 1 was altered in the store: {file} is not what was registered."]
     assert [line.version for line in audit.lines(home.name) if line.action == "version.altered"] == ["1"]
     home.change_store(file, before)
-    for _ in range(8):
-        said = home.settled()
-    assert said == []
+    assert home.rounds() == []
+
+
+def test_a_file_in_the_store_is_checked_once_in_ten_minutes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.settled()
+    checked: list[str] = []
+    read = Registry.sha256
+    monkeypatch.setattr(Registry, "sha256", lambda self, *file: checked.append(file[1]) or read(self, *file))
+    home.rounds()
+    whole_round = len(checked)
+    assert whole_round == 2, "the manifest of each version, none of which has an alias"
+    for _ in range(4):
+        home.settled()
+    assert len(checked) == whole_round
+    home.register()
+    home.settled()
+    assert len(checked) == whole_round + 1, "a new version's manifest does not wait"
+    home.rounds()
+    assert len(checked) == 2 * whole_round + 2
 
 
 def test_with_the_registry_down_nothing_is_taken_for_deleted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from monitoring.log_shipping import exporter
-from monitoring.log_shipping.exporter import STUCK_SECONDS, answering
+from monitoring.log_shipping.exporter import STUCK_SECONDS, serve_metrics
 from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
 from slipway.errors import PortTaken
 from slipway.prediction_log import Log, Writer, segments, writer
@@ -167,7 +167,7 @@ class Failing:
 def test_it_can_be_scraped(scraped, write):
     write(prediction("a"), prediction("b"))
     shipper = Shipper(scraped, [ParquetSink(scraped)])
-    with answering(scraped, shipper) as url:
+    with serve_metrics(scraped, shipper) as url:
         before = get(f"{url}/metrics")[1]
         assert f'slipway_prediction_log_shipped_events_total{{usecase="{USECASE}"}} 0.0' in before
         shipper.ship()
@@ -184,7 +184,7 @@ def test_it_can_be_scraped(scraped, write):
 def test_what_fails_is_counted_and_the_lag_grows(scraped, write):
     write(prediction("a"))
     shipper = Shipper(scraped, [Failing()])
-    with answering(scraped, shipper) as url:
+    with serve_metrics(scraped, shipper) as url:
         shipper.ship()
         shipper.ship()
         text = get(f"{url}/metrics")[1]
@@ -195,7 +195,7 @@ def test_what_fails_is_counted_and_the_lag_grows(scraped, write):
 def test_it_is_alive_while_it_fails_and_not_when_it_is_stuck(scraped, write, monkeypatch):
     write(prediction("a"))
     shipper = Shipper(scraped, [Failing()])
-    with answering(scraped, shipper) as url:
+    with serve_metrics(scraped, shipper) as url:
         shipper.ship()
         assert get(f"{url}/livez") == (200, "ok\n")
         monkeypatch.setattr(exporter, "STUCK_SECONDS", -1.0)
@@ -208,7 +208,7 @@ def test_the_process_answers_where_it_is_told_to(scraped):
     with shipping():
         _until(lambda: _answers(f"http://127.0.0.1:{scraped.ship_port}/livez"))
         taken = pytest.raises(PortTaken, match=f"127.0.0.1:{scraped.ship_port}, for the shipper's metrics")
-        with taken, answering(scraped, Shipper(scraped, [])):
+        with taken, serve_metrics(scraped, Shipper(scraped, [])):
             pass
 
 

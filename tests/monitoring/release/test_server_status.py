@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from monitoring.release import server_status
-from monitoring.release.reconciler import served_by
+from monitoring.release.reconciler import describe_serving
 from monitoring.release.server_status import all_server_statuses
 from slipway.clients.mlflow.registry import ModelVersion
 
@@ -89,7 +89,7 @@ def test_a_pod_that_ends_or_starts_is_one_that_does_not_answer(port: int, resolv
     assert [look.served is None for look in looks] == [False, False, True]
     assert f"http://127.0.0.4:{port} does not answer" in looks[2].error
     version = ModelVersion("loans", "1", "", "")
-    assert served_by(looks, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
+    assert describe_serving(looks, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
 
 
 def test_a_name_that_nobody_has_yet_is_a_server_that_does_not_answer(resolves: Callable[..., None]) -> None:

@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
         said = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
         return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **said)
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", ask)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", ask)
     return found
 
 
@@ -97,7 +97,7 @@ def test_an_alert_that_is_repeated_asks_once_a_message_and_is_counted(post, aske
 def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, asked) -> None:
     answer = post(message({**FIRING, "status": "resolved"}))
     assert (answer.status_code, answer.json()["decisions"], asked) == (200, [], [])
-    assert answer.json()["ignored"] == [{"alert": "Drift", "why": "It is resolved."}]
+    assert answer.json()["ignored"] == [{"alert": "Drift", "why": "The alert is resolved."}]
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_without_a_secret_no_alert_is_taken(post, asked, monkeypatch: pytest.Mon
         (b"{", 400, "not JSON"),
         (b'{"version": "4", "alerts": [{"status": "firing", "labels": {"a": "\xff"}}]}', 400, "not JSON"),
         (b"[" * 100_000, 400, "nested more than 32 deep"),
-        (b"[]", 422, "no webhook of Alertmanager"),
+        (b"[]", 422, "no message of Alertmanager"),
         (b'{"version": "3", "alerts": []}', 422, "`$.version`"),
-        (b'{"version": "4", "alerts": []}', 422, "no alert in it"),
+        (b'{"version": "4", "alerts": []}', 422, "contains no alert"),
         (b'{"version": "4", "alerts": [{"status": "firing", "labels": {"usecase": 7}}]}', 422, "$.alerts[0].labels"),
         (b'{"version": "4", "alerts": [{"status": "burning", "labels": {}}]}', 422, "$.alerts[0].status"),
         (b" " * ((1 << 20) + 1), 413, "at most 1,048,576 bytes"),
@@ -169,7 +169,7 @@ def test_where_the_log_fails_alertmanager_is_asked_to_send_it_again(post, monkey
     def fails(*_: Any) -> None:
         raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", fails)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
     told(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"
@@ -183,7 +183,7 @@ def test_a_storm_of_messages_is_answered_one_by_one_and_beyond_a_bound_refused(
     assert len(asked) == 100
     assert Decisions(settings(), "loans").latest().times >= 50, "two at once may count as one"
     monkeypatch.setattr(alertmanager_webhook, "MOST_WAITING", 0)
-    told(asyncio.run(_post(content, HEADERS, times=100)), 503, "wait already")
+    told(asyncio.run(_post(content, HEADERS, times=100)), 503, "are waiting already")
 
 
 def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 
-    told(asyncio.run(slowly()), 408, "did not come within")
+    told(asyncio.run(slowly()), 408, "did not arrive within")
     assert asked == []
 
 

@@ -45,10 +45,10 @@ print(*(request_retraining(name, "drift", "alertmanager").outcome for _ in range
 """
 
 
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[str]:
-    with made.prefect_server() as uri:
-        yield uri
+@pytest.fixture
+def prefect(prefect_server: str) -> Iterator[str]:
+    with made.asking(prefect_server):
+        yield prefect_server
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_after_a_run_the_cooldown_refuses_then_the_week(loans: str) -> None:
     now = datetime.now(UTC)
     request_retraining(loans, "drift", "monitor")
     end_all(loans)
-    assert "the next may be" in refused(loans, "cooldown").reason
+    assert "the next is allowed at" in refused(loans, "cooldown").reason
     assert request_retraining(loans, "drift", "monitor", now=now + 1.1 * DAY).started
     end_all(loans)
     assert "2 trainings were started in the last 7 days" in refused(loans, "runs_per_week", now=now + 2.2 * DAY).reason
@@ -173,18 +173,18 @@ def test_a_person_pauses_retraining_with_a_tag(loans: str, mlflow_server: str) -
     assert request_retraining(loans, "drift", "monitor").started
 
 
-def test_a_use_case_listens_to_the_reasons_that_it_lists(
+def test_a_use_case_is_retrained_for_the_reasons_that_it_lists(
     loans: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.write_usecase(
         tmp_path / "usecases", loans, monkeypatch, "retraining: {reasons: [quality], min_labelled_rows: 9}\n"
     )
-    assert "listens only to quality" in refused(loans, "not_listed").reason
+    assert "is retrained only for quality" in refused(loans, "not_listed").reason
     assert request_retraining(loans, "quality", "monitor").started
 
 
 def test_an_ask_that_makes_no_sense_is_an_error(loans: str) -> None:
-    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. There are: drift, quality"):
+    with pytest.raises(SlipwayError, match="'boredom' is no reason for a training. Allowed: drift, quality"):
         request_retraining(loans, "boredom", "monitor")
     with pytest.raises(UseCaseError, match="no use case 'nobody'"):
         request_retraining("nobody", "drift", "monitor")

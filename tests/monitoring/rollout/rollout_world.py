@@ -63,7 +63,7 @@ class World:
 
     def once(self, minutes: float = 0.0) -> RolloutView:
         self.now += timedelta(minutes=minutes)
-        self.rollouts._look_at.clear()
+        self.rollouts.stages._next_poll.clear()
         return self.rollouts.once(NAME)
 
     def begin(self) -> RolloutView:

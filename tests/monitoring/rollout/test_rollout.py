@@ -64,7 +64,7 @@ def test_a_canary_that_fails_is_taken_back_refused_and_written_down(rollout: Cal
     assert (view.version, view.rolled_back) == (None, 1)
     assert home.registry.aliases == {"champion": "1"}
     assert home.registry.tags == {}
-    assert home.refused().startswith("taken back by slipway rollout: errors: 5 % of 300 beside the champion's 0 % of 6")
+    assert home.refused().startswith("taken back by slipway rollout: errors: 5 % of 300 versus the champion's 0 % of 6")
     assert home.actions == ["canary.began", "canary.rolled_back"]
     assert home.once().said == view.said
 
@@ -96,7 +96,9 @@ def test_a_canary_whose_scores_are_elsewhere_is_taken_back(rollout: Callable[...
     home.predict("canary", 400, score=lambda k: 0.5)
     assert home.once(1).version == "2"  # half of the champion's scores are on either side: 0.5, and not surely more
     home.predict("canary", 800, score=lambda k: 0.99)
-    assert home.once(1).said.startswith("version 2 was taken back: scores: the distributions of 1,200 and 4,000 scores")
+    assert home.once(1).said.startswith(
+        "version 2 was rolled back: scores: the distributions of 1,200 and 4,000 scores"
+    )
 
 
 def test_scores_that_are_meant_to_differ_may(rollout: Callable[..., World]) -> None:
@@ -238,14 +240,19 @@ class TestAutoPromote:
         assert "canary" not in home.registry.aliases
 
 
-def test_a_long_log_is_looked_at_less_often(rollout: Callable[..., World], monkeypatch) -> None:
+def test_a_long_log_is_read_less_often(rollout: Callable[..., World], monkeypatch) -> None:
     home = rollout()
     home.begin()
-    looks = []
-    monkeypatch.setattr(home.rollouts, "_gather", lambda *_: looks.append(time.sleep(0.2)) or Evidence(scores=(0, 0)))
+    reads = []
+
+    def gather(*_: object) -> Evidence:
+        reads.append(time.sleep(0.2))
+        return Evidence(scores=(0, 0))
+
+    monkeypatch.setattr(home.rollouts.stages, "_gather", gather)
     for _ in range(5):
         home.rollouts.once(NAME)
-    assert len(looks) == 1
+    assert len(reads) == 1
 
 
 @pytest.mark.parametrize("stages", [[], [0, 50], [50, 25], [100], [50, 101], [5, 5]])

@@ -14,6 +14,8 @@ from slipway.errors import NotFound, RegistryError
 from tests.monitoring.rollout.rollout_world import FAST, NAME, World
 from tests.support.doubles.registry_in_memory import BrokenOff
 
+pytestmark = pytest.mark.slow
+
 
 def begins(home: World) -> None:
     home.registry.found["2"].tags["slipway.canary_weight"] = "30"
@@ -208,7 +210,7 @@ def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary
 def test_a_canary_without_a_champion_waits_for_one(rollout) -> None:
     home = rollout(**FAST)
     home.registry.aliases = {"canary": "2"}
-    assert home.once().said == "version 2 is the canary, and waits for a champion to stand beside."
+    assert home.once().said == "version 2 is the canary, and waits until there is a champion."
     home.registry.aliases["champion"] = "1"
     assert home.once().version == "2"
 
@@ -252,7 +254,7 @@ def test_a_use_case_whose_file_is_wrong_goes_by_the_default_limits_and_says_so(r
     home = rollout(**FAST)
     is_taken_back(home)
     home.write(canary={"stages": [50, 5]})
-    assert home.once(1).said.startswith("version 2 was taken back: errors")
+    assert home.once(1).said.startswith("version 2 was rolled back: errors")
 
 
 def test_a_refusal_that_a_person_lifts_lets_the_version_be_a_canary_again(rollout) -> None:

@@ -1,8 +1,8 @@
 """What training and evaluation leave for the gates, without a training: made-up models in place of networks.
 
->>> model = judged.knowing(schema, frame, skill=0.8)      # right of the frame's rows to that degree
->>> made = judged.evaluation(folder, usecase, split, model)
->>> judged.answering(monkeypatch, {made.exported: (schema, model)})     # who answers for which folder
+>>> model = candidates.knowing(schema, frame, skill=0.8)      # right of the frame's rows to that degree
+>>> made = candidates.evaluation(folder, usecase, split, model)
+>>> candidates.answering(monkeypatch, {made.exported: (schema, model)})     # who answers for which folder
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import write_json
-from pipelines.data.dataset import target
+from pipelines.data.dataset import target_values
 from pipelines.packaging import prediction_table
 from pipelines.steps.evaluate import measure
 from slipway.config import UseCase
@@ -28,29 +27,29 @@ Model = Callable[[Sequence[Mapping[str, Any]]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     split: Path
     exported: Path
     evaluated: Path
 
 
-def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Judged:
+def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Evaluated:
     """`exported/serve/` with the schema alone, and `evaluated/` with the scores of what the model says."""
-    made = Judged(split, folder / "exported", folder / "evaluated")
+    made = Evaluated(split, folder / "exported", folder / "evaluated")
     (made.exported / "serve").mkdir(parents=True, exist_ok=True)
     made.evaluated.mkdir(exist_ok=True)
     schema = Schema.load(split / "schema.json")
     schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")
-    said = prediction_table.table(schema, target(frame, schema), model(rows_from_frame(schema, frame)))
+    said = prediction_table.to_table(schema, target_values(frame, schema), model(rows_from_frame(schema, frame)))
     said.to_parquet(made.evaluated / "holdout_predictions.parquet")
-    write_json(made.evaluated / "metrics.json", measure(usecase, schema, frame, said))
+    measure(usecase, schema, frame, said).write(made.evaluated)
     return made
 
 
 def knowing(schema: Schema, frame: pd.DataFrame, skill: float, seed: int = 0) -> Model:
     """Knows the frame's rows by their email, whatever else is changed in them: 0 is guessing, 1 right, -1 wrong."""
-    truth, guess = target(frame, schema), np.random.default_rng(seed).random(len(frame))
+    truth, guess = target_values(frame, schema), np.random.default_rng(seed).random(len(frame))
     near = 0.05 + 0.9 * (truth if skill >= 0 else 1 - truth)
     scores = dict(zip(frame["email"], abs(skill) * near + (1 - abs(skill)) * guess, strict=True))
     return lambda rows: probabilities([scores[row["email"]] for row in rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.steps.preflight import check
+from pipelines.steps.preflight import preflight
 from slipway.errors import UseCaseError
 from tests.pipelines.gates import candidates
 
@@ -83,10 +83,10 @@ def test_a_number_that_is_the_same_everywhere_has_no_direction(verdict, orders):
 )
 def test_a_wrong_declaration_is_said_before_any_work(usecase, orders, gates, sentence):
     with pytest.raises(UseCaseError, match=sentence):
-        check(usecase(orders, gates=gates))
+        preflight(usecase(orders, gates=gates))
 
 
 def test_several_classes_have_no_direction(usecase, orders):
     target = {"name": "returned", "classes": ["no", "yes", "late"]}
     with pytest.raises(UseCaseError, match="multiclass task has no score that goes up"):
-        check(usecase(orders, task="multiclass", target=target, gates={"directions": {"amount": "up"}}))
+        preflight(usecase(orders, task="multiclass", target=target, gates={"directions": {"amount": "up"}}))

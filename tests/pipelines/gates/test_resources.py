@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.gates import resources
-from pipelines.gates.latency import Median, medians
+from pipelines.gates.latency import Median, measure_medians
 from slipway.config import UseCase
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.errors import ServiceError
@@ -23,7 +23,7 @@ def latency(verdict, monkeypatch) -> Callable[..., Gate]:
     def run(challenger: float, champion: float, **gates: float) -> Gate:
         medians = {"challenger": challenger, "champion": champion}
         found = {name: Median(value, value, value, 300) for name, value in medians.items()}
-        monkeypatch.setattr(resources, "medians", lambda usecase, folders, rows: found)
+        monkeypatch.setattr(resources, "measure_medians", lambda usecase, folders, rows: found)
         return verdict(0.5, champion=0.5, gates=gates)["latency"]
 
     return run
@@ -68,6 +68,7 @@ def loans(tmp_path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.alone
 def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usecase, loans, var, monkeypatch):
     monkeypatch.setenv("SLIPWAY_RATE", "1/day")
     monkeypatch.setenv("SLIPWAY_LOG_URL", str(var / "log"))
@@ -75,18 +76,19 @@ def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usec
     settings.cache_clear()
     folders = {"champion": loans("old"), "challenger": loans("new", slow=60, serving={"deadline_ms": 1})}
     rows = dict.fromkeys(folders, bundles.ROWS["loans"])
-    found = medians(_named("loans", usecase), folders, rows)
+    found = measure_medians(_named("loans", usecase), folders, rows)
     assert found["challenger"].milliseconds > 2 * found["champion"].milliseconds > 0
     for one in found.values():
         assert one.low <= one.milliseconds <= one.high and 30 <= one.requests <= 300
     assert not var.exists(), "the measurement left something where predictions are kept"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_is_an_error_with_its_last_words(usecase, loans):
     folders = {"champion": loans("old"), "challenger": loans("new")}
     (folders["challenger"] / "serve" / "model.onnx").write_bytes(b"no network")
     with pytest.raises(ServiceError, match="the server of the challenger"):
-        medians(_named("loans", usecase), folders, dict.fromkeys(folders, bundles.ROWS["loans"]))
+        measure_medians(_named("loans", usecase), folders, dict.fromkeys(folders, bundles.ROWS["loans"]))
 
 
 def _named(name: str, usecase: Callable[..., UseCase]) -> UseCase:

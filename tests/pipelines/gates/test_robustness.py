@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.gates.perturbations import DISTURBANCES, UNSEEN
+from pipelines.gates.perturbations import PERTURBATIONS, UNKNOWN
 from tests.pipelines.gates import candidates
 from tests.support import bundles
 
@@ -13,7 +13,7 @@ LARGE = {"numbers": 1.0, "missing": 0.5, "other": 0.5, "noise": 0.2, "brightness
 
 
 def disturbed(kind, rows, schema, size=None):
-    return DISTURBANCES[kind](rows, schema, LARGE[kind] if size is None else size, np.random.default_rng(0))
+    return PERTURBATIONS[kind](rows, schema, LARGE[kind] if size is None else size, np.random.default_rng(0))
 
 
 def test_numbers_move_within_their_range_and_integers_stay_integers():
@@ -36,7 +36,7 @@ def test_only_what_may_be_missing_goes_missing():
 
 def test_a_category_becomes_one_that_training_has_not_seen_and_a_bucket_does_not():
     rows = disturbed("other", bundles.ROWS["private_loans"], bundles.PRIVATE)
-    assert {name for row in rows for name, value in row.items() if value == UNSEEN} == {"job"}
+    assert {name for row in rows for name, value in row.items() if value == UNKNOWN} == {"job"}
 
 
 @pytest.mark.parametrize("kind", ["noise", "brightness", "rotation"])
@@ -48,7 +48,7 @@ def test_an_image_stays_an_image(kind):
     assert (row["image"] != pixels).any()
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", PERTURBATIONS)
 def test_the_same_rows_are_disturbed_the_same(kind):
     schema = bundles.IMAGES if kind in ("noise", "brightness", "rotation") else bundles.TABULAR
     rows = [{"image": np.full((8, 8, 1), 100, "uint8")}] if schema is bundles.IMAGES else bundles.ROWS["loans"]
@@ -94,7 +94,7 @@ def test_a_budget_of_its_own_lets_it_pass(verdict, orders):
 
 def test_a_model_that_breaks_on_unknown_categories_is_refused(verdict):
     def breaks(rows):
-        return candidates.probabilities([0.99 if row["country"] == UNSEEN else 0.3 for row in rows])
+        return candidates.probabilities([0.99 if row["country"] == UNKNOWN else 0.3 for row in rows])
 
     found = verdict(breaks, gates={"robustness": {"other": 0.4}})["robustness:other:decisions"]
     assert found.verdict == "failed" and found.figure > found.threshold == 0.1

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
-from pipelines.data.dataset import encoded, read_side
+from pipelines.artifacts.json_files import read_json
+from pipelines.data.dataset import encode_rows, read_side
 from pipelines.labels.change_point import losses
 from pipelines.modeling import networks
-from pipelines.packaging.monitoring_reference import reference
+from pipelines.packaging.monitoring_reference import reference_rows
 from pipelines.steps.clean import clean
 from pipelines.steps.collect_labels import collect_labels
 from pipelines.steps.ingest import ingest
@@ -71,6 +71,7 @@ def said(champion: Predictor, frame: pd.DataFrame) -> np.ndarray:
     return np.where(losses(champion, frame.assign(returned="yes")) < 0.25, "yes", "no").astype(object)
 
 
+@pytest.mark.slow
 def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     cleaned, folder, champion = standing
     rows = asked(OLD + NEW)
@@ -91,7 +92,7 @@ def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     schema = Schema.load(trained / "schema.json")
     window = pd.read_parquet(produced / "window.parquet")
     network = networks.load(found, trained / "model.keras")
-    new = encoded(window, schema)
+    new = encode_rows(window, schema)
     right = networks.predict(network, new.features).argmax(axis=1) == new.target
     assert right.mean() > 0.8 > 0.2 > np.mean(said(champion, window) == window["returned"])
 
@@ -102,7 +103,7 @@ def test_after_a_change_the_new_rule_is_learned(found, standing, step):
         {"validation": validation, "holdout": held_out},
         {"validation": table, "holdout": table[: len(held_out)]},
     )
-    compared = reference(schema, frames, told)
+    compared = reference_rows(schema, frames, told)
     assert set(compared["side"]) == {"validation"}
     assert len(compared) == (validation["weight"] == 1.0).sum() >= 100
 
@@ -117,4 +118,4 @@ def test_with_too_few_rows_since_the_reference_is_as_before(found, standing, ste
         side: pd.DataFrame({"label_true": frame["returned"], "label": "no", "score": 0.1})
         for side, frame in frames.items()
     }
-    assert set(reference(schema, frames, told)["side"]) == {"validation", "holdout"}
+    assert set(reference_rows(schema, frames, told)["side"]) == {"validation", "holdout"}

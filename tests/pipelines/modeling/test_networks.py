@@ -12,13 +12,15 @@ import pytest
 
 from pipelines.data.dataset import EncodedRows
 from pipelines.modeling import networks
-from pipelines.modeling.devices import placement, reproducible
+from pipelines.modeling.devices import make_reproducible, placement
 from pipelines.modeling.hyperparameters import Fitting, Network, Params
 from pipelines.steps.export import to_onnx
 from pipelines.steps.train import fit
 from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.errors import UseCaseError
 from slipway.model_api import Inputs
+
+pytestmark = pytest.mark.slow
 
 TABLE = Schema(
     contract=CONTRACT,
@@ -76,7 +78,7 @@ def rows(schema: Schema, count: int, seed: int = 0) -> EncodedRows:
 
 def fitted(schema: Schema, epochs: int = 1, count: int = 600, seed: int = 3, **fitting):
     train, validation = rows(schema, count), rows(schema, 300, seed=1)
-    reproducible(seed)
+    make_reproducible(seed)
     params = Params(Fitting(epochs=epochs, **fitting), SMALL).sized(count)
     inputs = Inputs(schema, train.features, train.target)
     return fit(NoFolder(schema), inputs, validation, params, placement())

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import STEPS, read_json
-from pipelines.runs.run import begun
+from pipelines.artifacts import STEPS
+from pipelines.artifacts.json_files import read_json
+from pipelines.runs.run import open_run
 from pipelines.training import training
 from slipway.clients.mlflow.registry import Registry
 from slipway.config import load
@@ -27,7 +28,7 @@ def attempt(environment: dict[str, str], victim: str | None) -> None:
     os.environ.update(environment)
     settings.cache_clear()
     usecase = load("orders")
-    with begun(usecase, {}, register=True, fresh=False) as run:
+    with open_run(usecase, {}, register=True, fresh=False) as run:
 
         def do(name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
             def deadly(*args: Any, out: Path, **kwargs: Any) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import STEPS, write_json
+from pipelines.artifacts import STEPS, Registration, SplitReport
 from pipelines.runs import run as runs
 from pipelines.runs.baseline import Baseline
-from pipelines.runs.run import Run, begun, locked
+from pipelines.runs.run import Run, open_run, training_lock
 from slipway.config import UseCase, load
 from slipway.config.schema_builder import from_usecase
 from slipway.errors import DataError, RunLocked
@@ -21,10 +21,10 @@ from tests.pipelines.labels.production_log import ProductionLog
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict:
-    """What the registry says: its standing, and the keys of the runs that it holds versions of."""
-    says = {"standing": Baseline(), "keys": set()}
-    monkeypatch.setattr(runs, "observe", lambda name: says["standing"])
-    monkeypatch.setattr(runs, "registered", lambda name, key: key in says["keys"])
+    """The registry's baseline, and the keys of the runs that it holds versions of."""
+    says = {"baseline": Baseline(), "keys": set()}
+    monkeypatch.setattr(runs, "observe_baseline", lambda name: says["baseline"])
+    monkeypatch.setattr(runs, "is_registered", lambda name, key: key in says["keys"])
     return says
 
 
@@ -35,7 +35,9 @@ def go(usecase: Callable[..., UseCase], orders, registry) -> Callable[..., tuple
 
     def run(until: str | None = None, *, fresh: bool = False, register: bool = True, changes: dict | None = None):
         ran: list[str] = []
-        with begun(load("orders", changes) if changes else found, changes or {}, register=register, fresh=fresh) as it:
+        with open_run(
+            load("orders", changes) if changes else found, changes or {}, register=register, fresh=fresh
+        ) as it:
             for name in STEPS if register else STEPS[:-1]:
                 if name == until:
                     break
@@ -48,8 +50,10 @@ def go(usecase: Callable[..., UseCase], orders, registry) -> Callable[..., tuple
 
 
 def leave(name: str, out: Path) -> None:
-    write_json(out / "result.json", {"version": "1", "digest": "d1"})
-    write_json(out / "split.json", {"holdout_sha256": "h1"})
+    Registration(name="orders", version="1", run_id="r1", gate="passed", reasons=[], digest="d1", already=False).write(
+        out
+    )
+    SplitReport(counts={}, frozen=False, production=None, holdout_sha256="h1", leaks={}).write(out)
 
 
 def test_the_same_command_goes_on_with_an_unfinished_run(go):
@@ -69,21 +73,21 @@ def test_a_finished_run_does_nothing_and_says_so(go):
 
 def test_its_own_promotion_and_holdout_leave_a_finished_run_finished(go, registry):
     first, _ = go()
-    registry["standing"] = Baseline("1", "d1", "h1")
+    registry["baseline"] = Baseline("1", "d1", "h1")
     assert go()[0].record.key == first.record.key
 
 
 def test_another_champion_is_a_reason_to_train_again(go, registry):
     first, _ = go()
-    registry["standing"] = Baseline("7", "another", "h1")
+    registry["baseline"] = Baseline("7", "another", "h1")
     second, ran = go()
     assert second.record.key != first.record.key and ran == list(STEPS)
 
 
 def test_an_unfinished_run_keeps_the_champion_that_it_recorded(go, registry):
     first, _ = go(until="train")
-    registry["standing"] = Baseline("7", "another", "h1")
-    assert go()[0].record.standing == first.record.standing == Baseline()
+    registry["baseline"] = Baseline("7", "another", "h1")
+    assert go()[0].record.baseline == first.record.baseline == Baseline()
 
 
 def test_a_registry_that_lost_the_version_gets_it_again(go, registry):
@@ -171,7 +175,7 @@ def test_an_unfinished_run_keeps_its_cut_off_whatever_is_labelled_since(go, told
 
 def test_the_quick_loop_asks_no_registry_and_is_a_run_of_its_own(go, monkeypatch):
     registered, _ = go()
-    monkeypatch.setattr(runs, "observe", lambda name: pytest.fail("asked the registry"))
+    monkeypatch.setattr(runs, "observe_baseline", lambda name: pytest.fail("asked the registry"))
     quick, _ = go(register=False)
     assert quick.record.key != registered.record.key
     assert quick.record.cutoff is None
@@ -185,7 +189,7 @@ def test_a_failed_step_leaves_its_files_aside_and_is_done_again(go, usecase, ord
         (out / "why.txt").write_text("because")
         raise DataError("wrong")
 
-    with pytest.raises(DataError), begun(found, {}, register=False, fresh=False) as run:
+    with pytest.raises(DataError), open_run(found, {}, register=False, fresh=False) as run:
         run.step("ingest", fail)
     failed = run.paths.root / "ingest.failed"
     assert (failed / "why.txt").exists() and not run.paths.ingest.exists()
@@ -200,7 +204,7 @@ def test_a_run_of_another_release_is_left_alone(go, var):
 
 
 def _hold(name: str, ready, done) -> None:
-    with locked(name):
+    with training_lock(name):
         ready.set()
         done.wait(20)
 

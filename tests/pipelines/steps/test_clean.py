@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.ingest import ingest
 from slipway.errors import DataError, UseCaseError

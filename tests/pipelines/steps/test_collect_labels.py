@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.collect_labels import collect_labels
 from pipelines.steps.ingest import ingest
@@ -21,7 +21,8 @@ from slipway.settings import settings
 from tests.pipelines.labels.production_log import ProductionLog, at
 
 CUTOFF = at(5e6)
-RETRAINING = {"min_labelled_rows": 100, "caller_share": 1.0, "window_rows": 100}
+FILTERS = ["labeler_agreement", "near_duplicates"]
+RETRAINING = {"min_labelled_rows": 100, "caller_share": 1.0, "window_rows": 100, "label_filters": FILTERS}
 FRACTIONS = {"train": 0.6, "validation": 0.2, "holdout": 0.2}
 
 
@@ -63,10 +64,10 @@ def world(usecase, orders, step, tmp_path):
             )
             self.cleaned = step(clean, found, step(ingest, found))
             first = step(split, found, self.cleaned)
-            self.standing = step(
+            self.baseline = step(
                 lambda out: (out / "holdout.parquet").write_bytes((first / "holdout.parquet").read_bytes())
             )
-            self.holdout = pd.read_parquet(self.standing / "holdout.parquet")
+            self.holdout = pd.read_parquet(self.baseline / "holdout.parquet")
             self.log = ProductionLog(settings(), schema_builder.from_usecase(found))
 
         def asked(self, rows: list[dict[str, Any]], start: float = 0, **more: Any) -> list[str]:
@@ -79,7 +80,7 @@ def world(usecase, orders, step, tmp_path):
 
         def run(self, cutoff: str | None = CUTOFF, **retraining: Any) -> Path:
             found = usecase(None, **self.changes, retraining={**RETRAINING, **retraining})
-            return step(collect_labels, found, self.cleaned, self.standing, cutoff)
+            return step(collect_labels, found, self.cleaned, self.baseline, cutoff)
 
         def told(self, **options: Any) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
             out = self.run(**options)
@@ -154,6 +155,18 @@ def test_rows_of_the_frozen_holdout_and_rows_that_are_nearly_so_are_never_traine
     assert told["left_out"]["near-duplicate of the holdout"] >= len(mine) // 2
 
 
+def test_label_filters_are_off_by_default(world):
+    shop, rows = world(), made(600)
+    ids, right = shop.asked(rows), truths(rows)
+    shop.log.labelled(ids[::2], right[::2], caller="a")
+    shop.log.labelled(ids[1::4], right[1::4], caller="b")
+    shop.log.labelled(ids[3::4], [{"yes": "no", "no": "yes"}[truth] for truth in right[3::4]], caller="liar")
+    told, used, _ = shop.told(label_filters=[], caller_share=0.01)
+    assert told["callers_left_out"] == []
+    assert not {"disagreeing caller", "near-duplicate of the holdout", "caller's share"} & set(told["left_out"])
+    assert len(used) + sum(told["left_out"].values()) == told["labelled"] == 600
+
+
 def test_a_row_that_is_in_the_window_again_is_not_trained_on(world):
     shop, rows = world(), made(300)
     shop.answered_and_told([*rows, *rows[:100]])
@@ -168,7 +181,7 @@ def test_with_no_registry_no_frozen_holdout_or_no_label_nothing_is_left(world):
     assert list(shop.run().iterdir()) == []
     shop.answered_and_told(made(400))
     assert list(shop.run(cutoff=None).iterdir()) == []
-    (shop.standing / "holdout.parquet").unlink()
+    (shop.baseline / "holdout.parquet").unlink()
     assert list(shop.run().iterdir()) == []
 
 

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.artifacts import read_json, sha256
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.ingest import ingest
 from slipway.config import load
 from slipway.config.schema_builder import from_usecase
 from slipway.contracts.schema import key_text, mask, row_key
 from slipway.errors import DataError, ServiceError, UseCaseError
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 
 IMAGES = {
     "task": "multiclass",
@@ -47,14 +48,14 @@ def test_parquet_and_csv_of_the_same_rows_give_the_same_snapshot(usecase, orders
     typed = orders.assign(amount=orders["amount"].astype(float), gift=orders["gift"] == "true")
     typed.assign(items=orders["items"].astype("int32")).to_parquet(tmp_path / "orders.parquet")
     parquet = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
-    assert sha256(step(ingest, parquet) / "snapshot.parquet") == sha256(from_csv)
+    assert file_sha256(step(ingest, parquet) / "snapshot.parquet") == file_sha256(from_csv)
 
 
 def test_the_snapshot_is_named_by_its_content(usecase, orders, step):
     first, second = step(ingest, usecase(orders)), step(ingest, usecase(orders))
     told = read_json(first / "source.json")
     assert told == read_json(second / "source.json")
-    assert told["snapshot_sha256"] == sha256(first / "snapshot.parquet")
+    assert told["snapshot_sha256"] == file_sha256(first / "snapshot.parquet")
     assert told["rows"] == 300 and told["synthetic"] is False
 
 
@@ -86,7 +87,7 @@ def test_key_columns_that_are_no_features_leave_only_their_pseudonym(usecase, or
 def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_path):
     found = usecase(orders, source={"path": str(tmp_path / "orders.csv"), "sha256": "0" * 64})
     message = refused(step, found)
-    assert sha256(tmp_path / "orders.csv") in message and "0" * 64 in message and "source.sha256" in message
+    assert file_sha256(tmp_path / "orders.csv") in message and "0" * 64 in message and "source.sha256" in message
 
 
 @pytest.mark.parametrize(
@@ -235,4 +236,4 @@ def test_codes_are_decoded_before_they_are_masked(usecase, orders, step, tmp_pat
     code = "def decode(frame):\n    return frame.assign(email=frame['email'].str.removeprefix('code-'))\n"
     (tmp_path / "usecases" / "orders" / "decode.py").write_text(code)
     coded = usecase(orders.assign(email="code-" + orders["email"]))
-    assert sha256(step(ingest, coded) / "snapshot.parquet") == sha256(words)
+    assert file_sha256(step(ingest, coded) / "snapshot.parquet") == file_sha256(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.modeling.hyperparameters import Fitting, Network, Params, resolve
-from pipelines.steps.preflight import check
+from pipelines.steps.preflight import preflight
 from slipway.config import load
 from slipway.errors import SettingsError, UseCaseError
 from slipway.settings import settings
@@ -21,11 +21,12 @@ from slipway.settings import settings
         ({"gates": {"absolute": {"roc_auk": 0.7}}}, "Did you mean 'roc_auc'"),
         ({"gates": {"metric": "rmse"}}, "a binary task has no metric 'rmse'"),
         ({"gates": {"slices": [{"feature": "phone"}]}}, "private and dropped"),
+        ({"retraining": {"label_filters": ["near_duplicate"]}}, "Did you mean 'near_duplicates'"),
     ],
 )
 def test_it_names_what_is_wrong(usecase, orders, changes, says):
     with pytest.raises(UseCaseError, match=says):
-        check(usecase(orders, **changes))
+        preflight(usecase(orders, **changes))
 
 
 def test_a_training_in_a_container_makes_no_secret_of_its_own(usecase, orders, monkeypatch):
@@ -33,10 +34,10 @@ def test_a_training_in_a_container_makes_no_secret_of_its_own(usecase, orders, m
     monkeypatch.setenv("SLIPWAY_CONTAINER", "true")
     settings.cache_clear()
     with pytest.raises(SettingsError, match="SLIPWAY_MASK_KEY is not set.*Secret `slipway`"):
-        check(found)
+        preflight(found)
     monkeypatch.setenv("SLIPWAY_MASK_KEY", "a secret that is shared")
     settings.cache_clear()
-    check(found)
+    preflight(found)
 
 
 def test_parameters_come_over_the_defaults(usecase, orders):

@@ -7,10 +7,12 @@ import json
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
-from pipelines.artifacts import RunPaths, read_json, write_json
+from pipelines.artifacts import ChangePoint, LabelCounts, LabelReport, Provenance, RunPaths
+from pipelines.artifacts.json_files import read_json
 from pipelines.packaging import mlflow_run
 from pipelines.steps.register import register
 from slipway import audit
@@ -55,9 +57,9 @@ def registry(mlflow_server, monkeypatch):
 
 @pytest.fixture
 def finished(tmp_path):
-    """`finished(key, passed=…)`: a run's directories up to its bundle, and its facts."""
+    """`finished(key, passed=…)`: a run's directories up to its bundle, and its provenance."""
 
-    def make(key: str = "a", passed: bool = True) -> tuple[RunPaths, dict]:
+    def make(key: str = "a", passed: bool = True) -> tuple[RunPaths, Provenance]:
         return finished_run.write(tmp_path / "runs" / key, passed)
 
     return make
@@ -68,10 +70,10 @@ def registered(name, finished, tmp_path):
     """`registered(key, passed=…)` registers and gives `result.json`."""
 
     def run(key: str = "a", passed: bool = True, paths=None) -> dict:
-        paths, facts = paths or finished(key, passed)
+        paths, provenance = paths or finished(key, passed)
         out = tmp_path / f"register-{key}-{time.monotonic_ns()}"
         out.mkdir()
-        register(load(name), paths, facts, out)
+        register(load(name), paths, provenance, out)
         return read_json(out / "result.json")
 
     return run
@@ -89,30 +91,38 @@ def test_a_version_carries_its_tags_and_becomes_the_challenger(registry, registe
 
 
 def test_the_run_says_of_which_labelled_rows_it_learned(registry, registered, name, finished, tmp_path):
-    run, facts = finished()
+    run, provenance = finished()
     run.production.mkdir()
     tables = {"production": b"rows", "window": b"newest"}
     for table, content in tables.items():
         (run.production / f"{table}.parquet").write_bytes(content)
-    told = {
-        "cutoff": "2026-03-02T00:00:00+00:00",
-        "rows": {"production": 700, "window": 200},
-        "change": {"at": "2026-03-01T12:00:00+00:00"},
-        "sha256": {table: hashlib.sha256(content).hexdigest() for table, content in tables.items()},
-    }
-    write_json(run.production / "production.json", told)
-    registered(paths=(run, {**facts, "cutoff": told["cutoff"], "production": told}))
+    labels = LabelReport(
+        cutoff="2026-03-02T00:00:00+00:00",
+        environment="local",
+        labelled=1000,
+        left_out={"window": 200},
+        callers_left_out=[],
+        rows=LabelCounts(700, 200),
+        since="2026-02-01T00:00:00+00:00",
+        until="2026-03-01T23:00:00+00:00",
+        versions={"1": 900},
+        change=ChangePoint(at="2026-03-01T12:00:00+00:00", before=0.1, after=0.3, p=0.002, seen_by="1"),
+        sha256={table: hashlib.sha256(content).hexdigest() for table, content in tables.items()},
+    )
+    labels.write(run.production)
+    changed = msgspec.structs.replace(provenance, cutoff=labels.cutoff, production=labels)
+    registered(paths=(run, changed))
     version = registry.version(name, "1")
-    assert version.tags["slipway.cutoff"] == told["cutoff"]
+    assert version.tags["slipway.cutoff"] == labels.cutoff
     logged = registry.run(version.run_id)["data"]
     assert {tag["key"]: tag["value"] for tag in logged["tags"]}["slipway.production_rows"] == "700"
     params = {param["key"]: param["value"] for param in logged["params"]}
     assert (params["production.rows"], params["production.window"]) == ("700", "200")
-    assert params["production.change"] == told["change"]["at"] and params["production.cutoff"] == told["cutoff"]
-    digests = {f"production/{digest}.parquet" for digest in told["sha256"].values()}
+    assert params["production.change"] == labels.change.at and params["production.cutoff"] == labels.cutoff
+    digests = {f"production/{digest}.parquet" for digest in labels.sha256.values()}
     assert set(registry.artifacts(version.run_id, "production")) == digests
-    registry.fetch_artifact(version.run_id, "production.json", tmp_path / "told.json")
-    assert read_json(tmp_path / "told.json") == told
+    registry.fetch_artifact(version.run_id, "production.json", tmp_path / "production.json")
+    assert LabelReport.read(tmp_path) == labels
 
 
 def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
@@ -122,9 +132,9 @@ def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
     monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(private))
     monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(public))
     settings.cache_clear()
-    run, facts = finished()
+    run, provenance = finished()
     signing.sign(run.bundle / "bundle")
-    registered(paths=(run, facts))
+    registered(paths=(run, provenance))
     registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched")
     signing.require(tmp_path / "fetched")
 
@@ -197,13 +207,13 @@ def test_a_refused_version_says_why_and_gets_no_alias(registry, registered, name
 
 
 def test_a_waiver_is_a_tag_and_one_line_of_the_audit(registry, registered, name, finished):
-    run, facts = finished()
+    run, provenance = finished()
     path = run.bundle / "bundle" / "metrics.json"
     sentence = "Worse on the frozen holdout. Waived: the champion fell."
     waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": sentence}
     path.write_text(json.dumps(read_json(path) | {"gates": [waived]}))
-    told = registered(paths=(run, facts))
-    registered(paths=(run, facts))
+    told = registered(paths=(run, provenance))
+    registered(paths=(run, provenance))
     version = registry.version(name, told["version"])
     assert version.tags["slipway.gate"] == "passed" and version.tags["slipway.gate_waived"] == sentence
     (line,) = audit.lines(name)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.artifacts import read_json, sha256
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import SIDES, split
 from slipway.contracts.schema import Schema, bucket, key_text, mask, row_key, side
 from slipway.errors import DataError
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 from tests.pipelines.conftest import ORDERS
 
 
@@ -89,8 +90,8 @@ def test_a_frozen_holdout_is_taken_over_byte_by_byte(sides, orders, more, tmp_pa
     frozen = shutil.copy(first / "holdout.parquet", tmp_path / "frozen.parquet")
     second = sides(more, frozen=frozen)
     told = read_json(second / "split.json")
-    assert told["frozen"] and told["holdout_sha256"] == sha256(first / "holdout.parquet")
-    assert sha256(second / "holdout.parquet") == told["holdout_sha256"]
+    assert told["frozen"] and told["holdout_sha256"] == file_sha256(first / "holdout.parquet")
+    assert file_sha256(second / "holdout.parquet") == told["holdout_sha256"]
     assert told["counts"]["reserve"] > 20
     assert sum(told["counts"].values()) == 600
 

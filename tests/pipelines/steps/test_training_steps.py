@@ -6,19 +6,31 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from pipelines.artifacts import read_json, sha256
-from pipelines.data.dataset import encoded, read_side
-from pipelines.packaging.model_card import card
+from pipelines.artifacts import (
+    AddedLabels,
+    BundleFacts,
+    ChangePoint,
+    DataSource,
+    Disagreement,
+    GatedReport,
+    LabelCounts,
+    LabelReport,
+    Provenance,
+)
+from pipelines.artifacts.json_files import read_json
+from pipelines.data.dataset import encode_rows, read_side
+from pipelines.packaging.model_card import render_card
 from pipelines.steps import train
 from pipelines.steps.bundle import bundle
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate
-from pipelines.steps.export import export, parity
+from pipelines.steps.export import export, measure_parity
 from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
@@ -29,7 +41,10 @@ from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, DataError
 from slipway.inference import Predictor, rows_from_frame
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 from tests.support.signed import key_pair
+
+pytestmark = pytest.mark.slow
 
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 
@@ -116,9 +131,30 @@ def _run(usecase: UseCase, folder: Path) -> Steps:
     evaluated = step(evaluate, usecase, sides, trained)
     exported = step(export, usecase, sides, trained)
     gated = step(gate, usecase, sides, exported, evaluated)
-    facts = {"git_commit": "0" * 40, "data_sha256": "ab" * 32, "run_key": "cd" * 32, "synthetic": False}
-    bundled = step(bundle, usecase, facts, sides, trained, evaluated, exported, gated)
+    bundled = step(bundle, usecase, _provenance(folder), sides, trained, evaluated, exported, gated)
     return Steps(usecase, sides, trained, evaluated, exported, gated, bundled)
+
+
+def _provenance(folder: Path) -> Provenance:
+    return Provenance(
+        usecase="people",
+        run_key="cd" * 32,
+        attempt=1,
+        created="2026-01-31T12:00:00.000000+00:00",
+        cutoff=None,
+        seed=7,
+        overrides={},
+        source=DataSource.read(folder / "ingest"),
+        synthetic=False,
+        data_sha256="ab" * 32,
+        holdout_sha256="ef" * 32,
+        champion=None,
+        production=None,
+        code_sha256="c" * 64,
+        lock_sha256=None,
+        git_commit="0" * 40,
+        git_dirty=False,
+    )
 
 
 def test_training_records_how_it_was_done(steps):
@@ -159,7 +195,7 @@ def test_a_feature_newer_than_the_frozen_holdout_is_missing_in_it(steps, tmp_pat
     pd.read_parquet(steps.split / "holdout.parquet").drop(columns="age").to_parquet(older / "holdout.parquet")
     frame = read_side(older, "holdout", schema)
     assert frame["age"].isna().all()
-    assert np.isnan(encoded(frame, schema).features["numbers"][:, 1]).all()
+    assert np.isnan(encode_rows(frame, schema).features["numbers"][:, 1]).all()
 
 
 def test_people_get_pictures(steps):
@@ -183,7 +219,9 @@ def test_the_bundle_answers_as_the_network_that_was_judged(steps):
 
 
 def test_the_exported_network_itself_is_what_the_gates_asked(steps):
-    assert sha256(steps.export / "serve" / "model.onnx") == sha256(steps.bundle / "bundle" / "serve" / "model.onnx")
+    assert file_sha256(steps.export / "serve" / "model.onnx") == file_sha256(
+        steps.bundle / "bundle" / "serve" / "model.onnx"
+    )
     found = {gate.name: gate for gate in gate_report.read_gate_report(steps.bundle / "bundle").gates}
     asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
     assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
@@ -196,14 +234,14 @@ def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
     found = {gate.name: gate for gate in gate_report.read_gate_report(tmp_path).gates}
     assert found["champion"].verdict == found["compatible"].verdict == "passed"
     assert found["window"].verdict == "failed" and found["window"].figure == 0
-    assert found["latency"].verdict == "passed" and "the champion's, asked in turn" in found["latency"].sentence
+    assert found["latency"].verdict == "passed" and "the champion's, measured in turn" in found["latency"].sentence
 
 
 def test_the_manifest_says_what_made_it(steps):
     manifest = bundles.verify(steps.bundle / "bundle")
     assert manifest.facts["git_commit"] == "0" * 40 and manifest.facts["data_sha256"] == "ab" * 32
     assert manifest.facts["libraries"]["tensorflow"]
-    assert manifest.facts["model_keras_sha256"] == sha256(steps.train / "model.keras")
+    assert manifest.facts["model_keras_sha256"] == file_sha256(steps.train / "model.keras")
     assert gate_report.read_gate_report(steps.bundle / "bundle").gates
 
 
@@ -238,22 +276,30 @@ def test_the_card_tells_what_a_person_must_know(steps):
 
 
 def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
-    schema, metrics = Schema.load(steps.train / "schema.json"), read_json(steps.gate / "metrics.json")
-    facts = bundles.read_manifest(steps.bundle / "bundle").facts
-    told = {
-        "cutoff": "2026-03-02",
-        "rows": {"production": 7000, "window": 200},
-        "versions": {"3": 6000, "4": 1000},
-        "change": {"at": "2026-03-01", "seen_by": "4"},
-        "joined": {"weight_before_change": 0.05},
-        "callers_left_out": [{"sentence": "Caller x disagrees."}],
-    }
-    written = card(steps.usecase, schema, metrics, facts | {"production": told})
-    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in written
-    assert "Version 4 answered worse from 2026-03-01 on: a row from before that counts 0.05." in written
-    assert "Caller x disagrees." in written
-    told["joined"] = {"weight_before_change": None}
-    assert "all rows count the same yet" in card(steps.usecase, schema, metrics, facts | {"production": told})
+    schema, report = Schema.load(steps.train / "schema.json"), GatedReport.read(steps.gate)
+    facts = msgspec.convert(bundles.read_manifest(steps.bundle / "bundle").facts, BundleFacts)
+    labels = LabelReport(
+        cutoff="2026-03-02",
+        environment="local",
+        labelled=8000,
+        left_out={},
+        callers_left_out=[
+            Disagreement(caller="x", rows=99, rate=0.9, others=0.1, p=0.001, sentence="Caller x disagrees.")
+        ],
+        rows=LabelCounts(7000, 200),
+        versions={"3": 6000, "4": 1000},
+        change=ChangePoint(at="2026-03-01", before=0.1, after=0.3, p=0.002, seen_by="4"),
+    )
+
+    def card(weight: float | None) -> str:
+        joined = AddedLabels(train=5000, validation=2000, weight_before_change=weight)
+        known = msgspec.structs.replace(facts, production=msgspec.structs.replace(labels, joined=joined))
+        return render_card(steps.usecase, schema, report, known)
+
+    assert "7,000 of them are predictions of version 3, 4 that were labelled by 2026-03-02" in card(0.05)
+    assert "Version 4 predicts worse since 2026-03-01: rows from before have the weight 0.05." in card(0.05)
+    assert "Caller x disagrees." in card(0.05)
+    assert "all rows have the same weight yet" in card(None)
 
 
 def test_an_export_that_differs_fails_the_run(steps):
@@ -266,7 +312,7 @@ def test_an_export_that_differs_fails_the_run(steps):
             return predictor.run(feeds) + np.float32(0.5)
 
     with pytest.raises(BundleError, match="differs by 0.5 from Keras"):
-        parity(Other(), predictor, rows, scale=1.0)
+        measure_parity(Other(), predictor, rows, scale=1.0)
 
 
 def test_a_loss_that_explodes_is_an_error_and_no_model(steps, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import read_json
+from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.ingest import ingest
 from pipelines.steps.validate import validate

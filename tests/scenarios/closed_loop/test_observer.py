@@ -1,4 +1,4 @@
-"""What the loop sees from outside: each change in registry and service, once, with its moment."""
+"""Observer: records each change in registry and service once, with its time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slipway.settings import settings
 
 
 class World:
-    """A registry and a service in one; a test changes what they say."""
+    """Registry and service in one; a test changes their responses."""
 
     def __init__(self) -> None:
         self.aliases = {"champion": "1"}
@@ -26,7 +26,7 @@ class World:
         self.served = ["1", "1"]
         self.is_up = True
 
-    def answer(self, path: str) -> dict:
+    def response(self, path: str) -> dict:
         if path.startswith("/v1/models/"):
             return {"workers": [{"version": version} for version in self.served]}
         if "registered-models/get" in path:
@@ -48,14 +48,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         def do_GET(self) -> None:
             self.send_response(200 if found.is_up else 503)
             self.end_headers()
-            self.wfile.write(json.dumps(found.answer(self.path)).encode())
+            self.wfile.write(json.dumps(found.response(self.path)).encode())
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setattr(observer, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(observer, "POLL_SECONDS", 0.02)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
     settings.cache_clear()
     yield found
@@ -97,7 +97,7 @@ def test_a_version_that_is_refused_is_seen(world: World, watching: Observer) -> 
     seen(watching, REFUSED, "2")
 
 
-def test_what_does_not_answer_for_a_while_is_looked_at_again(world: World, watching: Observer) -> None:
+def test_a_server_that_is_down_for_a_while_is_polled_again(world: World, watching: Observer) -> None:
     world.is_up = False
     world.aliases["champion"] = "2"
     with pytest.raises(ServiceError, match="champion is '1' after 0 s"):
@@ -107,6 +107,6 @@ def test_what_does_not_answer_for_a_while_is_looked_at_again(world: World, watch
     assert "" not in [moment.value for moment in watching.moments if moment.what == CHAMPION]
 
 
-def test_waiting_ends_where_there_is_nothing_to_wait_for_any_more(watching: Observer) -> None:
+def test_waiting_ends_when_the_change_cannot_come_any_more(watching: Observer) -> None:
     with pytest.raises(ServiceError, match="version 2 was refused"):
         watching.wait(CHAMPION, "2".__eq__, 60, datetime.now(UTC), lambda: "version 2 was refused")

@@ -10,7 +10,8 @@ import pytest
 from monitoring.release.promotion import promote
 from scenarios.closed_loop import tampered_version
 from scenarios.closed_loop.faulty_models import Slice
-from slipway.clients.mlflow.registry import CANARY, CHAMPION, Registry
+from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import CANARY, CHAMPION
 from slipway.errors import GateRefused
 from slipway.settings import settings
 from tests.support import bundles
@@ -19,7 +20,7 @@ from tests.support.servers import publish, unique_name
 
 @pytest.fixture
 def name(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A model whose version 1 was judged by the rows of its holdout."""
+    """A model whose version 1 was evaluated on the rows of its holdout."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
     bundles.write(tmp_path / "bundle")

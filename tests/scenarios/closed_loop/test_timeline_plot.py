@@ -1,4 +1,4 @@
-"""The loop as one picture."""
+"""Timeline plot of the closed loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slipway.settings import settings
 from tests.support import sample_events
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
-CHANGED = 20.0
+DRIFT_AT = 20.0
 
 
 def moment(seconds: float) -> str:
@@ -33,20 +33,20 @@ def verdict(seconds: float, kind: str, worse: bool) -> dict[str, Any]:
     return {"created": moment(seconds), "verdict": kind, "quality": {"metrics": {"roc_auc": {"worse": worse}}}}
 
 
-def answers() -> pd.DataFrame:
-    """Version 1 answers well until the change, and the wrong way round from then on; version 2 follows at 60 s."""
+def predictions() -> pd.DataFrame:
+    """Version 1 predicts well until the drift and the wrong class from then on; version 2 follows at 60 s."""
     rng = np.random.default_rng(7)
     at = np.arange(0, 100, 0.05)
     version = np.where(at < 60, "1", "2")
     truth = (rng.random(len(at)) < 0.3).astype(float)
-    sign = np.where((version == "1") & (at > CHANGED), -1, 1)
+    sign = np.where((version == "1") & (at > DRIFT_AT), -1, 1)
     score = 1 / (1 + np.exp(-(2 * sign * (2 * truth - 1) + rng.normal(size=len(at)))))
     truth[::50] = np.nan  # no label came
     return pd.DataFrame({"at": at, "version": version, "truth": truth, "score": score})
 
 
 @pytest.fixture
-def scene() -> Timeline:
+def timeline() -> Timeline:
     events = [
         event(-30, "registered", "1"),
         event(-25, "promoted", "1", alias="champion", to="1"),
@@ -68,37 +68,39 @@ def scene() -> Timeline:
         {"version": "3", "gate": "failed", "gates": None},
     ]
     verdicts = [verdict(10, "none", False), verdict(25, "none", True), {**verdict(30, "drift", False), "quality": None}]
-    return Timeline({"events": events, "versions": versions}, verdicts, answers(), BEGAN, CHANGED)
+    return Timeline({"events": events, "versions": versions}, verdicts, predictions(), BEGAN, DRIFT_AT)
 
 
-def test_it_is_drawn_from_the_events(scene: Timeline, tmp_path: Path) -> None:
-    path = timeline_plot.draw(scene, tmp_path / "pictures" / "timeline.png")
+def test_it_is_drawn_from_the_events(timeline: Timeline, tmp_path: Path) -> None:
+    path = timeline_plot.draw(timeline, tmp_path / "pictures" / "timeline.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 30_000
 
 
-def test_quality_falls_with_the_change_and_comes_back_with_the_new_champion(scene: Timeline) -> None:
-    middles, scores = timeline_plot.aucs(scene.answers)
-    before = scores[middles < CHANGED - timeline_plot.BIN_SECONDS]
-    during = scores[(middles > CHANGED + timeline_plot.BIN_SECONDS) & (middles < 60 - timeline_plot.BIN_SECONDS)]
-    after = scores[middles > 60 + timeline_plot.BIN_SECONDS]
+def test_quality_falls_with_the_drift_and_recovers_with_the_new_champion(timeline: Timeline) -> None:
+    centres, scores = timeline_plot.binned_roc_auc(timeline.predictions)
+    before = scores[centres < DRIFT_AT - timeline_plot.BIN_SECONDS]
+    during = scores[(centres > DRIFT_AT + timeline_plot.BIN_SECONDS) & (centres < 60 - timeline_plot.BIN_SECONDS)]
+    after = scores[centres > 60 + timeline_plot.BIN_SECONDS]
     assert min(before) > 0.8 > 0.2 > max(during)
     assert min(after) > 0.8
 
 
-def test_bins_with_few_labels_or_one_class_have_no_score(scene: Timeline) -> None:
-    few = scene.answers.iloc[:: round(20 * timeline_plot.BIN_SECONDS / timeline_plot.LEAST_ROWS) + 3]
-    assert len(timeline_plot.aucs(few)[0]) == 0
-    assert len(timeline_plot.aucs(scene.answers[scene.answers["truth"] == 1])[0]) == 0
+def test_bins_with_few_labels_or_one_class_have_no_score(timeline: Timeline) -> None:
+    few = timeline.predictions.iloc[:: round(20 * timeline_plot.BIN_SECONDS / timeline_plot.MIN_ROWS) + 3]
+    assert len(timeline_plot.binned_roc_auc(few)[0]) == 0
+    assert len(timeline_plot.binned_roc_auc(timeline.predictions[timeline.predictions["truth"] == 1])[0]) == 0
 
 
-def test_a_loop_that_was_given_up_early_is_drawn_too(scene: Timeline, tmp_path: Path) -> None:
+def test_a_loop_that_ended_early_is_drawn_too(timeline: Timeline, tmp_path: Path) -> None:
     """A rollout in its middle, a run that registered nothing."""
-    early = Timeline({"events": scene.events[:7], "versions": scene.history["versions"]}, [], answers(), BEGAN, CHANGED)
+    early = Timeline(
+        {"events": timeline.events[:7], "versions": timeline.history["versions"]}, [], predictions(), BEGAN, DRIFT_AT
+    )
     assert timeline_plot.draw(early, tmp_path / "timeline.png").exists()
 
 
-def test_the_scene_of_a_log_has_every_answer_and_the_labels_that_came() -> None:
+def test_the_timeline_of_a_log_has_every_prediction_and_its_label() -> None:
     config = settings()
     usecase = load("credit_risk").model_copy(update={"name": sample_events.USECASE})
     writers = {
@@ -111,13 +113,13 @@ def test_the_scene_of_a_log_has_every_answer_and_the_labels_that_came() -> None:
     writers["feedback"].write(sample_events.label(5, 5, row="b-0", label="bad"))
     for writer in writers.values():
         writer.close()
-    scene = timeline_plot.of_log(
+    timeline = timeline_plot.read_timeline(
         usecase, {"events": [event(0, "registered", "1")]}, [], sample_events.START + timedelta(seconds=3)
     )
-    found = scene.answers.sort_values("at")
+    found = timeline.predictions.sort_values("at")
     assert found["at"].tolist() == [0.0, 2.0]
     assert found["version"].tolist() == ["1", "1"]
     assert found["truth"].isna().tolist() == [True, False]
     assert found["truth"].iloc[1] == 1.0
-    assert (scene.began, scene.changed) == (sample_events.START + timedelta(seconds=1), 2.0)
-    assert [one["action"] for one in scene.events] == ["registered"]
+    assert (timeline.began, timeline.drift_at) == (sample_events.START + timedelta(seconds=1), 2.0)
+    assert [one["action"] for one in timeline.events] == ["registered"]

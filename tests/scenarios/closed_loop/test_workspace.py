@@ -1,4 +1,4 @@
-"""Where the loop plays: a use case and a state folder of its own."""
+"""Workspace of the closed loop: a use case and a state folder of its own."""
 
 from __future__ import annotations
 
@@ -29,22 +29,30 @@ def test_its_use_case_is_the_original_with_fewer_rows_and_no_patience(
     assert load is not None and len(load(1)) == workspace.ROWS
     assert found.auto_promote
     assert found.canary.stages == list(workspace.STAGES)
-    assert found.retraining.min_labelled_rows == workspace.ENOUGH
+    assert found.retraining.min_labelled_rows == workspace.MIN_LABELLED_ROWS
     assert (found.schedule.train, found.schedule.monitor, found.source.path) == (None, None, None)
     assert (found.features, found.target, found.split) == (original.features, original.target, original.split)
 
 
-def test_the_first_labels_after_the_change_are_too_few_for_a_training() -> None:
-    assert scenario.BEFORE_ROWS + scenario.FIRST_ROWS < workspace.ENOUGH
-    assert scenario.FIRST_ROWS >= workspace.WINDOW
+def test_the_first_labels_after_the_drift_are_too_few_for_a_training() -> None:
+    assert scenario.ROWS_BEFORE + scenario.ROWS_AFTER < workspace.MIN_LABELLED_ROWS
+    assert scenario.ROWS_AFTER >= workspace.WINDOW
 
 
-def test_without_a_use_case_that_knows_another_world_it_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UseCaseError, match=r"a use case with a world\.py, and there is none"):
+def test_the_first_use_case_with_a_concept_drift_is_found_by_its_name(tmp_path: Path) -> None:
+    for name in ("apples", "credit_risk", "digits"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "usecase.yaml").write_text(f"name: {name}\n")
+    assert workspace.original(tmp_path) == tmp_path / "credit_risk"
+
+
+def test_without_a_use_case_that_has_a_concept_drift_the_error_names_the_missing_module(tmp_path: Path) -> None:
+    (tmp_path / "credit_risk").mkdir()
+    with pytest.raises(UseCaseError, match=r"has a concept drift: .* scenarios/closed_loop/USECASE_concept_drift\.py"):
         workspace.original(tmp_path)
 
 
-def test_a_generator_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
+def test_a_use_case_without_the_line_of_its_rows_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "loans"
     folder.mkdir()
     (folder / "data.py").write_text("ROWS = 7\n")
@@ -58,7 +66,7 @@ def test_what_an_earlier_loop_left_is_removed_unless_it_still_runs(tmp_path: Pat
     assert not (tmp_path / "loop").exists()
     lock = Lock(tmp_path / "loop")
     lock.write(State(os.getpid(), "loop", {}))
-    with pytest.raises(ServiceError, match="a loop runs"):
+    with pytest.raises(ServiceError, match="a closed loop runs"):
         workspace.empty(tmp_path / "loop")
     lock.release()
 

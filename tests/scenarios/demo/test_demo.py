@@ -1,4 +1,4 @@
-"""What the demo concludes from what it sees; the demo itself is run by `.ci/run`."""
+"""Checks of the demo on given observations; the demo itself is run by `.ci/run`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from scenarios.demo import Check, Demo, assertions, table, traffic
+from scenarios.demo import Demo, assertions, traffic
+from scenarios.harness import release_checks
+from scenarios.harness.checks import Check, table
 from scenarios.harness.jobs import Jobs
 from slipway.clients.mlflow.registry import ModelVersion
 from slipway.clients.prefect import PrefectClient
@@ -25,39 +27,39 @@ VERDICT = {
 
 
 def test_drift_counts_only_where_the_feature_that_was_changed_is_named_and_no_other():
-    assert assertions.verdict("loans", VERDICT, "drift", "duration").held
-    assert not assertions.verdict("loans", VERDICT, "drift", "age").held
-    assert not assertions.verdict("loans", VERDICT, "none", None).held
+    assert assertions.check_verdict("loans", VERDICT, "drift", "duration").held
+    assert not assertions.check_verdict("loans", VERDICT, "drift", "age").held
+    assert not assertions.check_verdict("loans", VERDICT, "none", None).held
     both = {**VERDICT, "features": [{"name": "duration", "drifted": True}, {"name": "age", "drifted": True}]}
-    assert not assertions.verdict("loans", both, "drift", "duration").held
+    assert not assertions.check_verdict("loans", both, "drift", "duration").held
     nothing = {**VERDICT, "features": []}
-    assert not assertions.verdict("loans", nothing, "drift", "duration").held
+    assert not assertions.check_verdict("loans", nothing, "drift", "duration").held
 
 
 def test_an_image_feature_is_named_by_its_statistics():
     seen = {**VERDICT, "features": [{"name": "image_brightness", "drifted": True}]}
-    assert assertions.verdict("digits", seen, "drift", "image").held
+    assert assertions.check_verdict("digits", seen, "drift", "image").held
 
 
 def test_too_little_data_is_neither_verdict():
     seen = {**VERDICT, "verdict": "too_little_data", "features": []}
-    assert not assertions.verdict("loans", seen, "none", None).held
-    assert not assertions.verdict("loans", seen, "drift", "age").held
+    assert not assertions.check_verdict("loans", seen, "none", None).held
+    assert not assertions.check_verdict("loans", seen, "drift", "age").held
 
 
 def test_a_swap_counts_only_where_both_versions_answered():
-    assert assertions.swapped("loans", {"1": 90, "2": 60}, "1", "2").held
-    assert not assertions.swapped("loans", {"2": 150}, "1", "2").held
-    assert not assertions.swapped("loans", {"1": 150}, "1", "2").held
+    assert assertions.check_swapped("loans", {"1": 90, "2": 60}, "1", "2").held
+    assert not assertions.check_swapped("loans", {"2": 150}, "1", "2").held
+    assert not assertions.check_swapped("loans", {"1": 150}, "1", "2").held
 
 
 def test_one_failed_request_fails_the_check():
     report = {"sent": 150, "failures": 1, "latency_ms": {"p99": 9.0}, "drift": None, "feature": None}
-    assert not traffic.answered("loans", report).held
-    assert traffic.answered("loans", {**report, "failures": 0}).held
+    assert not traffic.check_answered("loans", report).held
+    assert traffic.check_answered("loans", {**report, "failures": 0}).held
 
 
-def test_a_refused_version_is_told_with_its_gates(monkeypatch):
+def test_the_check_of_a_refused_version_names_its_gates(monkeypatch):
     class Registry:
         def versions(self, name):
             return [ModelVersion(name, "3", "run", "source", {"slipway.gate": "refused"})]
@@ -65,14 +67,14 @@ def test_a_refused_version_is_told_with_its_gates(monkeypatch):
         def model(self, name):
             return type("Model", (), {"aliases": {"challenger": "2"}})
 
-    found, check = assertions.challenger(Registry(), "loans")
-    assert found.version == "3"
+    newest, check = release_checks.check_challenger(Registry(), "loans")
+    assert newest.version == "3"
     assert (check.held, check.seen) == (False, "gates refused, challenger is 2")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("digits", "brightness"), ("credit_risk", "shift")])
 def test_the_kind_of_drift_fits_the_use_case(name, kind):
-    assert traffic.drift_for(load(name)) == kind
+    assert traffic.fitting_drift(load(name)) == kind
 
 
 def test_the_table_marks_what_did_not_hold():
@@ -86,7 +88,7 @@ def test_a_demo_that_checked_nothing_did_not_hold():
 
 
 @pytest.mark.parametrize(
-    ("finding", "said"),
+    ("finding", "message"),
     [
         (
             Diagnosis("disk", "error", "0.1 GB free in /", "free at least 2 GB"),
@@ -95,27 +97,27 @@ def test_a_demo_that_checked_nothing_did_not_hold():
         (Diagnosis("packages", "warning", "tensorflow missing", "make demo"), "tensorflow missing. Fix: make demo"),
     ],
 )
-def test_what_would_fail_ends_the_demo_before_anything_is_left_behind(monkeypatch, var, cli, finding, said):
+def test_a_finding_of_the_doctor_ends_the_demo_before_anything_is_written(monkeypatch, var, cli, finding, message):
     monkeypatch.setattr("scenarios.demo.scenario.examine", lambda: iter([finding]))
     ran = cli("demo")
     assert ran.code == 1
-    assert f"error: {said}" in ran.err
+    assert f"error: {message}" in ran.err
     assert "It did not finish" in ran.out
     assert not var.exists()
 
 
-def test_a_command_without_a_result_is_told_with_its_last_words(tmp_path):
+def test_the_error_of_a_command_without_a_result_has_its_last_line(tmp_path):
     with Jobs(tmp_path) as jobs, pytest.raises(ServiceError, match=r"slipway monitor nothing.*no use case 'nothing'"):
         jobs.start("monitor", "nothing").result()
 
 
 def test_a_command_that_is_interrupted_gives_the_result_of_what_it_did(tmp_path, monkeypatch):
     # As `slipway traffic` does: a shell has Ctrl-C ignored for what it runs in the background.
-    heard = "import time, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
-    patient = "try:\n open('ready', 'w').close()\n time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
+    handler = "import time, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    sleeper = "try:\n open('ready', 'w').close()\n time.sleep(60)\nexcept KeyboardInterrupt: print('{\"sent\": 3}')"
     (tmp_path / "slipway").mkdir()
     (tmp_path / "slipway" / "__init__.py").write_text("")
-    (tmp_path / "slipway" / "cli.py").write_text(f"{heard}\n{patient}")
+    (tmp_path / "slipway" / "cli.py").write_text(f"{handler}\n{sleeper}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Jobs(tmp_path, "loop") as jobs:
@@ -134,30 +136,30 @@ def test_commands_that_still_run_end_with_the_demo(tmp_path):
 
 
 class FlowRuns(BaseHTTPRequestHandler):
-    """A Prefect server that has one deployment, whose run completes at the second look."""
+    """Prefect server that has one deployment, whose run completes at the second poll."""
 
-    looks = 0
+    polls = 0
     busy = 0
 
     def do_GET(self):
         if FlowRuns.busy:
             FlowRuns.busy -= 1
-            return self._answer({"exception_message": "Service Unavailable"}, 503)
+            return self._respond({"exception_message": "Service Unavailable"}, 503)
         if self.path.startswith("/api/deployments/name/train/loans"):
-            return self._answer({"id": "d1", "parameters": {"usecase": "loans"}})
+            return self._respond({"id": "d1", "parameters": {"usecase": "loans"}})
         if self.path == "/api/flow_runs/r1":
-            FlowRuns.looks += 1
-            state = "RUNNING" if FlowRuns.looks < 2 else "COMPLETED"
-            return self._answer({"state": {"type": state, "message": None}, "total_run_time": 7.0})
-        return self._answer({"detail": "not found"}, 404)
+            FlowRuns.polls += 1
+            state = "RUNNING" if FlowRuns.polls < 2 else "COMPLETED"
+            return self._respond({"state": {"type": state, "message": None}, "total_run_time": 7.0})
+        return self._respond({"detail": "not found"}, 404)
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/api/task_runs/filter":
-            return self._answer([{"name": "split-4f2", "state_type": "COMPLETED", "total_run_time": 1.0}])
-        return self._answer({"id": "r1", "sent": body}, 201)
+            return self._respond([{"name": "split-4f2", "state_type": "COMPLETED", "total_run_time": 1.0}])
+        return self._respond({"id": "r1", "sent": body}, 201)
 
-    def _answer(self, body, status=200):
+    def _respond(self, body, status=200):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
@@ -170,7 +172,7 @@ class FlowRuns(BaseHTTPRequestHandler):
 def prefect(monkeypatch):
     monkeypatch.setattr("slipway.clients.prefect.POLL_SECONDS", 0.01)
     monkeypatch.setattr("slipway.clients.prefect.BUSY_SECONDS", 0.01)
-    FlowRuns.looks = FlowRuns.busy = 0
+    FlowRuns.polls = FlowRuns.busy = 0
     server = HTTPServer(("127.0.0.1", 0), FlowRuns)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield PrefectClient(f"http://127.0.0.1:{server.server_port}/api")
@@ -178,15 +180,15 @@ def prefect(monkeypatch):
     server.server_close()
 
 
-def test_a_flow_run_is_waited_for_and_each_task_told_once(prefect):
-    said = []
+def test_a_flow_run_is_waited_for_and_each_task_is_reported_once(prefect):
+    lines = []
     run = prefect.start("train/loans", {"overrides": {}})
-    done = prefect.wait({"loans": run}, said.append)
+    done = prefect.wait({"loans": run}, lines.append)
     assert done["loans"].completed
-    assert said == ["  loans: split completed (1 s)"]
+    assert lines == ["  loans: split completed (1 s)"]
 
 
-def test_a_busy_server_is_asked_again_until_patience_ends(prefect):
+def test_a_busy_server_is_retried_until_the_time_is_over(prefect):
     FlowRuns.busy = 3
     assert prefect.start("train/loans", {}) == "r1"
     FlowRuns.busy = 100
@@ -194,6 +196,6 @@ def test_a_busy_server_is_asked_again_until_patience_ends(prefect):
         prefect.start("train/loans", {})
 
 
-def test_a_deployment_that_is_not_there_is_told(prefect):
+def test_the_error_of_a_missing_deployment_names_it(prefect):
     with pytest.raises(ServiceError, match="Prefect answered 404 to GET deployments/name/train/nothing"):
         prefect.start("train/nothing", {})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.kubernetes.log_query import logged
+from scenarios.kubernetes.log_query import count_events
 from tests.support import bundles
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scenarios" / "kubernetes" / "load_generator.py"
@@ -51,7 +51,7 @@ def test_every_number_is_answered_and_in_the_log_once(load):
     _, loading = load
     result = loading.result()
     assert result["sent"] > RATE and result["failed"] == {}
-    assert logged("loans") == {"run": dict.fromkeys(range(result["sent"]), 1)}
+    assert count_events("loans") == {"run": dict.fromkeys(range(result["sent"]), 1)}
 
 
 def test_what_fails_is_told_by_its_number_and_the_reason(load):
@@ -66,4 +66,4 @@ def test_what_fails_is_told_by_its_number_and_the_reason(load):
         reason.startswith(("IncompleteReadError", "ConnectionResetError")) for reason in result["failed"].values()
     )
     answered = set(range(result["sent"])) - {int(number) for number in result["failed"]}
-    assert logged("loans")["run"].keys() >= answered
+    assert count_events("loans")["run"].keys() >= answered

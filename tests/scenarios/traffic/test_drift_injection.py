@@ -19,7 +19,7 @@ IMAGE = bundles.IMAGES.images[0]
 def drifted(values: list, feature: Feature, kind: str, strength: float = 1.0) -> pd.Series:
     rows = pd.DataFrame({feature.name: values})
     before = rows.copy()
-    after = drift_injection.distorted(rows, feature, kind, strength, np.random.default_rng(0))
+    after = drift_injection.inject(rows, feature, kind, strength, np.random.default_rng(0))
     pd.testing.assert_frame_equal(rows, before)
     return after[feature.name]
 
@@ -82,13 +82,13 @@ def test_brightness_brightens() -> None:
     ],
 )
 def test_a_feature_has_the_kinds_that_the_server_accepts(feature: Feature, kinds: list[str]) -> None:
-    assert drift_injection.kinds_for(feature) == kinds
+    assert drift_injection.fitting_kinds(feature) == kinds
 
 
 def test_without_a_name_the_first_feature_that_fits_drifts() -> None:
-    assert drift_injection.choose(bundles.TABULAR, "missing", None).name == "visits"
-    assert drift_injection.choose(bundles.TABULAR, "new-category", None).name == "job"
-    assert drift_injection.choose(bundles.TABULAR, "prior", None) is None
+    assert drift_injection.choose_feature(bundles.TABULAR, "missing", None).name == "visits"
+    assert drift_injection.choose_feature(bundles.TABULAR, "new-category", None).name == "job"
+    assert drift_injection.choose_feature(bundles.TABULAR, "prior", None) is None
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_without_a_name_the_first_feature_that_fits_drifts() -> None:
 )
 def test_what_does_not_fit_is_an_error_that_says_what_does(kind: str, feature: str | None, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        drift_injection.choose(bundles.TABULAR, kind, feature)
+        drift_injection.choose_feature(bundles.TABULAR, kind, feature)
 
 
 def test_prior_drift_favours_the_upper_half_of_a_regression() -> None:
     target = pd.Series(np.arange(1000.0))
-    keep = drift_injection.favoured(target, bundles.REGRESSION, 1.0, np.random.default_rng(0))
+    keep = drift_injection.prior_drift_mask(target, bundles.REGRESSION, 1.0, np.random.default_rng(0))
     assert keep[501:].all()
     assert 0.2 < keep[:500].mean() < 0.3

@@ -54,7 +54,7 @@ def in_order(service: Service) -> list[dict]:
 
 
 def test_the_rows_of_a_file_are_sent_as_callers_send_them_with_their_labels(service: Service, file: Path) -> None:
-    report = generator.send("loans", service.url, rate=50, labels=1.0, file=file)
+    report = generator.send("loans", generator.TrafficPlan(rate=50, labels=1.0, file=file), service.url)
     assert in_order(service) == ROWS
     assert (report.sent, report.failures, report.holdout_rows) == (3, 0, 0)
     assert sorted(entry["label"] for entry in service.feedback) == ["bad", "good", "good"]
@@ -62,20 +62,20 @@ def test_the_rows_of_a_file_are_sent_as_callers_send_them_with_their_labels(serv
 
 def test_the_first_rows_of_a_file_and_again_the_first(service: Service, file: Path) -> None:
     for _ in range(2):
-        assert generator.send("loans", service.url, rate=50, rows=2, file=file).sent == 2
+        assert generator.send("loans", generator.TrafficPlan(rate=50, rows=2, file=file), service.url).sent == 2
     assert in_order(service) == [ROWS[0], ROWS[0], ROWS[1], ROWS[1]]
 
 
 def test_a_file_without_labels_can_be_sent_without_them_only(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     FRAME.drop(columns="risk").to_parquet(path)
-    assert generator.send("loans", service.url, rate=50, file=path).sent == 3
+    assert generator.send("loans", generator.TrafficPlan(rate=50, file=path), service.url).sent == 3
     with pytest.raises(DataError, match="no column 'risk' to take labels from"):
-        generator.send("loans", service.url, labels=0.5, file=path)
+        generator.send("loans", generator.TrafficPlan(labels=0.5, file=path), service.url)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("rows.json", "[]", "read from .csv and .parquet"),
         ("none.csv", None, "cannot be read"),
@@ -86,19 +86,19 @@ def test_a_file_without_labels_can_be_sent_without_them_only(service: Service, t
     ],
 )
 def test_what_is_no_file_of_rows_sends_nothing(
-    service: Service, tmp_path: Path, name: str, content: str | None, said: str
+    service: Service, tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    with pytest.raises(DataError, match=said):
-        generator.send("loans", service.url, file=path)
+    with pytest.raises(DataError, match=message):
+        generator.send("loans", generator.TrafficPlan(file=path), service.url)
     assert not service.instances
 
 
 def test_rows_of_a_file_are_not_made_to_drift(service: Service, file: Path) -> None:
     with pytest.raises(DataError, match="Leave --drift or --from out"):
-        generator.send("loans", service.url, drift="shift", file=file)
+        generator.send("loans", generator.TrafficPlan(drift="shift", file=file), service.url)
 
 
 def test_ctrl_c_ends_the_sending_with_the_report_of_what_was_sent(service: Service, tmp_path: Path) -> None:

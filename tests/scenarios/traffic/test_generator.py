@@ -40,7 +40,7 @@ def loans(rows: int = ROWS) -> pd.DataFrame:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A service of loans whose champion was judged by `loans()`."""
+    """A service of loans whose champion was evaluated on `loans()`."""
     found = Holdout("loans", bundles.TABULAR, loans(), "a" * 64)
     monkeypatch.setattr(holdout_source, "of_champion", lambda usecase: found)
     with serving("loans", bundles.TABULAR) as running:
@@ -48,7 +48,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 def send(service: Service, **options: object) -> generator.Report:
-    return generator.send("loans", service.url, **{"rate": 1000.0, **options})
+    return generator.send("loans", generator.TrafficPlan(**{"rate": 1000.0, **options}), service.url)
 
 
 def ages(service: Service) -> list[float]:
@@ -161,9 +161,9 @@ def test_a_kind_that_does_not_fit_sends_nothing_and_draws_nothing(service: Servi
 
 def test_a_service_that_is_not_there_is_one_error_and_uses_up_no_rows(service: Service) -> None:
     with pytest.raises(ServiceError, match="does not answer"):
-        generator.send("loans", "http://127.0.0.1:9")
+        generator.send("loans", generator.TrafficPlan(), "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match="does not serve cars"):
-        generator.send("cars", service.url)
+        generator.send("cars", generator.TrafficPlan(), service.url)
     assert send(service, rows=1).holdout_left == ROWS - 1
 
 
@@ -229,7 +229,7 @@ def test_the_holdout_comes_from_the_champions_run_once(mlflow_server: str, champ
 def test_a_holdout_that_is_not_what_its_name_says_is_refused(
     mlflow_server: str, champion: Callable[[str], str]
 ) -> None:
-    with pytest.raises(DataError, match="not what its run names"):
+    with pytest.raises(DataError, match="does not match its name in the run"):
         holdout_source.of_champion(champion("b" * 64), Registry(mlflow_server))
 
 

@@ -8,8 +8,9 @@ from sklearn import metrics as known
 
 from pipelines.modeling import calibration as calibrate
 from slipway.config import Cost
+from slipway.contracts.schema import Schema
 from slipway.evaluation.bootstrap import against_all, difference, fall, intervals, mean
-from slipway.evaluation.metrics import METRICS, Scored, calibration
+from slipway.evaluation.metrics import METRICS, Scored, calibration, computable, scored_predictions
 
 
 def made(classes: int, rows: int = 400, skill: float = 0.4, seed: int = 0) -> Scored:
@@ -137,3 +138,36 @@ def test_temperature_undoes_what_sharpened_the_probabilities():
 def test_the_threshold_is_where_both_mistakes_cost_the_same():
     assert calibrate.threshold(Cost(false_negative=5, false_positive=1)) == pytest.approx(1 / 6)
     assert calibrate.threshold(None) == 0.5
+
+
+def schema(task: str, classes: tuple[str, ...] = (), positive: str | None = None) -> Schema:
+    return Schema(1, "loans", task, (), "target", classes, positive)
+
+
+def test_logged_predictions_of_a_binary_task_have_every_metric():
+    rows = {"label_true": ["no", "yes", "yes"], "label": ["no", "no", "yes"], "score": [0.1, 0.4, 0.9]}
+    found = scored_predictions(schema("binary", ("no", "yes"), "yes"), None, rows)
+    assert set(computable("binary", found)) == set(METRICS["binary"])
+    assert METRICS["binary"]["accuracy"].compute(found) == pytest.approx(2 / 3)
+    assert METRICS["binary"]["roc_auc"].compute(found) == 1
+    turned = scored_predictions(schema("binary", ("yes", "no"), "yes"), None, rows)
+    assert METRICS["binary"]["brier"].compute(turned) == METRICS["binary"]["brier"].compute(found)
+
+
+def test_logged_predictions_of_many_classes_have_the_metrics_of_labels():
+    rows = {"label_true": ["a", "b", "c"], "label": ["a", "b", "b"], "score": [0.5, 0.6, 0.7]}
+    found = scored_predictions(schema("multiclass", ("a", "b", "c")), None, rows)
+    assert set(computable("multiclass", found)) == {"accuracy", "balanced_accuracy", "f1_macro"}
+    assert METRICS["multiclass"]["f1_macro"].compute(found) == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+def test_logged_predictions_of_a_regression_have_its_metrics():
+    found = scored_predictions(schema("regression"), None, {"value_true": [1.0, 3.0], "value": [2.0, 3.0]})
+    assert set(computable("regression", found)) == {"r2", "rmse", "mae"}
+    assert METRICS["regression"]["mae"].compute(found) == 0.5
+
+
+def test_fewer_rounds_give_an_interval_of_the_same_value():
+    rows, metric = made(2), {"accuracy": METRICS["binary"]["accuracy"]}
+    many, few = intervals(rows, metric)["accuracy"], intervals(rows, metric, rounds=50)["accuracy"]
+    assert many.value == few.value and few.low < few.value < few.high

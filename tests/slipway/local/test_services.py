@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 
-from slipway.local import answers, free_port, services
+import pytest
+
+from slipway.clients.http import is_healthy
+from slipway.local import free_port, services
 from slipway.settings import settings
 
 
+@pytest.mark.slow
 def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch, tmp_path):
     first = free_port(21000 + os.getpid() % 10000)
     monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", str(first))
@@ -18,12 +22,12 @@ def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch
     with services("mlflow", "prefect", say=said.append) as urls:
         assert settings().registry_uri == urls["mlflow"] == os.environ["MLFLOW_TRACKING_URI"]
         assert settings().prefect_uri == urls["prefect"]
-        assert answers(f"{urls['mlflow']}/health")
-        assert answers(f"{urls['prefect']}/health")
+        assert is_healthy(f"{urls['mlflow']}/health")
+        assert is_healthy(f"{urls['prefect']}/health")
         lines = len(said)
         with services("mlflow", "prefect", say=said.append) as again:
             assert again == urls
         assert len(said) == lines
     assert settings().registry_uri == before
-    assert not answers(f"{urls['mlflow']}/health")
-    assert not answers(f"{urls['prefect']}/health")
+    assert not is_healthy(f"{urls['mlflow']}/health")
+    assert not is_healthy(f"{urls['prefect']}/health")

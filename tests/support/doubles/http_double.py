@@ -1,4 +1,4 @@
-"""A server of the tests' own over real HTTP: `answer` is told each request, and gives JSON, bytes or a refusal."""
+"""HTTP server for doubles: `answer` gets each request and returns JSON or bytes, or raises an error response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Answer = dict[str, Any] | list[Any] | bytes
 
 
 class Refused(Exception):
-    """An error as MLflow and Prefect word it."""
+    """Error response in the format of MLflow and Prefect."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class Refused(Exception):
 
 
 class HttpDouble:
-    """One request at a time, as a database would have it."""
+    """Server that handles one request at a time, as a database would."""
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()

@@ -1,4 +1,4 @@
-"""A registry in memory that keeps what it is told, as MLflow does: models, versions, aliases, tags, runs, artifacts.
+"""Double of MLflow's registry in memory: models, versions, aliases, tags, runs, artifacts.
 
 `test_doubles.py` asks it and a real MLflow the same. After each write it remembers how the model then stood, so that a
 test sees every instant, not only the last.
@@ -37,7 +37,7 @@ class State:
 
 
 class MlflowDouble(HttpDouble):
-    """`state` may be read, and put back to a copy of itself."""
+    """Double whose `state` can be read, and restored to a copy of itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def _run(state: State, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search_runs(state: State, asked: dict[str, Any]) -> Answer:
-    """Of the filters, the only one that Slipway asks for: one tag that equals a value."""
+    """Search runs by the only filter that Slipway uses: one tag that equals a value."""
     wanted = (asked.get("filter") or "").partition(" = ")
     key, value = wanted[0].removeprefix("tags.").strip("`"), wanted[2].strip("'")
     found = [
@@ -244,7 +244,7 @@ def _delete_run(state: State, asked: dict[str, Any]) -> Answer:
 
 
 def _kept(state: State, asked: dict[str, Any]) -> Answer:
-    """Metrics, params and inputs: nothing here reads them again."""
+    """Accept metrics, params and inputs, which nothing reads again."""
     _run(state, asked)
     return {}
 
@@ -256,7 +256,7 @@ def _list_artifacts(state: State, asked: dict[str, Any]) -> Answer:
 
 
 def _listed(state: State, folder: str) -> list[dict[str, Any]]:
-    """What lies directly in a folder; a folder has no size."""
+    """List the direct entries of a folder; a folder has no size."""
     found: dict[str, dict[str, Any]] = {}
     for path, content in state.artifacts.items():
         if path.startswith(f"{folder}/"):

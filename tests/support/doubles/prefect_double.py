@@ -1,4 +1,4 @@
-"""Prefect's API in memory, as far as Slipway starts and finds flow runs; `test_doubles.py` asks a real one the same."""
+"""Double of Prefect's API in memory, as far as Slipway uses it; `test_doubles.py` compares it with a real server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.doubles.http_double import Answer, HttpDouble, Refused
 
 
 class PrefectDouble(HttpDouble):
-    """Every deployment that is asked for exists. `runs` are all flow runs by their idempotency key."""
+    """Double in which every requested deployment exists. `runs` are all flow runs by their idempotency key."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,10 +1,9 @@
-"""A registry over HTTP that serves one model's versions from folders, honestly or not."""
+"""Registry over HTTP that serves the versions of one model from folders, intact or tampered with."""
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ _CHUNK = b"\0" * 65536
 
 
 class RegistryDouble:
-    """`add("1", folder)` registers a version, `aliases` says which is which.
+    """Double with `add("1", folder)` to register a version, and `aliases`.
 
-    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken. Its clock is
-    `ahead` seconds.
+    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken.
     """
 
     def __init__(self, name: str, port: int = 0) -> None:
@@ -31,7 +29,6 @@ class RegistryDouble:
         self.endless: set[str] = set()
         self.asked: list[str] = []
         self.sent = 0
-        self.ahead = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self.uri = f"http://127.0.0.1:{self._server.server_port}"
@@ -45,7 +42,7 @@ class RegistryDouble:
         self._server.server_close()
 
     def add(self, version: str, folder: Path, **tags: str) -> str:
-        """Register the folder as it is; its digest, unless `tags` name another."""
+        """Register the folder as it is and return its digest, unless `tags` name another."""
         digest = files.file_sha256(folder / manifest.MANIFEST)
         self.versions[version] = folder, {"slipway.bundle_sha256": digest} | tags
         return digest
@@ -93,9 +90,6 @@ class RegistryDouble:
                         double.sent += len(_CHUNK)
                 except OSError:
                     self.close_connection = True
-
-            def date_time_string(self, timestamp: float | None = None) -> str:
-                return super().date_time_string((timestamp or time.time()) + double.ahead)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""A registry of one model in memory, with what rollouts ask of one; it can break off before any of its writes."""
+"""Registry of one model in memory, for rollouts; it can break off before any of its writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slipway.errors import NotFound
 
 
 class BrokenOff(Exception):
-    """The process was killed here."""
+    """Simulated kill of the process."""
 
 
 class RegistryInMemory:

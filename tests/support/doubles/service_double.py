@@ -1,4 +1,4 @@
-"""A service that answers as the real one does, over real HTTP, and does what a test asks: fail, slow down, swap."""
+"""Double of the prediction service over HTTP that fails, slows down or swaps versions as a test wants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slipway.ids import row_id, uuid7
 
 @dataclass
 class Service:
-    """`fails` maps the number of a prediction request, from 0, to a status; -1 breaks the connection off."""
+    """Double whose `fails` maps the number of a prediction request, from 0, to a status; -1 drops the connection."""
 
     usecase: str
     schema: Schema
@@ -68,7 +68,7 @@ class Service:
 
 @contextmanager
 def serving(usecase: str, schema: Schema) -> Iterator[Service]:
-    """The service, listening on a port of its own until the end of the block."""
+    """Provide the double, listening on its own port until the end of the block."""
     service = Service(usecase, schema)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(service))
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""The doubles of MLflow and Prefect answer as the real ones do, as far as the loop goes by them."""
+"""The doubles of MLflow and Prefect respond as the real servers, as far as the loop depends on them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
 
 @pytest.fixture
 def published(registry: Registry, tmp_path: Path) -> tuple[str, str]:
-    """The name of a model with two versions; the digest of their bundle."""
+    """Publish a model with two versions; gives its name and the digest of their bundle."""
     name, digest = unique_name("loans"), bundles.write(tmp_path / "bundle")
     for _ in range(2):
         publish(registry.uri, name, tmp_path / "bundle")
@@ -115,12 +115,13 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectC
         with PrefectDouble() as double:
             yield lambda usecase: PrefectClient(f"{double.uri}/api")
         return
-    with requests.prefect_server() as uri:
+    uri = request.getfixturevalue("prefect_server")
 
-        def deployed(usecase: str) -> PrefectClient:
-            requests.deploy(usecase)
-            return PrefectClient(uri)
+    def deployed(usecase: str) -> PrefectClient:
+        requests.deploy(usecase)
+        return PrefectClient(uri)
 
+    with requests.asking(uri):
         yield deployed
 
 

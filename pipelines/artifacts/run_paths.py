@@ -1,12 +1,9 @@
-"""The files that steps leave for one another: JSON for people and programs, and digests."""
+"""Directories of a training run, one per step."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 STEPS = (
     *("ingest", "clean", "validate", "champion", "production", "split"),
@@ -14,23 +11,9 @@ STEPS = (
 )
 
 
-def write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @dataclass(frozen=True)
 class RunPaths:
-    """The steps' directories; one that is there is complete."""
+    """Step directories of a run. An existing directory is complete; `production` is that of the step collect_labels."""
 
     root: Path
     ingest: Path
@@ -48,4 +31,5 @@ class RunPaths:
 
     @classmethod
     def under(cls, root: Path) -> RunPaths:
+        """Return the paths below the run's directory `root`."""
         return cls(root, *(root / step for step in STEPS))

@@ -1,0 +1,274 @@
+"""HTTP requests, as every client of Slipway makes them: with a time limit, a size limit and no redirects.
+
+    response = request("GET", "http://127.0.0.1:3000/v1/models")
+    response.status, response.json()
+
+httpx is imported with the first request, since its import takes a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from slipway.errors import ResponseTooLarge, ServiceError
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_BYTES = 64 << 20
+# Servers close idle connections, uvicorn after 5 s: a request sent into that moment would look like a failed one.
+REUSE_SECONDS = 2.0
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response that was read to its end. Names of headers are in lower case."""
+
+    status: int
+    content: bytes
+    reason: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """Parse the content as JSON. Raises ValueError."""
+        try:
+            return json.loads(self.content)
+        except RecursionError:
+            raise ValueError("the JSON is nested too deep") from None
+
+
+class HttpClient:
+    """Requests to one server, over connections that stay open for two seconds.
+
+    Args:
+        url: the server's address; paths of requests are appended to it.
+        timeout: seconds to connect, and for each wait for bytes.
+        headers: sent with each request.
+        retries: how often a failed attempt to connect is repeated; a request that was sent never is.
+        use_proxy: go through the proxy that the environment names, as `https_proxy`, unless the host is this machine.
+        address: connect to this IP address of the host; certificate and host header go by the URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+        retries: int = 0,
+        use_proxy: bool = True,
+        address: str | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._headers = {"Accept-Encoding": "identity", **(headers or {})}
+        self._retries = retries
+        self._use_proxy = use_proxy
+        self._address = address
+
+    def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        document: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_BYTES,
+        follow_redirects: bool = False,
+    ) -> Response:
+        """Send a request, with a document as JSON or with content; errors of HTTP are responses, too.
+
+        Raises:
+            ServiceError: there is no response, or a larger one; the message is the reason alone.
+        """
+        if document is not None:
+            content = json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        with self.stream(method, path, content, headers, follow_redirects=follow_redirects) as response:
+            body = b"".join(read_chunks(response, max_bytes))
+            return Response(response.status_code, body, response.reason_phrase, dict(response.headers))
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str = "",
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        follow_redirects: bool = False,
+    ) -> Iterator[httpx.Response]:
+        """Send a request and give the response before its content is read: `read_chunks` reads it.
+
+        Raises:
+            ServiceError: there is no response; the message is the reason alone.
+        """
+        import httpx
+
+        with _explained():
+            url, extra, extensions = self._target(path)
+            request = self._client.build_request(
+                method, url, content=content, headers={**extra, **(headers or {})}, extensions=extensions
+            )
+            response = self._client.send(request, stream=True, follow_redirects=follow_redirects)
+        try:
+            yield response
+        finally:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                response.close()
+
+    def close(self) -> None:
+        """Close the connections; a later request opens one again."""
+        if client := self.__dict__.pop("_client", None):
+            client.close()
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        # the machine's own certificates, as all of Python but httpx uses them
+        verify = ssl.create_default_context() if self.url.startswith("https://") else False
+        limits = httpx.Limits(keepalive_expiry=REUSE_SECONDS)
+        return httpx.Client(
+            headers=self._headers,
+            timeout=self._timeout,
+            trust_env=False,
+            verify=verify,
+            transport=httpx.HTTPTransport(
+                verify=verify,
+                trust_env=False,
+                limits=limits,
+                retries=self._retries,
+                proxy=_proxy(self.url) if self._use_proxy else None,
+            ),
+        )
+
+    def _target(self, path: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """The URL to connect to, and what keeps host header and certificate those of the server's own URL."""
+        if self._address is None:
+            return self.url + path, {}, {}
+        parts = urlsplit(self.url)
+        address = f"[{self._address}]" if ":" in self._address else self._address
+        host = address if parts.port is None else f"{address}:{parts.port}"
+        url = parts._replace(netloc=host).geturl() + path
+        return url, {"Host": parts.netloc.rpartition("@")[2]}, {"sni_hostname": parts.hostname}
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    document: Any = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+    max_bytes: int = MAX_BYTES,
+    follow_redirects: bool = False,
+) -> Response:
+    """Send one request over a connection of its own.
+
+    Raises:
+        ServiceError: there is no response, or a larger one; the message is the reason alone.
+    """
+    client = HttpClient(url, timeout=timeout)
+    client.url = url
+    try:
+        return client.request(
+            method,
+            document=document,
+            content=content,
+            headers=headers,
+            max_bytes=max_bytes,
+            follow_redirects=follow_redirects,
+        )
+    finally:
+        client.close()
+
+
+def download(url: str, file: BinaryIO, *, timeout: float = 10.0, max_bytes: int, follow_redirects: bool = False) -> int:
+    """Write what a URL holds to an open file, as it arrives; returns the response's status, and writes only for 200.
+
+    Raises:
+        ServiceError: there is no response, it breaks off, or it has more than `max_bytes`.
+    """
+    client = HttpClient(url, timeout=timeout)
+    client.url = url
+    try:
+        with client.stream("GET", follow_redirects=follow_redirects) as response:
+            if response.status_code == 200:
+                for chunk in read_chunks(response, max_bytes):
+                    file.write(chunk)
+            return response.status_code
+    finally:
+        client.close()
+
+
+def is_healthy(url: str, seconds: float = 2.0) -> bool:
+    """Tell whether a GET of the URL is answered with a status below 400."""
+    try:
+        return request("GET", url, timeout=seconds).status < 400
+    except ServiceError:
+        return False
+
+
+def read_chunks(response: httpx.Response, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+    """Read a response's content piece by piece.
+
+    Raises:
+        ResponseTooLarge: it has more than `max_bytes`.
+        ServiceError: it breaks off; the message is the reason alone.
+    """
+    left = max_bytes
+    with _explained():
+        for chunk in response.iter_raw(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise ResponseTooLarge(f"the response has more than {max_bytes} bytes")
+            yield chunk
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn httpx's errors into a ServiceError whose message is the reason."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+        raise ServiceError(str(error) or type(error).__name__) from None
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment for a URL, found as urllib finds it; none to reach this machine."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

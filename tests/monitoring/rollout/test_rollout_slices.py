@@ -1,0 +1,65 @@
+"""The slices of a rollout, which SQL computes, are those of training and of the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+import pandas as pd
+import pytest
+
+from monitoring.rollout.evidence import slice_sql
+from monitoring.rollout.policy import load_policy
+from slipway.config import load
+from slipway.config.schema_builder import from_usecase
+from slipway.evaluation.slices import data_slices
+from tests.monitoring.rollout.rollout_world import NAME, World
+
+ROWS = pd.DataFrame(
+    {
+        "age": [25.0, 24.999, 40.0, None, 60.5, 0.0, -3.0],
+        "housing": ["rent", "own", None, "own", "castle", "rent", "own"],
+        "member": [True, False, None, True, True, False, False],
+    }
+)
+FEATURES = [
+    {"name": "age", "kind": "number", "nullable": True},
+    {"name": "housing", "kind": "category", "vocabulary": ["rent", "own"], "nullable": True},
+    {"name": "member", "kind": "boolean", "nullable": True},
+    {"name": "income", "kind": "number"},
+]
+SLICES = [{"feature": "age", "bins": [25, 40]}, {"feature": "housing"}, {"feature": "member"}, {"feature": "income"}]
+
+
+@pytest.fixture
+def home(rollout: Callable[..., World]) -> World:
+    found = rollout()
+    found.write(features=FEATURES, gates={"slices": SLICES})
+    return found
+
+
+def test_sql_cuts_rows_into_the_slices_of_training(home: World) -> None:
+    usecase, slices = load(NAME), load_policy(NAME).slices
+    declared = [each for each in usecase.gates.slices if each.feature != "income"]
+    expected = {(each.feature, each.value): each.rows for each in data_slices(declared, from_usecase(usecase), ROWS)}
+    rows = pd.DataFrame({"slipway.features": [row.to_json() for _, row in ROWS.iterrows()]})
+    for declared_slice in slices:
+        query = f"SELECT {slice_sql(declared_slice)} AS value FROM rows"
+        values = duckdb.sql(query.replace('"slipway.features"', '"slipway.features"::JSON')).df().value
+        for value in declared_slice.values:
+            found = (values == value).tolist()
+            assert found == expected[declared_slice.feature, value].tolist(), (declared_slice.feature, value)
+    assert len(rows) == len(ROWS)
+
+
+def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(home: World) -> None:
+    values = {each.feature: each.values for each in load_policy(NAME).slices}
+    assert values == {
+        "age": ("< 25", "25 – 40", "≥ 40", "missing"),
+        "housing": ("rent", "own", "missing"),
+        "member": ("false", "true", "missing"),
+    }
+
+
+def test_a_slice_whose_values_only_data_can_tell_is_no_test_of_a_rollout(home: World) -> None:
+    assert "income" not in {each.feature for each in load_policy(NAME).slices}

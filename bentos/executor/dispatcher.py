@@ -117,7 +117,7 @@ async def _run_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[by
 
 
 class ShadowCopy:
-    """A copy of a request for the shadow, whose response goes to the log and nowhere else."""
+    """A copy of a request for the shadow. Its response goes to the log and nowhere else."""
 
     def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()

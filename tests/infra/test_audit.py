@@ -46,8 +46,8 @@ def test_sound_packages_end_with_0(capsys):
 def test_a_vulnerability_fails_and_says_which_version_is_without_it(capsys):
     found = report(SOUND, JINJA)
     assert audit.report_result(found, wrong(found)) == audit.FOUND
-    said = capsys.readouterr().err
-    assert "jinja2 3.1.4: PYSEC-2024-229 = CVE-2024-56326 = GHSA-q2x7-8rv6-6q7h; fixed in 3.1.5" in said
+    output = capsys.readouterr().err
+    assert "jinja2 3.1.4: PYSEC-2024-229 = CVE-2024-56326 = GHSA-q2x7-8rv6-6q7h; fixed in 3.1.5" in output
 
 
 def test_one_in_two_locks_is_said_once():

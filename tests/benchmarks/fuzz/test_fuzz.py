@@ -52,7 +52,7 @@ PROBLEM = {b"content-type": b"application/problem+json"}
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "fault"),
     [
         (Answer(422, PROBLEM, FINE), ""),
         (Answer(200, {}, b"{}"), ""),
@@ -66,7 +66,7 @@ PROBLEM = {b"content-type": b"application/problem+json"}
         (Answer(422, PROBLEM, b"no"), "is no problem"),
     ],
 )
-def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, said):
+def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, fault):
     wrong = faults_of(answer)
-    assert len(wrong) == bool(said)
-    assert said in "".join(wrong)
+    assert len(wrong) == bool(fault)
+    assert fault in "".join(wrong)

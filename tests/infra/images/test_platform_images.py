@@ -46,8 +46,8 @@ def test_it_holds_the_list_of_what_is_installed(image):
 
 
 def test_the_shipper_ships_with_a_read_only_root():
-    told = json.loads(docker("run", "--rm", *READ_ONLY, SHIP, "ship", "--once", "--json"))
-    assert told == {"segments": 0, "events": 0, "failed": []}
+    result = json.loads(docker("run", "--rm", *READ_ONLY, SHIP, "ship", "--once", "--json"))
+    assert result == {"segments": 0, "events": 0, "failed": []}
 
 
 def test_the_shipper_holds_its_code_and_no_other_room():
@@ -55,13 +55,13 @@ def test_the_shipper_holds_its_code_and_no_other_room():
 
 
 def test_the_platform_runs_the_servers_and_knows_the_use_cases():
-    said = shell(PLATFORM, "mlflow --version; prefect --version; ls /srv/slipway/usecases; slipway train --help")
+    output = shell(PLATFORM, "mlflow --version; prefect --version; ls /srv/slipway/usecases; slipway train --help")
     shell(PLATFORM, "python -c 'import bentos.launcher.launcher, bentoml'")  # its gates time answers of `slipway serve`
-    assert "mlflow, version 3." in said
-    assert "credit_risk" in said and "Usage: slipway train" in said
+    assert "mlflow, version 3." in output
+    assert "credit_risk" in output and "Usage: slipway train" in output
 
 
 def test_the_platform_trains_with_a_read_only_root():
     options = ["train", "credit_risk", "--no-register", "--set", "epochs=1", "--json"]
-    told = json.loads(docker("run", "--rm", "--network=none", *READ_ONLY, PLATFORM, *options))
-    assert told["usecase"] == "credit_risk" and told["scores"]["roc_auc"]["value"] > 0.5
+    result = json.loads(docker("run", "--rm", "--network=none", *READ_ONLY, PLATFORM, *options))
+    assert result["usecase"] == "credit_risk" and result["scores"]["roc_auc"]["value"] > 0.5

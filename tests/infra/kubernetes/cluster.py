@@ -1,4 +1,4 @@
-"""A real API server, asked about manifests without leaving anything in it."""
+"""Real API server that validates manifests by dry runs, without keeping anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Asked:
     """What the API server answered: `accepted` manifests, and its words."""
 
     accepted: int
-    said: str = ""
+    messages: str = ""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Namespaces:
     prefix: str = field(default_factory=lambda: f"slipway-test-{secrets.token_hex(3)}")
     made: list[str] = field(default_factory=list)
 
-    def ask(self, manifests: list[Manifest]) -> Asked:
+    def dry_run(self, manifests: list[Manifest]) -> Asked:
         for namespace in of_kind(manifests, "Namespace"):
             self._make(namespace)
         moved = "---\n".join(yaml.safe_dump(self._moved(manifest)) for manifest in manifests)

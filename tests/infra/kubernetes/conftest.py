@@ -27,7 +27,7 @@ def overlay(request, rendered) -> list[Manifest]:
 
 @pytest.fixture(params=(*OVERLAYS, *ON_THEIR_OWN))
 def manifests(request, rendered) -> list[Manifest]:
-    """All that anybody applies: overlays, and the folders beside them."""
+    """List everything that can be applied: overlays and the folders next to them."""
     return rendered(request.param)
 
 

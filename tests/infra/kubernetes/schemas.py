@@ -45,7 +45,7 @@ def _name(kind: str, group: str, version: str) -> str:
 
 
 def _strict(schema: Any) -> Any:
-    """The schema with no field allowed beside those it names, at every depth."""
+    """Forbid fields that the schema does not name, at every depth."""
     if isinstance(schema, list):
         return [_strict(entry) for entry in schema]
     if not isinstance(schema, dict):

@@ -21,9 +21,11 @@ def namespaces(needs) -> Iterator[Namespaces]:
 
 
 def taken(namespaces: Namespaces, manifests: list[Manifest]) -> None:
-    asked = namespaces.ask(manifests)
-    assert asked.said == "", asked.said  # neither an error nor a warning, as Pod Security gives for templates of pods
-    assert asked.accepted == len(manifests)
+    result = namespaces.dry_run(manifests)
+    assert result.messages == "", (
+        result.messages
+    )  # neither an error nor a warning, as Pod Security gives for templates of pods
+    assert result.accepted == len(manifests)
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, "device-plugin"])
@@ -45,12 +47,12 @@ def test_the_api_server_takes_each_component(namespaces, with_components, compon
 
 
 def test_a_misspelt_field_and_a_pod_that_is_not_restricted_are_noticed(namespaces, rendered):
-    """The API server is asked for real: it refuses the one, and warns of the other."""
+    """The API server validates for real: it refuses the one manifest, and warns of the other."""
     local = rendered("local")
     (serving,) = [manifest for manifest in of_kind(local, "Deployment") if manifest["metadata"]["name"] == "serving"]
     misspelt = {**serving, "spec": {**serving["spec"], "progresDeadlineSeconds": 3}}
-    asked = namespaces.ask([*of_kind(local, "Namespace"), misspelt])
-    assert 'unknown field "spec.progresDeadlineSeconds"' in asked.said
+    result = namespaces.dry_run([*of_kind(local, "Namespace"), misspelt])
+    assert 'unknown field "spec.progresDeadlineSeconds"' in result.messages
     template = {**serving["spec"]["template"], "spec": {**serving["spec"]["template"]["spec"], "hostNetwork": True}}
     unconfined = {**serving, "spec": {**serving["spec"], "template": template}}
-    assert "violate PodSecurity" in namespaces.ask([*of_kind(local, "Namespace"), unconfined]).said
+    assert "violate PodSecurity" in namespaces.dry_run([*of_kind(local, "Namespace"), unconfined]).messages

@@ -106,8 +106,8 @@ def test_probes_ask_ports_that_are_there(manifests):
     for pod in pods(manifests):
         for container in pod.containers:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                if asked := container.get(probe, {}).get("httpGet"):
-                    assert asked["port"] in ports(container), f"{pod.name}/{container['name']} {probe}"
+                if request := container.get(probe, {}).get("httpGet"):
+                    assert request["port"] in ports(container), f"{pod.name}/{container['name']} {probe}"
 
 
 def test_every_server_has_the_three_probes(overlay):

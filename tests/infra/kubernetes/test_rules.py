@@ -25,7 +25,7 @@ SERIES = Path(__file__).with_name("rules_test.yaml")
 
 @pytest.fixture
 def rules(with_components, tmp_path) -> Path:
-    """The rules as Prometheus reads them, beside their made-up series."""
+    """Write the rules as Prometheus reads them, next to their sample series."""
     path = tmp_path / "rules" / "rules.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(one(with_components("local", "monitoring"), "PrometheusRule", "slipway")["spec"]))

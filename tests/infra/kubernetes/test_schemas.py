@@ -57,7 +57,7 @@ def test_kubeconform_refuses_what_is_misspelt_or_of_another_type(kubeconform, re
     misspelt, mistyped = copy.deepcopy(serving), copy.deepcopy(serving)
     misspelt["spec"]["template"]["spec"]["containers"][0]["redinessProbe"] = {}
     mistyped["spec"]["replicas"] = "two"
-    for wrong, said in ((misspelt, "redinessProbe"), (mistyped, "replicas")):
+    for wrong, message in ((misspelt, "redinessProbe"), (mistyped, "replicas")):
         checked = kubeconform([wrong])
         assert checked.returncode == 1
-        assert said in checked.stdout
+        assert message in checked.stdout

@@ -20,7 +20,7 @@ from tests.support.servers import publish, unique_name
 
 @pytest.fixture
 def name(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A model whose version 1 was judged by the rows of its holdout."""
+    """A model whose version 1 was evaluated on the rows of its holdout."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
     bundles.write(tmp_path / "bundle")

@@ -40,7 +40,7 @@ def loans(rows: int = ROWS) -> pd.DataFrame:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A service of loans whose champion was judged by `loans()`."""
+    """A service of loans whose champion was evaluated on `loans()`."""
     found = Holdout("loans", bundles.TABULAR, loans(), "a" * 64)
     monkeypatch.setattr(holdout_source, "of_champion", lambda usecase: found)
     with serving("loans", bundles.TABULAR) as running:

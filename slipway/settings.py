@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         description="URLs of servers to watch, separated by commas; a name stands for all its addresses; empty: local.",
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
+    fast_path: str = Field(
+        "on", pattern=r"^(on|off)$", description="Whether small JSON predictions are answered below ASGI."
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|gpu)$", description="Device that predictions run on.")
     batching: str = Field(
         "auto",

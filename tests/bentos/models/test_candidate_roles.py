@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bentos.executor.canary_routing import chosen
+from bentos.executor.canary_routing import routes_to_canary
 from bentos.models.candidate_runner import MAX_JOBS
 from slipway.serving_state import observed
 from slipway.serving_state.desired import Canary
@@ -71,7 +71,7 @@ class World:
 
     @property
     def candidates(self):
-        return self.client.worker.served["loans"].roles.candidates
+        return self.client.worker.served["loans"].manager.roles.candidates
 
     def breaks(self, role: str, run: Callable) -> None:
         """Have the role's network do something else, which its probe did not show."""
@@ -113,7 +113,7 @@ class TestCanary:
                 ]
                 for _ in range(3)
             }
-            assert versions == {"2" if chosen("2", unit.encode(), 40) else "1"}
+            assert versions == {"2" if routes_to_canary("2", unit.encode(), 40) else "1"}
 
     def test_its_event_is_the_one_that_is_answered(self, world):
         world = world()
@@ -126,6 +126,7 @@ class TestCanary:
         assert event["score"] == answer["predictions"][0]["score"]
         assert world.metric("slipway_model_info", version="2", role="canary", source="pointer", device="cpu") == 1
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         ("fault", "reason", "error"),
         [("raises", "error", "ModelError"), ("NaN", "error", "ModelError"), ("hangs", "late", "Late")],
@@ -148,6 +149,7 @@ class TestCanary:
         assert world.metric("slipway_canary_fallbacks_total", version="2", reason=reason) == before + 1
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == errors + 1
 
+    @pytest.mark.alone
     def test_while_it_hangs_nobody_else_waits_for_it(self, world):
         world = world()
         world.point(world.store("2"))
@@ -216,6 +218,7 @@ class TestShadow:
         until(lambda: len(world.events()) == 2)
         assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
 
+    @pytest.mark.alone
     def test_a_flood_of_it_is_shed_and_answers_stay_fast(self, world):
         world = world()
         world.point(shadow=world.store("3"))
@@ -346,13 +349,14 @@ class TestSwap:
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION, bias=1.0, serving={"swap_ratio": 1e6})
         bundles.put_in_store(var, tmp_path / "two", "2")
         bundles.point(var, "prices", client.worker.served["prices"].live.digest, canary=Canary(digest, 100.0))
-        until(lambda: client.worker.served["prices"].roles.candidates is not None)
-        assert client.worker.served["loans"].roles.candidates is None
+        until(lambda: client.worker.served["prices"].manager.roles.candidates is not None)
+        assert client.worker.served["loans"].manager.roles.candidates is None
         assert client.predict({"area": 80, "rooms": 3}, usecase="prices").json["model"]["version"] == "2"
         assert client.predict(ROW).json["model"]["version"] == "1"
 
 
 class TestDeadline:
+    @pytest.mark.alone
     def test_a_champion_that_is_late_is_a_503_and_its_event_is_not_answered(self, world):
         world = world()
         live = world.client.worker.served["loans"].live

@@ -1,4 +1,4 @@
-"""The errors of the prediction service; `bentos.problem_details` gives each its HTTP form.
+"""Exceptions of the prediction service; `bentos.problem_details` gives each its HTTP form.
 
 SlipwayError
 ├── InputError
@@ -8,48 +8,61 @@ SlipwayError
 │   └── Busy               the canary's queue is full
 ├── Refused                401, 403 or 429
 └── Unavailable            503
+    └── LogUnavailable     the log cannot be written
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from slipway.errors import InputError, SlipwayError
-
-if TYPE_CHECKING:
-    from bentos.models import LoadedModel
 
 Header = tuple[bytes, bytes]
 
 
+class Model(Protocol):
+    """The attributes of a loaded model that messages name."""
+
+    usecase: str
+    version: str
+    deadline: float
+
+
 class Unavailable(SlipwayError):
-    """Nothing wrong with the request: the server cannot answer it now (503)."""
+    """A valid request that the server cannot answer now (503)."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
+class LogUnavailable(Unavailable):
+    """A request whose events cannot be written to a log that is required."""
+
+    def __init__(self) -> None:
+        super().__init__("the log cannot be written, and nothing is answered here that is not in it.", 5)
+
+
 class ModelError(SlipwayError):
-    """The network raised, or answered NaN: our fault, not the caller's."""
+    """A failure of the network: it raised, or returned NaN. The request is not to blame."""
 
 
 class Late(ModelError):
-    """The model's deadline, the champion's `serving.deadline_ms`, passed before its answer was ready."""
+    """A model that did not answer within the deadline, the champion's `serving.deadline_ms`."""
 
-    def __init__(self, live: LoadedModel) -> None:
+    def __init__(self, live: Model) -> None:
         super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
 
 
 class Busy(ModelError):
-    """The canary's thread has more to do than it gets done, so the model was not asked."""
+    """A canary whose queue is full, so the request was not submitted."""
 
-    def __init__(self, live: LoadedModel) -> None:
+    def __init__(self, live: Model) -> None:
         super().__init__(f"{live.usecase} version {live.version} has a full queue")
 
 
 class Refused(SlipwayError):
-    """Who asks may not, or not now: 401, 403 or 429, with the headers that say more."""
+    """A client without permission, or over its rate: 401, 403 or 429, with the headers that explain it."""
 
     def __init__(self, message: str, status: int, headers: list[Header]) -> None:
         super().__init__(message)
@@ -58,6 +71,8 @@ class Refused(SlipwayError):
 
 
 class MethodNotAllowed(InputError):
+    """A method that the route does not have (405)."""
+
     def __init__(self, method: str, allowed: str) -> None:
         super().__init__(f"{method} is not allowed here, {allowed} is.", status=405)
         self.allowed = allowed

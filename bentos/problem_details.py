@@ -1,33 +1,33 @@
-"""Errors become HTTP here and nowhere else: `application/problem+json` (RFC 9457) with the request's `trace_id`."""
+"""HTTP form of every error: `application/problem+json` (RFC 9457) with the `trace_id` of the request."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from bentos.errors import Header, MethodNotAllowed, Refused, Unavailable
 from slipway.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+JSON = b"application/json"
 PROBLEM = b"application/problem+json"
-SAFE: list[Header] = [  # for what no browser should show, frame, guess the type of or keep
+SAFE: list[Header] = [  # no browser should display, frame, sniff or cache these responses
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
-_OURS = "The server failed to answer; its log has the reason under this trace_id."
+_SERVER_ERROR = "The server failed to answer; its log has the reason under this trace_id."
 _log = logging.getLogger("slipway.serving")
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
+    """The body of an error response."""
+
     title: str
     status: int
     detail: str
@@ -36,7 +36,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Header]]:
-    """Status, body and headers of the answer to an error. What we did not raise on purpose is logged, never told."""
+    """Return status, body and headers for an error. An unexpected exception is logged, and its text is not sent."""
     extra: list[Header] = []
     place = None
     if isinstance(error, InputError):
@@ -50,20 +50,21 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         status, detail = 503, str(error)
         extra.append((b"retry-after", b"%d" % error.retry_after))
     else:
-        status, detail = 500, _OURS
+        status, detail = 500, _SERVER_ERROR
         _log.error("trace_id=%s: %s", trace_id, error, exc_info=error)
     body = encode(status, detail, trace_id, place)
     return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *extra]
 
 
 def encode(status: int, detail: str, trace_id: str, place: str | None = None) -> bytes:
+    """Encode the body of an error response as JSON."""
     return msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail, trace_id, place))
 
 
 def translating(send: Send, trace_id: str) -> Send:
-    """A `send` for the layers behind ours: their answers pass, their errors become problems.
+    """Wrap `send` for BentoML's application: successful responses pass, errors become problem details.
 
-    So do their redirects, which lead to another spelling of a path at whatever host the caller named.
+    So do redirects, which would lead to another spelling of the path at whatever host the client named.
     """
     replaced = False
 
@@ -85,7 +86,7 @@ async def _send_instead(send: Send, status: int, trace_id: str, allowed: list[He
         404: "There is nothing at this path; /docs lists what there is.",
         405: "Not with this method; see /docs.",
     }
-    body = encode(status, details.get(status, _OURS if status >= 500 else "The request was refused."), trace_id)
+    body = encode(status, details.get(status, _SERVER_ERROR if status >= 500 else "The request was refused."), trace_id)
     headers = [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *allowed]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

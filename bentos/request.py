@@ -1,19 +1,15 @@
-"""What every request brings: ids taken over when they are valid and made when not, and a body of limited size."""
+"""Request context: ids, credential and content headers of a request, and its body, read up to a limit."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from slipway.errors import InputError
 from slipway.ids import uuid7
-
-if TYPE_CHECKING:
-    from bentos.auth.rate_limits import WindowCount
-    from bentos.worker import ServedModel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -24,13 +20,22 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its request was whole: there is nobody to answer."""
+    """A client that closed the connection before its request was complete, so no response is sent."""
+
+
+class ByteBudget(Protocol):
+    """Memory for the bodies that are being received. `reserve` raises Unavailable where there is none left."""
+
+    def reserve(self, size: int) -> None: ...
+
+    def release(self, size: int) -> None: ...
 
 
 class RequestContext(msgspec.Struct):
-    """`uuid` is the server's own id of the request, which ids of rows are made from; callers cannot choose it.
+    """The headers of a request that matter, and the ids of the request.
 
-    `credential` is unchecked. Its `digest`, `caller` (a mask) and `count` (against its rate) are set at the gate.
+    `uuid` is the server's own id, which row ids are derived from; clients cannot choose it. `credential` is unchecked:
+    authentication sets its `digest`, `caller` (the pseudonym of the client) and `rate_limit_headers` (header lines).
     """
 
     uuid: str
@@ -42,23 +47,23 @@ class RequestContext(msgspec.Struct):
     credential: bytes = b""
     digest: bytes = b""
     caller: str | None = None
-    count: WindowCount | None = None
+    rate_limit_headers: bytes = b""
 
     @property
     def repeatable(self) -> bool:
-        """Whether its ids are all the server's own: a head with one of the caller's will hardly come again."""
+        """Whether all ids are the server's own: headers with an id of the client's will hardly be sent again."""
         return self.request_id == self.uuid and self.trace_id == self.uuid.replace("-", "")
 
-    def again(self) -> RequestContext:
-        """The head of another request that came with the same bytes, where this one is repeatable."""
+    def renew(self) -> RequestContext:
+        """Return the context of another request with the same header bytes; this one must be repeatable."""
         uuid = uuid7()
         trace_id = uuid.replace("-", "")
         kind, length, encoding = self.content_type, self.content_length, self.encoding
         return RequestContext(uuid, trace_id, uuid, kind, length, encoding, self.credential, self.digest)
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
-    """The headers that matter: W3C `traceparent` and `X-Request-Id` are taken over where they are well formed."""
+def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
+    """Read the headers that matter; well-formed W3C `traceparent` and `X-Request-Id` headers are adopted."""
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
     content_type = encoding = credential = b""
@@ -84,29 +89,28 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     return RequestContext(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
 
 
-async def read_body(receive: Receive, head: RequestContext, served: ServedModel) -> bytes:
-    """The whole body, refused as soon as it is known to be larger than the settings allow.
+async def read_body(receive: Receive, context: RequestContext, limit: int, budget: ByteBudget) -> bytes:
+    """Read the whole body; refuse it as soon as it is known to be larger than `limit` bytes.
 
     Raises:
         InputError: 413, or 415 for a compressed body.
-        Unavailable: other bodies take all the room there is.
+        Unavailable: the bodies of other requests take up the whole budget.
         ClientGone: the connection ended first.
     """
-    if head.encoding and head.encoding != b"identity":
+    if context.encoding and context.encoding != b"identity":
         raise InputError(
-            f"Content-Encoding {head.encoding.decode('latin-1')!r} came; send the body as it is.", status=415
+            f"Content-Encoding {context.encoding.decode('latin-1')!r} came; send the body as it is.", status=415
         )
-    limit = served.settings.max_body_bytes
-    if head.content_length is not None and head.content_length > limit:
+    if context.content_length is not None and context.content_length > limit:
         raise _too_large(limit)
     message = await receive()
     body = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body"):
         return body
-    return await _read_rest(receive, message, served, limit)
+    return await _read_parts(receive, message, limit, budget)
 
 
-async def _read_rest(receive: Receive, message: dict[str, Any], served: ServedModel, limit: int) -> bytes:
+async def _read_parts(receive: Receive, message: dict[str, Any], limit: int, budget: ByteBudget) -> bytes:
     parts, size = [], 0
     try:
         while True:
@@ -115,14 +119,14 @@ async def _read_rest(receive: Receive, message: dict[str, Any], served: ServedMo
             part = message.get("body", b"")
             if size + len(part) > limit:
                 raise _too_large(limit)
-            served.slots.receive(served.name, len(part))
+            budget.reserve(len(part))
             size += len(part)
             parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts)
             message = await receive()
     finally:
-        served.slots.received(size)
+        budget.release(size)
 
 
 def _too_large(limit: int) -> InputError:

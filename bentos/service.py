@@ -1,15 +1,17 @@
-"""The BentoML service: `bentoml serve bentos.service:slipway`, with our callable in front of its application.
+"""The BentoML service: `bentoml serve bentos.service:slipway`, with our ASGI application in front of BentoML's own.
 
 The service class has no API of its own: BentoML brings the supervisor, the workers and the image, and what it would add
-to each request costs more than the request (docs/decisions/0001).
+to each request costs more than the request (docs/decisions/0001). The protocol class, below ASGI, is chosen here.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bentoml
 
@@ -19,9 +21,16 @@ from slipway.contracts.bundle import manifest, signing
 from slipway.errors import SettingsError, SlipwayError
 from slipway.settings import Settings, exit_code, settings
 
+if TYPE_CHECKING:
+    from bentos.worker import Worker
+
+
+HARDENED = "bentos.server.protocol:HardenedProtocol"
+FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
+
 
 class FrontedService(bentoml.Service):
-    """A service whose application is ours, with BentoML's behind it."""
+    """A service whose ASGI application is ours, with BentoML's behind it."""
 
     __slots__ = ()
 
@@ -29,19 +38,40 @@ class FrontedService(bentoml.Service):
         try:
             from bentos.api.application import Application
             from bentos.worker import Worker
-        except ImportError:  # it lacks at the next start, too: the supervisor would try for ever, its port open
-            supervisor.end_it(_settings, _names)
+        except ImportError:  # the next start would fail, too: the supervisor would try for ever, with its port open
+            supervisor.stop_supervisor(_settings, _names)
             raise
-        front = Application(Worker(_settings, _names), super().to_asgi(is_main))
+        if importlib.util.find_spec("httptools"):  # else uvicorn uses h11, and every request goes through ASGI
+            import uvicorn
+
+            uvicorn.config.HTTP_PROTOCOLS["auto"] = FAST_PATH if _takes_fast_path(_settings) else HARDENED
+        front = Application(Worker(_settings, _names), super().to_asgi(is_main), _share_with_protocols)
         return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 
 
+def _takes_fast_path(settings: Settings) -> bool:
+    """Return whether predictions may be answered below ASGI, where no headers for other origins are added."""
+    return settings.fast_path == "on" and not settings.cors_origins
+
+
+def _share_with_protocols(worker: Worker, state: dict[str, Any]) -> None:
+    """Put into the lifespan's state what uvicorn's protocols need of the worker."""
+    from bentos.server import slow_client
+
+    timeout = slow_client.SlowClientTimeout(worker.settings.max_receive_seconds, worker.metrics)
+    state[slow_client.STATE_KEY] = timeout
+    if _takes_fast_path(worker.settings):
+        from bentos.fast_path import micro_batch
+
+        state[micro_batch.STATE_KEY] = micro_batch.MicroBatch(worker, asyncio.get_running_loop())
+
+
 def served_names(settings: Settings) -> tuple[str, ...]:
-    """The use cases that SLIPWAY_SERVE names, or the one whose bundle SLIPWAY_BUNDLE is.
+    """Return the use cases that SLIPWAY_SERVE names, or the use case of the bundle SLIPWAY_BUNDLE.
 
     Raises:
-        SettingsError: none is named, or a bundle is given for several or for another one.
-        BundleError: the bundle is not whole.
+        SettingsError: none is named, or the bundle is of another use case.
+        BundleError: the bundle is not complete.
     """
     if settings.bundle is None:
         if not settings.serve:
@@ -56,7 +86,7 @@ def served_names(settings: Settings) -> tuple[str, ...]:
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
-    """BentoML's own metrics, access log and tracing stay off: ours know the use case, and cost less."""
+    """Configure BentoML. Its metrics, access log and tracing stay off: ours know the use case, and cost less."""
     return {
         "workers": settings.workers or len(os.sched_getaffinity(0)),
         "http": {"host": "127.0.0.1" if settings.host == "localhost" else settings.host, "port": settings.service_port},
@@ -66,8 +96,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _checked() -> tuple[Settings, tuple[str, ...]]:
-    """What can be wrong is found here, in the supervisor too: before a port is open."""
+def _load_settings() -> tuple[Settings, tuple[str, ...]]:
+    """Load and check the settings; also in the supervisor, so that errors are found before a port is open."""
     try:
         found = settings()
         auth.check_bind_address(found)
@@ -78,8 +108,8 @@ def _checked() -> tuple[Settings, tuple[str, ...]]:
         raise SystemExit(exit_code(error)) from None
 
 
-logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed form, which we answer
-_settings, _names = _checked()
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed form, which is answered
+_settings, _names = _load_settings()
 
 
 @bentoml.service(name="slipway", service_class=FrontedService, **_configuration(_settings))

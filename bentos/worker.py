@@ -1,28 +1,29 @@
-"""A worker: the use cases that it serves, each with its model and its logs, from start to end."""
+"""A worker process: the use cases that it serves, each with its model and its logs, from start to shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from bentos import auth
 from bentos.errors import Unavailable
-from bentos.executor.admission import AdmissionController
+from bentos.executor.admission import AdmissionController, BodyBudget
+from bentos.executor.dispatcher import Dispatcher
 from bentos.models import LoadedModel, ModelManager
+from bentos.prediction.context import ServingContext
 from bentos.prediction.image_capture import ImageCapture
-from bentos.server.protocol import cut_off_slow_senders, speak_problems
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
 
 TICK_SECONDS = 0.25
-NOT_KEPT = "the log cannot be written, and nothing is answered here that is not in it."
 
 
 class ServedModel:
-    """One use case: its model, and the logs of its predictions and of its feedback. What is shared is the worker's."""
+    """One use case: its model, and the logs of its predictions and of its feedback. The arguments are the worker's."""
 
     def __init__(
         self,
@@ -30,60 +31,64 @@ class ServedModel:
         settings: Settings,
         metrics: Metrics,
         capture: ImageCapture,
-        slots: AdmissionController,
-        conditions: HealthChecks,
+        admission: AdmissionController,
+        health: HealthChecks,
     ) -> None:
         self.name = name
         self.settings = settings
         self.metrics = metrics
-        self.capture = capture
-        self.slots = slots
-        self.conditions = conditions
-        self.secret = settings.mask_secret()
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
-        self.holder = ModelManager(name, settings, self._changed)
-        self.roles = self.holder.roles
+        self.manager = ModelManager(name, settings, self._count_change)
+        self.dispatcher = Dispatcher(admission, self.manager.roles)
+        self.body_budget = BodyBudget(admission, name)
         limits = settings.segment_bytes, settings.segment_seconds
         self.predictions = Writer(settings.spool, name, "prediction", *limits)
         self.feedback = Writer(settings.spool, name, "feedback", *limits)
+        log = partial(self.log, self.predictions)
+        self.context = ServingContext(name, settings, metrics, log, settings.mask_secret(), capture)
+        self._health = health
 
     @property
     def live(self) -> LoadedModel:
-        """The model that answers now. Raises Unavailable where there is none yet."""
-        live = self.holder.live
+        """The model that serves. Raises Unavailable where there is none yet."""
+        live = self.manager.live
         if live is None:
             raise Unavailable(f"{self.name} waits for {self.waits_for}")
         return live
 
     @property
     def waits_for(self) -> str:
-        """What must come before this use case is answered, and why it has not."""
-        known = (self.conditions.missing_source(self.name), self.holder.problem, *self.conditions.of(self.name))
-        causes = [cause for cause in known if cause]
+        """What this use case waits for before it can answer, and why it does not have it."""
+        causes = [self._health.missing_source(self.name), *self._problems]
+        causes = [cause for cause in causes if cause]
         if causes:
             return f"a version that can be served. {' '.join(causes)}"
         return f"its first version: promote one with `slipway promote {self.name} VERSION`."
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong although it serves."""
-        problem = self.holder.problem
-        causes = [*([problem] if problem else []), *self.conditions.of(self.name)]
-        return [f"{self.name}: {cause}" for cause in causes]
+        """Problems that do not stop it from serving."""
+        return [f"{self.name}: {problem}" for problem in self._problems]
+
+    @property
+    def _problems(self) -> list[str]:
+        problem = self.manager.problem
+        return [*([problem] if problem else []), *self._health.of(self.name)]
 
     def log(self, writer: Writer, lines: Sequence[bytes]) -> bool:
-        """Write before the answer leaves: whether the lines are kept. What is lost is counted."""
+        """Write lines before their response is sent, and return whether they are kept. Lost lines are counted."""
         if writer.write(b"".join(lines)):
             return True
         self.metrics.of(self.metrics.lost, self.name).inc(len(lines))
         return False
 
     def close(self) -> None:
-        self.holder.stop()
+        """Stop following the desired state, and close the logs."""
+        self.manager.stop()
         self.predictions.close()
         self.feedback.close()
 
-    def _changed(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
+    def _count_change(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
         for model, value in ((before, 0), (after, 1)):
             if model is not None:
                 labels = self.name, model.version, role, model.source, model.device
@@ -91,7 +96,7 @@ class ServedModel:
 
 
 class Worker:
-    """Everything between `start` and `stop`; made once, in the process that answers. `draining` is before `stop`."""
+    """The state of a worker process between `start` and `stop`. `draining` is true in the seconds before `stop`."""
 
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
@@ -102,46 +107,48 @@ class Worker:
         self.served: dict[str, ServedModel] = {}
         self.metrics = metrics()
         self.draining = False
-        self.gate: auth.Authenticator
-        self.slots = AdmissionController(settings, self.metrics)
+        self.authenticator: auth.Authenticator
+        self.admission = AdmissionController(settings, self.metrics)
         self._capture = ImageCapture(settings.spool)
-        self._conditions = HealthChecks(settings, self.names, self.metrics)
+        self._health = HealthChecks(settings, self.names, self.metrics)
 
     def start(self) -> None:
-        """Raises SlipwayError where the server must not start."""
+        """Load what is served. Raises SlipwayError where the server must not start."""
         _set_up_logging()
         for address in auth.listening_addresses():
             auth.check_bind_address(self.settings, address)
-        self.gate = auth.Authenticator(self.settings, self.settings.mask_secret())
-        speak_problems()
-        cut_off_slow_senders(self.settings.max_receive_seconds, self.metrics)
+        self.authenticator = auth.Authenticator(self.settings, self.settings.mask_secret())
         forget_dead_workers()
-        self._conditions.run()
+        self._health.run()
         for name in self.names:
             self.served[name] = ServedModel(
-                name, self.settings, self.metrics, self._capture, self.slots, self._conditions
+                name, self.settings, self.metrics, self._capture, self.admission, self._health
             )
         for served in self.served.values():
-            served.holder.start()
+            served.manager.start()
 
     @property
     def machine(self) -> list[str]:
-        """What is wrong with the machine, for every use case."""
-        return self._conditions.machine
+        """Problems of the machine, which affect every use case."""
+        return self._health.machine
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should look at although every use case serves."""
-        return [*self.machine, *(said for served in self.served.values() for said in served.warnings)]
+        """Problems that a person should see to, although every use case serves."""
+        return [*self.machine, *(warning for served in self.served.values() for warning in served.warnings)]
+
+    def start_draining(self) -> None:
+        """Report that this worker is not ready, and close connections after their response."""
+        self.draining = True
 
     async def watch(self) -> None:
-        """Look at what is around the models, in a thread: a volume that hangs must hold up nobody."""
+        """Run the health checks repeatedly, in a thread: a volume that hangs must not block requests."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            await asyncio.to_thread(self._conditions.run)
+            await asyncio.to_thread(self._health.run)
 
     async def tick(self) -> None:
-        """Close segments of the log that are old, also where no further request comes, and bring the counts on."""
+        """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.metrics.flush()
@@ -150,9 +157,9 @@ class Worker:
                 served.feedback.rotate_if_due()
 
     def stop(self) -> None:
-        """After the last answer: nothing of the log is left in memory."""
-        self.slots.close()
-        self.gate.close()
+        """Close everything after the last response: nothing of the log is left in memory."""
+        self.admission.close()
+        self.authenticator.close()
         self._capture.close()
         for served in self.served.values():
             served.close()
@@ -160,7 +167,7 @@ class Worker:
 
 
 def _set_up_logging() -> None:
-    """Our own lines; no access log, which uvicorn would format first; errors once, not twice as BentoML has them."""
+    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two."""
     logging.getLogger("slipway").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").propagate = False
     errors = logging.getLogger("uvicorn.error")

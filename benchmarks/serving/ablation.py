@@ -15,8 +15,8 @@ from bentos.worker import ServedModel
 
 without = os.environ["BENCHMARK_WITHOUT"]
 if without == "log":
-    pipeline.recorder.lines = lambda *_: []
+    pipeline.recorder.event_lines = lambda *_: []
     ServedModel.log = lambda *_: True
 elif without == "metrics":
-    pipeline.record.count = lambda *_: None
+    pipeline.recorder.count = lambda *_: None
     Metrics.request = lambda *_: None

@@ -1,11 +1,11 @@
-"""The page at `/docs`: Swagger UI over `/openapi.json`, from files that BentoML brings along, so nothing is fetched."""
+"""API documents at `/docs`: Swagger UI over `/openapi.json`, from files of BentoML, so nothing is fetched."""
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
-PAGE = b"""<!doctype html>
+PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Slipway API</title>
@@ -16,24 +16,11 @@ PAGE = b"""<!doctype html>
 <script src="/docs/start.js"></script>
 </html>
 """
-_START = b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});\n'
-HEADERS = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-]
-
-
-@cache
-def asset(path: str) -> tuple[bytes, bytes] | None:
-    """Content type and bytes of a file under `/docs/`; None where there is none."""
-    if path == "/docs/start.js":
-        return b"text/javascript", _START
-    types = {"/docs/swagger-ui.css": b"text/css", "/docs/swagger-ui-bundle.js": b"text/javascript"}
-    if path not in types:
-        return None
-    name = path.rpartition("/")[2]
-    return types[path], (files("bentoml") / "_internal" / "server" / "static_content" / name).read_bytes()
+START_SCRIPT = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});\n'
+FOLDER = Path(str(files("bentoml"))) / "_internal" / "server" / "static_content"
+MEDIA_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}

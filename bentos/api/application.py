@@ -1,7 +1,7 @@
-"""The hot path: our ASGI callable in front of BentoML's own application (docs/decisions/0001).
+"""The ASGI application, in front of BentoML's own (docs/decisions/0001).
 
-Predictions are answered here, our other routes by `bentos.api.routes`, and what is left by BentoML, its errors in our
-form.
+It answers predictions itself, Slipway's other routes by `bentos.api.routes`, and passes every other path on to
+BentoML's application, whose errors become problem details.
 """
 
 from __future__ import annotations
@@ -9,112 +9,130 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bentos.api.lifespan import lifespan
-from bentos.api.routes import JSON, Routes
-from bentos.errors import Header
-from bentos.executor.deadline import answer_in_thread
-from bentos.executor.dispatcher import answer_beside
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+
+from bentos.api.lifespan import OnStart, run_lifespan
+from bentos.api.routes import CONTEXT, Routes
+from bentos.errors import Header, MethodNotAllowed
 from bentos.models.output_cache import HEADER, CachedResponse
-from bentos.prediction.pipeline import answer_one
 from bentos.prediction.types import PredictionCall
-from bentos.problem_details import SAFE, Send, problem, translating
-from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_head
+from bentos.problem_details import JSON, SAFE, Send, problem, translating
+from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_context
 from bentos.worker import Worker
+from slipway.errors import InputError
 
 
 class Application:
-    """An ASGI application: answers what is ours, and lets the rest through to `behind`."""
+    """The ASGI application; `behind` is BentoML's. `on_start(worker, state)` is called when the worker has started."""
 
-    def __init__(self, worker: Worker, behind: Any) -> None:
+    def __init__(self, worker: Worker, behind: Any, on_start: OnStart | None = None) -> None:
         self._worker = worker
         self._behind = behind
+        self._on_start = on_start
         self._routes = Routes(worker)
+        self._router = Router(self._routes.routes, redirect_slashes=False, default=self._pass_on)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            _keep_encoded(scope)
             name = self._worker.predict_paths.get(scope["path"])
             if name is not None and scope["method"] == "POST":
-                await self._answer(name, scope, receive, send)
+                await self._predict(name, scope, receive, send)
             else:
                 await self._route(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await lifespan(self._worker, self._behind, scope, receive, send)
+            await run_lifespan(self._worker, self._behind, self._on_start, scope, receive, send)
         else:
             await self._behind(scope, receive, send)
 
-    async def _answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _predict(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter_ns()
-        head = read_head(scope["headers"])
+        context = read_context(scope["headers"])
         status, headers = 200, []
         try:
-            waits = self._worker.gate.admit(head, "predict", scope)
-            if waits is not None:
-                await waits
+            pending = self._worker.authenticator.admit(context, "predict", scope)
+            if pending is not None:
+                await pending
             served = self._worker.served[name]
             live = served.live
-            body = await read_body(receive, head, served)
-            call = PredictionCall(served, live, head, body, started)
-            if served.roles.candidates is not None:
-                content = await answer_beside(receive, scope, call)
-            elif len(body) <= live.inline_bytes:
-                content = answer_one(call)
-            else:
-                content = await answer_in_thread(receive, call)
+            body = await read_body(receive, context, self._worker.settings.max_body_bytes, served.body_budget)
+            call = PredictionCall(served.context, live, context, body, started)
+            content = await served.dispatcher.run(receive, scope, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, CachedResponse):
                 headers.append((HEADER, content.status))
         except ClientGone:
             return
         except Exception as error:
-            status, content, headers = problem(error, head.trace_id)
+            status, content, headers = problem(error, context.trace_id)
         self._worker.metrics.request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
-        await self._send(send, status, headers, content, head)
+        await self._send(send, status, headers, content, context)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        head = read_head(scope["headers"])
-        usecase, label = self._routes.label(scope["path"])
-        try:
-            waits = self._worker.gate.admit(head, label, scope)
-            if waits is not None:
-                await waits
-            route = self._routes.find(scope["method"], scope["path"])
-            if route is None or route.handler is None:
-                status = await self._pass_on(scope, receive, send, head)
-            else:
-                label = route.name
-                reply = await route.handler(head, receive)
-                status, content = 200, reply.body
-                headers = [
-                    (b"content-type", reply.content_type),
-                    (b"content-length", b"%d" % len(content)),
-                    *reply.headers,
-                ]
-                await self._send(send, status, headers, content, head)
-        except ClientGone:
-            return
-        except Exception as error:
-            status, content, headers = problem(error, head.trace_id)
-            await self._send(send, status, headers, content, head)
-        self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, head: RequestContext) -> int:
-        """Let BentoML's application answer; its status."""
+        context = read_context(scope["headers"])
+        usecase, label = self._routes.labels(scope["path"])
+        scope[CONTEXT], scope["app"] = context, self  # with an `app`, Starlette's routes raise their errors
         status = 500
 
-        async def noting(message: dict[str, Any]) -> None:
+        async def add_headers(message: dict[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._headers(context)]
             await send(message)
 
-        await self._behind(scope, receive, translating(noting, head.trace_id))
-        return status
+        try:
+            pending = self._worker.authenticator.admit(context, label, scope)
+            if pending is not None:
+                await pending
+            await self._router(scope, receive, add_headers)
+        except ClientGone:
+            return
+        except Exception as error:
+            status, content, headers = problem(_translate(error, scope["method"]), context.trace_id)
+            await self._send(send, status, headers, content, context)
+        self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
-    async def _send(self, send: Send, status: int, headers: list[Header], content: bytes, head: RequestContext) -> None:
-        headers.append((b"x-request-id", head.request_id.encode()))
-        headers += head.count.headers if head.count else []
-        if self._worker.draining:
-            headers.append((b"connection", b"close"))
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let BentoML's application answer a path that no route of ours has."""
+        self._routes.require_unreserved(scope["path"])
+        await self._behind(scope, receive, translating(send, scope[CONTEXT].trace_id))
+
+    def _headers(self, context: RequestContext) -> list[Header]:
+        """Return the headers that every response has."""
+        headers = [(b"x-request-id", context.request_id.encode()), *_header_pairs(context.rate_limit_headers)]
+        return [*headers, (b"connection", b"close")] if self._worker.draining else headers
+
+    async def _send(
+        self, send: Send, status: int, headers: list[Header], content: bytes, context: RequestContext
+    ) -> None:
+        headers += self._headers(context)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+
+def _keep_encoded(scope: Scope) -> None:
+    """Route a path with an encoded slash, which separates nothing (RFC 3986, section 2.2), as it was sent.
+
+    The same holds for an encoded line end, which a regular expression of a route takes for the end of the path.
+    """
+    raw_path: bytes = scope.get("raw_path", b"")
+    if b"%2f" in raw_path.lower() or b"%0a" in raw_path.lower():
+        scope["path"] = raw_path.decode("ascii")
+
+
+def _translate(error: Exception, method: str) -> Exception:
+    """Translate the errors of Starlette's routes to ours."""
+    if not isinstance(error, HTTPException):
+        return error
+    if error.status_code == 405:
+        allowed = set((error.headers or {})["Allow"].split(", ")) - {"HEAD"}
+        return MethodNotAllowed(method, ", ".join(sorted(allowed)))
+    return InputError("There is nothing at this path; /docs lists what there is.", status=error.status_code)
+
+
+def _header_pairs(lines: bytes) -> list[Header]:
+    pairs = (line.partition(b": ") for line in lines.splitlines())
+    return [(name, value) for name, _, value in pairs]

@@ -1,4 +1,4 @@
-"""Feedback: what a prediction should have been, sent when it is known."""
+"""Feedback: the true label or value of a prediction, sent when it is known."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bentos.errors import Unavailable
+from bentos.errors import LogUnavailable
 from bentos.models import LoadedModel
 from bentos.request import RequestContext
-from bentos.worker import NOT_KEPT, ServedModel
+from bentos.worker import ServedModel
 from slipway.contracts.events.feedback_event import feedback_line
 from slipway.errors import InputError, suggestion
 from slipway.timestamps import now_iso
@@ -21,7 +21,7 @@ _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
 class FeedbackEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """One truth, for the prediction with this `id`, or for the latest one that was sent with this `key`."""
+    """One label or value, for the prediction with this `id`, or for the latest prediction with this `key`."""
 
     id: str | None = None
     key: str | None = None
@@ -34,7 +34,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     feedback: list[FeedbackEntry]
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     request_id: str
     ids: list[str]
 
@@ -42,12 +42,12 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def accept(served: ServedModel, live: LoadedModel, head: RequestContext, body: bytes) -> bytes:
-    """Log every entry or none; the answer holds the ids of their events.
+def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body: bytes) -> bytes:
+    """Log every entry or none, and return the response with the ids of their events.
 
     Raises:
         InputError: 400 where the body is not JSON, 422 with the place where an entry is wrong.
-        Unavailable: the log cannot be written: a label that is lost would be missed silently.
+        LogUnavailable: the log cannot be written; a lost label would go unnoticed.
     """
     entries = _read(body, served.settings.max_instances)
     for index, entry in enumerate(entries):
@@ -57,23 +57,23 @@ def accept(served: ServedModel, live: LoadedModel, head: RequestContext, body: b
         feedback_line(
             environment=served.settings.environment,
             usecase=served.name,
-            trace_id=head.trace_id,
+            trace_id=context.trace_id,
             timestamp=now,
             known_at=_utc(entry.known_at) if entry.known_at else now,
             row=entry.id,
             key=entry.key,
             label=entry.label,
             value=entry.value,
-            caller=head.caller,
+            caller=context.caller,
         )
         for entry in entries
     ]
     if not served.log(served.feedback, [line for _, line in events]):
-        raise Unavailable(NOT_KEPT, 5)
-    return msgspec.json.encode(_Answer(head.request_id, [identity for identity, _ in events]))
+        raise LogUnavailable
+    return msgspec.json.encode(_Response(context.request_id, [event_id for event_id, _ in events]))
 
 
-def _read(body: bytes, most: int) -> list[FeedbackEntry]:
+def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
     try:
         entries = _decoder.decode(body).feedback
     except msgspec.ValidationError as error:
@@ -83,8 +83,8 @@ def _read(body: bytes, most: int) -> list[FeedbackEntry]:
         raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
     if not entries:
         raise InputError("no feedback came; at least one entry is needed.", "feedback")
-    if len(entries) > most:
-        raise InputError(f"{len(entries)} entries came, at most {most} are allowed.", "feedback", 413)
+    if len(entries) > max_entries:
+        raise InputError(f"{len(entries)} entries came, at most {max_entries} are allowed.", "feedback", 413)
     return entries
 
 

@@ -1,4 +1,4 @@
-"""What a use case's server says of itself: its model, where that came from, how each worker is."""
+"""Model metadata: the model that serves a use case, its source, and the state of each worker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from slipway.serving_state import desired, follower_status, observed
 
 
 def describe(served: ServedModel) -> bytes:
-    """`GET /v1/models/USECASE`; the workers' states are of all workers on this machine."""
-    live = served.holder.live
+    """Return the body of `GET /v1/models/USECASE`; the states are of all workers on this machine."""
+    live = served.manager.live
     folder = served.settings.serving
     content: dict[str, Any] = {
         "name": served.name,
@@ -44,7 +44,7 @@ def describe(served: ServedModel) -> bytes:
 
 
 def described_schema(served: ServedModel) -> bytes:
-    """`GET …/schema`: the bundle's schema, with examples that can be sent as instances."""
+    """Return the body of `GET …/schema`: the schema of the bundle, with examples that can be sent as instances."""
     live = served.live
     return msgspec.json.encode(msgspec.to_builtins(live.schema) | {"examples": live.examples})
 

@@ -1,4 +1,4 @@
-"""`/openapi.json`, made from the schemas of what is served; tests hold the server to it with Schemathesis."""
+"""OpenAPI document, generated from the schemas of the models that serve; tests compare the server with it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _UNIT: Json = {
     "name": "X-Slipway-Unit",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "What should not go back and forth between two models, as a user's id: the canary's share is by it.",
+    "description": "Unit of canary routing, such as a user's id: all its requests are answered by the same model.",
 }
 _ERRORS = {
     "400": "No HTTP/1.1 that can be read, not JSON, or no multipart form",
     "401": "No credential, or none that is valid",
     "403": "The credential lacks a scope, which is named",
-    "408": "The request was not whole in time",
+    "408": "The request was not complete in time",
     "413": "Too large, or too many instances",
     "415": "A content type or encoding that is not taken",
     "422": "A value, a name or a place is wrong; `place` says where",
-    "429": "More requests than the credential's rate; `Retry-After` says when to come again",
+    "429": "More requests than the credential's rate; `Retry-After` states when to retry",
     "500": "The model or the server failed; the server's log has the reason under the `trace_id`",
-    "503": "No model yet, too much to do, or the log cannot be written; `Retry-After` says when to come again",
+    "503": "No model yet, overload, or the log cannot be written; `Retry-After` states when to retry",
 }
 _BODILESS = ("400", "401", "403", "408", "429", "500", "503")
 _OPEN = ("400", "408", "500", "503")
@@ -44,42 +44,42 @@ _HEADERS: Json = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=-]{1,128}$"},
     },
     "challenge": {"description": "RFC 6750, section 3", "required": True, "schema": {"type": "string"}},
-    "retry": {"description": "Seconds until it is worth to come again"} | _SECONDS,
+    "retry": {"description": "Seconds until a retry is worthwhile"} | _SECONDS,
     "limit": {"description": "Of the credential's rate, where it has one", "schema": {"type": "string"}},
     "remaining": {"description": "Requests that are left", "schema": {"type": "integer", "minimum": 0}},
     "reset": {"description": "Seconds until the count begins anew", "schema": {"type": "integer", "minimum": 0}},
     "cache": {"description": "Where the model has a cache", "schema": {"enum": ["hit", "partial", "miss"]}},
 }
 _LIMITS = {"RateLimit-Limit": "limit", "RateLimit-Remaining": "remaining", "RateLimit-Reset": "reset"}
-_ANSWERED = {"X-Request-Id": "request"} | _LIMITS
-_NAMED = {  # headers of each error; what the wire answers has no id yet
+_ALWAYS = {"X-Request-Id": "request"} | _LIMITS
+_ERROR_HEADERS = {  # headers of each error; those that are found below ASGI have no id yet
     "400": {},
     "401": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
     "403": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
     "408": {},
-    "429": _ANSWERED | {"Retry-After": "retry"},
-    "503": _ANSWERED | {"Retry-After": "retry"},
+    "429": _ALWAYS | {"Retry-After": "retry"},
+    "503": _ALWAYS | {"Retry-After": "retry"},
 }
 
 
 def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool) -> Json:
-    """The OpenAPI 3.1 document, from what serves by use case.
+    """Return the OpenAPI 3.1 document for the models by use case.
 
-    `most` is the server's limit of entries in a request, `credentials` whether one is needed.
+    `most` is the limit of entries in a request, `credentials` whether a credential is needed.
     """
     paths = _fixed()
     parts = openapi_schemas.components()
     for name, live in models.items():
         parts[f"{name}.Instance"] = openapi_schemas.instance(live.schema, live.examples)
-        parts[f"{name}.Answer"] = openapi_schemas.answer(live.schema)
+        parts[f"{name}.Answer"] = openapi_schemas.predict_response(live.schema)
         routes = _routes(live, most)
         paths |= {f"/v1/models/{name}{end}": route for end, route in routes.items()}
         if len(models) == 1:
             paths |= {f"/v1{end or '/model'}": route for end, route in routes.items()}
     problem = {"application/problem+json": {"schema": ref("Problem")}}
     errors = {
-        code: {"description": said, "headers": _headers(_NAMED.get(code, _ANSWERED)), "content": problem}
-        for code, said in _ERRORS.items()
+        code: {"description": description, "headers": _headers(_ERROR_HEADERS.get(code, _ALWAYS)), "content": problem}
+        for code, description in _ERRORS.items()
     }
     return {
         "openapi": "3.1.0",
@@ -96,13 +96,13 @@ def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool)
 
 
 def _fixed() -> Json:
-    """The routes that there are whatever is served."""
+    """Return the routes that do not depend on the use cases."""
     text = {"type": "string"}
     return {
-        "/livez": {"get": _probe("Whether this worker lives", text)},
-        "/readyz": {"get": _probe("Whether every use case has its model", text)},
+        "/livez": {"get": _probe("Report whether this worker is alive", text)},
+        "/readyz": {"get": _probe("Report whether every use case has its model", text)},
         "/metrics": {
-            "get": {"summary": "Metrics for Prometheus", "responses": _responses(text, _BODILESS, "text/plain")}
+            "get": {"summary": "Return metrics for Prometheus", "responses": _responses(text, _BODILESS, "text/plain")}
         },
         "/v1/models": {"get": _get("List the use cases that are served", ref("Models"))},
     }
@@ -111,18 +111,22 @@ def _fixed() -> Json:
 def _routes(live: LoadedModel, most: int) -> Json:
     name, schema = live.usecase, live.schema
     instances = min(most, live.serving.get("max_instances", most))
-    content: Json = {"application/json": {"schema": openapi_schemas.question(name, instances)}}
+    content: Json = {"application/json": {"schema": openapi_schemas.predict_request(name, instances)}}
     if [f.kind for f in schema.features if not f.nullable] == ["image"]:
-        content["multipart/form-data"] = {"schema": openapi_schemas.form(instances)}
-    feedback = {"application/json": {"schema": openapi_schemas.feedback(schema, most)}}
+        content["multipart/form-data"] = {"schema": openapi_schemas.image_form(instances)}
+    feedback = {"application/json": {"schema": openapi_schemas.feedback_request(schema, most)}}
     predict = _post(f"Predict {schema.target}", content, ref(f"{name}.Answer"))
     predict["responses"]["200"]["headers"] |= _headers({"X-Slipway-Cache": "cache"})
     return {
         "/predict": {"post": predict | {"parameters": [_UNIT]}},
-        "/feedback": {"post": _post(f"Tell what {schema.target} really was", feedback, openapi_schemas.accepted())},
-        "": {"get": _get("What serves, and how each worker is", ref("Model"))},
+        "/feedback": {
+            "post": _post(
+                f"Send the true {schema.target} of predictions", feedback, openapi_schemas.feedback_response()
+            )
+        },
+        "": {"get": _get("Describe the model that serves, and its workers", ref("Model"))},
         "/schema": {
-            "get": _get("The features, their kinds, units and vocabularies", openapi_schemas.described_schema(name)),
+            "get": _get("Describe the features: kinds, units and vocabularies", openapi_schemas.described_schema(name)),
         },
     }
 
@@ -141,7 +145,7 @@ def _probe(summary: str, answer: Json) -> Json:
 
 
 def _responses(answer: Json, codes: tuple[str, ...], kind: str = "application/json") -> Json:
-    good = {"description": "The answer", "headers": _headers(_ANSWERED), "content": {kind: {"schema": answer}}}
+    good = {"description": "The answer", "headers": _headers(_ALWAYS), "content": {kind: {"schema": answer}}}
     return {"200": good} | {code: {"$ref": f"#/components/responses/{code}"} for code in codes}
 
 

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers as JSON Schema, made from the schema of what is served."""
+"""JSON Schemas of request and response bodies, derived from the schema of the model that serves."""
 
 from __future__ import annotations
 
@@ -53,17 +53,19 @@ _ANY_OBJECT: Json = {"type": "object"}
 
 
 def ref(name: str) -> Json:
+    """Return a reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def components() -> Json:
-    """What every use case's bodies refer to; where it is written down as a class, that is the schema."""
+    """Return the schemas that the bodies of every use case refer to; those of msgspec structs are generated."""
     kinds = [Schema, DesiredState, WorkerState, Refusal]
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     return {"Problem": PROBLEM, "Warning": WARNING, "Model": _model(), "Models": _models(), **found}
 
 
 def instance(schema: Schema, examples: Sequence[Json]) -> Json:
+    """Return the schema of one instance, with an example."""
     properties: Json = {feature.name: _feature(feature) for feature in schema.features}
     properties |= {name: {"description": "retired: accepted and ignored"} for name in schema.retired}
     return _object(
@@ -74,21 +76,22 @@ def instance(schema: Schema, examples: Sequence[Json]) -> Json:
     )
 
 
-def question(name: str, most: int) -> Json:
-    """The body of a prediction request; `most` is the limit of instances."""
+def predict_request(name: str, max_instances: int) -> Json:
+    """Return the schema of the body of a prediction request."""
     keys = {"type": ["array", "null"], "items": _TEXT, "description": "Your own, one an instance"}
-    instances = {"type": "array", "minItems": 1, "maxItems": most, "items": ref(f"{name}.Instance")}
+    instances = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": ref(f"{name}.Instance")}
     return _object({"instances": instances, "keys": keys}, required=["instances"], additionalProperties=False)
 
 
-def form(most: int) -> Json:
-    """The same for images alone, as a multipart form."""
+def image_form(max_instances: int) -> Json:
+    """Return the schema of a multipart form of images."""
     part = {"type": "string", "format": "binary"}
-    images = {"type": "array", "minItems": 1, "maxItems": most, "items": part}
+    images = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": part}
     return _object({"image": images}, additionalProperties=False)
 
 
-def answer(schema: Schema) -> Json:
+def predict_response(schema: Schema) -> Json:
+    """Return the schema of the response to a prediction request."""
     row: Json = {"id": {"type": "string", "description": "what feedback names"}}
     if schema.task == "regression":
         row["value"] = {"type": "number", "description": schema.unit}
@@ -107,8 +110,8 @@ def answer(schema: Schema) -> Json:
     )
 
 
-def feedback(schema: Schema, most: int) -> Json:
-    """Truths, each for an `id` or a `key`; what is null counts as absent."""
+def feedback_request(schema: Schema, max_entries: int) -> Json:
+    """Return the schema of a feedback request: a label or value for each `id` or `key`; null counts as absent."""
     if schema.task == "regression":
         truth, other = {"value": {"type": "number"}}, "label"
     else:
@@ -128,16 +131,17 @@ def feedback(schema: Schema, most: int) -> Json:
         )
         for of, absent in (("id", "key"), ("key", "id"))
     ]
-    items = {"type": "array", "minItems": 1, "maxItems": most, "items": {"oneOf": entries}}
+    items = {"type": "array", "minItems": 1, "maxItems": max_entries, "items": {"oneOf": entries}}
     return _object({"feedback": items}, additionalProperties=False)
 
 
-def accepted() -> Json:
+def feedback_response() -> Json:
+    """Return the schema of the response to a feedback request."""
     return _object({"request_id": _TEXT, "ids": {"type": "array", "items": _TEXT}})
 
 
 def described_schema(name: str) -> Json:
-    """The bundle's schema, and instances that can be sent."""
+    """Return the schema of the response of `GET …/schema`."""
     examples = {"type": "array", "items": ref(f"{name}.Instance")}
     return {"allOf": [ref("Schema"), _object({"examples": examples})]}
 
@@ -182,7 +186,7 @@ def _models() -> Json:
 
 
 def _object(properties: Json, *, required: list[str] | None = None, **more: Any) -> Json:
-    """All of its properties are required where nothing else is said."""
+    """Return the schema of an object; all properties are required unless `required` names some."""
     return {
         "type": "object",
         "required": list(properties) if required is None else required,

@@ -1,172 +1,153 @@
-"""Every route but the prediction itself: what serves, feedback, probes, metrics, the page, and what there is not."""
+"""Routes other than predictions: models, feedback, probes, metrics, documents and the web page."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from bentos import auth
 from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema
-from bentos.errors import Header, MethodNotAllowed, Unavailable
-from bentos.problem_details import SAFE
-from bentos.request import Receive, RequestContext, read_body
+from bentos.api.static_files import NamedFiles
+from bentos.errors import MethodNotAllowed, Unavailable
+from bentos.problem_details import JSON, SAFE
+from bentos.request import read_body
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError, suggestion
 
-JSON = b"application/json"
-_PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in web_page.HEADERS.items()]
-_FOLDERS = {"/page/": "page", "/docs/": "docs"}
+CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
+_SAFE = {name.decode(): value.decode() for name, value in SAFE}
 _RESERVED = "is reserved for a later version: this one does not answer it."
 
-
-class Reply(NamedTuple):
-    body: bytes
-    content_type: bytes = JSON
-    headers: list[Header] = SAFE
-
-
-Handler = Callable[[RequestContext, Receive], Awaitable[Reply]]
-
-
-class Route(NamedTuple):
-    """`name` and `usecase` are the labels of its metrics."""
-
-    name: str
-    usecase: str
-    method: str
-    handler: Handler | None
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
-    """Finds the route of a path. The table is made once, from the use cases that are served."""
+    """The Starlette routes, for the use cases that are served. The name of a route is its label in the metrics."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        get = {
-            "/": ("page", self._index),
-            "/livez": ("probe", self._livez),
-            "/readyz": ("probe", self._readyz),
-            "/metrics": ("metrics", self._metrics),
-            "/docs": ("docs", self._docs),
-            "/openapi.json": ("openapi", self._openapi),
-            "/v1/models": ("models", self._models),
-        }
-        self._table = {path: Route(name, "", "GET", handler) for path, (name, handler) in get.items()}
+        self._usecases: dict[str, str] = {}
+        fixed = [
+            _get("/", self._index, "page"),
+            _get("/livez", self._livez, "probe"),
+            _get("/readyz", self._readyz, "probe"),
+            _get("/metrics", self._metrics, "metrics"),
+            _get("/docs", self._docs, "docs"),
+            _get("/docs/start.js", self._start_script, "docs"),
+            _get("/openapi.json", self._openapi, "openapi"),
+            _get("/v1/models", self._models, "models"),
+        ]
         for usecase in worker.names:
-            own = self._of_usecase(usecase)
-            self._table |= {f"/v1/models/{usecase}{end}": route for end, route in own.items()}
+            fixed += self._routes_of(usecase, f"/v1/models/{usecase}", "")
             if len(worker.names) == 1:
-                self._table |= {f"/v1{end or '/model'}": route for end, route in own.items()}
+                fixed += self._routes_of(usecase, "/v1", "/model")
+        self._names = {route.path: route.name for route in fixed}
+        page = NamedFiles(web_page.FOLDER, web_page.MEDIA_TYPES, web_page.HEADERS)
+        docs = NamedFiles(api_docs.FOLDER, api_docs.MEDIA_TYPES, api_docs.HEADERS)
+        self.routes: list[BaseRoute] = [
+            *fixed,
+            Mount("/page", page, name="page"),
+            Mount("/docs", docs, name="docs"),
+        ]
 
-    def find(self, method: str, path: str) -> Route | None:
-        """The route; None where it is not ours.
+    def labels(self, path: str) -> tuple[str, str]:
+        """Return use case and route of a path as the metrics name them: from fixed sets, whatever the path."""
+        name = self._names.get(path)
+        if name is not None:
+            return self._usecases.get(path, ""), name
+        return "", {"/page/": "page", "/docs/": "docs"}.get(path[:6], "other")
 
-        Raises:
-            InputError: 404 where the path is reserved or names a use case that is not served, 405 for another method.
-        """
-        route = self._table.get(path)
-        if route is None:
-            return self._unlisted(method, path)
-        if method != route.method and (method, route.method) != ("HEAD", "GET"):
-            raise MethodNotAllowed(method, route.method)
-        return route
+    def _routes_of(self, usecase: str, base: str, model: str) -> list[Route]:
+        async def describe_model(request: Request) -> Response:
+            return _json(await asyncio.to_thread(describe, self._served(usecase)))
 
-    def label(self, path: str) -> tuple[str, str]:
-        """Use case and route of a path for the metrics: from fixed sets, whatever the path."""
-        route = self._table.get(path)
-        if route:
-            return route.usecase, route.name
-        return "", _FOLDERS.get(path[:6], "other")
+        async def schema(request: Request) -> Response:
+            return _json(described_schema(self._served(usecase)))
 
-    def _of_usecase(self, usecase: str) -> dict[str, Route]:
-        async def model(head: RequestContext, receive: Receive) -> Reply:
-            return Reply(await asyncio.to_thread(describe, self._served(usecase)))
+        async def feedback(request: Request) -> Response:
+            served, context = self._served(usecase), request.scope[CONTEXT]
+            limit = self._worker.settings.max_body_bytes
+            body = await read_body(request.receive, context, limit, served.body_budget)  # type: ignore[arg-type]
+            return _json(await asyncio.to_thread(accept, served, served.live, context, body))
 
-        async def schema(head: RequestContext, receive: Receive) -> Reply:
-            return Reply(described_schema(self._served(usecase)))
+        routes = [
+            _get(f"{base}{model}", describe_model, "model"),
+            _get(f"{base}/schema", schema, "schema"),
+            Route(f"{base}/feedback", feedback, methods=["POST"], name="feedback"),
+            Route(f"{base}/predict", _OnlyPost(), name="predict"),  # the application answers POST
+        ]
+        self._usecases |= {route.path: usecase for route in routes}
+        return routes
 
-        async def feedback(head: RequestContext, receive: Receive) -> Reply:
-            served = self._served(usecase)
-            body = await read_body(receive, head, served)
-            return Reply(await asyncio.to_thread(accept, served, served.live, head, body))
-
-        return {
-            "": Route("model", usecase, "GET", model),
-            "/schema": Route("schema", usecase, "GET", schema),
-            "/feedback": Route("feedback", usecase, "POST", feedback),
-            "/predict": Route("predict", usecase, "POST", None),
-        }
-
-    def _unlisted(self, method: str, path: str) -> Route | None:
-        asset = web_page.asset(path)
-        if asset is not None and method in ("GET", "HEAD"):
-            return _static("page", asset.content_type.encode(), asset.body, _PAGE_HEADERS)
-        found = api_docs.asset(path)
-        if found is not None and method in ("GET", "HEAD"):
-            return _static("docs", *found, api_docs.HEADERS)
-        if path.endswith("/explain") and path.startswith("/v1/"):
-            raise InputError(f"explain {_RESERVED}", status=404)
+    def require_unreserved(self, path: str) -> None:
+        """Raise InputError (404) for a path of the API that no route has."""
         if path == "/v2" or path.startswith("/v2/"):
             raise InputError(f"/v2 {_RESERVED}", status=404)
         if path.startswith("/v1/"):
-            raise self._unknown(path)
-        return None
+            raise InputError(self._describe_unknown(path), status=404)
 
-    def _unknown(self, path: str) -> InputError:
-        names = self._worker.names
-        parts = path.split("/")
+    def _describe_unknown(self, path: str) -> str:
+        names, parts = self._worker.names, path.split("/")
+        if path.endswith("/explain"):
+            return f"explain {_RESERVED}"
         if parts[2] == "models" and len(parts) > 3 and parts[3] not in names:
             hint = suggestion(parts[3], names)
-            detail = f"no use case {parts[3][:60]!r} is served here.{hint} Served: {', '.join(names)}."
-        elif parts[2] in ("predict", "feedback", "model", "schema"):
-            detail = f"several use cases are served here ({', '.join(names)}): name one, as /v1/models/{names[0]}."
-        else:
-            detail = "there is nothing at this path; /docs lists what there is."
-        return InputError(detail, status=404)
+            return f"no use case {parts[3][:60]!r} is served here.{hint} Served: {', '.join(names)}."
+        if parts[2] in ("predict", "feedback", "model", "schema"):
+            return f"several use cases are served here ({', '.join(names)}): name one, as /v1/models/{names[0]}."
+        return "there is nothing at this path; /docs lists what there is."
 
     def _served(self, usecase: str) -> ServedModel:
         return self._worker.served[usecase]
 
-    async def _index(self, head: RequestContext, receive: Receive) -> Reply:
-        return Reply(web_page.index(self._worker.names), b"text/html; charset=utf-8", _PAGE_HEADERS)
+    async def _index(self, request: Request) -> Response:
+        return Response(web_page.render(self._worker.names), media_type="text/html", headers=web_page.HEADERS)
 
-    async def _livez(self, head: RequestContext, receive: Receive) -> Reply:
-        return Reply(b"alive\n", b"text/plain")
+    async def _livez(self, request: Request) -> Response:
+        return _text("alive\n")
 
-    async def _readyz(self, head: RequestContext, receive: Receive) -> Reply:
+    async def _readyz(self, request: Request) -> Response:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.holder.live]
+        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
         if waiting:
             raise Unavailable(" ".join([*waiting, *self._worker.machine]))
-        warnings = [f"warning: {' '.join(said.split())}" for said in self._worker.warnings]
-        return Reply("\n".join(["ready", *warnings, ""]).encode(), b"text/plain; charset=utf-8")
+        warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
+        return _text("\n".join(["ready", *warnings, ""]))
 
-    async def _metrics(self, head: RequestContext, receive: Receive) -> Reply:
-        return Reply(await asyncio.to_thread(exposition), CONTENT_TYPE.encode())
+    async def _metrics(self, request: Request) -> Response:
+        content = await asyncio.to_thread(exposition)
+        return Response(content, headers=_SAFE | {"content-type": CONTENT_TYPE})
 
-    async def _docs(self, head: RequestContext, receive: Receive) -> Reply:
-        return Reply(api_docs.PAGE, b"text/html; charset=utf-8", api_docs.HEADERS)
+    async def _docs(self, request: Request) -> Response:
+        return Response(api_docs.PAGE, media_type="text/html", headers=api_docs.HEADERS)
 
-    async def _openapi(self, head: RequestContext, receive: Receive) -> Reply:
+    async def _start_script(self, request: Request) -> Response:
+        return Response(api_docs.START_SCRIPT, media_type="text/javascript", headers=api_docs.HEADERS)
+
+    async def _openapi(self, request: Request) -> Response:
         settings = self._worker.settings
         document = openapi.document(
             {name: served.live for name, served in self._worker.served.items()},
             settings.max_instances,
             credentials=auth.credentials_configured(settings),
         )
-        return Reply(msgspec.json.encode(document))
+        return _json(msgspec.json.encode(document))
 
-    async def _models(self, head: RequestContext, receive: Receive) -> Reply:
+    async def _models(self, request: Request) -> Response:
         models: list[dict[str, Any]] = []
         for served in self._worker.served.values():
-            live = served.holder.live
+            live = served.manager.live
             models.append(
                 {
                     "name": served.name,
@@ -175,11 +156,23 @@ class Routes:
                     "url": f"/v1/models/{served.name}",
                 }
             )
-        return Reply(msgspec.json.encode({"models": models}))
+        return _json(msgspec.json.encode({"models": models}))
 
 
-def _static(name: str, content_type: bytes, body: bytes, headers: list[Header]) -> Route:
-    async def handler(head: RequestContext, receive: Receive) -> Reply:
-        return Reply(body, content_type, headers)
+class _OnlyPost:
+    """An ASGI endpoint of a path whose POST requests do not reach the routes."""
 
-    return Route(name, "", "GET", handler)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise MethodNotAllowed(scope["method"], "POST")
+
+
+def _get(path: str, handler: Handler, name: str) -> Route:
+    return Route(path, handler, methods=["GET"], name=name)
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type=JSON.decode(), headers=_SAFE)
+
+
+def _text(content: str) -> Response:
+    return Response(content, media_type="text/plain", headers=_SAFE)

@@ -90,8 +90,11 @@ class Authenticator:
         context.caller = principal.mask
         if principal.limit is None:
             return True
-        context.count = self._local_counter.hit_within(principal.limit, now)
-        return context.count is not None
+        count = self._local_counter.hit_within(principal.limit, now)
+        if count is None:
+            return False
+        context.rate_limit_headers = count.lines
+        return True
 
     def _now(self) -> float:
         """Return the time; the key file is checked where that is due."""
@@ -143,7 +146,7 @@ class Authenticator:
         self._apply_limit(await self._shared_counter.hit(limit, now), principal, context, scope)
 
     def _apply_limit(self, count: WindowCount, principal: Principal, context: RequestContext, scope: Scope) -> None:
-        context.count, limit = count, count.limit
+        context.rate_limit_headers, limit = count.lines, count.limit
         if count.used > limit.amount:
             detail = f"this credential is limited to {limit.amount} requests in {limit.seconds} s."
             self._log(context, scope, 429, detail, principal)

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from bentos.errors import Header
-
 MAX_WINDOWS = 10_000
 _LINES = b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
 
@@ -50,11 +48,6 @@ class WindowCount(msgspec.Struct, frozen=True):
         """The standard headers as header lines of HTTP/1.1."""
         amount, used = self.limit.amount, self.used
         return _LINES % (amount, amount - used if amount > used else 0, math.ceil(self.reset))
-
-    @property
-    def headers(self) -> list[Header]:
-        parts = (line.partition(b": ") for line in self.lines.splitlines())
-        return [(name, value) for name, _, value in parts]
 
 
 class FixedWindowCounter:

@@ -1,77 +1,62 @@
-"""Slots: what a worker takes on at most, so that what it has taken on is answered in time.
+"""Admission control: the limit of what a worker accepts, so that what it accepts is answered in time.
 
-A slot is one request's, from when it is accepted for a thread until the thread is done with it, or until nobody waits
-for it any more and no thread has begun. What the event loop answers by itself needs none.
+A ticket is one request's, from when it is accepted for the worker pool until its thread is done, or until its client is
+gone and no thread has begun. What the event loop answers by itself needs none.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
 from bentos.errors import Unavailable
+from bentos.executor.worker_pool import THREADS, QueuedWork, Work, WorkerPool
 from bentos.telemetry.metrics import Metrics
 from slipway.settings import Settings
 
-THREADS = 2  # for what would hold up the event loop; ONNX Runtime and Pillow leave the interpreter free meanwhile
 PATIENCE = 0.5  # of its deadline is what a request may be expected to take; the rest is for what was not expected
+PERIOD = 0.02  # seconds between two measurements of the event loop's lag
 _WEIGHT = 0.1  # of the newest request, in the mean time of a use case's requests
-_LEAP = 10  # times the mean is what a request counts at most: one that met a stall says nothing of the next
+_LEAP = 10  # times the mean is what a request counts at most: one that met a stall does not predict the next
+_DECAY = 0.5  # of a high lag is still expected in the next period
 _REASONS = {
     "full": "as many requests as may wait are waiting",
     "bytes": "as many bytes as may wait are waiting",
     "deadline": "it would not be answered within its deadline",
     "hung": "every thread is with a request that is past its deadline",
 }
-_log = logging.getLogger("slipway.serving")
-
-
-class Work(Protocol):
-    """What waits for a thread. `run` is given the means to get, one by one, what else waits for the same model."""
-
-    @property
-    def model(self) -> object: ...
-
-    def run(self, another: Callable[[], Work | None]) -> None: ...
 
 
 class AdmissionController:
-    """Counts for the event loop and the threads, which also take what they count: `taken` requests, `bytes` of them.
+    """Counts the requests and bytes that are accepted, and refuses more than can be answered in time.
 
-    `lag` is what a request waits for the event loop before it is taken, and its answer after.
+    The event loop and the pool's threads share the counts: `admitted` requests, `bytes` of bodies. `lag` is the time
+    that a request waits for the event loop before it is accepted, and its response after.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.taken = self.bytes = 0
+        self.admitted = self.bytes = 0
         self.lag = EventLoopLag()
-        self._most = settings.max_waiting
-        self._most_bytes = max(settings.max_waiting_bytes, settings.max_body_bytes)
+        self.pool: WorkerPool[Ticket] = WorkerPool(self._finished)
+        self._max_waiting = settings.max_waiting
+        self._max_bytes = max(settings.max_waiting_bytes, settings.max_body_bytes)
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._waiting: deque[Ticket] = deque()
-        self._hands: list[Hand] = []
-        self._threads: list[threading.Thread] = []
-        self._closed = False
-        self._expected = 0.0  # seconds of work in what is taken
+        self._expected = 0.0  # seconds of work in what is accepted
         self._means: dict[str, float] = {}
 
-    def take(self, usecase: str, size: int, deadline: float) -> Ticket:
-        """A slot for `size` bytes that are to be answered in `deadline` seconds.
+    def admit(self, usecase: str, size: int, deadline: float) -> Ticket:
+        """Return a ticket for a body of `size` bytes that is to be answered within `deadline` seconds.
 
         Raises:
-            Unavailable: at once, where it would not be.
+            Unavailable: it would not be answered in time.
         """
         with self._lock:
             seconds = self._means.get(usecase, 0.0)
-            reason = self._refusal(size, seconds, deadline)
+            reason = self._reason(size, seconds, deadline)
             if reason is None:
-                self.taken += 1
+                self.admitted += 1
                 self.bytes += size
                 self._expected += seconds
         if reason is not None:
@@ -79,177 +64,121 @@ class AdmissionController:
         self._metrics.of(self._metrics.in_flight, usecase).inc()
         return Ticket(self, usecase, size, seconds)
 
-    def refusal(self, usecase: str, size: int, deadline: float) -> str | None:
-        """Why `take` would refuse it at this moment, as `shed` takes it; None where there is a slot."""
+    def refusal_reason(self, usecase: str, size: int, deadline: float) -> str | None:
+        """Return why `admit` would refuse the request now, for `shed`; None where it would accept it."""
         with self._lock:
-            return self._refusal(size, self._means.get(usecase, 0.0), deadline)
+            return self._reason(size, self._means.get(usecase, 0.0), deadline)
 
     def shed(self, usecase: str, reason: str) -> Unavailable:
-        """The refusal, counted."""
+        """Count a refused request, and return its error."""
         self._metrics.of(self._metrics.shed, usecase, reason).inc()
         return Unavailable(f"there is too much to do here: {_REASONS[reason]}.")
 
-    def within(self, deadline: float) -> float:
-        """Of these seconds, what is left for a thread; half of them however busy the event loop is."""
+    def thread_seconds(self, deadline: float) -> float:
+        """Return the seconds of a deadline that are left for a thread; at least half, however busy the event loop."""
         return max(deadline - 2 * self.lag.seconds, deadline / 2)
 
-    def receive(self, usecase: str, size: int) -> None:
-        """So many bytes of a body have come and are kept until it is whole. Raises Unavailable: they cannot be."""
+    def reserve(self, usecase: str, size: int) -> None:
+        """Reserve memory for a part of a body that is being received. Raises Unavailable where there is none left."""
         with self._lock:
-            if self.bytes + size <= self._most_bytes:
+            if self.bytes + size <= self._max_bytes:
                 self.bytes += size
                 return
         raise self.shed(usecase, "bytes")
 
-    def received(self, size: int) -> None:
+    def release(self, size: int) -> None:
+        """Release memory that `reserve` reserved."""
         with self._lock:
             self.bytes -= size
 
     def close(self) -> None:
-        """Wait for what is taken."""
-        with self._lock:
-            self._closed = True
-            self._wake.notify_all()
-        for thread in self._threads:
-            thread.join()
+        """Wait for the requests that are accepted."""
+        self.pool.close()
 
-    def _refusal(self, size: int, seconds: float, deadline: float) -> str | None:
-        """Where a thread is free, time is no reason: a mean that is out of date would never be put right."""
-        free = THREADS - sum(hand.hung for hand in self._hands)
-        if free <= 0:
+    def abandon(self, ticket: Ticket, *, late: bool) -> None:
+        """Give a ticket back before its response: the client is gone, or the request is `late`."""
+        if self.pool.cancel(ticket, late=late):
+            with self._lock:
+                self._free([ticket])
+            self._metrics.of(self._metrics.in_flight, ticket.usecase).dec()
+
+    def _reason(self, size: int, seconds: float, deadline: float) -> str | None:
+        """Where a thread is free, time is no reason: an outdated mean would never be corrected."""
+        threads = self.pool.healthy_threads
+        if threads <= 0:
             return "hung"
-        if self.taken >= self._most:
+        if self.admitted >= self._max_waiting:
             return "full"
-        if self.bytes + size > self._most_bytes:
+        if self.bytes + size > self._max_bytes:
             return "bytes"
-        if self.taken >= THREADS and 2 * self.lag.seconds + self._expected / free + seconds > PATIENCE * deadline:
-            return "deadline"
-        return None
+        wait = 2 * self.lag.seconds + self._expected / threads + seconds
+        return "deadline" if self.admitted >= THREADS and wait > PATIENCE * deadline else None
 
-    def _put(self, slot: Ticket) -> None:
+    def _finished(self, tickets: list[Ticket], seconds: float) -> None:
         with self._lock:
-            self._waiting.append(slot)
-            self._wake.notify()
-            if len(self._threads) < THREADS:  # not before the first request: a process may be forked until then
-                self._threads.append(threading.Thread(target=self._serve, name="predict", daemon=True))
-                self._threads[-1].start()
-
-    def _give_up(self, slot: Ticket, late: bool) -> None:
-        with self._lock:
-            begun = slot.hand is not None
-            if not begun:
-                self._waiting.remove(slot)
-                self._free([slot])
-            elif late and slot.hand in self._hands:
-                slot.hand.hung = True
-        if not begun:
-            self._metrics.of(self._metrics.in_flight, slot.usecase).dec()
-
-    def _serve(self) -> None:
-        """A thread's life."""
-        while (hand := self._begin()) is not None:
-            began = time.perf_counter()
-            try:
-                hand.run()
-            except Exception:
-                _log.exception("a thread's work failed")
-            self._end(hand, time.perf_counter() - began)
-
-    def _begin(self) -> Hand | None:
-        """The oldest that waits, as soon as there is one; None when there will be none."""
-        with self._lock:
-            while not self._waiting and not self._closed:
-                self._wake.wait()
-            if not self._waiting:
-                return None
-            hand = Hand(self)
-            hand.take(self._waiting.popleft())
-            self._hands.append(hand)
-            return hand
-
-    def _another(self, hand: Hand, model: object) -> Work | None:
-        with self._lock:
-            for index, slot in enumerate(self._waiting):
-                if slot.work.model is model:
-                    del self._waiting[index]
-                    return hand.take(slot)
-        return None
-
-    def _end(self, hand: Hand, seconds: float) -> None:
-        with self._lock:
-            self._hands.remove(hand)
-            self._free(hand.slots)
-            for slot in hand.slots:
-                self._learn(slot.usecase, seconds / len(hand.slots))
-        self._metrics.of(self._metrics.in_flight, hand.slots[0].usecase).dec(len(hand.slots))
+            self._free(tickets)
+            for ticket in tickets:
+                self._learn(ticket.usecase, seconds / len(tickets))
+        self._metrics.of(self._metrics.in_flight, tickets[0].usecase).dec(len(tickets))
 
     def _learn(self, usecase: str, seconds: float) -> None:
         mean = self._means.get(usecase, 0.0)
-        heard = min(seconds, _LEAP * mean) if mean else seconds
-        self._means[usecase] = mean + _WEIGHT * (heard - mean)
+        counted = min(seconds, _LEAP * mean) if mean else seconds
+        self._means[usecase] = mean + _WEIGHT * (counted - mean)
 
-    def _free(self, slots: list[Ticket]) -> None:
-        for slot in slots:
-            self.taken -= 1
-            self.bytes -= slot.size
-            self._expected = self._expected - slot.expected if self.taken else 0.0
-
-
-class Hand:
-    """What one thread has taken: the oldest that waited, and others for the same model. `hung`: one of them is late."""
-
-    def __init__(self, slots: AdmissionController) -> None:
-        self.slots: list[Ticket] = []
-        self.hung = False
-        self._of = slots
-
-    def take(self, slot: Ticket) -> Work:
-        slot.hand = self
-        self.slots.append(slot)
-        return slot.work
-
-    def run(self) -> None:
-        work = self.slots[0].work
-        work.run(lambda: self._of._another(self, work.model))
+    def _free(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self.admitted -= 1
+            self.bytes -= ticket.size
+            self._expected = self._expected - ticket.expected if self.admitted else 0.0
 
 
-class Ticket:
-    """One request's. `start` is called once, by who took it."""
+class Ticket(QueuedWork):
+    """The permission of one request to use the worker pool. `submit` is called once."""
 
-    work: Work
-
-    def __init__(self, slots: AdmissionController, usecase: str, size: int, expected: float) -> None:
+    def __init__(self, controller: AdmissionController, usecase: str, size: int, expected: float) -> None:
         self.usecase = usecase
         self.size = size
         self.expected = expected
-        self.hand: Hand | None = None
-        self._slots = slots
+        self._controller = controller
 
-    def start(self, work: Work) -> None:
+    def submit(self, work: Work) -> None:
+        """Queue the work of the request."""
         self.work = work
-        self._slots._put(self)
+        self._controller.pool.submit(self)
 
-    def give_up(self, *, late: bool) -> None:
-        """Nobody waits any more: what has not begun never will. A thread that is with one that is `late` is hung until
-        it is done."""
-        self._slots._give_up(self, late)
+    def abandon(self, *, late: bool) -> None:
+        """Give the ticket back: work that has not begun never will."""
+        self._controller.abandon(self, late=late)
 
 
-PERIOD = 0.02  # seconds
-_FADES = 0.5  # of a high lag is still expected in the next period
+class BodyBudget:
+    """The memory for bodies of one use case that are being received, as part of what the controller limits."""
+
+    def __init__(self, controller: AdmissionController, usecase: str) -> None:
+        self._controller = controller
+        self._usecase = usecase
+
+    def reserve(self, size: int) -> None:
+        self._controller.reserve(self._usecase, size)
+
+    def release(self, size: int) -> None:
+        self._controller.release(size)
 
 
 class EventLoopLag:
-    """`seconds` is the worst of late."""
+    """The delay of the event loop: `seconds` is the worst of late."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     async def watch(self) -> None:
+        """Measure the lag until cancelled."""
         while True:
-            began = time.perf_counter()
+            started = time.perf_counter()
             await asyncio.sleep(PERIOD)
-            self.seen(time.perf_counter() - began - PERIOD)
+            self.update(time.perf_counter() - started - PERIOD)
 
-    def seen(self, seconds: float) -> None:
-        self.seconds = max(seconds, _FADES * self.seconds)
+    def update(self, seconds: float) -> None:
+        """Take a measurement into account."""
+        self.seconds = max(seconds, _DECAY * self.seconds)

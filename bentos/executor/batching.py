@@ -1,7 +1,7 @@
-"""Batch: requests that wait for one model at the same time, answered by one run of its network.
+"""Batching: requests that wait for one model at the same time, answered by one run of its network.
 
-None waits for company: a thread that becomes free takes what is there. So a quiet server answers one by one, and the
-batches of a busy one fill by themselves.
+No request waits for others: a thread that becomes free takes those that are queued. So a quiet server answers one by
+one, and the batches of a busy one fill by themselves.
 """
 
 from __future__ import annotations
@@ -9,54 +9,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bentos.prediction.pipeline import answered, read
-from bentos.prediction.types import ParsedRows, PredictionCall
+from bentos.prediction import pipeline
+from bentos.prediction.types import Outcome, ParsedRows, PredictionCall
 
 
-class Asking(Protocol):
-    """A request that waits. `done` tells it what came of it."""
+class BatchRequest(Protocol):
+    """A queued request. `complete` hands over its outcome; one that is not `awaited` is not run."""
 
     call: PredictionCall
 
     @property
-    def wanted(self) -> bool: ...
+    def awaited(self) -> bool: ...
 
-    def done(self, outcome: bytes | Exception) -> None: ...
+    def complete(self, outcome: Outcome) -> None: ...
 
 
-def answer_together(first: Asking, another: Callable[[], Asking | None]) -> None:
-    """Answer it, and with it what `another()` gives until the batch has its rows; each is told of its own outcome.
+def run_batch(first: BatchRequest, claim_next: Callable[[], BatchRequest | None]) -> None:
+    """Run a batch of `first` and of what `claim_next()` returns until the batch has its rows.
 
-    What cannot be read leaves the batch, and so does what nobody wants any more.
+    A request that cannot be parsed, or that nobody awaits any more, leaves the batch.
     """
-    live, served = first.call.live, first.call.served
-    most = live.batching.size
-    batch: list[Asking] = []
-    asked: list[ParsedRows] = []
-    rows, job = 0, first
-    while job is not None:
-        one = _read(job)
+    live, context = first.call.live, first.call.context
+    max_rows = live.batching.size
+    batch: list[BatchRequest] = []
+    parsed: list[ParsedRows] = []
+    rows, request = 0, first
+    while request is not None:
+        one = _parse(request)
         if one is not None:
-            batch.append(job)
-            asked.append(one)
+            batch.append(request)
+            parsed.append(one)
             rows += len(one.ids)
-        job = another() if rows < most and most > 1 else None
+        request = claim_next() if rows < max_rows and max_rows > 1 else None
     if not batch:
         return
-    if most > 1:
-        served.metrics.of(served.metrics.batch_rows, served.name).observe(rows)
+    if max_rows > 1:
+        context.metrics.of(context.metrics.batch_rows, context.usecase).observe(rows)
     try:
-        outcomes = answered([job.call for job in batch], asked)
+        outcomes = pipeline.run_batch([request.call for request in batch], parsed)
     except Exception as error:
         outcomes = [error for _ in batch]
-    for job, outcome in zip(batch, outcomes, strict=True):
-        job.done(outcome)
+    for request, outcome in zip(batch, outcomes, strict=True):
+        request.complete(outcome)
 
 
-def _read(job: Asking) -> ParsedRows | None:
-    if job.wanted:
+def _parse(request: BatchRequest) -> ParsedRows | None:
+    if request.awaited:
         try:
-            return read(job.call)
+            return pipeline.parse(request.call)
         except Exception as error:
-            job.done(error)
+            request.complete(error)
     return None

@@ -1,61 +1,112 @@
-"""Beside: a request where a canary or a shadow runs, too. Neither can make the answer worse than the champion's."""
+"""Dispatcher: the one place that decides where a prediction runs, and which models answer it.
+
+The champion runs on the event loop where it is fast enough for the body, else on the worker pool. A canary answers its
+share, on its own thread; a shadow gets copies. Neither can make the response worse than the champion's.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
 import msgspec
 
-from bentos.errors import Busy, ModelError
-from bentos.executor.canary_routing import chosen, unit_of
-from bentos.executor.deadline import DeadlineJob, answer_in_thread
+from bentos.errors import Busy, Late, ModelError, Unavailable
+from bentos.executor.admission import AdmissionController
+from bentos.executor.canary_routing import routes_to_canary, routing_unit
+from bentos.executor.deadline import DeadlineJob
 from bentos.models import LoadedModel
+from bentos.models.candidate_roles import CandidateRoles
 from bentos.models.candidate_runner import CandidateRunner
-from bentos.prediction import recorder
-from bentos.prediction.pipeline import answer_one
+from bentos.prediction import pipeline, recorder
+from bentos.prediction.context import ServingContext
 from bentos.prediction.types import CANARY, SHADOW, CanaryFailure, PredictionCall
-from bentos.request import Receive, Scope
-from bentos.worker import ServedModel
+from bentos.request import ClientGone, Receive, Scope
 
 _log = logging.getLogger("slipway.serving")
 
 
-async def answer_beside(receive: Receive, scope: Scope, call: PredictionCall) -> bytes:
-    """The canary's answer where the choice falls on it and it has one in time, else the champion's; a copy goes to the
-    shadow. Raises what the champion's `answer` raises."""
-    canary, weight, _ = call.served.roles.candidates or (None, 0.0, None)
-    content = None
-    if canary is not None and chosen(canary.live.version, unit_of(scope, call.head.uuid), weight):
-        content, fallen = await _of_canary(canary, call)
-        call = msgspec.structs.replace(call, fallen=fallen)
-    if content is None:
-        if len(call.body) <= call.live.inline_bytes:
-            content = answer_one(call)
+class Dispatcher:
+    """Runs the predictions of one use case."""
+
+    def __init__(self, admission: AdmissionController, roles: CandidateRoles) -> None:
+        self._admission = admission
+        self._roles = roles
+
+    @property
+    def has_canary(self) -> bool:
+        """Whether a canary may answer in the champion's place."""
+        candidates = self._roles.candidates
+        return candidates is not None and candidates.canary is not None
+
+    async def run(self, receive: Receive, scope: Scope, call: PredictionCall) -> bytes:
+        """Return the canary's response if the request is routed to it and it is in time, else the champion's.
+
+        Raises:
+            Unavailable: admission control refused the request, or it was late; the log has no answered event of it.
+            ClientGone: the client does not wait any more.
+            InputError, ModelError: as `pipeline.run_one`, for the champion.
+        """
+        candidates = self._roles.candidates
+        content = None
+        if candidates is not None and candidates.canary is not None:
+            canary = candidates.canary
+            unit = routing_unit(scope, call.request.uuid)
+            if routes_to_canary(canary.live.version, unit, candidates.weight):
+                content, failure = await _run_canary(canary, call)
+                call = msgspec.structs.replace(call, canary_failure=failure)
+        if content is None:
+            if len(call.body) <= call.live.inline_bytes:
+                content = pipeline.run_one(call)
+            else:
+                content = await self._run_on_pool(receive, call)
+        if candidates is not None:
+            self.copy_to_shadow(call)
+        return content
+
+    def copy_to_shadow(self, call: PredictionCall) -> None:
+        """Submit a copy of an answered request to the shadow, if there is one; a busy shadow gets none, and it is
+        counted."""
+        candidates = self._roles.candidates
+        if candidates is None or candidates.shadow is None:
+            return
+        shadow = candidates.shadow
+        if shadow.takes(len(call.body)):
+            shadow.submit(ShadowCopy(call, shadow.live))
         else:
-            content = await answer_in_thread(receive, call)
-    copy_to_shadow(call)
-    return content
+            _shed(call.context, shadow.live)
+
+    async def _run_on_pool(self, receive: Receive, call: PredictionCall) -> bytes:
+        deadline = call.live.deadline
+        ticket = self._admission.admit(call.context.usecase, len(call.body), deadline)
+        job = DeadlineJob(call, self._admission.thread_seconds(deadline))
+        ticket.submit(job)
+        watch = asyncio.create_task(_cancel_on_disconnect(receive, job))
+        try:
+            return await job.outcome()
+        except Late as error:
+            ticket.abandon(late=True)
+            raise Unavailable(f"{error}.") from None
+        except ClientGone:
+            ticket.abandon(late=False)
+            raise
+        finally:
+            watch.cancel()
 
 
-def copy_to_shadow(call: PredictionCall) -> None:
-    """A copy of what was answered, where there is a shadow; one that is busy gets none, which is counted."""
-    beside = call.served.roles.candidates
-    if beside is None or beside.shadow is None:
-        return
-    shadow = beside.shadow
-    if shadow.takes(len(call.body)):
-        shadow.submit(ShadowCopy(call, shadow.live))
-    else:
-        _shed(call.served, shadow.live)
+async def _cancel_on_disconnect(receive: Receive, job: DeadlineJob) -> None:
+    """Wait for the one message that follows the body in ASGI."""
+    if (await receive())["type"] == "http.disconnect":
+        job.cancel()
 
 
-async def _of_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[bytes | None, CanaryFailure | None]:
-    """Its answer, or why there is none. A request that it refuses is left to the champion, which may not."""
+async def _run_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[bytes | None, CanaryFailure | None]:
+    """Return the canary's response, or why there is none. The champion repeats a request that the canary refused."""
     began = time.perf_counter_ns()
     job = DeadlineJob(msgspec.structs.replace(call, live=canary.live, role=CANARY), call.live.deadline)
     if not canary.submit(job):
-        # One that was closed this moment is not to blame.
+        # A canary that was closed this moment is not to blame.
         return None, None if canary.closed else CanaryFailure(canary.live, Busy(canary.live), began)
     try:
         return await job.outcome(), None
@@ -66,12 +117,12 @@ async def _of_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[byt
 
 
 class ShadowCopy:
-    """A request for the shadow: what it answers is in the log, and nowhere else."""
+    """A copy of a request for the shadow. Its response goes to the log and nowhere else."""
 
     def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()
         self._call = msgspec.structs.replace(
-            call, live=live, role=SHADOW, started=now, fallen=None, take_turn=self._in_time
+            call, live=live, role=SHADOW, started=now, canary_failure=None, claim=self._is_in_time
         )
         self._until = time.monotonic() + call.live.deadline
         self.size = len(call.body)
@@ -81,21 +132,22 @@ class ShadowCopy:
         return time.monotonic() > self._until
 
     def run(self) -> None:
-        served, live = self._call.served, self._call.live
+        """Run the shadow, unless the copy is late."""
+        context, live = self._call.context, self._call.live
         if self.late:
-            _shed(served, live)
+            _shed(context, live)
             return
         try:
-            answer_one(self._call)
+            pipeline.run_one(self._call)
         except ModelError:
             pass  # it is in the log
         except Exception as error:
-            recorder.error(served, live, SHADOW)
+            recorder.count_error(context, live, SHADOW)
             _log.debug("the shadow, version %s, could not read a request: %s", live.version, error)
 
-    def _in_time(self) -> bool:
+    def _is_in_time(self) -> bool:
         return not self.late
 
 
-def _shed(served: ServedModel, live: LoadedModel) -> None:
-    served.metrics.of(served.metrics.shadow_shed, served.name, live.version).inc()
+def _shed(context: ServingContext, live: LoadedModel) -> None:
+    context.metrics.of(context.metrics.shadow_shed, context.usecase, live.version).inc()

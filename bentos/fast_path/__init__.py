@@ -1,1 +1,1 @@
-"""The optional fast path: small JSON predictions answered below ASGI."""
+"""The optional fast path: small JSON predictions answered below ASGI (README.md)."""

@@ -1,6 +1,7 @@
-"""Heads: what was read of a head is known when its bytes come again, and most clients send few different ones.
+"""Cache of parsed request headers, keyed by their raw bytes.
 
-A parser that is at the beginning of a message makes the same of the same bytes, so it need not be asked twice.
+Most clients repeat the same headers, so parsing them again is skipped: a parser at the beginning of a message derives
+the same from the same bytes.
 """
 
 from __future__ import annotations
@@ -9,40 +10,40 @@ from typing import NamedTuple
 
 from bentos.request import RequestContext
 
-MOST_HEADS = 1024
-MOST_BYTES = 2048  # of a head, up to the empty line
+MAX_ENTRIES = 1024
+MAX_HEAD_BYTES = 2048  # up to and including the empty line
 _END = b"\r\n\r\n"
 
 
 class CachedHeaders(NamedTuple):
-    """`name` is the use case that is asked; `head` is of the request that it was read for."""
+    """The use case of the path, and the context of the request whose headers were parsed."""
 
-    name: str
-    head: RequestContext
+    usecase: str
+    context: RequestContext
 
 
 class HeaderCache:
-    """The heads that came lately, of requests for a prediction whose body was as long as `Content-Length` says."""
+    """The headers of recent prediction requests whose body was as long as `Content-Length` says."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, CachedHeaders] = {}
+        self._entries: dict[bytes, CachedHeaders] = {}
 
     def find(self, data: bytes) -> tuple[CachedHeaders, bytes] | None:
-        """The head and the body of `data`, where it is one whole request and nothing more, its head being known."""
-        end = data.find(_END, 0, MOST_BYTES) + len(_END)
-        known = self._known.get(data[:end])
-        if known is None or len(data) - end != known.head.content_length:
+        """Return the cached headers and the body, if `data` is exactly one request with known headers."""
+        end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
+        cached = self._entries.get(data[:end])
+        if cached is None or len(data) - end != cached.context.content_length:
             return None
-        return known, data[end:]
+        return cached, data[end:]
 
-    def keep(self, data: bytes, name: str, head: RequestContext, body: bytes) -> None:
-        """Remember the head that `data` begins with, where `find` would find all of the request by it.
+    def keep(self, data: bytes, usecase: str, context: RequestContext, body: bytes) -> None:
+        """Cache the headers that `data` begins with, if `find` could find the whole request by them.
 
-        One with an id of the caller's own will not come again.
+        Headers with an id of the client's own are not kept: they will not be sent again.
         """
-        end = data.find(_END, 0, MOST_BYTES) + len(_END)
-        whole = head.content_length == len(body) == len(data) - end and end >= len(_END)
-        if whole and head.repeatable:
-            if len(self._known) >= MOST_HEADS:
-                self._known.clear()
-            self._known[data[:end]] = CachedHeaders(name, head)
+        end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
+        complete = context.content_length == len(body) == len(data) - end and end >= len(_END)
+        if complete and context.repeatable:
+            if len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
+            self._entries[data[:end]] = CachedHeaders(usecase, context)

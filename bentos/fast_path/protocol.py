@@ -1,156 +1,149 @@
-"""Protocol: uvicorn's HTTP protocol, whose callbacks we put our own in front of (docs/decisions/0006).
+"""Fast-path protocol: collects prediction requests below ASGI for the micro-batch (docs/decisions/0006).
 
-A request for a prediction is collected here, without what uvicorn makes of each request, and offered to the turn
-(`bentos.fast_path.micro_batch`). What the turn does not take, uvicorn is told of then: nothing has happened to it. A
-head that came before (`bentos.fast_path.header_cache`) is not even parsed. tests/bentos/server/test_bentoml_contract.py
-watches what this relies on.
+A request for a prediction is collected without the objects that uvicorn makes of each request. If the micro-batch does
+not take it, uvicorn handles it from there: nothing has happened to it. Headers that are cached
+(`bentos.fast_path.header_cache`) are not even parsed. tests/bentos/server/test_bentoml_contract.py watches what this
+relies on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from types import SimpleNamespace
 from typing import Any
 
-from bentos.fast_path.micro_batch import MicroBatch, PendingRequest
-from bentos.request import read_head
-from bentos.worker import Worker
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from bentos.fast_path.micro_batch import STATE_KEY, MicroBatch, PendingRequest
+from bentos.request import read_context
+from bentos.server.protocol import HardenedProtocol
 
 _POST = b"POST"
 _VERSION = "1.1"
 
 
-def answer_directly(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    """Have uvicorn's protocol ask us first."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+class FastPathProtocol(HardenedProtocol):
+    """One connection. The superclasses are called by name, which is faster than `super()`.
 
-    plain = {function.__name__: _plain(Protocol, function.__name__) for function in _OURS}
-    for function in _OURS:
-        function.plain = plain[function.__name__]  # type: ignore[attr-defined]
-        setattr(Protocol, function.__name__, function)
-    Protocol.turn, Protocol.plain = MicroBatch(worker, loop), SimpleNamespace(**plain)
-    Protocol.direct = None  # the request that is being collected for the turn
-    Protocol.between, Protocol.received = True, b""  # whether the parser is between two messages, and what came then
-    Protocol.told_at_rest = 0  # what `told` was when the timer of an idle connection was set
+    `pending` is the request that is being collected for the micro-batch. `between_messages` tells whether the parser is
+    between two messages, and `received` holds the bytes that arrived there. `responses_at_idle` is what
+    `responses_sent` was when the keep-alive timer was set.
+    """
 
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        HardenedProtocol.__init__(self, config, server_state, app_state, _loop)
+        self.micro_batch: MicroBatch = app_state[STATE_KEY]
+        self.pending: PendingRequest | None = None
+        self.between_messages, self.received = True, b""
+        self.responses_at_idle = 0
 
-def _plain(protocol: type, name: str) -> Any:
-    """uvicorn's own method, also where a worker of this process replaced it before."""
-    method = getattr(protocol, name)
-    return getattr(method, "plain", method)
+    def data_received(self, data: bytes) -> None:
+        """Answer a complete request with cached headers; let httptools parse everything else."""
+        if self.between_messages:
+            if self._enqueue_cached(data):
+                return
+            self.received = data
+        HardenedProtocol.data_received(self, data)
+        self.received = b""
+        if self.pending is not None:
+            self._hand_over()  # the rest may take long to arrive
 
+    def _enqueue_cached(self, data: bytes) -> bool:
+        """Try to enqueue a complete request whose headers are cached."""
+        started, micro_batch, cycle = time.perf_counter_ns(), self.micro_batch, self.cycle
+        found = micro_batch.headers.find(data)
+        if (
+            found is None
+            or self.queued
+            or not (cycle is None or cycle.response_complete)
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        (usecase, context), body = found
+        return micro_batch.enqueue(PendingRequest(self, usecase, started, context.renew(), body))
 
-def data_received(self: Any, data: bytes) -> None:
-    if self.between:
-        if _came_before(self, data):
-            return
-        self.received = data
-    self.plain.data_received(self, data)
-    self.received = b""
-    if self.direct is not None:
-        _pass_on(self)  # the rest may be long in coming
+    def on_message_begin(self) -> None:
+        """Prepare for a head, without the scope that uvicorn makes: `_begin` makes up for it."""
+        self.between_messages = False
+        self.url, self.headers, self.scope, self.expect_100_continue = b"", [], None, False  # type: ignore[assignment]
 
+    def on_headers_complete(self) -> None:
+        """Decide whether the request is collected for the micro-batch, or handed over to uvicorn."""
+        if self.queued:  # this is the next request of a pipeline: the one before it is answered first
+            self.micro_batch.run()
+        self._unset_keepalive_if_required()
+        started = time.perf_counter_ns()
+        usecase = self.micro_batch.usecases.get(self.url)
+        cycle = self.cycle
+        if (
+            usecase is not None
+            and (cycle is None or cycle.response_complete)
+            and self.parser.get_method() == _POST
+            and self.parser.get_http_version() == _VERSION
+            and self.parser.should_keep_alive()
+            and not (self.expect_100_continue or self.parser.should_upgrade() or self.flow.write_paused)
+        ):
+            self.pending = PendingRequest(self, usecase, started)
+        else:
+            self._begin()
 
-def _came_before(self: Any, data: bytes) -> bool:
-    """Whether it is one whole request with a head that is known, and is answered by the turn."""
-    started, turn, cycle = time.perf_counter_ns(), self.turn, self.cycle
-    found = turn.heads.find(data)
-    if (
-        found is None
-        or self.in_turn
-        or not (cycle is None or cycle.response_complete)
-        or self.flow.write_paused
-        or self.transport.is_closing()
-    ):
-        return False
-    (name, head), body = found
-    return turn.take(PendingRequest(self, name, started, head.again(), body))
+    def on_body(self, body: bytes) -> None:
+        pending = self.pending
+        if pending is None:
+            HardenedProtocol.on_body(self, body)
+        else:
+            self.head_bytes = 0
+            pending.body += body
 
+    def on_message_complete(self) -> None:
+        self.between_messages, pending = True, self.pending
+        if pending is not None:
+            pending.context = read_context(self.headers)
+            if self.micro_batch.enqueue(pending):
+                self.pending, self.head_bytes = None, 0
+                self.micro_batch.headers.keep(self.received, pending.usecase, pending.context, pending.body)
+                return
+            self._hand_over()
+        HardenedProtocol.on_message_complete(self)
 
-def on_message_begin(self: Any) -> None:
-    self.between = False
-    self.url, self.headers, self.scope, self.expect_100_continue = b"", [], None, False
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, or wait again if the micro-batch answered it meanwhile.
 
+        Requests with cached headers leave uvicorn's timer alone.
+        """
+        if self.queued or self.responses_sent != self.responses_at_idle:
+            self.responses_at_idle = self.responses_sent
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            HttpToolsProtocol.timeout_keep_alive_handler(self)
 
-def on_headers_complete(self: Any) -> None:
-    if self.in_turn:  # this is the next request of a pipeline: the one before it is answered first
-        self.turn.answer()
-    self._unset_keepalive_if_required()
-    started = time.perf_counter_ns()
-    name = self.turn.names.get(self.url)
-    cycle = self.cycle
-    if (
-        name is not None
-        and (cycle is None or cycle.response_complete)
-        and self.parser.get_method() == _POST
-        and self.parser.get_http_version() == _VERSION
-        and self.parser.should_keep_alive()
-        and not (self.expect_100_continue or self.parser.should_upgrade() or self.flow.write_paused)
-    ):
-        self.direct = PendingRequest(self, name, started)
-    else:
-        _begin(self)
+    def shutdown(self) -> None:
+        self.micro_batch.run()
+        HttpToolsProtocol.shutdown(self)
 
+    def _begin(self) -> None:
+        """Let uvicorn begin the request whose head was parsed."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        HttpToolsProtocol.on_message_begin(self)
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        HttpToolsProtocol.on_headers_complete(self)
 
-def _begin(self: Any) -> None:
-    """Let uvicorn begin, who makes more of a request than its head."""
-    url, headers, expects = self.url, self.headers, self.expect_100_continue
-    self.plain.on_message_begin(self)
-    self.url, self.expect_100_continue = url, expects
-    self.headers += headers
-    self.plain.on_headers_complete(self)
-
-
-def on_body(self: Any, body: bytes) -> None:
-    direct = self.direct
-    if direct is None:
-        self.plain.on_body(self, body)
-    else:
-        self.head_bytes = 0  # bentos.server.protocol counts what is of no body
-        direct.body += body
-
-
-def on_message_complete(self: Any) -> None:
-    self.between, direct = True, self.direct
-    if direct is not None:
-        direct.head = read_head(self.headers)
-        if self.turn.take(direct):
-            self.direct, self.head_bytes = None, 0
-            self.turn.heads.keep(self.received, direct.name, direct.head, direct.body)
-            return
-        _pass_on(self)
-    self.plain.on_message_complete(self)
-
-
-def _pass_on(self: Any) -> None:
-    """Let uvicorn begin now what it was not told of."""
-    direct, self.direct = self.direct, None
-    _begin(self)
-    if direct.body:
-        self.plain.on_body(self, direct.body)
-
-
-def timeout_keep_alive_handler(self: Any) -> None:
-    """Requests whose head is known leave uvicorn's timer alone: where one was answered, the rest begins anew."""
-    if self.in_turn or self.told != self.told_at_rest:
-        self.told_at_rest = self.told
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-    else:
-        self.plain.timeout_keep_alive_handler(self)
-
-
-def shutdown(self: Any) -> None:
-    self.turn.answer()
-    self.plain.shutdown(self)
-
-
-_OURS = (
-    data_received,
-    on_message_begin,
-    on_headers_complete,
-    on_body,
-    on_message_complete,
-    timeout_keep_alive_handler,
-    shutdown,
-)
+    def _hand_over(self) -> None:
+        """Hand the collected request over to uvicorn."""
+        pending, self.pending = self.pending, None
+        assert pending is not None
+        self._begin()
+        if pending.body:
+            HardenedProtocol.on_body(self, pending.body)

@@ -1,4 +1,4 @@
-"""Images as `multipart/form-data`: repeated parts named `image`, each an image file and an instance of its own."""
+"""Images as `multipart/form-data`: each part is named `image`, holds an image file, and is one instance."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CONTENT_TYPE = b"multipart/form-data"
 PART = "image"
 
 
-def instances(schema: Schema, content_type: bytes, body: bytes, most: int) -> list[dict[str, Any]]:
-    """An instance for each part, its other features null; the images are not decoded yet.
+def instances(schema: Schema, content_type: bytes, body: bytes, max_parts: int) -> list[dict[str, Any]]:
+    """Return an instance for each part, its other features null; the images are not decoded yet.
 
     Raises:
         InputError: as `image_parts`; 415 where the use case takes no image, 422 where it takes more than that.
@@ -29,11 +29,11 @@ def instances(schema: Schema, content_type: bytes, body: bytes, most: int) -> li
             f"{schema.usecase} needs {', '.join(needed)}; a multipart form carries images alone: send application/json."
         )
     empty = dict.fromkeys(schema.by_name)
-    return [empty | {needed[0]: EncodedImage(image)} for image in image_parts(content_type, body, most)]
+    return [empty | {needed[0]: EncodedImage(image)} for image in image_parts(content_type, body, max_parts)]
 
 
 def image_parts(content_type: bytes, body: bytes, max_parts: int) -> list[bytes]:
-    """The content of the parts named `image`, in their order.
+    """Return the content of the parts named `image`, in their order.
 
     Raises:
         InputError: 400 where the body is no multipart form or is cut short, 413 where it has too many parts,
@@ -58,7 +58,7 @@ def image_parts(content_type: bytes, body: bytes, max_parts: int) -> list[bytes]
 
 
 class _Form:
-    """Collects what the parser finds; its methods are the parser's callbacks."""
+    """The images of a form; its methods are the callbacks of the parser."""
 
     def __init__(self, max_parts: int) -> None:
         self.images: list[bytearray] = []

@@ -1,6 +1,7 @@
-"""Answer: from the bodies of prediction requests to the bodies of their answers, their events in the log in between.
+"""Prediction pipeline: from the bodies of requests to the bodies of responses, with their events in the log in between.
 
-Every role goes through `answer`: the champion, a canary in its place, a shadow whose answer nobody gets.
+parse → run_batch (encode, run, decode) → build responses → commit. Every role takes it: the champion, a canary in its
+place, a shadow whose response nobody gets.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from bentos.errors import Late, ModelError, Unavailable
+from bentos.errors import Late, LogUnavailable, ModelError
 from bentos.models import LoadedModel
 from bentos.models.output_cache import CachedResponse, CacheLookup
 from bentos.prediction import multipart, recorder
-from bentos.prediction.types import CANARY, ParsedRows, PredictionCall
-from bentos.worker import NOT_KEPT
+from bentos.prediction.types import CANARY, Outcome, ParsedRows, PredictionCall
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.schema import mask
 from slipway.errors import InputError
@@ -29,137 +29,162 @@ _encoder = msgspec.json.Encoder()
 
 
 class PreparedResponse(msgspec.Struct, frozen=True):
-    """An answer that nobody has yet: the body, and what it leaves behind."""
+    """A response that is not sent yet: its body, and what is logged and counted of it."""
 
     call: PredictionCall
-    about: EventEncoder
+    events: EventEncoder
     content: bytes
     lines: list[bytes]
     predictions: Sequence[Prediction]
     warnings: Sequence[InputWarning]
 
 
-def answer_one(call: PredictionCall) -> bytes:
-    """The answer to a valid request.
+def run_one(call: PredictionCall) -> bytes:
+    """Return the response to one request.
 
     Raises:
-        InputError: the request cannot be answered.
+        InputError: the request is invalid.
         ModelError: the model failed, or was too late; the failure is in the log (a canary's is left to the champion).
         Unavailable: the log is required, and cannot be written.
     """
-    (outcome,) = answer([call])
+    (outcome,) = run([call])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def answer(calls: Sequence[PredictionCall]) -> list[bytes | Exception]:
-    """For each call what `answer_one` answers or raises: by one run of the network, and one write to the log.
+def run(calls: Sequence[PredictionCall]) -> list[Outcome]:
+    """Return for each call what `run_one` returns or raises, with one run of the network and one write to the log.
 
-    They are calls to one model, and so in one role: each role loads its own. What is wrong with one is no other's
-    concern: where the network fails for all together, each is asked alone.
+    All calls are to one model, and so in one role: each role loads its own. An invalid request affects no other; where
+    the network fails for all together, it runs for each alone.
     """
-    outcomes: list[bytes | Exception] = []
-    read_calls, asked = [], []
+    outcomes: list[Outcome] = []
+    valid, parsed = [], []
     for call in calls:
         try:
-            asked.append(read(call))
-            read_calls.append(call)
+            parsed.append(parse(call))
+            valid.append(call)
             outcomes.append(b"")
         except Exception as error:
             outcomes.append(error)
-    if not asked:
+    if not parsed:
         return outcomes
-    answers = iter(answered(read_calls, asked))
-    return [outcome if isinstance(outcome, Exception) else next(answers) for outcome in outcomes]
+    responses = iter(run_batch(valid, parsed))
+    return [outcome if isinstance(outcome, Exception) else next(responses) for outcome in outcomes]
 
 
-def read(call: PredictionCall) -> ParsedRows:
-    """The rows: images decoded and private values masked, as the model was trained. Raises InputError."""
+def parse(call: PredictionCall) -> ParsedRows:
+    """Parse the body: images are decoded and private values masked, as the model was trained. Raises InputError."""
     live = call.live
-    request = _parse(call)
-    ids = [row_id(call.head.uuid, index).encode() for index in range(len(request.values))]
+    request = _parse_body(call)
+    ids = [row_id(call.request.uuid, index).encode() for index in range(len(request.values))]
     if request.texts is not None:
-        asked = ParsedRows(ids, request.values, [], request.texts, request.keys, request.usual)
+        parsed = ParsedRows(ids, request.values, [], request.texts, request.keys, request.usual)
     else:
         rows = request.instances
         if live.schema.images:
-            rows = images_decoded(live.schema, rows, call.served.settings.max_pixels)
+            rows = images_decoded(live.schema, rows, call.context.settings.max_pixels)
         if live.schema.masked:
-            rows = [mask(row, live.schema, call.served.secret) for row in rows]
-        asked = ParsedRows(
+            rows = [mask(row, live.schema, call.context.secret) for row in rows]
+        parsed = ParsedRows(
             ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.usual
         )
-    if call.fallen is not None:
-        recorder.fallen(call, asked)
-    return asked
+    if call.canary_failure is not None:
+        recorder.record_canary_failure(call, parsed)
+    return parsed
 
 
-def answered(calls: Sequence[PredictionCall], asked: Sequence[ParsedRows]) -> list[bytes | Exception]:
-    """What `answer` makes of calls that were read."""
+def run_batch(calls: Sequence[PredictionCall], parsed: Sequence[ParsedRows]) -> list[Outcome]:
+    """Return what `run` returns, for calls that are parsed."""
     live = calls[0].live
-    feeds = live.predictor.encoder.encode_values([values for one in asked for values in one.values])
+    feeds = live.predictor.encoder.encode_values([values for one in parsed for values in one.values])
     began = time.perf_counter_ns()
     try:
-        found = _outputs(live, feeds)
+        found = _run_model(live, feeds)
     except ModelError as error:
         if len(calls) > 1:
-            return [outcome for pair in zip(calls, asked, strict=True) for outcome in answered(*([x] for x in pair))]
-        _failed(calls[0], asked[0], began, error)
+            return [outcome for pair in zip(calls, parsed, strict=True) for outcome in run_batch(*([x] for x in pair))]
+        _record_failure(calls[0], parsed[0], began, error)
         return [error]
-    return _kept(_made(calls, asked, feeds, found, began))
+    return commit(build_responses(calls, parsed, feeds, found, began))
 
 
-def _outputs(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> CacheLookup:
-    """The network's outputs, and which rows came from the cache; nothing of that where there is none."""
+def _run_model(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> CacheLookup:
+    """Return the outputs of the network, and which rows came from the cache (empty where there is none)."""
     if live.cache is None:
-        return CacheLookup(_run(live, feeds), ())
-    return live.cache.run(feeds, partial(_run, live))
+        return CacheLookup(_run_network(live, feeds), ())
+    return live.cache.run(feeds, partial(_run_network, live))
 
 
-def _run(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+def _run_network(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
     try:
-        found = live.predictor.run(feeds)
+        outputs = live.predictor.run(feeds)
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         raise ModelError(f"{live.usecase} version {live.version} failed: {error}") from error
-    if not all_true(np.isfinite(found)):
+    if not all_true(np.isfinite(outputs)):
         raise ModelError(f"{live.usecase} version {live.version} answered NaN or infinity")
-    return found
+    return outputs
 
 
-def _made(
+def build_responses(
     calls: Sequence[PredictionCall],
-    asked: Sequence[ParsedRows],
+    parsed: Sequence[ParsedRows],
     feeds: Mapping[str, np.ndarray],
     found: CacheLookup,
     began: int,
-) -> list[PreparedResponse | Exception]:
-    """Each call's answer, or that it came too late. Nothing is serialized twice: the log has the same bytes."""
+) -> list[PreparedResponse | Late]:
+    """Build the response of each call, or Late where its deadline has passed.
+
+    Predictions are serialized once: response and log have the same bytes.
+    """
     predictor = calls[0].live.predictor
     predictions = predictor.decode(found.outputs)
-    warnings = [] if all(one.usual for one in asked) else predictor.encoder.warnings(feeds)
-    answers = _encoder.encode_lines(predictions).split(b"\n")
-    made: list[PreparedResponse | Exception] = []
-    start, ran = 0, recorder.ModelRun.since(began)
-    about = recorder.context(calls[0], ran)
-    lines = recorder.lines(calls, about, ran, asked, answers, warnings, found.hits)
-    for call, one in zip(calls, asked, strict=True):
+    warnings = [] if all(one.in_range for one in parsed) else predictor.encoder.warnings(feeds)
+    encoded = _encoder.encode_lines(predictions).split(b"\n")
+    ran = recorder.ModelRun.since(began)
+    events = recorder.event_encoder(calls[0], ran)
+    lines = recorder.event_lines(calls, events, ran, parsed, encoded, warnings, found.hits)
+    responses: list[PreparedResponse | Late] = []
+    start = 0
+    for call, one in zip(calls, parsed, strict=True):
         part = slice(start, start + len(one.ids))
-        own, hits = _own(warnings, part), found.hits[part]
         start = part.stop
-        content = _content(call, one, answers[part], own)
-        if call.take_turn is not None and not call.take_turn():
+        own, hits = _select_warnings(warnings, part), found.hits[part]
+        content = _encode_response(call, one, encoded[part], own)
+        if call.claim is not None and not call.claim():
             error = Late(call.live)
-            _failed(call, one, began, error)
-            made.append(error)
+            _record_failure(call, one, began, error)
+            responses.append(error)
         else:
             content = CachedResponse.of(content, hits) if hits else content
-            made.append(PreparedResponse(call, about, content, lines[part], predictions[part], own))
-    return made
+            responses.append(PreparedResponse(call, events, content, lines[part], predictions[part], own))
+    return responses
 
 
-def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
-    """A request's warnings, its instances counted from 0."""
+def commit(responses: Sequence[PreparedResponse | Late]) -> list[Outcome]:
+    """Log and count the responses. Where the log is required and cannot be written, there is no response."""
+    prepared = [one for one in responses if isinstance(one, PreparedResponse)]
+    logged = not prepared or prepared[0].call.context.log([line for one in prepared for line in one.lines])
+    outcomes: list[Outcome] = []
+    counted: list[PreparedResponse] = []
+    for one in responses:
+        if isinstance(one, Exception):
+            outcomes.append(one)
+        elif not logged and one.events.answered and one.call.live.serving.get("log") == "required":
+            outcomes.append(LogUnavailable())
+        else:
+            counted.append(one)
+            outcomes.append(one.content)
+    if counted:
+        predictions = [prediction for one in counted for prediction in one.predictions]
+        warnings = [warning for one in counted for warning in one.warnings]
+        recorder.count(counted[0].call, counted[0].events, len(counted), predictions, warnings)
+    return outcomes
+
+
+def _select_warnings(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
+    """Return the warnings of one request, its instances counted from 0."""
     return [
         msgspec.structs.replace(warning, instance=warning.instance - part.start)
         for warning in warnings
@@ -167,46 +192,25 @@ def _own(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning
     ]
 
 
-def _kept(made: Sequence[PreparedResponse | Exception]) -> list[bytes | Exception]:
-    """Written to the log and counted: answers from here on. Where the log is required, what it lacks is none."""
-    lines = [line for one in made if isinstance(one, PreparedResponse) for line in one.lines]
-    served = next((one.call.served for one in made if isinstance(one, PreparedResponse)), None)
-    kept = served is None or served.log(served.predictions, lines)
-    outcomes: list[bytes | Exception] = []
-    counted: list[PreparedResponse] = []
-    for one in made:
-        if isinstance(one, Exception):
-            outcomes.append(one)
-        elif not kept and one.about.answered and one.call.live.serving.get("log") == "required":
-            outcomes.append(Unavailable(NOT_KEPT, 5))
-        else:
-            counted.append(one)
-            outcomes.append(one.content)
-    if counted:
-        predictions = [found for one in counted for found in one.predictions]
-        warnings = [warning for one in counted for warning in one.warnings]
-        recorder.count(counted[0].call, counted[0].about, len(counted), predictions, warnings)
-    return outcomes
-
-
-def _failed(call: PredictionCall, asked: ParsedRows, began: int, error: ModelError) -> None:
-    """Leave it in the log; a canary's failure is left to the champion, which answers in its place."""
+def _record_failure(call: PredictionCall, parsed: ParsedRows, began: int, error: ModelError) -> None:
+    """Log the failure. A canary's is left to the champion, which answers in its place."""
     if call.role != CANARY:
-        recorder.failed(call, asked, began, error)
+        recorder.record_failure(call, parsed, began, error)
 
 
-def _parse(call: PredictionCall) -> Request:
-    live, settings, body = call.live, call.served.settings, call.body
-    most = min(settings.max_instances, live.serving.get("max_instances", settings.max_instances))
-    kind = call.head.content_type
-    if kind == b"application/json" or not kind or _is_json(kind):
-        return live.reader.request(body, most)
-    if kind.startswith(multipart.CONTENT_TYPE):
-        rows = multipart.instances(live.schema, kind, body, most)
+def _parse_body(call: PredictionCall) -> Request:
+    live, settings, body = call.live, call.context.settings, call.body
+    max_rows = min(settings.max_instances, live.serving.get("max_instances", settings.max_instances))
+    content_type = call.request.content_type
+    if content_type == b"application/json" or not content_type or _is_json(content_type):
+        return live.reader.request(body, max_rows)
+    if content_type.startswith(multipart.CONTENT_TYPE):
+        rows = multipart.instances(live.schema, content_type, body, max_rows)
         names = live.schema.names
         return Request(names, [tuple(map(row.get, names)) for row in rows], None, None)
     raise InputError(
-        f"Content-Type {kind.decode('latin-1')!r} came; send application/json, or images as multipart/form-data.",
+        f"Content-Type {content_type.decode('latin-1')!r} came; send application/json, or images as"
+        " multipart/form-data.",
         status=415,
     )
 
@@ -217,13 +221,14 @@ def _is_json(content_type: bytes) -> bool:
     return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
 
 
-def _content(
-    call: PredictionCall, asked: ParsedRows, answers: Sequence[bytes], warnings: Sequence[InputWarning]
+def _encode_response(
+    call: PredictionCall, parsed: ParsedRows, predictions: Sequence[bytes], warnings: Sequence[InputWarning]
 ) -> bytes:
-    rows = b",".join([b'{"id":"%b",%b' % pair for pair in zip(asked.ids, [a[1:] for a in answers], strict=True)])
+    """Join the serialized predictions to the body; each begins with `{`, which the id takes the place of."""
+    rows = b",".join([b'{"id":"%b",%b' % pair for pair in zip(parsed.ids, [p[1:] for p in predictions], strict=True)])
     return b'{"model":%b,"request_id":"%b","predictions":[%b],"warnings":%b}' % (
         call.live.model,
-        call.head.request_id.encode(),
+        call.request.request_id.encode(),
         rows,
         _encoder.encode(warnings) if warnings else b"[]",
     )

@@ -1,4 +1,4 @@
-"""Record: what a prediction leaves behind, by each role: an event for each row in the log, and the counters."""
+"""Recorder: logs an event for each predicted row, and counts predictions, warnings and failures by role."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import msgspec
 
 from bentos.errors import Busy, Late
 from bentos.models import LoadedModel
+from bentos.prediction.context import ServingContext
 from bentos.prediction.types import CANARY, SHADOW, ParsedRows, PredictionCall
-from bentos.worker import ServedModel
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.prediction_event import EventRequest
 from slipway.inference import InputWarning, Prediction, image_statistics, pixels_sha256
@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ModelRun(msgspec.Struct, frozen=True):
-    """When the model ran: from and to in `perf_counter_ns()`, and the time of day that it was then."""
+    """Start and end of a run of the model in `perf_counter_ns()`, and the time of day at its end."""
 
     began: int
     ended: int
@@ -32,15 +32,16 @@ class ModelRun(msgspec.Struct, frozen=True):
 
     @classmethod
     def since(cls, began: int) -> ModelRun:
+        """Return the run that began then, and ends now."""
         return cls(began, time.perf_counter_ns(), now_iso())
 
 
-def context(call: PredictionCall, ran: ModelRun, error: Exception | None = None) -> EventEncoder:
-    """What the events have in common of the rows that this call's model answered in one run, or failed."""
+def event_encoder(call: PredictionCall, ran: ModelRun, error: Exception | None = None) -> EventEncoder:
+    """Return the encoder of the events of one run, with the fields that all its rows share."""
     live = call.live
     return EventEncoder(
-        environment=call.served.settings.environment,
-        usecase=call.served.name,
+        environment=call.context.settings.environment,
+        usecase=call.context.usecase,
         version=live.version,
         bundle_sha256=live.digest,
         role=call.role,
@@ -52,82 +53,85 @@ def context(call: PredictionCall, ran: ModelRun, error: Exception | None = None)
     )
 
 
-def failed(call: PredictionCall, asked: ParsedRows, began: int, raised: Exception) -> None:
-    """Count it, and leave an event without a prediction for each row."""
-    error(call.served, call.live, call.role)
-    call.served.log(call.served.predictions, _without_answer(call, asked, began, raised))
+def record_failure(call: PredictionCall, parsed: ParsedRows, began: int, error: Exception) -> None:
+    """Count a failed call, and log an event without a prediction for each row."""
+    count_error(call.context, call.live, call.role)
+    call.context.log(_failure_lines(call, parsed, began, error))
 
 
-def fallen(call: PredictionCall, asked: ParsedRows) -> None:
-    """The same for a canary whose place the call's model takes, which has read the rows by its own schema."""
-    canary = call.fallen
+def record_canary_failure(call: PredictionCall, parsed: ParsedRows) -> None:
+    """Record the failure of the canary that this call replaces; the rows are parsed by the schema of the call's model.
+
+    Events are logged as by `record_failure`.
+    """
+    canary = call.canary_failure
     assert canary is not None
     reason = {Late: "late", Busy: "busy"}.get(type(canary.error), "error")
-    served, metrics, version = call.served, call.served.metrics, canary.live.version
-    metrics.of(metrics.canary_fallbacks, served.name, version, reason).inc()
+    context, metrics, version = call.context, call.context.metrics, canary.live.version
+    metrics.of(metrics.canary_fallbacks, context.usecase, version, reason).inc()
     if reason != "busy":
-        error(served, canary.live, CANARY)
-    fell = msgspec.structs.replace(call, live=canary.live, role=CANARY)
-    served.log(served.predictions, _without_answer(fell, asked, canary.began, canary.error))
+        count_error(context, canary.live, CANARY)
+    failed = msgspec.structs.replace(call, live=canary.live, role=CANARY)
+    context.log(_failure_lines(failed, parsed, canary.began, canary.error))
 
 
-def _without_answer(call: PredictionCall, asked: ParsedRows, began: int, raised: Exception) -> list[bytes]:
+def _failure_lines(call: PredictionCall, parsed: ParsedRows, began: int, error: Exception) -> list[bytes]:
     ran = ModelRun.since(began)
-    return lines([call], context(call, ran, raised), ran, [asked], repeat(b"{}"))
+    return event_lines([call], event_encoder(call, ran, error), ran, [parsed], repeat(b"{}"))
 
 
-def lines(
+def event_lines(
     calls: Sequence[PredictionCall],
-    about: EventEncoder,
+    events: EventEncoder,
     ran: ModelRun,
-    asked: Sequence[ParsedRows],
-    answers: Iterable[bytes],
+    parsed: Sequence[ParsedRows],
+    predictions: Iterable[bytes],
     warnings: Sequence[InputWarning] = (),
     hits: Sequence[bool] = (),
 ) -> list[bytes]:
-    """One event for each row of these calls, in their order. `hits` are the rows that a cache answered."""
+    """Encode one event for each row of the calls, in their order. `hits` are the rows that a cache answered."""
     requests, rows, features, keys = [], [], [], []
-    for call, one in zip(calls, asked, strict=True):
+    for call, one in zip(calls, parsed, strict=True):
         number = len(one.ids)
-        head = call.head
-        request = EventRequest(head.trace_id, head.request_id, ran.ended - call.started, head.caller)
+        context = call.request
+        request = EventRequest(context.trace_id, context.request_id, ran.ended - call.started, context.caller)
         requests.append((request, number))
         rows += one.ids
-        features += one.texts or [_encode(_logged(call, row, about.answered)) for row in one.rows]
+        features += one.texts or [_encode(_logged_row(call, row, events.answered)) for row in one.rows]
         keys += one.keys or [None] * number
-    strange = _by_row(warnings)
-    return about.lines(
+    by_row = _encode_warnings(warnings)
+    return events.lines(
         requests,
         rows,
         features,
-        _identities(calls, asked),
-        answers,
+        _identities(calls, parsed),
+        predictions,
         keys=keys,
-        warnings=[strange.get(index, b"[]") for index in range(len(rows))] if strange else repeat(b"[]"),
+        warnings=[by_row.get(index, b"[]") for index in range(len(rows))] if by_row else repeat(b"[]"),
         cached=hits or repeat(False),
     )
 
 
-def _identities(calls: Sequence[PredictionCall], asked: Sequence[ParsedRows]) -> list[Identity]:
-    """Key and bucket of every row of calls to one model."""
-    identify, secret = calls[0].live.identify, calls[0].served.secret
+def _identities(calls: Sequence[PredictionCall], parsed: Sequence[ParsedRows]) -> list[Identity]:
+    """Return key and bucket of every row of calls to one model."""
+    identify, secret = calls[0].live.identify, calls[0].context.secret
     if calls[0].live.schema.plain:
-        return identify.of_texts(secret, [text for one in asked for text in one.texts or ()])
-    return [identify.of_row(secret, row) for one in asked for row in one.rows]
+        return identify.of_texts(secret, [text for one in parsed for text in one.texts or ()])
+    return [identify.of_row(secret, row) for one in parsed for row in one.rows]
 
 
-def _by_row(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:
-    """The warnings as the events have them."""
+def _encode_warnings(warnings: Sequence[InputWarning]) -> Mapping[int, bytes]:
+    """Encode the warnings as events have them, by the index of their row."""
     if not warnings:
         return {}
-    strange: dict[int, list[dict[str, str]]] = defaultdict(list)
+    by_row: dict[int, list[dict[str, str]]] = defaultdict(list)
     for warning in warnings:
-        strange[warning.instance].append({"feature": warning.feature, "reason": warning.reason})
-    return {index: _encode(found) for index, found in strange.items()}
+        by_row[warning.instance].append({"feature": warning.feature, "reason": warning.reason})
+    return {index: _encode(found) for index, found in by_row.items()}
 
 
-def _logged(call: PredictionCall, row: dict[str, Any], answered: bool) -> dict[str, Any]:
-    """The row with each image as its four statistics and its digest; captured where the use case says so."""
+def _logged_row(call: PredictionCall, row: dict[str, Any], answered: bool) -> dict[str, Any]:
+    """Return the row with each image as its four statistics and its digest; capture the image where that is on."""
     live = call.live
     if not live.schema.images:
         return row
@@ -137,35 +141,35 @@ def _logged(call: PredictionCall, row: dict[str, Any], answered: bool) -> dict[s
         sha256 = pixels_sha256(pixels)
         logged[feature.name] = image_statistics(pixels) | {"sha256": sha256}
         if answered and live.serving.get("capture"):
-            call.served.capture.keep(call.served.name, sha256, pixels)
+            call.context.capture.keep(call.context.usecase, sha256, pixels)
     return logged
 
 
 def count(
     call: PredictionCall,
-    about: EventEncoder,
+    events: EventEncoder,
     requests: int,
     predictions: Sequence[Prediction],
     warnings: Sequence[InputWarning],
 ) -> None:
-    """What so many requests have made, answered by one run of one model in one role.
+    """Count `requests` that one run of one model answered in one role.
 
-    Warnings are of the rows, not of the model: those of a shadow are counted with the answer that it copies.
+    Warnings are of the rows, not of the model: those of a shadow are counted with the response that it copies.
     """
-    metrics, name, version, role = call.served.metrics, call.served.name, about.version, about.role
+    metrics, name, version, role = call.context.metrics, call.context.usecase, events.version, events.role
     observe = metrics.of(metrics.model_seconds, name, version, role).observe
     for _ in range(requests):
-        observe(about.model_ms / 1000)
+        observe(events.model_ms / 1000)
     if len(predictions) == 1:
         metrics.of(metrics.predictions, name, version, role, predictions[0].label or "").inc()
     else:
-        for label, number in Counter([found.label or "" for found in predictions]).items():
+        for label, number in Counter([prediction.label or "" for prediction in predictions]).items():
             metrics.of(metrics.predictions, name, version, role, label).inc(number)
-    if warnings and about.answered:
+    if warnings and events.answered:
         for (feature, reason), number in Counter([(w.feature, w.reason) for w in warnings]).items():
             metrics.of(metrics.warnings, name, feature, reason).inc(number)
 
 
-def error(served: ServedModel, live: LoadedModel, role: str) -> None:
+def count_error(context: ServingContext, live: LoadedModel, role: str) -> None:
     """Count a request that the model failed."""
-    served.metrics.of(served.metrics.model_errors, served.name, live.version, role).inc()
+    context.metrics.of(context.metrics.model_errors, context.usecase, live.version, role).inc()

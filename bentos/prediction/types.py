@@ -1,23 +1,22 @@
-"""A call: one request to one model, in one role, and the rows that it asks about."""
+"""Types of the prediction pipeline: a call, its parsed rows, and its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from bentos.models import LoadedModel
+from bentos.prediction.context import ServingContext
 from bentos.request import RequestContext
 
-if TYPE_CHECKING:
-    from bentos.models import LoadedModel
-    from bentos.worker import ServedModel
-
 CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
+Outcome = bytes | Exception  # the body of a response, or why there is none
 
 
 class CanaryFailure(NamedTuple):
-    """A canary that was to answer and did not; `began` is `perf_counter_ns()` when it was asked."""
+    """A canary that should have answered and did not; `began` is `perf_counter_ns()` when it was asked to."""
 
     live: LoadedModel
     error: Exception
@@ -25,27 +24,27 @@ class CanaryFailure(NamedTuple):
 
 
 class PredictionCall(msgspec.Struct, frozen=True):
-    """`started` is `perf_counter_ns()` at the request's first byte; `fallen` is the canary whose place is taken.
+    """One request to one model, in one role.
 
-    `take_turn()` is asked last, before anything is written: where it says no, time is up, and another answers.
+    `started` is `perf_counter_ns()` at the first byte of the request; `canary_failure` is the canary's whose place is
+    taken. `claim()` is called last, before anything is written: it returns False if the deadline has passed.
     """
 
-    served: ServedModel
+    context: ServingContext
     live: LoadedModel
-    head: RequestContext
+    request: RequestContext
     body: bytes
     started: int
     role: str = CHAMPION
-    fallen: CanaryFailure | None = None
-    take_turn: Callable[[], bool] | None = None
+    canary_failure: CanaryFailure | None = None
+    claim: Callable[[], bool] | None = None
 
 
 class ParsedRows(msgspec.Struct, frozen=True):
-    """The rows of a request, masked, each with its id; `keys` are the caller's own.
+    """The rows of a request, masked, each with its id; `keys` are the client's own.
 
-    `values` are each row's, in the order of the schema's `names`.
-
-    Where the schema is plain, `texts` are the rows' key texts, and `rows` is empty. `usual` rows have no warnings.
+    `values` are each row's, in the order of the schema's `names`. Where the schema is plain, `texts` are the rows' key
+    texts, and `rows` is empty. Rows that are `in_range` have no warnings.
     """
 
     ids: list[bytes]
@@ -53,4 +52,4 @@ class ParsedRows(msgspec.Struct, frozen=True):
     rows: list[dict[str, Any]]
     texts: list[bytes] | None
     keys: list[str] | None
-    usual: bool
+    in_range: bool

@@ -1,29 +1,32 @@
-"""Drain: the first moments after SIGTERM, in which a worker says that it ends and answers all the same.
+"""Graceful shutdown: after SIGTERM a worker reports that it is not ready, and answers for some seconds more.
 
-uvicorn closes idle connections at once, also where a request is on its way to it. Told before that it is not ready, a
-load balancer sends no more; told with an answer that its connection ends, a client opens another one.
+uvicorn closes idle connections at once, also where a request is on its way to it. A load balancer that learns first
+that the worker is not ready sends no more requests, and a client whose response closes its connection opens another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 from bentos.server import supervisor
-from bentos.worker import Worker
 
 
-def drain_first(worker: Worker) -> None:
-    """Put `settings.drain_seconds` of draining before what uvicorn does on SIGTERM. Call it in the main thread."""
-    then = signal.getsignal(signal.SIGTERM)
-    if not supervisor.is_there() or not callable(then):
+def drain_before_shutdown(seconds: float, start_draining: Callable[[], None]) -> None:
+    """On SIGTERM call `start_draining`, and uvicorn's own handler `seconds` later. Call this in the main thread."""
+    shut_down = signal.getsignal(signal.SIGTERM)
+    if not supervisor.is_present() or not callable(shut_down):
         return
     loop = asyncio.get_running_loop()
+    draining = False
 
-    def begin(number: int, frame: FrameType | None) -> None:
-        if not worker.draining:
-            worker.draining = True
-            loop.call_soon_threadsafe(loop.call_later, worker.settings.drain_seconds, then, number, frame)
+    def drain(number: int, frame: FrameType | None) -> None:
+        nonlocal draining
+        if not draining:
+            draining = True
+            start_draining()
+            loop.call_soon_threadsafe(loop.call_later, seconds, shut_down, number, frame)
 
-    signal.signal(signal.SIGTERM, begin)
+    signal.signal(signal.SIGTERM, drain)

@@ -12,7 +12,7 @@ __all__ = ["COMMANDS", "Command"]
 
 
 class Command(NamedTuple):
-    """Where a command is, and what it does in one line."""
+    """A command's module, and its line of help."""
 
     module: str
     help: str

@@ -68,8 +68,12 @@ class Client:
         scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""}
         sent: list[dict] = []
 
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
         async def receive() -> dict:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not messages:  # the client stays until it is answered
+                await asyncio.Event().wait()
+            return messages.pop()
 
         async def send(message: dict) -> None:
             sent.append(message)

@@ -20,9 +20,10 @@ PREDICT = ".actions button"
 
 
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    html = web_page.index(["digits"]).decode()
+    html = web_page.render(["digits"])
     sources = re.findall(r'(?:src|href)="([^"#]*)', html)
-    assert all(source in ("", "/", "/docs") or web_page.asset(source) for source in sources)
+    files = {f"/page/{name}" for name in web_page.MEDIA_TYPES}
+    assert set(sources) <= {"", "/", "/docs"} | files
     assert not re.search(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=", html)
     assert "unsafe" not in web_page.HEADERS["Content-Security-Policy"]
     assert web_page.HEADERS["Content-Security-Policy"].startswith("default-src 'none'")
@@ -31,16 +32,21 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
 def test_scripts_import_only_files_of_the_page() -> None:
     for script in Path(web_page.__file__).parent.glob("*.js"):
         for name in re.findall(r'from "([^"]+)"', script.read_text()):
-            assert web_page.asset(f"/page/{name.removeprefix('./')}"), f"{script.name} imports {name}"
+            assert name.removeprefix("./") in web_page.MEDIA_TYPES, f"{script.name} imports {name}"
 
 
 def test_names_are_escaped() -> None:
-    assert b"<b>" not in web_page.index(['<b>"'])
+    assert "<b>" not in web_page.render(['<b>"'])
 
 
-@pytest.mark.parametrize("path", ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.html", "/x"])
-def test_no_path_leads_out_of_the_page(path: str) -> None:
-    assert web_page.asset(path) is None
+NO_FILES = ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.html", "/page//page.css", "/x"]
+
+
+@pytest.mark.parametrize("path", [*NO_FILES, "/page/x/../page.css", "/page/./page.css", "/page/page.css/"])
+def test_no_path_leads_out_of_the_page(front, path: str) -> None:
+    client = front()
+    assert client.get("/page/page.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert client.get(path).status == 404
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def ready(client):
 def read(client, generation):
     """Wait until the key set has changed that often."""
     deadline = time.time() + 10
-    while client.worker.gate._tokens.jwks.generation < generation and time.time() < deadline:
+    while client.worker.authenticator._tokens.jwks.generation < generation and time.time() < deadline:
         time.sleep(0.01)
 
 
@@ -190,7 +190,7 @@ def test_keys_may_come_from_a_file(front, issuer, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIPWAY_JWT_JWKS", str(path))
     client = ready(front())
     assert predict(client, **bearer(issuer.token())).status == 200
-    assert list(client.worker.gate._tokens.jwks.keys) == ["first"]
+    assert list(client.worker.authenticator._tokens.jwks.keys) == ["first"]
     assert issuer.asked == 0
 
 

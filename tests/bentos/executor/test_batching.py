@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.executor.admission import THREADS
+from bentos.executor.worker_pool import THREADS
 from bentos.models import load
 from bentos.models.batch_size import BatchSize
 from tests.bentos.conftest import Client
@@ -64,7 +64,7 @@ class Held:
         return answers
 
     async def waiting(self, count: int) -> None:
-        await until(lambda: len(self.client.worker.slots._waiting) == count)
+        await until(lambda: len(self.client.worker.admission.pool) == count)
 
     def alone(self, row: Any) -> float:
         """The row's score, by the network and nothing else."""
@@ -217,7 +217,7 @@ def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
         bundles.write(tmp_path / "second", bias=5.0)
         swapped = load(tmp_path / "second", "loans")
         swapped.inline_bytes, swapped.batching = -1, BatchSize(SIZE, "for the test")
-        held.client.worker.served["loans"].holder.live = swapped
+        held.client.worker.served["loans"].manager.live = swapped
         new = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
         await held.waiting(4)
         answers = await held.let_go(first, [*old, *new])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bentos.executor.canary_routing import chosen, place, unit_of
+from bentos.executor.canary_routing import bucket, routes_to_canary, routing_unit
 
 UNITS = [b"user-%d" % number for number in range(4000)]
 
 
 def test_a_unit_stays_with_the_canary_while_its_weight_grows():
     for unit in UNITS[:200]:
-        answers = [chosen("7", unit, weight) for weight in (0, 5, 25, 50, 100)]
+        answers = [routes_to_canary("7", unit, weight) for weight in (0, 5, 25, 50, 100)]
         assert answers == sorted(answers)
         assert answers[0] is False
         assert answers[-1] is True
@@ -17,20 +17,20 @@ def test_a_unit_stays_with_the_canary_while_its_weight_grows():
 
 def test_the_share_is_the_weight():
     for weight in (5, 25, 50):
-        share = sum(chosen("7", unit, weight) for unit in UNITS) / len(UNITS) * 100
+        share = sum(routes_to_canary("7", unit, weight) for unit in UNITS) / len(UNITS) * 100
         assert abs(share - weight) < 3, f"{share} % at a weight of {weight} %"
 
 
 def test_another_version_deals_the_places_anew():
-    first = {unit for unit in UNITS if chosen("7", unit, 25)}
-    second = {unit for unit in UNITS if chosen("8", unit, 25)}
+    first = {unit for unit in UNITS if routes_to_canary("7", unit, 25)}
+    second = {unit for unit in UNITS if routes_to_canary("8", unit, 25)}
     assert 0.15 < len(first & second) / len(first) < 0.35
 
 
 def test_version_and_unit_do_not_run_into_each_other():
-    assert place("1", b"1x") != place("11", b"x")
+    assert bucket("1", b"1x") != bucket("11", b"x")
 
 
 def test_without_the_callers_unit_each_request_is_its_own():
-    assert unit_of({"headers": [(b"x-slipway-unit", b"ann")]}, "uuid") == b"ann"
-    assert unit_of({"headers": [(b"x-slipway-unit", b""), (b"host", b"a")]}, "uuid") == b"uuid"
+    assert routing_unit({"headers": [(b"x-slipway-unit", b"ann")]}, "uuid") == b"ann"
+    assert routing_unit({"headers": [(b"x-slipway-unit", b""), (b"host", b"a")]}, "uuid") == b"uuid"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.executor.canary_routing import chosen
+from bentos.executor.canary_routing import routes_to_canary
 from slipway.serving_state.desired import Canary
 from tests.bentos.server.processes import Load, Server, logged
 from tests.support import bundles
@@ -65,7 +65,7 @@ def test_a_canary_gets_its_share_and_its_units_and_a_failing_or_promoted_one_hur
     bound = 4.5 * math.sqrt(400 * 0.25 * 0.75)
     assert abs(versions["2"] - 100) < bound, versions
     for unit in ("ann", "bob", "cy", "di", "eve", "flo"):
-        expected = "2" if chosen("2", unit.encode(), 25) else "1"
+        expected = "2" if routes_to_canary("2", unit.encode(), 25) else "1"
         assert {Caller(server).version(ROW, unit) for _ in range(6)} == {expected}
 
     point(server, champion, faulty, 100)

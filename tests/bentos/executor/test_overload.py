@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 from bentos.errors import Late, Unavailable
-from bentos.executor.admission import PERIOD, THREADS, AdmissionController, EventLoopLag
+from bentos.executor.admission import PERIOD, AdmissionController, EventLoopLag
 from bentos.executor.deadline import DeadlineJob
+from bentos.executor.worker_pool import THREADS
 from bentos.prediction.types import PredictionCall
 from slipway.settings import Settings
 from tests.bentos.fast_path.connection import BODY, PATH, ROW, Connection, until
@@ -45,12 +46,12 @@ def held(front, monkeypatch):
 
 def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held):
     client, release = held
-    slots = client.worker.slots
-    slots._most = 5
+    admission = client.worker.admission
+    admission._max_waiting = 5
 
     async def scene() -> None:
         waiting = [asyncio.create_task(Connection(client).answered()) for _ in range(5)]
-        await until(lambda: slots.taken == 5)
+        await until(lambda: admission.admitted == 5)
         assert client.metric("slipway_requests_in_flight", usecase="loans") == 5
         more = Connection(client)
         began = time.monotonic()
@@ -60,7 +61,7 @@ def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held)
         assert json.loads(more.sent[1]["body"])["title"] == "Service Unavailable"
         release.set()
         assert await asyncio.gather(*waiting) == [200] * 5
-        await until(lambda: (slots.taken, slots.bytes) == (0, 0))
+        await until(lambda: (admission.admitted, admission.bytes) == (0, 0))
 
     before = client.metric("slipway_requests_shed_total", usecase="loans", reason="full")
     asyncio.run(scene())
@@ -69,20 +70,20 @@ def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held)
     assert len(client.events()) == 5
 
 
-def test_a_client_that_goes_away_frees_its_slot(held):
+def test_a_client_that_goes_away_frees_its_ticket(held):
     client, release = held
-    slots = client.worker.slots
+    admission = client.worker.admission
 
     async def scene() -> None:
         running = [asyncio.create_task(Connection(client).answered()) for _ in range(THREADS)]
-        await until(lambda: slots.taken == THREADS)
+        await until(lambda: admission.admitted == THREADS)
         leaving = [Connection(client) for _ in range(3)]
         tasks = [asyncio.create_task(connection.answered()) for connection in leaving]
-        await until(lambda: slots.taken == THREADS + 3)
+        await until(lambda: admission.admitted == THREADS + 3)
         for connection in leaving:
             connection.gone.set()
         assert await asyncio.gather(*tasks) == [None] * 3
-        assert slots.taken == THREADS and slots.bytes == THREADS * len(BODY)
+        assert admission.admitted == THREADS and admission.bytes == THREADS * len(BODY)
         release.set()
         assert await asyncio.gather(*running) == [200] * THREADS
 
@@ -92,7 +93,7 @@ def test_a_client_that_goes_away_frees_its_slot(held):
 
 def test_threads_that_hang_are_not_waited_for_and_come_back(held):
     client, release = held
-    slots = client.worker.slots
+    admission = client.worker.admission
     client.worker.served["loans"].live.deadline = 0.1
 
     async def scene() -> None:
@@ -101,7 +102,7 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(held):
         assert await Connection(client).answered() == 503
         assert time.monotonic() - began < 0.08, "at once, not after the deadline"
         release.set()
-        await until(lambda: slots.taken == 0)
+        await until(lambda: admission.admitted == 0)
         assert await Connection(client).answered() == 200
 
     asyncio.run(scene())
@@ -109,15 +110,15 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(held):
 
 def test_a_body_in_parts_takes_room_and_leaves_it_behind(held):
     client, release = held
-    slots = client.worker.slots
-    slots._most_bytes = 100
+    admission = client.worker.admission
+    admission._max_bytes = 100
     release.set()
 
     async def scene() -> None:
         assert await Connection(client, BODY[:10], BODY[10:], b" ").answered() == 200
-        await until(lambda: slots.bytes == 0)
+        await until(lambda: admission.bytes == 0)
         assert await Connection(client, BODY, b" " * 100, b" " * 100).answered() == 503
-        assert (slots.taken, slots.bytes) == (0, 0)
+        assert (admission.admitted, admission.bytes) == (0, 0)
 
     asyncio.run(scene())
 
@@ -142,77 +143,77 @@ class Holding(Work):
         self.done.wait(10)
 
 
-class TestSlots:
+class TestAdmissionController:
     @pytest.fixture
-    def slots(self, front):
+    def admission(self, front):
         made = AdmissionController(Settings(), front(bundles.TABULAR).worker.metrics)
         yield made
         made.close()
 
-    def test_what_would_be_late_is_refused_before_it_waits(self, slots):
-        slots._means["loans"] = 0.1
-        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(7)]
+    def test_what_would_be_late_is_refused_before_it_waits(self, admission):
+        admission._means["loans"] = 0.1
+        taken = [admission.admit("loans", 1, deadline=1.0) for _ in range(7)]
         with pytest.raises(Unavailable, match="deadline"):
-            taken += [slots.take("loans", 1, deadline=1.0) for _ in range(3)]
-        slots.take("prices", 1, deadline=5.0)
-        for slot in taken:
-            slot.start(Work())
+            taken += [admission.admit("loans", 1, deadline=1.0) for _ in range(3)]
+        admission.admit("prices", 1, deadline=5.0)
+        for ticket in taken:
+            ticket.submit(Work())
 
-    def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, slots):
-        slots._means["loans"] = 100.0
+    def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, admission):
+        admission._means["loans"] = 100.0
         for _ in range(40):
-            slot = slots.take("loans", 1, deadline=1.0)
+            ticket = admission.admit("loans", 1, deadline=1.0)
             work = Work()
-            slot.start(work)
+            ticket.submit(work)
             assert work.done.wait(10)
-            while slots.taken:
+            while admission.admitted:
                 time.sleep(0.001)
-        assert slots._means["loans"] < 2
+        assert admission._means["loans"] < 2
 
-    def test_one_request_that_met_a_stall_shuts_nobody_out(self, slots):
-        slots._learn("loans", 1.0)  # the first, which nothing is known before
+    def test_one_request_that_met_a_stall_shuts_nobody_out(self, admission):
+        admission._learn("loans", 1.0)  # the first, which nothing is known before
         for _ in range(50):
-            slots._learn("loans", 0.002)
-        slots._learn("loans", 5.0)
-        assert slots._means["loans"] < 0.005
+            admission._learn("loans", 0.002)
+        admission._learn("loans", 5.0)
+        assert admission._means["loans"] < 0.005
         for _ in range(20):
-            slots._learn("loans", 5.0)
-        assert slots._means["loans"] > 1, "all that came after it were slow, too"
+            admission._learn("loans", 5.0)
+        assert admission._means["loans"] > 1, "all that came after it were slow, too"
 
-    def test_work_that_fails_leaves_its_thread_alive(self, slots):
+    def test_work_that_fails_leaves_its_thread_alive(self, admission):
         class Failing(Work):
             def run(self, another: Any) -> None:
                 raise RuntimeError("not caught where it should have been")
 
         for _ in range(2 * THREADS):
-            slots.take("loans", 1, deadline=1.0).start(Failing())
+            admission.admit("loans", 1, deadline=1.0).submit(Failing())
         work = Work()
-        slots.take("loans", 1, deadline=1.0).start(work)
+        admission.admit("loans", 1, deadline=1.0).submit(work)
         assert work.done.wait(10)
 
-    def test_a_thread_gets_more_of_the_same_model_and_nothing_of_others(self, slots):
+    def test_a_thread_gets_more_of_the_same_model_and_nothing_of_others(self, admission):
         holding = [Holding() for _ in range(THREADS)]
         works = [Work(model) for model in ("old", "old", "new", "old", "new")]
         for work in (*holding, *works):
-            slots.take("loans", 1, deadline=1.0).start(work)
+            admission.admit("loans", 1, deadline=1.0).submit(work)
         holding[0].done.set()  # one thread, so that it is not a race who gets what
         assert all(work.done.wait(10) for work in works)
         assert sorted(work.others for work in works) == [0, 0, 0, 1, 2]
         for work in holding:
             work.done.set()
 
-    def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, slots):
-        slots.lag.seen(0.3)
-        assert slots.within(2.0) == pytest.approx(1.4)
-        assert slots.within(0.4) == pytest.approx(0.2), "however busy, there is something left"
-        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(THREADS)]
+    def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, admission):
+        admission.lag.update(0.3)
+        assert admission.thread_seconds(2.0) == pytest.approx(1.4)
+        assert admission.thread_seconds(0.4) == pytest.approx(0.2), "however busy, there is something left"
+        taken = [admission.admit("loans", 1, deadline=1.0) for _ in range(THREADS)]
         with pytest.raises(Unavailable, match="deadline"):
-            slots.take("loans", 1, deadline=1.0)
-        taken.append(slots.take("loans", 1, deadline=5.0))
-        for slot in taken:
-            slot.start(Work())
+            admission.admit("loans", 1, deadline=1.0)
+        taken.append(admission.admit("loans", 1, deadline=5.0))
+        for ticket in taken:
+            ticket.submit(Work())
 
-    def test_a_thread_that_hangs_with_several_is_one_thread(self, slots):
+    def test_a_thread_that_hangs_with_several_is_one_thread(self, admission):
         class Both(Holding):
             def run(self, another: Any) -> None:
                 while another() is not None:
@@ -221,17 +222,17 @@ class TestSlots:
 
         first = [Holding() for _ in range(THREADS)]
         several = [Both("model") for _ in range(3)]
-        taken = [slots.take("loans", 1, deadline=1.0) for _ in range(THREADS + 3)]
-        for slot, work in zip(taken, (*first, *several), strict=True):
-            slot.start(work)
+        taken = [admission.admit("loans", 1, deadline=1.0) for _ in range(THREADS + 3)]
+        for ticket, work in zip(taken, (*first, *several), strict=True):
+            ticket.submit(work)
         first[0].done.set()
-        while not all(slot.hand for slot in taken):
+        while not all(ticket.batch for ticket in taken):
             time.sleep(0.001)
-        assert len({slot.hand for slot in taken[THREADS:]}) == 1
-        for slot in taken[THREADS:]:
-            slot.give_up(late=True)
+        assert len({ticket.batch for ticket in taken[THREADS:]}) == 1
+        for ticket in taken[THREADS:]:
+            ticket.abandon(late=True)
         more = Work()
-        slots.take("loans", 1, deadline=1.0).start(more)
+        admission.admit("loans", 1, deadline=1.0).submit(more)
         first[1].done.set()
         assert more.done.wait(10), "the other thread goes on"
         several[0].done.set()
@@ -250,7 +251,7 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
 
     asyncio.run(scene())
     for _ in range(100):
-        lag.seen(0.0)
+        lag.update(0.0)
     assert lag.seconds < 0.001
 
 
@@ -259,7 +260,7 @@ def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
         job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
-        assert not job.wanted and not job.call.take_turn() and not job.answered
+        assert not job.awaited and not job.call.claim() and not job.answered
         with pytest.raises(Late):
             await job.outcome()
 

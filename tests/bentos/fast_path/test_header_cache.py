@@ -10,7 +10,7 @@ import pytest
 
 from bentos.fast_path import header_cache
 from bentos.fast_path.header_cache import HeaderCache
-from bentos.request import read_head
+from bentos.request import read_context
 from slipway import api_keys
 from slipway.settings import Settings
 from tests.bentos.fast_path.raw_requests import ROW, answers, request
@@ -24,14 +24,14 @@ HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
 
 def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
     made = HeaderCache()
-    made.keep(data, "loans", read_head(headers), body)
+    made.keep(data, "loans", read_context(headers), body)
     return made
 
 
 def test_a_head_is_found_by_its_bytes_and_each_request_has_ids_of_its_own():
     (name, head), body = kept().find(HEAD + b'{"instances":{}}')
     assert (name, head.content_length, body) == ("loans", 16, b'{"instances":{}}')
-    first, second = head.again(), head.again()
+    first, second = head.renew(), head.renew()
     assert len({head.uuid, first.uuid, second.uuid, first.trace_id, second.trace_id}) == 5
     assert first.request_id == first.uuid
     assert first.trace_id == first.uuid.replace("-", "")
@@ -64,7 +64,7 @@ def test_what_is_not_the_same_head_and_a_whole_body_is_left_to_the_parser(data):
         (HEAD + BODY + HEAD + BODY, HEADERS),
         (b"\r\n\r\n" + HEAD + BODY, HEADERS),
         (b"", HEADERS),
-        (HEAD[:-4] + b"\r\nx: " + b"y" * header_cache.MOST_BYTES + b"\r\n\r\n" + BODY, HEADERS),
+        (HEAD[:-4] + b"\r\nx: " + b"y" * header_cache.MAX_HEAD_BYTES + b"\r\n\r\n" + BODY, HEADERS),
     ],
 )
 def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(data, headers):
@@ -74,13 +74,13 @@ def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(
 
 
 def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
-    monkeypatch.setattr(header_cache, "MOST_HEADS", 10)
+    monkeypatch.setattr(header_cache, "MAX_ENTRIES", 10)
     made = HeaderCache()
     for number in range(1000):
         data = HEAD.replace(b"host: a", b"host: %d" % number) + BODY
-        made.keep(data, "loans", read_head(HEADERS), BODY)
+        made.keep(data, "loans", read_context(HEADERS), BODY)
         assert made.find(data) is not None
-        assert len(made._known) <= 10
+        assert len(made._entries) <= 10
 
 
 def answer(connection: socket.socket) -> tuple[int, dict]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.prediction import pipeline as answering
-from bentos.prediction.pipeline import answer
+from bentos.prediction import pipeline
 from bentos.prediction.types import PredictionCall
 from bentos.request import RequestContext
 from slipway.errors import InputError
@@ -75,6 +74,33 @@ def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
     assert statuses[200] > 100
 
 
+def test_without_the_fast_path_the_service_answers_the_same(server: Server, tmp_path: Path) -> None:
+    bundles.promote(tmp_path / "var", tmp_path / "one")
+    requests = (
+        request(ROW, more="x-request-id: 1\r\n")
+        + request({"age": "old"}, more="x-request-id: 2\r\n")
+        + request({**ROW, "age": 900}, more="x-request-id: 3\r\n")
+        + b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n"
+        + b"POST /v1/predict HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"
+    )
+    found = []
+    with Server(tmp_path / "var", ("loans",), SLIPWAY_FAST_PATH="off") as slow:
+        for running in (server, slow):
+            with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connected:
+                connected.sendall(requests[: requests.rindex(b"POST")])
+                responses = answers(connected, 4)
+                connected.sendall(requests[requests.rindex(b"POST") :])
+                responses += answers(connected, 1)
+                found.append([(status, _without_ids(content)) for status, content in responses])
+    assert [status for status, _ in found[0]] == [200, 422, 200, 200, 400]
+    assert found[0] == found[1]
+
+
+def _without_ids(content: dict) -> dict:
+    rows = [{**row, "id": ""} for row in content.get("predictions", [])]
+    return {**content, "trace_id": "", "predictions": rows}
+
+
 def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
     heads = []
     for path in (PATH, PATH + "?by=asgi"):
@@ -96,14 +122,14 @@ def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(fron
         served.live.predictor, "run", lambda feeds: runs.append(len(feeds["numbers"])) or predict(feeds)
     )
     rows = [[{**ROW, "age": age}] for age in (20, 30)] + [[{**ROW, "age": "old"}], [ROW, {**ROW, "age": 900}]]
-    outcomes = answer([_call(served, number, rows[number]) for number in range(4)])
+    outcomes = pipeline.run([_call(served, number, rows[number]) for number in range(4)])
     assert runs == [4]
     assert isinstance(outcomes[2], InputError)
     together = [json.loads(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     assert [found["request_id"] for found in together] == ["0", "1", "3"]
     assert [[w["instance"] for w in found["warnings"]] for found in together] == [[], [], [1]]
     for found, asked in zip(together, (rows[0], rows[1], rows[3]), strict=True):
-        alone = json.loads(answering.answer_one(_call(served, 9, asked)))
+        alone = json.loads(pipeline.run_one(_call(served, 9, asked)))
         assert [row["score"] for row in found["predictions"]] == pytest.approx(
             [row["score"] for row in alone["predictions"]], abs=1e-6
         )
@@ -121,11 +147,13 @@ def test_where_the_network_fails_for_all_together_each_is_asked_alone(front, mon
         return predict(feeds)
 
     monkeypatch.setattr(served.live.predictor, "run", run)
-    outcomes = answer([_call(served, number, [{**ROW, "age": age}]) for number, age in enumerate((20, 66, 30))])
+    outcomes = pipeline.run([_call(served, number, [{**ROW, "age": age}]) for number, age in enumerate((20, 66, 30))])
     assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
     assert sorted(event["event"]["outcome"] for event in client.events()) == ["failure", "success", "success"]
 
 
 def _call(served, number: int, rows: list[dict]) -> PredictionCall:
     head = RequestContext(f"{number:036}", "0" * 32, str(number), b"", None, b"")
-    return PredictionCall(served, served.live, head, json.dumps({"instances": rows}).encode(), time.perf_counter_ns())
+    return PredictionCall(
+        served.context, served.live, head, json.dumps({"instances": rows}).encode(), time.perf_counter_ns()
+    )

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bentos.executor.canary_routing import chosen
+from bentos.executor.canary_routing import routes_to_canary
 from bentos.models.candidate_runner import MAX_JOBS
 from slipway.serving_state import observed
 from slipway.serving_state.desired import Canary
@@ -71,7 +71,7 @@ class World:
 
     @property
     def candidates(self):
-        return self.client.worker.served["loans"].roles.candidates
+        return self.client.worker.served["loans"].manager.roles.candidates
 
     def breaks(self, role: str, run: Callable) -> None:
         """Have the role's network do something else, which its probe did not show."""
@@ -113,7 +113,7 @@ class TestCanary:
                 ]
                 for _ in range(3)
             }
-            assert versions == {"2" if chosen("2", unit.encode(), 40) else "1"}
+            assert versions == {"2" if routes_to_canary("2", unit.encode(), 40) else "1"}
 
     def test_its_event_is_the_one_that_is_answered(self, world):
         world = world()
@@ -349,8 +349,8 @@ class TestSwap:
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION, bias=1.0, serving={"swap_ratio": 1e6})
         bundles.put_in_store(var, tmp_path / "two", "2")
         bundles.point(var, "prices", client.worker.served["prices"].live.digest, canary=Canary(digest, 100.0))
-        until(lambda: client.worker.served["prices"].roles.candidates is not None)
-        assert client.worker.served["loans"].roles.candidates is None
+        until(lambda: client.worker.served["prices"].manager.roles.candidates is not None)
+        assert client.worker.served["loans"].manager.roles.candidates is None
         assert client.predict({"area": 80, "rooms": 3}, usecase="prices").json["model"]["version"] == "2"
         assert client.predict(ROW).json["model"]["version"] == "1"
 

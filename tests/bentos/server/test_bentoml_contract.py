@@ -13,6 +13,8 @@ import pytest
 
 from tests.bentos.server.processes import ROOT
 
+HARDENED = "bentos.server.protocol:HardenedProtocol"
+FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
 AFTER_AN_UPGRADE = "an upgrade changed what our callable in front of BentoML relies on: see docs/decisions/0001"
 
 
@@ -38,17 +40,32 @@ def test_a_worker_knows_that_it_is_one():
     assert server_context.worker_index is None, AFTER_AN_UPGRADE
 
 
-def test_uvicorn_picks_httptools_and_uvloop_and_answers_bad_bytes_where_we_do():
+def test_uvicorn_takes_the_protocol_that_is_registered_and_uvloop(monkeypatch):
     import uvicorn
     import uvloop
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-    config = uvicorn.Config(lambda: None)
-    config.load()
-    assert config.http_protocol_class is HttpToolsProtocol, AFTER_AN_UPGRADE
+    assert uvicorn.config.HTTP_PROTOCOLS["auto"] == "uvicorn.protocols.http.auto:AutoHTTPProtocol", AFTER_AN_UPGRADE
+    for ours in (HARDENED, FAST_PATH):
+        monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", ours)
+        config = uvicorn.Config(lambda: None)
+        config.load()
+        assert issubclass(config.http_protocol_class, HttpToolsProtocol), AFTER_AN_UPGRADE
+        assert config.http_protocol_class.__name__ == ours.partition(":")[2], AFTER_AN_UPGRADE
     assert config.get_loop_factory() is uvloop.new_event_loop, AFTER_AN_UPGRADE
     parameters = list(inspect.signature(HttpToolsProtocol.send_400_response).parameters)
     assert parameters == ["self", "msg"], AFTER_AN_UPGRADE
+
+
+def test_uvicorn_hands_the_state_of_the_lifespan_to_the_protocols():
+    import uvicorn
+    from uvicorn.lifespan.on import LifespanOn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    assert "app_state=self.lifespan.state" in inspect.getsource(uvicorn.server.Server), AFTER_AN_UPGRADE
+    assert '"state": self.state' in inspect.getsource(LifespanOn), AFTER_AN_UPGRADE
+    parameters = list(inspect.signature(HttpToolsProtocol.__init__).parameters)
+    assert parameters == ["self", "config", "server_state", "app_state", "_loop"], AFTER_AN_UPGRADE
 
 
 def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_way():
@@ -66,15 +83,14 @@ def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodie
     from uvicorn.protocols.http import httptools_impl
 
     source = inspect.getsource(httptools_impl)
-    for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", "urllib.parse.unquote(path)"):
+    for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", 'self.scope["raw_path"]'):
         assert words in source, AFTER_AN_UPGRADE
     for method in ("data_received(self, data: bytes)", "on_body(self, body: bytes)", "on_message_complete(self)"):
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
-    assert source.count("urllib") == 2, AFTER_AN_UPGRADE
 
 
 def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
-    """What bentos/fast_path/protocol.py replaces, reads and calls: see docs/decisions/0006."""
+    """What bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
     import uvicorn
     from uvicorn.protocols.http import httptools_impl
 
@@ -100,19 +116,20 @@ def test_swagger_ui_lies_where_the_documents_page_reads_it():
     from bentos.api import api_docs
 
     for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
-        found = api_docs.asset(f"/docs/{name}")
-        assert found is not None
-        assert len(found[1]) > 10_000, AFTER_AN_UPGRADE
+        assert name in api_docs.MEDIA_TYPES
+        assert (api_docs.FOLDER / name).stat().st_size > 10_000, AFTER_AN_UPGRADE
 
 
 PROBE = """
 import json, sys
+from uvicorn.config import HTTP_PROTOCOLS
 from bentos.service import slipway
 from bentoml._internal.configuration.containers import BentoMLContainer as c
 app = slipway.to_asgi(is_main=True)
 server = c.api_server_config
 print(json.dumps({
     "front": type(app).__module__,
+    "protocol": HTTP_PROTOCOLS["auto"],
     "behind": type(app._behind).__module__,
     "import": slipway.import_string,
     "metrics": server.metrics.enabled.get(),
@@ -149,6 +166,7 @@ def configured(tmp_path_factory) -> dict:
 
 def test_our_callable_stands_in_front_of_bentomls_application(configured):
     assert configured["front"] == "bentos.api.application", AFTER_AN_UPGRADE
+    assert configured["protocol"] == FAST_PATH
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
 

@@ -7,6 +7,9 @@ COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3
 
 RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' slipway/__init__.py)
 DEVICE ?= cpu
+# Two more than the cores, for many tests wait; eight at most, for each may hold TensorFlow
+WORKERS ?= $(shell nproc | awk '{ print ($$1 < 6) ? $$1 + 2 : 8 }')
+WORKERS_SHARE = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # BASE: another base image than the one in the Dockerfiles, say from a mirror
 IMAGE = docker build --file infra/images/Dockerfile $(BASE:%=--build-arg=BASE=%) \
   --label=org.opencontainers.image.version=$(RELEASE) \
@@ -16,10 +19,10 @@ PLATFORM := slipway-platform:$(RELEASE)$(if $(filter gpu,$(DEVICE)),-gpu)
 SHIP := slipway-ship:$(RELEASE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo loop up down cluster test lint bench ci images sbom audit lock clean
+.PHONY: help demo loop up down cluster test test-quick lint bench ci images sbom audit lock clean
 
 help: ## List the verbs.
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Set up, run the whole path once for both use cases, and check every part of it.
 	@$(BIN)/slipway demo
@@ -36,8 +39,11 @@ down: $(INSTALLED) ## End what `make up` started.
 cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFIG: make cluster LOAD='kind load docker-image'
 	@$(BIN)/python -m scenarios.kubernetes --base '$(BASE)' --load '$(LOAD)'
 
-test: $(INSTALLED) ## Set up and run the tests.
-	@$(BIN)/pytest
+test: $(INSTALLED) ## Set up and run all tests: in WORKERS processes, then those that measure time, on their own.
+	@status=0; $(WORKERS_SHARE) -m 'not alone' || status=1; $(BIN)/pytest -m alone || status=1; exit $$status
+
+test-quick: $(INSTALLED) ## Run the tests that start no server, train nothing and build no image: two minutes.
+	@$(WORKERS_SHARE) -m 'not slow and not alone'
 
 lint: $(INSTALLED) ## Check style, formatting, types and which package imports which.
 	$(BIN)/ruff check

@@ -1,4 +1,4 @@
-"""`slipway watch`, the one long-lived monitoring process: reconciler, rollouts, the status page and its metrics."""
+"""Watch process, the one long-lived process of monitoring: reconciler, rollouts, status page and metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("slipway.watch")
 
 
 class Watcher:
-    """Takes a pass every few seconds in a thread of its own; `board` is the last picture."""
+    """Takes a pass every few seconds in its own thread; `board` is the last dashboard."""
 
     def __init__(self, names: Sequence[str], config: Settings) -> None:
         self._names = list(names)
@@ -58,7 +58,7 @@ class Watcher:
         return self._thread.is_alive() and time.monotonic() - self._last < STUCK_SECONDS
 
     def pass_once(self) -> None:
-        """Reconcile every use case, take its rollout a step on, notice what others changed; then take a new picture."""
+        """Take one pass over every use case's rollout, reconciler and registry watcher; then update the dashboard."""
         names = self._watched()
         rollouts = {name: self._rollouts.once(name) for name in names}
         passes = [self._reconciler.once(name) for name in names]
@@ -69,13 +69,13 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 self.pass_once()
-            except Exception:  # whatever is wrong with one pass, the next one may find it in order
+            except Exception:  # whatever fails in one pass, the next one may succeed
                 _log.exception("a pass failed")
             self._last = time.monotonic()
             self._stop.wait(PASS_SECONDS)
 
     def _watched(self) -> list[str]:
-        """The named use cases, else those of SLIPWAY_SERVE, else those with a folder here, else the registry's."""
+        """The given use cases, else those of SLIPWAY_SERVE, else those with a folder here, else the registry's."""
         if names := self._names or list(self._config.serve) or usecases.names():
             return names
         try:
@@ -85,13 +85,13 @@ class Watcher:
 
 
 def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) -> None:
-    """Runs until SIGTERM or Ctrl-C.
+    """Run until SIGTERM or Ctrl-C.
 
     Raises:
-        ServiceError: another one watches this environment from this state folder.
+        ServiceError: another watch process uses this environment and state folder.
         PortTaken: the status page's port is in use.
     """
-    with _alone(config), _bound(config.status_host, config.status_port) as listening, _stopped_by_signals():
+    with _exclusive(config), _bound(config.status_host, config.status_port) as listening, _stopped_by_signals():
         watcher = Watcher(names, config)
         watcher.start()
         say(f"status page: http://{config.status_host}:{config.status_port}")
@@ -107,8 +107,8 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
 
 
 @contextmanager
-def _alone(config: Settings) -> Iterator[None]:
-    """One reconciler per environment: two would move an alias against each other."""
+def _exclusive(config: Settings) -> Iterator[None]:
+    """Hold the lock of the environment: two reconcilers would move an alias against each other."""
     path = config.var / f"reconcile-{config.environment}.lock"
     try:
         lock = locks.acquire(path)
@@ -129,7 +129,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             listening.bind((host, port))
         except OSError as error:
             raise PortTaken(
-                f"{host}:{port}, for the status page, is not to be had ({error.strerror}): "
+                f"{host}:{port}, for the status page, is not available ({error.strerror}): "
                 "set SLIPWAY_STATUS_PORT or SLIPWAY_STATUS_HOST."
             ) from None
         yield listening
@@ -137,7 +137,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """uvicorn stops on a signal and then raises it again, for handlers that were there before: ours let it end well."""
+    """Ignore the signals that uvicorn raises again after it has stopped, so that the process ends cleanly."""
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from slipway.settings import settings
 
-pytest_plugins = ["tests.support.servers", "tests.support.s3"]
+pytest_plugins = ["tests.support.sharing", "tests.support.distribution", "tests.support.servers", "tests.support.s3"]
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -130,6 +131,13 @@ def needs() -> Callable[[str], Path]:
         pytest.skip(f"{what} is missing: {remedy}")
 
     return need
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with why tests were skipped, and how many for each reason."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number} skipped: {reason.removeprefix('Skipped: ')}")
 
 
 @dataclass(frozen=True)

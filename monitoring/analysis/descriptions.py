@@ -1,4 +1,4 @@
-"""What changed in a column, in words that a person who knows no statistics can act on."""
+"""Descriptions of changes in a column, for people who know no statistics."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _LONGEST = 40
 
 
 def describe(method: str, before: np.ndarray, after: np.ndarray, significant: bool, drifted: bool) -> str:
-    """One sentence: the change itself where there is one, and why it is no alarm where it is none."""
+    """Describe the change in one sentence, and why it is no alarm where it is none."""
     if len(after) == 0 or (method != "chi2_missing" and pd.isna(after).all()):
         return "No values in the window."
     if not significant:
-        return "No more change than chance makes."
+        return "No more change than by chance."
     change = {"ks": _numbers, "chi2": _categories, "chi2_missing": _missing}[method](before, after)
     return change if drifted else f"{change} Too little to matter."
 
@@ -23,7 +23,7 @@ def _missing(before: np.ndarray, after: np.ndarray) -> str:
 
 
 def _numbers(before: np.ndarray, after: np.ndarray) -> str:
-    """The shift of the median, unless it is the spread that changed."""
+    """Describe the shift of the median, or of the quartiles where the spread changed more."""
     low, middle, high = np.nanquantile(before, [0.25, 0.5, 0.75])
     now_low, now_middle, now_high = np.nanquantile(after, [0.25, 0.5, 0.75])
     if abs(now_middle - middle) >= abs((now_high - now_low) - (high - low)) / 2 and now_middle != middle:
@@ -33,14 +33,14 @@ def _numbers(before: np.ndarray, after: np.ndarray) -> str:
 
 
 def _categories(before: np.ndarray, after: np.ndarray) -> str:
-    """The category whose share changed most."""
+    """Describe the category whose share changed most."""
     was = pd.Series(before).value_counts(normalize=True)
     now = pd.Series(after).value_counts(normalize=True)
     names = sorted({*was.index, *now.index}, key=str)
     change = now.reindex(names, fill_value=0) - was.reindex(names, fill_value=0)
     name = change.abs().idxmax()
-    seen = "" if name in was.index else ", never seen before,"
-    return f"“{shortened(name)}”{seen} went from {_percent(was.get(name, 0))} to {_percent(now.get(name, 0))}."
+    new = "" if name in was.index else ", never seen before,"
+    return f"“{shortened(name)}”{new} went from {_percent(was.get(name, 0))} to {_percent(now.get(name, 0))}."
 
 
 def shortened(name: object) -> str:

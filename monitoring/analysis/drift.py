@@ -1,8 +1,8 @@
-"""Drift: which columns of a window come from another distribution than the reference, and by how much.
+"""Drift detection: which columns of a window come from another distribution than the reference, and by how much.
 
-Every column is tested twice where it can be: its values, and its share of missing ones. All tests of a comparison are
-one family under Holm's correction, so the chance of any false alarm is the stated significance for the whole set; what
-is significant must also be large enough to matter.
+Every column has up to two tests: of its values, and of its share of missing ones. All tests of a comparison are one
+family under Holm's correction, so the probability of any false alarm is the significance for the whole set; a
+significant change must also be large enough to matter.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """`monitor/thresholds.json`: what a bundle pins for the comparison with its reference."""
+    """Thresholds of a bundle for the comparison with its reference: `monitor/thresholds.json`."""
 
     significance: float = 0.05
     features: Mapping[str, Mapping] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """One test of one column. `effect` is in units of `measure`; `sentence` says for people what was found."""
+    """Result of one test of one column; `effect` is in units of `measure`, `sentence` describes the change."""
 
     name: str
     kind: str
@@ -86,26 +86,26 @@ class DriftResult:
 
 
 def compare(reference: Table, window: Table, columns: Iterable[Column], thresholds: Thresholds) -> list[DriftResult]:
-    """Every test of every column, in the columns' order; those with `drifted` are the alarm.
+    """Test every column, in the given order; results with `drifted` are the alarm.
 
-    A column's missing values are tested where either side has any: without one there is nothing to reject.
+    A column's missing values are tested if either side has any.
     """
     tests = [test for column in columns for test in _tests(reference, window, column, thresholds)]
     adjusted = holm(np.array([test.p_value for test in tests]))
     return [
-        _judged(test, float(p), thresholds.significance, reference[test.name], window[test.name])
+        _decided(test, float(p), thresholds.significance, reference[test.name], window[test.name])
         for test, p in zip(tests, adjusted, strict=True)
     ]
 
 
 def holm_cutoff(findings: list[DriftResult], significance: float) -> float:
-    """The one p-value at or below which Holm's procedure rejects, given all the p-values of these findings."""
+    """The p-value at or below which Holm's procedure rejects, given all p-values of these results."""
     rejected = sum(finding.adjusted_p <= significance for finding in findings)
     return significance / (len(findings) - max(rejected - 1, 0)) if findings else significance
 
 
 def present(values: np.ndarray) -> np.ndarray:
-    """The values that are there."""
+    """The values that are not missing."""
     return values[~pd.isna(values)]
 
 
@@ -137,7 +137,7 @@ def _finding(
     return DriftResult(column.name, column.kind, column.of, method, statistic, p_value, measure, effect, minimum)
 
 
-def _judged(
+def _decided(
     test: DriftResult, adjusted_p: float, significance: float, before: np.ndarray, after: np.ndarray
 ) -> DriftResult:
     significant = adjusted_p <= significance

@@ -1,4 +1,4 @@
-"""The bundle of the version that is watched, from the registry, kept under its digest: its reference and thresholds."""
+"""Reference bundle: the bundle of the watched version, downloaded once and kept under its digest."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from slipway.settings import Settings
 
 
 def fetch(settings: Settings, usecase: str, version: str, digest: str) -> Path:
-    """The folder of the whole bundle, every byte checked; asks the registry only for what is not there yet.
+    """Get the folder of the complete bundle, every byte verified; it is downloaded only if it is not there yet.
 
     Raises:
-        RegistryError: the bundle is not there yet and the registry does not answer.
+        RegistryError: the bundle is not there yet and the registry does not respond.
         NotFound: the registry has no such version.
-        BundleError: what the registry has is another bundle than the one that answered.
+        BundleError: the bundle in the registry is not the one that made the predictions.
     """
     folder = settings.var / "monitor" / digest
     if folder.is_dir():
@@ -25,10 +25,10 @@ def fetch(settings: Settings, usecase: str, version: str, digest: str) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as draft:
-        whole = Path(draft) / "bundle"
-        _download(usecase, version, digest, whole)
+        complete = Path(draft) / "bundle"
+        _download(usecase, version, digest, complete)
         if not folder.is_dir():
-            whole.rename(folder)
+            complete.rename(folder)
     return folder
 
 
@@ -38,7 +38,7 @@ def _download(usecase: str, version: str, digest: str, into: Path) -> None:
         registry.fetch_bundle(registry.version(usecase, version), into, serving_only=False)
     except NotFound:
         raise NotFound(
-            f"{usecase} version {version} answered lately, but the registry {registry.uri} has no such version: "
+            f"{usecase} version {version} made the latest predictions, but {registry.uri} has no such version: "
             "give its folder with --bundle."
         ) from None
     manifest.read_manifest(into, digest)

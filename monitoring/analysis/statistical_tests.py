@@ -1,8 +1,7 @@
 """Two-sample tests and effect sizes: arrays in, numbers out.
 
-A test asks whether a difference can be chance, an effect size asks whether it matters. Drift needs both: with enough
-rows every difference is significant, and with few rows chance alone makes large ones.
-Missing values are the caller's business; every array here is complete.
+A test tells whether a difference can be chance, an effect size whether it matters. Drift needs both: with enough rows
+every difference is significant, and with few rows chance alone makes large ones. Arrays have no missing values.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ def homogeneity(counts: np.ndarray) -> tuple[float, float]:
     """Pearson's statistic and the p-value for "both rows of this [2, k] table come from the same shares".
 
     Chi-square with the reference's own sampling error in it (a goodness-of-fit test takes the reference for the truth,
-    and with 800 rows of it cries wolf), continuity-corrected for two cells. Where the last, merged cell is too empty
-    for the chi-square, that cell is tested exactly against all others (Fisher), the others among themselves by
+    and with 800 rows of it alarms falsely), continuity-corrected for two cells. Where the last, merged cell is too
+    empty for the chi-square, that cell is tested exactly against all others (Fisher), the others among themselves by
     chi-square, and twice the smaller p-value is given (Bonferroni): a new category is not lost among the common ones.
     """
     from scipy.stats import chi2_contingency, fisher_exact
@@ -63,15 +62,15 @@ def homogeneity(counts: np.ndarray) -> tuple[float, float]:
     counts = counts[:, counts.sum(axis=0) > 0]
     if counts.shape[1] < 2 or (counts.sum(axis=1) == 0).any():
         return 0.0, 1.0
-    whole = chi2_contingency(counts)
-    if whole.expected_freq.min() >= LEAST_EXPECTED:
-        return float(whole.statistic), float(whole.pvalue)
+    overall = chi2_contingency(counts)
+    if overall.expected_freq.min() >= LEAST_EXPECTED:
+        return float(overall.statistic), float(overall.pvalue)
     others, last = counts[:, :-1], counts[:, -1]
     exact = fisher_exact(np.stack([others.sum(axis=1), last], axis=1)).pvalue
     if others.shape[1] == 1 or (others.sum(axis=1) == 0).any():
-        return float(whole.statistic), float(exact)
+        return float(overall.statistic), float(exact)
     among = chi2_contingency(others).pvalue
-    return float(whole.statistic), float(min(1.0, 2 * min(exact, among)))
+    return float(overall.statistic), float(min(1.0, 2 * min(exact, among)))
 
 
 def wasserstein(reference: np.ndarray, window: np.ndarray) -> float:

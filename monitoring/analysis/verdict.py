@@ -1,4 +1,4 @@
-"""The verdict: what a comparison means as a whole, and the file that tells it."""
+"""Verdict: the conclusion from the drift results, and its file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATEST = "latest.json"
 
 
 def conclude(findings: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:
-    """The verdict as a whole, the names of what `drifted`, and an entry per test in `features` and `predictions`."""
+    """Conclude the verdict: its kind and sentence, the columns that `drifted`, and an entry per test."""
     drifted = list(dict.fromkeys(finding.name for finding in findings if finding.drifted))
     kind = TOO_LITTLE_DATA if rows < least else DRIFT if drifted else NONE
     return {
@@ -29,19 +29,19 @@ def conclude(findings: Sequence[DriftResult], rows: int, least: int) -> dict[str
 
 
 def folder(settings: Settings, usecase: str) -> str:
-    """Where a use case's verdicts and their pages lie under SLIPWAY_LOG_URL."""
+    """Folder of a use case's verdicts and their pages under SLIPWAY_LOG_URL."""
     return f"verdicts/{settings.environment}/{usecase}"
 
 
 def write(settings: Settings, verdict: dict[str, Any], name: str) -> None:
-    """Leave the verdict under `name` and as `latest.json`, each whole or not at all."""
+    """Write the verdict under `name` and as `latest.json`, each atomically."""
     content = json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False).encode()
     for each in (name, LATEST):
         object_store(settings).put(f"{folder(settings, verdict['usecase'])}/{each}", content)
 
 
 def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
-    """The last verdict of a use case, or None. Raises ServiceError or OSError where the log cannot be read."""
+    """Read the last verdict of a use case, or None. Raises ServiceError or OSError if the log cannot be read."""
     try:
         return json.loads(object_store(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
     except FileNotFoundError:
@@ -57,10 +57,10 @@ def _entry(finding: DriftResult) -> dict[str, Any]:
 
 def _sentence(kind: str, drifted: Sequence[str], rows: int, least: int) -> str:
     if kind == TOO_LITTLE_DATA:
-        return f"Too little data: {rows:,} answered predictions, at least {least:,} are needed for a verdict."
+        return f"Too little data: {rows:,} predictions, at least {least:,} are needed for a verdict."
     if kind == NONE:
-        return "No drift: what is asked and answered looks like what the model was judged on."
-    return f"Drift in {_listed(drifted)}: no longer as in the data that the model was judged on."
+        return "No drift: inputs and predictions look like the data that the model was evaluated on."
+    return f"Drift in {_listed(drifted)}: no longer as in the data that the model was evaluated on."
 
 
 def _listed(names: Sequence[str]) -> str:

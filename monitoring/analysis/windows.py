@@ -1,4 +1,4 @@
-"""The two samples as typed columns: the window from the prediction log, the reference from a bundle."""
+"""Samples as typed columns: the window from the prediction log, the reference from a bundle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREDICTION = "prediction."
 
 @dataclass(frozen=True)
 class Period:
-    """The answered events from `since` on: how many, and which version answered last as champion."""
+    """The predictions from `since` on: their number, and the version that made the last one as champion."""
 
     since: datetime
     until: datetime
@@ -37,9 +37,9 @@ class Period:
 
 @dataclass(frozen=True)
 class Window:
-    """A bounded sample of a period: `rows` of features, of which `own` were answered by the watched version.
+    """A bounded sample of a period: `rows` of features, of which the watched version predicted `own`.
 
-    The prediction columns hold those `own` rows only: another version's answers say nothing about this one's.
+    The prediction columns have those `own` rows only: another version's predictions say nothing about this one's.
     """
 
     table: dict[str, np.ndarray]
@@ -48,7 +48,7 @@ class Window:
 
 
 def columns(schema: Schema) -> list[Column]:
-    """What is compared: each feature that is logged, an image by its statistics, and the predictions."""
+    """Columns that are compared: each logged feature, an image by its statistics, and the predictions."""
     found: list[Column] = []
     for feature in schema.features:
         if feature.kind == "image":
@@ -63,9 +63,9 @@ def columns(schema: Schema) -> list[Column]:
 def last_period(
     log: Log, usecase: str, since: datetime | None, until: datetime, most_rows: int | None = None
 ) -> Period | None:
-    """From `since` until `until`, no further back than the last `most_rows` answers and those of the same moment.
+    """The period from `since` until `until`, of at most the last `most_rows` predictions and those of the same time.
 
-    None where there is no answer.
+    None without predictions.
     """
     answers = log.predictions(usecase, since, until)
     newest = f'SELECT "@timestamp" AS moment FROM answers ORDER BY moment DESC LIMIT {int(most_rows or 0)}'
@@ -79,7 +79,7 @@ def last_period(
 
 
 def read(log: Log, schema: Schema, period: Period) -> Window:
-    """The period's sample: the answered events with the smallest digests of their `row_id`, at most 10,000."""
+    """Read the period's sample: at most 10,000 predictions, with the smallest digests of their `row_id`."""
     answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
     events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
     features = [_flat(msgspec.json.decode(event[0])) for event in events]
@@ -92,7 +92,7 @@ def read(log: Log, schema: Schema, period: Period) -> Window:
 
 
 def load_reference(folder: Path) -> pd.DataFrame:
-    """The bundle's `monitor/reference.parquet`; raises BundleError where it is no Parquet file."""
+    """Read the bundle's `monitor/reference.parquet`. Raises BundleError if it is no Parquet file."""
     path = folder / "monitor" / "reference.parquet"
     try:
         return pd.read_parquet(path)
@@ -101,7 +101,7 @@ def load_reference(folder: Path) -> pd.DataFrame:
 
 
 def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
-    """The reference's features and predictions; raises BundleError where one is missing."""
+    """The reference's features and predictions. Raises BundleError if one is missing."""
     missing = [_plain(column) for column in columns(schema) if _plain(column) not in frame]
     if missing:
         raise BundleError(
@@ -111,7 +111,7 @@ def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarr
 
 
 def typed(values: Iterable[Any], column: Column) -> np.ndarray:
-    """float64 with NaN for missing where the kind is numeric, else object: texts, with None for missing."""
+    """Convert to float64 with NaN for missing if the kind is numeric, else to texts (object) with None for missing."""
     if column.kind in NUMERIC:
         numbers = np.array([np.nan if value is None else float(value) for value in values], dtype=float)
         return np.where(np.isfinite(numbers), numbers, np.nan)
@@ -138,7 +138,7 @@ def _plain(column: Column) -> str:
 
 
 def _last(name: str) -> str:
-    """The value in the champion's last event, or where there is none in anybody's."""
+    """SQL for the value in the champion's last event, else in the last event of any role."""
     return f"""coalesce(arg_max("{name}", "@timestamp") FILTER ("slipway.role" = 'champion'),
         arg_max("{name}", "@timestamp"))"""
 

@@ -1,4 +1,4 @@
-"""`slipway feedback`: labels that came later, from a table."""
+"""`slipway feedback`: labels from a table."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def command(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="CSV, Parquet or JSON lines: id or key; label or value; known_at where it is known."
+            metavar="FILE", help="CSV, Parquet or JSON lines: id or key; label or value; known_at if it is known."
         ),
     ],
-    url: Annotated[str | None, typer.Option(help="The service's address; that of the settings where left out.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the service; by default that of the settings.")] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Put them into this machine's prediction log, without a server.")
+        bool, typer.Option("--offline", help="Append them to this machine's prediction log, without a server.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Send labels that came later."""
+    """Send labels of earlier predictions."""
     from monitoring.labels import label_summary, label_table, upload
     from slipway.errors import ServiceError
     from slipway.settings import settings
@@ -43,11 +43,11 @@ def command(
         sent = upload.send(name, entries, address, track)
     say(f"labels of {name}: {sent.labels} went to {sent.to}")
     try:
-        told = label_summary.summarize(name, entries, log_is_here=offline or url is None)
+        found = label_summary.summarize(name, entries, log_is_here=offline or url is None)
     except (ServiceError, OSError) as error:
-        say(f"the prediction log cannot be read, so which predictions they name is not known: {error}")
-        told = label_summary.summarize(name, entries, log_is_here=False)
-    for sentence in told.sentences:
+        say(f"the prediction log cannot be read, so it is not known which predictions the labels match: {error}")
+        found = label_summary.summarize(name, entries, log_is_here=False)
+    for sentence in found.sentences:
         say(sentence)
     if as_json:
-        print_json(asdict(told) | sent.to_dict())
+        print_json(asdict(found) | sent.to_dict())

@@ -1,4 +1,4 @@
-"""`slipway history`: which version answered, on what it stands, and who moved what, when and why."""
+"""`slipway history`: events of a use case's models, their current state and its verification; traces of predictions."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _SHOWN = 12
 def command(
     name: UseCaseName,
     id: Annotated[
-        str | None, typer.Option("--id", metavar="PREDICTION", help="Trace one prediction, by the id in its answer.")
+        str | None, typer.Option("--id", metavar="PREDICTION", help="Trace one prediction, by the id in its response.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Leave out what happened before: 24h, 7d, or an ISO 8601 time.")
+        str | None, typer.Option(metavar="TIME", help="Leave out earlier events: 24h, 7d, or an ISO 8601 time.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what happened to a use case's models, what stands now, and whether it is what was registered.
+    """Show the history of a use case's models, their current state, and whether it is what was registered.
 
-    Every byte of every version is checked, and the two copies of the audit are compared; exits with 1 where something
-    is not as it was.
+    Every byte of every version is checked, and the two copies of the audit are compared; exits with 1 if something was
+    altered.
     """
     from monitoring.commands.monitor import instant
     from monitoring.governance.history import gather
@@ -46,17 +46,17 @@ def command(
     if as_json:
         print_json(found.to_dict())
     else:
-        typer.echo("\n".join(_traced(found) if id else _told(found)))
+        typer.echo("\n".join(_trace_lines(found) if id else _history_lines(found)))
     if not found.is_verified:
         raise typer.Exit(1)
 
 
-def _told(found: History) -> list[str]:
+def _history_lines(found: History) -> list[str]:
     return [
         f"What happened to {found.usecase} in {found.environment}",
-        *_table([_events(same) for same in _folded(found.events)], "Nothing that was written down."),
+        *_table([_events(same) for same in _folded(found.events)], "No events."),
         "",
-        "What stands now",
+        "Current state",
         *_table(_aliases(found), "No alias and no tag is set."),
         *_table(_versions(found), "No version is registered."),
         *_table(_servers(found), "No server is known."),
@@ -67,7 +67,7 @@ def _told(found: History) -> list[str]:
 
 
 def _folded(events: Sequence[Event]) -> list[list[Event]]:
-    """The same again and again, as a refusal for each of many alerts, is one line."""
+    """Group equal consecutive events, such as a refusal for each of many alerts, into one line."""
     return [list(same) for _, same in groupby(events, lambda each: (each.action, each.version, each.who, each.why))]
 
 
@@ -103,11 +103,11 @@ def _versions(found: History) -> list[tuple[str, ...]]:
 def _described(version: dict[str, Any]) -> str:
     from monitoring.governance.history import describe_provenance
 
-    return "; ".join([describe_provenance(version), *_said(version)])
+    return "; ".join([describe_provenance(version), *_tags(version)])
 
 
-def _said(version: dict[str, Any]) -> list[str]:
-    """What people and servers said of a version, in its tags."""
+def _tags(version: dict[str, Any]) -> list[str]:
+    """Tags of people and servers on a version."""
     found = [f"in {environment}: {said}" for environment, said in version["serving"].items()]
     found += [f"override: {version['override']}"] if version["override"] else []
     return found + ([f"refused: {version['refused']}"] if version["refused"] else [])
@@ -129,17 +129,17 @@ def _verification(found: History) -> list[str]:
     sound = sum(version["verified"] for version in found.versions)
     lines, pending = found.audit["lines"], found.audit["pending"]
     said = [
-        f"{sound} of {len(found.versions)} versions: every byte is as it was registered.",
-        f"{lines} lines of the audit, in the log and in MLflow"
-        + (f"; {pending} wait to be copied there." if pending else "."),
+        f"{sound} of {len(found.versions)} versions: every byte is as registered.",
+        f"{lines} audit lines, in the log and in MLflow"
+        + (f"; {pending} are not copied there yet." if pending else "."),
     ]
     return [*said, *(found.problems or ["ok"])]
 
 
-def _traced(found: Trace) -> list[str]:
+def _trace_lines(found: Trace) -> list[str]:
     first, stands = found.answers[0], found.stands_on
     label = found.label
-    truth = "none has come" if label is None else f"{_either(label)}, known at {_time(label['known_at'])}"
+    truth = "none yet" if label is None else f"{_either(label)}, known at {_time(label['known_at'])}"
     rows = [
         ("prediction", found.id),
         *((f"as {each['role']}", _answer(each)) for each in found.answers),

@@ -1,4 +1,4 @@
-"""`slipway monitor`: has the world changed, and are the answers still good?"""
+"""`slipway monitor`: drift and live quality of the latest predictions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ def command(
     name: UseCaseName,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Compare the answers since then: 30m, 24h, 7d, or an ISO 8601 time (UTC)."),
+        typer.Option(
+            metavar="TIME", help="Compare the predictions since then: 30m, 24h, 7d, or an ISO 8601 time (UTC)."
+        ),
     ] = None,
     window_rows: Annotated[
-        int | None, typer.Option(min=1, help="Compare no more than the last so many answers.")
+        int | None, typer.Option(min=1, help="Compare at most this number of the latest predictions.")
     ] = None,
     bundle: Annotated[
         Path | None,
-        typer.Option(help="The bundle that answered, where no registry has it.", exists=True, file_okay=False),
+        typer.Option(help="The bundle that made the predictions, if no registry has it.", exists=True, file_okay=False),
     ] = None,
     detailed: Annotated[
         bool | None,
@@ -40,7 +42,7 @@ def command(
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 1 when there is drift.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the logged predictions with the model's reference, and leave a verdict.
+    """Compare the logged predictions with the model's reference, and write a verdict.
 
     Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
     """
@@ -51,13 +53,13 @@ def command(
     if as_json:
         print_json(found)
     else:
-        _tell(found)
+        _print(found)
     if fail_on_drift and found["verdict"] == "drift":
         raise typer.Exit(1)
 
 
 def instant(text: str) -> datetime:
-    """A time as `--since` gives it: `24h` is so long ago."""
+    """Parse a time of `--since`: `24h` is 24 hours ago."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
@@ -66,7 +68,7 @@ def instant(text: str) -> datetime:
         raise typer.BadParameter(f"--since {text!r}: give 30m, 24h, 7d or a time like 2026-01-31T12:00Z.") from None
 
 
-def _tell(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any]) -> None:
     typer.echo(f"{found['usecase']}: {found['sentence']}")
     for test in [*found["features"], *found["predictions"]]:
         if test["drifted"]:
@@ -75,16 +77,16 @@ def _tell(found: dict[str, Any]) -> None:
         typer.echo(found["quality"]["sentence"])
     if found["synthetic"]:
         say("The model was trained on synthetic data.")
-    if decision := found["retraining"] or _decided_before(found["usecase"]):
-        typer.echo(_decided(decision))
+    if decision := found["retraining"] or _last_decision(found["usecase"]):
+        typer.echo(_describe(decision))
     for note in found["notes"]:
         say(note)
     if found["report"]:
         typer.echo(f"Report: {found['report']}")
 
 
-def _decided_before(usecase: str) -> dict[str, Any] | None:
-    """The last decision on retraining, where this verdict is no reason to ask again."""
+def _last_decision(usecase: str) -> dict[str, Any] | None:
+    """The last decision on retraining, if this verdict requests none."""
     from monitoring.retraining.decisions import Decisions, to_dict
     from slipway.settings import settings
 
@@ -92,10 +94,10 @@ def _decided_before(usecase: str) -> dict[str, Any] | None:
     return to_dict(decision) if decision else None
 
 
-def _decided(decision: dict[str, Any]) -> str:
-    """`Retraining refused (drift, asked by monitor, 2026-01-31 12:00 UTC, 17 times): Retraining is paused. …`"""
+def _describe(decision: dict[str, Any]) -> str:
+    """Describe a decision: `Retraining refused (drift, requested by monitor, 2026-01-31 12:00 UTC, 17 times): …`"""
     times = f", {decision['times']:,} times" if decision["times"] > 1 else ""
     moment = readable(parse(decision["last"]))
-    asked = f"{decision['asked_for']}, asked by {decision['asked_by']}, {moment}{times}"
+    request = f"{decision['asked_for']}, requested by {decision['asked_by']}, {moment}{times}"
     run = f" Flow run {decision['flow_run_id']}." if decision["flow_run_id"] else ""
-    return f"Retraining {decision['outcome']} ({asked}): {decision['reason']}{run}"
+    return f"Retraining {decision['outcome']} ({request}): {decision['reason']}{run}"

@@ -1,4 +1,4 @@
-"""`slipway promote`: the alias moves to a version whose gates passed."""
+"""`slipway promote`: moves an alias to a version whose gates passed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def command(
     alias: Annotated[str, typer.Option(help="The alias to move: champion, challenger or canary.")] = "champion",
     canary: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="As the canary first, which begins with this share of the requests."),
+        typer.Option(metavar="PERCENT", help="Begin as the canary, with this share of the requests."),
     ] = None,
     override: Annotated[
         str | None,
-        typer.Option(metavar="'WHO: WHY'", help="Promote it although its gates failed; kept as the version's tag."),
+        typer.Option(metavar="'WHO: WHY'", help="Promote it although its gates failed; stored as the version's tag."),
     ] = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait until every worker serves it.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a version the champion.
 
-    A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, to champion
-    or back.
+    A canary answers a share of the requests; `slipway watch` takes it through the stages of usecase.yaml, until it is
+    promoted or rolled back.
     """
     from monitoring.release.promotion import promote, wait_until_served
 

@@ -1,4 +1,4 @@
-"""`slipway ship`: the process beside the servers that empties the spool."""
+"""`slipway ship`: moves the prediction log from the spool to its store."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def command(
-    once: Annotated[bool, typer.Option("--once", help="Ship what is complete now, and exit.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Ship the segments that are complete now, and exit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move the prediction log to where it is kept: complete segments of the spool, until stopped.
+    """Move complete segments of the prediction log from the spool to its store, until stopped.
 
-    A segment leaves the spool only when every sink has it, so a kill at any moment loses and doubles nothing. Asked to
-    end, it goes on until the spool is empty, and exits with 0 then; asked twice, it ends at once.
+    A segment leaves the spool only when every sink has it, so a kill at any time loses and duplicates nothing. After a
+    signal it continues until the spool is empty, and exits with 0; after a second signal it ends at once.
     """
     from monitoring.log_shipping.shipper import ParquetSink, Shipper
     from slipway.settings import settings
@@ -39,20 +39,20 @@ def command(
         typer.echo(f"{shipped.events} events of {shipped.segments} segments are in {settings().log_root}")
     if shipped.failed:
         raise SlipwayError(
-            "; ".join(shipped.failed[:3]) + ". They stay in the spool: run it again when the cause is gone."
+            "; ".join(shipped.failed[:3]) + ". They stay in the spool: run it again when the cause is fixed."
         )
 
 
 def _follow(settings: Settings, shipper: Shipper) -> None:
     from monitoring.log_shipping.shipper import follow
 
-    with _answering(settings, shipper):
+    with _metrics_served(settings, shipper):
         left = follow(settings, shipper, say)
     if left:
         raise SlipwayError(f"{left} events are left in {settings.spool}: the next `slipway ship` takes them.")
 
 
-def _answering(settings: Settings, shipper: Shipper) -> AbstractContextManager[object]:
+def _metrics_served(settings: Settings, shipper: Shipper) -> AbstractContextManager[object]:
     if not settings.ship_port:
         return nullcontext()
     from monitoring.log_shipping.exporter import serve_metrics

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(as_json: Json = False) -> None:
-    """Say what runs, where, and in which version."""
+    """Show what runs, where, and in which version."""
     from slipway.local import running_stack
     from slipway.settings import settings
 
@@ -33,7 +33,7 @@ def command(as_json: Json = False) -> None:
 
 
 def _parts(found: Settings, stack: State | None) -> list[dict[str, Any]]:
-    """The processes of the running stack, and whatever else answers where the settings say."""
+    """Processes of the running stack, and servers that respond at the addresses of the settings."""
     from slipway.clients.http import is_healthy
 
     started = {part.name: part for part in stack.parts} if stack else {}
@@ -59,7 +59,7 @@ def _served(found: Settings) -> list[str]:
 
 
 def _model(found: Settings, name: str) -> dict[str, Any]:
-    """The version per worker of every server, and the one that the registry's alias names."""
+    """Version per worker of every server, and the version of the registry's alias."""
     from monitoring.release.server_status import all_server_statuses
     from slipway.clients.mlflow.registry import RegisteredModel, Registry
     from slipway.errors import RegistryError
@@ -86,7 +86,7 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
 
 
 def _canary(model: RegisteredModel) -> dict[str, Any] | None:
-    """The rollout that runs; the status page has its evidence."""
+    """The running rollout; the status page has its evidence."""
     from monitoring.rollout import state
 
     running = state.read(model)

@@ -11,13 +11,13 @@ from slipway.console import say
 
 def command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="The use cases to watch; all where left out.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Use cases to watch; by default all.")
     ] = None,
 ) -> None:
-    """Keep registry and servers in agreement; show their state.
+    """Reconcile registry and servers, run rollouts, and serve the status page.
 
     Writes into each version's tag what the servers did with it, moves an alias that they refused back, and serves the
-    status page with the last verdicts and their metrics, until stopped.
+    status page with the last verdicts and the metrics, until stopped.
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""What a table of labels comes to: by the table itself, and by the predictions that this machine's log has."""
+"""Summary of a table of labels: by the table itself, and by the predictions in this machine's log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Summary:
-    """Labels by how they fare; `named`, `early` and `unknown` are None where no log of predictions is at hand.
+    """Counts of labels; `named`, `early` and `unknown` are None without a prediction log on this machine.
 
-    `repeated` are labels for what the same table has labelled already (`contradictory` of them with another label): the
-    last holds. `early` ones were known before any prediction with their key, `unknown` ones name none: both are kept.
+    `repeated` labels are for what the same table has labelled before (`contradictory` of them with another label): the
+    last one wins. `early` ones were known before any prediction with their key, `unknown` ones match none: both are
+    kept.
     """
 
     labels: int
@@ -35,38 +36,40 @@ class Summary:
 
     @property
     def sentences(self) -> list[str]:
-        """What is worth saying, each a whole sentence."""
-        told = []
+        """Messages for a person, one sentence each."""
+        messages = []
         if self.repeated:
             other = f", {self.contradictory:,} of them with another label" if self.contradictory else ""
-            told.append(f"{self.repeated:,} repeat what the file labels before{other}: the last one holds.")
+            messages.append(f"{self.repeated:,} repeat an earlier label of the file{other}: the last one wins.")
         if len(self.classes) == 1 and self.labels >= MIN_LABELS:
-            told.append(f"All of them are {next(iter(self.classes))!r}: labels of one class tell little of a model.")
+            messages.append(
+                f"All of them are {next(iter(self.classes))!r}: labels of one class say little about a model."
+            )
         if self.named is not None:
-            told.append(f"{self.named:,} name a prediction of the log.")
+            messages.append(f"{self.named:,} match a prediction in the log.")
         if self.early:
-            told.append(f"{self.early:,} were known before a prediction with their key was made: they count for none.")
+            messages.append(f"{self.early:,} were known before a prediction with their key was made: they match none.")
         if self.unknown:
-            told.append(f"{self.unknown:,} name no prediction of the log: they are kept, and count if it has one yet.")
-        return told
+            messages.append(f"{self.unknown:,} match no prediction in the log: they are kept, in case it comes later.")
+        return messages
 
 
 def summarize(usecase: str, entries: list[Entry], *, log_is_here: bool, config: Settings | None = None) -> Summary:
-    """Of checked entries. Raises ServiceError or OSError where the log is here and cannot be read."""
+    """Summarize checked entries. Raises ServiceError or OSError if the log is on this machine and cannot be read."""
     truths: dict[tuple[Any, ...], set[Any]] = {}
     for entry in entries:
-        truths.setdefault(_meant(entry), set()).add(_truth(entry))
-    said = {
+        truths.setdefault(_identity(entry), set()).add(_truth(entry))
+    counts = {
         "labels": len(entries),
         "repeated": len(entries) - len(truths),
         "contradictory": sum(len(several) - 1 for several in truths.values()),
         "classes": dict(Counter(str(entry["label"]) for entry in entries if "label" in entry)),
     }
-    return Summary(**said, **(_named(usecase, entries, config or settings()) if log_is_here else {}))
+    return Summary(**counts, **(_named(usecase, entries, config or settings()) if log_is_here else {}))
 
 
-def _meant(entry: Entry) -> tuple[Any, ...]:
-    """A key may come back for a later prediction; when the label was known tells one from the other."""
+def _identity(entry: Entry) -> tuple[Any, ...]:
+    """What an entry labels; a key may return for a later prediction, so `known_at` belongs to it."""
     return ("id", entry["id"]) if "id" in entry else ("key", entry["key"], entry.get("known_at"))
 
 

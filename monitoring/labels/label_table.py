@@ -1,8 +1,8 @@
-"""A table of labels as a person has it (CSV, Parquet, JSON lines), and as checked entries of feedback.
+"""Table of labels: reads CSV, Parquet or JSON lines, and checks the rows as entries of feedback.
 
-    entries = checked(read(Path("labels.csv")), schema)
+    entries = parse_entries(read_rows(Path("labels.csv")), schema)
 
-Columns: `id` (from the answer) or `key` (the caller's own), `label` or `value`, and `known_at` where it is known.
+Columns: `id` (from the response) or `key` (the caller's own), `label` or `value`, and `known_at` if it is known.
 """
 
 from __future__ import annotations
@@ -22,44 +22,46 @@ from slipway.timestamps import as_utc, iso
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
 
-Unchecked = tuple[str, dict[str, Any]]  # where the row stands ("labels.csv:12"), and its cells
+Unchecked = tuple[str, dict[str, Any]]  # the row's position ("labels.csv:12"), and its cells
 
 
 def read_rows(path: Path) -> list[Unchecked]:
-    """The file's rows, unchecked, each with its place.
+    """Read the file's rows, unchecked, each with its position.
 
     Raises:
-        DataError: no such file, a kind that is not read, no rows, or a column that is not known.
+        DataError: no such file, a file type that is not supported, no rows, or an unknown column.
     """
     readers = {".csv": _csv, ".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: files ending in {path.suffix or 'nothing'!r} are not read; {', '.join(readers)} are.")
+        raise DataError(
+            f"{path}: files ending in {path.suffix or 'nothing'!r} are not supported; {', '.join(readers)} are."
+        )
     if not path.is_file():
         raise DataError(f"there is no file {path}.")
     rows = list(reader(path))
     if not rows:
         raise DataError(f"{path} holds no rows.")
-    for place, row in rows:
+    for position, row in rows:
         for column in row:
             if column not in COLUMNS:
                 hint = suggestion(str(column), COLUMNS)
-                raise DataError(f"{place}: unknown column {column!r}.{hint} Allowed: {', '.join(COLUMNS)}.")
+                raise DataError(f"{position}: unknown column {column!r}.{hint} Allowed: {', '.join(COLUMNS)}.")
     return rows
 
 
 def parse_entries(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
-    """The rows as entries of feedback: one of id and key, a label of the schema's classes or a finite value.
+    """Check the rows as entries of feedback: either id or key, a label of the schema's classes or a finite value.
 
     Raises:
-        DataError: rows are wrong; the message shows the first five, each with its place.
+        DataError: rows are wrong; the message shows the first five, each with its position.
     """
     entries, wrong = [], []
-    for place, row in rows:
+    for position, row in rows:
         try:
             entries.append(_entry({name: cell for name, cell in row.items() if not _empty(cell)}, schema))
         except ValueError as error:
-            wrong.append(f"{place}: {error}")
+            wrong.append(f"{position}: {error}")
     if wrong:
         more = f"\n… and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         shown = "\n".join(wrong[:_SHOWN])
@@ -80,8 +82,8 @@ def _entry(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
 def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     wanted, other = ("value", "label") if schema.task == "regression" else ("label", "value")
     if other in row or wanted not in row:
-        came = "a " + other if other in row else "none"
-        raise ValueError(f"{schema.usecase} is a {schema.task} task and needs a {wanted}; {came} came")
+        given = "a " + other if other in row else "none"
+        raise ValueError(f"{schema.usecase} is a {schema.task} task and needs a {wanted}; {given} was given")
     if wanted == "value":
         return {"value": _finite(row["value"])}
     label = str(row["label"])
@@ -102,11 +104,11 @@ def _finite(cell: Any) -> float:
 
 
 def _instant(cell: Any) -> str:
-    """ISO 8601 in UTC; a time without a zone is taken as UTC."""
+    """Format a time as ISO 8601 in UTC; a time without a zone is UTC."""
     try:
         moment = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
     except ValueError:
-        raise ValueError(f"known_at {cell!r} is no time; write 2026-01-31T12:00:00Z") from None
+        raise ValueError(f"known_at {cell!r} is no time; write it as 2026-01-31T12:00:00Z") from None
     return iso(as_utc(moment))
 
 

@@ -1,6 +1,6 @@
-"""Labels that come later, as a table: read, checked against the classes, and sent to the service or put into the log.
+"""Upload of labels: sends checked entries to the service, or appends them to this machine's prediction log.
 
-Everything is checked before anything is sent. A label that is sent twice counts once (the last `known_at` wins), so
+All entries are checked before the first is sent. A label that is sent twice counts once (the last `known_at` wins), so
 after a failure the whole file may be sent again.
 """
 
@@ -29,7 +29,7 @@ Track = Callable[[Iterable[int], str, int], Iterable[int]]
 
 @dataclass(frozen=True)
 class UploadResult:
-    """What became of a table of labels; `to` is a server's address, or a folder of the prediction log."""
+    """Result of an upload; `to` is a server's address, or a folder of the prediction log."""
 
     usecase: str
     labels: int
@@ -40,7 +40,7 @@ class UploadResult:
 
 
 def served_schema(usecase: str, url: str) -> Schema:
-    """The schema that the service at `url` answers with. Raises ServiceError."""
+    """Get the schema of the model that the service at `url` serves. Raises ServiceError."""
     client = ServiceClient(url)
     try:
         answer = client.get(f"/v1/models/{usecase}/schema")
@@ -52,7 +52,7 @@ def served_schema(usecase: str, url: str) -> Schema:
 
 
 def stored_schema(usecase: str, config: Settings | None = None) -> Schema:
-    """The schema of what this machine is told to serve, without a server. Raises BundleError where that is nothing."""
+    """Read the schema of the model that this machine serves, without a server. Raises BundleError if it serves none."""
     config = config or settings()
     found = desired.read(config.serving, usecase)
     if found is None or found.champion is None:
@@ -64,10 +64,10 @@ def stored_schema(usecase: str, config: Settings | None = None) -> Schema:
 
 
 def send(usecase: str, entries: list[Entry], url: str, track: Track | None = None) -> UploadResult:
-    """Sends checked entries to the service at `url`, a thousand at a time.
+    """Send checked entries to the service at `url`, a thousand at a time.
 
-    Raises:
-        ServiceError: the service does not answer, or refuses a batch; the message says how many were accepted before.
+    Raises: ServiceError: the service does not respond, or rejects a batch; the message has the number that was
+    accepted before.
     """
     client = ServiceClient(url)
     done = 0
@@ -78,7 +78,7 @@ def send(usecase: str, entries: list[Entry], url: str, track: Track | None = Non
     except ServiceError as error:
         raise ServiceError(
             f"{done} of {len(entries)} labels were accepted, the rest was not sent: {error} "
-            "Send the whole file again when that is mended: a label sent twice counts once."
+            "Send the whole file again when the cause is fixed: a label sent twice counts once."
         ) from None
     finally:
         client.close()
@@ -86,17 +86,17 @@ def send(usecase: str, entries: list[Entry], url: str, track: Track | None = Non
 
 
 def post(client: ServiceClient, usecase: str, entries: list[Entry]) -> None:
-    """One batch. Raises ServiceError unless all of it was accepted."""
+    """Send one batch. Raises ServiceError unless all of it was accepted."""
     answer = client.post(f"/v1/models/{usecase}/feedback", {"feedback": entries})
     if not answer.ok:
         raise ServiceError(f"{client.url} answered {answer.problem}")
 
 
 def append(usecase: str, entries: list[Entry], config: Settings | None = None) -> UploadResult:
-    """Appends checked entries to this machine's prediction log, without a server.
+    """Append checked entries to this machine's prediction log, without a server.
 
     Raises:
-        ServiceError: a line could not be written; the message says how many were.
+        ServiceError: a line could not be written; the message has the number of those that were.
     """
     from slipway.prediction_log import Writer
 

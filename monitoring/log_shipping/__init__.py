@@ -1,1 +1,1 @@
-"""Moves the prediction log to its sinks, and exports how far it is."""
+"""Log shipping: moves the prediction log to its sinks, and exports its lag."""

@@ -1,4 +1,4 @@
-"""`/metrics` and `/livez` of the shipper, for a pod, where nobody else sees its spool."""
+"""Exporter of the shipper, `/metrics` and `/livez`, for a pod, whose spool no other process can read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ STUCK_SECONDS = 120.0
 
 
 def lag_of_log(settings: Settings) -> Metric:
+    """Gauge of the lag of every use case."""
     family = GaugeMetricFamily(
         "slipway_prediction_log_lag_seconds", "Age of the oldest line that is not shipped.", labels=["usecase"]
     )
@@ -29,7 +30,7 @@ def lag_of_log(settings: Settings) -> Metric:
 
 
 class ShipperCollector(Collector):
-    """What a shipper did and what waits for it. Read when it is scraped."""
+    """Counters of a shipper and the lag of its spool, read when Prometheus scrapes."""
 
     def __init__(self, settings: Settings, shipper: Shipper) -> None:
         self._settings = settings
@@ -43,12 +44,12 @@ class ShipperCollector(Collector):
             value=self._settings.segment_seconds,
         )
         totals, found = self._shipper.totals, usecases(self._settings.spool)
-        for name, counts, said in (
+        for name, counts, description in (
             ("shipped_events", totals.events, "Events that every sink has."),
             ("shipped_segments", totals.segments, "Segments that every sink has."),
             ("ship_failures", totals.failures, "Times that a segment or an image could not be shipped."),
         ):
-            family = CounterMetricFamily(f"slipway_prediction_log_{name}", said, labels=["usecase"])
+            family = CounterMetricFamily(f"slipway_prediction_log_{name}", description, labels=["usecase"])
             for usecase in found:
                 family.add_metric([usecase], counts[usecase])
             yield family
@@ -56,7 +57,7 @@ class ShipperCollector(Collector):
 
 @contextmanager
 def serve_metrics(settings: Settings, shipper: Shipper) -> Iterator[str]:
-    """Answer at the address of the settings, in threads, for the length of the block.
+    """Serve at the address of the settings, in threads, for the length of the block.
 
     Raises:
         PortTaken: the port is in use.
@@ -66,7 +67,7 @@ def serve_metrics(settings: Settings, shipper: Shipper) -> Iterator[str]:
         server = _Server(address, settings, shipper)
     except OSError as error:
         raise PortTaken(
-            f"{address[0]}:{address[1]}, for the shipper's metrics, is not to be had ({error.strerror}): "
+            f"{address[0]}:{address[1]}, for the shipper's metrics, is not available ({error.strerror}): "
             "set SLIPWAY_SHIP_PORT or SLIPWAY_STATUS_HOST."
         ) from None
     threading.Thread(target=server.serve_forever, name="ship-metrics", daemon=True).start()
@@ -84,7 +85,7 @@ class _Server(ThreadingHTTPServer):
         self._registry = CollectorRegistry()
         self._registry.register(ShipperCollector(settings, shipper))
 
-    def answer(self, path: str) -> tuple[int, str, bytes]:
+    def respond(self, path: str) -> tuple[int, str, bytes]:
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
         if path != "/livez":
@@ -99,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        status, kind, content = self.server.answer(self.path)
+        status, kind, content = self.server.respond(self.path)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))

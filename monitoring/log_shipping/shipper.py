@@ -1,6 +1,6 @@
-"""The shipper: complete segments of the prediction log go to every sink, and then out of the spool.
+"""Shipper: complete segments of the prediction log go to every sink, and are then removed from the spool.
 
-A sink may be given the same segment again, after a kill or because another sink failed, and must end up the same.
+A sink may get the same segment again, after a kill or because another sink failed, and must be idempotent.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _GLANCE_SECONDS = 0.1
 
 
 class Sink(Protocol):
-    """Where events go."""
+    """Destination of events."""
 
     name: str
 
     def take(self, usecase: str, segment: Segment) -> int:
-        """Keep the segment's events for good before returning; how many there are. Raises when it cannot."""
+        """Store the segment's events durably and return their number. Raises if it cannot."""
 
 
 @dataclass
 class Shipped:
-    """What one pass did; `failed` says why segments and images had to stay."""
+    """Result of one pass; `failed` has the reasons why segments and images stayed."""
 
     segments: int = 0
     events: int = 0
@@ -54,7 +54,7 @@ class Shipped:
 
 @dataclass
 class Totals:
-    """What was done since the start, by use case."""
+    """Totals since the start, by use case."""
 
     segments: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
@@ -62,9 +62,9 @@ class Totals:
 
 
 class Shipper:
-    """Passes over the spool. Another shipper of the same spool waits for the end of a pass.
+    """Ships a spool in passes. Another shipper of the same spool waits for the end of a pass.
 
-    `moved` is when it last began with something, in `time.monotonic()`.
+    `moved` is when it last began a segment or an image, in `time.monotonic()`.
     """
 
     def __init__(self, settings: Settings, sinks: Sequence[Sink]) -> None:
@@ -76,7 +76,7 @@ class Shipper:
         self._taken: set[tuple[str, str]] = set()
 
     def ship(self, enough: Callable[[], bool] = lambda: False) -> Shipped:
-        """Ship every complete segment, oldest first, until `enough`. What fails stays and is tried in the next pass."""
+        """Ship every complete segment, oldest first, until `enough`; failed ones are retried in the next pass."""
         shipped = Shipped()
         self.moved = time.monotonic()
         with locks.exclusive(self._spool / ".ship.lock"):
@@ -91,7 +91,7 @@ class Shipper:
         return shipped
 
     def left(self) -> int:
-        """The lines and images that are still in the spool, those of servers that still write included."""
+        """Number of lines and images in the spool, including those of servers that still write."""
         waiting = usecases(self._spool)
         lines = sum(lines_in(segment) for usecase in waiting for segment in segments(self._spool, usecase))
         return lines + sum(len(captured(self._spool, usecase)) for usecase in waiting)
@@ -106,7 +106,7 @@ class Shipper:
             try:
                 events = sink.take(usecase, segment)
                 self._taken.add((sink.name, segment.stem))
-            except Exception as error:  # one sink's trouble, of whatever kind, must not stop the others
+            except Exception as error:  # no failure of one sink may stop the others
                 failures.append(f"{usecase}/{segment.stem} did not reach {sink.name}: {error}")
         shipped.failed += failures
         self.totals.failures[usecase] += len(failures)
@@ -119,7 +119,7 @@ class Shipper:
             self.totals.events[usecase] += events
 
     def _move_images(self, usecase: str, shipped: Shipped, enough: Callable[[], bool]) -> None:
-        """The first that fails is reason to leave the others for the next pass."""
+        """Move captured images; after the first failure the others wait for the next pass."""
         at = object_store(self._settings)
         for image in captured(self._spool, usecase):
             if enough():
@@ -127,14 +127,14 @@ class Shipper:
             self.moved = time.monotonic()
             try:
                 move_image(image, at)
-            except Exception as error:  # of whatever kind: events must not wait for it
+            except Exception as error:  # no failure of an image may delay events
                 shipped.failed.append(f"{usecase}'s image {image.name} did not reach the log: {error}")
                 self.totals.failures[usecase] += 1
                 return
 
 
 class ParquetSink:
-    """The sink that every statistic and every training reads: Parquet under SLIPWAY_LOG_URL."""
+    """Sink that statistics and trainings read: Parquet under SLIPWAY_LOG_URL."""
 
     name = "Parquet"
 
@@ -147,45 +147,45 @@ class ParquetSink:
 
 
 def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:
-    """Ship until SIGTERM or Ctrl-C, then until the spool is empty: also of what servers leave that end only now.
+    """Ship until SIGTERM or Ctrl-C, then until the spool is empty, including the last segments of servers that end.
 
-    What fails is tried again, until a second signal. Returns how much is left: 0, but for that.
+    Failures are retried until a second signal. Returns the number of events that are left: 0 without that signal.
     """
     failing: list[str] = []
-    with _signals() as came:
+    with _signals() as received:
         say(f"shipping {settings.spool} to {settings.log_root}")
         while True:
-            before = len(came)
-            enough = partial(_more, came, before)
+            before = len(received)
+            enough = partial(_more, received, before)
             shipped = shipper.ship(enough)
             if shipped.segments:
                 say(f"{shipped.events} events of {shipped.segments} segments")
             if shipped.failed and shipped.failed != failing:
-                say(f"{len(shipped.failed)} times it failed, and is tried again: {shipped.failed[0]}")
+                say(f"{len(shipped.failed)} failures, which are retried: {shipped.failed[0]}")
             failing = shipped.failed
             if before:
                 left = shipper.left()
                 say(f"{left} events are left")
-                if not left or len(came) > 1:
+                if not left or len(received) > 1:
                     return left
             _pause(enough)
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The numbers of the signals to end that came. A list, not an Event, which a handler could find locked."""
-    came: list[int] = []
+    """Collect the numbers of received signals. A list, not an Event, whose lock a handler could find taken."""
+    received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _more(came: list[int], before: int) -> bool:
-    return len(came) > before
+def _more(received: list[int], before: int) -> bool:
+    return len(received) > before
 
 
 def _pause(enough: Callable[[], bool]) -> None:
@@ -195,14 +195,14 @@ def _pause(enough: Callable[[], bool]) -> None:
 
 
 def usecases(spool: Path) -> list[str]:
-    """The use cases that have a folder in the spool."""
+    """Use cases that have a folder in the spool."""
     return sorted(path.name for path in spool.iterdir() if path.is_dir()) if spool.is_dir() else []
 
 
 def lag(settings: Settings) -> dict[str, float]:
     """Seconds since the oldest line that is not shipped, per use case: `slipway_prediction_log_lag_seconds`.
 
-    It is read from the spool, so that it grows while no shipper runs. Under traffic it swings between 0 and somewhat
+    It is read from the spool, so that it grows while no shipper runs. Under traffic it varies between 0 and a little
     more than the age at which segments rotate.
     """
     waiting = {usecase: segments(settings.spool, usecase) for usecase in usecases(settings.spool)}

@@ -1,1 +1,1 @@
-"""Reports of a verdict: a page, Evidently's page and an MLflow run."""
+"""Reports of a verdict: an HTML page, Evidently's page and an MLflow run."""

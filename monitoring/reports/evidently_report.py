@@ -1,7 +1,7 @@
-"""Evidently's view of the same comparison: every test's method and threshold pinned, and its detailed page.
+"""Evidently's detailed page of a comparison, with the method and the threshold of every test pinned.
 
-Importing Evidently takes some ten seconds, so the verdict never waits for it: `monitoring.analysis.drift` computes,
-this shows.
+Importing Evidently takes some ten seconds, so the verdict never waits for it: `monitoring.analysis.drift` computes the
+results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOMOGENEITY = "slipway_chi2"
 
 
 class Scores:
-    """Evidently's run over findings: `p_values` and `drifted` by (name, of, method), in the findings' order."""
+    """Evidently's results: `p_values` and `drifted` by (name, of, method), in the order of the drift results."""
 
     def __init__(self, snapshot: Any, findings: Sequence[DriftResult]) -> None:
         content = snapshot.dict()
@@ -36,7 +36,7 @@ class Scores:
 
 
 def score(reference: Table, window: Table, findings: Sequence[DriftResult], significance: float) -> Scores:
-    """Let Evidently test what `compare` has tested, but for columns without any value on one side, which it refuses."""
+    """Run Evidently on the columns that `compare` has tested, except those without values on one side."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
@@ -62,9 +62,9 @@ def score(reference: Table, window: Table, findings: Sequence[DriftResult], sign
 
 
 def _register_homogeneity() -> None:
-    """Give Evidently the test of this project for categories.
+    """Register this project's test for categories with Evidently.
 
-    Its own chi-square takes the reference for the truth: with 800 rows it alarms on most samples without drift.
+    Evidently's chi-square takes the reference for the truth: with 800 rows it alarms on most samples without drift.
     """
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
@@ -84,7 +84,7 @@ def _method(finding: DriftResult) -> str:
 
 
 def _threshold(finding: DriftResult, cutoff: float) -> float:
-    """Holm's cut-off, and for an effect too small to matter one that nothing reaches: Evidently knows no effects."""
+    """Holm's cutoff; for an effect too small to matter, one that nothing reaches: Evidently knows no effect sizes."""
     return cutoff if finding.effect >= finding.minimum else -1.0
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of two samples, as inline SVG: the reference as grey bars, the window as coloured ones before them."""
+"""Histograms of two samples as inline SVG: the reference in grey bars, the window in coloured ones before them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from monitoring.analysis.statistical_tests import WINSORISED_TAIL
 
 WIDTH, HEIGHT, BINS, MOST_CATEGORIES = 220, 44, 22, 12
 Bars = list[tuple[str, float, float]]
-"""What each bar stands for, and its share in the reference and in the window."""
+"""Name of each bar, and its share in the reference and in the window."""
 
 
 def draw(reference: np.ndarray, window: np.ndarray) -> str:
-    """The picture of a column: bins of a number that has many values, else a bar a value; the missing are left out."""
+    """Draw a column: bins of a number with many values, else a bar per value; missing values are left out."""
     before, after = reference[~pd.isna(reference)], window[~pd.isna(window)]
     if not len(before) and not len(after):
         return ""
@@ -28,25 +28,25 @@ def draw(reference: np.ndarray, window: np.ndarray) -> str:
 
 def _values(values: np.ndarray, before: np.ndarray, after: np.ndarray) -> Bars:
     return [
-        (f"{value:g}", *(float(np.mean(part == value)) if len(part) else 0.0 for part in (before, after)))
+        (f"{value:g}", *(float(np.mean(sample == value)) if len(sample) else 0.0 for sample in (before, after)))
         for value in values
     ]
 
 
 def _bins(before: np.ndarray, after: np.ndarray) -> Bars:
-    """Equal bins from the lowest to the highest 1 % quantile of both; what lies outside counts to the outer bins."""
-    tails = [np.quantile(part, [WINSORISED_TAIL, 1 - WINSORISED_TAIL]) for part in (before, after) if len(part)]
+    """Equal bins from the lowest to the highest 1 % quantile of both; values outside belong to the outer bins."""
+    tails = [np.quantile(sample, [WINSORISED_TAIL, 1 - WINSORISED_TAIL]) for sample in (before, after) if len(sample)]
     low, high = float(np.min(tails)), float(np.max(tails))
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    shares = [np.histogram(np.clip(part, low, high), edges)[0] / max(len(part), 1) for part in (before, after)]
+    shares = [np.histogram(np.clip(sample, low, high), edges)[0] / max(len(sample), 1) for sample in (before, after)]
     names = [f"{start:.3g} – {end:.3g}" for start, end in zip(edges, edges[1:], strict=False)]
     return list(zip(names, *(part.tolist() for part in shares), strict=True))
 
 
 def _categories(before: np.ndarray, after: np.ndarray) -> Bars:
-    """The commonest categories of both in alphabetical order, and one last bar for all others."""
+    """The most common categories of both in alphabetical order, and one last bar for all others."""
     shares = pd.DataFrame(
         {side: pd.Series(part).value_counts(normalize=True) for side, part in (("before", before), ("after", after))}
     ).fillna(0.0)

@@ -1,4 +1,4 @@
-"""The page that a person reads in a minute: the verdict, what moved and how much, and what the labels say."""
+"""HTML report of a verdict: the drift results of each column, and live quality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict[str, str]) -> str:
-    """The page of a verdict as one HTML document; `links` maps what a link says to the file beside it."""
+    """Render a verdict as one HTML document; `links` maps the text of a link to a file in the same folder."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -36,13 +36,13 @@ def render(verdict: dict[str, Any], reference: Table, window: Table, links: dict
 
 
 def ordered(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The tests of each column together; what drifted first, then the nearest to it."""
+    """Group the tests by column: drifted columns first, then those with the smallest p-values."""
     columns = [list(tests) for _, tests in groupby(entries, key=lambda entry: entry["name"])]
     return sorted(columns, key=lambda tests: min((not test["drifted"], test["adjusted_p"]) for test in tests))
 
 
 def number(value: float) -> str:
-    """Three digits; a size of less than a thousandth is no more than that."""
+    """Format with three digits; below a thousandth as `< 0.001`."""
     if 0 < abs(value) < 0.001:
         return "< 0.001"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
@@ -53,7 +53,7 @@ def percent(share: float) -> str:
 
 
 def name(column: str) -> Markup:
-    """A column's name, which a line may break after an underscore."""
+    """A column's name, in which a line may break after an underscore."""
     return Markup(escape(column.removeprefix(PREDICTION)).replace("_", Markup("_<wbr>")))
 
 
@@ -62,5 +62,5 @@ def p_value(value: float) -> str:
 
 
 def moment(time: str) -> str:
-    """A time to the minute, in UTC."""
+    """Format a time to the minute, in UTC."""
     return readable(parse(time))

@@ -1,4 +1,4 @@
-"""The verdict as an MLflow run: experiment `monitor/USECASE`, its figures as metrics, its pages as artifacts."""
+"""MLflow run of a verdict: experiment `monitor/USECASE`, its figures as metrics, its pages as artifacts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")
 
 
 def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
-    """Log the verdict under the file name `name`, with its run in it, and the pages; the id of the run.
+    """Log the pages, and the verdict as a file `name`; return the id of the run.
 
     Raises:
-        RegistryError: MLflow does not answer, or refuses.
+        RegistryError: MLflow does not respond, or rejects the run.
     """
     registry = Registry()
     if not registry.alive():
@@ -34,11 +34,11 @@ def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     try:
         return _log(MlflowClient(registry.uri, registry.uri), verdict, pages, name)
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"MLflow at {registry.uri} did not take it: {error}") from None
+        raise RegistryError(f"MLflow at {registry.uri} rejected the run: {error}") from None
 
 
 def metrics(verdict: dict[str, Any]) -> dict[str, float]:
-    """Every figure of a verdict under a name that MLflow allows."""
+    """All figures of a verdict, under names that MLflow allows."""
     tests = [*verdict["features"], *verdict["predictions"]]
     found = {"drift_detected": float(verdict["verdict"] == "drift"), "window_rows": float(verdict["window"]["rows"])}
     found |= {f"effect/{test['name']}/{test['method']}": test["effect"]["value"] for test in tests}

@@ -1,1 +1,1 @@
-"""The status page: what runs, in which version, and what monitoring last said about it."""
+"""Status page: what runs, in which version, and the last verdicts."""

@@ -1,4 +1,4 @@
-"""The page of a shadow or a canary beside the champion, and its JSON."""
+"""Page that compares a shadow or a canary with the champion, and its JSON."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from slipway.settings import Settings
 
 
 def routes(config: Settings, templates: Environment, headers: Mapping[str, str]) -> list[Route]:
+    """Routes of the page and of its JSON."""
     template = templates.get_template("shadow.html.j2")
 
     def page(request: Request) -> Response:
         name = request.path_params["usecase"]
-        found, trouble = _compared(config, name)
+        found, error = _compared(config, name)
         content = template.render(
             name=name,
             environment=config.environment,
             found=found,
-            trouble=trouble,
+            error=error,
             metrics=TITLES,
             least_labels=candidate_comparison.MIN_LABELS,
             most_rows=candidate_comparison.MAX_ROWS,
         )
-        return HTMLResponse(content, 503 if trouble else 200, headers=dict(headers))
+        return HTMLResponse(content, 503 if error else 200, headers=dict(headers))
 
     def document(request: Request) -> Response:
-        found, trouble = _compared(config, request.path_params["usecase"])
-        content = {"error": trouble} if trouble else found.to_dict() if found else None
-        return JSONResponse(content, 503 if trouble else 200, headers=dict(headers))
+        found, error = _compared(config, request.path_params["usecase"])
+        content = {"error": error} if error else found.to_dict() if found else None
+        return JSONResponse(content, 503 if error else 200, headers=dict(headers))
 
     return [Route("/shadow/{usecase}", page), Route("/api/shadow/{usecase}", document)]
 
 
 def _compared(config: Settings, usecase: str) -> tuple[candidate_comparison.CandidateComparison | None, str]:
-    """The comparison, or None; and why there is none, where something is at fault."""
+    """The comparison, or None; and the error if there is one."""
     if not re.fullmatch(NAME, usecase):
         return None, ""
     try:

@@ -1,4 +1,4 @@
-"""What the status page shows, gathered: the parts of the home and their health, and each use case at a glance."""
+"""Dashboard: the services and their health, and the state of each use case, for the status page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PURPOSES = {
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """A server or process; `ok` is whether it answers, or lives where it has no address."""
+    """Status of a server or process; `ok` is whether it responds, or is alive where it has no address."""
 
     name: str
     purpose: str
@@ -44,8 +44,8 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class UseCaseStatus:
-    """A use case at a glance: what serves it, what the reconciler made of that, the last verdict, and the last decision
-    on training it again."""
+    """State of a use case: the served versions, the reconciler's result, the last verdict, and the last decision on
+    retraining."""
 
     name: str
     versions: list[str]
@@ -70,7 +70,7 @@ class UseCaseStatus:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One picture of everything, taken at `created`."""
+    """State of all services and use cases at `created`."""
 
     environment: str
     created: str
@@ -88,31 +88,31 @@ def gather(
     rollouts: Mapping[str, RolloutView] = MappingProxyType({}),
     changed: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Dashboard:
-    """The board of now; whatever does not answer is on it as such. What troubles all use cases is said once.
+    """Collect the current state; services that do not respond are marked. A warning of all use cases is shown once.
 
-    `changed` says by use case what was altered or deleted in the registry.
+    `changed` has, by use case, the warnings of what was altered or deleted in the registry.
     """
     passes = list(reconciled)
-    common = set.intersection(*(set(_trouble(one)) for one in passes)) if passes else set()
+    common = set.intersection(*(set(_warnings(one)) for one in passes)) if passes else set()
     usecases = [
         _usecase(
             config,
             one,
-            [*changed.get(one.usecase, ()), *(line for line in _trouble(one) if line not in common)],
+            [*changed.get(one.usecase, ()), *(line for line in _warnings(one) if line not in common)],
             rollouts.get(one.usecase, RolloutView()),
         )
         for one in passes
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
-    return Dashboard(config.environment, now_iso(), _parts(config), usecases, sorted(common))
+    return Dashboard(config.environment, now_iso(), _services(config), usecases, sorted(common))
 
 
-def _trouble(one: Reconciled) -> list[str]:
+def _warnings(one: Reconciled) -> list[str]:
     return [*filter(None, [one.error]), *(status.error for status in one.statuses if status.error)]
 
 
-def _parts(config: Settings) -> list[ServiceStatus]:
-    """The servers of the settings, and the processes of the stack where one runs from this state folder."""
+def _services(config: Settings) -> list[ServiceStatus]:
+    """The servers of the settings, and the processes of the local stack if one runs from this state folder."""
     state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
@@ -151,7 +151,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Rol
         trouble=trouble,
         verdict=last,
         report=_report(one.usecase, last),
-        retraining=_decision(config, one.usecase) if last else None,  # a log that is silent is waited for once
+        retraining=_decision(config, one.usecase) if last else None,  # a log that does not respond is waited for once
         links=_links(config, one),
         rollout=rollout.to_dict(),
     )
@@ -162,7 +162,7 @@ def _report(usecase: str, last: dict[str, Any] | None) -> str | None:
 
 
 def _decision(config: Settings, usecase: str) -> dict[str, Any] | None:
-    """The last decision on retraining, with the page of the flow run that it started."""
+    """The last decision on retraining, with the address of the flow run that it started."""
     try:
         decision = Decisions(config, usecase).latest()
     except (SlipwayError, OSError) as error:
@@ -175,12 +175,12 @@ def _decision(config: Settings, usecase: str) -> dict[str, Any] | None:
 
 
 def flow_runs(config: Settings) -> str:
-    """Where Prefect's page of a flow run is, without its id."""
+    """Address of Prefect's page of a flow run, without the id."""
     return f"{config.prefect_uri.removesuffix('/api')}/runs/flow-run"
 
 
 def _links(config: Settings, one: Reconciled) -> dict[str, str]:
-    """Where to go from here, by what the link says."""
+    """Links of a use case, by their text."""
     served = next((status.address for status in one.statuses if status.served), None)
     links = {"try it": f"{served}/#{one.usecase}"} if served else {}
     if beside := next((alias for alias in (SHADOW, CANARY) if alias in one.aliases), None):

@@ -1,7 +1,7 @@
-"""`/metrics` of the watch process: the last verdicts, the rollouts, what became of versions in the registry, and how
-far the shipper is behind. Read when it is scraped.
+"""Exporter of the watch process, `/metrics`: last verdicts, rollouts, altered versions and the lag of the shipper.
 
-A gauge on a scraped exporter is how Prometheus wants results of batch jobs that run elsewhere on the same files.
+All values are read when Prometheus scrapes: a gauge on a scraped exporter is its way for results of batch jobs that run
+elsewhere on the same files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger("slipway.watch")
 
 
 class VerdictCollector(Collector):
-    """Gauges from the last verdict of each use case, none for one that has no verdict yet, and of its rollout."""
+    """Gauges of each use case's last verdict, if it has one, and of its rollout."""
 
     def __init__(self, config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
         self._config = config
@@ -44,7 +44,7 @@ class VerdictCollector(Collector):
         yield lag_of_log(self._config)
 
     def _registry(self) -> Iterator[Metric]:
-        """What `slipway watch` has noticed of each model's versions in the registry, by what it remembers of them."""
+        """Altered and deleted versions of each model, from the snapshot of `slipway watch`."""
         altered = GaugeMetricFamily(
             "slipway_versions_altered",
             "Files and digests of versions that are not as they were registered.",
@@ -54,21 +54,21 @@ class VerdictCollector(Collector):
             "slipway_versions_deleted", "Versions that were deleted from the registry.", labels=["usecase"]
         )
         for usecase in self._usecases():
-            if last := last_seen(self._config, usecase):
+            if last := last_snapshot(self._config, usecase):
                 altered.add_metric([usecase], len(last.alterations))
                 deleted.add_metric([usecase], len(last.gone))
         yield from (altered, deleted)
 
 
 def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> bytes:
-    """`usecases` gives the rollout of each (monitoring.rollout.View as a mapping)."""
+    """Render the metrics; `usecases` returns the rollout of each use case (RolloutView as a mapping)."""
     registry = CollectorRegistry()
     registry.register(VerdictCollector(config, usecases))
     return generate_latest(registry)
 
 
 def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
-    """The last verdict; None where there is none, or none that can be read: that is said in the log."""
+    """Read the last verdict; None without one, or if it cannot be read, which is logged."""
     try:
         return verdict.latest(config, usecase)
     except (SlipwayError, OSError, json.JSONDecodeError) as error:
@@ -76,12 +76,12 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
         return None
 
 
-def last_seen(config: Settings, usecase: str) -> RegistrySnapshot | None:
-    """What is remembered of a model's versions; None where that is nothing, or none that can be read: see the log."""
+def last_snapshot(config: Settings, usecase: str) -> RegistrySnapshot | None:
+    """Read the snapshot of a model's versions; None without one, or if it cannot be read, which is logged."""
     try:
         return registry_snapshot.read(config, usecase)
     except (SlipwayError, OSError) as error:
-        _log.warning("%s: what was last seen of it in the registry cannot be read: %s", usecase, error)
+        _log.warning("%s: its registry snapshot cannot be read: %s", usecase, error)
         return None
 
 

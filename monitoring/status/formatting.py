@@ -1,4 +1,4 @@
-"""How the status page puts figures and times into words."""
+"""Formatting of figures, times and texts on the status page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BACKTICKED = re.compile(r"`([^`]+)`")
 
 
 def ago(moment: str) -> str:
-    """`3 min ago`, from an ISO 8601 time."""
+    """Format the age of an ISO 8601 time: `3 min ago`."""
     seconds = (datetime.now(UTC) - parse(moment)).total_seconds()
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size or (unit == "min" and seconds >= size):
@@ -30,12 +30,12 @@ def ms(milliseconds: float | None) -> str:
 
 
 def figure(number: float | None) -> str:
-    """Three digits that count; a dash for what there is nothing of."""
+    """Format with three significant digits; a dash for None."""
     return "–" if number is None else f"{number:.3g}".replace("-", "−")
 
 
 def plain(name: str) -> str:
-    """`credit_risk` as `credit risk`."""
+    """Format a name for people: `credit_risk` as `credit risk`."""
     return name.replace("_", " ")
 
 
@@ -45,7 +45,7 @@ def tail(path: str) -> str:
 
 
 def code(text: str) -> Markup:
-    """What stands between backticks as code; everything is escaped."""
+    """Turn text between backticks into code; everything is escaped."""
     return Markup(_BACKTICKED.sub(r"<code>\1</code>", str(escape(text))))
 
 

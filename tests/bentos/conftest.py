@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bentos.api.application import Application
+from bentos.models import batch_size
 from bentos.worker import Worker
 from slipway import api_keys
 from slipway.settings import settings
@@ -89,12 +90,13 @@ class Client:
 
 
 @pytest.fixture
-def front(var: Path, tmp_path: Path) -> Iterator[Callable[..., Client]]:
+def front(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
     """`front(schema, …)` promotes a bundle of each schema and starts a worker that serves them, here in the test.
 
     Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them. A test that
     asks how soon an answer comes sets its own deadline: `serving={"deadline_ms": …}`.
     """
+    monkeypatch.setattr(batch_size, "MAX_SECONDS", 0.05)  # what is best in batches is not asked here
     with ExitStack() as running:
 
         def start(*schemas: Any, promote: bool = True, **options: Any) -> Client:

@@ -143,5 +143,5 @@ def test_no_lock_file_names_an_index():
 
 def test_a_clean_machine_runs_the_two_commands_of_the_readme():
     run = (ROOT / ".ci" / "run").read_text()
-    assert "make lint test" in run
+    assert "make lint\n" in run and "make test\n" in run
     assert "make demo" in run

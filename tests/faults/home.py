@@ -26,7 +26,7 @@ from tests.support.servers import publish
 
 NAME = "loans"
 START_SECONDS = 120
-IMPORTED = ("tests.faults.acts", "duckdb", "numpy")
+IMPORTED = ("tests.faults.acts", "duckdb", "encodings.idna", "numpy", "scipy.special")
 
 
 class Zygote:
@@ -77,7 +77,7 @@ class Home:
 
     def run(self, act: str, fault: Fault | None = None, **args: Any) -> Ended:
         """Run one of `tests.faults.acts` in a process; an error that no command of Slipway raises fails the test."""
-        imports = ["mlflow", "requests"] if act == "register" else []
+        imports = ["mlflow", "requests", "pipelines.steps.register"] if act == "register" else []
         ended = self._zygote.run(Act(f"tests.faults.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended

@@ -23,9 +23,10 @@ from tests.faults.table import FAULTS, REFUSED, Transition, check_end, check_ins
 from tests.faults.transitions import TRANSITIONS, USECASE
 
 PASSES = 4
+GROUP = 3  # transitions that one worker tries: all of them at one would take longest of all tests
 CELLS = [
-    pytest.param(transition, fault, id=f"{transition.name}-{fault}")
-    for transition in TRANSITIONS
+    pytest.param(transition, fault, id=f"{transition.name}-{fault}", marks=pytest.mark.xdist_group(f"faults-{group}"))
+    for group, transition in ((number // GROUP, transition) for number, transition in enumerate(TRANSITIONS))
     for fault in transition.faults
 ]
 

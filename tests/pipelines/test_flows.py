@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
-from pipelines import deployments, flows
 from slipway.errors import DataError, NotFound, RegistryError, ServiceError
+
+
+@pytest.fixture
+def flows() -> ModuleType:
+    """Imported by who needs it: Prefect would cost every run of pytest three seconds."""
+    from pipelines import flows
+
+    return flows
+
+
+@pytest.fixture
+def deployments() -> ModuleType:
+    from pipelines import deployments
+
+    return deployments
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +36,7 @@ def prefect() -> Iterator[None]:
 
 
 @pytest.fixture
-def run_steps(prefect, usecase, orders, monkeypatch):
+def run_steps(prefect, flows, usecase, orders, monkeypatch):
     """`run_steps(steps)` runs these named functions as the flow's steps; gives what `Run.step` has done for them."""
     found = usecase(orders)
     monkeypatch.setattr(flows, "_DELAYS_SECONDS", [0, 0])
@@ -77,7 +92,7 @@ def test_what_another_try_does_not_mend_fails_at_once(run_steps, error):
     assert run_steps.called == ["ingest"]
 
 
-def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(usecase, orders):
+def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(deployments, usecase, orders):
     found = usecase(orders, schedule={"train": "0 3 * * 1"})
     train, monitor = deployments.deployments_for(found)
     assert [f"{d.flow_name}/{d.name}" for d in (train, monitor)] == ["train/orders", "monitor/orders"]
@@ -86,13 +101,14 @@ def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(usecas
     assert not monitor.schedules
 
 
-def test_a_deployment_finds_its_flow_from_any_folder(usecase, orders):
+def test_a_deployment_finds_its_flow_from_any_folder(deployments, usecase, orders):
     for deployment in deployments.deployments_for(usecase(orders)):
         module, name = deployment.entrypoint.rsplit(".", 1)
         assert getattr(importlib.import_module(module), name).name == deployment.flow_name
 
 
-def test_the_watch_over_silent_runs_is_made_once(prefect):
+@pytest.mark.slow
+def test_the_watch_over_silent_runs_is_made_once(prefect, deployments):
     from prefect.client.orchestration import get_client
 
     deployments.watch_heartbeats()
@@ -101,7 +117,8 @@ def test_the_watch_over_silent_runs_is_made_once(prefect):
         assert len(client.read_automations_by_name(deployments.SILENT)) == 1
 
 
-def test_a_monitor_that_fails_fails_its_flow_run(prefect, monkeypatch):
+@pytest.mark.slow
+def test_a_monitor_that_fails_fails_its_flow_run(prefect, flows, monkeypatch):
     monkeypatch.setattr(flows.subprocess, "run", lambda *args, **kwargs: flows.subprocess.CompletedProcess(args, 3))
     with pytest.raises(ServiceError, match="exit code 3"):
         flows.monitor("digits")

@@ -5,8 +5,6 @@ def test_something(s3): s3.door.open = False
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from slipway.settings import Settings, settings
+from tests.support import sharing
 from tests.support.servers import free_port
 
 START_SECONDS = 120
@@ -82,24 +81,24 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def s3_port(needs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    port, log = free_port(), tmp_path_factory.mktemp("aws") / "aws.log"
+def s3_port(needs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> int:
+    program = str(needs("aws"))
+    return int(sharing.started(tmp_path_factory, "aws", lambda folder: _start(program, folder / "aws.log")))
+
+
+def _start(program: str, log: Path) -> sharing.Started:
+    port = free_port()
     with log.open("wb") as output:
-        command = [str(needs("aws")), "start", "--port", str(port)]
+        command = [program, "start", "--port", str(port)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the AWS API did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield port
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return process.pid, str(port)
+        if process.poll() is not None or time.monotonic() > deadline:
+            sharing.end(process.pid)
+            raise RuntimeError(f"the AWS API did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
+        time.sleep(0.2)
 
 
 @pytest.fixture

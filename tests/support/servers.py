@@ -1,4 +1,4 @@
-"""Real servers for tests: one MLflow for the whole session, and a model version put into it over plain HTTP.
+"""Real servers for tests: one MLflow for the whole run, and a model version put into it over plain HTTP.
 
 The fixture is shared by everything that talks to a registry: starting one takes 10 seconds, so nobody starts a second.
 Tests name their registered models apart (`unique_name`) and never delete them.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,10 +16,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.support import sharing
 
 START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
 
@@ -38,31 +39,58 @@ def unique_name(prefix: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
-    folder = tmp_path_factory.mktemp("mlflow")
+    return sharing.started(tmp_path_factory, "mlflow", _start_mlflow)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a real Prefect server's API on SQLite. Tests name their deployments apart."""
+    return sharing.started(tmp_path_factory, "prefect", _start_prefect)
+
+
+def _start_mlflow(folder: Path) -> sharing.Started:
     uri = f"http://127.0.0.1:{free_port()}"
-    log = folder / "mlflow.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            _mlflow_command(folder, uri),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"},
-            start_new_session=True,
-        )
-    try:
-        _wait_until_healthy(process, f"{uri}/health", log)
-        yield uri
-    finally:
-        _end(process)
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
+    return _start(_mlflow_command(folder, uri), folder, env, f"{uri}/health"), uri
 
 
 def _mlflow_command(folder: Path, uri: str) -> list[str]:
     store = [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"--artifacts-destination={folder}/artifacts"]
     address = ["--host=127.0.0.1", f"--port={uri.rsplit(':', 1)[1]}"]
     return [sys.executable, "-m", "mlflow", "server", "--workers=1", "--serve-artifacts", *store, *address]
+
+
+def _start_prefect(folder: Path) -> sharing.Started:
+    port = free_port()
+    app = ["--factory", "prefect.server.api.server:create_app", "--lifespan=on", "--log-level=error"]
+    command = [sys.executable, "-m", "uvicorn", *app, "--host=127.0.0.1", f"--port={port}"]
+    database = f"sqlite+aiosqlite:///{folder}/prefect.db"
+    env = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database, "PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
+    env |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}  # as Prefect's own test harness starts it
+    uri = f"http://127.0.0.1:{port}/api"
+    return _start(command, folder, env, f"{uri}/health"), uri
+
+
+def _start(command: list[str], folder: Path, env: dict[str, str], health: str) -> int:
+    """The pid of the server, once it answers at `health`."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=os.environ | env,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_healthy(process, health, log)
+    except BaseException:
+        sharing.end(process.pid)
+        raise
+    return process.pid
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -73,18 +101,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -
                 return
         except OSError:
             time.sleep(0.5)
-    raise RuntimeError(f"the MLflow server did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-    except ProcessLookupError:
-        pass
+    raise RuntimeError(f"the server did not start in {START_SECONDS} s:\n{log.read_text()[-2000:]}")
 
 
 def publish(

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.statistics.drift import BEGIN, END, PAGE, SHIFTS, Rate, alarms, names_the_shifted, write
 
+pytestmark = pytest.mark.slow
+
 RUNS = 60
 
 

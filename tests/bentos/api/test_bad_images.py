@@ -11,6 +11,8 @@ from PIL import Image
 from benchmarks.fuzz import images
 from tests.support import bundles
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/models/shapes/predict"
 FORM = {"content-type": "multipart/form-data; boundary=fuzz"}
 READABLE = {"broken EXIF", "an unknown turn", "without its end"}  # what Pillow can do without

@@ -27,6 +27,8 @@ from tests.bentos.fast_path.connection import BODY, PATH, ROW, Connection, until
 from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def held(front, monkeypatch):

@@ -130,6 +130,7 @@ def test_a_connection_lives_as_long_as_requests_come_and_not_much_longer(connect
     assert time.monotonic() - started < 15
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Path) -> None:
     """Revoked, used up, and of another scope: heads that were let in before are refused."""
     bundles.promote(tmp_path / "var", tmp_path / "one")

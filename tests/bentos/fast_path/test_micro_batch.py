@@ -55,6 +55,7 @@ def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(
     assert time.monotonic() - started < 19
 
 
+@pytest.mark.slow
 def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
     """Every look at a connection may find a request on it, each time another one."""
     bundles.promote(tmp_path / "var", tmp_path / "one")

@@ -16,6 +16,8 @@ from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 as_root = pytest.mark.usefixtures("namespaces")

@@ -19,6 +19,8 @@ from tests.bentos.images.test_container_start import ask
 from tests.bentos.server.processes import ROOT, Server
 from tests.support import bundles
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container"]
 PLAIN, OURS = ("bentoml", "serve", "bentos.service:slipway"), ("slipway.cli", "serve")
 FOLLOW = ("slipway.cli", "follow")

@@ -25,6 +25,8 @@ from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 from tests.support.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["container", "namespaces"]
 ROW = bundles.ROWS["loans"][0]
 

@@ -63,6 +63,7 @@ def test_packaging_again_replaces_the_bento(bento):
     assert json.loads(ran.stdout)["bento"] == answer(bento)["bento"]
 
 
+@pytest.mark.slow
 def test_a_signature_and_the_registrys_number_go_along(tmp_path):
     found = bundles.put_in_store(tmp_path / "var", _bundle(tmp_path), "7")
     (found / "manifest.sig").write_bytes(b"signed")

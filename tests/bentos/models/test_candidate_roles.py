@@ -126,6 +126,7 @@ class TestCanary:
         assert event["score"] == answer["predictions"][0]["score"]
         assert world.metric("slipway_model_info", version="2", role="canary", source="pointer", device="cpu") == 1
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         ("fault", "reason", "error"),
         [("raises", "error", "ModelError"), ("NaN", "error", "ModelError"), ("hangs", "late", "Late")],
@@ -148,6 +149,7 @@ class TestCanary:
         assert world.metric("slipway_canary_fallbacks_total", version="2", reason=reason) == before + 1
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == errors + 1
 
+    @pytest.mark.alone
     def test_while_it_hangs_nobody_else_waits_for_it(self, world):
         world = world()
         world.point(world.store("2"))
@@ -216,6 +218,7 @@ class TestShadow:
         until(lambda: len(world.events()) == 2)
         assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
 
+    @pytest.mark.alone
     def test_a_flood_of_it_is_shed_and_answers_stay_fast(self, world):
         world = world()
         world.point(shadow=world.store("3"))
@@ -353,6 +356,7 @@ class TestSwap:
 
 
 class TestDeadline:
+    @pytest.mark.alone
     def test_a_champion_that_is_late_is_a_503_and_its_event_is_not_answered(self, world):
         world = world()
         live = world.client.worker.served["loans"].live

@@ -53,6 +53,7 @@ def promote(server: Server, folder: Path, version: str, schema: Schema = bundles
     return Moved(version, asked, time.monotonic())
 
 
+@pytest.mark.alone
 def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_ends_it_clean(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "v1", version="1")
     server = serve("loans", workers=2)

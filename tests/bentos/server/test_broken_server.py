@@ -22,6 +22,8 @@ from tests.bentos.server.processes import Server
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 
+pytestmark = pytest.mark.slow
+
 ROW = bundles.ROWS["loans"][0]
 LOADING_SECONDS = 0.5  # what the server is watched for after a refusal that came at once
 

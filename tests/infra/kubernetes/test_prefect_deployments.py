@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-from pipelines import deployments, work_pool
 from slipway.errors import SettingsError
 from slipway.settings import settings
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
 IMAGE = "registry.example.com:5000/slipway-platform@sha256:" + 64 * "0"
+
+
+@pytest.fixture(scope="module")
+def deployments() -> ModuleType:
+    """Imported by who needs it: Prefect would cost every run of pytest three seconds."""
+    from pipelines import deployments
+
+    return deployments
+
+
+@pytest.fixture(scope="module")
+def work_pool() -> ModuleType:
+    from pipelines import work_pool
+
+    return work_pool
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +49,7 @@ def client(server):
 
 
 @pytest.fixture
-def rollout(server, monkeypatch) -> Callable[..., None]:
+def rollout(server, deployments, monkeypatch) -> Callable[..., None]:
     """`rollout()` registers what a worker's init container would; other options may be given."""
     monkeypatch.setenv("PREFECT_API_URL", server)
     settings.cache_clear()
@@ -93,7 +108,7 @@ def test_a_use_case_has_one_training_at_a_time_and_the_next_waits(rollout, clien
     assert monitored.global_concurrency_limit is None
 
 
-def test_a_second_rollout_doubles_nothing(rollout, client, usecase):
+def test_a_second_rollout_doubles_nothing(rollout, deployments, client, usecase):
     usecase("orders", train="0 3 * * 1")
     rollout()
     pool, before = client.read_work_pool("slipway"), client.read_deployment_by_name("train/orders")
@@ -150,7 +165,7 @@ def test_a_pool_of_another_type_is_left_as_it_is(rollout, client):
     assert client.read_work_pool("laptops").type == "process"
 
 
-def test_a_prefect_that_does_not_answer_is_named(rollout, monkeypatch):
+def test_a_prefect_that_does_not_answer_is_named(rollout, deployments, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     settings.cache_clear()
     monkeypatch.setattr(deployments, "_WAIT_SECONDS", 0.0)
@@ -158,13 +173,13 @@ def test_a_prefect_that_does_not_answer_is_named(rollout, monkeypatch):
         rollout()
 
 
-def test_a_pool_needs_an_image_and_a_template(capsys):
+def test_a_pool_needs_an_image_and_a_template(deployments, capsys):
     with pytest.raises(SystemExit):
         deployments.main(["--pool", "slipway"])
     assert "--pool needs --image and --job-template" in capsys.readouterr().err
 
 
-def test_a_variable_that_the_template_does_not_have_is_named(tmp_path):
+def test_a_variable_that_the_template_does_not_have_is_named(work_pool, tmp_path):
     (tmp_path / "memory_limits").write_text("8Gi")
     with pytest.raises(SettingsError, match=r"no variable 'memory_limits'.*memory_limit"):
         work_pool.job_template(TEMPLATE, tmp_path)
@@ -174,7 +189,7 @@ def test_a_variable_that_the_template_does_not_have_is_named(tmp_path):
     ("content", "message"),
     [(None, "cannot be read: No such file"), ("a: [", "is not YAML"), ("a: 1", "needs `variables` and `job_conf")],
 )
-def test_a_file_that_is_no_template_is_refused(tmp_path, content, message):
+def test_a_file_that_is_no_template_is_refused(work_pool, tmp_path, content, message):
     path = tmp_path / "job-template.yaml"
     if content is not None:
         path.write_text(content)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import work_pool
 from tests.infra.kubernetes.cluster import kubectl
+
+pytestmark = pytest.mark.slow
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
 # What Prefect's own check of a template asks for, and the API server does not know: it drops them with a warning.
@@ -26,6 +27,8 @@ def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> di
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+    from pipelines import work_pool
 
     template = work_pool.job_template(TEMPLATE)
     for name, value in ({"namespace": "slipway"} | (defaults or {})).items():

@@ -14,6 +14,7 @@ from tests.support import bundles
 OVERRIDE = "ann: the pilot runs on ten customers who know"
 
 
+@pytest.mark.slow
 def test_an_override_is_shown_with_who_and_why(var, tmp_path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     bundles.promote(var, tmp_path / "loans", version="7", passed=False, override=OVERRIDE)
     with Server(var, ("loans",)) as server:

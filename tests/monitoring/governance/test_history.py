@@ -191,7 +191,7 @@ def test_a_model_that_nobody_knows_is_an_error_that_names_the_known(home: Home, 
 def test_since_leaves_out_what_was_before(home: Home, cli: Callable) -> None:
     home.register()
     ran = cli("history", home.name, "--since", "2126-01-01")
-    assert (ran.code, "registered" in ran.out.split("What stands now")[0]) == (0, False)
+    assert (ran.code, "registered" in ran.out.split("Current state")[0]) == (0, False)
 
 
 def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home, cli: Callable) -> None:

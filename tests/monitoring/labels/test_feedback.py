@@ -66,8 +66,8 @@ def test_a_regression_takes_values(table: Callable) -> None:
     ("text", "message"),
     [
         ("key,label\n1,bda\n", r"labels.csv:2: label 'bda' is no class. Did you mean 'bad'\? Classes: good, bad"),
-        ("key,label\n1,\n", "needs a label; none came"),
-        ("key,value\n1,3\n", "needs a label; a value came"),
+        ("key,label\n1,\n", "needs a label; none was given"),
+        ("key,value\n1,3\n", "needs a label; a value was given"),
         ("label\nbad\n", "either an id or a key; this one has neither"),
         (f"id,key,label\n{ID},1,bad\n", "this one has id and key"),
         ("key,label,known_at\n1,bad,yesterday\n", "known_at 'yesterday' is no time; write 2026-01-31T12:00:00Z"),
@@ -85,7 +85,7 @@ def test_a_wrong_table_is_refused_with_its_place(table: Callable, text: str, mes
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("labels.txt", "x", r"files ending in '.txt' are not read; .csv, .parquet"),
+        ("labels.txt", "x", r"files ending in '.txt' are not supported; .csv, .parquet"),
         ("labels.jsonl", "[1]\n", "labels.jsonl:1: holds list, an object is needed"),
         ("labels.jsonl", '{"key": 1\n', "labels.jsonl:1: is not JSON"),
         ("labels.jsonl", "[" * 10_000 + "\n", "labels.jsonl:1: is not JSON"),
@@ -183,9 +183,9 @@ def test_the_command_says_what_becomes_of_the_labels(var: Path, tmp_path: Path, 
     assert (told["labels"], told["repeated"], told["contradictory"]) == (8, 2, 1)
     assert (told["named"], told["early"], told["unknown"]) == (5, 1, 2)
     assert told["classes"] == {"bad": 7, "good": 1}
-    assert "2 repeat what the file labels before, 1 of them with another label: the last one holds." in ran.err
+    assert "2 repeat an earlier label of the file, 1 of them with another label: the last one wins." in ran.err
     assert "1 were known before a prediction with their key was made" in ran.err
-    assert "2 name no prediction of the log: they are kept" in ran.err
+    assert "2 match no prediction in the log: they are kept" in ran.err
 
 
 def test_labels_of_one_class_only_are_said_to_be_so(service: Service, table: Callable, cli: Callable) -> None:

@@ -237,6 +237,7 @@ for number in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_killed_writers_and_shippers_lose_no_acknowledged_line_and_double_none(home, log):
     """Workers and the shipper are killed under load; whoever got an answer finds it in the log, once."""
     root = Path(__file__).resolve().parents[3]

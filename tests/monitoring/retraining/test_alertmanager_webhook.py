@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
         said = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
         return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **said)
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", ask)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", ask)
     return found
 
 
@@ -169,7 +169,7 @@ def test_where_the_log_fails_alertmanager_is_asked_to_send_it_again(post, monkey
     def fails(*_: Any) -> None:
         raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
 
-    monkeypatch.setattr(alertmanager_webhook, "ask", fails)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
     told(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"

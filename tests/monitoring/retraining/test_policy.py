@@ -45,10 +45,10 @@ print(*(request_retraining(name, "drift", "alertmanager").outcome for _ in range
 """
 
 
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[str]:
-    with made.prefect_server() as uri:
-        yield uri
+@pytest.fixture
+def prefect(prefect_server: str) -> Iterator[str]:
+    with made.asking(prefect_server):
+        yield prefect_server
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_after_a_run_the_cooldown_refuses_then_the_week(loans: str) -> None:
     now = datetime.now(UTC)
     request_retraining(loans, "drift", "monitor")
     end_all(loans)
-    assert "the next may be" in refused(loans, "cooldown").reason
+    assert "the next is allowed at" in refused(loans, "cooldown").reason
     assert request_retraining(loans, "drift", "monitor", now=now + 1.1 * DAY).started
     end_all(loans)
     assert "2 trainings were started in the last 7 days" in refused(loans, "runs_per_week", now=now + 2.2 * DAY).reason

@@ -14,6 +14,8 @@ from slipway.errors import NotFound, RegistryError
 from tests.monitoring.rollout.rollout_world import FAST, NAME, World
 from tests.support.doubles.registry_in_memory import BrokenOff
 
+pytestmark = pytest.mark.slow
+
 
 def begins(home: World) -> None:
     home.registry.found["2"].tags["slipway.canary_weight"] = "30"

@@ -139,20 +139,20 @@ def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(lea
     asked = {"asked_for": "drift", "asked_by": "alertmanager", "version": "3"}
     decisions.start(at, "run-1", reason="812 labelled rows are new.", **asked)
     page = client(serving()).get("/").text
-    for part in ("Retraining started.", "812 labelled rows", "because of drift, asked by alertmanager", "3 h ago"):
+    for part in ("Retraining started.", "812 labelled rows", "reason: drift, requested by alertmanager", "3 h ago"):
         assert part in page, part
     assert f'href="{settings().prefect_uri.removesuffix("/api")}/runs/flow-run/run-1"' in page
     for _ in range(17):
         decisions.refuse(at, "cooldown", reason="`cooldown` of <b>24</b> h.", **asked)
     page = client(serving()).get("/").text
     assert "Retraining not started." in page
-    assert "asked by alertmanager 17 times" in page
+    assert "requested by alertmanager 17 times" in page
     assert "<code>cooldown</code> of &lt;b&gt;24" in page
     every = client(serving()).get("/retraining/loans")
     assert "default-src 'self'" in every.headers["content-security-policy"]
     assert "812 labelled rows" in every.text
     assert every.text.count("<tr>") == 3
-    assert "Nobody has asked" in client(serving()).get("/retraining/cars").text
+    assert "No training has been requested" in client(serving()).get("/retraining/cars").text
     assert client(serving()).get("/retraining/..%2floans").status_code == 404
 
 
@@ -177,7 +177,7 @@ def test_a_broken_verdict_is_no_verdict_and_breaks_nothing(leave: Callable[..., 
 
 
 def test_a_page_before_the_first_pass_is_a_page() -> None:
-    assert "No use case has been looked at yet" in client().get("/").text
+    assert "No use case has been polled yet" in client().get("/").text
 
 
 def test_the_last_verdicts_are_metrics(leave: Callable[..., Path]) -> None:

@@ -12,6 +12,7 @@ SMALL = {"epochs": 1, "members": 2, "width": 8, "bins": 4, "frequencies": 2}
 QUICK = ("train", "orders", "--no-register")
 
 
+@pytest.mark.slow
 def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecase, orders, var):
     usecase(orders, params=SMALL, gates={"absolute": {"roc_auc": 0.999}})
     ran = cli(*QUICK)

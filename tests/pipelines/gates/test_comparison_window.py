@@ -8,6 +8,8 @@ import pytest
 from pipelines.gates.candidate import Rows
 from tests.pipelines.gates import candidates
 
+pytestmark = pytest.mark.slow
+
 
 def as_it_was(rows):
     return rows

@@ -68,6 +68,7 @@ def loans(tmp_path) -> Callable[..., Path]:
     return make
 
 
+@pytest.mark.alone
 def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usecase, loans, var, monkeypatch):
     monkeypatch.setenv("SLIPWAY_RATE", "1/day")
     monkeypatch.setenv("SLIPWAY_LOG_URL", str(var / "log"))
@@ -82,6 +83,7 @@ def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usec
     assert not var.exists(), "the measurement left something where predictions are kept"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_is_an_error_with_its_last_words(usecase, loans):
     folders = {"champion": loans("old"), "challenger": loans("new")}
     (folders["challenger"] / "serve" / "model.onnx").write_bytes(b"no network")

@@ -71,6 +71,7 @@ def said(champion: Predictor, frame: pd.DataFrame) -> np.ndarray:
     return np.where(losses(champion, frame.assign(returned="yes")) < 0.25, "yes", "no").astype(object)
 
 
+@pytest.mark.slow
 def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     cleaned, folder, champion = standing
     rows = asked(OLD + NEW)

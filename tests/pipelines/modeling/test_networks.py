@@ -20,6 +20,8 @@ from slipway.contracts.schema import CONTRACT, Feature, Schema
 from slipway.errors import UseCaseError
 from slipway.model_api import Inputs
 
+pytestmark = pytest.mark.slow
+
 TABLE = Schema(
     contract=CONTRACT,
     usecase="mixed",

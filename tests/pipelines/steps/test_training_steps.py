@@ -44,6 +44,8 @@ from slipway.settings import settings
 from slipway.system.files import file_sha256
 from tests.support.signed import key_pair
 
+pytestmark = pytest.mark.slow
+
 PARAMS = {"epochs": 4, "members": 2, "width": 16, "learning_rate": 0.003}
 
 

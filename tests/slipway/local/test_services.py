@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from slipway.clients.http import is_healthy
 from slipway.local import services
 from slipway.settings import settings
 from slipway.system.ports import free_port
 
 
+@pytest.mark.slow
 def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch, tmp_path):
     first = free_port(21000 + os.getpid() % 10000)
     monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", str(first))

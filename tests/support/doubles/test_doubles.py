@@ -115,12 +115,13 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectC
         with PrefectDouble() as double:
             yield lambda usecase: PrefectClient(f"{double.uri}/api")
         return
-    with requests.prefect_server() as uri:
+    uri = request.getfixturevalue("prefect_server")
 
-        def deployed(usecase: str) -> PrefectClient:
-            requests.deploy(usecase)
-            return PrefectClient(uri)
+    def deployed(usecase: str) -> PrefectClient:
+        requests.deploy(usecase)
+        return PrefectClient(uri)
 
+    with requests.asking(uri):
         yield deployed
 
 

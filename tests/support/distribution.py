@@ -1,0 +1,65 @@
+"""Which tests are slow, and how all are spread over workers.
+
+A file's tests go to one worker, for they share servers; those of an `xdist_group` by its name. Slow ones go first.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Fixtures that start a server, a browser or containers, build an image, or train
+SLOW = {
+    "alertmanager",
+    "bento",
+    "chromium",
+    "container",
+    "gpu_image",
+    "homes_made",
+    "image",
+    "images",
+    "mlflow_server",
+    "namespaces",
+    "prefect_server",
+    "redis",
+    "run_steps",
+    "s3_port",
+    "serve",
+    "server",
+    "stage",
+    "steps",
+    "three",
+    "trained",
+    "watch",
+}
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+# Each worker computes on one thread: several with one for each core would wait for each other.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+if IS_WORKER:
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is asked
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a server as slow; a worker takes the files with slow tests first, so that none is the last."""
+    for item in items:
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+    if IS_WORKER:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from xdist.scheduler.loadgroup import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            group = super()._split_scope(nodeid)
+            return nodeid.partition("::")[0] if group == nodeid else group
+
+    return ByFile(config, log)

@@ -1,0 +1,63 @@
+"""What the workers of one run of tests have together: servers that the first who needs one starts, ended with the run.
+
+`started(factory, "mlflow", start)` is the same address in every worker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+END_SECONDS = 10
+Started = tuple[int, str]  # the pid of a session's leader, and where it answers
+
+
+def of_the_run(factory: pytest.TempPathFactory) -> Path:
+    """The folder for temporary files of the whole run, which all of its workers know."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Held by one process at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def started(factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Started]) -> str:
+    """Where the run's server of that name answers; `start(folder)` starts it where nobody has."""
+    folder = of_the_run(factory) / f"shared-{name}"
+    folder.mkdir(exist_ok=True)
+    record = folder / "started.json"
+    with locked(folder / "lock"):
+        if not record.exists():
+            record.write_text(json.dumps(start(folder)))
+        return json.loads(record.read_text())[1]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what was started for the run, after the last worker."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if factory is None or hasattr(session.config, "workerinput"):
+        return
+    for record in of_the_run(factory).glob("shared-*/started.json"):
+        end(json.loads(record.read_text())[0])
+
+
+def end(leader: int) -> None:
+    """End a session of processes, whoever started it: SIGTERM, then SIGKILL."""
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        os.killpg(leader, signal.SIGTERM)
+        _, still = psutil.wait_procs([psutil.Process(leader)], END_SECONDS)
+        if still:
+            os.killpg(leader, signal.SIGKILL)

@@ -125,7 +125,7 @@ EXPORTED = {
     ],
     "pipelines.gates": ["GATES"],
     "pipelines.modeling.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
-    "bentos.api.web_page": ["HEADERS", "Asset", "asset", "index"],
+    "bentos.api.web_page": ["FOLDER", "HEADERS", "MEDIA_TYPES", "render"],
     "bentos.auth": [
         "Authenticator",
         "Cors",

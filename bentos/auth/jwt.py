@@ -26,7 +26,7 @@ class UnknownKey(InvalidToken):
 
 
 class TokenVerifier:
-    """Verifies tokens: `known` looks up verified ones, `verify` takes about 100 µs, and longer if a key is new."""
+    """Verifies tokens: `known` finds verified ones, `verify` takes about 100 µs, and longer if a key is new."""
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self.jwks = Jwks(settings.jwt_jwks, settings.jwks_outage_seconds)

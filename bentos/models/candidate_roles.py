@@ -77,7 +77,7 @@ class CandidateRoles:
 
 
 class CandidateRole:
-    """One role: its runner, where it has one, and the state of the digest that it was last asked to load."""
+    """One role: its runner, where it has one, and the state of the digest that it loaded last."""
 
     def __init__(self, name: str, usecase: str, settings: Settings, local: LocalState, publish: OnChange) -> None:
         self.name = name

@@ -159,7 +159,7 @@ def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(lea
 def test_an_override_is_shown_with_who_and_why() -> None:
     look = ServerStatus("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
     found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
-    shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
+    shown = "It is served although its gates failed, by an override: ann: ten customers who &lt;know&gt;"
     assert found.get("/").text.count(shown) == 1
     assert found.get("/api/status").json()["usecases"][0]["overridden"] == ["ann: ten customers who <know>"]
     assert "gates failed" not in client(serving()).get("/").text

@@ -58,11 +58,11 @@ def test_every_reader_finds_in_a_bucket_what_it_finds_in_a_folder(s3, var, monke
         log.predictions(USECASE)
         return {**found, "bad lines": log.bad_lines}
 
-    monkeypatch.setattr("slipway.contracts.events.prediction_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
+    monkeypatch.setattr("slipway.contracts.events.feedback_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
     from_bucket = seen()
     monkeypatch.delenv("SLIPWAY_LOG_URL")
     settings.cache_clear()
-    monkeypatch.setattr("slipway.contracts.events.prediction_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
+    monkeypatch.setattr("slipway.contracts.events.feedback_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
     assert from_bucket == seen()
     assert from_bucket["bad lines"] == 1
     assert [len(from_bucket[name]) for name in FOUND] == [60, 61, 20, 20, 40, 40]

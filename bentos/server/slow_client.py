@@ -5,16 +5,25 @@ from __future__ import annotations
 import uuid
 import weakref
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bentos.problem_details import PROBLEM, encode
 from bentos.telemetry.metrics import Metrics
 
-if TYPE_CHECKING:
-    from bentos.server.protocol import HardenedProtocol
-
 STATE_KEY = "slow_client"  # of the ASGI lifespan's state, where the application puts the timeout
 _POLLS = 4  # within the timeout, so that a client has at most a quarter more
+
+
+class Connection(Protocol):
+    """What the watch reads of uvicorn's protocol, one connection, and of its subclass in `bentos.server.protocol`."""
+
+    loop: Any
+    transport: Any
+    cycle: Any
+    headers: Any
+    timeout_keep_alive_task: Any
+    queued: bool
+    responses_sent: int
 
 
 class SlowClientTimeout(NamedTuple):
@@ -31,7 +40,7 @@ class SlowClientWatch:
     connections that are idle between two requests.
     """
 
-    def __init__(self, protocol: HardenedProtocol, timeout: SlowClientTimeout) -> None:
+    def __init__(self, protocol: Connection, timeout: SlowClientTimeout) -> None:
         self._protocol = weakref.ref(protocol)
         self._loop = protocol.loop
         self._seconds = timeout.seconds
@@ -59,7 +68,7 @@ class SlowClientWatch:
         self._request = request
         self.poll_later()
 
-    def _close(self, protocol: HardenedProtocol) -> None:
+    def _close(self, protocol: Connection) -> None:
         cycle = protocol.cycle
         responding = cycle is not None and cycle.response_started and not cycle.response_complete
         if protocol.headers is None or responding:
@@ -77,7 +86,7 @@ def refuse(transport: Any, status: int, detail: str) -> None:
     transport.close()
 
 
-def _is_incomplete(protocol: HardenedProtocol) -> bool:
+def _is_incomplete(protocol: Connection) -> bool:
     """Whether bytes are missing: of a request's body, or of the head of the next request."""
     if protocol.queued:
         return False

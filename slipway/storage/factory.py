@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.storage import ObjectStore
+from slipway.storage.base import ObjectStore
 from slipway.storage.local import LocalStore
 from slipway.storage.s3 import SCHEME, S3Store
 

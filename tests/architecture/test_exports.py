@@ -124,7 +124,7 @@ EXPORTED = {
         "write_json",
     ],
     "pipelines.gates": ["GATES"],
-    "pipelines.modeling.networks": ["MEMBERS", "build", "calibrated", "load", "predict", "trainable"],
+    "pipelines.modeling.networks": ["ROWS_AT_ONCE", "build", "calibrated", "load", "predict", "trainable"],
     "bentos.api.web_page": ["FOLDER", "HEADERS", "MEDIA_TYPES", "render"],
     "bentos.auth": [
         "Authenticator",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +88,12 @@ def test_the_server_names_no_training_library_even_inside_functions():
             node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
         ]
         assert not {name.partition(".")[0] for name in imported(nodes)} & banned, path
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_for_types():
+    graph = grimp.build_graph("slipway", "pipelines", "bentos", "monitoring", "scenarios")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))

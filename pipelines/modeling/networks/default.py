@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from pipelines.modeling.networks import MEMBERS, image, tabular
-from pipelines.modeling.networks.layers import Mean, MemberDense, Members
+from pipelines.modeling.networks import image, tabular
+from pipelines.modeling.networks.layers import MEMBERS, Mean, MemberDense, Members
 from slipway.model_api import Inputs
 
 ENCODERS = {"numbers": tabular.numbers, "codes": tabular.codes, "images": image.images}

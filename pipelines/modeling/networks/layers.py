@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 register = keras.saving.register_keras_serializable(package="slipway")
+MEMBERS = "members"  # the name of the layer whose output has one prediction per member
 _STEEPEST = 1e30  # edges 1e-40 apart would give a slope that is infinite in float32
 
 

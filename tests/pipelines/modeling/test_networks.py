@@ -155,9 +155,11 @@ def test_a_saved_network_answers_as_before(tmp_path):
 def test_the_model_is_the_mean_of_members_that_differ():
     import keras
 
+    from pipelines.modeling.networks.layers import MEMBERS
+
     network, _ = trained("binary")
     feeds = rows(TABLE, 20, seed=5).features
-    members = keras.Model(network.input, network.get_layer(networks.MEMBERS).output).predict(feeds, verbose=0)
+    members = keras.Model(network.input, network.get_layer(MEMBERS).output).predict(feeds, verbose=0)
     assert members.shape == (20, 4, 2) and members.std(axis=1).min() > 0
     assert np.allclose(members.mean(axis=1), networks.predict(network, feeds), atol=1e-6)
 

@@ -39,7 +39,7 @@ def monitor(
 ) -> dict[str, Any]:
     """Compare the latest predictions with the reference of the version that made them, and return the written verdict.
 
-    The verdict is written before the retraining policy is asked for a training, so that no training starts without a
+    The verdict is written before a training is requested, so that no training starts without a
     readable reason; it is written again with the policy's decision (`retraining`) and the addresses of the reports.
 
     The window is the last `window_rows` predictions, none older than `since`; where neither is given, the use case's
@@ -82,7 +82,7 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
             "sampled": compared.sampled if compared else 0,
         },
         "reference": {"rows": compared.reference_rows if compared else 0},
-        **verdict.conclude(compared.findings if compared else [], period.rows if period else 0, watch.min_rows),
+        **verdict.conclude(compared.results if compared else [], period.rows if period else 0, watch.min_rows),
         "alarm_rate": compared.significance if compared else watch.significance,
         "quality": compared.quality if compared else None,
         "retraining": None,
@@ -106,10 +106,10 @@ def _add_pages(found: dict[str, Any], draft: Path, compared: Comparison | None, 
     """Make Evidently's page where it is wanted, and the report that links it; return those that were made."""
     pages, links = [], {"this verdict as JSON": f"{draft.name}.json"}
     wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
-    if wanted and compared and compared.findings:
+    if wanted and compared and compared.results:
         with _failure_noted(found, "No detailed page by Evidently"):
             details = draft.with_name(f"{draft.name}-evidently.html")
-            score(compared.reference, compared.window, compared.findings, compared.significance).save(details)
+            score(compared.reference, compared.window, compared.results, compared.significance).save(details)
             found["evidently"] = _store(found, details)
             pages, links = [details], {"Evidently's detailed report": details.name, **links}
     with _failure_noted(found, "No report page"):
@@ -121,7 +121,7 @@ def _add_pages(found: dict[str, Any], draft: Path, compared: Comparison | None, 
 
 
 def _store(found: dict[str, Any], page: Path) -> str:
-    """Put a page beside the verdict and return its address."""
+    """Store a page next to the verdict and return its address."""
     store, name = object_store(settings()), f"{verdict.folder(settings(), found['usecase'])}/{page.name}"
     store.put(name, page.read_bytes())
     return f"{store.url}/{name}"

@@ -1,4 +1,4 @@
-"""API keys at rest: the file that `slipway keys` writes and every server reads; it holds digests, never a key.
+"""API keys: the file that `slipway keys` writes and every server reads; it holds digests, never a key.
 
 A key is 256 random bits, so its plain SHA-256 can be neither guessed nor reversed: a slow hash would add nothing.
 """
@@ -29,7 +29,7 @@ _VERSION = 1
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`rate` is `N/second|minute|hour|day`, or empty: the server's default. `expires` is None where it never does."""
+    """An entry; `rate` is `N/second|minute|hour|day`, or empty for the default. Without `expires` it is for good."""
 
     name: str
     sha256: str
@@ -45,7 +45,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> list[Key]:
-    """The keys in the file; none where there is none. Raises SettingsError where it is not as `slipway keys` writes."""
+    """Read the keys; none if there is no file. Raises SettingsError if it is not as `slipway keys` writes it."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_File)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def create(
 
 
 def revoke(path: Path, name: str) -> Key:
-    """Take a key out of the file; servers refuse it within a second. Raises SettingsError where there is none."""
+    """Remove a key; servers refuse it within a second. Raises SettingsError if there is no such key."""
     with _changed(path) as keys:
         for index, key in enumerate(keys):
             if key.name == name:
@@ -128,7 +128,7 @@ def _check(key: Key, path: Path) -> None:
 
 @contextmanager
 def _changed(path: Path) -> Iterator[list[Key]]:
-    """The keys to change in place, written back as one rename; two commands at once wait for each other."""
+    """Give the keys to change in place, and write them back atomically; commands wait for each other."""
     with exclusive(path.with_name(f".{path.name}.lock")):
         keys = read(path)
         yield keys

@@ -1,7 +1,7 @@
-"""The audit: who did what to a use case's models, when, why, and on what evidence. Lines are added and never changed.
+"""Audit trail: who did what to a use case's models, when, why, and on what evidence. Lines are never changed.
 
-Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so that several
-writers need no lock, and none can break another's line. A second copy of it is in MLflow (slipway.audit_replica).
+Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so writers need no
+lock, and none can break another's line. MLflow holds a second copy (slipway.audit_replica).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ UNKNOWN = "unknown (MLflow UI or API)"
 
 
 class AuditLine(msgspec.Struct, frozen=True):
-    """One thing that happened. `id` is a UUID of version 7, so lines sort by time; `at` is in UTC, ISO 8601.
+    """An action on a use case's models. `id` is a UUID of version 7, so lines sort by time; `at` is in UTC, ISO 8601.
 
-    `action` is one of a small set (docs/reference/audit-actions.md); `version` is the one that it is about, if any.
+    `action` is one of docs/reference/audit-actions.md; `version` is the affected one, if any.
     """
 
     id: str
@@ -46,10 +46,10 @@ def append(
     evidence: dict[str, Any] | None = None,
     config: Settings | None = None,
 ) -> AuditLine:
-    """Write a line, and its copy where the registry answers; else the copy is made up for later.
+    """Write a line, and its copy if the registry responds; else the copy is made later.
 
     Raises:
-        ServiceError, OSError: the log's place does not take it.
+        ServiceError, OSError: the object store does not take it.
     """
     config = config or settings()
     line = AuditLine(
@@ -68,22 +68,22 @@ def append(
 
 
 def lines(usecase: str, config: Settings | None = None) -> list[AuditLine]:
-    """Every line of a use case in this environment, the oldest first.
+    """Read every line of a use case in this environment, the oldest first.
 
     Raises:
         DataError: a line is not as it was written; the message names it.
-        ServiceError, OSError: the log's place cannot be read.
+        ServiceError, OSError: the object store cannot be read.
     """
     return [decoded(name, content) for name, content in audit_replica.stored(config or settings(), usecase).items()]
 
 
 def person() -> str:
-    """Who runs this command, as far as the machine knows."""
+    """Name the person who runs this command, as USER@HOST."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def decoded(name: str, content: bytes) -> AuditLine:
-    """A line from its bytes; raises DataError, which names it, where they are none."""
+    """Parse a line; raises DataError, which names it, if it is not as it was written."""
     try:
         return msgspec.json.decode(content, type=AuditLine)
     except msgspec.DecodeError as error:

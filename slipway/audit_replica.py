@@ -1,8 +1,8 @@
-"""The audit's second copy: the same bytes as artifacts of a run in MLflow's experiment `audit/USECASE`.
+"""Replica of the audit trail: the same bytes as artifacts of a run in MLflow's experiment `audit/USECASE`.
 
-Before a line is written it is marked, `audit/ENVIRONMENT/USECASE/pending/ID` under SLIPWAY_LOG_URL, and the mark
-goes once the copy is there. So what the registry did not take while it was down is made up for later, and a line with
-neither mark nor copy is one whose copy was removed.
+Before a line is written, a mark `audit/ENVIRONMENT/USECASE/pending/ID` is written under SLIPWAY_LOG_URL, and removed
+once the copy exists. So lines that were written while the registry was down are copied later, and a line with neither
+mark nor copy is one whose copy was removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger("slipway.audit")
 
 @dataclass(frozen=True)
 class Compared:
-    """How the two copies agree: `pending` lines wait for the registry, `problems` are for a person."""
+    """The result of a comparison of the two copies: `pending` lines wait for the registry, `problems` for a person."""
 
     lines: int
     pending: int
@@ -38,59 +38,59 @@ class Compared:
 
 
 def write(config: Settings, usecase: str, id: str, date: str, content: bytes) -> None:
-    """Leave a line in both places; where the registry does not take it, it stays marked.
+    """Write a line to the object store and to MLflow; it stays marked if the registry does not take it.
 
     Raises:
-        ServiceError, OSError: the log's place does not take it.
+        ServiceError, OSError: the object store does not take it.
     """
-    at, name = object_store(config), f"{folder(config, usecase)}/{date}/{id}{_ENDING}"
+    store, name = object_store(config), f"{folder(config, usecase)}/{date}/{id}{_ENDING}"
     mark = f"{folder(config, usecase)}/{_PENDING}/{id}"
-    at.put(mark, name.encode())
-    at.put(name, content)
+    store.put(mark, name.encode())
+    store.put(name, content)
     try:
         _copy(_registry(config), config, usecase, id, content)
     except RegistryError as error:
         _log.info("the audit line %s of %s is copied later: %s", id, usecase, error)
         return
-    at.remove(mark)
+    store.remove(mark)
 
 
 def make_up(config: Settings, usecase: str) -> int:
-    """Copy the lines that are marked; how many are left since the registry does not take them.
+    """Copy the lines that are marked; returns how many are left since the registry does not take them.
 
     Raises:
-        ServiceError, OSError: the log's place cannot be read.
+        ServiceError, OSError: the object store cannot be read.
     """
-    at, waiting = object_store(config), f"{folder(config, usecase)}/{_PENDING}"
-    left = [name for name in at.names(waiting) if not name.startswith(".")]
+    store, waiting = object_store(config), f"{folder(config, usecase)}/{_PENDING}"
+    left = [name for name in store.names(waiting) if not name.startswith(".")]
     while left:
         mark = f"{waiting}/{left[-1]}"
         with suppress(FileNotFoundError):  # its writer is about to write it, or was killed before, or has copied it
-            content = at.read(at.read(mark).decode())
+            content = store.read(store.read(mark).decode())
             try:
                 _copy(_registry(config), config, usecase, left[-1], content)
             except RegistryError:
                 return len(left)
-            at.remove(mark)
+            store.remove(mark)
         left.pop()
     return 0
 
 
 def stored(config: Settings, usecase: str) -> dict[str, bytes]:
-    """The lines as they lie under SLIPWAY_LOG_URL, by name, the oldest first.
+    """Read the lines of the object store by name, the oldest first.
 
     Raises:
-        ServiceError, OSError: the log's place cannot be read.
+        ServiceError, OSError: the object store cannot be read.
     """
     return {name: object_store(config).read(name) for name in _names(config, usecase)}
 
 
 def compare(config: Settings, usecase: str) -> Compared:
-    """Every line against its copy, byte for byte.
+    """Compare every line with its copy, byte for byte.
 
     Raises:
         RegistryError: the registry does not answer.
-        ServiceError, OSError: the log's place cannot be read.
+        ServiceError, OSError: the object store cannot be read.
     """
     # In this order a line that is written meanwhile is not taken for one whose copy is missing.
     ours = {_id(name): content for name, content in stored(config, usecase).items()}
@@ -102,25 +102,27 @@ def compare(config: Settings, usecase: str) -> Compared:
             problems.append(f"the audit line {id} is not the same in MLflow: one of the two was changed.")
         elif id not in copies and id not in marked:
             problems.append(f"the audit line {id} has no copy in MLflow any more: it was removed there.")
-    alone = copies.keys() - ours.keys()
-    if alone:
-        alone -= {_id(name) for name in _names(config, usecase)}
+    extra = copies.keys() - ours.keys()
+    if extra:
+        extra -= {_id(name) for name in _names(config, usecase)}
     problems += [
         f"the audit line {id} is in MLflow only: it was removed from {object_store(config).url}."
-        for id in sorted(alone)
+        for id in sorted(extra)
     ]
     return Compared(len(ours), len(marked & ours.keys() - copies.keys()), problems)
 
 
 def folder(config: Settings, usecase: str) -> str:
-    """Where a use case's lines lie under SLIPWAY_LOG_URL."""
+    """Name the folder of a use case's lines in the object store."""
     return f"audit/{config.environment}/{usecase}"
 
 
 def _names(config: Settings, usecase: str) -> list[str]:
-    at, root = object_store(config), folder(config, usecase)
-    dates = [name for name in at.names(root) if _DATE.fullmatch(name)]
-    return [f"{root}/{date}/{name}" for date in dates for name in at.names(f"{root}/{date}") if name.endswith(_ENDING)]
+    store, root = object_store(config), folder(config, usecase)
+    dates = [name for name in store.names(root) if _DATE.fullmatch(name)]
+    return [
+        f"{root}/{date}/{name}" for date in dates for name in store.names(f"{root}/{date}") if name.endswith(_ENDING)
+    ]
 
 
 def _id(name: str) -> str:
@@ -137,7 +139,7 @@ def _copy(registry: Registry, config: Settings, usecase: str, id: str, content: 
 
 
 def _run(registry: Registry, usecase: str) -> dict[str, Any]:
-    """The run that holds the copies, made where there is none. Where two writers make it at once, both hold some."""
+    """Find or create the run that holds the copies. If two writers create one at once, each holds some."""
     try:
         experiment = registry.experiment(audit_experiment(usecase))
     except NotFound:
@@ -147,7 +149,7 @@ def _run(registry: Registry, usecase: str) -> dict[str, Any]:
 
 
 def _copies(registry: Registry, config: Settings, usecase: str) -> dict[str, bytes]:
-    """What lies in MLflow of this environment, by the line's name; nothing where no line was ever copied."""
+    """Read the copies of this environment's lines from MLflow, by the line's id."""
     try:
         runs = registry.runs(registry.experiment(audit_experiment(usecase)))
     except NotFound:

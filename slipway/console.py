@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def say(line: str) -> None:
-    """One line that a person reads while waiting."""
+    """Print a line for a person who waits."""
     typer.echo(line, err=True)
 
 

@@ -1,4 +1,4 @@
-"""What a use case's `model.py` is given to build a network from."""
+"""The interface of a use case's `model.py`: what it gets to build a network from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What `model.py`'s `build(inputs, params)` is given: the schema and the encoded training rows.
+    """The inputs of `model.py`'s `build(inputs, params)`: the schema and the encoded training rows.
 
     `features` maps each input of the network (`numbers` float32 [n, N], `codes` int64 [n, C], `images` uint8
     [n, h, w, c]; one without features is absent) to the training rows; `target` is int64 [n] (index into

@@ -1,4 +1,4 @@
-"""Where Slipway finds things: one frozen, typed class, read from `SLIPWAY_*` and the libraries' own variables."""
+"""Settings: one frozen, typed class, read from `SLIPWAY_*` and the libraries' own variables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 
 class Settings(BaseSettings):
-    """Each field is the environment variable `SLIPWAY_` and its name in capitals, unless it names another."""
+    """The settings; a field is the environment variable `SLIPWAY_` and its name in capitals, or the one it names."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
 
     @property
     def authorization(self) -> dict[str, str]:
-        """The header that Slipway's own commands send to a server; empty where no key is set."""
+        """The header that Slipway's own commands send to a server; empty if no key is set."""
         return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
 
     @property
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
         return self.var / "logs"
 
     def mask_secret(self) -> bytes:
-        """The secret of every mask and row key: the one that is set, else the laptop's own, made on first use."""
+        """Read the secret of masks and row keys: the one that is set, else this machine's own, created on first use."""
         if self.mask_key is not None:
             return self.mask_key.get_secret_value().encode()
         path = self.var / "mask.key"
@@ -258,7 +258,7 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once.
+    """Read the settings of this process, once.
 
     Raises:
         SettingsError: a variable is unknown or its value is not allowed; the message names it.
@@ -271,7 +271,7 @@ def settings() -> Settings:
 
 
 def exit_code(error: Exception) -> int:
-    """What a process ends with that cannot go on: 1, or 78 for settings in a container, where 1 means: try again."""
+    """Choose the exit code for an error: 1, or 78 for settings in a container, where 1 means to try again."""
     container = os.environ.get("SLIPWAY_CONTAINER", "").lower() in _TRUE
     return EX_CONFIG if container and isinstance(error, SettingsError) else 1
 

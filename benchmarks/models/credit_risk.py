@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.statistics.drift import write
-from pipelines.artifacts.json_files import read_json
+from pipelines.artifacts import EvaluationReport, TrainingReport
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.ingest import ingest
@@ -53,9 +53,10 @@ def measure(data: Path, salt: str, folder: Path) -> Result:
     split(usecase, steps["clean"], steps["split"])
     train(usecase, steps["split"], steps["train"])
     evaluate(usecase, steps["split"], steps["train"], steps["evaluate"])
-    metrics = read_json(steps["evaluate"] / "metrics.json")
-    seconds = read_json(steps["train"] / "training.json")["seconds"]
-    return Result(salt, metrics["scores"]["roc_auc"]["value"], metrics["baseline"]["value"], seconds)
+    report = EvaluationReport.read(steps["evaluate"])
+    network, linear = report.scores["roc_auc"].value, report.baseline and report.baseline.value
+    assert network is not None and linear is not None
+    return Result(salt, network, linear, TrainingReport.read(steps["train"]).seconds)
 
 
 def table(results: list[Result]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.serving.measurement import Figure, in_pairs
 from benchmarks.serving.servers import START_SECONDS
-from slipway.local import free_port
+from slipway.system.ports import free_port
 
 EMPTY = Path(__file__).with_name("empty_service.py")
 OURS = ("--env=SLIPWAY_INSECURE=true", "--env=SLIPWAY_MASK_KEY=any secret will do here")

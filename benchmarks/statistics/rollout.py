@@ -160,17 +160,17 @@ def rollouts(world: World, runs: int, seed: int, policy: Policy = POLICY) -> Out
 
 def test_outcomes(canary: Side, champion: Side, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
     """Tell for each run whether a test shows harm, and whether a test that must show safety does not."""
-    said = {}
+    results = {}
     for test in canary.n:
         bounds = sequential_tests.difference(canary.sample(test), champion.sample(test), policy.alpha(test))
-        said[test] = verdict(bounds.low, bounds.high, allowance(test, policy))
+        results[test] = verdict(bounds.low, bounds.high, allowance(test, policy))
     sides = [side.scores for side in (canary, champion)]
     new, old = (scores.sum(axis=1) for scores in sides)
     shares = [scores.cumsum(axis=1) / np.maximum(scores.sum(axis=1, keepdims=True), 1) for scores in sides]
     bounds = sequential_tests.shift(np.abs(shares[0] - shares[1]).max(axis=1), new, old, policy.alpha("scores"))
-    said["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
-    harmful = np.any([found == HARMFUL for found in said.values()], axis=0)
-    unproven = np.any([found == OPEN for test, found in said.items() if is_required(test)], axis=0)
+    results["scores"] = verdict(bounds.low, bounds.high, policy.canary.max_score_shift or 1.0)
+    harmful = np.any([found == HARMFUL for found in results.values()], axis=0)
+    unproven = np.any([found == OPEN for test, found in results.items() if is_required(test)], axis=0)
     return harmful, unproven
 
 
@@ -185,13 +185,13 @@ def passes_the_window(seed: int) -> bool:
 
     new, old = model(), model()
     gates = SimpleNamespace(window_margin=0.0)
-    told = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
+    given = {"comparable": True, "window": "the window", "usecase": SimpleNamespace(gates=gates)}
     answers = {
         "score_challenger": lambda _: new,
         "score_champion": lambda _: old,
         "metric": METRICS["binary"]["roc_auc"],
     }
-    return not any(gate.failed for gate in window(SimpleNamespace(**told, **answers)))
+    return not any(gate.failed for gate in window(SimpleNamespace(**given, **answers)))
 
 
 def tables(pool: ProcessPoolExecutor, runs: int) -> Iterator[str]:

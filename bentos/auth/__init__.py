@@ -7,7 +7,7 @@ if pending is not None:
 """
 
 from bentos.auth.authenticator import Authenticator
-from bentos.auth.bind_guard import check_bind_address, credentials_configured, is_loopback, listening_addresses
+from bentos.auth.bind_guard import check_bind_address, credentials_configured, listening_addresses
 from bentos.auth.cors import Cors
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "Cors",
     "check_bind_address",
     "credentials_configured",
-    "is_loopback",
     "listening_addresses",
 ]

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from slipway import api_keys
+from slipway.clients.http import is_loopback
 from slipway.errors import SettingsError
 from slipway.settings import Settings
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's loopback.
-
-    >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def credentials_configured(settings: Settings) -> bool:

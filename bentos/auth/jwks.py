@@ -6,11 +6,9 @@ withdrawn any of them.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import time
-import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,13 @@ from urllib.parse import urlsplit
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
-from slipway.errors import SettingsError
+from slipway.clients import http
+from slipway.errors import ServiceError, SettingsError
 
 REFRESH_SECONDS = 300.0
 RETRY_SECONDS = 5.0  # between two readings: made-up key ids must not cause a request each
 TIMEOUT_SECONDS = 5.0
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 _log = logging.getLogger("slipway.serving")
 
 
@@ -69,9 +68,9 @@ class Jwks:
 
     def _read(self) -> None:
         try:
-            keys = _import_keys(json.loads(_content(self.source)))
-        except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
-            self.problem = f"{type(error).__name__}: {error}"
+            keys = _import_keys(json.loads(_read_source(self.source)))
+        except (ServiceError, OSError, ValueError, KeyError, TypeError, JoseError) as error:
+            self.problem = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
             _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
             return
         if _thumbprints(keys) != _thumbprints(self.keys):
@@ -79,24 +78,14 @@ class Jwks:
         self.keys, self.problem, self._read_at = keys, "", time.monotonic()
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The keys come from where the operator said, and nowhere else."""
-
-    def redirect_request(self, *args: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirect)
-
-
-def _content(source: str) -> bytes:
+def _read_source(source: str) -> bytes:
     if "://" not in source:
         return Path(source).read_bytes()
-    with _opener.open(source, timeout=TIMEOUT_SECONDS) as answer:
-        content = answer.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES} bytes came")
-    return content
+    # no redirects: the keys come from the configured URL and from nowhere else
+    response = http.request("GET", source, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES, follow_redirects=False)
+    if not response.ok:
+        raise ServiceError(f"the response is {response.status} {response.reason}".rstrip())
+    return response.content
 
 
 def _import_keys(document: Any) -> dict[str, Key]:
@@ -125,13 +114,6 @@ def _refuse_plain_http(source: str) -> None:
     parts = urlsplit(source)
     if parts.scheme in ("https", "") or "://" not in source:
         return
-    if parts.scheme == "http" and parts.hostname and _is_here(parts.hostname):
+    if parts.scheme == "http" and parts.hostname and http.is_loopback(parts.hostname):
         return
     raise SettingsError(f"SLIPWAY_JWT_JWKS={source}: an https URL or a file is needed; http on this machine only.")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,4 +1,4 @@
-"""`slipway follow`: the follower as a process of its own, as beside a server that runs with `--no-follow`."""
+"""`slipway follow`: the follower as a process of its own, for a server that runs with `--no-follow`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME...", help="The use cases; none: those in SLIPWAY_SERVE.")
 ]
 Check = Annotated[
-    bool, typer.Option("--check", help="Say whether the follower of this machine looks, and end: for a probe.")
+    bool,
+    typer.Option("--check", help="Check that this machine's follower polls the registry, and exit: for a probe."),
 ]
 
 
 def command(names: Names = None, check: Check = False) -> None:
-    """Bring the versions that the registry's aliases name to this machine, until it is told to end.
+    """Bring the versions that the registry's aliases name to this machine, until it is stopped.
 
-    It only reads the registry. Each version is fetched into the store, checked, and pointed at; one that is broken, or
-    whose gates failed, is refused, and what serves stays.
+    It only reads the registry. Each version is fetched into the store, checked, and made the desired one; a version
+    that is broken, or whose gates failed, is refused, and the version that serves stays.
     """
-    from bentos.follower import follower
+    from bentos.follower import follower, status
     from slipway.errors import ServiceError
     from slipway.settings import settings
 
-    found = settings()
-    usecases = names or list(found.serve)
+    config = settings()
+    usecases = names or list(config.serve)
     if not usecases:
         raise typer.BadParameter("name one or more use cases, as in `slipway follow digits credit_risk`.")
     if check:
-        if wrong := follower.stuck(usecases, found):
-            raise ServiceError(" ".join(wrong))
+        if stuck := status.stuck_followers(usecases, config):
+            raise ServiceError(" ".join(stuck))
         return
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))  # also while it waits for the registry
+        signal.signal(number, lambda *_: sys.exit(0))  # ends a wait for the registry, too
     follower.log_to_stderr()
-    follower.run(usecases, found, threading.Event())
+    follower.run(usecases, config, threading.Event())

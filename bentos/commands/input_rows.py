@@ -1,4 +1,4 @@
-"""Rows from what a person names on the command line: JSON text, a file of JSON, JSON lines, CSV or Parquet, images."""
+"""Input rows of `slipway predict`: from JSON text, or files of JSON, JSON lines, CSV, Parquet or images."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 def read(inputs: list[str], schema: Schema) -> list[Any]:
-    """The rows of all inputs in their order, unchecked, as objects by feature name.
+    """Read the rows of all inputs in order, unchecked, as objects by feature name.
 
     Raises:
-        DataError: an input is no JSON and no file that can be read, or there is no row at all.
+        DataError: an input is neither JSON nor a readable file, or there are no rows.
     """
     rows = [_by_name(row, schema) for one in inputs for row in _read(one, schema)]
     if not rows:
-        raise DataError("no rows came; at least one is needed.")
+        raise DataError("the input has no rows; at least one is needed.")
     return rows
 
 
 def _by_name(row: Any, schema: Schema) -> Any:
-    """A row that came as an array has its values in the features' order."""
+    """Convert a row that is an array, with its values in the order of the features, to an object."""
     if isinstance(row, list) and len(row) == len(schema.features):
         return dict(zip(schema.by_name, row, strict=True))
     return row
@@ -48,9 +48,7 @@ def _read(one: str, schema: Schema) -> Iterator[Any] | list[Any]:
     kind = path.suffix.lower()
     if kind not in (*IMAGES, *TABLES):
         allowed = ", ".join((*TABLES, *IMAGES))
-        raise DataError(
-            f"{one!r} is neither JSON such as '{{\"age\": 42}}' nor a file of a kind that is read: {allowed}"
-        )
+        raise DataError(f"{one!r} is neither JSON such as '{{\"age\": 42}}' nor a file of a supported kind: {allowed}")
     if not path.is_file():
         raise DataError(f"there is no file {one}.")
     if kind in IMAGES:
@@ -63,7 +61,7 @@ def _read(one: str, schema: Schema) -> Iterator[Any] | list[Any]:
 
 
 def _json(text: str, where: str) -> list[Any]:
-    """An instance, a list of them, a request's body, or an instance on each line."""
+    """Parse an instance, a list of instances, a request's body, or one instance per line."""
     try:
         found = json.loads(text)
     except ValueError as error:
@@ -73,7 +71,7 @@ def _json(text: str, where: str) -> list[Any]:
         except ValueError:
             _refuse(where, error)
     except RecursionError:
-        raise DataError(f"{where} is nested too deeply: instances are flat.") from None
+        raise DataError(f"{where} is nested too deep: instances are flat.") from None
     if isinstance(found, dict) and isinstance(found.get("instances"), list):
         return found["instances"]
     if isinstance(found, list) and all(isinstance(row, (dict, list)) for row in found):
@@ -86,7 +84,7 @@ def _refuse(where: str, error: ValueError) -> Any:
 
 
 def _csv(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
-    """Cells as the schema's kinds; an empty one is missing; what is no number stays text, for the check to refuse."""
+    """Read rows with cells converted by the schema; an empty cell is missing, an invalid number stays text."""
     features = schema.by_name
     for _, row in tabular.csv_rows(path):
         yield {name: _cell(cell, features.get(name)) for name, cell in row.items() if name != schema.target}
@@ -121,7 +119,7 @@ def _value(value: Any, feature: Feature | None) -> Any:
 
 def _image(path: Path, schema: Schema) -> dict[str, Any]:
     if not schema.images:
-        raise InputError(f"{schema.usecase} takes no image; give it rows of {', '.join(schema.by_name)}.")
+        raise InputError(f"{schema.usecase} takes no image; pass rows of {', '.join(schema.by_name)}.")
     return {schema.images[0].name: {"b64": base64.b64encode(path.read_bytes()).decode()}}
 
 

@@ -1,4 +1,4 @@
-"""`slipway predict`: answers without a server, by the predictor that the server has."""
+"""`slipway predict`: predicts without a server, with the same predictor."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ Inputs = Annotated[
     typer.Argument(metavar="'{…}' | FILE...", help="JSON, - for standard input, a table, or images."),
 ]
 Version = Annotated[str | None, typer.Option("--version", metavar="N", help="This version instead of the champion.")]
-Bundle = Annotated[
-    Path | None, typer.Option("--bundle", metavar="DIR", help="This bundle, whatever the registry says.")
-]
+Bundle = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="This bundle, without a registry.")]
 _BATCH = 1000
 _MOST_WARNINGS = 20
 
@@ -31,64 +29,66 @@ _MOST_WARNINGS = 20
 def command(
     name: UseCaseName, inputs: Inputs, version: Version = None, bundle: Bundle = None, as_json: Json = False
 ) -> None:
-    """Answer rows, a file or images without a server.
+    """Predict rows, a file or images without a server.
 
-    Rows come as JSON ('{"age": 42}', a list, a request's body) or in a .json, .jsonl, .csv or .parquet file. The
-    champion answers: this machine's where a server follows it, else the registry's.
+    Rows are JSON ('{"age": 42}', a list, a request's body) or a .json, .jsonl, .csv or .parquet file. The champion
+    predicts: the one on this machine if a server follows it here, else the registry's.
     """
     from bentos.commands import input_rows
-    from bentos.follower import bundle_resolver
     from slipway.inference import Predictor
     from slipway.serving_state import desired
     from slipway.settings import settings
 
     if version and bundle:
         raise typer.BadParameter("--version and --bundle exclude each other.")
-    found = settings()
-    directory = bundle or (
-        bundle_resolver.resolve_version(name, version, found)
-        if version
-        else bundle_resolver.resolve_champion(name, found)
-    )
-    number = _check(directory, name)
+    config = settings()
+    directory = bundle or _resolve_bundle(name, version, config)
+    number = _verify_bundle(directory, name)
     stored = desired.stored_version(directory)
-    predictor = Predictor(directory, found.device)
+    predictor = Predictor(directory, config.device)
     try:
-        answer = _answer(predictor, input_rows.read(inputs, predictor.schema), found)
+        result = _predict(predictor, input_rows.read(inputs, predictor.schema), config)
     except InputError as error:
         raise SlipwayError(f"{error.place}: {error}" if error.place else str(error)) from None
-    answer = {"model": {"name": name, "version": stored.version if stored else number}, **answer}
-    _say_warnings(answer, predictor)
+    result = {"model": {"name": name, "version": stored.version if stored else number}, **result}
+    _print_warnings(result, predictor)
     if as_json:
-        print_json(answer)
+        print_json(result)
     else:
-        _print(answer, predictor.schema)
+        _print_predictions(result, predictor.schema)
 
 
-def _check(directory: Path, name: str) -> str:
-    """The bundle's digest, shortened, its bytes being what they should; failed gates are told and not in the way."""
-    from slipway.contracts.bundle import gate_report, signing
-    from slipway.contracts.bundle import manifest as bundle
+def _resolve_bundle(name: str, version: str | None, config: Settings) -> Path:
+    from bentos.follower import bundle_resolver
+
+    if version:
+        return bundle_resolver.resolve_version(name, version, config)
+    return bundle_resolver.resolve_champion(name, config)
+
+
+def _verify_bundle(directory: Path, name: str) -> str:
+    """Verify the bundle, and return the start of its digest. Failed gates are a warning only."""
+    from slipway.contracts.bundle import gate_report, manifest, signing
     from slipway.errors import BundleError
     from slipway.system import files
 
-    manifest = bundle.verify(directory, serving_only=True)
+    content = manifest.verify(directory, serving_only=True)
     signing.require(directory)
-    if manifest.usecase != name:
-        raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase!r}, not of {name!r}.")
+    if content.usecase != name:
+        raise BundleError(f"the bundle in {directory} is of the use case {content.usecase!r}, not of {name!r}.")
     verdict = gate_report.read_gate_report(directory)
     if not verdict.passed:
         say(f"warning: its gates failed: {' '.join(verdict.reasons)}")
-    return files.file_sha256(directory / bundle.MANIFEST)[:12]
+    return files.file_sha256(directory / manifest.MANIFEST)[:12]
 
 
-def _answer(predictor: Predictor, unchecked: list[Any], settings: Settings) -> dict[str, Any]:
-    """`{request_id, predictions, warnings}`, as the server answers."""
+def _predict(predictor: Predictor, unchecked: list[Any], settings: Settings) -> dict[str, Any]:
+    """Return `{request_id, predictions, warnings}`, as in the server's response."""
     import msgspec
 
     from slipway.ids import row_id, uuid7
 
-    feeds = predictor.encode(_checked(predictor.schema, unchecked, settings))
+    feeds = predictor.encode(_parse(predictor.schema, unchecked, settings))
     request = uuid7()
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(unchecked), _BATCH):
@@ -99,8 +99,8 @@ def _answer(predictor: Predictor, unchecked: list[Any], settings: Settings) -> d
     return {"request_id": request, "predictions": entries, "warnings": warnings}
 
 
-def _checked(schema: Schema, unchecked: list[Any], settings: Settings) -> list[dict[str, Any]]:
-    """The rows as the server takes them: checked, images decoded, private values masked."""
+def _parse(schema: Schema, unchecked: list[Any], settings: Settings) -> list[dict[str, Any]]:
+    """Parse rows as the server does: checked, with images decoded and private values masked."""
     from slipway.contracts.schema import mask
     from slipway.inference import images_decoded
     from slipway.inference.instance_parser import InstanceParser
@@ -112,19 +112,19 @@ def _checked(schema: Schema, unchecked: list[Any], settings: Settings) -> list[d
     return rows
 
 
-def _say_warnings(answer: dict[str, Any], predictor: Predictor) -> None:
-    model = answer["model"]
+def _print_warnings(result: dict[str, Any], predictor: Predictor) -> None:
+    model = result["model"]
     synthetic = ", trained on synthetic data" if predictor.schema.synthetic else ""
     say(f"{model['name']} version {model['version']} on {predictor.device}{synthetic}")
-    for one in answer["warnings"][:_MOST_WARNINGS]:
+    for one in result["warnings"][:_MOST_WARNINGS]:
         say(f"warning: instances[{one['instance']}].{one['feature']}: {one['reason'].replace('_', ' ')}")
-    if (more := len(answer["warnings"]) - _MOST_WARNINGS) > 0:
+    if (more := len(result["warnings"]) - _MOST_WARNINGS) > 0:
         say(f"warning: and {more} more; --json has them all")
 
 
-def _print(answer: dict[str, Any], schema: Schema) -> None:
-    """A line for each row: the label or value, then what it rests on."""
-    for one in answer["predictions"]:
+def _print_predictions(result: dict[str, Any], schema: Schema) -> None:
+    """Print a line for each row: the label with its probability, or the value."""
+    for one in result["predictions"]:
         if "value" in one:
             typer.echo(f"{one['value']:.6g} {schema.unit}".rstrip())
         elif schema.positive:

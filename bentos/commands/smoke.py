@@ -1,4 +1,4 @@
-"""`slipway smoke`: a deployment as a client sees it, and the verdict."""
+"""`slipway smoke`: checks a deployment as a client sees it, and prints the verdict."""
 
 from __future__ import annotations
 
@@ -12,52 +12,53 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from bentos.smoke import Check
+    from bentos.smoke import Check, Client, Expected
 
-_COLOURS = {"ok": typer.colors.GREEN, "failed": typer.colors.RED, "not asked": typer.colors.YELLOW}
+_COLOURS = {"ok": typer.colors.GREEN, "failed": typer.colors.RED, "skipped": typer.colors.YELLOW}
+
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="The deployment: http://HOST:PORT, or https://….")]
+UseCases = Annotated[
+    list[str] | None, typer.Option("--usecase", metavar="NAME", help="Only this use case; repeat for more. Else all.")
+]
+ExpectVersion = Annotated[str | None, typer.Option(metavar="V", help="The registered version that must serve.")]
+Bundle = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The bundle that must serve, and reproduce its probe's outputs.")
+]
+MaxMedianMs = Annotated[
+    float | None, typer.Option(min=0, metavar="MS", help="The longest median latency of a prediction.")
+]
+AllowOpen = Annotated[
+    bool, typer.Option("--allow-open", help="Allow access without a key also on other addresses than loopback.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="How long to wait until it is ready, and for the version.")
+]
 
 
 def command(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The deployment: http://HOST:PORT, or https://….")],
-    usecase: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this use case; again for another. Else all.")
-    ] = None,
-    expect_version: Annotated[
-        str | None, typer.Option(metavar="V", help="The version of the registry that must serve.")
-    ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The bundle that must serve, and answer its probe as it says.")
-    ] = None,
-    max_median_ms: Annotated[
-        float | None, typer.Option(min=0, metavar="MS", help="The most that the median prediction may take.")
-    ] = None,
-    allow_open: Annotated[
-        bool, typer.Option("--allow-open", help="It may answer without a key, on other addresses than loopback, too.")
-    ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option(min=0, metavar="SECONDS", help="How long it may take to be ready, and to agree on a version."),
-    ] = 30,
+    url: Url,
+    usecase: UseCases = None,
+    expect_version: ExpectVersion = None,
+    bundle: Bundle = None,
+    max_median_ms: MaxMedianMs = None,
+    allow_open: AllowOpen = False,
+    timeout: Timeout = 30,
     as_json: Json = False,
 ) -> None:
-    """Check a deployment as a client does, and say the verdict.
+    """Check a deployment as a client does, and print the verdict.
 
-    Health, schema, version, predictions, access, a refused request, ids and latency. It sends about sixty predictions
-    for each use case, and with --bundle the probe's rows: they are in the log as any. The key in SLIPWAY_API_KEY goes
-    along. Exits with 1 where a check failed.
+    Health, schema, version, predictions, access, an invalid request, ids and latency. It sends about sixty predictions
+    for each use case, and with --bundle the probe's rows: they are logged like all others. The key in SLIPWAY_API_KEY
+    is sent. Exits with 1 where a check failed.
     """
-    from bentos.smoke import Client, Expected, read_reference, smoke
+    from bentos.smoke import Client, Expected, read_reference
     from slipway.settings import settings
 
     reference = read_reference(bundle) if bundle else None
     expected = Expected(tuple(usecase or ()), expect_version, reference, max_median_ms, allow_open, timeout)
     client = Client(url, settings().authorization)
-    checks = []
-    with closing(client):
-        for check in smoke(client, expected):
-            checks.append(check)
-            if not as_json:
-                _show(check)
+    checks = _run(client, expected, quiet=as_json)
     failed = [check for check in checks if check.state == "failed"]
     if as_json:
         print_json({"url": client.url, "passed": not failed, "checks": [asdict(check) for check in checks]})
@@ -67,6 +68,19 @@ def command(
         raise typer.Exit(1)
 
 
-def _show(check: Check) -> None:
+def _run(client: Client, expected: Expected, *, quiet: bool) -> list[Check]:
+    """Run all checks, and print each when it is done, unless `quiet`."""
+    from bentos.smoke import smoke
+
+    checks = []
+    with closing(client):
+        for check in smoke(client, expected):
+            checks.append(check)
+            if not quiet:
+                _print(check)
+    return checks
+
+
+def _print(check: Check) -> None:
     state = typer.style(f"{check.state:10}", fg=_COLOURS[check.state])
     typer.echo(f"{state}{check.subject:15} {check.name:14} {check.detail}")

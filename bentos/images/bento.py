@@ -1,4 +1,4 @@
-"""Bento: the server's part of a bundle, the code that serves it and the lock, under BentoML's own roof."""
+"""Bento: the serving files of a bundle, the code of the service and its locked dependencies, built by BentoML."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Packaged:
 
 
 def build_bento(source: Source, device: str) -> Packaged:
-    """Make the Bento anew, in place of one of the same tag.
+    """Build the Bento, replacing one with the same tag.
 
     Raises:
-        SlipwayError: this is no checkout, or BentoML refuses.
+        SlipwayError: this is not a checkout, or BentoML fails.
     """
     name = f"slipway-serving-{source.usecase.replace('_', '-')}"
     version = source.version + ("-gpu" if device == "gpu" else "")
@@ -62,7 +62,7 @@ def build_bento(source: Source, device: str) -> Packaged:
             "name": name,
             "labels": labels,
             "include": ["*"],
-            # locked and hashed already; BentoML's own lock would ask an index
+            # locked and hashed already; BentoML's own lock would query a package index
             "python": {"requirements_txt": f"locks/{LOCKS[device]}.txt", "lock_packages": False},
         }
         (context / "bentofile.yaml").write_text(yaml.safe_dump(configuration))
@@ -71,7 +71,7 @@ def build_bento(source: Source, device: str) -> Packaged:
 
 
 def _fill(context: Path, source: Source, device: str) -> None:
-    """The context of the build: no more than the image holds, and what makes it."""
+    """Fill the build context with what the image holds and what builds it, nothing else."""
     for package in (slipway, bentos):
         folder = Path(package.__file__).parent
         shutil.copytree(folder, context / folder.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
@@ -87,7 +87,7 @@ def _fill(context: Path, source: Source, device: str) -> None:
 
 
 def _build(context: Path, name: str, version: str, usecase: str) -> Path:
-    """In a process of its own: BentoML imports the service, which reads its settings at that moment."""
+    """Run BentoML in a process of its own: it imports the service, which reads its settings on import."""
     import bentoml
     from bentoml.exceptions import NotFound
 

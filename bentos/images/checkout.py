@@ -1,4 +1,4 @@
-"""Checkout: the folder that Slipway is packaged from, its locks, and what git says of it."""
+"""Checkout: the folder that Slipway is packaged from, its lock files and its git commit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PACKAGED = ("slipway", "bentos", "locks")
 
 
 def lock(name: str) -> Path:
-    """Raises SlipwayError where this is no checkout."""
+    """Return the path of a lock file. Raises SlipwayError where this is not a checkout."""
     path = ROOT / "locks" / f"{name}.txt"
     if not path.exists():
-        raise SlipwayError(f"there is no {path}: `slipway package` needs a checkout of Slipway, with its locks.")
+        raise SlipwayError(f"there is no {path}: `slipway package` needs a checkout of Slipway, with its lock files.")
     return path
 
 
 def commit(root: Path = ROOT) -> str:
-    """The commit, with `-dirty` where what is packaged differs from it; `unknown` without git."""
+    """Return the commit, with `-dirty` where the packaged files differ from it; `unknown` without git."""
     found = _git(root, "rev-parse", "HEAD")
     if not found:
         return "unknown"
@@ -30,14 +30,14 @@ def commit(root: Path = ROOT) -> str:
 
 
 def origin(root: Path = ROOT) -> str | None:
-    """Where the checkout came from, without the password that may be in it; None where git knows no such place."""
+    """Return the URL of the remote repository without its credentials; None where there is none."""
     found = _git(root, "config", "--get", "remote.origin.url")
     return re.sub(r"//[^/@]*@", "//", found) if found else None
 
 
 def _git(root: Path, *args: str) -> str | None:
     try:
-        answer = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, timeout=20)
+        ran = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return ran.stdout.strip() if ran.returncode == 0 else None

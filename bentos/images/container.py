@@ -1,4 +1,4 @@
-"""Container: an image from a Bento, by the Docker engine that is there."""
+"""Container image of a Bento, built by Docker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OCI = "org.opencontainers.image."
 
 @dataclass(frozen=True)
 class Image:
-    """`size` in bytes, uncompressed; `sbom` is the CycloneDX list of what is installed in it, beside the Bento."""
+    """A built image: `size` is in bytes, uncompressed; `sbom` is the path of its CycloneDX bill of materials."""
 
     tag: str
     id: str
@@ -28,20 +28,20 @@ class Image:
 
 
 def require_engine() -> None:
-    """Raises ServiceError, which says what is missing, where no image can be built."""
+    """Raise ServiceError, which names what is missing, where no image can be built."""
     if shutil.which("docker") is None:
         raise ServiceError("there is no `docker` on PATH: install Docker, or package without --containerize.")
-    asked = _docker("version", "--format", "{{.Server.Version}}")
-    if asked.returncode:
-        reason = asked.stderr.strip().splitlines()[-1] if asked.stderr.strip() else "it gave no reason"
+    ran = _docker("version", "--format", "{{.Server.Version}}")
+    if ran.returncode:
+        reason = ran.stderr.strip().splitlines()[-1] if ran.stderr.strip() else "it gave no reason"
         raise ServiceError(f"Docker's engine does not answer: {reason}. Start it, or package without --containerize.")
 
 
 def build_image(packaged: Packaged, base: str | None) -> Image:
-    """The image of the Bento, under its tag; `base` in place of the Dockerfile's own base image.
+    """Build the image of the Bento, with its tag; `base` replaces the Dockerfile's base image.
 
     Raises:
-        SlipwayError: the build failed; what it said went to standard error.
+        SlipwayError: the build failed; its output went to standard error.
     """
     require_engine()
     arguments = {"LOCK": LOCKS[packaged.device], "DEVICE": packaged.device, "SERVE": packaged.usecase}
@@ -52,15 +52,15 @@ def build_image(packaged: Packaged, base: str | None) -> Image:
     dockerfile = str(files("bentos.images") / "Dockerfile")
     argv = ["docker", "build", "--file", dockerfile, "--tag", packaged.tag, *options, str(packaged.directory)]
     if subprocess.run(argv, stdout=sys.stderr).returncode:
-        raise SlipwayError(f"`docker build` of {packaged.tag} failed: its last words are above. The Bento is there.")
+        raise SlipwayError(f"`docker build` of {packaged.tag} failed: its output is above. The Bento is kept.")
     sbom = packaged.directory / "sbom.cdx.json"
-    sbom.write_text(_of("run", "--rm", "--network=none", "--entrypoint=cat", packaged.tag, SBOM))
-    identity, size = _of("image", "inspect", "--format={{.Id}} {{.Size}}", packaged.tag).split()
+    sbom.write_text(_docker_output("run", "--rm", "--network=none", "--entrypoint=cat", packaged.tag, SBOM))
+    identity, size = _docker_output("image", "inspect", "--format={{.Id}} {{.Size}}", packaged.tag).split()
     return Image(packaged.tag, identity, int(size), sbom)
 
 
 def _labels(packaged: Packaged) -> dict[str, str]:
-    """Those of the Bento, and of Open Containers' those that the Dockerfile cannot know."""
+    """Return the Bento's labels and those of the Open Container Initiative that the Dockerfile cannot know."""
     source = checkout.origin()
     return {
         f"{_OCI}version": packaged.version,
@@ -70,7 +70,7 @@ def _labels(packaged: Packaged) -> dict[str, str]:
     }
 
 
-def _of(*args: str) -> str:
+def _docker_output(*args: str) -> str:
     ran = _docker(*args)
     if ran.returncode:
         raise SlipwayError(f"`docker {args[0]}` failed: {ran.stderr.strip()}")

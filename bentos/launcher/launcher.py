@@ -1,49 +1,46 @@
-"""Launch: the two processes of `slipway serve`, the service and its follower, from their start to their end."""
+"""Launcher: starts, supervises and ends the two processes of `slipway serve`, the service and its follower."""
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from bentos.launcher import curl_example
+from slipway.clients import http
 from slipway.errors import PortTaken, ServiceError
-from slipway.local import Process, free_port
 from slipway.settings import Settings
-from slipway.system.processes import RunningProcess
+from slipway.system.ports import free_port
+from slipway.system.processes import Process, RunningProcess
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 RESTART_SECONDS = 5.0
 Say = Callable[[str], None]
 
 
-def address(settings: Settings) -> str:
-    """Where a browser on this machine finds the service."""
+def service_url(settings: Settings) -> str:
+    """Return the URL at which this machine reaches the service."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "localhost") else settings.host
     return f"http://{host}:{settings.service_port}"
 
 
-def refuse_taken(settings: Settings, names: Sequence[str]) -> None:
-    """Raises PortTaken where somebody listens there already; says which port is free."""
+def require_free_port(settings: Settings, names: Sequence[str]) -> None:
+    """Raise PortTaken, which names a free port, where the service's port is in use."""
     host = settings.host
     free = free_port(settings.service_port, host=host)
     if free != settings.service_port:
         raise PortTaken(
-            f"port {settings.service_port} on {host} is taken; `slipway status` shows whether it is by Slipway. "
+            f"port {settings.service_port} on {host} is taken; `slipway status` shows whether Slipway uses it. "
             f"Port {free} is free: slipway serve {' '.join(names)} --port {free}"
         )
 
 
-def service(settings: Settings, names: Sequence[str], bundle: Path | None) -> Process:
-    """BentoML with its own home for each port: a start empties the metrics in it, others' too."""
+def service_process(settings: Settings, names: Sequence[str], bundle: Path | None) -> Process:
+    """Describe the service's process. Each port has its own BENTOML_HOME: a start deletes all metrics in it."""
     env = {
         **_environment(settings),
         "SLIPWAY_SERVE": ",".join(names),
@@ -51,71 +48,74 @@ def service(settings: Settings, names: Sequence[str], bundle: Path | None) -> Pr
         "SLIPWAY_SERVICE_PORT": str(settings.service_port),
         "SLIPWAY_WORKERS": str(settings.workers),
         "SLIPWAY_DEVICE": settings.device,
-        "BENTOML_HOME": str(_scratch(settings)),
+        "BENTOML_HOME": str(_bentoml_home(settings)),
         "BENTOML_DO_NOT_TRACK": "True",
     }
     if bundle is not None:
         env["SLIPWAY_BUNDLE"] = str(bundle.resolve())
     argv = (sys.executable, "-u", "-m", "bentoml", "serve", "-q", "bentos.service:slipway")
-    return Process("the service", argv, None, env, f"{address(settings)}/readyz", address(settings))
+    return Process("the service", argv, None, env, f"{service_url(settings)}/readyz", service_url(settings))
 
 
-def follower(settings: Settings, names: Sequence[str]) -> Process:
+def follower_process(settings: Settings, names: Sequence[str]) -> Process:
+    """Describe the follower's process."""
     argv = (sys.executable, "-u", "-m", "slipway.cli", "follow", *names)
     return Process("the follower", argv, None, _environment(settings))
 
 
 def run(settings: Settings, names: Sequence[str], bundle: Path | None, *, follow: bool, say: Say) -> None:
-    """Serve until SIGTERM or Ctrl-C, then end both processes.
+    """Run both processes until SIGTERM or Ctrl-C, then end them.
 
     Raises:
         ServiceError: the service ended by itself.
     """
     stop = _on_signals()
-    processes = [follower(settings, names)] if follow else []
-    with _started([*processes, service(settings, names, bundle)]) as running:
-        if _until_ready(running, address(settings), stop, say):
+    processes = [follower_process(settings, names)] if follow else []
+    with _started([*processes, service_process(settings, names, bundle)]) as running:
+        if _wait_ready(running, service_url(settings), stop, say):
             try:
                 announce(settings, names, say)
-            except OSError as error:  # it serves all the same, also from a volume that takes no example
-                say(f"ready; what it serves cannot be shown here: {error}")
-        while not stop.wait(LOOK_SECONDS):
-            _look_after(running, stop, say)
+            except (OSError, ServiceError) as error:  # the service runs, also where the example cannot be written
+                say(f"ready; the served versions cannot be shown: {error}")
+        while not stop.wait(POLL_SECONDS):
+            _supervise(running, stop, say)
 
 
 def announce(settings: Settings, names: Sequence[str], say: Say) -> None:
-    """What is served, where to look, and a line to paste for each use case."""
-    url = address(settings)
+    """Print the served versions, the URLs of page and API, and a curl line for each use case."""
+    url = service_url(settings)
     say("")
-    lines = []
-    for name in names:
-        try:
-            model, schema = (_get(f"{url}/v1/models/{name}{end}", settings) for end in ("", "/schema"))
-        except urllib.error.HTTPError as error:
-            if error.code not in (401, 403):
-                raise
-            say(f"{name} is served, for whoever has a key: SLIPWAY_API_KEY holds none with the scope predict or read.")
-            continue
-        if "waits_for" in model:  # a worker answered that still loads what another one serves
-            say(f"{name} is served.")
-            continue
-        synthetic = ", trained on synthetic data" if model["synthetic"] else ""
-        say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
-        lines.append(curl_example.line(url, name, schema, settings.serving / name, bool(settings.authorization)))
+    examples = [_announce_model(settings, name, say) for name in names]
     say(f"  page  {url}/")
     say(f"  API   {url}/docs")
-    if lines:
+    if any(examples):
         say("Try:")
-    for line in lines:
-        say(f"  {line}")
+    for example in filter(None, examples):
+        say(f"  {example}")
+
+
+def _announce_model(settings: Settings, name: str, say: Say) -> str | None:
+    """Print the version that serves, and return its curl line; None where no schema can be read yet or by this key."""
+    url = service_url(settings)
+    responses = [_get(f"{url}/v1/models/{name}{end}", settings) for end in ("", "/schema")]
+    if any(response.status in (401, 403) for response in responses):
+        say(f"{name} is served, for clients with a key: SLIPWAY_API_KEY holds none with the scope predict or read.")
+        return None
+    model, schema = (response.json() for response in responses)
+    if "waits_for" in model:  # the worker that answered still loads the version that another one serves
+        say(f"{name} is served.")
+        return None
+    synthetic = ", trained on synthetic data" if model["synthetic"] else ""
+    say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
+    return curl_example.curl_command(url, name, schema, settings.serving / name, bool(settings.authorization))
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     return {"SLIPWAY_VAR": str(settings.var.resolve())}
 
 
-def _scratch(settings: Settings) -> Path:
-    """BentoML's home. In a container not on the volume: what counts in memory (mmap) dies where that is full."""
+def _bentoml_home(settings: Settings) -> Path:
+    """Return BENTOML_HOME, in a container not on the volume: a full one kills writers of mapped metrics."""
     folder = Path(tempfile.gettempdir()) if settings.container else settings.var.resolve()
     return folder / "bentoml" / str(settings.service_port)
 
@@ -129,7 +129,7 @@ def _on_signals() -> threading.Event:
 
 @contextmanager
 def _started(processes: Sequence[Process]) -> Iterator[dict[str, RunningProcess]]:
-    """The processes, ended in the reverse order whatever happens."""
+    """Start the processes, and end them in reverse order, also after an error."""
     running: dict[str, RunningProcess] = {}
     try:
         for process in processes:
@@ -140,46 +140,44 @@ def _started(processes: Sequence[Process]) -> Iterator[dict[str, RunningProcess]
             one.stop(seconds=30)
 
 
-def _until_ready(running: dict[str, RunningProcess], url: str, stop: threading.Event, say: Say) -> bool:
-    """Whether it became ready before it was to stop; what it waits for is said meanwhile, once."""
-    told = None
-    while not stop.wait(LOOK_SECONDS):
-        _look_after(running, stop, say)
+def _wait_ready(running: dict[str, RunningProcess], url: str, stop: threading.Event, say: Say) -> bool:
+    """Wait until the service is ready, and print what it waits for; False where it is to stop before."""
+    printed = None
+    while not stop.wait(POLL_SECONDS):
+        _supervise(running, stop, say)
         ready, waits_for = _readiness(url)
         if ready:
             return True
-        if waits_for and waits_for != told:
-            told = waits_for
+        if waits_for and waits_for != printed:
+            printed = waits_for
             say(f"not ready yet: {waits_for}")
     return False
 
 
 def _readiness(url: str) -> tuple[bool, str | None]:
+    """Return whether the service is ready, and otherwise what it waits for, where it answers that."""
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2):
-            return True, None
-    except urllib.error.HTTPError as error:
-        try:
-            return False, json.loads(error.read())["detail"]
-        except (ValueError, KeyError, TypeError):
-            return False, None
-    except OSError:
+        response = http.request("GET", f"{url}/readyz", timeout=2)
+        return (True, None) if response.ok else (False, response.json()["detail"])
+    except (ServiceError, ValueError, KeyError, TypeError):
         return False, None
 
 
-def _look_after(running: dict[str, RunningProcess], stop: threading.Event, say: Say) -> None:
-    """A follower that ended is started again: predictions do not need it. A service that ended ends us."""
+def _supervise(running: dict[str, RunningProcess], stop: threading.Event, say: Say) -> None:
+    """Restart a follower that ended, which predictions do not need. Raises ServiceError where the service ended."""
     for name, one in running.items():
         if one.alive:
             continue
         if name == "the service":
-            raise ServiceError("the service ended by itself; its last words are above.")
+            raise ServiceError("the service ended by itself; its last output is above.")
         say(f"{name} ended; starting it again in {RESTART_SECONDS:.0f} s. What is served stays.")
         if not stop.wait(RESTART_SECONDS):
             running[name] = RunningProcess(one.process)
 
 
-def _get(url: str, settings: Settings) -> Any:
-    asked = urllib.request.Request(url, headers=settings.authorization)
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        return json.loads(answer.read())
+def _get(url: str, settings: Settings) -> http.Response:
+    """Send a GET with this machine's API key. Raises ServiceError for an error other than 401 and 403."""
+    response = http.request("GET", url, headers=settings.authorization)
+    if not response.ok and response.status not in (401, 403):
+        raise ServiceError(f"{url} answers {response.status} {response.reason}".rstrip())
+    return response

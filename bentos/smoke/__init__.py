@@ -1,4 +1,4 @@
-"""Smoke test: what a client sees of a deployment, and whether that is what it should be."""
+"""Smoke test: checks a deployment through its HTTP API, as a client sees it."""
 
 from bentos.smoke.check import Check
 from bentos.smoke.client import Client

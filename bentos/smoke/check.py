@@ -1,4 +1,4 @@
-"""A check: what was asked of the deployment, how it came out, and why, with what to do where it failed."""
+"""Checks of a deployment: each with its result and the reason, and with what to do where it failed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 
 from slipway.errors import ServiceError
 
-State = Literal["ok", "failed", "not asked"]
+State = Literal["ok", "failed", "skipped"]
 Step = tuple[str, Callable[[], str]]
-_LOOK_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Check:
-    """`subject` is a use case, or `server`."""
+    """The result of one check; `subject` is a use case, or `server`."""
 
     subject: str
     name: str
@@ -24,33 +24,33 @@ class Check:
     detail: str
 
 
-def checked(subject: str, name: str, look: Callable[[], str]) -> Check:
-    """`look()` says what it saw, or raises ServiceError with what is wrong."""
+def run_check(subject: str, name: str, step: Callable[[], str]) -> Check:
+    """Run a step, which returns what it found, or raises ServiceError with what is wrong."""
     try:
-        return Check(subject, name, "ok", look())
+        return Check(subject, name, "ok", step())
     except ServiceError as error:
         return Check(subject, name, "failed", str(error))
 
 
-def in_turn(subject: str, steps: Iterable[Step], needed: int) -> Iterator[Check]:
-    """The steps one after the other; where one of the first `needed` fails, those after it are not asked."""
+def run_checks(subject: str, steps: Iterable[Step], required: int) -> Iterator[Check]:
+    """Run the steps in order; where one of the first `required` fails, those after it are skipped."""
     broken = ""
-    for number, (name, look) in enumerate(steps):
+    for number, (name, step) in enumerate(steps):
         if broken:
-            yield Check(subject, name, "not asked", f"because of what failed at {broken}.")
+            yield Check(subject, name, "skipped", f"because {broken} failed.")
             continue
-        check = checked(subject, name, look)
-        if check.state == "failed" and number < needed:
+        check = run_check(subject, name, step)
+        if check.state == "failed" and number < required:
             broken = name
         yield check
 
 
-def until(deadline: float, look: Callable[[], str]) -> str:
-    """What `look` says, as soon as it holds; after the deadline what it raises."""
+def retry_until(deadline: float, step: Callable[[], str]) -> str:
+    """Run the step until it succeeds; after the deadline (time.monotonic) its error is raised."""
     while True:
         try:
-            return look()
+            return step()
         except ServiceError:
             if time.monotonic() >= deadline:
                 raise
-        time.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))

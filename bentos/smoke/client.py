@@ -1,29 +1,29 @@
-"""Client: one connection to the deployment, which is kept; every request has ids of its own."""
+"""Client of a deployment: one connection that is kept open; every request has ids of its own."""
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
+from slipway.clients.http import HttpClient, is_loopback, read_chunks
 from slipway.errors import ServiceError
 
 T = TypeVar("T")
 PROBLEM = "application/problem+json"
 REQUEST_SECONDS = 10.0
-_MOST_BYTES = 64 << 20
-_SHOWN = 300  # characters of what a server said, in a reason
+_MAX_BYTES = 64 << 20
+_MAX_DETAIL = 300  # characters of a server's message that are shown
 
 
 class Problem(msgspec.Struct):
-    """An error's body (RFC 9457)."""
+    """The body of an error response (RFC 9457)."""
 
     status: int
     detail: str
@@ -32,79 +32,80 @@ class Problem(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back; `asked` is the method and path, the ids are those that were sent."""
+class Response:
+    """A response, its request (method and path), and the ids that were sent. Names of headers are in lower case."""
 
-    asked: str
+    request: str
     status: int
-    headers: http.client.HTTPMessage
+    reason: str
+    headers: Mapping[str, str]
     body: bytes
     seconds: float
     trace_id: str
     request_id: str
 
     @property
-    def said(self) -> str:
-        """Status and reason, in the server's own words where it has some."""
+    def summary(self) -> str:
+        """Status and reason, the latter in the server's own words where it gives any."""
         try:
             detail = msgspec.json.decode(self.body, type=Problem).detail
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            detail = http.client.responses.get(self.status, "")
-        return f"{self.status} {detail[:_SHOWN]}".strip()
+            detail = self.reason
+        return f"{self.status} {detail[:_MAX_DETAIL]}".strip()
 
     def read(self, kind: type[T]) -> T:
-        """The body of a 200 as that type. Raises ServiceError where it is anything else."""
+        """Decode the body of a 200 as `kind`. Raises ServiceError for anything else."""
         if self.status != 200:
-            raise ServiceError(f"{self.asked} answers {self.said}")
-        return self._decoded(kind)
+            raise ServiceError(f"{self.request} answers {self.summary}")
+        return self._decode(kind)
 
     def problem(self, status: int) -> Problem:
-        """The body of an error of that status. Raises ServiceError where it is anything else."""
+        """Decode the body of an error with that status. Raises ServiceError for anything else."""
         if self.status != status:
-            raise ServiceError(f"{self.asked} answers {self.said}; {status} was due.")
-        if self.headers.get_content_type() != PROBLEM:
-            raise ServiceError(f"{self.asked} answers {status} as {self.headers.get_content_type()}, not as {PROBLEM}.")
-        return self._decoded(Problem)
+            raise ServiceError(f"{self.request} answers {self.summary}; {status} is expected.")
+        content_type = self.headers.get("content-type", "").partition(";")[0].strip()
+        if content_type != PROBLEM:
+            raise ServiceError(f"{self.request} answers {status} as {content_type or 'no type'}, not as {PROBLEM}.")
+        return self._decode(Problem)
 
-    def _decoded(self, kind: type[T]) -> T:
+    def _decode(self, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServiceError(
-                f"{self.asked} is not answered as by Slipway ({error}): is it another server, or another release?"
+                f"{self.request} is not answered as by Slipway ({error}): is it another server, or another release?"
             ) from None
 
 
 class Client:
-    """`authorization` goes along, except where a request is to be without. Raises ServiceError for a wrong address."""
+    """Sends requests to the deployment, with `authorization` unless a request is to go without it.
+
+    Raises:
+        ServiceError: the address is not valid.
+    """
 
     def __init__(self, url: str, authorization: dict[str, str]) -> None:
-        try:
-            parts = urlsplit(url if "://" in url else f"http://{url}")
-            kind = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}[parts.scheme]
-            self._connection = kind(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
-        except (KeyError, ValueError, http.client.InvalidURL):
-            parts = urlsplit("")
-        if not parts.hostname or not parts.path.isascii():
-            raise ServiceError("that is no address of a server. Write it as http://127.0.0.1:3000.")
-        self._prefix = parts.path.rstrip("/")
-        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
+        self.url = _base_url(url)
         self.connections = 0
         self.on_loopback = False
         self._authorization = authorization
+        self._http = HttpClient(self.url, timeout=REQUEST_SECONDS, use_proxy=False)
+        self._local_address: Any = None
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         return self._send("GET", path, None, self._authorization)
 
-    def post(self, path: str, document: Any, *, with_key: bool = True) -> Answer:
+    def post(self, path: str, document: Any, *, with_key: bool = True) -> Response:
         body = json.dumps(document, ensure_ascii=False).encode()
         return self._send("POST", path, body, self._authorization if with_key else {})
 
     def close(self) -> None:
-        self._connection.close()
+        self._http.close()
 
-    def _send(self, method: str, path: str, body: bytes | None, authorization: dict[str, str]) -> Answer:
-        """Raises ServiceError where no answer comes; a request is never sent twice."""
+    def _send(self, method: str, path: str, body: bytes | None, authorization: dict[str, str]) -> Response:
+        """Send a request, once. Raises ServiceError where no response comes."""
+        if not all(value.isascii() and value.isprintable() for value in authorization.values()):
+            raise ServiceError("SLIPWAY_API_KEY holds characters that a header may not have.")
         trace_id, request_id = secrets.token_hex(16), f"smoke-{secrets.token_hex(8)}"
         headers = {
             "Accept": "application/json",
@@ -113,26 +114,35 @@ class Client:
             "X-Request-Id": request_id,
             **authorization,
         }
+        started = time.perf_counter()
         try:
-            self._connect()
-            started = time.perf_counter()
-            self._connection.request(method, self._prefix + path, body, headers)
-            response = self._connection.getresponse()
-            content = response.read(_MOST_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            reason = str(error) or type(error).__name__
+            with self._http.stream(method, path, body, headers) as found:
+                self._note_connection(found.extensions["network_stream"])
+                content = b"".join(read_chunks(found, _MAX_BYTES))
+        except ServiceError as error:
             raise ServiceError(
-                f"{self.url} does not answer: {reason}. Are address and port right, and is it up?"
+                f"{self.url} does not answer: {error}. Are address and port right, and is it up?"
             ) from None
-        except ValueError:  # its message would show the key
-            self._connection.close()
-            raise ServiceError("the address, or SLIPWAY_API_KEY, holds characters that neither may have.") from None
         seconds = time.perf_counter() - started
-        return Answer(f"{method} {path}", response.status, response.headers, content, seconds, trace_id, request_id)
+        status, reason, received = found.status_code, found.reason_phrase, dict(found.headers)
+        return Response(f"{method} {path}", status, reason, received, content, seconds, trace_id, request_id)
 
-    def _connect(self) -> None:
-        if self._connection.sock is None:
-            self._connection.connect()
+    def _note_connection(self, stream: Any) -> None:
+        """Count the connection if it is a new one: each has another local port."""
+        local, peer = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
+        if local != self._local_address:
+            self._local_address = local
             self.connections += 1
-            self.on_loopback = ipaddress.ip_address(self._connection.sock.getpeername()[0]).is_loopback
+            self.on_loopback = is_loopback(peer[0])
+
+
+def _base_url(url: str) -> str:
+    """Return the address without credentials and trailing slash. Raises ServiceError where it is not valid."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or not url.isascii() or not url.isprintable() or " " in url:
+        raise ServiceError("that is no address of a server. Write it as http://127.0.0.1:3000.")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"

@@ -1,4 +1,4 @@
-"""Expected: what the caller of a smoke test knows of the deployment, above all the bundle that it should serve."""
+"""Expectations of a smoke test: use cases, version, bundle and latency that the deployment should have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from slipway.contracts.bundle import manifest as bundle
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError
 from slipway.system import files
 
@@ -20,7 +20,7 @@ class _Probe(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Reference:
-    """A bundle's digest, and its probe: rows as a caller may send them, each with the network's outputs."""
+    """A bundle's digest and probe: rows as a client sends them, each with the network's outputs."""
 
     usecase: str
     digest: str
@@ -30,7 +30,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Expected:
-    """No use cases are all that are served; `timeout` (seconds) is how long the deployment may take to be ready."""
+    """What to expect. No `usecases` means all that are served; `timeout` is the seconds until it must be ready."""
 
     usecases: tuple[str, ...] = ()
     version: str | None = None
@@ -44,8 +44,8 @@ class Expected:
 
 
 def read_reference(directory: Path) -> Reference:
-    """Raises BundleError where the directory holds no whole bundle, or its probe is none."""
-    manifest = bundle.verify(directory, serving_only=True)
+    """Read a bundle's digest and probe. Raises BundleError where the bundle is incomplete, or its probe invalid."""
+    content = manifest.verify(directory, serving_only=True)
     path = directory / "serve" / "probe.json"
     try:
         probe = msgspec.json.decode(path.read_bytes(), type=_Probe)
@@ -53,4 +53,4 @@ def read_reference(directory: Path) -> Reference:
         raise BundleError(f"{path} is not a probe: {error}") from None
     if not probe.rows or len(probe.rows) != len(probe.outputs):
         raise BundleError(f"{path} has {len(probe.rows)} rows and {len(probe.outputs)} outputs: train the model again.")
-    return Reference(manifest.usecase, files.file_sha256(directory / bundle.MANIFEST), probe.rows, probe.outputs)
+    return Reference(content.usecase, files.file_sha256(directory / manifest.MANIFEST), probe.rows, probe.outputs)

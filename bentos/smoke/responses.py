@@ -1,4 +1,4 @@
-"""Answers: what the deployment says of itself and of rows, as types, and whether predictions are well-formed."""
+"""Responses of a deployment as types, and the check that predictions are well-formed."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from slipway.errors import ServiceError
 _SUM_TOLERANCE = 1e-3
 
 
-class Listed(msgspec.Struct):
+class ListedModel(msgspec.Struct):
+    """A use case in the list of models."""
+
     name: str
     ready: bool
 
 
 class Models(msgspec.Struct):
-    """`GET /v1/models`"""
+    """The response to `GET /v1/models`."""
 
-    models: list[Listed]
+    models: list[ListedModel]
 
 
 class Worker(msgspec.Struct):
+    """One worker of the machine that answers, and the digest that it serves."""
+
     version: str | None
     serving: str | None = None
 
 
 class Model(msgspec.Struct):
-    """`GET /v1/models/NAME`"""
+    """The response to `GET /v1/models/NAME`."""
 
     name: str
     version: str | None
@@ -47,17 +51,21 @@ class Model(msgspec.Struct):
 
 
 class Examples(msgspec.Struct):
-    """What `GET …/schema` adds to the schema."""
+    """The examples in the response to `GET …/schema`."""
 
     examples: list[dict[str, Any]]
 
 
-class Answering(msgspec.Struct):
+class PredictingModel(msgspec.Struct):
+    """The model that made the predictions."""
+
     name: str
     version: str
 
 
 class Prediction(msgspec.Struct):
+    """The prediction for one row."""
+
     id: str
     label: str | None = None
     value: float | None = None
@@ -66,36 +74,36 @@ class Prediction(msgspec.Struct):
 
 
 class Predictions(msgspec.Struct):
-    """The answer to `POST …/predict`."""
+    """The response to `POST …/predict`."""
 
-    model: Answering
+    model: PredictingModel
     request_id: str
     predictions: list[Prediction]
 
 
 def outputs(schema: Schema, prediction: Prediction) -> list[float]:
-    """What the network gave: probabilities in the order of the classes, or the value alone.
+    """Return the network's outputs: probabilities in the order of the classes, or the value alone.
 
     Raises:
-        ServiceError: the prediction is not one of the schema's task.
+        ServiceError: the prediction does not fit the schema's task.
     """
     if schema.task == "regression":
         if prediction.value is None or not math.isfinite(prediction.value):
             raise ServiceError(f"row {prediction.id} has no finite value.")
         return [prediction.value]
-    found = prediction.probabilities or {}
-    if prediction.label not in schema.classes or set(found) != set(schema.classes) or prediction.score is None:
+    by_class = prediction.probabilities or {}
+    if prediction.label not in schema.classes or set(by_class) != set(schema.classes) or prediction.score is None:
         raise ServiceError(f"row {prediction.id} has no label, score and probabilities of the classes of the schema.")
-    row = [found[name] for name in schema.classes]
+    row = [by_class[name] for name in schema.classes]
     if abs(math.fsum(row) - 1) > _SUM_TOLERANCE or min(row) < 0:
         raise ServiceError(f"the probabilities of row {prediction.id} add up to {math.fsum(row):.4g}, not to 1.")
-    if prediction.score != (found[schema.positive] if schema.positive else max(row)):
+    if prediction.score != (by_class[schema.positive] if schema.positive else max(row)):
         raise ServiceError(f"the score of row {prediction.id}, {prediction.score:.4g}, is none of its probabilities.")
     return row
 
 
 def distance(found: Sequence[float], expected: Sequence[float]) -> float:
-    """How far outputs are from the expected ones, in tolerances of the check before a swap; up to 1 is alike."""
+    """Return the largest difference to the expected outputs, in units of the tolerance; up to 1 is equal."""
     if len(found) != len(expected):
         return math.inf
     return max(abs(f - e) / (PROBE_TOLERANCE * (1 + abs(e))) for f, e in zip(found, expected, strict=True))

@@ -1,4 +1,4 @@
-"""Smoke: the checks of a whole deployment, first of the server, then of each use case."""
+"""Smoke test of a whole deployment: checks of the server, then of each use case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from bentos.smoke.check import Check, in_turn, until
+from bentos.smoke.check import Check, retry_until, run_checks
 from bentos.smoke.client import Client
 from bentos.smoke.expectations import Expected
 from bentos.smoke.model_checks import UseCaseChecks
@@ -15,50 +15,50 @@ from slipway.errors import ServiceError
 
 
 def smoke(client: Client, expected: Expected) -> Iterator[Check]:
-    """Each check as soon as it is made; the deployment is asked for nothing that a failed check makes pointless."""
+    """Yield each check when it is done; checks that a failed one makes pointless are skipped."""
     names: list[str] = []
     deadline = time.monotonic() + expected.timeout
     steps = [
-        ("live", partial(until, deadline, partial(_live, client))),
-        ("ready", partial(until, deadline, partial(_ready, client))),
-        ("models", partial(_models, client, expected, names)),
+        ("live", partial(retry_until, deadline, partial(_check_live, client))),
+        ("ready", partial(retry_until, deadline, partial(_check_ready, client))),
+        ("models", partial(_check_models, client, expected, names)),
     ]
     failed = False
-    for check in in_turn("server", steps, needed=len(steps)):
+    for check in run_checks("server", steps, required=len(steps)):
         failed |= check.state != "ok"
         yield check
     if failed:
-        yield Check("server", "use cases", "not asked", "because of what failed before.")
+        yield Check("server", "use cases", "skipped", "because a check of the server failed.")
     for name in names:
         yield from UseCaseChecks(client, name, expected, deadline).run()
 
 
-def _live(client: Client) -> str:
-    answer = client.get("/livez")
-    if (answer.status, answer.body.strip()) != (200, b"alive"):
-        raise ServiceError(f"{answer.asked} answers {answer.said}: no Slipway server is at {client.url}.")
+def _check_live(client: Client) -> str:
+    response = client.get("/livez")
+    if (response.status, response.body.strip()) != (200, b"alive"):
+        raise ServiceError(f"{response.request} answers {response.summary}: no Slipway server is at {client.url}.")
     return f"{client.url} is alive"
 
 
-def _ready(client: Client) -> str:
-    answer = client.get("/readyz")
-    if answer.status != 200:
-        raise ServiceError(f"the server is not ready: {answer.said}")
+def _check_ready(client: Client) -> str:
+    response = client.get("/readyz")
+    if response.status != 200:
+        raise ServiceError(f"the server is not ready: {response.summary}")
     return "every use case has a model"
 
 
-def _models(client: Client, expected: Expected, names: list[str]) -> str:
-    """Fills `names` with the use cases to check."""
-    answer = client.get("/v1/models")
-    if answer.status == 401:
-        raise ServiceError(f"{answer.said} Set SLIPWAY_API_KEY to a key of this server with the scope predict.")
-    listed = {model.name: model.ready for model in answer.read(Models).models}
-    wanted = expected.usecases or tuple(listed)
-    if missing := [name for name in wanted if not listed.get(name)]:
-        raise ServiceError(f"{', '.join(missing)} is not served here; {', '.join(listed) or 'nothing'} is.")
-    if expected.reference and expected.reference.usecase not in wanted:
-        raise ServiceError(f"the bundle is of {expected.reference.usecase}; {', '.join(wanted)} is checked here.")
-    if expected.version and len(wanted) > 1:
-        raise ServiceError(f"--expect-version is of one use case: choose one of {', '.join(wanted)} by --usecase.")
-    names += wanted
+def _check_models(client: Client, expected: Expected, names: list[str]) -> str:
+    """Check that the expected use cases are served, and fill `names` with those to check."""
+    response = client.get("/v1/models")
+    if response.status == 401:
+        raise ServiceError(f"{response.summary} Set SLIPWAY_API_KEY to a key of this server with the scope predict.")
+    ready = {model.name: model.ready for model in response.read(Models).models}
+    chosen = expected.usecases or tuple(ready)
+    if missing := [name for name in chosen if not ready.get(name)]:
+        raise ServiceError(f"{', '.join(missing)} is not served here; {', '.join(ready) or 'nothing'} is.")
+    if expected.reference and expected.reference.usecase not in chosen:
+        raise ServiceError(f"the bundle is of {expected.reference.usecase}; {', '.join(chosen)} is checked here.")
+    if expected.version and len(chosen) > 1:
+        raise ServiceError(f"--expect-version is of one use case: choose one of {', '.join(chosen)} by --usecase.")
+    names += chosen
     return ", ".join(names)

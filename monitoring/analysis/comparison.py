@@ -17,7 +17,7 @@ from slipway.prediction_log import Log
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results of a comparison and both tables; `findings`, the tests' results, are empty with too little data."""
+    """Results of a comparison and both tables; `results`, the tests' results, are empty with too little data."""
 
     schema: Schema
     significance: float
@@ -25,7 +25,7 @@ class Comparison:
     window: Table
     reference_rows: int
     sampled: int
-    findings: list[DriftResult]
+    results: list[DriftResult]
     quality: dict[str, Any]
     notes: list[str]
 

@@ -98,10 +98,10 @@ def compare(reference: Table, window: Table, columns: Iterable[Column], threshol
     ]
 
 
-def holm_cutoff(findings: list[DriftResult], significance: float) -> float:
+def holm_cutoff(results: list[DriftResult], significance: float) -> float:
     """The p-value at or below which Holm's procedure rejects, given all p-values of these results."""
-    rejected = sum(finding.adjusted_p <= significance for finding in findings)
-    return significance / (len(findings) - max(rejected - 1, 0)) if findings else significance
+    rejected = sum(result.adjusted_p <= significance for result in results)
+    return significance / (len(results) - max(rejected - 1, 0)) if results else significance
 
 
 def present(values: np.ndarray) -> np.ndarray:
@@ -116,20 +116,20 @@ def _tests(reference: Table, window: Table, column: Column, thresholds: Threshol
     gone = [len(before) - len(there), len(after) - len(now)]
     if column.of == "feature" and sum(gone):
         counts = np.array([[len(there), gone[0]], [len(now), gone[1]]])
-        tests.append(_finding(column, MISSING, *homogeneity(counts), population_stability(counts), thresholds))
+        tests.append(_result(column, MISSING, *homogeneity(counts), population_stability(counts), thresholds))
     return tests
 
 
 def _values(there: np.ndarray, now: np.ndarray, column: Column, thresholds: Thresholds) -> DriftResult:
     method = thresholds.method(column)
     if method == KS:
-        return _finding(column, KS, *kolmogorov_smirnov(there, now), wasserstein(there, now), thresholds)
+        return _result(column, KS, *kolmogorov_smirnov(there, now), wasserstein(there, now), thresholds)
     counts, _ = contingency(there, now)
     effect = population_stability(counts) if len(there) and len(now) else 0.0
-    return _finding(column, CHI2, *homogeneity(counts), effect, thresholds)
+    return _result(column, CHI2, *homogeneity(counts), effect, thresholds)
 
 
-def _finding(
+def _result(
     column: Column, method: str, statistic: float, p_value: float, effect: float, thresholds: Thresholds
 ) -> DriftResult:
     measure = _MEASURE[method]

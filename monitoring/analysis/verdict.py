@@ -15,16 +15,16 @@ NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
 LATEST = "latest.json"
 
 
-def conclude(findings: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:
+def conclude(results: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:
     """Conclude the verdict: its kind and sentence, the columns that `drifted`, and an entry per test."""
-    drifted = list(dict.fromkeys(finding.name for finding in findings if finding.drifted))
+    drifted = list(dict.fromkeys(result.name for result in results if result.drifted))
     kind = TOO_LITTLE_DATA if rows < least else DRIFT if drifted else NONE
     return {
         "verdict": kind,
         "sentence": _sentence(kind, drifted, rows, least),
         "drifted": drifted,
-        "features": [_entry(finding) for finding in findings if finding.of == "feature"],
-        "predictions": [_entry(finding) for finding in findings if finding.of == "prediction"],
+        "features": [_entry(result) for result in results if result.of == "feature"],
+        "predictions": [_entry(result) for result in results if result.of == "prediction"],
     }
 
 
@@ -48,8 +48,8 @@ def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
         return None
 
 
-def _entry(finding: DriftResult) -> dict[str, Any]:
-    entry = asdict(finding)
+def _entry(result: DriftResult) -> dict[str, Any]:
+    entry = asdict(result)
     effect = {"measure": entry.pop("measure"), "value": entry.pop("effect"), "minimum": entry.pop("minimum")}
     del entry["of"]
     return {**entry, "effect": effect}

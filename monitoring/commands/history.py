@@ -77,13 +77,13 @@ def _events(same: Sequence[Event]) -> tuple[str, ...]:
     event, last = same[0], same[-1]
     version = f"version {event.version}" if event.version else ""
     times = f"{len(same)} times until {_time(last.at)}" if len(same) > 1 else ""
-    said = "; ".join(filter(None, [describe(event.evidence), event.why, times]))
-    return _time(event.at), event.action, version, event.who, said
+    details = "; ".join(filter(None, [describe(event.evidence), event.why, times]))
+    return _time(event.at), event.action, version, event.who, details
 
 
 def _aliases(found: History) -> list[tuple[str, ...]]:
     return [("alias", alias, f"version {number}") for alias, number in sorted(found.aliases.items())] + [
-        ("tag", tag, said) for tag, said in sorted(found.tags.items())
+        ("tag", tag, value) for tag, value in sorted(found.tags.items())
     ]
 
 
@@ -108,7 +108,7 @@ def _described(version: dict[str, Any]) -> str:
 
 def _tags(version: dict[str, Any]) -> list[str]:
     """Tags of people and servers on a version."""
-    found = [f"in {environment}: {said}" for environment, said in version["serving"].items()]
+    found = [f"in {environment}: {state}" for environment, state in version["serving"].items()]
     found += [f"override: {version['override']}"] if version["override"] else []
     return found + ([f"refused: {version['refused']}"] if version["refused"] else [])
 
@@ -128,12 +128,12 @@ def _servers(found: History) -> list[tuple[str, ...]]:
 def _verification(found: History) -> list[str]:
     sound = sum(version["verified"] for version in found.versions)
     lines, pending = found.audit["lines"], found.audit["pending"]
-    said = [
+    summary = [
         f"{sound} of {len(found.versions)} versions: every byte is as registered.",
         f"{lines} audit lines, in the log and in MLflow"
         + (f"; {pending} are not copied there yet." if pending else "."),
     ]
-    return [*said, *(found.problems or ["ok"])]
+    return [*summary, *(found.problems or ["ok"])]
 
 
 def _trace_lines(found: Trace) -> list[str]:

@@ -25,6 +25,6 @@ def command(
     from monitoring.rollout.rollback import roll_back, wait_until_back
 
     done = roll_back(name, why)
-    instead = "the champion serves alone" if done.instead is None else f"version {done.instead} is now"
+    instead = "the champion serves alone" if done.instead is None else f"version {done.instead} is"
     say(f"version {done.version} of {name} is refused and no {done.alias} any more: {instead}.")
     wait_and_print(done, wait, wait_until_back, "workers that serve the version from before", as_json)

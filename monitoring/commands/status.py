@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def command(as_json: Json = False) -> None:
     """Show what runs, where, and in which version."""
-    from slipway.local import running
+    from slipway.local import running_stack
     from slipway.settings import settings
 
     found = settings()
-    stack = running(found.var.resolve())
+    stack = running_stack(found.var.resolve())
     status = {
         "stack": {"command": stack.command, "pid": stack.pid} if stack else None,
         "parts": _parts(found, stack),

@@ -41,7 +41,7 @@ class ArtifactCheck:
     def check_next(self, versions: Sequence[ModelVersion], snapshot: RegistrySnapshot) -> tuple[str, str | None] | None:
         """Check the next file: its name as `VERSION/FILE`, and its problem; None while this round has none left.
 
-        The file is compared with the digest that the version had when it was first seen.
+        The file is compared with the digest that the version had when it was first read.
 
         Raises:
             RegistryError: the registry does not answer.

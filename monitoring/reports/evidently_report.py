@@ -24,9 +24,9 @@ HOMOGENEITY = "slipway_chi2"
 class Scores:
     """Evidently's results: `p_values` and `drifted` by (name, of, method), in the order of the drift results."""
 
-    def __init__(self, snapshot: Any, findings: Sequence[DriftResult]) -> None:
+    def __init__(self, snapshot: Any, results: Sequence[DriftResult]) -> None:
         content = snapshot.dict()
-        keys = [(finding.name, finding.of, finding.method) for finding in findings]
+        keys = [(result.name, result.of, result.method) for result in results]
         self._snapshot = snapshot
         self.p_values = dict(zip(keys, (float(metric["value"]) for metric in content["metrics"]), strict=True))
         self.drifted = dict(zip(keys, (test["status"] == "FAIL" for test in content["tests"]), strict=True))
@@ -35,19 +35,19 @@ class Scores:
         self._snapshot.save_html(str(path))
 
 
-def score(reference: Table, window: Table, findings: Sequence[DriftResult], significance: float) -> Scores:
+def score(reference: Table, window: Table, results: Sequence[DriftResult], significance: float) -> Scores:
     """Run Evidently on the columns that `compare` has tested, except those without values on one side."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
     _register_homogeneity()
-    testable = [f for f in findings if not (_empty(f, reference) or _empty(f, window))]
+    testable = [f for f in results if not (_empty(f, reference) or _empty(f, window))]
     definition = DataDefinition(
         numerical_columns=[_column(f) for f in testable if f.method == KS],
         categorical_columns=[_column(f) for f in testable if f.method != KS],
     )
-    cutoff = holm_cutoff(findings, significance)
+    cutoff = holm_cutoff(results, significance)
     report = Report(
         [ValueDrift(column=_column(f), method=_method(f), threshold=_threshold(f, cutoff)) for f in testable],
         include_tests=True,
@@ -79,25 +79,25 @@ def _homogeneity(reference: pd.Series, window: pd.Series, _: Any, threshold: flo
     return p_value, p_value <= threshold
 
 
-def _method(finding: DriftResult) -> str:
-    return "ks" if finding.method == KS else HOMOGENEITY
+def _method(result: DriftResult) -> str:
+    return "ks" if result.method == KS else HOMOGENEITY
 
 
-def _threshold(finding: DriftResult, cutoff: float) -> float:
+def _threshold(result: DriftResult, cutoff: float) -> float:
     """Holm's cutoff; for an effect too small to matter, one that nothing reaches: Evidently knows no effect sizes."""
-    return cutoff if finding.effect >= finding.minimum else -1.0
+    return cutoff if result.effect >= result.minimum else -1.0
 
 
-def _column(finding: DriftResult) -> str:
-    return f"{finding.name} (missing)" if finding.method == MISSING else finding.name
+def _column(result: DriftResult) -> str:
+    return f"{result.name} (missing)" if result.method == MISSING else result.name
 
 
-def _values(finding: DriftResult, table: Table) -> np.ndarray:
-    values = table[finding.name]
-    if finding.method == MISSING:
+def _values(result: DriftResult, table: Table) -> np.ndarray:
+    values = table[result.name]
+    if result.method == MISSING:
         return np.where(pd.isna(values), "missing", "present").astype(object)
-    return values.astype(object) if finding.method == CHI2 else values
+    return values.astype(object) if result.method == CHI2 else values
 
 
-def _empty(finding: DriftResult, table: Table) -> bool:
-    return len(table[finding.name]) == 0 or (finding.method != MISSING and bool(pd.isna(table[finding.name]).all()))
+def _empty(result: DriftResult, table: Table) -> bool:
+    return len(table[result.name]) == 0 or (result.method != MISSING and bool(pd.isna(table[result.name]).all()))

@@ -174,7 +174,7 @@ def _usecase(name: str) -> UseCase | None:
 
 
 def _read(events: DuckDBPyRelation, role: str, last: dict[str, Any], features: Sequence[str]) -> pd.DataFrame:
-    """Read the candidate's newest rows, and the champion's: those of the same ids, or beside a canary its newest."""
+    """Read the candidate's newest rows, and the champion's: of the same ids for a shadow, else its newest."""
     named = {
         "role": literal(role),
         "version": literal(last[role][0]),

@@ -91,9 +91,9 @@ def is_required(test: str) -> bool:
     return not test.startswith("loss")
 
 
-def inconclusive_tests(findings: Iterable[TestResult]) -> list[str]:
+def inconclusive_tests(results: Iterable[TestResult]) -> list[str]:
     """Tests that must be shown to be safe before the canary may become the champion, and are not yet."""
-    return [finding.test for finding in findings if is_required(finding.test) and finding.verdict == OPEN]
+    return [result.test for result in results if is_required(result.test) and result.verdict == OPEN]
 
 
 def choose_action(policy: Policy, progress: Progress, harmful: bool, inconclusive: Sequence[str]) -> Action:

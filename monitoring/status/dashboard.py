@@ -113,7 +113,7 @@ def _warnings(one: Reconciled) -> list[str]:
 
 def _services(config: Settings) -> list[ServiceStatus]:
     """The servers of the settings, and the processes of the local stack if one runs from this state folder."""
-    state = local.running(config.var)
+    state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
     prefect = config.prefect_uri
@@ -134,7 +134,7 @@ def _services(config: Settings) -> list[ServiceStatus]:
     ]
 
 
-def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: RolloutView) -> UseCaseStatus:
+def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: RolloutView) -> UseCaseStatus:
     served = [status.served for status in one.statuses if status.served]
     workers = [worker for status in one.statuses for worker in status.workers]
     last = last_verdict(config, one.usecase)
@@ -148,7 +148,7 @@ def _usecase(config: Settings, one: Reconciled, trouble: list[str], rollout: Rol
         source=", ".join(sorted({answer.source for answer in served if answer.source})),
         synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
         overridden=list(dict.fromkeys(status.overridden for status in one.statuses if status.overridden)),
-        trouble=trouble,
+        trouble=warnings,
         verdict=last,
         report=_report(one.usecase, last),
         retraining=_decision(config, one.usecase) if last else None,  # a log that does not respond is waited for once
@@ -183,8 +183,8 @@ def _links(config: Settings, one: Reconciled) -> dict[str, str]:
     """Links of a use case, by their text."""
     served = next((status.address for status in one.statuses if status.served), None)
     links = {"try it": f"{served}/#{one.usecase}"} if served else {}
-    if beside := next((alias for alias in (SHADOW, CANARY) if alias in one.aliases), None):
-        links[f"{beside} and champion"] = f"/shadow/{one.usecase}"
+    if candidate := next((alias for alias in (SHADOW, CANARY) if alias in one.aliases), None):
+        links[f"{candidate} and champion"] = f"/shadow/{one.usecase}"
     if one.aliases:
         links["versions in MLflow"] = f"{config.registry_uri}/#/models/{one.usecase}"
     return links

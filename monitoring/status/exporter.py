@@ -103,7 +103,9 @@ def _drift(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
 
 def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
     scores = GaugeMetricFamily(
-        "slipway_quality", "Live score of the watched version.", labels=["usecase", "version", "metric"]
+        "slipway_quality",
+        "Live score of the watched version: the usual metrics of its task, and those that the use case is gated on.",
+        labels=["usecase", "version", "metric"],
     )
     coverage = GaugeMetricFamily(
         "slipway_label_coverage_ratio", "Share of predictions that have a label.", labels=["usecase"]
@@ -122,7 +124,7 @@ def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         "slipway_rollout_weight_percent", "Share of requests that the canary answers.", labels=["usecase", "version"]
     )
     back = CounterMetricFamily(
-        "slipway_rollout_rolled_back", "Canaries that were taken back, as the audit has them.", labels=["usecase"]
+        "slipway_rollout_rolled_back", "Canaries that were rolled back, from the audit.", labels=["usecase"]
     )
     at = GaugeMetricFamily(
         "slipway_rollout_rolled_back_timestamp_seconds", "Time of the last rollback of a canary.", labels=["usecase"]

@@ -137,5 +137,5 @@ class Registration(Artifact, frozen=True, kw_only=True):
     run_id: str
     gate: str
     reasons: list[str]
-    digest: str
+    digest: str | None
     already: bool

@@ -23,7 +23,7 @@ def command(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever has been done before.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train, judge and register a use case; the same command goes on with a run that was killed.
+    """Train, evaluate and register a use case; the same command resumes a run that was killed.
 
     A run that passes its gates becomes `challenger`; `slipway promote` makes it `champion`.
     """

@@ -38,10 +38,8 @@ def window(candidate: Candidate) -> list[Gate]:
         return []
     if candidate.window is None:
         return [Gate("window", None, None, "passed", "There is no newest labelled window: the frozen holdout rules.")]
-    margin, (found, sentence) = (
-        candidate.usecase.gates.window_margin,
-        _compare_with_champion(candidate, candidate.window),
-    )
+    margin = candidate.usecase.gates.window_margin
+    found, sentence = _compare_with_champion(candidate, candidate.window)
     if found.low is None:
         return [Gate("window", None, margin, "failed", sentence)]
     verdict, not_ = ("passed", "") if found.low > margin else ("failed", "not ")

@@ -24,8 +24,8 @@ from slipway.clients.http import is_healthy
 from slipway.config import UseCase
 from slipway.contracts.bundle import manifest
 from slipway.errors import ServiceError
-from slipway.local import Process, free_port
-from slipway.system.processes import RunningProcess
+from slipway.system.ports import free_port
+from slipway.system.processes import Process, RunningProcess
 
 _REQUESTS, _WARM, _LEAST = 300, 30, 30
 _MOST_SECONDS = 6.0  # of measuring: a slow network gets fewer requests

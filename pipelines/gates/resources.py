@@ -17,7 +17,13 @@ def size(candidate: Candidate) -> list[Gate]:
     most = candidate.usecase.gates.max_bundle_mb
     verdict = "failed" if found > most else "passed"
     return [
-        Gate("size", found, most, verdict, f"What a server fetches has {found:.1f} MB; at most {most:g} MB may be.")
+        Gate(
+            "size",
+            found,
+            most,
+            verdict,
+            f"The part that a server fetches has {found:.1f} MB; at most {most:g} MB are allowed.",
+        )
     ]
 
 

@@ -108,11 +108,11 @@ def _log_numbers(mlflow: MlflowClient, run_id: str, usecase: UseCase, run: RunPa
     from mlflow.entities import Param
 
     training = TrainingReport.read(run.train)
-    whole = {
+    results = {
         name: getattr(training, name)
         for name in ("network", "device", "strategy", "best_epoch", "temperature", "threshold")
     }
-    used = {**training.params, **whole, "seed": usecase.seed, "split.salt": usecase.split.salt}
+    used = {**training.params, **results, "seed": usecase.seed, "split.salt": usecase.split.salt}
     used |= _label_params(provenance.production)
     params = [Param(name, str(value)[:_LONGEST]) for name, value in used.items()]
     mlflow.log_batch(run_id, params=params)

@@ -38,7 +38,7 @@ def _head(usecase: UseCase, report: GatedReport, facts: BundleFacts) -> str:
 
 
 def _use(usecase: UseCase, schema: Schema, training: TrainingReport) -> str:
-    lines = [f"## What it answers\n\nTask: {schema.task}. Target: `{schema.target}`{_unit(schema.unit)}."]
+    lines = [f"## Predictions\n\nTask: {schema.task}. Target: `{schema.target}`{_unit(schema.unit)}."]
     if schema.classes:
         lines.append(f"Classes: {', '.join(f'`{name}`' for name in schema.classes)}.")
     if schema.positive:
@@ -57,7 +57,7 @@ def _data(schema: Schema, report: GatedReport, facts: BundleFacts) -> str:
     counts = ", ".join(f"{report.rows[side]:,} for {side}" for side in ("train", "validation", "holdout"))
     features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
     return (
-        f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.get('synthetic') else ''}. Rows: {counts}."
+        f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.synthetic else ''}. Rows: {counts}."
         f"{_labels(facts.production)}\n\n"
         f"| feature | kind | values | |\n| --- | --- | --- | --- |\n{features}"
     )
@@ -135,7 +135,7 @@ def _origin(facts: BundleFacts) -> str:
 
 def _values(feature: Feature) -> str:
     if feature.private in ("drop", "token"):
-        return f"private: {feature.private}, not seen by the model"
+        return f"private: {feature.private}, not an input of the model"
     if feature.vocabulary:
         more = len(feature.vocabulary) - _MOST_SHOWN
         return ", ".join(feature.vocabulary[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -30,7 +30,9 @@ def observe_baseline(name: str) -> Baseline:
         return Baseline()
     champion = Registry().aliased(name, CHAMPION)
     holdout = model.tags.get(HOLDOUT_SHA256)
-    return Baseline(champion and champion.version, champion and champion.digest, holdout)
+    if champion is None:
+        return Baseline(holdout_sha256=holdout)
+    return Baseline(champion.version, champion.digest, holdout)
 
 
 def is_registered(name: str, run_key: str) -> bool:

@@ -30,7 +30,7 @@ from slipway.system import files, locks
 
 
 class RunRecord(Artifact, frozen=True, kw_only=True):
-    """`run.json`: what a run trains, and what it found when it began.
+    """`run.json`: use case, fingerprint and baseline of a run.
 
     Predictions and labels after `cutoff` are ignored, whenever the run is resumed; `labels` is a digest of the labels
     until then. Both are None for a run that is not registered.

@@ -31,7 +31,7 @@ from slipway.clients.prefect import PrefectClient
 from slipway.contracts import registry_names
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
-from slipway.local import Stack, settle
+from slipway.local import Stack, claim_services
 from slipway.settings import settings
 
 ROWS_BEFORE, ROWS_AFTER = 1000, 1200  # before and after the drift, together too few for a training
@@ -84,12 +84,12 @@ class ClosedLoop:
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret
         try:
             with Stack(self._say) as stack:
-                home = settle(stack, "loop", self._say)
-                with Jobs(home.var / "logs", "loop") as jobs:
-                    self._jobs, self._home = jobs, home
+                services = claim_services(stack, "loop", self._say)
+                with Jobs(services.var / "logs", "loop") as jobs:
+                    self._jobs, self._services = jobs, services
                     self._serve(stack)
-                    with Observer(self._name, home.url("service")) as self._observer:
-                        self._callers = SimulatedCallers(jobs, self._usecase, home.var / "world")
+                    with Observer(self._name, services.url("service")) as self._observer:
+                        self._callers = SimulatedCallers(jobs, self._usecase, services.var / "world")
                         self._stages()
             self.result.finished = True
         finally:
@@ -109,15 +109,17 @@ class ClosedLoop:
         self._check_records(changed)
 
     def _serve(self, stack: Stack) -> None:
-        home = self._home
+        services = self._services
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
-        stack.start(home.mlflow(), home.prefect())
-        stack.start(home.runner([self._name]))
+        stack.start(services.mlflow(), services.prefect())
+        stack.start(services.runner([self._name]))
         self._say("Training the first champion")
         prefect = PrefectClient(settings().prefect_uri)
         run = prefect.wait({self._name: prefect.start(f"train/{self._name}", {})}, self._say)[self._name]
         if not run.completed:
-            raise ServiceError(f"train/{self._name} ended {run.state}: {run.message} See {home.var}/logs/runner.log.")
+            raise ServiceError(
+                f"train/{self._name} ended {run.state}: {run.message} See {services.var}/logs/runner.log."
+            )
         self._first_training_seconds = run.seconds
         self._transition("the first training", run.seconds)
         version, check = release_checks.check_challenger(Registry(), self._name)
@@ -125,8 +127,8 @@ class ClosedLoop:
         self._jobs.start("promote", self._name, version.version).result()
         self._first = version.version
         self._say("Serving, shipping, watching")
-        stack.start(home.ship(), home.service([self._name]), home.watch())
-        self._check(release_checks.check_served(home, self._name, version.version))
+        stack.start(services.ship(), services.service([self._name]), services.watch())
+        self._check(release_checks.check_served(services, self._name, version.version))
 
     def _traffic_before_drift(self) -> None:
         self._say(f"Traffic before the drift: {ROWS_BEFORE} predictions, {RATE} a second, each with its label")
@@ -158,7 +160,7 @@ class ClosedLoop:
         full = datetime.now(UTC)
         self._say("A hundred alerts and a verdict request a training at once")
         monitor = self._jobs.start("monitor", self._name, "--no-detailed")
-        self._check(alert_storm.check_alert_storm(self._home.url("status"), self._name, self._secret))
+        self._check(alert_storm.check_alert_storm(self._services.url("status"), self._name, self._secret))
         self._verdicts.append(verdict := monitor.result())
         runs = PrefectClient(settings().prefect_uri).begun("train", self._name, changed)
         self._check(assertions.check_one_run(self._name, runs))
@@ -215,7 +217,7 @@ class ClosedLoop:
     def _sabotage(self) -> None:
         self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
         version = tampered_version.register(
-            self._name, self._second, self._kind, self._slice(), self._home.var / "sabotage"
+            self._name, self._second, self._kind, self._slice(), self._services.var / "sabotage"
         )
         began = datetime.now(UTC)
         why = "make loop: to see that it is rolled back"
@@ -237,7 +239,7 @@ class ClosedLoop:
         self.result.history = self._jobs.start("history", self._name).result()
         self._check(assertions.check_history(self._name, self.result.history))
         timeline = timeline_plot.read_timeline(self._usecase, self.result.history, self._verdicts, changed)
-        self.result.files["timeline"] = str(timeline_plot.draw(timeline, self._home.var / "timeline.png"))
+        self.result.files["timeline"] = str(timeline_plot.draw(timeline, self._services.var / "timeline.png"))
 
     def _slice(self) -> faulty_models.Slice:
         """Choose the most frequent value of the first category in the use case's `gates.slices`."""

@@ -10,7 +10,7 @@ import yaml
 
 from scenarios.closed_loop.shifted_world import has_concept_drift
 from slipway.errors import ServiceError, UseCaseError
-from slipway.local import running
+from slipway.local import running_stack
 
 ROWS = 2000
 WINDOW = 800
@@ -37,7 +37,7 @@ def empty(var: Path) -> None:
     Raises:
         ServiceError: that loop still runs.
     """
-    if running(var):
+    if running_stack(var):
         raise ServiceError(
             f"a closed loop runs from {var} already: it ends by itself, or by Ctrl-C where it was started."
         )

@@ -11,7 +11,7 @@ from scenarios.harness.release_checks import eventually
 from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.registry_names import RUN_KEY, serving_tag
-from slipway.local import Home
+from slipway.local import LocalServices
 from slipway.settings import settings
 
 if TYPE_CHECKING:
@@ -56,17 +56,22 @@ def check_reconciled(name: str, version: str) -> Check:
     return Check(name, "reconciled", *eventually(tag))
 
 
-def check_pages(home: Home) -> Check:
+def check_pages(services: LocalServices) -> Check:
     """Check that every web page answers."""
-    urls = [home.url("service") + "/", home.url("service") + "/docs", home.url("status"), home.url("mlflow")]
-    silent = [url for url in [*urls, home.url("prefect")] if not is_healthy(url, seconds=10)]
+    urls = [
+        services.url("service") + "/",
+        services.url("service") + "/docs",
+        services.url("status"),
+        services.url("mlflow"),
+    ]
+    silent = [url for url in [*urls, services.url("prefect")] if not is_healthy(url, seconds=10)]
     return Check("all", "pages", not silent, f"silent: {', '.join(silent)}" if silent else f"{len(urls) + 1} answer")
 
 
-def model_card(home: Home, name: str, version: str) -> dict[str, str]:
+def model_card(services: LocalServices, name: str, version: str) -> dict[str, str]:
     """Find the model card of a version in its run's folder."""
     key = Registry().version(name, version).tags.get(RUN_KEY, "")
-    path = home.var / "runs" / key / "bundle" / "bundle" / "card.md"
+    path = services.var / "runs" / key / "bundle" / "bundle" / "card.md"
     return {f"{name}: model card": str(path)} if path.is_file() else {}
 
 

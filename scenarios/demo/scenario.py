@@ -15,7 +15,7 @@ from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
 from slipway.errors import ServiceError
-from slipway.local import Home, Stack, settle
+from slipway.local import LocalServices, Stack, claim_services
 from slipway.local.doctor import examine
 from slipway.settings import settings
 
@@ -44,41 +44,41 @@ class Demo:
         try:
             self._doctor()
             with Stack(self._say) as stack:
-                home = settle(stack, "demo", self._say)
-                with Jobs(home.var / "logs") as jobs:
-                    self._stages(stack, home, jobs)
+                services = claim_services(stack, "demo", self._say)
+                with Jobs(services.var / "logs") as jobs:
+                    self._stages(stack, services, jobs)
             self.result.finished = True
         finally:
             self.result.seconds = time.monotonic() - self._started
         return self.result
 
-    def _stages(self, stack: Stack, home: Home, jobs: Jobs) -> None:
+    def _stages(self, stack: Stack, services: LocalServices, jobs: Jobs) -> None:
         self._say("Starting the registry (MLflow) and the orchestration (Prefect)")
-        stack.start(home.mlflow(), home.prefect())
-        stack.start(home.runner(self._names))
+        stack.start(services.mlflow(), services.prefect())
+        stack.start(services.runner(self._names))
         self._say("Training: data in, a gated and registered version out, as Prefect deployments")
-        first = self._train(home, {})
+        first = self._train(services, {})
         self._say("Promoting, serving, shipping the log, watching")
         for name, version in first.items():
             jobs.start("promote", name, version).result()
-        stack.start(home.ship(), home.service(self._names), home.watch())
+        stack.start(services.ship(), services.service(self._names), services.watch())
         for name, version in first.items():
-            self._check(release_checks.check_served(home, name, version))
+            self._check(release_checks.check_served(services, name, version))
         self._say("Traffic as in the holdout: no drift")
         self._verdict(jobs, "none", seed=1)
         self._say("Traffic with drift on purpose")
         self._verdict(jobs, "drift", seed=2)
         self._say("A second version, with another seed")
-        second = self._train(home, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
+        second = self._train(services, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
         self._say("Promoting it while requests flow")
-        self._swap(home, jobs, first, second)
+        self._swap(services, jobs, first, second)
         self._say("Checking the log, the registry and the pages")
         for usecase in self._usecases:
             for check in assertions.check_log(usecase.name, self._since, self._sent[usecase.name]):
                 self._check(check)
             self._check(assertions.check_reconciled(usecase.name, second[usecase.name]))
-            self.result.files |= assertions.model_card(home, usecase.name, second[usecase.name])
-        self._check(assertions.check_pages(home))
+            self.result.files |= assertions.model_card(services, usecase.name, second[usecase.name])
+        self._check(assertions.check_pages(services))
 
     def _doctor(self) -> None:
         """Stop before anything is started or written if the doctor finds an error or a missing package."""
@@ -89,7 +89,7 @@ class Demo:
         if wrong:
             raise ServiceError("; ".join(f"{f.detail}. Fix: {f.fix}" for f in wrong))
 
-    def _train(self, home: Home, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    def _train(self, services: LocalServices, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         """Train every use case at the same time, and return the version of each.
 
         Raises:
@@ -103,7 +103,7 @@ class Demo:
                 Check(name, "flow run in Prefect", run.completed, f"{run.state.lower()} in {run.seconds:.0f} s")
             )
             if not run.completed:
-                raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {home.var}/logs/runner.log.")
+                raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {services.var}/logs/runner.log.")
             version, check = release_checks.check_challenger(registry, name)
             self._check(check)
             if not check.held:
@@ -131,7 +131,7 @@ class Demo:
             if expected == "drift":
                 self.result.files[f"{name}: drift report"] = verdict["report"]
 
-    def _swap(self, home: Home, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
+    def _swap(self, services: LocalServices, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
         """Promote while traffic flows; no request may fail, and both versions must answer some."""
         rows = {u.name: traffic.rows_for_verdict(u) for u in self._usecases}
         sending = {
@@ -140,7 +140,7 @@ class Demo:
             )
             for u in self._usecases
         }
-        traffic.wait_for_flow(home.url("service"), sending)
+        traffic.wait_for_flow(services.url("service"), sending)
         promoting = {
             name: jobs.start("promote", name, version, "--wait", str(PROMOTION_SECONDS))
             for name, version in second.items()

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from slipway.errors import ServiceError
-from slipway.local import die_with
+from slipway.system.processes import die_with
 
 
 class Job:

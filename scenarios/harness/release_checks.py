@@ -11,7 +11,7 @@ from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.clients.service import ServiceClient
 from slipway.contracts.registry_names import CHALLENGER, GATE
 from slipway.errors import ServiceError
-from slipway.local import Home
+from slipway.local import LocalServices
 from slipway.settings import settings
 
 SETTLE_SECONDS = 40.0
@@ -25,12 +25,12 @@ def check_challenger(registry: Registry, name: str) -> tuple[ModelVersion, Check
     return newest, Check(name, f"version {newest.version} registered", held, f"gates {gate}, challenger is {alias}")
 
 
-def check_served(home: Home, name: str, version: str) -> Check:
+def check_served(services: LocalServices, name: str, version: str) -> Check:
     """Check that every worker of the service serves the version, as soon as all of them have started."""
     expected = [version] * (settings().workers or len(os.sched_getaffinity(0)))
 
     def workers() -> tuple[bool, str]:
-        metadata = model_metadata(home.url("service"), name)
+        metadata = model_metadata(services.url("service"), name)
         versions = [worker["version"] for worker in metadata["workers"]]
         data = "synthetic data" if metadata.get("synthetic") else "real data"
         serving = f"version {metadata['version']} in {versions.count(version)} of {len(expected)} workers"

@@ -26,7 +26,7 @@ _PACKAGES = {command.module.partition(".")[0] for command in COMMANDS.values()}
 
 
 class LazyGroup(TyperGroup):
-    """A group whose list comes from COMMANDS and whose commands are imported on demand."""
+    """A group of the commands in COMMANDS, which are imported on demand."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +52,7 @@ def load_command(name: str) -> TyperCommand:
 
 
 def _prepared(command: Callable[..., Any], name: str) -> TyperCommand:
-    """A typer command that sets the libraries' variables before its function runs."""
+    """Make a typer command that sets the libraries' variables before its function runs."""
 
     @functools.wraps(command)
     def prepared(*args: Any, **kwargs: Any) -> Any:

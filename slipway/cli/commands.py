@@ -1,7 +1,7 @@
 """The table of commands: each name with the module that holds its function `command`, and its line of help.
 
-A command lives beside the work that it starts; naming its module as text keeps `slipway` free of imports of the other
-packages, and `slipway --help` loads none of them.
+A command lives in the package of the work that it starts; naming its module as text keeps `slipway` free of imports
+of the other packages, and `slipway --help` loads none of them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ __all__ = ["COMMANDS", "Command"]
 
 
 class Command(NamedTuple):
-    """Where a command is, and what it does in one line."""
+    """A command's module, and its line of help."""
 
     module: str
     help: str
 
 
 COMMANDS = {
-    "doctor": Command("slipway.commands.doctor", "Check this machine and what runs; each finding has its fix."),
+    "doctor": Command("slipway.commands.doctor", "Check this machine and what runs; each problem has its fix."),
     "train": Command("pipelines.commands.train", "Run a use case's pipeline: data in, a registered version out."),
     "predict": Command("bentos.commands.predict", "Answer rows, a file or an image without a server."),
     "promote": Command("monitoring.commands.promote", "Make a version the champion."),

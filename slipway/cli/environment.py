@@ -8,10 +8,10 @@ from pathlib import Path
 
 def prepare() -> None:
     """Set what is not set yet, for this process and those it starts; reads no settings, so that it costs nothing."""
-    from slipway.local import join
+    from slipway.local import use_running_stack
 
     var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
-    join(var)
+    use_running_stack(var)
     for name, value in (_DEFAULTS | _folders(var)).items():
         os.environ.setdefault(name, value)
 

@@ -19,7 +19,7 @@ Set = Annotated[
 
 
 def overrides(pairs: Sequence[str] | None) -> dict[str, str]:
-    """`--set KEY=VALUE` as a mapping; the last of a repeated key wins."""
+    """Parse `--set KEY=VALUE` pairs; the last of a repeated key wins."""
     wrong = [pair for pair in pairs or () if "=" not in pair]
     if wrong:
         raise SettingsError(f"--set {wrong[0]!r} has no '='. Write --set KEY=VALUE, as in --set epochs=2.")
@@ -27,5 +27,5 @@ def overrides(pairs: Sequence[str] | None) -> dict[str, str]:
 
 
 def print_json(result: Any) -> None:
-    """One JSON document on standard output; everything else a command says belongs on standard error."""
+    """Print one JSON document on standard output; all other output belongs on standard error."""
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))

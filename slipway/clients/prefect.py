@@ -1,5 +1,4 @@
-"""Flow runs over Prefect's REST API: what is started from outside, is started by a deployment's name, as a schedule
-would. Without Prefect's client, whose import takes seconds."""
+"""Flow runs over Prefect's REST API, without Prefect's client, whose import takes seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ LONGEST_PENDING = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class FlowRun:
-    """`state` is Prefect's name for it, `message` what it says of a run that failed, `created` a time in UTC."""
+    """A flow run; `state` is as Prefect names it, `message` the reason of a failure, `created` a time in UTC."""
 
     id: str
     state: str
@@ -42,7 +41,7 @@ class FlowRun:
 
 
 class PrefectClient:
-    """A server's API; every method raises ServiceError where it does not answer or refuses."""
+    """A Prefect server; every method raises ServiceError if it does not respond, or responds with an error."""
 
     def __init__(self, uri: str, timeout: float = 20.0) -> None:
         self._uri = uri
@@ -55,9 +54,9 @@ class PrefectClient:
         key: str | None = None,
         tags: Sequence[str] = (),
     ) -> str:
-        """Start `train/digits` with parameters and tags beside those of the deployment; returns the flow run's id.
+        """Start a deployment such as `train/digits` with further parameters and tags; returns the flow run's id.
 
-        Where a run was started with the same `key` before, by whomever, it is that one's id and nothing is started.
+        If a run was started with the same `key` before, by anybody, it is that run's id, and nothing is started.
         """
         found = self._call("GET", f"deployments/name/{urllib.parse.quote(deployment)}")
         body = {
@@ -72,14 +71,14 @@ class PrefectClient:
         return _flow_run(self._call("GET", f"flow_runs/{run_id}"))
 
     def with_key(self, key: str) -> FlowRun | None:
-        """The run that was started with this key."""
+        """Find the run that was started with this key."""
         found = self._call("POST", "flow_runs/filter", {"flow_runs": {"idempotency_key": {"any_": [key]}}})
         return _flow_run(found[0]) if found else None
 
     def under_way(self, flow: str, usecase: str) -> list[FlowRun]:
-        """The flow's runs for a use case that are due, wait or run, whoever began them; the oldest first.
+        """List the flow's runs for a use case that are due, pending or running, the oldest first.
 
-        A schedule's runs of the future are not under way.
+        Runs that a schedule has planned for later are not among them.
         """
         now = datetime.now(UTC)
         body = {
@@ -94,7 +93,7 @@ class PrefectClient:
         return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase and _lives(run, now)]
 
     def begun(self, flow: str, usecase: str, since: datetime) -> list[FlowRun]:
-        """The flow's runs for a use case that were to start since then, whatever became of them; the oldest first."""
+        """List the flow's runs for a use case that were to start since then, in any state, the oldest first."""
         body = {
             "flows": {"name": {"any_": [flow]}},
             "flow_runs": {"expected_start_time": {"after_": since.isoformat()}},
@@ -104,7 +103,7 @@ class PrefectClient:
         return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase]
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str, float]]:
-        """Name, state and seconds of the run's tasks, in the order in which they started."""
+        """List name, state and seconds of the run's tasks, in the order in which they started."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
         for task in self._call("POST", "task_runs/filter", body):
             yield (
@@ -114,21 +113,21 @@ class PrefectClient:
             )
 
     def wait(self, runs: Mapping[str, str], say: Callable[[str], None]) -> dict[str, FlowRun]:
-        """The finished runs by the same names; `say` is told each task that ends."""
+        """Wait for runs to finish; returns them by the same names. Each task that ends is reported to `say`."""
         finished: dict[str, FlowRun] = {}
-        told: set[tuple[str, str]] = set()
+        reported: set[tuple[str, str]] = set()
         while len(finished) < len(runs):
             time.sleep(POLL_SECONDS)
             for name, run_id in runs.items():
                 if name in finished:
                     continue
-                seen = self.flow_run(run_id)
+                run = self.flow_run(run_id)
                 for task, state, seconds in self.tasks(run_id):
-                    if state in DONE and (name, task) not in told:
-                        told.add((name, task))
+                    if state in DONE and (name, task) not in reported:
+                        reported.add((name, task))
                         say(f"  {name}: {task} {state.lower()} ({seconds:.0f} s)")
-                if seen.state in DONE:
-                    finished[name] = seen
+                if run.state in DONE:
+                    finished[name] = run
         return finished
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -173,7 +172,7 @@ def _lives(run: Mapping[str, Any], now: datetime) -> bool:
 
 
 def _authorization() -> dict[str, str]:
-    """Prefect's own variables name who asks, as with its client."""
+    """The credentials in Prefect's own variables, as its client sends them."""
     if key := os.environ.get("PREFECT_API_KEY"):
         return {"Authorization": f"Bearer {key}"}
     if pair := os.environ.get("PREFECT_API_AUTH_STRING"):

@@ -1,4 +1,4 @@
-"""JSON over one HTTP connection that stays open: what traffic, feedback, the reconciler and the status page speak.
+"""Client of a prediction server: JSON over one HTTP connection that stays open.
 
     client = Client("http://127.0.0.1:3000")
     answer = client.post("/v1/models/digits/predict", {"instances": rows})
@@ -21,7 +21,7 @@ from slipway.settings import settings
 
 @dataclass(frozen=True)
 class ServiceResponse:
-    """What came back; `document` is None where the body is not JSON."""
+    """A response; `document` is None if the body is not JSON."""
 
     status: int
     document: Any
@@ -32,16 +32,13 @@ class ServiceResponse:
 
     @property
     def problem(self) -> str:
-        """Why it is not ok, in the server's words (RFC 9457) where it has some."""
-        said = self.document if isinstance(self.document, dict) else {}
-        return f"{self.status} {said.get('detail') or said.get('title') or ''}".strip()
+        """Why it is not ok, with the server's problem detail (RFC 9457) if there is one."""
+        detail = self.document if isinstance(self.document, dict) else {}
+        return f"{self.status} {detail.get('detail') or detail.get('title') or ''}".strip()
 
 
 class ServiceClient:
-    """One server. Not for several threads at once: each makes its own.
-
-    With `address` the one of the host's IP addresses that is meant; host header and certificate go by the URL.
-    """
+    """A prediction server. With `address`, connections go to that one of the host's IP addresses."""
 
     def __init__(self, url: str, timeout: float = 10.0, address: str | None = None) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")

@@ -17,28 +17,28 @@ COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": ty
 
 
 def command(as_json: Json = False) -> None:
-    """Check this machine and what runs on it; each finding has its fix.
+    """Check this machine and what runs on it; each problem has its fix.
 
     Exits with 1 where something is an error, that is, will fail.
     """
     from slipway.local.doctor import examine
 
     if as_json:
-        findings = list(examine())
-        print_json([asdict(finding) for finding in findings])
+        diagnoses = list(examine())
+        print_json([asdict(diagnosis) for diagnosis in diagnoses])
     else:
-        findings = show(examine())
-    if any(finding.state == "error" for finding in findings):
+        diagnoses = show(examine())
+    if any(diagnosis.state == "error" for diagnosis in diagnoses):
         raise typer.Exit(1)
 
 
-def show(findings: Iterable[Diagnosis]) -> list[Diagnosis]:
-    """Print each finding when it comes, its fix below it, and return them all."""
+def show(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
+    """Print each diagnosis as soon as it is known, its fix below it; returns all of them."""
     shown = []
-    for finding in findings:
-        state = typer.style(f"{finding.state:8}", fg=COLOURS[finding.state])
-        typer.echo(f"{state}{finding.check:10} {finding.detail}")
-        if finding.fix:
-            typer.echo(f"{'':19}fix: {finding.fix}")
-        shown.append(finding)
+    for diagnosis in diagnoses:
+        state = typer.style(f"{diagnosis.state:8}", fg=COLOURS[diagnosis.state])
+        typer.echo(f"{state}{diagnosis.check:10} {diagnosis.detail}")
+        if diagnosis.fix:
+            typer.echo(f"{'':19}fix: {diagnosis.fix}")
+        shown.append(diagnosis)
     return shown

@@ -14,20 +14,20 @@ PATIENCE_SECONDS = 60.0
 
 def command() -> None:
     """End what `up` (or `demo`) started from this folder, and wait until nothing of it is left."""
-    from slipway.local import running
+    from slipway.local import running_stack
     from slipway.settings import settings
 
     var = settings().var.resolve()
-    stack = running(var)
+    stack = running_stack(var)
     if stack is None:
         typer.echo(f"nothing runs from {var}")
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(stack.pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while running(var) and time.monotonic() < deadline:
+    while running_stack(var) and time.monotonic() < deadline:
         time.sleep(0.2)
-    if running(var):
+    if running_stack(var):
         for pid in (stack.pid, *(part.pid for part in stack.parts)):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -42,7 +42,7 @@ def command(
         raise typer.BadParameter(f"name the key, as in `slipway keys {action} ci`.")
     if action is Action.revoke:
         key = api_keys.revoke(path, name)
-        return _told(key, f"revoked {name}: servers that read {path} refuse it within a second.", as_json)
+        return _report(key, f"revoked {name}: servers that read {path} refuse it within a second.", as_json)
     asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     key, secret = api_keys.create(path, name, asked, rate, api_keys.expiry(expires) if expires else None)
     say(f"created {name} in {path}. This is the only time that the key is shown:")
@@ -62,7 +62,7 @@ def _list(found: list[Key], as_json: bool) -> None:
     return None
 
 
-def _told(key: Key, sentence: str, as_json: bool) -> None:
+def _report(key: Key, sentence: str, as_json: bool) -> None:
     say(sentence)
     if as_json:
         print_json(_public(key))

@@ -28,18 +28,18 @@ def command(
         _detach(names or [])
         return
     from slipway.config import names as known
-    from slipway.local import Stack, links, settle
+    from slipway.local import Stack, claim_services, page_links
 
     with Stack(say) as stack:
-        at = settle(stack, "up", say)
+        local = claim_services(stack, "up", say)
         say("starting the registry and the orchestration")
-        stack.start(at.mlflow(), at.prefect())
+        stack.start(local.mlflow(), local.prefect())
         served = _champions(names or known())
         say("starting what serves and watches")
-        parts = [at.service(served)] if served else []
-        stack.start(at.ship(), at.runner(known()), *parts, at.watch())  # what starts first ends last
+        server = [local.service(served)] if served else []
+        stack.start(local.ship(), local.runner(known()), *server, local.watch())  # what starts first ends last
         stack.ready()
-        typer.echo("\n".join(links(at, served)))
+        typer.echo("\n".join(page_links(local, served)))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
         try:
             stack.keep()
@@ -48,7 +48,7 @@ def command(
 
 
 def _champions(names: list[str]) -> list[str]:
-    """The use cases of these that have a champion to serve."""
+    """Select the use cases that have a champion to serve; report the others."""
     from slipway.clients.mlflow.registry import Registry
     from slipway.contracts.registry_names import CHAMPION
     from slipway.errors import NotFound
@@ -69,9 +69,9 @@ def _detach(names: list[str]) -> None:
     """Start `slipway up` in a session of its own and return when it is ready.
 
     Raises:
-        ServiceError: it ended before; with what it said.
+        ServiceError: it ended before; with its output.
     """
-    from slipway.local import running
+    from slipway.local import running_stack
     from slipway.settings import settings
 
     var = settings().var.resolve()
@@ -86,9 +86,9 @@ def _detach(names: list[str]) -> None:
             start_new_session=True,
         )
     try:
-        while not ((stack := running(var)) and stack.pid == child.pid and stack.ready):
+        while not ((stack := running_stack(var)) and stack.pid == child.pid and stack.ready):
             if child.poll() is not None:
-                raise ServiceError(f"`slipway up` ended. It said ({log}):\n{log.read_text().strip()}")
+                raise ServiceError(f"`slipway up` ended. Its output ({log}):\n{log.read_text().strip()}")
             time.sleep(0.3)
     except BaseException:
         child.terminate()

@@ -1,4 +1,4 @@
-"""A use case: what `usecases/NAME/usecase.yaml` says, checked, and the functions in the folder beside it."""
+"""A use case: the checked `usecases/NAME/usecase.yaml`, and the functions in its folder."""
 
 from slipway.config.loading import load, names
 from slipway.config.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source

@@ -1,4 +1,4 @@
-"""Loading: from a `usecase.yaml` and `--set` pairs to a checked use case, or to a sentence on what is wrong."""
+"""Loads a use case from `usecase.yaml` and `--set` pairs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The use cases that there are: the folders with a `usecase.yaml`."""
+    """List the use cases: the folders with a `usecase.yaml`."""
     return sorted(path.parent.name for path in settings().usecases.glob("*/usecase.yaml"))
 
 
 def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
-    """The use case of that name, with `--set` pairs laid over it.
+    """Load a use case, overridden by `--set` pairs.
 
     A key with a dot, or a top-level key of the file, sets the configuration (`source.path`); any other sets
     `params.KEY`. Values are read as YAML.
@@ -78,7 +78,7 @@ def _sentence(path: Path, problem: ErrorDetails) -> str:
 
 
 def _keys_at(place: tuple[int | str, ...]) -> set[str]:
-    """The keys that are allowed where an unknown one stood."""
+    """List the keys that are allowed in place of an unknown one."""
     model: type[BaseModel] = UseCase
     for part in place[:-1]:
         if isinstance(part, str) and part in model.model_fields:

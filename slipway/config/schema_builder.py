@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def from_usecase(usecase: UseCase) -> Schema:
-    """The schema as the use case's file tells it; ranges and vocabularies that it leaves out are None."""
+    """Build the schema of a use case; ranges and vocabularies that its file leaves out are None."""
     features = tuple(
         Feature(
             name=f.name,

@@ -1,4 +1,4 @@
-"""The sections of `usecase.yaml`: each checks itself, and none has a key that it does not know."""
+"""The sections of `usecase.yaml`; each validates itself and refuses unknown keys."""
 
 from __future__ import annotations
 

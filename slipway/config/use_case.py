@@ -1,4 +1,4 @@
-"""A use case: its whole file, consistent in itself, and the functions of the folder that it lies in."""
+"""The use case: its file, checked for consistency, and the functions of its folder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class UseCase(Section):
             raise ValueError("target.positive is for binary tasks only")
 
     def function(self, module: str, name: str) -> Callable[..., Any] | None:
-        """The function `name` of the folder's `module.py`; None where the folder has no such file.
+        """Load the function `name` of the folder's `module.py`; None if the folder has no such file.
 
         Raises:
             UseCaseError: the file is there, but has no such function.

@@ -1,4 +1,4 @@
-"""The one implementation of a prediction: encode rows, run the network in ONNX Runtime, decode its output.
+"""Inference, in one implementation: encode rows, run the network in ONNX Runtime, decode its output.
 
 The service, batch scoring, parity, gates and smoke tests all go through it.
 """

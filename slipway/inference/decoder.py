@@ -1,4 +1,4 @@
-"""Decoding: the network's output to labels, scores and values."""
+"""Decodes the network's output to labels, scores and values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slipway.contracts.schema import Schema
 
 
 class Prediction(msgspec.Struct, omit_defaults=True):
-    """`label` is a string, `score` P(positive class) or the largest probability; a regression has `value` alone."""
+    """A prediction; `score` is P(positive class) or the largest probability; a regression has `value` alone."""
 
     label: str | None = None
     value: float | None = None
@@ -18,7 +18,7 @@ class Prediction(msgspec.Struct, omit_defaults=True):
 
 
 def decode(schema: Schema, outputs: np.ndarray) -> list[Prediction]:
-    """The network's output, float32 [n, k], as predictions: the threshold decides a binary label, the largest else."""
+    """Decode the network's output, float32 [n, k]: the threshold decides a binary label, else the largest does."""
     rows = outputs.tolist()
     if schema.task == "regression":
         return [Prediction(value=row[0]) for row in rows]

@@ -1,4 +1,4 @@
-"""Encoding: rows as callers send them to the arrays that the network takes."""
+"""Encodes rows as clients send them to the arrays that the network takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MISSING, UNKNOWN, FIRST = 0, 1, 2
 
 
 class InputWarning(msgspec.Struct, frozen=True):
-    """An instance that was answered although one of its values is unlike any in training.
+    """A warning: an instance was answered although one of its values is unlike any in training.
 
     `reason` is `missing`, `unknown_category` or `out_of_range`.
     """
@@ -33,7 +33,7 @@ class InputWarning(msgspec.Struct, frozen=True):
 
 
 class Encoder:
-    """Turns rows into the network's inputs, and says which of their values it has never seen."""
+    """Encodes rows to the network's inputs, and finds values that are out of range or unknown."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -77,7 +77,7 @@ class Encoder:
         return feeds
 
     def warnings(self, feeds: Mapping[str, np.ndarray]) -> list[InputWarning]:
-        """What is missing, of an unknown category or out of the range that training saw."""
+        """List values that are missing, of an unknown category, or out of the range of the training data."""
         found: list[InputWarning] = []
         if self._numbers:
             numbers = feeds["numbers"]
@@ -99,17 +99,17 @@ class Encoder:
 
 
 def all_true(flags: np.ndarray) -> bool:
-    """`flags.all()`, which takes a microsecond and a half of a request before it looks at the first value."""
+    """`flags.all()`, which takes a microsecond and a half of a request before it reads the first value."""
     return b"\0" not in flags.tobytes()
 
 
 def encode(schema: Schema, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """`Encoder(schema).encode(rows)`, for callers that do it once."""
+    """Encode rows once, by `Encoder(schema).encode(rows)`."""
     return Encoder(schema).encode(rows)
 
 
 def rows_from_frame(schema: Schema, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's rows as `encode` takes them: None for what is missing, images decoded from their files' bytes."""
+    """Convert a frame to rows as `encode` takes them: None for missing values, images decoded from files' bytes."""
     columns: dict[str, list[Any]] = {}
     for feature in schema.features:
         if feature.name not in frame.columns:

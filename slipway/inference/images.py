@@ -1,4 +1,4 @@
-"""Images: from a file's bytes to the pixels that the network takes, and the figures that an event keeps of them."""
+"""Images: decodes files to the pixels that the network takes, and computes the statistics that an event keeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
 def images_decoded(schema: Schema, rows: list[dict[str, Any]], max_pixels: int) -> list[dict[str, Any]]:
-    """The rows of a request with their `{"b64": …}` images decoded, in place of nothing else.
+    """Decode the `{"b64": …}` images of a request's rows; returns new rows.
 
     Raises:
         InputError: one is no image, truncated or too large; names its instance.
@@ -34,7 +34,7 @@ def images_decoded(schema: Schema, rows: list[dict[str, Any]], max_pixels: int) 
 
 
 def decode_image(data: bytes, feature: Feature, max_pixels: int = 40_000_000) -> np.ndarray:
-    """The image file's pixels, uint8 [h, w, c] in the schema's size: turned as EXIF says, on white where transparent.
+    """Decode an image file to uint8 [h, w, c] in the schema's size: turned as EXIF says, on white if transparent.
 
     Raises:
         InputError: the bytes are no PNG, JPEG, WebP or BMP, are cut short, or hold more than `max_pixels`.
@@ -63,7 +63,7 @@ def _too_large(pixels: str, most: int) -> InputError:
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """8 bits a channel in `mode`, without transparency: Pillow by itself cuts 16 bits off at 255."""
+    """Convert to 8 bits a channel in `mode`, without transparency: Pillow by itself cuts 16 bits off at 255."""
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -73,14 +73,14 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """A PNG of uint8 [h, w, c]."""
+    """Encode uint8 [h, w, c] as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def image_statistics(pixels: np.ndarray) -> dict[str, float]:
-    """What an image's event holds of uint8 [h, w, c], each between 0 and about 1, the entropy in bits (0 to 8).
+    """Compute statistics of uint8 [h, w, c] for events, each between 0 and about 1, the entropy in bits (0 to 8).
 
     Brightness is the mean of the grey values, contrast their standard deviation, sharpness the standard deviation of
     their Laplacian (Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548, which takes its variance).

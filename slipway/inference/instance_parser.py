@@ -1,4 +1,4 @@
-"""Rows as callers send them: JSON parsed and checked against the schema in one pass.
+"""Parses the rows of a request: JSON is parsed and checked against the schema in one pass.
 
 The struct that msgspec fills is made from the schema, so a name, a type and a missing value are checked while the JSON
 is read; what is refused names its place, as `instances[3].age`.
@@ -40,7 +40,7 @@ _WANTED = {
 
 
 class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`{"b64": "…"}`: a PNG, JPEG, WebP or BMP file in base64."""
+    """An image of a request, `{"b64": "…"}`: a PNG, JPEG, WebP or BMP file in base64."""
 
     b64: bytes
 
@@ -64,7 +64,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """What takes the values at these positions out of a row, in this order.
+    """Make the function that picks the values at these positions of a row, in this order.
 
     >>> picker([2, 0])(("a", "b", "c"))
     ('c', 'a')
@@ -75,7 +75,7 @@ def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, .
 
 
 class InstanceParser:
-    """Reads the instances of one schema, as objects by feature name or as arrays in the order of the features."""
+    """Parser of the instances of one schema: objects by feature name, or arrays in the order of the features."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -102,7 +102,7 @@ class InstanceParser:
         self._sorted = picker([self._allowed.index(name) for name in self._names])
 
     def request(self, body: bytes, max_instances: int) -> Request:
-        """The instances and keys of `{"instances": […], "keys": […]}`.
+        """Parse a request's body, `{"instances": […], "keys": […]}`.
 
         Raises:
             InputError: 400 where the body is not JSON, 413 where it has too many instances, 422 for anything else.
@@ -118,7 +118,7 @@ class InstanceParser:
         return Request(self._names, values, texts, parsed.keys, usual)
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
-        """The same for Python's dictionaries, as a file of rows gives them."""
+        """Check rows that are dictionaries, as those of a file."""
         try:
             parsed: list[Any] = msgspec.convert(list(instances), list[self._object])  # type: ignore[name-defined]
         except msgspec.ValidationError as error:
@@ -148,7 +148,7 @@ class InstanceParser:
         return key_text(dict(zip(self._names, values, strict=True)), self._schema).encode()
 
     def _parse_usual(self, body: bytes) -> Any:
-        """The request, where each of its values is like those in training; None, in a microsecond, for all others."""
+        """Parse with the strict decoder: None, in a microsecond, if a value is out of the training data's range."""
         if self._usual is None:
             return None
         try:
@@ -185,7 +185,7 @@ class InstanceParser:
             raise InputError(f"{len(keys)} keys came for {len(instances)} instances: one for each is needed.", "keys")
 
     def _check(self, rows: list[tuple[Any, ...]]) -> None:
-        """What the types cannot say: integers are whole, and a bucket's name is one of its buckets."""
+        """Check what types do not: integers are whole, and a bucket's name is one of its buckets."""
         for column in self._integers:
             for position, row in enumerate(rows):
                 value = row[column]
@@ -206,7 +206,7 @@ class InstanceParser:
         return f"instances[{position}].{self._names[column]}"
 
     def _refuse(self, message: str) -> NoReturn:
-        """msgspec's message as ours: what came, what is allowed, and where."""
+        """Raise msgspec's error as an InputError: what was sent, what is allowed, and where."""
         found = _PLACE.search(message)
         place = found.group(1) if found else None
         message = _PLACE.sub("", message)
@@ -248,7 +248,7 @@ def _may_be_usual(schema: Schema) -> bool:
 
 
 def _usual(schema: Schema, rename: dict[str, str]) -> type:
-    """An instance whose values are all there, and each within what training saw."""
+    """Make the type of an instance that has all values, each in the range of the training data."""
     fields = {rename_of: name for name, rename_of in rename.items()}
     kinds = [(fields[name], _usual_kind(schema.by_name[name])) for name in schema.names]
     return msgspec.defstruct("Usual", kinds, rename=rename, forbid_unknown_fields=True, gc=False)

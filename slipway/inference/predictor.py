@@ -1,4 +1,4 @@
-"""Network: a bundle's network in ONNX Runtime, on the device that was asked for."""
+"""Predictor: a bundle's network in ONNX Runtime, on the chosen device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Predictor:
 
     Raises:
         BundleError: ONNX Runtime cannot load the network, or its inputs are not the schema's.
-        SettingsError: a GPU was asked for, and ONNX Runtime cannot use one.
+        SettingsError: SLIPWAY_DEVICE is `gpu`, and ONNX Runtime cannot use one.
     """
 
     def __init__(self, directory: Path, device: str = "auto") -> None:
@@ -51,7 +51,7 @@ class Predictor:
         return self.encoder.encode(rows)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-        """float32 [n, k]: probabilities in the order of the classes; [n, 1] in target units for a regression."""
+        """Run the network: float32 [n, k], probabilities in the classes' order, or [n, 1] in target units."""
         return self.session.run(self._output, feeds)[0]
 
     def decode(self, outputs: np.ndarray) -> list[Prediction]:
@@ -61,7 +61,7 @@ class Predictor:
         return self.decode(self.run(self.encode(rows)))
 
     def probe_rows(self) -> list[dict[str, Any]]:
-        """The probe's rows, as `encode` takes them: images decoded."""
+        """Read the probe's rows, as `encode` takes them: images decoded."""
         images = {feature.name: feature for feature in self.schema.images}
         return [
             {
@@ -101,7 +101,7 @@ def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
 
 
 def _missing_for_cuda() -> str | None:
-    """Why CUDA cannot be used, as a sentence; where it can, its libraries are loaded, which may be in wheels."""
+    """Load CUDA's libraries, which may be in wheels; returns why it cannot be used, as a sentence, or nothing."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return "this ONNX Runtime is built without CUDA: install onnxruntime-gpu in its place."
     try:

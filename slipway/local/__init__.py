@@ -1,25 +1,20 @@
-"""The processes of a laptop home: started together, waited for, and ended with their parent, however it ends."""
+"""Local services: the processes of a stack on one machine, which end with their parent, however it ends."""
 
 from __future__ import annotations
 
-from slipway.local.services import PORTS, Home, home, links, services, settle
+from slipway.local.services import PORTS, LocalServices, claim_services, local_services, page_links, services
 from slipway.local.stack import Stack
-from slipway.local.state import State, join, running
-from slipway.system.ports import free_port
-from slipway.system.processes import Process, die_with
+from slipway.local.state import State, running_stack, use_running_stack
 
 __all__ = [
     "PORTS",
-    "Home",
-    "Process",
+    "LocalServices",
     "Stack",
     "State",
-    "die_with",
-    "free_port",
-    "home",
-    "join",
-    "links",
-    "running",
+    "claim_services",
+    "local_services",
+    "page_links",
+    "running_stack",
     "services",
-    "settle",
+    "use_running_stack",
 ]

@@ -1,4 +1,4 @@
-"""The laptop home: which processes it is made of, on which ports, and the environment that leads to them."""
+"""Local services: their processes, ports, and the environment variables that lead other processes to them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ PORTS = ("service", "grpc", "mlflow", "prefect", "status")
 
 
 @dataclass(frozen=True)
-class Home:
-    """A laptop home: its folder and one port per server."""
+class LocalServices:
+    """The services of one state folder, each with its port."""
 
     var: Path
     usecases: Path
     ports: dict[str, int]
 
-    def url(self, part: str) -> str:
-        return f"http://127.0.0.1:{self.ports[part]}"
+    def url(self, service: str) -> str:
+        """The address of a service."""
+        return f"http://127.0.0.1:{self.ports[service]}"
 
     @property
     def env(self) -> dict[str, str]:
-        """What leads any Slipway process, and the libraries, to this home."""
+        """The variables that lead Slipway's processes, and the libraries, to these services."""
         return {
             "SLIPWAY_VAR": str(self.var),
             "SLIPWAY_USECASES": str(self.usecases),
-            **{f"SLIPWAY_{part.upper()}_PORT": str(port) for part, port in self.ports.items()},
+            **{f"SLIPWAY_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
         }
 
     def mlflow(self) -> Process:
+        """The MLflow server, on a SQLite database and artifacts in the state folder."""
         folder = self.var / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.ports["mlflow"]), "--workers", "1"]
@@ -51,21 +53,25 @@ class Home:
         return self._module("mlflow", argv, self.url("mlflow"), "/health", env)
 
     def prefect(self) -> Process:
+        """The Prefect server."""
         argv = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.ports["prefect"])]
         return self._module("prefect", argv, self.url("prefect"), "/api/health")
 
     def runner(self, usecases: Sequence[str]) -> Process:
-        """Serves the Prefect deployments `train/USECASE` and `monitor/USECASE`."""
+        """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`."""
         ready = f"/api/deployments/name/train/{usecases[-1]}" if usecases else "/api/health"
         return self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
 
     def service(self, usecases: Sequence[str]) -> Process:
+        """The prediction service."""
         return self._slipway("service", ["serve", *usecases], self.url("service"), "/readyz")
 
     def ship(self) -> Process:
+        """The shipper of the prediction log."""
         return self._slipway("ship", ["ship"])
 
     def watch(self) -> Process:
+        """The reconciler with the status page."""
         return self._slipway("watch", ["watch"], self.url("status"), "/livez")
 
     def _slipway(self, name: str, argv: list[str], url: str | None = None, health: str | None = None) -> Process:
@@ -84,56 +90,56 @@ class Home:
         )
 
 
-def home(found: Settings | None = None, say: Callable[[str], None] = lambda line: None) -> Home:
-    """This machine's home: the ports of the settings, or the next free ones, which `say` is told."""
-    found = found or settings()
+def local_services(config: Settings | None = None, say: Callable[[str], None] = lambda line: None) -> LocalServices:
+    """Choose the services' ports: those of the settings, or the next free ones, which are reported to `say`."""
+    config = config or settings()
     ports: dict[str, int] = {}
-    for part in PORTS:
-        wanted = getattr(found, f"{part}_port")
-        ports[part] = free_port(wanted, ports.values())
-        if ports[part] != wanted:
-            say(f"port {wanted} is taken: {part} takes {ports[part]}")
-    return Home(found.var.resolve(), found.usecases.resolve(), ports)
+    for name in PORTS:
+        wanted = getattr(config, f"{name}_port")
+        ports[name] = free_port(wanted, ports.values())
+        if ports[name] != wanted:
+            say(f"port {wanted} is taken: {name} takes {ports[name]}")
+    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports)
 
 
-def settle(stack: Stack, command: str, say: Callable[[str], None]) -> Home:
-    """Make the stack this folder's only one, and lead this process and all others to its home.
+def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> LocalServices:
+    """Make the stack the only one of the state folder, and lead this process and all others to its services.
 
     Raises:
         ServiceError: another stack runs from the folder.
         PortTaken: no port is free near the one that is set.
     """
     stack.claim(settings().var.resolve(), command)
-    here = home(say=say)
-    stack.lead(here.env)
-    os.environ.update(here.env)
+    chosen = local_services(say=say)
+    stack.publish_environment(chosen.env)
+    os.environ.update(chosen.env)
     settings.cache_clear()
-    return here
+    return chosen
 
 
 @contextmanager
 def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Iterator[dict[str, str]]:
-    """Servers for the length of a command: `with services("mlflow", "prefect") as urls`.
+    """Provide servers for the length of a block: `with services("mlflow", "prefect") as urls`.
 
-    A server that answers at the configured address is used as it is. Another one is started on this machine, on the
-    laptop's own database, and ended afterwards; meanwhile the settings and the environment lead to it.
+    A server that answers at the configured address is used. Any other is started on this machine, on the state
+    folder's database, and ended afterwards; meanwhile the settings and the environment lead to it.
 
     Raises:
         ServiceError: a server does not start.
     """
-    found = settings()
-    health = {"mlflow": f"{found.registry_uri}/health", "prefect": f"{found.prefect_uri}/health"}
+    config = settings()
+    health = {"mlflow": f"{config.registry_uri}/health", "prefect": f"{config.prefect_uri}/health"}
     missing = [name for name in names if not is_healthy(health[name])]
-    urls = {"mlflow": found.registry_uri, "prefect": found.prefect_uri}
+    urls = {"mlflow": config.registry_uri, "prefect": config.prefect_uri}
     if not missing:
         yield {name: urls[name] for name in names}
         return
-    at = home(found)
-    urls |= {name: at.url(name) + ("/api" if name == "prefect" else "") for name in missing}
+    local = local_services(config)
+    urls |= {name: local.url(name) + ("/api" if name == "prefect" else "") for name in missing}
     variables = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
     with _environment({variables[name]: urls[name] for name in missing}), Stack(say) as stack:
         say(f"{' and '.join(missing)}: nothing answers at the configured address, starting here")
-        stack.start(*(getattr(at, name)() for name in missing))
+        stack.start(*(getattr(local, name)() for name in missing))
         yield {name: urls[name] for name in names}
 
 
@@ -150,10 +156,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
         settings.cache_clear()
 
 
-def links(home: Home, served: Sequence[str]) -> list[str]:
-    """One line per page, for a person."""
-    pages = [("status, all links", home.url("status")), ("models and runs", home.url("mlflow"))]
-    pages += [("flows", home.url("prefect"))]
+def page_links(services: LocalServices, served: Sequence[str]) -> list[str]:
+    """List the web pages, one line for each."""
+    pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow"))]
+    pages += [("flows", services.url("prefect"))]
     if served:
-        pages += [("try the models", home.url("service")), ("the API", f"{home.url('service')}/docs")]
-    return [f"  {what:18}{url}" for what, url in pages]
+        pages += [("try the models", services.url("service")), ("the API", f"{services.url('service')}/docs")]
+    return [f"  {title:18}{url}" for title, url in pages]

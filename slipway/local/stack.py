@@ -1,4 +1,4 @@
-"""A stack: processes in an order, ended in the reverse one."""
+"""A stack of processes, ended in the reverse of the order in which they were started."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any, Self
 
 from slipway.clients.http import is_healthy
 from slipway.errors import ServiceError
-from slipway.local.state import Lock, ServiceStatus, State
+from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.system.processes import Process, RunningProcess
 
 START_SECONDS = 120.0
 
 
 class Stack:
-    """Use as a context manager: whatever ends the block (an error, Ctrl-C, SIGTERM) ends every process."""
+    """A context manager of processes: whatever ends its block (an error, Ctrl-C, SIGTERM) ends all of them."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._running: dict[str, RunningProcess] = {}
-        self._lock: Lock | None = None
+        self._lock: StackLock | None = None
         self._command = ""
         self._env: dict[str, str] = {}
         self._ready = False
@@ -47,25 +47,25 @@ class Stack:
                 signal.signal(number, handler)
 
     def claim(self, var: Path, command: str) -> None:
-        """Be the one stack of `var`, seen there by `status` and `down`.
+        """Become the one stack of `var`, which `slipway status` and `slipway down` find there.
 
         Raises:
             ServiceError: another stack runs from `var`.
         """
-        self._lock = Lock(var)
+        self._lock = StackLock(var)
         self._command = command
         self._publish()
 
-    def lead(self, env: Mapping[str, str]) -> None:
+    def publish_environment(self, env: Mapping[str, str]) -> None:
         """Publish the variables that lead other commands to this stack's servers."""
         self._env = dict(env)
         self._publish()
 
     def start(self, *processes: Process, seconds: float = START_SECONDS) -> None:
-        """Start the processes together and return when all of them answer.
+        """Start the processes together and wait until all of them are healthy.
 
         Raises:
-            ServiceError: one ended or did not answer; with the end of its log.
+            ServiceError: one ended or did not become healthy; with the end of its log.
         """
         started = time.monotonic()
         for process in processes:
@@ -77,12 +77,12 @@ class Stack:
             self._say(f"  {process.name} is up{where} ({time.monotonic() - started:.0f} s)")
 
     def ready(self) -> None:
-        """Everything that was to be started runs; who waits for the stack may go on."""
+        """Publish that all processes run, for commands that wait for the stack."""
         self._ready = True
         self._publish()
 
     def keep(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Return only by an error or a signal.
+        """Watch the processes until an error or a signal ends it.
 
         Raises:
             ServiceError: a process ended by itself; with the end of its log.

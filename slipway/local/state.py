@@ -1,6 +1,7 @@
-"""`stack.json`: which stack runs from this state folder, where its parts are, and how others find them.
+"""State of the local stack: `stack.json` in the state folder names its processes and how others find them.
 
-The lock beside it is held for as long as the stack's parent lives; so a stale file is never taken for a running stack.
+The lock `stack.lock` is held for as long as the stack's parent lives, so a stale file is never taken for a running
+stack.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class State:
-    """A running stack: its parent's pid, the environment that leads to its servers, its parts."""
+    """A running stack: its parent's pid, the environment that leads to its servers, and its processes (`parts`)."""
 
     pid: int
     command: str
@@ -38,11 +39,12 @@ class State:
 
     @property
     def ports(self) -> tuple[int, ...]:
+        """The ports that the stack uses."""
         return tuple(int(value) for name, value in self.env.items() if name.endswith("_PORT"))
 
 
-class Lock:
-    """The right to be the one stack of this state folder; the kernel gives it back when the holder dies."""
+class StackLock:
+    """The lock of the one stack of a state folder, which the kernel frees when the holder dies."""
 
     def __init__(self, var: Path) -> None:
         self._var = var
@@ -54,15 +56,17 @@ class Lock:
             ) from None
 
     def write(self, state: State) -> None:
+        """Write `stack.json`."""
         write_text(self._var / "stack.json", json.dumps(asdict(state), indent=1), durable=False)
 
     def release(self) -> None:
+        """Remove `stack.json` and free the lock."""
         (self._var / "stack.json").unlink(missing_ok=True)
         self._file.close()
 
 
-def running(var: Path) -> State | None:
-    """The stack that runs from `var`, or None."""
+def running_stack(var: Path) -> State | None:
+    """Read the state of the stack that runs from `var`; None if there is none."""
     try:
         if not is_held(var / "stack.lock"):
             return None
@@ -72,8 +76,8 @@ def running(var: Path) -> State | None:
     return State(**{**raw, "parts": tuple(ServiceStatus(**part) for part in raw["parts"])})
 
 
-def join(var: Path) -> None:
-    """Let this process find the servers of the stack that runs from `var`, where nothing else is set."""
-    state = running(var)
+def use_running_stack(var: Path) -> None:
+    """Lead this process to the servers of the stack that runs from `var`, unless its environment names others."""
+    state = running_stack(var)
     for name, value in (state.env if state else {}).items():
         os.environ.setdefault(name, value)

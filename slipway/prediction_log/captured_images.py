@@ -1,6 +1,6 @@
-"""Captured images on their way: a server leaves `SPOOL/USECASE/images/SHA256`, the shipper moves it to `images/SHA256`.
+"""Captured images: a server writes `SPOOL/USECASE/images/SHA256`, the shipper moves it to `images/SHA256` of the store.
 
-The server has the spool only: it needs no library and no network for where the log lies.
+The server needs no library and no network for the object store.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ IMAGES = "images"
 
 
 def captured(spool: Path, usecase: str) -> list[Path]:
-    """The images that wait for the shipper; one that is being written has another name."""
+    """List the images that wait for the shipper; one that is being written has another name."""
     try:
         return sorted(path for path in (spool / usecase / IMAGES).iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         return []
 
 
-def move_image(image: Path, at: ObjectStore) -> None:
-    """Into the log, once for each digest, and out of the spool."""
+def move_image(image: Path, store: ObjectStore) -> None:
+    """Move an image from the spool to the object store, where each digest is kept once."""
     name = f"{IMAGES}/{image.name}"
-    if not at.has(name):
-        at.put(name, image.read_bytes())
+    if not store.has(name):
+        store.put(name, image.read_bytes())
     image.unlink()

@@ -1,4 +1,4 @@
-"""Lines of the log as DuckDB rows: read so that no line, however broken, hides its neighbours."""
+"""Reads JSON lines as DuckDB rows, so that a broken line, whatever it is, hides no other."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SMALL_MEMORY = "320MB"
 
 
 def connect(settings: Settings, small: bool = False) -> DuckDBPyConnection:
-    """A database in memory, bounded, in UTC, that spills under `var` and asks the network for nothing.
+    """Open a bounded database in memory, in UTC, that spills under `var` and does not use the network.
 
-    A `small` one is for a process beside a server: one core and a third of the memory, enough for a segment.
+    A `small` one is for a process next to a server: one core and a third of the memory, enough for a segment.
     """
     import duckdb
 
@@ -38,7 +38,7 @@ def connect(settings: Settings, small: bool = False) -> DuckDBPyConnection:
 
 
 def rows(files: Iterable[object], columns: Mapping[str, str]) -> str:
-    """The query that reads files of JSON lines as columns with dotted names, a column per leaf.
+    """Write the query that reads files of JSON lines as columns with dotted names, a column per leaf.
 
     A line that is no event (not JSON, no `event.id`, no readable `@timestamp`) gives no row.
     """
@@ -52,7 +52,7 @@ def rows(files: Iterable[object], columns: Mapping[str, str]) -> str:
 
 
 def count(file: BinaryIO) -> int:
-    """How many lines a file has, a last one without its newline included."""
+    """Count a file's lines, including a last one without its newline."""
     file.seek(0)
     lines, last = 0, b"\n"
     while block := file.read(1 << 20):
@@ -62,15 +62,17 @@ def count(file: BinaryIO) -> int:
 
 
 def literal(text: object) -> str:
-    """A text as SQL: a query that becomes a relation takes no parameters."""
+    """Quote a text as a literal of SQL: a query that becomes a relation takes no parameters."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
 def literals(texts: Iterable[object]) -> str:
+    """Quote texts as a list of SQL."""
     return "[" + ", ".join(map(literal, texts)) + "]"
 
 
 def quoted(name: str) -> str:
+    """Quote a name of SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

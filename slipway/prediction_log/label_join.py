@@ -1,8 +1,8 @@
-"""The join of labels: which row a label means, and which of several labels for a row is the one that holds.
+"""Joins feedback to predictions. If a prediction has several labels, the latest `known_at` wins.
 
 A label names its row by id, or by the caller's key, which means the latest answered prediction with that key before
-the label was known. Of several, the one known last holds; of those known at the same time, the one sent last.
-Where it matters who said what, each caller's own last word on a row can be had, and callers can be left out.
+the label was known. Of labels that were known at the same time, the one sent last wins. Labels can be joined per
+caller, and without those of some callers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from slipway.prediction_log.jsonl import literals
 
 _JOIN = """
-WITH told AS (
+WITH feedback_rows AS (
     SELECT "slipway.row_id" AS row_id, "slipway.key" AS key, "slipway.label" AS label, "slipway.value" AS value,
         coalesce("slipway.known_at", "@timestamp") AS known_at, "@timestamp" AS sent_at, "event.id" AS id,
         coalesce("slipway.caller", '') AS caller
@@ -21,33 +21,38 @@ WITH told AS (
 ), keyed AS (
     SELECT "slipway.key" AS key, "@timestamp" AS answered_at, max("slipway.row_id") AS row_id
     FROM {answered} WHERE "slipway.key" IS NOT NULL GROUP BY ALL
-), placed AS (
-    SELECT row_id, label, value, known_at, sent_at, id, caller FROM told WHERE row_id IS NOT NULL
+), by_row AS (
+    SELECT row_id, label, value, known_at, sent_at, id, caller FROM feedback_rows WHERE row_id IS NOT NULL
     UNION ALL
     SELECT keyed.row_id, label, value, known_at, sent_at, id, caller
-    FROM (FROM told WHERE row_id IS NULL) AS told
-    ASOF JOIN keyed ON told.key = keyed.key AND told.known_at > keyed.answered_at
-), holding AS (
+    FROM (FROM feedback_rows WHERE row_id IS NULL) AS by_key
+    ASOF JOIN keyed ON by_key.key = keyed.key AND by_key.known_at > keyed.answered_at
+), latest AS (
     SELECT DISTINCT ON ({one}) row_id, label AS label_true, value AS value_true, known_at, caller AS label_caller
-    FROM placed ORDER BY row_id, known_at DESC, sent_at DESC, id DESC
+    FROM by_row ORDER BY row_id, known_at DESC, sent_at DESC, id DESC
 )
-SELECT answered.*, holding.label_true, holding.value_true, holding.known_at, holding.label_caller
-FROM {answered} AS answered JOIN holding ON answered."slipway.row_id" = holding.row_id
+SELECT answered.*, latest.label_true, latest.value_true, latest.known_at, latest.label_caller
+FROM {answered} AS answered JOIN latest ON answered."slipway.row_id" = latest.row_id
 """
 
 
-def labelled(
+def label_join(
     answered: str,
     feedback: str,
     labels: Collection[str] | None,
     without: Collection[str] = (),
     each_caller: bool = False,
 ) -> str:
-    """The query over two tables: each answered prediction that has a label, with `label_true` or `value_true`,
-    `known_at` and `label_caller` ("" where the caller is not known). A label that is not among `labels` (where given)
-    or a value that is no finite number is no label; one of a caller `without` whom it is to go has not been sent.
+    """Write the query that joins two tables: each answered prediction that has a label, with `label_true` or
+    `value_true`, `known_at` and `label_caller` ("" if the caller is not known).
 
-    With `each_caller` a prediction comes once for each caller, with that one's last word."""
+    Args:
+        answered: the table of answered predictions.
+        feedback: the table of feedback.
+        labels: the classes; any other label is ignored, as is a value that is not finite.
+        without: callers whose labels are ignored.
+        each_caller: a prediction has a row for each caller that labelled it, with that caller's latest label.
+    """
     known = f'"slipway.label" IN {literals(labels)}' if labels is not None else '"slipway.label" IS NOT NULL'
     usable = f'{known} OR isfinite("slipway.value")'
     one = "row_id, caller" if each_caller else "row_id"

@@ -1,6 +1,6 @@
-"""How the shipped log is laid out: `STREAM/ENVIRONMENT/USECASE/DATE/SEGMENT.parquet`, DATE being the events' (UTC).
+"""Layout of the shipped log: `STREAM/ENVIRONMENT/USECASE/DATE/SEGMENT.parquet`, DATE being the events' (UTC).
 
-Beside a segment's Parquet lies `SEGMENT.bad` where lines of it were no events.
+Lines of a segment that are no events are in `SEGMENT.bad` in the same folder.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def partitions(settings: Settings, stream: str, usecase: str) -> str:
-    """The folder of a use case's dates."""
+    """Name the folder that holds a use case's dates."""
     return f"{_FOLDERS[stream]}/{settings.environment}/{usecase}"
 
 
-def between(at: ObjectStore, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
-    """The files of the dates that may hold events from `since` to `until`, in order."""
+def between(store: ObjectStore, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
+    """List the files of the dates that may hold events from `since` to `until`, in order."""
     first = f"{since:%Y-%m-%d}" if since else ""
     last = f"{until:%Y-%m-%d}" if until else "9999-12-31"
-    dates = [name for name in at.names(folder) if _DATE.fullmatch(name) and first <= name <= last]
-    return [f"{folder}/{date}/{name}" for date in dates for name in at.names(f"{folder}/{date}")]
+    dates = [name for name in store.names(folder) if _DATE.fullmatch(name) and first <= name <= last]
+    return [f"{folder}/{date}/{name}" for date in dates for name in store.names(f"{folder}/{date}")]
 
 
 def bad_lines(paths: Iterable[Path]) -> int:
-    """How many lines of segments were no events."""
+    """Count the lines of files."""
     total = 0
     for path in paths:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A complete segment as Parquet: written whole or not at all, and the same however often it is written."""
+"""Archives a complete segment as Parquet, atomically and idempotently."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def archive(connection: DuckDBPyConnection, settings: Settings, usecase: str, segment: Segment) -> int:
-    """Write a file for each date among the segment's events, each event once, and its other lines into a file beside.
+    """Write a Parquet file for each date of the segment's events, each event once, and other lines to a `.bad` file.
 
-    Returns the number of events, when all is kept for good. Raises OSError, ServiceError or duckdb.Error, and has then
-    left no part of a file behind.
+    Returns the number of events, once all files are durable. Raises OSError, ServiceError or duckdb.Error, and then
+    leaves no part of a file behind.
     """
-    at, folder = object_store(settings), partitions(settings, segment.stream, usecase)
+    store, folder = object_store(settings), partitions(settings, segment.stream, usecase)
     with segment.path.open("rb") as lines:
         create(connection, "segment", segment.stream)
         events = insert(connection, "segment", [lines], segment.stream)
         for (date,) in connection.execute(f"SELECT DISTINCT {_DATE} FROM segment").fetchall():
-            with at.whole(f"{folder}/{date}/{segment.stem}{PARQUET}") as draft:
+            with store.draft(f"{folder}/{date}/{segment.stem}{PARQUET}") as draft:
                 connection.execute(_COPY.format(date=literal(date), draft=literal(draft)))
         if count(lines) != events:
             ids = {id for (id,) in connection.execute('SELECT "event.id" FROM segment').fetchall()}
-            with at.whole(f"{folder}/{segment.opened:%Y-%m-%d}/{segment.stem}{BAD}") as draft:
+            with store.draft(f"{folder}/{segment.opened:%Y-%m-%d}/{segment.stem}{BAD}") as draft:
                 _keep_others(lines, ids, draft)
         connection.execute("DROP TABLE segment")
     return events
@@ -46,7 +46,7 @@ _COPY = f"""COPY (
 
 
 def _keep_others(lines: BinaryIO, ids: set[str], into: Path) -> None:
-    """The lines whose event is not among the ids, byte for byte, so that a person can see what was wrong."""
+    """Copy the lines whose event is not among the ids, byte for byte, so that a person can find out what is wrong."""
     lines.seek(0)
     with into.open("wb") as file:
         for line in lines:

@@ -1,4 +1,4 @@
-"""The one reader of the prediction log: what was shipped as Parquet and what still lies in the spool, as one.
+"""Reads the prediction log: Parquet that was shipped and lines that are still in the spool, as one table.
 
 DuckDB is imported when the first query runs.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from slipway.errors import DataError
 from slipway.prediction_log.jsonl import connect, literal, literals
-from slipway.prediction_log.label_join import labelled
+from slipway.prediction_log.label_join import label_join
 from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
 from slipway.prediction_log.spool_reader import read_spool
 from slipway.storage.factory import object_store
@@ -29,13 +29,12 @@ _EACH_ONCE = 'SELECT DISTINCT ON ("event.id") *'
 
 
 class Log:
-    """Every logged event once, wherever it lies. Times are UTC; `since` is included, `until` is not.
+    """The prediction log, each event once. Times are UTC; `since` is included, `until` is not.
 
     >>> Log(settings()).predictions("digits", since="2026-01-01").df()
 
-    The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order; each
-    call sees the log as it was at that moment. `bad_lines` counts the lines of the last call's dates that are no
-    events.
+    The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order, of the
+    log at the time of the call. `bad_lines` counts the lines of the last call's dates that are no events.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,16 +44,16 @@ class Log:
     def predictions(
         self, usecase: str, since: Time = None, until: Time = None, answered: bool = True
     ) -> DuckDBPyRelation:
-        """The prediction events; `answered=False` adds those that were no answers (shadow, failures)."""
+        """Read prediction events; `answered=False` adds those that no client got (shadow, failures)."""
         connection = self._connect("prediction", usecase, instant(since), instant(until))
         return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {_ANSWERED if answered else True}")
 
     def feedback(self, usecase: str, since: Time = None, until: Time = None) -> DuckDBPyRelation:
-        """The feedback events, as they came: one row may have several, or none that holds."""
+        """Read feedback events as they were sent: a row may have several, or none that is valid."""
         return self._connect("feedback", usecase, instant(since), instant(until)).sql(f"{_EACH_ONCE} FROM feedback")
 
     def sample(self, usecase: str, since: Time = None, until: Time = None, n: int = 10_000) -> DuckDBPyRelation:
-        """The `n` answered events with the smallest first 8 bytes of md5(row_id).
+        """Read the `n` answered events with the smallest first 8 bytes of md5(row_id).
 
         The same events give the same sample, and the sample of a union is the sample of its parts' samples.
         """
@@ -76,24 +75,24 @@ class Log:
         without: Collection[str] = (),
         each_caller: bool = False,
     ) -> DuckDBPyRelation:
-        """The answered predictions whose label has come by now, with `label_true`, `value_true`, `known_at` and
-        `label_caller`, who sent it ("" where that is not known).
+        """Read the answered predictions that have a label by now, with `label_true`, `value_true`, `known_at` and
+        `label_caller`, who sent it ("" if that is not known).
 
-        With `labels`, the classes, any other label is kept out as if it had not been sent; so are labels that were
-        sent from `sent_until` on, or by callers `without` whom it is to go. With `each_caller` a prediction comes once
-        for each caller who labelled it, with that one's last word.
+        With `labels`, the classes, any other label is ignored; so are labels that were sent from `sent_until` on, and
+        those of the callers `without`. With `each_caller` a prediction has a row for each caller that labelled it, with
+        that caller's latest label.
         """
         since, until = instant(since), instant(until)
         # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
         connection = self._connect("prediction", usecase, since, None)
         self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, instant(sent_until))
         answered = f"(FROM prediction WHERE {_ANSWERED})"
-        found = labelled(answered, "feedback", labels, without, each_caller)
+        found = label_join(answered, "feedback", labels, without, each_caller)
         once = 'SELECT DISTINCT ON ("event.id", label_caller) *' if each_caller else _EACH_ONCE
         return connection.sql(f"{once} FROM ({found}) WHERE {_within(None, until)}")
 
     def shipped(self, usecase: str) -> int:
-        """How many Parquet files hold its predictions by now."""
+        """Count the Parquet files that hold the use case's predictions by now."""
         folder = partitions(self._settings, "prediction", usecase)
         return sum(name.endswith(PARQUET) for name in between(object_store(self._settings), folder, None, None))
 
@@ -106,21 +105,21 @@ class Log:
     def _view(
         self, connection: DuckDBPyConnection, stream: str, usecase: str, since: datetime | None, until: datetime | None
     ) -> None:
-        """The stream's events, some of them twice, as a view of its name. The spool is read before the Parquet is
-        listed: what the shipper moves meanwhile is seen in both places, never in none."""
+        """Make a view of the stream's events, some of them twice. The spool is read before the Parquet is listed: what
+        the shipper moves meanwhile is found in both, never in neither."""
         spooled = f"spooled_{stream}"
         self.bad_lines += read_spool(connection, spooled, self._settings.spool, usecase, stream)
         source = f"FROM {spooled}"
-        at = object_store(self._settings)
-        shipped = between(at, partitions(self._settings, stream, usecase), since, until)
-        if files := at.local([name for name in shipped if name.endswith(PARQUET)]):
+        store = object_store(self._settings)
+        shipped = between(store, partitions(self._settings, stream, usecase), since, until)
+        if files := store.local([name for name in shipped if name.endswith(PARQUET)]):
             source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"
-        self.bad_lines += bad_lines(at.local([name for name in shipped if name.endswith(BAD)]))
+        self.bad_lines += bad_lines(store.local([name for name in shipped if name.endswith(BAD)]))
         connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
 
 
 def instant(time: Time) -> datetime | None:
-    """A time as it came, as one in UTC; without a zone it is UTC.
+    """Convert a time to a datetime in UTC; one without a zone is UTC.
 
     Raises:
         DataError: a text that is no ISO 8601 time.

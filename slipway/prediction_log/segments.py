@@ -1,4 +1,4 @@
-"""Segments: the files of JSON lines in the spool, from the server's first line to the shipper's last.
+"""Segments: files of JSON lines in the spool, which a server writes and the shipper archives.
 
 A segment is `SPOOL/USECASE/STREAM-OPENED-PID-TOKEN.jsonl.open` while a worker writes it and holds its lock
 (flock, which the kernel frees when the worker dies), and loses the `.open` when it is complete.
@@ -24,7 +24,7 @@ COMPLETE = ".jsonl"
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """One segment as it was listed; a moment later it may be renamed or gone."""
+    """A segment as it was listed; it may be renamed or gone a moment later."""
 
     opened: datetime
     path: Path
@@ -36,17 +36,17 @@ class Segment:
 
     @property
     def stem(self) -> str:
-        """The name without its endings: what the segment keeps all its life, and its Parquet file is named after."""
+        """The name without its endings, which stays the same, and which its Parquet file has, too."""
         return self.path.name.removesuffix(OPEN).removesuffix(COMPLETE)
 
     @property
     def names(self) -> tuple[Path, Path]:
-        """Where its lines are: while open, and when complete."""
+        """The paths of its lines: while it is open, and when it is complete."""
         return self.path.with_name(self.stem + COMPLETE + OPEN), self.path.with_name(self.stem + COMPLETE)
 
 
 def segments(spool: Path, usecase: str, stream: str | None = None) -> list[Segment]:
-    """The use case's segments, open ones too, oldest first."""
+    """List the use case's segments, open ones too, the oldest first."""
     try:
         paths = list((spool / usecase).iterdir())
     except FileNotFoundError:
@@ -56,9 +56,9 @@ def segments(spool: Path, usecase: str, stream: str | None = None) -> list[Segme
 
 
 def create(folder: Path, stream: str) -> tuple[int, Path]:
-    """A new open segment: its descriptor, locked, and its path. Raises OSError.
+    """Create an open segment; returns its descriptor, locked, and its path. Raises OSError.
 
-    Between creation and lock the shipper may take the file for an orphan; then another one is made.
+    Between creation and lock the shipper may take the file for an orphan; then another one is created.
     """
     folder.mkdir(parents=True, exist_ok=True)
     while True:
@@ -76,7 +76,7 @@ def create(folder: Path, stream: str) -> tuple[int, Path]:
 
 
 def complete(path: Path) -> None:
-    """Take the `.open` from a segment's name, or the file away where it has no line. Its lock must be held."""
+    """Remove the `.open` of a segment's name, or the file if it has no line. Its lock must be held."""
     if path.stat().st_size:
         path.rename(path.with_name(path.name.removesuffix(OPEN)))
     else:
@@ -84,7 +84,7 @@ def complete(path: Path) -> None:
 
 
 def open_lines(segment: Segment) -> BinaryIO | None:
-    """The segment's file wherever it is by now; None when it was shipped and removed."""
+    """Open the segment's file under either of its names; None if it was shipped and removed."""
     for path in segment.names:
         with suppress(FileNotFoundError):
             return path.open("rb")
@@ -92,7 +92,7 @@ def open_lines(segment: Segment) -> BinaryIO | None:
 
 
 def lines_in(segment: Segment) -> int:
-    """How many lines it has now; none where it was shipped and removed."""
+    """Count its lines now; 0 if it was shipped and removed."""
     file = open_lines(segment)
     if file is None:
         return 0
@@ -101,7 +101,7 @@ def lines_in(segment: Segment) -> int:
 
 
 def adopt_orphans(spool: Path, usecase: str) -> None:
-    """Complete the open segments whose lock is free: their worker is dead."""
+    """Complete the open segments whose lock is free, since their worker is dead."""
     for segment in segments(spool, usecase):
         if segment.complete:
             continue

@@ -1,4 +1,4 @@
-"""What lies in the spool as a DuckDB table, while segments are written, renamed, shipped and removed."""
+"""Reads the spool into a DuckDB table, while segments are written, renamed, shipped and removed."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ _FILES_AT_ONCE = 100  # well below the usual limit of 1,024 open files
 
 
 def read_spool(connection: DuckDBPyConnection, table: str, spool: Path, usecase: str, stream: str) -> int:
-    """Make the table of every event of the stream in the spool; the number of lines that are no events.
+    """Make the table of every event of the stream in the spool; returns the number of lines that are no events.
 
     Listed twice: a listing can miss a file that is being renamed, and a segment is renamed only once.
     """
     create(connection, table, stream)
-    seen: set[str] = set()
+    read: set[str] = set()
     bad = 0
     for _ in range(2):
-        found = [segment for segment in segments(spool, usecase, stream) if segment.stem not in seen]
-        seen.update(segment.stem for segment in found)
+        found = [segment for segment in segments(spool, usecase, stream) if segment.stem not in read]
+        read.update(segment.stem for segment in found)
         for start in range(0, len(found), _FILES_AT_ONCE):
             bad += _read(connection, table, found[start : start + _FILES_AT_ONCE], stream)
     return bad
 
 
 def create(connection: DuckDBPyConnection, table: str, stream: str) -> None:
+    """Create an empty table for the stream's events, replacing one of that name."""
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in COLUMNS[stream].items())
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
 
 
 def insert(connection: DuckDBPyConnection, table: str, files: Sequence[BinaryIO], stream: str) -> int:
-    """Add the files' events; how many there were. Files are read by descriptor: they may be renamed meanwhile."""
+    """Insert the files' events; returns their number. Files are read by descriptor: they may be renamed meanwhile."""
     if not files:
         return 0
     query = rows([f"/dev/fd/{file.fileno()}" for file in files], COLUMNS[stream])

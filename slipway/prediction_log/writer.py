@@ -1,4 +1,4 @@
-"""The writing end of the prediction log: lines reach the page cache before the response leaves.
+"""Writes the prediction log: lines reach the page cache before the response is sent.
 
 Standard library only: this runs in the server, for every prediction.
 """
@@ -20,7 +20,7 @@ _log = logging.getLogger("slipway.prediction_log")
 
 
 class Writer:
-    """Appends lines to the use case's current segment of one stream; each process has its own.
+    """Writer of a use case's current segment of one stream; each process has its own.
 
     >>> writer = Writer(Path("var/spool"), "digits", "prediction")
     >>> writer.write(b'{"event":{"id":"..."}}\\n')
@@ -54,7 +54,7 @@ class Writer:
         self._syncer.start()
 
     def write(self, lines: bytes) -> bool:
-        """Append complete lines, all or none, in one system call. False: they are not in the log.
+        """Append complete lines, all or none, in one system call; returns False if they are not in the log.
 
         When this returns True the lines outlive the process; they outlive the machine after the next sync,
         within about a second. A full disk is an answer, not an exception.
@@ -76,7 +76,7 @@ class Writer:
             self._rotate_if_due()
 
     def close(self) -> None:
-        """Sync and complete the current segment. A later `write` answers False."""
+        """Sync and complete the current segment. A later `write` returns False."""
         with self._lock:
             if self._closing.is_set():
                 return
@@ -113,7 +113,7 @@ class Writer:
         return self._descriptor
 
     def _take_back(self) -> None:
-        """After a failed or partial write: no line may follow a cut one. What failed may be this file alone
+        """Truncate a failed or partial write: no line may follow a cut one. What failed may be this file alone
         (its size limit, a bad block), so the next line tries a new one."""
         if self._descriptor is None:
             return
@@ -140,7 +140,7 @@ class Writer:
             self._dirty.set()
 
     def _sync_in_groups(self) -> None:
-        """One fsync for all lines of a second: after hundreds of MB one can take 0.2 s, too long for a response."""
+        """Sync all lines of a second at once: after hundreds of MB a sync can take 0.2 s, too long for a response."""
         while not self._closing.is_set():
             self._dirty.wait()
             self._dirty.clear()

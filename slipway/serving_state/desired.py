@@ -1,7 +1,7 @@
-"""What a server is told to serve (the pointer), and what its follower found: files by rename.
+"""Desired state of the servers: `serving/USECASE/pointer.json` names the bundles that workers are to serve.
 
-The follower writes `pointer.json`, `refused.json` and `follower.json` in `serving/USECASE`; bundles lie under their
-digest in the store, complete or not at all. What workers do is in slipway.serving_state.observed.
+The follower writes it; bundles are in the store under their digest, complete or not at all. What workers do is in
+slipway.serving_state.observed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from slipway.system.files import read_struct, write_json
 
 
 class Canary(msgspec.Struct, frozen=True):
+    """A canary's digest, and the percent of requests that it answers."""
+
     digest: str
     weight: float
 
 
 class DesiredState(msgspec.Struct, frozen=True):
-    """Digests by role; `generation` rises with every change."""
+    """The pointer: digests by role; `generation` rises with every change."""
 
     generation: int
     champion: str | None = None
@@ -28,7 +30,7 @@ class DesiredState(msgspec.Struct, frozen=True):
 
 
 class StoredVersion(msgspec.Struct, frozen=True):
-    """`store/DIGEST/version.json`: which version of the registry the bundle is, as the follower fetched it."""
+    """The registry's version of a stored bundle, when the follower fetched it: `store/DIGEST/version.json`."""
 
     name: str
     version: str
@@ -38,17 +40,20 @@ class StoredVersion(msgspec.Struct, frozen=True):
 
 
 def pointer_path(serving: Path, usecase: str) -> Path:
+    """Name the pointer's file."""
     return serving / usecase / "pointer.json"
 
 
 def read(serving: Path, usecase: str) -> DesiredState | None:
-    """None where nothing was ever pointed at; raises BundleError where the file is not a pointer."""
+    """Read the pointer; None if there is none yet. Raises BundleError if the file is not a pointer."""
     return read_struct(pointer_path(serving, usecase), DesiredState)
 
 
 def write(serving: Path, usecase: str, pointer: DesiredState) -> None:
+    """Write the pointer atomically."""
     write_json(pointer_path(serving, usecase), pointer)
 
 
 def stored_version(bundle: Path) -> StoredVersion | None:
+    """Read which version a stored bundle is; None if it is not known."""
     return read_struct(bundle / "version.json", StoredVersion)

@@ -1,4 +1,4 @@
-"""What the follower reports: the versions it refused, and its health warnings."""
+"""Status of the follower: the versions that it refused, and its health warnings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slipway.system.files import read_struct, write_json
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """`serving/USECASE/refused.json`: a version that the follower did not let in, and why, by version."""
+    """A version that the follower refused, and why; `serving/USECASE/refused.json` holds them by version."""
 
     version: str
     alias: str
@@ -19,34 +19,38 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class HealthWarning(msgspec.Struct, frozen=True):
-    """Something that is not as it should be, and since when."""
+    """A problem of the follower, and since when it has it."""
 
     message: str
     since: str
 
 
 class FollowerStatus(msgspec.Struct, frozen=True):
-    """`serving/USECASE/follower.json`: the follower's warnings by topic; the file's time is that of its last poll."""
+    """The follower's warnings by topic: `serving/USECASE/follower.json`, whose file time is that of the last poll."""
 
     topics: dict[str, HealthWarning] = {}
 
 
 def read_refusals(serving: Path, usecase: str) -> dict[str, Refusal]:
+    """Read the refused versions."""
     return read_struct(serving / usecase / "refused.json", dict[str, Refusal]) or {}
 
 
 def write_refusals(serving: Path, usecase: str, refusals: dict[str, Refusal]) -> None:
+    """Write the refused versions."""
     write_json(serving / usecase / "refused.json", refusals)
 
 
 def status_path(serving: Path, usecase: str) -> Path:
+    """Name the status file."""
     return serving / usecase / "follower.json"
 
 
 def read_status(serving: Path, usecase: str) -> FollowerStatus | None:
-    """None where no follower ever looked."""
+    """Read the follower's status; None if no follower ever polled."""
     return read_struct(status_path(serving, usecase), FollowerStatus)
 
 
-def write_status(serving: Path, usecase: str, findings: FollowerStatus) -> None:
-    write_json(status_path(serving, usecase), findings)
+def write_status(serving: Path, usecase: str, status: FollowerStatus) -> None:
+    """Write the follower's status."""
+    write_json(status_path(serving, usecase), status)

@@ -1,7 +1,7 @@
-"""What each worker of a server does: `serving/USECASE/state/PID-TOKEN.json`, seen by others while the worker lives.
+"""Observed state of the servers: each worker writes what it serves to `serving/USECASE/state/PID-TOKEN.json`.
 
-Beside it lies `PID-TOKEN.lock`: the worker holds its lock (flock), and the kernel frees that when the worker dies. A
-pid would say nothing in another container of the same pod, and comes again after a restart, for another process.
+The state counts while the worker holds the lock of `PID-TOKEN.lock`, which the kernel frees when the worker dies. A
+pid alone means nothing in another container of the same pod, and is given to another process after a restart.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ _LOCK = ".lock"
 
 
 class StateFile:
-    """A worker's own file. It goes with `remove` or with the process, however that ends."""
+    """The state file of this worker, valid until `remove` or the end of the process, however it ends."""
 
     def __init__(self, serving: Path, usecase: str) -> None:
         self._lock_path = _folder(serving, usecase) / f"{os.getpid()}-{secrets.token_hex(4)}{_LOCK}"
         self._held: IO[bytes] | None = None
 
     def write(self, state: WorkerState) -> None:
-        """Replace what was written before, which stays where this raises OSError."""
+        """Replace the state; the former one stays if this raises OSError."""
         self._lock_path.parent.mkdir(parents=True, exist_ok=True)
         if self._held is None:
             self._held = create_locked(self._lock_path)
         write_json(_content(self._lock_path), state, durable=False)
 
     def remove(self) -> None:
+        """Remove the state and free its lock."""
         with contextlib.suppress(OSError):
             _remove(self._lock_path)
         if self._held is not None:
@@ -43,7 +44,7 @@ class StateFile:
 
 
 def read(serving: Path, usecase: str) -> list[WorkerState]:
-    """The states of the living workers on this machine, by pid."""
+    """Read the states of the living workers on this machine, ordered by pid."""
     found = []
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
         with contextlib.suppress(FileNotFoundError):
@@ -53,7 +54,7 @@ def read(serving: Path, usecase: str) -> list[WorkerState]:
 
 
 def forget_dead(serving: Path, usecase: str) -> None:
-    """Remove the states of workers that were killed; no name comes again."""
+    """Remove the states of workers that were killed; their names are not used again."""
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
         with contextlib.suppress(FileNotFoundError):
             if not is_held(lock):
@@ -74,7 +75,7 @@ def _remove(lock: Path) -> None:
 
 
 class RoleState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one role's digest in a worker: `outcome` is `serving`, `loading`, `refused` or `failed`."""
+    """The state of a role in a worker: `outcome` is `serving`, `loading`, `refused` or `failed`."""
 
     digest: str
     version: str | None = None
@@ -83,7 +84,11 @@ class RoleState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`generation` is the pointer's that the worker has acted on; `serving` answers, whatever `roles` asked for."""
+    """The state of a worker.
+
+    `generation` is that of the pointer that it has acted on; `serving` is the digest that answers requests, in any
+    state of the `roles`.
+    """
 
     pid: int
     generation: int

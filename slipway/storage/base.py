@@ -1,6 +1,6 @@
-"""Where the log lies: a folder or a bucket, and the same to whoever writes and reads it.
+"""Interface of the object store under SLIPWAY_LOG_URL: a folder or a bucket.
 
-Files have names relative to SLIPWAY_LOG_URL, with slashes. Each is there whole or not at all.
+Objects have names relative to it, with slashes. Each is there completely or not at all.
 """
 
 from __future__ import annotations
@@ -12,26 +12,28 @@ from typing import Protocol
 
 
 class ObjectStore(Protocol):
-    """Raises ServiceError where it is not on this machine and does not answer, OSError where it is and fails."""
+    """An object store. A remote one raises ServiceError if it does not respond, one of this machine OSError."""
 
     url: str
 
     def names(self, folder: str) -> list[str]:
-        """What lies directly in a folder, in order; nothing where there is no such folder."""
+        """List what is directly in a folder, in order; nothing if there is no such folder."""
 
-    def has(self, name: str) -> bool: ...
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an object."""
+        ...
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """Read an object. Raises FileNotFoundError."""
 
     def local(self, names: Sequence[str]) -> list[Path]:
-        """Files on this machine with the content of those, which never change once they are there."""
+        """Give files on this machine with the content of objects, which never change once they are written."""
 
-    def whole(self, name: str) -> AbstractContextManager[Path]:
-        """A draft that becomes the file at the end of the block. One process at a time makes one of a name."""
+    def draft(self, name: str) -> AbstractContextManager[Path]:
+        """Give a draft that becomes the object at the end of the block, for one process at a time per name."""
 
     def put(self, name: str, content: bytes) -> None:
-        """Leave the file, over what is there."""
+        """Write an object, replacing the one that is there."""
 
     def remove(self, name: str) -> None:
-        """Take the file away, where it is there."""
+        """Remove an object if there is one."""

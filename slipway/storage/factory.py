@@ -13,5 +13,6 @@ if TYPE_CHECKING:
 
 
 def object_store(settings: Settings) -> ObjectStore:
+    """Open the object store of SLIPWAY_LOG_URL."""
     root = settings.log_root
     return S3Store(root, settings.var) if root.startswith(SCHEME) else LocalStore(root)

@@ -1,4 +1,4 @@
-"""An object store in a folder of this machine, or of a volume that is mounted."""
+"""Object store in a folder of this machine, or of a mounted volume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slipway.system.files import replacing, write_bytes
 
 
 class LocalStore:
-    """A folder of this machine, or of a volume that is mounted. What is there outlasts a power cut."""
+    """The objects below a folder. What was written outlasts a power cut."""
 
     def __init__(self, path: str) -> None:
         self.url = path
@@ -33,7 +33,7 @@ class LocalStore:
     def local(self, names: Sequence[str]) -> list[Path]:
         return [self._path / name for name in names]
 
-    def whole(self, name: str) -> AbstractContextManager[Path]:
+    def draft(self, name: str) -> AbstractContextManager[Path]:
         return replacing(self._path / name, unique=False)
 
     def put(self, name: str, content: bytes) -> None:
@@ -44,5 +44,5 @@ class LocalStore:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """Nobody who can write a name into the log can have another file read by it."""
+    """Open a file but no link, so that nobody who can write a name into the store can have another file read."""
     return os.open(path, flags | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""The log in a bucket of S3, through pyarrow's file system, which is imported when the first request is made.
+"""Object store in a bucket of S3, through pyarrow's file system, which is imported with the first request.
 
 Credentials and address are found as every AWS client finds them: AWS_ACCESS_KEY_ID or a role, AWS_REGION,
 AWS_ENDPOINT_URL.
@@ -32,9 +32,9 @@ _UNUSED_SECONDS = 24 * 3600.0
 
 
 class S3Store:
-    """`s3://BUCKET/PREFIX`. An upload shows when it is complete, so a kill leaves no part of a file.
+    """The objects below `s3://BUCKET/PREFIX`. An upload appears when it is complete, so a kill leaves no part of one.
 
-    `local` copies into `VAR/cache/log`: what a window needs is fetched once, and kept until it was of no use for a day.
+    `local` copies to `VAR/cache/log`: an object is fetched once, and kept until it was not used for a day.
     """
 
     def __init__(self, url: str, var: Path) -> None:
@@ -80,7 +80,7 @@ class S3Store:
         return paths
 
     @contextmanager
-    def whole(self, name: str) -> Iterator[Path]:
+    def draft(self, name: str) -> Iterator[Path]:
         draft = self._drafts / name
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -116,7 +116,7 @@ class S3Store:
         return f"{self._root}/{name}"
 
     def _refuse_no_bucket(self, files: S3FileSystem) -> None:
-        """Where nothing was found: a bucket that is not there must not look like an empty log."""
+        """Raise OSError if there is no such bucket, which would else pass for an empty log."""
         from pyarrow.fs import FileType
 
         if files.get_file_info(self._bucket).type == FileType.NotFound:
@@ -124,7 +124,7 @@ class S3Store:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Raises ServiceError for what S3 or the way to it is to blame; it says what to set."""
+        """Turn errors of S3, or of the way to it, into a ServiceError that says what to set."""
         try:
             yield
         except OSError as error:
@@ -132,8 +132,8 @@ class S3Store:
                 raise
             raise ServiceError(f"SLIPWAY_LOG_URL={self.url}: {self._remedy(str(error))}") from None
 
-    def _remedy(self, said: str) -> str:
-        code = found[1] if (found := re.search(r"AWS Error (\w+)", said)) else ""
+    def _remedy(self, message: str) -> str:
+        code = found[1] if (found := re.search(r"AWS Error (\w+)", message)) else ""
         where = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
         if code == "NO_SUCH_BUCKET":
             return f"there is no bucket {self._bucket} at {where}. Make it, or name another one."
@@ -147,7 +147,7 @@ class S3Store:
                 f"S3 at {where} does not answer for the bucket {self._bucket} ({code}). "
                 "Check the network, AWS_ENDPOINT_URL and AWS_REGION."
             )
-        return said
+        return message
 
 
 _REFUSED = (
@@ -162,7 +162,7 @@ _SILENT = ("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SERVICE_UNAVAILABLE")
 
 
 def _files() -> S3FileSystem:
-    """One for each address: a role's credentials are asked for once, and stay fresh."""
+    """The file system of an address, made once: a role's credentials are fetched once and refreshed."""
     return _file_system(
         os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
         os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),

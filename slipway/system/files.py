@@ -89,7 +89,7 @@ def create_once(path: Path, content: str) -> None:
 
 
 def read_struct(path: Path, kind: type[T]) -> T | None:
-    """Read what `write_json` wrote; None where there is no such file.
+    """Read what `write_json` wrote; None if there is no such file.
 
     Raises:
         BundleError: the file is not JSON of this kind.

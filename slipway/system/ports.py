@@ -1,4 +1,4 @@
-"""Ports: the wanted one where it is free, else the next free one."""
+"""Ports of this machine: finds free ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEARCH = 100
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could bind to the port now."""
+    """Tell whether a server could bind to the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -22,7 +22,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(start: int, taken: Container[int] = (), host: str = "127.0.0.1") -> int:
-    """The first free port from `start` on that is not in `taken`.
+    """Find the first free port from `start` on that is not in `taken`.
 
     Raises:
         PortTaken: none of the next 100 ports is free.

@@ -1,4 +1,4 @@
-"""One process: its own session, its own log, and a death that follows its parent's."""
+"""Processes with a session and a log of their own, which end with their parent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True)
 class Process:
-    """What to start: `argv` with `env` added to ours, output in `log`; up when `health_url` answers below 400.
+    """A process to start: `argv` with `env` added to ours, output in `log`; up when `health_url` is healthy.
 
     Without a log the output goes where ours does.
     """
@@ -35,7 +35,7 @@ class Process:
 
 
 class RunningProcess:
-    """A started process. It leads a session of its own, so that Ctrl-C reaches it only through us."""
+    """A started process, the leader of a session, so that Ctrl-C reaches it only through its parent."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -79,7 +79,7 @@ class RunningProcess:
             sleep(0.25)
 
     def stop(self, seconds: float = 10.0) -> None:
-        """End it and everything it started: politely, then, after `seconds`, by force."""
+        """End the process and all that it started: by SIGTERM, and after `seconds` by SIGKILL."""
         with contextlib.suppress(ProcessLookupError):
             self._popen.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -110,7 +110,7 @@ def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
 
 
 def die_with(parent: int) -> None:
-    """In the child: have the kernel end us when our parent dies, however it dies (prctl(2), Linux only)."""
+    """Have the kernel end this process when its parent dies, however it dies (prctl(2), Linux only)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -16,7 +16,7 @@ MOST_MODULES = 13
 PRIVATE_NAMES = """
     ablated altered asked automatic before beside board call callers capture captured changes checked choice choose
     compared content declared describe difference direct disk distort disturb door drawn facts fallen found heads home
-    hot_path identity job joined judge judged labelled lag lines logged look moves near outcome page place pointer
+    hot_path identity job joined judge judged labelled lag lines logged look moves near page place pointer
     production quiet reasons record replay rollouts sabotage said same scene seen sentences served shed side slots slow
     spooled standing states store succession swap tally told traced trial trouble under_load wanted watched whole wire
     words world

@@ -49,7 +49,7 @@ def ask(reason: str = "drift") -> None:
 
 
 def register() -> None:
-    """The last step of a training; Prefect tries it again, and so does the same command."""
+    """Run the last step of a training, which Prefect repeats after a failure."""
     import msgspec
 
     from pipelines.artifacts import Provenance, RunPaths

@@ -76,8 +76,7 @@ class Home:
         self._servers = {mlflow.uri.partition("//")[2]: REGISTRY, prefect.uri.partition("//")[2]: PREFECT}
 
     def run(self, act: str, fault: Fault | None = None, **args: Any) -> Ended:
-        """One process that does one of `tests.faults.acts`. An error that no Slipway command would raise is a
-        failure."""
+        """Run one of `tests.faults.acts` in a process; an error that no command of Slipway raises fails the test."""
         imports = ["mlflow", "requests", "pipelines.steps.register"] if act == "register" else []
         ended = self._zygote.run(Act(f"tests.faults.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"

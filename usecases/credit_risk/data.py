@@ -1,8 +1,8 @@
-"""A stand-in for the German credit file, in that file's own codes: made up, and marked synthetic everywhere.
+"""Generator of synthetic data with the columns and codes of the German credit file.
 
 Margins and the direction of every effect are those that the literature on the data set describes (30 % bad; a thin
 checking account, a long or large credit and little savings are risky). No row of the real file is used. The risk has
-a few interactions and a curve in age, so that a network has something to find that a straight line has not.
+a few interactions and is not linear in age, so that a network can be better than a linear model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ ORDER = (
 
 
 def load(seed: int) -> pd.DataFrame:
-    """6,000 applications in the columns and codes of `german.data`, `risk` "1" good or "2" bad, all as text."""
+    """Generate 6,000 applications as text, in the columns and codes of `german.data`; `risk` is "1" good or "2" bad."""
     import pandas as pd
 
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def load(seed: int) -> pd.DataFrame:
 
 
 def _credit(rng: np.random.Generator, purpose: np.ndarray) -> dict[str, np.ndarray]:
-    """Duration [months], amount [DM] and age [years]; a larger credit runs longer, cars and businesses cost more."""
+    """Generate duration [months], amount [DM] and age [years]; large credits run longer, cars cost more."""
     duration = np.clip(rng.choice([6, 9, 12, 15, 18, 21, 24, 30, 36, 48, 60], ROWS, p=_DURATIONS), 4, 72)
     dear = np.isin(purpose, ["A41", "A49", "A410"])
     amount = np.exp(rng.normal(6.35 + 0.45 * np.log(duration) + 0.45 * dear, 0.55, ROWS))
@@ -114,7 +114,7 @@ _DURATIONS = [0.08, 0.05, 0.19, 0.07, 0.12, 0.03, 0.20, 0.05, 0.10, 0.08, 0.03]
 
 
 def _curves(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Risk grows with the duration and with very large amounts, falls with age until 45, and some effects need two."""
+    """Return log-odds that grow with duration and very large amounts, fall with age until 45, and two interactions."""
     duration, amount, age = (columns[name].astype(float) for name in ("duration", "amount", "age"))
     young = np.clip(45 - age, 0, None) / 10
     large = np.clip(amount - 6000, 0, None) / 4000
@@ -124,7 +124,7 @@ def _curves(columns: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _probability(odds: np.ndarray) -> np.ndarray:
-    """The logistic of the odds, shifted so that BAD_RATE of the applications are bad on average."""
+    """Return the logistic of the log-odds, shifted so that BAD_RATE of the applications are bad on average."""
     low, high = -10.0, 10.0
     for _ in range(50):
         middle = (low + high) / 2

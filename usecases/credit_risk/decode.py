@@ -1,6 +1,6 @@
-"""The code book of the German credit data: the file's codes in the words that callers use.
+"""Code book of the German credit data: maps the file's codes to the words that clients send.
 
-Source: `german.doc` beside the data set, https://archive.ics.uci.edu/dataset/144 (doi:10.24432/C5NC77).
+Source: `german.doc` of the data set, https://archive.ics.uci.edu/dataset/144 (doi:10.24432/C5NC77).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ CODES: dict[str, dict[str, str]] = {
 
 
 def decode(frame: pd.DataFrame) -> pd.DataFrame:
-    """`A11` → `below 0 DM`, …; a code outside the book stays as it is, for validation to name.
+    """Replace codes by words, as `A11` by `below 0 DM`; an unknown code stays as it is, so that validation reports it.
 
-    Ingest calls it before masking: a token must be that of the value a caller would send.
+    Ingest calls it before masking: a token must be that of the value that a client sends.
     """
     return frame.assign(**{column: frame[column].replace(book) for column, book in CODES.items() if column in frame})

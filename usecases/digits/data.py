@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: 1,797 images of 8 × 8 pixels, as PNG."""
+"""Digits data set of scikit-learn: 1,797 images of 8 × 8 pixels, as PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INK = 16  # the data set's brightest value
 
 
 def load(seed: int) -> pd.DataFrame:
-    """Columns `image` (PNG bytes) and `digit` ("0" … "9"); the data are fixed, so `seed` changes nothing."""
+    """Return columns `image` (PNG bytes) and `digit` ("0" … "9"); the data are fixed, so `seed` changes nothing."""
     import pandas as pd
     from sklearn.datasets import load_digits
 
@@ -24,7 +24,7 @@ def load(seed: int) -> pd.DataFrame:
 
 
 def as_png(image: np.ndarray) -> bytes:
-    """An [8, 8] array of 0 … 16 as a grey PNG of 0 … 255."""
+    """Encode an [8, 8] array of 0 … 16 as a grey PNG of 0 … 255."""
     from PIL import Image
 
     buffer = BytesIO()

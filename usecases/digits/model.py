@@ -1,4 +1,4 @@
-"""A small convolutional network: two blocks of convolutions see strokes, one dense layer puts them together."""
+"""Small convolutional network: two blocks of convolutions and one dense layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(inputs: Inputs, params: dict[str, Any]) -> keras.Model:
-    """Images uint8 [n, 8, 8, 1] → probabilities [n, 10]."""
+    """Build the network: images uint8 [n, 8, 8, 1] → probabilities [n, 10]."""
     images = keras.Input(inputs.features["images"].shape[1:], dtype="uint8", name="images")
     x = layers.Rescaling(1 / 255, name="scale")(images)
     for block, filters in enumerate((params["filters"], 2 * params["filters"])):

@@ -11,7 +11,7 @@ from slipway.errors import BundleError, GateRefused
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """One condition on a new model: `verdict` is `passed`, `failed` or `waived`; the sentence is for people."""
+    """A gate: one condition on a new model; `verdict` is `passed`, `failed` or `waived`, the sentence is for people."""
 
     name: str
     figure: float | None
@@ -38,7 +38,7 @@ class GateReport(msgspec.Struct, frozen=True):
 
 
 def read_gate_report(directory: Path) -> GateReport:
-    """What the gates said, from the digest-covered `metrics.json`.
+    """Read the gates' verdict from `metrics.json`, which the digest covers.
 
     Raises:
         BundleError: the file holds no verdict, or says passed of a gate that failed.
@@ -53,7 +53,7 @@ def read_gate_report(directory: Path) -> GateReport:
 
 
 def require_passed(directory: Path, override: str | None = None) -> GateReport:
-    """The verdict; raises GateRefused where a gate failed and no `override` (`WHO: WHY`) stands against it."""
+    """Read the verdict; raises GateRefused if a gate failed and no `override` (`WHO: WHY`) is given."""
     found = read_gate_report(directory)
     if not found.passed and not override:
         raise GateRefused(

@@ -1,4 +1,4 @@
-"""JSON from somebody else, looked at before it is parsed: no deeper than what we write ourselves."""
+"""Limits on untrusted JSON, checked before it is parsed: no deeper than what Slipway writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def problem(content: bytes) -> str | None:
-    """Why the bytes must not be parsed; None where nothing is wrong. Whether they are JSON, the parser says.
+    """Find why bytes must not be parsed; None if they may be. Whether they are JSON, the parser finds.
 
     >>> problem(b'{"a": "[[["}'), problem(b"[" * 33)
     (None, 'it is nested more than 32 deep')

@@ -1,4 +1,4 @@
-"""The bundle: what training hands to serving and monitoring, a directory whose every byte its manifest vouches for."""
+"""Manifest of a bundle, the directory that training hands to serving and monitoring: digests of all its files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write(directory: Path, usecase: str, facts: dict[str, Any], files: Sequence[str] = FILES) -> str:
-    """Write the manifest over every file that lies in the directory; its own sha256 is the bundle's digest.
+    """Write the manifest of all files in the directory; returns its sha256, which is the bundle's digest.
 
     `files` are those that must lie there; a server needs SERVER_FILES only.
 
@@ -82,7 +82,7 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
 
 
 def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
-    """The manifest, its bytes checked against `digest` first, and its contract version readable."""
+    """Read the manifest, after its bytes are checked against `digest`, and check its contract version."""
     path = directory / MANIFEST
     if not path.exists():
         raise BundleError(f"{directory} holds no manifest: there is no {path}.")

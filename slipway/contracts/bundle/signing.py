@@ -1,4 +1,4 @@
-"""Signatures of bundles: Ed25519 (RFC 8032) over the manifest's bytes, in base64 in `manifest.sig` beside it.
+"""Signatures of bundles: Ed25519 (RFC 8032) over the manifest's bytes, in base64 in `manifest.sig`.
 
 The manifest has every file's sha256, so its signature is the bundle's. Training signs where SLIPWAY_SIGNING_KEY is set;
 where SLIPWAY_TRUSTED_KEYS is, nothing else is served. `openssl genpkey -algorithm ed25519` makes a key.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def sign(directory: Path) -> bool:
-    """Sign the bundle with this machine's key; False where there is none.
+    """Sign the bundle with this machine's key; returns False if there is none.
 
     Raises:
         SettingsError: SLIPWAY_SIGNING_KEY names no Ed25519 private key.
@@ -39,11 +39,12 @@ def sign(directory: Path) -> bool:
 
 
 def require(directory: Path) -> None:
-    """Nothing where no key is trusted; else raises BundleError for a bundle that none of them has signed.
+    """Check the signature against the trusted keys, if there are any.
 
     The manifest's bytes are to be checked against the digest before, the files against the manifest.
 
     Raises:
+        BundleError: none of the trusted keys has signed the bundle.
         SettingsError: SLIPWAY_TRUSTED_KEYS names a file that is no Ed25519 public key.
     """
     keys = trusted(settings().trusted_keys)
@@ -59,7 +60,7 @@ def require(directory: Path) -> None:
 
 
 def trusted(paths: Sequence[Path]) -> list[Ed25519PublicKey]:
-    """The public keys in PEM files.
+    """Read public keys from PEM files.
 
     Raises:
         SettingsError: one is not there, or is no Ed25519 public key.

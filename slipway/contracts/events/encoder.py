@@ -1,4 +1,4 @@
-"""Encodes prediction events: what all rows of a run share is serialized once, each row's part goes into its places."""
+"""Encodes prediction events, for speed by templates: what all rows of a run share is serialized once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOOLEAN = {True: b"true", False: b"false"}
 
 
 class EventEncoder(msgspec.Struct, frozen=True):
-    """What the events of all rows have in common that one model in one role answered, or failed, in one run.
+    """The common part of the events of all rows that a model in a role answered, or failed on, in one run.
 
     `timestamp` holds nothing that JSON would escape.
     """
@@ -45,7 +45,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         answer: Mapping[str, Any] | None = None,
         warnings: Sequence[Mapping[str, str]] = (),
     ) -> bytes:
-        """The event of one row, with the newline that ends it; what there is nothing of is absent.
+        """Encode the event of one row, with the newline that ends it; empty parts are left out.
 
         `features` are masked; an image is its four statistics and `sha256`. `answer` is `{label | value, score,
         probabilities}`; `warnings` are `{feature, reason}`.
@@ -73,7 +73,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         warnings: Iterable[bytes] = repeat(b"[]"),
         cached: Iterable[bool] = repeat(False),
     ) -> list[bytes]:
-        """The `line` of each row, of parts that are JSON already, so that nothing is serialized twice.
+        """Encode the event of each row from parts that are JSON already, so that nothing is serialized twice.
 
         `requests` come with the number of their rows; `identities` are each row's key and bucket.
         """
@@ -104,7 +104,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         ]
 
     def _places(self) -> tuple[bytes, bytes]:
-        """The line with a place, as `%` knows them, for each part that is not common to all rows; and the part of a
+        """Make the templates for `%`: of a line, with a place for each part that is not common to all rows; and of a
         request, with places for what is its own."""
         begin, end = _constant(self.environment, self.usecase, self.version, self.bundle_sha256, self.role)
         ran = f'"answered":{_BOOLEAN[self.answered].decode()},"model_ms":{self.model_ms},"row_id":"'
@@ -123,7 +123,7 @@ def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:
 
 @lru_cache(maxsize=64)
 def _constant(environment: str, usecase: str, version: str, bundle_sha256: str, role: str) -> tuple[bytes, bytes]:
-    """Begin and end of all lines of a model in one role: up to what differs, and from the row's id in the event's.
+    """Encode begin and end of all lines of a model in one role: up to what differs, and from the row's id on.
 
     The event's id is `row:role:version`: sent twice, it still counts once.
     """

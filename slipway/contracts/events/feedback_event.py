@@ -38,7 +38,7 @@ def feedback_line(
     value: float | None = None,
     caller: str | None = None,
 ) -> tuple[str, bytes]:
-    """The id and the line of a label that became known, for the prediction `row` or the caller's own `key`."""
+    """Encode a label for the prediction `row`, or for the caller's own `key`; returns the event's id and its line."""
     identity = uuid7()
     event = {
         "@timestamp": timestamp,

@@ -41,7 +41,7 @@ PREDICTION_COLUMNS = {
 
 
 class EventRequest(msgspec.Struct, frozen=True):
-    """What the events of one request's rows have in common: nothing that JSON would escape."""
+    """The common part of the events of one request's rows: nothing that JSON would escape."""
 
     trace_id: str
     request_id: str

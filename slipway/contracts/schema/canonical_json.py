@@ -1,4 +1,4 @@
-"""One form for values that are equal, however they came: from JSON, from a table, or as numpy's."""
+"""Canonical JSON: one form for equal values, whether they are from JSON, a table or numpy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ encode = msgspec.json.Encoder().encode
 
 
 def canonical(value: Any) -> Any:
-    """One value for all that are equal: 5.0 is 5, NaN is None, pixels are their digest."""
+    """Convert to one value all that are equal: 5.0 to 5, NaN to None, pixels to their digest."""
     kind = value.__class__
     if kind is float:
         if value != value:
@@ -29,5 +29,5 @@ def canonical(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """The same text for values that are equal: `5`, `5.0` and numpy's 5 are one."""
+    """Format equal values as the same text: `5`, `5.0` and numpy's 5 are equal."""
     return value if isinstance(value, str) else encode(canonical(value)).decode()

@@ -1,4 +1,4 @@
-"""Schema compatibility: every request that was valid stays valid."""
+"""Compatibility of schemas: every request that was valid stays valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def compatible(old: Schema, new: Schema) -> list[str]:
-    """Why a request that was valid under `old` could be refused under `new`; empty where none could.
+    """List why a request that was valid under `old` could be refused under `new`; nothing if none could.
 
     A feature that is added must be nullable, one that is removed retired; kinds, sizes and classes stay, and what
     could be null still can.
@@ -36,5 +36,5 @@ def compatible(old: Schema, new: Schema) -> list[str]:
 
 
 def _wire_form(feature: Feature) -> tuple[Any, ...]:
-    """What a caller may send: a bucketed number still comes as a number."""
+    """The values that a client may send: a bucketed number is sent as a number."""
     return feature.kind, bool(feature.bins), feature.size, feature.channels

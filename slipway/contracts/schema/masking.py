@@ -1,4 +1,4 @@
-"""Masking: what becomes of private values before anything else sees the row."""
+"""Masking of private values, before anything else reads the row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"^tok_[0-9a-f]{32}$")
 
 
 def mask(row: Mapping[str, Any], schema: Schema, secret: bytes) -> dict[str, Any]:
-    """The row with its private values dropped, turned into tokens or put into buckets; a masked one stays as it is.
+    """Drop a row's private values, or replace them by tokens or buckets; a masked row stays as it is.
 
     A token is `tok_` and 128 bits of HMAC-SHA256 over the feature's name and the value.
     """

@@ -1,4 +1,4 @@
-"""The shape of a model's inputs and answer: features, classes, threshold and split, as a bundle carries them."""
+"""Model of the schema: features, classes, threshold and split, as a bundle carries them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_input(self) -> bool:
-        """Whether the network sees it: what is dropped or turned into a token is not."""
+        """Whether the network gets it: a feature that is dropped or replaced by a token is no input."""
         return self.private not in ("drop", "token")
 
 
@@ -88,22 +88,22 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def key_names(self) -> tuple[str, ...]:
-        """What makes a row's key, in the order of its text."""
+        """The names of the features that make a row's key, in the order of its text."""
         return tuple(sorted(self.split.key or (feature.name for feature in self.inputs)))
 
     @cached_property
     def told_by_row(self) -> bool:
-        """Whether a caller's row holds all that makes its key."""
+        """Whether a request's row holds all values of its key."""
         return all(name in self.by_name for name in self.split.key)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of all features, sorted: the order of a row's values, and of its JSON."""
+        """The names of all features, sorted: the order of a row's values, and of its JSON."""
         return tuple(sorted(feature.name for feature in self.features))
 
     @cached_property
     def plain(self) -> bool:
-        """Whether a row is keyed and logged just as it came: nothing is masked, decoded, retired or left out."""
+        """Whether a row is keyed and logged as it was sent: nothing is masked, decoded, retired or left out."""
         return not (self.images or self.masked or self.retired) and self.key_names == self.names
 
     @cached_property
@@ -115,7 +115,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     @staticmethod
     def load(path: Path) -> Schema:
-        """Raises BundleError where the file is not a schema of a contract version that this release reads."""
+        """Read a schema; raises BundleError if it is not of a contract version that this release reads."""
         try:
             schema = msgspec.json.decode(path.read_bytes(), type=Schema)
         except (OSError, msgspec.DecodeError) as error:
@@ -129,7 +129,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
 
 def bin_labels(bins: Sequence[float]) -> tuple[str, ...]:
-    """The names of the intervals between rising edges, open to both sides: `< 25`, `25 – 40`, `≥ 40`."""
+    """Name the intervals between rising edges, open to both sides: `< 25`, `25 – 40`, `≥ 40`."""
     edges = [f"{edge:g}" for edge in bins]
     inner = [f"{low} – {high}" for low, high in zip(edges, edges[1:], strict=False)]
     return (f"< {edges[0]}", *inner, f"≥ {edges[-1]}")

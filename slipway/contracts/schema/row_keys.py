@@ -1,4 +1,4 @@
-"""The key of a row, and its side of the split: computed here for training and serving alike."""
+"""Keys of rows and their side of the split, for training and serving alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WHOLE = re.compile(rb"\.0[,}]")
 
 
 def key_text(row: Mapping[str, Any], schema: Schema) -> str:
-    """What makes a cleaned, masked row the same row: its `split.key` columns, else the values of the model's inputs.
+    """Write what identifies a cleaned, masked row: its `split.key` columns, else the values of the model's inputs.
 
     Canonical JSON: sorted names, absent and null alike, no target; an image is the digest of its decoded pixels.
     Tokens do not count: they differ from one secret to another, and the split must be the same everywhere.
@@ -35,17 +35,17 @@ def key_text(row: Mapping[str, Any], schema: Schema) -> str:
 
 
 def row_key(secret: bytes, text: str) -> str:
-    """The pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
+    """Compute the pseudonym of a row: 128 bits of HMAC-SHA256 over its key's text, in hexadecimal."""
     return _keyed(secret, [text.encode()])[0].decode()
 
 
 def bucket(salt: str, text: str) -> int:
-    """The row's bucket, 0 to 9999, from the salt and its key's text: no secret is in it, so it is everywhere alike."""
+    """Compute the row's bucket, 0 to 9999, from the salt and its key's text: without a secret, so everywhere alike."""
     return _salted(salt, [text.encode()])[0]
 
 
 def side(number: int, fractions: Mapping[str, float]) -> str:
-    """`train`, `validation` or `holdout`: the holdout has the lowest buckets, then validation, then training."""
+    """Assign a bucket to `holdout`, which has the lowest ones, `validation` or `train`."""
     holdout = round(fractions["holdout"] * BUCKETS)
     if number < holdout:
         return "holdout"
@@ -53,7 +53,7 @@ def side(number: int, fractions: Mapping[str, float]) -> str:
 
 
 class RowKeyer:
-    """`row_key` and `bucket` of the rows of one schema, as a server needs them: thousands a second.
+    """Computes `row_key` and `bucket` of the rows of one schema, thousands a second, as a server needs them.
 
     `split.key` may name columns that are no features; groups and time divide rows by what a request does not hold.
     """
@@ -64,13 +64,13 @@ class RowKeyer:
         self._divided_by_key = schema.split.group is None and schema.split.time is None
 
     def of_row(self, secret: bytes, row: Mapping[str, Any]) -> tuple[bytes | None, int | None]:
-        """Key and bucket of a masked row with its images decoded, None where a caller's row alone does not tell."""
+        """Compute key and bucket of a masked row with its images decoded; None if the row lacks values of its key."""
         if not self._schema.told_by_row:
             return None, None
         return self.of_texts(secret, [key_text(row, self._schema).encode()])[0]
 
     def of_texts(self, secret: bytes, texts: Sequence[bytes]) -> list[tuple[bytes | None, int | None]]:
-        """The same of each row's `key_text`."""
+        """Compute key and bucket from each row's `key_text`."""
         keys = _keyed(secret, texts)
         if self._divided_by_key:
             return list(zip(keys, _salted(self._salt, texts), strict=True))

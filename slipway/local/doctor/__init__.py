@@ -1,22 +1,22 @@
-"""The doctor: looks at this machine and what runs on it, and says how to mend what is not well."""
+"""The doctor: checks of this machine and of what runs on it, each with a fix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.local.doctor.finding import Diagnosis
+from slipway.local.doctor.diagnosis import Diagnosis
 
 __all__ = ["Diagnosis", "examine"]
 
 
 def examine() -> Iterator[Diagnosis]:
-    """Every finding, as soon as it is known; nothing is changed and nothing is started but questions."""
+    """Check everything and give each diagnosis as soon as it is known; nothing on the machine is changed."""
     from slipway.errors import SettingsError
     from slipway.local.doctor import accelerators, machine, packages, services
-    from slipway.local.doctor.finding import error
+    from slipway.local.doctor.diagnosis import error
     from slipway.settings import settings
 
-    questions = accelerators.ask()
+    probes = accelerators.start_probes()
     yield machine.python()
     yield from packages.pairs()
     yield from packages.extras()
@@ -32,4 +32,4 @@ def examine() -> Iterator[Diagnosis]:
         yield from services.use_cases()
         yield from services.servers(found)
         yield from services.agreement(found)
-    yield from accelerators.findings(questions)
+    yield from accelerators.diagnoses(probes)

@@ -1,4 +1,4 @@
-"""Three answers to "is there a GPU": the driver's, TensorFlow's and ONNX Runtime's. They often differ."""
+"""Accelerators: the GPUs that the driver, TensorFlow and ONNX Runtime find, which often differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slipway.local.doctor.finding import Diagnosis, ok, warning
+from slipway.local.doctor.diagnosis import Diagnosis, ok, warning
 
 SECONDS = 90
 _TENSORFLOW = """
@@ -23,14 +23,14 @@ print(json.dumps([name for name in onnxruntime.get_available_providers() if name
 
 
 @dataclass
-class Question:
-    """A library asked in a process of its own, so that a crash or a hang in it is an answer, too."""
+class LibraryProbe:
+    """A probe of a library in a process of its own, so that a crash or a hang of the library is a result, too."""
 
     library: str
     process: subprocess.Popen[str]
 
-    def answer(self) -> list[str] | str:
-        """The GPUs it sees, or why it cannot say."""
+    def result(self) -> list[str] | str:
+        """Wait for the GPUs that the library finds, or the reason why there is no result."""
         try:
             out, err = self.process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -42,10 +42,10 @@ class Question:
         return json.loads(out.strip().splitlines()[-1])
 
 
-def ask() -> tuple[Question, ...]:
-    """Start asking; the answers take seconds, and other checks can go on meanwhile."""
+def start_probes() -> tuple[LibraryProbe, ...]:
+    """Start a probe per library; they take seconds, and other checks can go on meanwhile."""
     return tuple(
-        Question(
+        LibraryProbe(
             library,
             subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -60,7 +60,7 @@ def ask() -> tuple[Question, ...]:
 
 
 def driver() -> list[str]:
-    """The GPUs that NVIDIA's driver lists; none where there is no driver."""
+    """List the GPUs that NVIDIA's driver finds; none without a driver."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
@@ -71,20 +71,19 @@ def driver() -> list[str]:
     return [line.split(" (")[0] for line in ran.stdout.splitlines() if line.startswith("GPU")]
 
 
-def findings(questions: tuple[Question, ...]) -> Iterator[Diagnosis]:
+def diagnoses(probes: tuple[LibraryProbe, ...]) -> Iterator[Diagnosis]:
+    """Compare the driver's GPUs with those of each library."""
     gpus = driver()
     yield ok("GPU", f"driver: {', '.join(gpus) or 'none'}")
     fixes = {
         "TensorFlow": "in an environment for training, install 'tensorflow[and-cuda]' at the locked version",
         "ONNX Runtime": "in an environment for serving, install 'onnxruntime-gpu[cuda,cudnn]' in place of onnxruntime",
     }
-    for question in questions:
-        seen = question.answer()
-        if isinstance(seen, str):
-            yield warning("GPU", f"{question.library}: {seen}", "see the line on packages above")
-        elif gpus and not seen:
-            yield warning(
-                "GPU", f"{question.library}: none, though the driver has {len(gpus)}", fixes[question.library]
-            )
+    for probe in probes:
+        found = probe.result()
+        if isinstance(found, str):
+            yield warning("GPU", f"{probe.library}: {found}", "see the line on packages above")
+        elif gpus and not found:
+            yield warning("GPU", f"{probe.library}: none, though the driver has {len(gpus)}", fixes[probe.library])
         else:
-            yield ok("GPU", f"{question.library}: {', '.join(seen) or 'none, it uses the CPU'}")
+            yield ok("GPU", f"{probe.library}: {', '.join(found) or 'none, it uses the CPU'}")

@@ -1,4 +1,4 @@
-"""A finding: what was looked at, how it is, and, where it is not well, what to do about it."""
+"""Diagnosis: what was checked, its state and, unless that is ok, a fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ State = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`state` is `error` where something will fail, `warning` where it may; both come with a `fix`."""
+    """The result of a check: `error` if something will fail, `warning` if it may; both have a `fix`."""
 
     check: str
     state: State
@@ -19,12 +19,15 @@ class Diagnosis:
 
 
 def ok(check: str, detail: str) -> Diagnosis:
+    """Report that a check passed."""
     return Diagnosis(check, "ok", detail)
 
 
 def warning(check: str, detail: str, fix: str) -> Diagnosis:
+    """Report something that may fail."""
     return Diagnosis(check, "warning", detail, fix)
 
 
 def error(check: str, detail: str, fix: str) -> Diagnosis:
+    """Report something that will fail."""
     return Diagnosis(check, "error", detail, fix)

@@ -1,4 +1,4 @@
-"""The machine: Python, disk, memory and ports."""
+"""Checks of the machine: Python, disk, memory and ports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from slipway.local import PORTS, running
-from slipway.local.doctor.finding import Diagnosis, error, ok, warning
+from slipway.local import PORTS, running_stack
+from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
 from slipway.system.ports import is_free
 
@@ -19,6 +19,7 @@ MEMORY_WANTED = 3.5
 
 
 def python() -> Diagnosis:
+    """Check the version of Python."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] == (3, 11):
         return ok("Python", f"{version} in {sys.prefix}")
@@ -26,7 +27,7 @@ def python() -> Diagnosis:
 
 
 def disk(settings: Settings) -> Diagnosis:
-    """Free space where the state folder is or will be."""
+    """Check the free space where the state folder is or will be."""
     folder = settings.var.resolve()
     while not folder.exists():
         folder = folder.parent
@@ -44,7 +45,7 @@ def disk(settings: Settings) -> Diagnosis:
 
 
 def memory() -> Diagnosis:
-    """What the kernel says is available to new processes."""
+    """Check the memory that the kernel reports as available to new processes."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return ok("memory", "not known on this system")
@@ -58,14 +59,15 @@ def memory() -> Diagnosis:
 
 
 def ports(settings: Settings) -> Iterator[Diagnosis]:
-    stack = running(settings.var.resolve())
+    """Check that the ports of the local services are free, or the running stack's own."""
+    stack = running_stack(settings.var.resolve())
     ours = stack.ports if stack else ()
-    for part in PORTS:
-        port = getattr(settings, f"{part}_port")
+    for name in PORTS:
+        port = getattr(settings, f"{name}_port")
         if port in ours:
-            yield ok("ports", f"{port} ({part}) is the running stack's")
+            yield ok("ports", f"{port} ({name}) is the running stack's")
         elif is_free(port):
-            yield ok("ports", f"{port} ({part}) is free")
+            yield ok("ports", f"{port} ({name}) is free")
         else:
-            fix = f"nothing, or set SLIPWAY_{part.upper()}_PORT: `demo` and `up` take the next free port and print it"
-            yield warning("ports", f"{port} ({part}) is taken by another program", fix)
+            fix = f"nothing, or set SLIPWAY_{name.upper()}_PORT: `demo` and `up` take the next free port and print it"
+            yield warning("ports", f"{port} ({name}) is taken by another program", fix)

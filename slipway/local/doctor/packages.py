@@ -1,4 +1,4 @@
-"""Packages: those that the extras name, and the pairs that are known not to work together."""
+"""Checks of packages: those that the extras name, and versions that are known not to work together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-from slipway.local.doctor.finding import Diagnosis, error, ok, warning
+from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 
 # package, the first version that does not work, what breaks
 INCOMPATIBLE = (
@@ -19,6 +19,7 @@ Version = Callable[[str], str | None]
 
 
 def installed(package: str) -> str | None:
+    """Find the installed version of a package; None if there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -26,7 +27,7 @@ def installed(package: str) -> str | None:
 
 
 def pairs(version: Version = installed) -> Iterator[Diagnosis]:
-    """The known incompatible pairs; no resolver sees them all, since some bounds are missing upstream."""
+    """Check for known incompatible versions; no resolver finds them all, since some bounds are missing upstream."""
     for package, first_bad, breaks in INCOMPATIBLE:
         found = version(package)
         bound = ".".join(map(str, first_bad))
@@ -38,7 +39,7 @@ def pairs(version: Version = installed) -> Iterator[Diagnosis]:
 
 
 def extras(version: Version = installed) -> Iterator[Diagnosis]:
-    """Each extra, and which of its packages are missing."""
+    """Check each extra for missing packages."""
     requirements = metadata.requires("slipway") or []
     for extra in EXTRAS:
         wanted = [_name(line) for line in requirements if re.search(rf"""extra == ['"]{extra}['"]""", line)]

@@ -1,4 +1,4 @@
-"""What runs and what is set: servers, use cases, the registry against the pointers, and unsafe settings."""
+"""Checks of what runs: servers, use cases, pointers against the registry, and unsafe settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slipway import config
 from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import NotFound, SlipwayError
-from slipway.local.doctor.finding import Diagnosis, error, ok, warning
+from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.serving_state import desired, follower_status
 from slipway.settings import Settings
 
@@ -17,6 +17,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def servers(settings: Settings) -> Iterator[Diagnosis]:
+    """Check that MLflow and Prefect respond."""
     fix = "`slipway up` starts it; `slipway train` starts one for its own time"
     for name, address, health in (
         ("MLflow", settings.registry_uri, f"{settings.registry_uri}/health"),
@@ -29,6 +30,7 @@ def servers(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def use_cases() -> Iterator[Diagnosis]:
+    """Check each `usecase.yaml`."""
     for name in config.names():
         try:
             loaded = config.load(name)
@@ -38,7 +40,7 @@ def use_cases() -> Iterator[Diagnosis]:
 
 
 def agreement(settings: Settings) -> Iterator[Diagnosis]:
-    """Whether each pointer leads to the version that the registry's alias names."""
+    """Check that each pointer names the version that has the alias in the registry."""
     registry = Registry()
     served = sorted(path.parent.name for path in settings.serving.glob("*/pointer.json"))
     if not served:
@@ -56,55 +58,52 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Diagnosis:
     alias = settings.follow_alias
     digest = (desired.read(settings.serving, name) or desired.DesiredState(0)).champion
     try:
-        wanted = registry.aliased(name, alias)
+        aliased = registry.aliased(name, alias)
     except NotFound:
-        wanted = None
-    if wanted is None:
+        aliased = None
+    if aliased is None:
         return warning("serving", f"{name}: the registry has no {alias}", f"slipway promote {name}")
-    if digest == wanted.digest:
-        return ok("serving", f"{name}: version {wanted.version} is {alias} and what the pointer names")
-    refusal = follower_status.read_refusals(settings.serving, name).get(wanted.version)
+    if digest == aliased.digest:
+        return ok("serving", f"{name}: version {aliased.version} is {alias} and what the pointer names")
+    refusal = follower_status.read_refusals(settings.serving, name).get(aliased.version)
     if refusal:
         return warning(
-            "serving", f"{name}: version {wanted.version} was refused: {refusal.reason}", "promote another version"
+            "serving", f"{name}: version {aliased.version} was refused: {refusal.reason}", "promote another version"
         )
     return warning(
         "serving",
-        f"{name}: version {wanted.version} is {alias}, the pointer names {str(digest)[:12]}",
+        f"{name}: version {aliased.version} is {alias}, the pointer names {str(digest)[:12]}",
         "start a follower: `slipway serve` has one, or `slipway follow`",
     )
 
 
 def unsafe(settings: Settings) -> Iterator[Diagnosis]:
-    """Settings that are allowed, and that somebody should have meant."""
-    found = []
-    if settings.insecure:
-        found.append(
-            (
-                "SLIPWAY_INSECURE=true: everybody who reaches the service may use it",
-                "unset it, or keep it off a network",
-            )
-        )
-    elif settings.host not in LOOPBACK:
-        found.append(
-            (f"SLIPWAY_HOST={settings.host}: other machines can reach the service", "set SLIPWAY_HOST=127.0.0.1")
-        )
-    if settings.status_host not in LOOPBACK:
-        found.append(
-            (
-                f"SLIPWAY_STATUS_HOST={settings.status_host}: other machines can read the status page without a key",
-                "set SLIPWAY_STATUS_HOST=127.0.0.1",
-            )
-        )
-    if settings.environment != "local" and settings.mask_key is None:
-        found.append(
-            (f"no SLIPWAY_MASK_KEY in environment {settings.environment}", "set the secret that training uses, too")
-        )
-    if os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "").lower() == "true":
-        found.append(("MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true: loading a model may run its code", "set it to false"))
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
-        found.append(("MLFLOW_TRACKING_INSECURE_TLS=true: nobody checks who the registry is", "unset it"))
+    """Check for settings that are allowed but unsafe unless they are meant."""
+    found = [*_unsafe_settings(settings), *_unsafe_variables()]
     for detail, fix in found:
         yield warning("settings", detail, fix)
     if not found:
         yield ok("settings", "none is unsafe")
+
+
+def _unsafe_settings(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each unsafe setting with its fix."""
+    if settings.insecure:
+        detail = "SLIPWAY_INSECURE=true: everybody who reaches the service may use it"
+        yield detail, "unset it, or keep it off a network"
+    elif settings.host not in LOOPBACK:
+        yield f"SLIPWAY_HOST={settings.host}: other machines can reach the service", "set SLIPWAY_HOST=127.0.0.1"
+    if settings.status_host not in LOOPBACK:
+        detail = f"SLIPWAY_STATUS_HOST={settings.status_host}: other machines can read the status page without a key"
+        yield detail, "set SLIPWAY_STATUS_HOST=127.0.0.1"
+    if settings.environment != "local" and settings.mask_key is None:
+        detail = f"no SLIPWAY_MASK_KEY in environment {settings.environment}"
+        yield detail, "set the secret that training uses, too"
+
+
+def _unsafe_variables() -> Iterator[tuple[str, str]]:
+    """Each unsafe variable of MLflow with its fix."""
+    if os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "").lower() == "true":
+        yield "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true: loading a model may run its code", "set it to false"
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
+        yield "MLFLOW_TRACKING_INSECURE_TLS=true: nobody checks who the registry is", "unset it"

@@ -122,10 +122,10 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
         ('{"age": 42}', "instances[0].job: 'job' is missing"),
         ('{"age": 1e39, "job": "nurse"}', "instances[0].age: the number is infinite"),
         ('{"age": ', "the argument is not JSON"),
-        ("[]", "no rows came"),
+        ("[]", "the input has no rows"),
         ("[1, 2]", "instances[0]: array came"),
-        ('{"a":' * 10_000, "the argument is nested too deeply"),
-        ("rows.txt", "a file of a kind that is read: .json"),
+        ('{"a":' * 10_000, "the argument is nested too deep"),
+        ("rows.txt", "a file of a supported kind: .json"),
         ("missing.csv", "there is no file missing.csv"),
     ],
 )

@@ -216,7 +216,7 @@ def test_a_service_that_ends_by_itself_is_an_error(serve, loans) -> None:
 
 def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
     schema = {"features": [{"name": "text", "kind": "category"}], "examples": [{"text": "it's " * 2000}]}
-    line = curl_example.line("http://x", "loans", schema, tmp_path)
+    line = curl_example.curl_command("http://x", "loans", schema, tmp_path)
     assert line.endswith(f"-d @{tmp_path / 'example.json'}")
     assert json.loads((tmp_path / "example.json").read_text()) == {"instances": schema["examples"]}
 
@@ -224,12 +224,12 @@ def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
 def test_a_token_is_left_out_of_the_curl_line(tmp_path) -> None:
     features = [{"name": "job", "kind": "category"}, {"name": "email", "kind": "category", "private": "token"}]
     schema = {"features": features, "examples": [{"job": "nurse", "email": "tok_0"}]}
-    assert "tok_" not in curl_example.line("http://x", "loans", schema, tmp_path)
+    assert "tok_" not in curl_example.curl_command("http://x", "loans", schema, tmp_path)
 
 
 def test_quotes_and_spaces_survive_the_shell(tmp_path) -> None:
     schema = {"features": [{"name": "job", "kind": "category"}], "examples": [{"job": 'it\'s "a" $job `x` ü'}]}
-    line = curl_example.line("http://x", "loans", schema, tmp_path).replace("curl", "printf '%s\\n'", 1)
+    line = curl_example.curl_command("http://x", "loans", schema, tmp_path).replace("curl", "printf '%s\\n'", 1)
     printed = subprocess.check_output(["sh", "-c", line], text=True).splitlines()
     assert json.loads(printed[-1]) == {"instances": schema["examples"]}
 

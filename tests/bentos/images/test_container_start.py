@@ -168,5 +168,9 @@ class TestFollower:
             deadline = time.monotonic() + 60
             while subprocess.run(command, cwd=ROOT, capture_output=True).returncode:
                 assert time.monotonic() < deadline
-            findings = follower_status.read_status(var / "serving", "loans")
-            assert findings is not None and "does not answer" in findings.topics["registry"].message
+            while not (
+                topics := follower_status.read_status(var / "serving", "loans").topics
+            ):  # its first poll goes on
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert "does not answer" in topics["registry"].message

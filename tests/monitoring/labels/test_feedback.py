@@ -70,7 +70,7 @@ def test_a_regression_takes_values(table: Callable) -> None:
         ("key,value\n1,3\n", "needs a label; a value was given"),
         ("label\nbad\n", "either an id or a key; this one has neither"),
         (f"id,key,label\n{ID},1,bad\n", "this one has id and key"),
-        ("key,label,known_at\n1,bad,yesterday\n", "known_at 'yesterday' is no time; write 2026-01-31T12:00:00Z"),
+        ("key,label,known_at\n1,bad,yesterday\n", "known_at 'yesterday' is no time; write it as 2026-01-31T12:00:00Z"),
         ("key,labell\n1,bad\n", r"unknown column 'labell'. Did you mean 'label'\? Allowed: id, key, label"),
         ("key,label\n1,bad,extra\n", "labels.csv:2: has not as many cells"),
         ("key,label\n", "holds no rows"),
@@ -191,7 +191,7 @@ def test_the_command_says_what_becomes_of_the_labels(var: Path, tmp_path: Path, 
 def test_labels_of_one_class_only_are_said_to_be_so(service: Service, table: Callable, cli: Callable) -> None:
     path = table("labels.csv", "key,label\n" + "".join(f"{k},good\n" for k in range(40)))
     ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
-    assert "All of them are 'good': labels of one class tell little of a model." in ran.err
+    assert "All of them are 'good': labels of one class say little about a model." in ran.err
     assert json.loads(ran.out)["named"] is None, "the log of another machine is not at hand"
 
 

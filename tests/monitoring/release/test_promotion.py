@@ -74,13 +74,13 @@ def test_a_canary_begins_where_the_person_says_and_stands_beside_a_champion(
     registry: Registry, name: str, registered: Publish, cli: Callable
 ) -> None:
     first, second = registered(), registered(bias=0.1)
-    with pytest.raises(NotFound, match=f"has no champion for a canary.*`slipway promote {name} 2` makes one"):
+    with pytest.raises(NotFound, match=f"no champion to compare a canary with.*`slipway promote {name} 2` sets one"):
         promote(name, second, "canary")
     promote(name, first)
-    with pytest.raises(SettingsError, match="version 1 is the champion already"):
+    with pytest.raises(SettingsError, match="version 1 is already the champion"):
         promote(name, first, "canary")
     for weight in ("0", "100", "-5"):
-        assert "percents above 0 and below 100" in cli("promote", name, second, "--canary", weight).err
+        assert "a percentage above 0 and below 100" in cli("promote", name, second, "--canary", weight).err
     ran = cli("promote", name, second, "--canary", "10")
     assert (ran.code, ran.err.strip()) == (0, f"canary of {name} is version 2, which had none.")
     assert registry.model(name).aliases == {"champion": "1", "canary": "2"}

@@ -107,7 +107,7 @@ def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, asked) -> None:
         ({"usecase": "loan", "retraining": "drift"}, "There is no use case 'loan'. Did you mean 'loans'?"),
         ({"usecase": "../loans", "retraining": "drift"}, "There is no use case '../loans'"),
         ({"usecase": "loans"}, "label `retraining` is missing"),
-        ({"usecase": "loans", "retraining": "server down"}, "`retraining` is 'server down'; it says why"),
+        ({"usecase": "loans", "retraining": "server down"}, "`retraining` is 'server down'; it must be"),
     ],
 )
 def test_an_alert_that_means_no_use_case_or_no_reason_is_told_and_the_others_are_heard(

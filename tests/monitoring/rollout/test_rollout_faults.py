@@ -136,7 +136,7 @@ def test_a_rollback_goes_by_the_audit_then_by_the_tags_and_never_to_a_refused_ve
     home = rollout(**FAST)
     monkeypatch.setattr(rollback, "Registry", lambda: home.registry)
     home.registry.aliases = {"champion": "3"}
-    with pytest.raises(NotFound, match="before version 3, and is not refused: name one with `slipway promote made_up"):
+    with pytest.raises(NotFound, match="that is not refused: choose a version with `slipway promote made_up"):
         roll_back(NAME, config=home.config)
     home.registry.found["2"].tags["slipway.serving.local"] = "replaced: by version 3 since 2026-01-01"
     assert roll_back(NAME, config=home.config).instead == "2"
@@ -202,7 +202,7 @@ def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary
     home = rollout(**FAST)
     home.registry.found["2"].tags["slipway.refused"] = "a bug"
     home.registry.aliases["canary"] = canary
-    assert f"the alias canary was taken from version {canary}" in home.once().said
+    assert f"the alias canary was removed from version {canary}" in home.once().said
     assert home.registry.aliases == {"champion": "1"}
     assert home.actions == ["canary.ended"]
 

@@ -19,7 +19,7 @@ from monitoring.rollout import RolloutView
 from monitoring.rollout.decision import TestResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
-from slipway.local.state import Lock, ServiceStatus, State
+from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support.server_views import served
@@ -159,7 +159,7 @@ def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(lea
 def test_an_override_is_shown_with_who_and_why() -> None:
     look = ServerStatus("http://a", Served(version="3", gate=ServedGate(False, "ann: ten customers who <know>")))
     found = client(Reconciled("loans", {"champion": "3"}, [look, look]))
-    shown = "It is served although its gates failed, as somebody decided: ann: ten customers who &lt;know&gt;"
+    shown = "It is served although its gates failed, by an override: ann: ten customers who &lt;know&gt;"
     assert found.get("/").text.count(shown) == 1
     assert found.get("/api/status").json()["usecases"][0]["overridden"] == ["ann: ten customers who <know>"]
     assert "gates failed" not in client(serving()).get("/").text
@@ -270,7 +270,7 @@ def test_the_page_brings_all_it_needs_and_runs_nothing_of_others() -> None:
 
 
 def test_a_running_stacks_processes_are_on_the_page(var: Path) -> None:
-    lock = Lock(var)
+    lock = StackLock(var)
     lock.write(
         State(
             os.getpid(),

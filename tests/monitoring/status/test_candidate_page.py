@@ -29,7 +29,7 @@ def test_the_page_shows_agreement_times_slices_and_quality(digest: str) -> None:
     page = client().get("/shadow/loans")
     assert page.status_code == 200
     for part in (
-        "version 2 as shadow beside champion 1",
+        "version 2 as shadow versus champion 1",
         "1.25 ms",
         "3.5 ms",
         "job pilot",
@@ -50,13 +50,13 @@ def test_a_canary_without_pairs_has_a_page_too(digest: str) -> None:
     log(frame, ids(frame), "b" * 64, "canary", "2", error="ModelError")
     page = client().get("/shadow/loans")
     assert page.status_code == 200
-    for part in ("as canary", "60 ModelError", "a canary answers rows of its own"):
+    for part in ("as canary", "60 ModelError", "a canary has rows of its own"):
         assert part in page.text, part
 
 
 def test_a_page_without_anything_to_compare_says_what_to_do() -> None:
     page = client().get("/shadow/loans")
-    assert (page.status_code, "give a version the alias" in page.text) == (200, True)
+    assert (page.status_code, "set the alias" in page.text) == (200, True)
     assert client().get("/api/shadow/loans").json() is None
 
 

@@ -52,7 +52,7 @@ def test_without_a_champion_no_server_is_started(verdict):
 
 def test_a_bundle_that_is_too_large_is_refused(verdict):
     found = verdict(0.5, gates={"max_bundle_mb": 0.0001})["size"]
-    assert found.verdict == "failed" and "What a server fetches has 0.0 MB" in found.sentence
+    assert found.verdict == "failed" and "The part that a server fetches has 0.0 MB" in found.sentence
     assert found.figure > found.threshold
 
 

@@ -13,7 +13,7 @@ from scenarios.closed_loop import scenario, workspace
 from slipway import config as usecases
 from slipway.cli.environment import move
 from slipway.errors import ServiceError, UseCaseError
-from slipway.local.state import Lock, State
+from slipway.local.state import StackLock, State
 from slipway.settings import settings
 
 
@@ -64,7 +64,7 @@ def test_what_an_earlier_loop_left_is_removed_unless_it_still_runs(tmp_path: Pat
     (tmp_path / "loop" / "mlflow").mkdir(parents=True)
     workspace.empty(tmp_path / "loop")
     assert not (tmp_path / "loop").exists()
-    lock = Lock(tmp_path / "loop")
+    lock = StackLock(tmp_path / "loop")
     lock.write(State(os.getpid(), "loop", {}))
     with pytest.raises(ServiceError, match="a closed loop runs"):
         workspace.empty(tmp_path / "loop")

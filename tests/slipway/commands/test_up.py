@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ServiceError
-from slipway.local import free_port, running
+from slipway.local import running_stack
 from slipway.settings import settings
+from slipway.system.ports import free_port
 
 # `slipway up` with each part replaced by a small server on that part's own port
 TOY = """
 import sys
 from slipway.cli import main
-from slipway.local import Home, Process
+from slipway.local import LocalServices
+from slipway.system.processes import Process
 from slipway.clients.mlflow.registry import RegisteredModel, Registry
 
 SERVER = "import sys, http.server as h; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind='127.0.0.1')"
@@ -37,7 +39,7 @@ for method, part, listens in (
     ("mlflow", "mlflow", True), ("prefect", "prefect", True), ("service", "service", True), ("watch", "status", True),
     ("runner", "runner", False), ("ship", "ship", False),
 ):
-    setattr(Home, method, toy(part, listens))
+    setattr(LocalServices, method, toy(part, listens))
 Registry.model = lambda self, name: RegisteredModel(name, {"champion": "1"} if name == "digits" else {})
 main(sys.argv[1:])
 """
@@ -59,7 +61,7 @@ def up(ports, var, tmp_path):
         [sys.executable, "-c", TOY, "up"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 60
-    while not ((stack := running(var.resolve())) and stack.ready):
+    while not ((stack := running_stack(var.resolve())) and stack.ready):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -76,7 +78,7 @@ def alive(pid: int) -> bool:
 
 
 def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
-    pids = [part.pid for part in running(var.resolve()).parts]
+    pids = [part.pid for part in running_stack(var.resolve()).parts]
     status = json.loads(cli("status", "--json").out)
     assert status["stack"]["command"] == "up"
     assert {part["name"]: bool(part["pid"]) for part in status["parts"]}.items() >= {
@@ -99,12 +101,12 @@ def test_up_prints_where_to_look_and_what_it_does_not_serve(up, ports, cli):
 
 
 def test_ctrl_c_ends_every_process_that_up_started(up, var):
-    pids = [part.pid for part in running(var.resolve()).parts]
+    pids = [part.pid for part in running_stack(var.resolve()).parts]
     assert len(pids) == 6
     up.send_signal(signal.SIGINT)
     assert up.wait(30) == 0
     assert not [pid for pid in pids if alive(pid)]
-    assert running(var.resolve()) is None
+    assert running_stack(var.resolve()) is None
 
 
 def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli, var):
@@ -115,7 +117,7 @@ def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli
 
 
 def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
-    stack = running(var.resolve())
+    stack = running_stack(var.resolve())
     [ship] = [part.pid for part in stack.parts if part.name == "ship"]
     os.kill(ship, signal.SIGKILL)
     said = up.communicate(timeout=30)[0]

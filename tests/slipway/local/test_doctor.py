@@ -66,20 +66,20 @@ def test_a_taken_port_is_a_warning_and_the_stacks_own_is_not(monkeypatch):
         assert "SLIPWAY_MLFLOW_PORT" in found.fix
 
 
-class Answer:
+class Result:
     """A library that was asked, without the seconds that it takes to load."""
 
     def __init__(self, library: str, gpus: list[str] | str) -> None:
         self.library, self._gpus = library, gpus
 
-    def answer(self) -> list[str] | str:
+    def result(self) -> list[str] | str:
         return self._gpus
 
 
 def test_three_answers_about_gpus_may_differ(monkeypatch):
     monkeypatch.setattr(accelerators, "driver", lambda: ["GPU 0: H200"])
-    driver, tensorflow, onnxruntime = accelerators.findings(
-        (Answer("TensorFlow", []), Answer("ONNX Runtime", ["CUDA"]))
+    driver, tensorflow, onnxruntime = accelerators.diagnoses(
+        (Result("TensorFlow", []), Result("ONNX Runtime", ["CUDA"]))
     )
     assert driver.detail == "driver: GPU 0: H200"
     assert (tensorflow.state, "tensorflow[and-cuda]" in tensorflow.fix) == ("warning", True)
@@ -88,7 +88,7 @@ def test_three_answers_about_gpus_may_differ(monkeypatch):
 
 def test_a_library_that_cannot_be_loaded_is_a_warning(monkeypatch):
     monkeypatch.setattr(accelerators, "driver", lambda: [])
-    _, found = accelerators.findings((Answer("TensorFlow", "ImportError: libx"),))
+    _, found = accelerators.diagnoses((Result("TensorFlow", "ImportError: libx"),))
     assert (found.state, found.detail) == ("warning", "TensorFlow: ImportError: libx")
 
 
@@ -96,7 +96,7 @@ def test_a_question_reports_the_last_line_of_a_crash():
     crashed = subprocess.Popen(
         ["sh", "-c", "echo no such symbol >&2; exit 3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert accelerators.Question("TensorFlow", crashed).answer() == "no such symbol"
+    assert accelerators.LibraryProbe("TensorFlow", crashed).result() == "no such symbol"
 
 
 def test_silent_servers_are_warnings_that_say_who_starts_them():
@@ -172,7 +172,7 @@ def test_a_wrong_setting_is_a_finding_and_not_the_end_of_the_examination(monkeyp
 
     monkeypatch.setenv("SLIPWAY_MLFLOW_PRT", "5000")
     settings.cache_clear()
-    monkeypatch.setattr(accelerators, "ask", lambda: ())
+    monkeypatch.setattr(accelerators, "start_probes", lambda: ())
     found = list(doctor.examine())
     assert any("SLIPWAY_MLFLOW_PORT" in f.detail and f.state == "error" for f in found)
     assert found[-1].check == "GPU"

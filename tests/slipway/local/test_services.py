@@ -7,8 +7,9 @@ import os
 import pytest
 
 from slipway.clients.http import is_healthy
-from slipway.local import free_port, services
+from slipway.local import services
 from slipway.settings import settings
+from slipway.system.ports import free_port
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import PortTaken, ServiceError
-from slipway.local import Process, Stack, free_port, home, join, running
-from slipway.system.ports import is_free
+from slipway.local import Stack, local_services, running_stack, use_running_stack
+from slipway.system.ports import free_port, is_free
+from slipway.system.processes import Process
 
 SERVER = """
 import http.server, os, sys
@@ -93,7 +94,8 @@ def test_no_end_of_the_parent_leaves_a_process_behind(tmp_path, number):
     code = f"""
 import sys, time
 from pathlib import Path
-from slipway.local import Process, Stack
+from slipway.local import Stack
+from slipway.system.processes import Process
 with Stack(lambda _: None) as stack:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     stack.start(Process("child", (sys.executable, "-c", child), Path({str(tmp_path)!r}) / "child.log"))
@@ -122,19 +124,19 @@ def test_a_folder_has_one_stack_and_others_find_it(tmp_path, monkeypatch):
     del os.environ["SLIPWAY_SERVICE_PORT"]
     with Stack(lambda _: None) as stack:
         stack.claim(tmp_path, "up")
-        stack.lead({"SLIPWAY_SERVICE_PORT": "3777", "MLFLOW_TRACKING_URI": "http://elsewhere"})
+        stack.publish_environment({"SLIPWAY_SERVICE_PORT": "3777", "MLFLOW_TRACKING_URI": "http://elsewhere"})
         stack.start(python(tmp_path, "import time; time.sleep(60)", "ship"))
         stack.ready()
-        state = running(tmp_path)
+        state = running_stack(tmp_path)
         assert (state.command, state.pid, state.ready) == ("up", os.getpid(), True)
         assert [part.name for part in state.parts] == ["ship"]
         with pytest.raises(ServiceError, match="a stack runs from"):
             Stack(print).claim(tmp_path, "up")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mine")
-        join(tmp_path)
+        use_running_stack(tmp_path)
         assert os.environ["SLIPWAY_SERVICE_PORT"] == "3777"
         assert os.environ["MLFLOW_TRACKING_URI"] == "http://mine"
-    assert running(tmp_path) is None
+    assert running_stack(tmp_path) is None
 
 
 def test_a_state_file_of_a_killed_stack_is_not_a_running_stack(tmp_path):
@@ -144,7 +146,7 @@ def test_a_state_file_of_a_killed_stack_is_not_a_running_stack(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     assert (tmp_path / "stack.json").exists()
-    assert running(tmp_path) is None
+    assert running_stack(tmp_path) is None
 
 
 def test_a_taken_port_gives_way_to_the_next_free_one_and_is_said(monkeypatch):
@@ -157,7 +159,7 @@ def test_a_taken_port_gives_way_to_the_next_free_one_and_is_said(monkeypatch):
         from slipway.settings import settings
 
         settings.cache_clear()
-        chosen = home(say=said.append).ports
+        chosen = local_services(say=said.append).ports
     assert chosen["service"] > port
     assert said[0] == f"port {port} is taken: service takes {chosen['service']}"
     assert len(set(chosen.values())) == len(chosen)

@@ -174,6 +174,8 @@ NOWHERE = [
     b"/docs/../livez",
     b"/docs/..%5c..%5cx",
     b"/livez%00",
+    b"/livez%0a",
+    b"/metrics%0A",
     b"/livez%0d%0ax:%201",
     b"/livez;x",
     b"/livez/",

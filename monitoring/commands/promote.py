@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monitoring.commands.outcome import wait_and_print
+from monitoring.release.outcome import wait_and_print
 from slipway.cli.options import Json, UseCaseName
 from slipway.console import say
 

@@ -19,13 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving import chart, latency, throughput
-from benchmarks.serving.batching import batching
-from benchmarks.serving.cold_start import cold_start
+from benchmarks.serving import chart
+from benchmarks.serving.figures import latency, throughput
+from benchmarks.serving.figures.batching import batching
+from benchmarks.serving.figures.cold_start import cold_start
+from benchmarks.serving.figures.memory import memory
+from benchmarks.serving.figures.overload import overload
 from benchmarks.serving.measurement import Effort, Figure
-from benchmarks.serving.memory import memory
-from benchmarks.serving.overload import overload
-from benchmarks.serving.servers import LOAD_CORE, ROOT, SERVER_CORE
+from benchmarks.serving.targets.servers import LOAD_CORE, ROOT, SERVER_CORE
 from benchmarks.statistics.drift import write
 
 FOLDER = ROOT / "docs" / "explanation"

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.serving.peers import Network
+from benchmarks.serving.targets.peers import Network
 
 _ENVELOPE = {
     "@timestamp": "2026-01-01T00:00:00.000000Z",

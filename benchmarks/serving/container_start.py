@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.serving.measurement import Figure, in_pairs
-from benchmarks.serving.servers import START_SECONDS
+from benchmarks.serving.targets.servers import START_SECONDS
 from slipway.system.ports import free_port
 
-EMPTY = Path(__file__).with_name("empty_service.py")
+EMPTY = Path(__file__).with_name("targets") / "empty_service.py"
 OURS = ("--env=SLIPWAY_INSECURE=true", "--env=SLIPWAY_MASK_KEY=any secret will do here")
 THEIRS = (f"--volume={EMPTY}:/empty/empty_service.py:ro", "--workdir=/empty", "--entrypoint=bentoml")
 ARGUMENTS = ("serve", "-q", "--host=0.0.0.0", "empty_service:Empty")

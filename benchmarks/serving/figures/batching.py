@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from benchmarks.serving import network
 from benchmarks.serving.measurement import Effort, Figure, in_pairs
-from benchmarks.serving.servers import Server, started
+from benchmarks.serving.targets import network
+from benchmarks.serving.targets.servers import Server, started
 
 CONNECTIONS = 64
 LEAST = 0.97  # where there are no batches; with them, of the network's own gain

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from benchmarks.serving.measurement import Effort, Figure, in_pairs
-from benchmarks.serving.servers import Server, prepared
+from benchmarks.serving.targets.servers import Server, prepared
 
 
 def cold_start(effort: Effort) -> Iterator[Figure]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from benchmarks.serving import network
 from benchmarks.serving.measurement import Effort, Figure, in_pairs
-from benchmarks.serving.servers import Server, started
+from benchmarks.serving.targets import network
+from benchmarks.serving.targets.servers import Server, started
 
 P90 = 1  # its place among the percentiles
 _SHED = re.compile(r"^slipway_shadow_shed_total\{.*\} (\S+)$", re.MULTILINE)

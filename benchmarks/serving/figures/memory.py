@@ -8,9 +8,9 @@ from time import sleep
 
 import numpy as np
 
-from benchmarks.serving import network
 from benchmarks.serving.measurement import Effort, Figure
-from benchmarks.serving.servers import Server, started
+from benchmarks.serving.targets import network
+from benchmarks.serving.targets.servers import Server, started
 
 BEGIN, END = 200_000, 1_000_000
 LOOK_SECONDS = 0.5

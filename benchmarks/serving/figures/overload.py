@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.serving.measurement import Effort, Figure
-from benchmarks.serving.servers import Server, started
+from benchmarks.serving.targets.servers import Server, started
 
 CONNECTIONS = 256  # so many that a request hardly ever waits for one
 SHED = ("200", "429", "503")

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.serving import network
 from benchmarks.serving.measurement import Effort, Figure, Measure, in_pairs
-from benchmarks.serving.servers import ROOT, SERVER_CORE, Server, started
+from benchmarks.serving.targets import network
+from benchmarks.serving.targets.servers import ROOT, SERVER_CORE, Server, started
 
 ROWS = 100
 FLASK_SECONDS = 3.0  # it answers about 20 requests in one, and 16 wait

@@ -9,7 +9,7 @@ import os
 
 from bentos.api import application  # noqa: F401
 from bentos.prediction import pipeline
-from bentos.service import slipway  # noqa: F401  (`bentoml serve benchmarks.serving.ablation:slipway`)
+from bentos.service import slipway  # noqa: F401  (`bentoml serve benchmarks.serving.targets.ablation:slipway`)
 from bentos.telemetry.metrics import Metrics
 from bentos.worker import ServedModel
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.serving import network
+from benchmarks.serving.targets import network
 from slipway.contracts.schema import Feature
 from slipway.inference import encode_png
 

@@ -1,7 +1,8 @@
 """What Slipway's serving is measured against: the same network behind servers without key, limit, log or metrics.
 
-`uvicorn --factory benchmarks.serving.peers:starlette` (or `fastapi`); `bentoml serve benchmarks.serving.peers:Bento`;
-`python -m benchmarks.serving.peers PORT` runs Flask. BENCHMARK_ONNX is the network's file.
+`uvicorn --factory benchmarks.serving.targets.peers:starlette` (or `fastapi`);
+`bentoml serve benchmarks.serving.targets.peers:Bento`; `python -m benchmarks.serving.targets.peers PORT` runs Flask.
+BENCHMARK_ONNX is the network's file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.serving.network import CLASSES, FEATURES, layers
+from benchmarks.serving.targets.network import CLASSES, FEATURES, layers
 
 
 class Network:

@@ -18,14 +18,14 @@ from typing import Any
 
 import psutil
 
-from benchmarks.serving import network
-from benchmarks.serving.image_networks import CONVOLUTIONS, DENSE
 from benchmarks.serving.load import http_request
-from benchmarks.serving.slow_network import SLOW
+from benchmarks.serving.targets import network
+from benchmarks.serving.targets.image_networks import CONVOLUTIONS, DENSE
+from benchmarks.serving.targets.slow_network import SLOW
 from slipway import api_keys
 from slipway.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 120
 LOOK_SECONDS = 0.01
 CORES = sorted(os.sched_getaffinity(0))
@@ -34,18 +34,18 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 BENTOML = [sys.executable, "-m", "bentoml", "serve", "-q"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning"]
 PEERS = {  # name: the command in front of its port
-    "starlette": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.peers:starlette", "--port"],
-    "fastapi": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.peers:fastapi", "--port"],
-    "empty": [*BENTOML, "benchmarks.serving.empty_service:Empty", "--port"],
-    "bentoml": [*BENTOML, "benchmarks.serving.peers:Bento", "--port"],
-    "flask": [sys.executable, "-m", "benchmarks.serving.peers"],
+    "starlette": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.targets.peers:starlette", "--port"],
+    "fastapi": [*UVICORN, "--no-access-log", "--factory", "benchmarks.serving.targets.peers:fastapi", "--port"],
+    "empty": [*BENTOML, "benchmarks.serving.targets.empty_service:Empty", "--port"],
+    "bentoml": [*BENTOML, "benchmarks.serving.targets.peers:Bento", "--port"],
+    "flask": [sys.executable, "-m", "benchmarks.serving.targets.peers"],
 }
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
     "with a shadow": ("bentos.service:slipway", {}),
-    "without the log": ("benchmarks.serving.ablation:slipway", {"BENCHMARK_WITHOUT": "log"}),
+    "without the log": ("benchmarks.serving.targets.ablation:slipway", {"BENCHMARK_WITHOUT": "log"}),
     "without key, limit, metrics": (
-        "benchmarks.serving.ablation:slipway",
+        "benchmarks.serving.targets.ablation:slipway",
         {"BENCHMARK_WITHOUT": "metrics", "SLIPWAY_KEYS": "/nonexistent/keys.json"},
     ),
     "2 ms": ("bentos.service:slipway", {}),

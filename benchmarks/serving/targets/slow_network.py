@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.serving import network
+from benchmarks.serving.targets import network
 
 DEADLINE_MS = 300
 LAYERS, SIDE, CHANNELS = 24, 16, 64

@@ -60,7 +60,7 @@ class Injector:
         self._wrap_requests()
         for name, writes in (("read", False), ("names", False), ("has", False), ("put", True), ("remove", True)):
             self._wrap_store(name, writes)
-        self._wrap_whole()
+        self._wrap_draft()
 
     @contextmanager
     def effect(self, target: str, what: str, writes: bool, error: Callable[[], BaseException]) -> Iterator[None]:
@@ -122,15 +122,15 @@ class Injector:
 
         setattr(LocalStore, method, wrapped)
 
-    def _wrap_whole(self) -> None:
-        real = LocalStore.whole
+    def _wrap_draft(self) -> None:
+        real = LocalStore.draft
 
         @contextmanager
-        def whole(folder: LocalStore, name: str) -> Iterator[Any]:
-            with self.effect(LOG, f"whole {name}", True, _gone), real(folder, name) as draft:
+        def wrapped(folder: LocalStore, name: str) -> Iterator[Any]:
+            with self.effect(LOG, f"draft {name}", True, _gone), real(folder, name) as draft:
                 yield draft
 
-        LocalStore.whole = whole
+        LocalStore.draft = wrapped
 
 
 def _gone() -> OSError:

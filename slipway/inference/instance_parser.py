@@ -191,7 +191,7 @@ class InstanceParser:
                 value = row[column]
                 if value.__class__ is float and not value.is_integer():
                     raise InputError(f"{value} came, an integer is needed.", self._place(position, column))
-                if value is not None and abs(value) > _LARGEST:
+                if value is not None and value.__class__ is not str and abs(value) > _LARGEST:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
         for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,9 +30,9 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
     title: str
     status: int
-    detail: str
-    trace_id: str
-    place: str | None = None
+    detail: Annotated[str, msgspec.Meta(description="What came, what is allowed and what to do.")]
+    trace_id: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
+    place: Annotated[str | None, msgspec.Meta(examples=["instances[3].age"])] = None
 
 
 def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Header]]:

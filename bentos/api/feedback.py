@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -15,31 +16,40 @@ from slipway.contracts.events.feedback_event import feedback_line
 from slipway.errors import InputError, suggestion
 from slipway.timestamps import now_iso
 
-ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}"
-_ID = re.compile(ID)
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}")
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
+# Patterns of the document alone: `_check` refuses with a sentence, which a pattern of msgspec's does not
+_DESCRIBED_ID = msgspec.Meta(description="As a prediction has it", extra_json_schema={"pattern": f"^{_ID.pattern}$"})
+_DESCRIBED_TIME = msgspec.Meta(
+    description="When it was known, from 1970 to 2999; null: now",
+    extra_json_schema={"format": "date-time", "pattern": "^(19[7-9]|2[0-9]{2})"},
+)
 
 
 class FeedbackEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One label or value, for the prediction with this `id`, or for the latest prediction with this `key`."""
 
-    id: str | None = None
+    id: Annotated[str | None, _DESCRIBED_ID] = None
     key: str | None = None
     label: str | None = None
     value: float | None = None
-    known_at: datetime | None = None
+    known_at: Annotated[datetime | None, _DESCRIBED_TIME] = None
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
+class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a feedback request."""
+
     feedback: list[FeedbackEntry]
 
 
-class _Response(msgspec.Struct):
+class FeedbackResponse(msgspec.Struct):
+    """The body of the response to a feedback request: the ids of its events."""
+
     request_id: str
     ids: list[str]
 
 
-_decoder = msgspec.json.Decoder(_Request)
+_decoder = msgspec.json.Decoder(FeedbackRequest)
 
 
 def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body: bytes) -> bytes:
@@ -70,7 +80,7 @@ def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body
     ]
     if not served.log(served.feedback, [line for _, line in events]):
         raise LogUnavailable
-    return msgspec.json.encode(_Response(context.request_id, [event_id for event_id, _ in events]))
+    return msgspec.json.encode(FeedbackResponse(context.request_id, [event_id for event_id, _ in events]))
 
 
 def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:

@@ -2,45 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from bentos.models import LoadedModel
+from bentos.models.batch_size import BatchSize
 from bentos.worker import ServedModel
+from slipway.contracts.bundle.gate_report import Gate
 from slipway.errors import BundleError
 from slipway.serving_state import desired, follower_status, observed
+from slipway.serving_state.desired import DesiredState
+from slipway.serving_state.follower_status import Refusal
+from slipway.serving_state.observed import WorkerState
+
+_TASK = msgspec.Meta(extra_json_schema={"enum": ["binary", "multiclass", "regression"]})
+_WAITS_FOR = msgspec.Meta(description="What there is instead of a model yet")
+
+
+class UnreadablePointer(msgspec.Struct):
+    """Why the pointer cannot be read."""
+
+    error: str
+
+
+class GateSummary(msgspec.Struct):
+    """The gates of the model, and who overrode them, and why."""
+
+    passed: bool
+    gates: tuple[Gate, ...]
+    override: str | None
+
+
+class ModelMetadata(msgspec.Struct):
+    """A use case and its workers; what describes the model is absent until there is one."""
+
+    name: str
+    version: str | None
+    environment: str
+    schema_url: str
+    pointer: Any  # DesiredState, UnreadablePointer or None: msgspec takes no union of structs without tags
+    workers: list[WorkerState]
+    refused: dict[str, Refusal]
+    digest: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    device: str | UnsetType = UNSET
+    batching: BatchSize | UnsetType = UNSET
+    task: Annotated[str, _TASK] | UnsetType = UNSET
+    synthetic: bool | UnsetType = UNSET
+    metrics: dict[str, Any] | UnsetType = UNSET
+    gate: GateSummary | UnsetType = UNSET
+    facts: dict[str, Any] | UnsetType = UNSET
+    serving: dict[str, Any] | UnsetType = UNSET
+    waits_for: Annotated[str, _WAITS_FOR] | UnsetType = UNSET
+
+
+class ModelSummary(msgspec.Struct):
+    """A use case, and whether it has a model."""
+
+    name: str
+    version: str | None
+    ready: bool
+    url: str
+
+
+class ModelList(msgspec.Struct):
+    """The use cases that are served."""
+
+    models: list[ModelSummary]
 
 
 def describe(served: ServedModel) -> bytes:
     """Return the body of `GET /v1/models/USECASE`; the states are of all workers on this machine."""
     live = served.manager.live
     folder = served.settings.serving
-    content: dict[str, Any] = {
-        "name": served.name,
-        "version": live.version if live else None,
-        "environment": served.settings.environment,
-        "schema_url": f"/v1/models/{served.name}/schema",
-        "pointer": _pointer(served),
-        "workers": observed.read(folder, served.name),
-        "refused": follower_status.read_refusals(folder, served.name),
-    }
-    if live is None:
-        content["waits_for"] = served.waits_for
-    else:
-        content |= {
-            "digest": live.digest,
-            "role": "champion",
-            "source": live.source,
-            "device": live.device,
-            "batching": live.batching,
-            "task": live.schema.task,
-            "synthetic": live.schema.synthetic,
-            "metrics": live.scores,
-            "gate": {"passed": live.verdict.passed, "gates": live.verdict.gates, "override": live.override},
-            "facts": live.manifest.facts,
-            "serving": live.serving,
-        }
-    return msgspec.json.encode(content)
+    return msgspec.json.encode(
+        ModelMetadata(
+            name=served.name,
+            version=live.version if live else None,
+            environment=served.settings.environment,
+            schema_url=f"/v1/models/{served.name}/schema",
+            pointer=_pointer(served),
+            workers=observed.read(folder, served.name),
+            refused=follower_status.read_refusals(folder, served.name),
+            **(_describe_model(live) if live else {"waits_for": served.waits_for}),
+        )
+    )
+
+
+def list_models(served: Iterable[ServedModel]) -> bytes:
+    """Return the body of `GET /v1/models`."""
+    return msgspec.json.encode(ModelList([_summarize(each) for each in served]))
 
 
 def described_schema(served: ServedModel) -> bytes:
@@ -49,8 +104,29 @@ def described_schema(served: ServedModel) -> bytes:
     return msgspec.json.encode(msgspec.to_builtins(live.schema) | {"examples": live.examples})
 
 
-def _pointer(served: ServedModel) -> Any:
+def _describe_model(live: LoadedModel) -> dict[str, Any]:
+    return {
+        "digest": live.digest,
+        "role": "champion",
+        "source": live.source,
+        "device": live.device,
+        "batching": live.batching,
+        "task": live.schema.task,
+        "synthetic": live.schema.synthetic,
+        "metrics": live.scores,
+        "gate": GateSummary(live.verdict.passed, live.verdict.gates, live.override),
+        "facts": live.manifest.facts,
+        "serving": live.serving,
+    }
+
+
+def _summarize(served: ServedModel) -> ModelSummary:
+    live = served.manager.live
+    return ModelSummary(served.name, live.version if live else None, live is not None, f"/v1/models/{served.name}")
+
+
+def _pointer(served: ServedModel) -> DesiredState | UnreadablePointer | None:
     try:
         return desired.read(served.settings.serving, served.name)
     except BundleError as error:
-        return {"error": str(error)}
+        return UnreadablePointer(str(error))

@@ -68,11 +68,11 @@ def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool)
     `most` is the limit of entries in a request, `credentials` whether a credential is needed.
     """
     paths = _fixed()
-    parts = openapi_schemas.components()
+    parts = openapi_schemas.shared()
     for name, live in models.items():
-        parts[f"{name}.Instance"] = openapi_schemas.instance(live.schema, live.examples)
-        parts[f"{name}.Answer"] = openapi_schemas.predict_response(live.schema)
-        routes = _routes(live, most)
+        instances = min(most, live.serving.get("max_instances", most))
+        parts |= openapi_schemas.of_usecase(live, instances, most)
+        routes = _routes(live, instances)
         paths |= {f"/v1/models/{name}{end}": route for end, route in routes.items()}
         if len(models) == 1:
             paths |= {f"/v1{end or '/model'}": route for end, route in routes.items()}
@@ -104,27 +104,24 @@ def _fixed() -> Json:
         "/metrics": {
             "get": {"summary": "Return metrics for Prometheus", "responses": _responses(text, _BODILESS, "text/plain")}
         },
-        "/v1/models": {"get": _get("List the use cases that are served", ref("Models"))},
+        "/v1/models": {"get": _get("List the use cases that are served", ref("ModelList"))},
     }
 
 
-def _routes(live: LoadedModel, most: int) -> Json:
+def _routes(live: LoadedModel, max_instances: int) -> Json:
     name, schema = live.usecase, live.schema
-    instances = min(most, live.serving.get("max_instances", most))
-    content: Json = {"application/json": {"schema": openapi_schemas.predict_request(name, instances)}}
+    content: Json = {"application/json": {"schema": ref(f"{name}.PredictRequest")}}
     if [f.kind for f in schema.features if not f.nullable] == ["image"]:
-        content["multipart/form-data"] = {"schema": openapi_schemas.image_form(instances)}
-    feedback = {"application/json": {"schema": openapi_schemas.feedback_request(schema, most)}}
+        content["multipart/form-data"] = {"schema": openapi_schemas.image_form(max_instances)}
+    feedback = {"application/json": {"schema": ref(f"{name}.FeedbackRequest")}}
     predict = _post(f"Predict {schema.target}", content, ref(f"{name}.Answer"))
     predict["responses"]["200"]["headers"] |= _headers({"X-Slipway-Cache": "cache"})
     return {
         "/predict": {"post": predict | {"parameters": [_UNIT]}},
         "/feedback": {
-            "post": _post(
-                f"Send the true {schema.target} of predictions", feedback, openapi_schemas.feedback_response()
-            )
+            "post": _post(f"Send the true {schema.target} of predictions", feedback, ref("FeedbackResponse"))
         },
-        "": {"get": _get("Describe the model that serves, and its workers", ref("Model"))},
+        "": {"get": _get("Describe the model that serves, and its workers", ref("ModelMetadata"))},
         "/schema": {
             "get": _get("Describe the features: kinds, units and vocabularies", openapi_schemas.described_schema(name)),
         },

@@ -1,55 +1,39 @@
-"""JSON Schemas of request and response bodies, derived from the schema of the model that serves."""
+"""JSON Schemas of request and response bodies, generated from the structs that validate and encode them.
+
+Small functions add what no type says: units, ranges and vocabularies, the classes, counts, examples, and forms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bentos.api.feedback import ID
-from slipway.contracts.schema import Feature, Schema
-from slipway.inference.instance_parser import LARGEST_FLOAT, EncodedImage
-from slipway.serving_state.desired import DesiredState
+from bentos.api.feedback import FeedbackRequest, FeedbackResponse
+from bentos.api.model_metadata import GateSummary, ModelList, ModelMetadata, ModelSummary, UnreadablePointer
+from bentos.models.batch_size import BatchSize
+from bentos.problem_details import Problem
+from slipway.contracts.schema import Feature, Schema, Split
+from slipway.inference import InputWarning, Prediction
+from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
-from slipway.serving_state.observed import WorkerState
+from slipway.serving_state.observed import RoleState, WorkerState
+
+if TYPE_CHECKING:
+    from bentos.models import LoadedModel
 
 Json = dict[str, Any]
 
-PROBLEM: Json = {
-    "type": "object",
-    "required": ["title", "status", "detail", "trace_id"],
-    "properties": {
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What came, what is allowed and what to do."},
-        "place": {"type": "string", "examples": ["instances[3].age"]},
-        "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    },
-}
-WARNING: Json = {
-    "type": "object",
-    "required": ["instance", "feature", "reason"],
-    "properties": {
-        "instance": {"type": "integer"},
-        "feature": {"type": "string"},
-        "reason": {"enum": ["missing", "unknown_category", "out_of_range"]},
-    },
-}
-_KINDS: dict[str, list[str]] = {
-    "number": ["number"],
-    "integer": ["integer"],
-    "category": ["string"],
-    "boolean": ["boolean"],
-}
-_LIMITS: dict[str, Json] = {
-    "number": {"minimum": -LARGEST_FLOAT, "maximum": LARGEST_FLOAT},
-    "integer": {"minimum": 1 - 2**63, "maximum": 2**63 - 1},
-}
+_SENT: tuple[type[msgspec.Struct], ...] = (
+    *(Problem, InputWarning, FeedbackResponse),
+    *(ModelMetadata, ModelList, ModelSummary, GateSummary, BatchSize),
+    *(DesiredState, Canary, UnreadablePointer, WorkerState, RoleState, Refusal),
+    *(Schema, Feature, Split),
+)
+_INTEGER: Json = {"minimum": 1 - 2**63, "maximum": 2**63 - 1}
 _TEXT: Json = {"type": "string"}
-_NULLABLE_TEXT: Json = {"type": ["string", "null"]}
 _NULL: Json = {"type": "null"}
-_ANY_OBJECT: Json = {"type": "object"}
 
 
 def ref(name: str) -> Json:
@@ -57,87 +41,33 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def components() -> Json:
-    """Return the schemas that the bodies of every use case refer to; those of msgspec structs are generated."""
-    kinds = [Schema, DesiredState, WorkerState, Refusal]
-    _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    return {"Problem": PROBLEM, "Warning": WARNING, "Model": _model(), "Models": _models(), **found}
+def shared() -> Json:
+    """Return the schemas of the bodies that are the same for every use case."""
+    found = _generate(_SENT)
+    found |= {kind.__name__: _as_sent(kind, found[kind.__name__]) for kind in _SENT}
+    pointer = {"anyOf": [ref("DesiredState"), ref("UnreadablePointer"), _NULL]}
+    return found | {"ModelMetadata": _with_property(found["ModelMetadata"], "pointer", pointer)}
 
 
-def instance(schema: Schema, examples: Sequence[Json]) -> Json:
-    """Return the schema of one instance, with an example."""
-    properties: Json = {feature.name: _feature(feature) for feature in schema.features}
-    properties |= {name: {"description": "retired: accepted and ignored"} for name in schema.retired}
-    return _object(
-        properties,
-        required=[feature.name for feature in schema.features if not feature.nullable],
-        additionalProperties=False,
-        examples=list(examples[:1]),
-    )
-
-
-def predict_request(name: str, max_instances: int) -> Json:
-    """Return the schema of the body of a prediction request."""
-    keys = {"type": ["array", "null"], "items": _TEXT, "description": "Your own, one an instance"}
-    instances = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": ref(f"{name}.Instance")}
-    return _object({"instances": instances, "keys": keys}, required=["instances"], additionalProperties=False)
+def of_usecase(live: LoadedModel, max_instances: int, max_entries: int) -> Json:
+    """Return the schemas of the bodies of one use case, whose name is before theirs."""
+    name, schema = live.usecase, live.schema
+    found = _generate([live.reader.request_type, FeedbackRequest], f"{name}.")
+    found |= {
+        "PredictRequest": _with_count(found["PredictRequest"], "instances", max_instances),
+        "Instance": _instance(found["Instance"], schema, live.examples),
+        "Answer": _answer(schema),
+        "FeedbackRequest": _with_count(found["FeedbackRequest"], "feedback", max_entries),
+        "FeedbackEntry": _feedback_entry(found["FeedbackEntry"], schema),
+    }
+    return {f"{name}.{part}": described for part, described in found.items()}
 
 
 def image_form(max_instances: int) -> Json:
     """Return the schema of a multipart form of images."""
     part = {"type": "string", "format": "binary"}
     images = {"type": "array", "minItems": 1, "maxItems": max_instances, "items": part}
-    return _object({"image": images}, additionalProperties=False)
-
-
-def predict_response(schema: Schema) -> Json:
-    """Return the schema of the response to a prediction request."""
-    row: Json = {"id": {"type": "string", "description": "what feedback names"}}
-    if schema.task == "regression":
-        row["value"] = {"type": "number", "description": schema.unit}
-    else:
-        meaning = f"P({schema.positive})" if schema.positive else "the largest probability"
-        row["label"] = {"type": "string", "enum": list(schema.classes)}
-        row["score"] = {"type": "number", "description": meaning}
-        row["probabilities"] = {"type": "object", "additionalProperties": {"type": "number"}}
-    return _object(
-        {
-            "model": _object({"name": _TEXT, "version": _TEXT}),
-            "request_id": _TEXT,
-            "predictions": {"type": "array", "items": _object(row)},
-            "warnings": {"type": "array", "items": ref("Warning")},
-        }
-    )
-
-
-def feedback_request(schema: Schema, max_entries: int) -> Json:
-    """Return the schema of a feedback request: a label or value for each `id` or `key`; null counts as absent."""
-    if schema.task == "regression":
-        truth, other = {"value": {"type": "number"}}, "label"
-    else:
-        truth, other = {"label": {"type": "string", "enum": list(schema.classes)}}, "value"
-    known = {
-        "type": ["string", "null"],
-        "format": "date-time",
-        "pattern": "^(19[7-9]|2[0-9]{2})",
-        "description": "When it was known, from 1970 to 2999; null: now",
-    }
-    names = {"id": {"type": "string", "pattern": f"^{ID}$", "description": "as a prediction has it"}, "key": _TEXT}
-    entries = [
-        _object(
-            {of: names[of], absent: _NULL, **truth, other: _NULL, "known_at": known},
-            required=[of, *truth],
-            additionalProperties=False,
-        )
-        for of, absent in (("id", "key"), ("key", "id"))
-    ]
-    items = {"type": "array", "minItems": 1, "maxItems": max_entries, "items": {"oneOf": entries}}
-    return _object({"feedback": items}, additionalProperties=False)
-
-
-def feedback_response() -> Json:
-    """Return the schema of the response to a feedback request."""
-    return _object({"request_id": _TEXT, "ids": {"type": "array", "items": _TEXT}})
+    return _object({"image": images}) | {"additionalProperties": False}
 
 
 def described_schema(name: str) -> Json:
@@ -146,69 +76,69 @@ def described_schema(name: str) -> Json:
     return {"allOf": [ref("Schema"), _object({"examples": examples})]}
 
 
-def _model() -> Json:
-    always = {
-        "name": _TEXT,
-        "version": _NULLABLE_TEXT,
-        "environment": _TEXT,
-        "schema_url": _TEXT,
-        "pointer": {"anyOf": [ref("DesiredState"), _object({"error": _TEXT}), _NULL]},
-        "workers": {"type": "array", "items": ref("WorkerState")},
-        "refused": {"type": "object", "additionalProperties": ref("Refusal")},
-    }
-    once_it_serves = {
-        "digest": _TEXT,
-        "role": _TEXT,
-        "source": _TEXT,
-        "device": _TEXT,
-        "batching": _object(
-            {
-                "size": {"type": "integer"},
-                "reason": _TEXT,
-                "gain": {"type": ["number", "null"]},
-                "wait_ms": {"type": "integer"},
-            }
-        ),
-        "task": {"enum": ["binary", "multiclass", "regression"]},
-        "synthetic": {"type": "boolean"},
-        "metrics": _ANY_OBJECT,
-        "gate": _object({"passed": {"type": "boolean"}, "gates": {"type": "array"}, "override": _NULLABLE_TEXT}),
-        "facts": _ANY_OBJECT,
-        "serving": _ANY_OBJECT,
-    }
-    waiting = {"waits_for": {"type": ["string", "null"], "description": "what there is instead of a model yet"}}
-    return _object(always | once_it_serves | waiting, required=list(always))
-
-
-def _models() -> Json:
-    model = _object({"name": _TEXT, "version": _NULLABLE_TEXT, "ready": {"type": "boolean"}, "url": _TEXT})
-    return _object({"models": {"type": "array", "items": model}})
-
-
-def _object(properties: Json, *, required: list[str] | None = None, **more: Any) -> Json:
-    """Return the schema of an object; all properties are required unless `required` names some."""
+def _generate(kinds: Sequence[type], prefix: str = "") -> dict[str, Json]:
+    """Generate the schemas of structs, and of those that they hold, by name."""
+    _, found = msgspec.json.schema_components(kinds, ref_template=f"#/components/schemas/{prefix}{{name}}")
     return {
-        "type": "object",
-        "required": list(properties) if required is None else required,
-        "properties": properties,
-        **more,
+        name: schema | {"properties": {of: _merge_types(each) for of, each in schema["properties"].items()}}
+        for name, schema in found.items()
     }
 
 
-def _feature(feature: Feature) -> Json:
-    described: Json = {"description": _description(feature)} if _description(feature) else {}
-    if feature.kind == "image":
-        fields = {field: {"type": "string", "contentEncoding": "base64"} for field in EncodedImage.__struct_fields__}
-        return described | _object(fields, additionalProperties=False)
-    kinds = ["number", "string"] if feature.bins else list(_KINDS[feature.kind])
-    if feature.private == "token" and "string" not in kinds:
-        kinds.append("string")
-    if feature.nullable:
-        kinds.append("null")
-    described["type"] = kinds if len(kinds) > 1 else kinds[0]
+def _merge_types(schema: Json) -> Json:
+    """Merge alternatives that differ in their type into one schema with a list of types."""
+    kinds = schema.get("anyOf", [])
+    if not kinds or not all("type" in kind for kind in kinds):
+        return schema
+    merged = {key: value for kind in kinds for key, value in kind.items()}
+    others = {key: value for key, value in schema.items() if key != "anyOf"}
+    return merged | others | {"type": [kind["type"] for kind in kinds]}
+
+
+def _as_sent(kind: type[msgspec.Struct], schema: Json) -> Json:
+    """Return the schema of a struct as it is encoded: it has every field, or none whose value is its default."""
+    fields = msgspec.structs.fields(kind)
+    if not kind.__struct_config__.omit_defaults:
+        return schema | {"required": [field.encode_name for field in fields if field.default is not msgspec.UNSET]}
+    properties = schema["properties"]
+    optional = [field.encode_name for field in fields if field.default is None]
+    given = {name: _without_type(properties[name], "null") for name in optional}
+    return schema | {"properties": properties | given}
+
+
+def _without_type(schema: Json, dropped: str) -> Json:
+    others = {key: value for key, value in schema.items() if key != "default"}
+    kinds = [kind for kind in schema["type"] if kind != dropped]
+    return others | {"type": kinds if len(kinds) > 1 else kinds[0]}
+
+
+def _with_property(schema: Json, name: str, more: Json) -> Json:
+    """Return the schema of an object with more about one of its properties."""
+    properties = schema["properties"]
+    return schema | {"properties": properties | {name: properties[name] | more}}
+
+
+def _with_count(schema: Json, name: str, most: int) -> Json:
+    return _with_property(schema, name, {"minItems": 1, "maxItems": most})
+
+
+def _instance(instance: Json, schema: Schema, examples: Sequence[Json]) -> Json:
+    """Describe the features of an instance, and add an example."""
+    found = instance["properties"]
+    properties = {feature.name: _feature(found[feature.name], feature) for feature in schema.features}
+    properties |= {name: {"description": "retired: accepted and ignored"} for name in schema.retired}
+    return instance | {"properties": properties, "examples": list(examples[:1])}
+
+
+def _feature(found: Json, feature: Feature) -> Json:
+    """Describe a feature, and add what InstanceParser checks after the types: whole numbers, names of buckets."""
+    described = {"description": text} if (text := _description(feature)) else {}
+    if feature.kind == "integer":
+        return _without_type(found, "number") | _INTEGER | described
     if feature.bins:
-        return {"anyOf": [{"type": "number"}, {"enum": list(feature.vocabulary or ())}], **described}
-    return described | _LIMITS.get(feature.kind, {})
+        names = [*(feature.vocabulary or ()), *([None] if feature.nullable else [])]
+        return found | {"anyOf": [{"type": "number"}, {"enum": names}]} | described
+    return found | described
 
 
 def _description(feature: Feature) -> str:
@@ -218,3 +148,47 @@ def _description(feature: Feature) -> str:
     if feature.vocabulary:
         parts.append(f"known: {', '.join(feature.vocabulary)}")
     return "; ".join(part for part in parts if part)
+
+
+def _answer(schema: Schema) -> Json:
+    """Describe the response to a prediction request: a prediction has the fields of the use case's task."""
+    found = _generate([Prediction])["Prediction"]["properties"]
+    meaning = f"P({schema.positive})" if schema.positive else "the largest probability"
+    if schema.task == "regression":
+        known: Json = {"value": {"description": schema.unit}}
+    else:
+        known = {"label": {"enum": list(schema.classes)}, "score": {"description": meaning}, "probabilities": {}}
+    row = {"id": _TEXT | {"description": "what feedback names"}}
+    row |= {name: _without_type(found[name], "null") | more for name, more in known.items()}
+    return _object(
+        {
+            "model": _object({"name": _TEXT, "version": _TEXT}),
+            "request_id": _TEXT,
+            "predictions": {"type": "array", "items": _object(row)},
+            "warnings": {"type": "array", "items": ref("InputWarning")},
+        }
+    )
+
+
+def _feedback_entry(entry: Json, schema: Schema) -> Json:
+    """Describe an entry: a label or value, as the task has it, for either an `id` or a `key`; null counts as absent."""
+    truth, other = ("value", "label") if schema.task == "regression" else ("label", "value")
+    found = entry["properties"]
+    given = {name: _without_type(found[name], "null") for name in ("id", "key", truth)}
+    if schema.classes:
+        given[truth] |= {"enum": list(schema.classes)}
+    return {
+        "oneOf": [
+            entry
+            | {
+                "properties": found | {of: given[of], absent: _NULL, truth: given[truth], other: _NULL},
+                "required": [of, truth],
+            }
+            for of, absent in (("id", "key"), ("key", "id"))
+        ]
+    }
+
+
+def _object(properties: Json) -> Json:
+    """Return the schema of an object that has all these properties."""
+    return {"type": "object", "required": list(properties), "properties": properties}

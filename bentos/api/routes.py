@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from bentos import auth
 from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
-from bentos.api.model_metadata import describe, described_schema
+from bentos.api.model_metadata import describe, described_schema, list_models
 from bentos.api.static_files import NamedFiles
 from bentos.errors import MethodNotAllowed, Unavailable
 from bentos.problem_details import JSON, SAFE
@@ -145,18 +144,7 @@ class Routes:
         return _json(msgspec.json.encode(document))
 
     async def _models(self, request: Request) -> Response:
-        models: list[dict[str, Any]] = []
-        for served in self._worker.served.values():
-            live = served.manager.live
-            models.append(
-                {
-                    "name": served.name,
-                    "version": live.version if live else None,
-                    "ready": live is not None,
-                    "url": f"/v1/models/{served.name}",
-                }
-            )
-        return _json(msgspec.json.encode({"models": models}))
+        return _json(list_models(self._worker.served.values()))
 
 
 class _OnlyPost:

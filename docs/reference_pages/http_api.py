@@ -10,6 +10,7 @@ from bentos.api.openapi import document
 from bentos.auth.scopes import required_scopes
 from reference_pages.markdown import code, table
 from slipway.contracts.schema import CONTRACT, Feature, Schema
+from slipway.inference.instance_parser import InstanceParser
 from slipway.settings import Settings
 
 Json = Mapping[str, Any]
@@ -33,7 +34,9 @@ def page() -> str:
 def _example_document() -> Json:
     features = (Feature("FEATURE", "number"),)
     schema = Schema(CONTRACT, "NAME", "binary", features, "TARGET", classes=("good", "bad"), positive="bad")
-    served = SimpleNamespace(usecase="NAME", schema=schema, examples=[{"FEATURE": 1.0}], serving={})
+    served = SimpleNamespace(
+        usecase="NAME", schema=schema, reader=InstanceParser(schema), examples=[{"FEATURE": 1.0}], serving={}
+    )
     return document({"NAME": served}, Settings.model_fields["max_instances"].default, credentials=True)
 
 
@@ -97,7 +100,7 @@ def _rows(path: str, schema: Json) -> Iterator[list[str]]:
         required = "yes" if name in _required(schema) else ""
         yield [code(here), _schema(inner), required, inner.get("description", "")]
         yield from _rows(f"{here}.", inner)
-        yield from _rows(f"{here}[].", inner.get("items", {}))
+        yield from _rows(f"{here}[].", inner.get("items") or {})
 
 
 def _alternatives(schema: Json) -> list[Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 MISSING, UNKNOWN, FIRST = 0, 1, 2
+_REASONS = msgspec.Meta(extra_json_schema={"enum": ["missing", "unknown_category", "out_of_range"]})
 
 
 class InputWarning(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class InputWarning(msgspec.Struct, frozen=True):
 
     instance: int
     feature: str
-    reason: str
+    reason: Annotated[str, _REASONS]
 
 
 class Encoder:

@@ -75,7 +75,10 @@ def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, .
 
 
 class InstanceParser:
-    """Parser of the instances of one schema: objects by feature name, or arrays in the order of the features."""
+    """Parser of the instances of one schema: objects by feature name, or arrays in the order of the features.
+
+    `request_type` is the struct of a body whose instances are objects; the API's documentation is generated from it.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -93,7 +96,8 @@ class InstanceParser:
         self._object: type = msgspec.defstruct("Instance", named.values(), kw_only=True, omit_defaults=True, **options)
         whole = [(field, kind) for field, kind, *_ in fields.values()]
         array = msgspec.defstruct("Instance", whole, array_like=True, **options)
-        self._objects: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_request(self._object))
+        self.request_type = _request(self._object)
+        self._objects: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.request_type)
         self._arrays: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_request(array))
         self._array = array
         self._usual: msgspec.json.Decoder[Any] | None = (
@@ -191,7 +195,7 @@ class InstanceParser:
                 value = row[column]
                 if value.__class__ is float and not value.is_integer():
                     raise InputError(f"{value} came, an integer is needed.", self._place(position, column))
-                if value is not None and abs(value) > _LARGEST:
+                if value is not None and value.__class__ is not str and abs(value) > _LARGEST:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
         for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):
@@ -266,7 +270,8 @@ def _usual_kind(feature: Feature) -> Any:
 
 
 def _request(instance: type) -> type:
-    fields: list[Any] = [("instances", list[instance]), ("keys", list[str] | None, None)]  # type: ignore[valid-type]
+    keys = Annotated[list[str] | None, msgspec.Meta(description="Your own, one an instance")]
+    fields: list[Any] = [("instances", list[instance]), ("keys", keys, None)]  # type: ignore[valid-type]
     return msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
 
 

@@ -50,6 +50,12 @@ def test_a_masked_value_is_valid() -> None:
     assert read(GOOD | {"income": "10 – 20"})[0]["income"] == "10 – 20"
 
 
+def test_a_masked_integer_is_valid() -> None:
+    parser = InstanceParser(Schema(1, "u", "binary", (Feature("ssn", "integer", private="token"),), "y"))
+    token = "tok_" + "0" * 32
+    assert parser.request(json.dumps({"instances": [{"ssn": token}]}).encode(), 1).instances == [{"ssn": token}]
+
+
 def test_a_whole_float_is_an_integer() -> None:
     assert read(GOOD | {"age of owner": 41.0}) == read(GOOD)
 

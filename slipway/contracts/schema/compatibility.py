@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipway.contracts.schema.model import Feature, Schema
-
-if TYPE_CHECKING:
-    pass
 
 
 def compatible(old: Schema, new: Schema) -> list[str]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from slipway.errors import BundleError
-
-if TYPE_CHECKING:
-    pass
 
 CONTRACT = 1
 READABLE_CONTRACTS = (CONTRACT,)

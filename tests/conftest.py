@@ -88,8 +88,8 @@ def _namespaces() -> str | None:
 
 def _docker() -> str | None:
     path = shutil.which("docker")
-    asked = path and subprocess.run([path, "version"], capture_output=True)
-    return path if asked and asked.returncode == 0 else None
+    answered = path and subprocess.run([path, "version"], capture_output=True)
+    return path if answered and answered.returncode == 0 else None
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {

@@ -131,8 +131,8 @@ def test_the_generated_reference_is_that_of_the_code(generated, name):
 
 
 def test_make_help_lists_every_verb():
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"^  make ([a-z-]+) ", said, re.MULTILINE)) == verbs()
+    output = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([a-z-]+) ", output, re.MULTILINE)) == verbs()
 
 
 def test_no_lock_file_names_an_index():

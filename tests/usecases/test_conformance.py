@@ -76,21 +76,21 @@ def test_its_code_knows_no_room_but_slipway(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_room_knows_it_by_name(name):
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    paths = [path for package in ROOMS for path in (ROOT / package).rglob("*.py")]
     assert paths
     naming = [path for path in paths if name in _strings(path)]
     assert not naming, "what is true of one use case belongs into its folder"
 
 
 def test_its_data_pass_their_own_expectations(trained):
-    told = read_json(trained.root / "validate" / "result.json")
-    assert told["passed"] and not told["warnings"]
+    result = read_json(trained.root / "validate" / "result.json")
+    assert result["passed"] and not result["warnings"]
 
 
 def test_its_sides_share_no_row(trained):
-    told = read_json(trained.root / "split" / "split.json")
-    assert set(told["leaks"].values()) == {0}
-    assert told["counts"]["holdout"] >= 100
+    result = read_json(trained.root / "split" / "split.json")
+    assert set(result["leaks"].values()) == {0}
+    assert result["counts"]["holdout"] >= 100
 
 
 def test_one_epoch_ends_in_a_whole_bundle(trained):

@@ -36,8 +36,8 @@ def test_the_server_answers_as_its_document_says(serve, var: Path, tmp_path: Pat
     for schema in (bundles.TABULAR, bundles.IMAGES):
         bundles.promote(var, tmp_path / schema.usecase, schema, serving=PATIENT)
     server = serve("loans", "shapes", SLIPWAY_MAX_INSTANCES="100")
-    said = schemathesis(server, tmp_path)
-    assert "Operations:       12 selected" in said
+    output = schemathesis(server, tmp_path)
+    assert "Operations:       12 selected" in output
     assert "Traceback" not in server.log.read_text()
 
 
@@ -46,6 +46,6 @@ def test_with_credentials_each_route_needs_one_as_the_document_says(serve, var: 
     bundles.promote(var, tmp_path / "prices", bundles.REGRESSION, serving=PATIENT)
     credential = key("schemathesis", "admin", rate="1000000/second")
     server = serve("prices", SLIPWAY_MAX_INSTANCES="100", SLIPWAY_OPEN_DOCS="true")
-    said = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}")
-    assert "Operations:       12 selected" in said
+    output = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}")
+    assert "Operations:       12 selected" in output
     assert "Traceback" not in server.log.read_text()

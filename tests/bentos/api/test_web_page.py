@@ -43,8 +43,8 @@ NO_FILES = ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.h
 
 
 @pytest.mark.parametrize("path", [*NO_FILES, "/page/x/../page.css", "/page/./page.css", "/page/page.css/"])
-def test_no_path_leads_out_of_the_page(front, path: str) -> None:
-    client = front()
+def test_no_path_leads_out_of_the_page(start_client, path: str) -> None:
+    client = start_client()
     assert client.get("/page/page.css").headers["content-type"] == "text/css; charset=utf-8"
     assert client.get(path).status == 404
 

@@ -18,18 +18,18 @@ ISSUER, AUDIENCE = "https://issuer.example", "slipway"
 
 
 class Issuer:
-    """`published` may be changed at any time; `down` makes it answer 500; `asked` counts its requests."""
+    """`published` may be changed at any time; `down` makes it answer 500; `request_count` counts its requests."""
 
     def __init__(self) -> None:
         self.key = new_key("first")
         self.published = [self.key]
         self.down = False
-        self.asked = 0
+        self.request_count = 0
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += 1
+                issuer.request_count += 1
                 body = json.dumps({"keys": [key.as_dict(private=False) for key in issuer.published]}).encode()
                 self.send_response(500 if issuer.down else 200)
                 self.send_header("content-length", str(len(body)))

@@ -26,9 +26,9 @@ def test_a_key_is_shown_once_and_kept_as_a_digest_in_a_file_for_its_owner_alone(
 
 def test_the_list_says_for_what_how_often_and_until_when(cli, var):
     cli("keys", "create", "ci", "--scopes", "predict", "--rate", "10/second")
-    (said,) = json.loads(cli("keys", "list", "--json").out)
-    assert (said["name"], said["scopes"], said["rate"], said["expires"]) == ("ci", ["predict"], "10/second", None)
-    assert "key" not in said and "sha256" not in said
+    (entry,) = json.loads(cli("keys", "list", "--json").out)
+    assert (entry["name"], entry["scopes"], entry["rate"], entry["expires"]) == ("ci", ["predict"], "10/second", None)
+    assert "key" not in entry and "sha256" not in entry
 
 
 def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
@@ -40,7 +40,7 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--scopes", "predit"], "Did you mean 'predict'?"),
         (["--scopes", ","], "has no scope"),
@@ -50,9 +50,9 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
         (["--expires", "2020-01-01"], "in the past"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_would(cli, var, options, said):
+def test_what_makes_no_sense_is_refused_with_what_would(cli, var, options, message):
     ran = cli("keys", "create", "ci", *options)
-    assert ran.code == 1 and said in ran.err
+    assert ran.code == 1 and message in ran.err
     assert not settings().key_file.exists() or api_keys.read(settings().key_file) == []
 
 

@@ -64,9 +64,9 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_for_long():
     assert time.monotonic() - started < 3 * REDIS_SECONDS
 
 
-def test_predictions_go_on_and_are_limited_while_redis_is_away(front, key, monkeypatch):
+def test_predictions_go_on_and_are_limited_while_redis_is_away(start_client, key, monkeypatch):
     monkeypatch.setenv("SLIPWAY_REDIS_URL", f"redis://:secret@127.0.0.1:{free_port()}")
-    secret, client = key("ci", "predict", rate="2/minute"), front()
+    secret, client = key("ci", "predict", rate="2/minute"), start_client()
     assert [predict(client, **bearer(secret)).status for _ in range(3)] == [200, 200, 429]
 
 

@@ -45,8 +45,8 @@ def test_a_row_is_answered_in_words(cli, loans) -> None:
     assert "synthetic" in ran.err
 
 
-def test_the_answer_is_the_servers(cli, front, var) -> None:
-    client = front()
+def test_the_answer_is_the_servers(cli, start_client, var) -> None:
+    client = start_client()
     served = client.predict(ROW, {**ROW, "age": 300, "visits": None}).json
     ran = cli("predict", "loans", json.dumps([ROW, {**ROW, "age": 300, "visits": None}]), "--json")
     found = json.loads(ran.out)
@@ -115,7 +115,7 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"agee": 42, "job": "nurse"}', "instances[0].agee: unknown feature 'agee'. Did you mean 'age'?"),
         ('[{"age": 42, "job": "nurse"}, {"age": "42", "job": "nurse"}]', "instances[1].age: str came"),
@@ -129,13 +129,13 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
         ("missing.csv", "there is no file missing.csv"),
     ],
 )
-def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
+def test_what_cannot_be_answered_is_said(cli, loans, text, message) -> None:
     ran = cli("predict", "loans", text, "--bundle", loans)
-    assert ran.code == 1 and ran.out == "" and said in ran.err
+    assert ran.code == 1 and ran.out == "" and message in ran.err
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
         ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
@@ -144,10 +144,10 @@ def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
         ("a.png", b"nothing", "takes no image"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_said(cli, loans, tmp_path, name, content, said) -> None:
+def test_a_file_that_cannot_be_read_is_said(cli, loans, tmp_path, name, content, message) -> None:
     (tmp_path / name).write_bytes(content)
     ran = cli("predict", "loans", str(tmp_path / name), "--bundle", loans)
-    assert ran.code == 1 and said in ran.err
+    assert ran.code == 1 and message in ran.err
 
 
 def test_a_file_that_is_no_image_is_said(cli, shapes, tmp_path) -> None:

@@ -27,7 +27,7 @@ from tests.support.servers import free_port, publish, unique_name
 
 
 class Served:
-    """`slipway serve …` as a process of its own; `said` is all that it printed."""
+    """`slipway serve …` as a process of its own; `output` is all that it printed."""
 
     def __init__(self, folder: Path, *args: str, **env: str) -> None:
         self.port = free_port()
@@ -39,18 +39,18 @@ class Served:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     def until(self, true: Callable[[], object], seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not true():
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.1)
 
     def announced(self) -> Served:
-        self.until(lambda: "Try:" in self.said and self.said.endswith("\n"))
+        self.until(lambda: "Try:" in self.output and self.output.endswith("\n"))
         return self
 
     def version(self, name: str) -> str:
@@ -116,7 +116,7 @@ def test_a_taken_port_names_a_free_one(cli, loans) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ((), "name one or more use cases"),
         (("loans", "--bundle", "x", "--version", "1"), "exclude each other"),
@@ -125,9 +125,9 @@ def test_a_taken_port_names_a_free_one(cli, loans) -> None:
         (("loans", "--port", "0"), "0 is not in the range"),
     ],
 )
-def test_wrong_usage_is_said(cli, args, said) -> None:
+def test_wrong_usage_is_said(cli, args, message) -> None:
     ran = cli("serve", *args)
-    assert ran.code == 2 and said in ran.err
+    assert ran.code == 2 and message in ran.err
 
 
 def test_a_bundle_of_another_use_case_is_refused(cli, loans) -> None:
@@ -171,14 +171,14 @@ def test_it_serves_the_champion_and_the_next_one_and_its_curl_line_works(serve, 
         publish(mlflow_server, name, tmp_path / str(bias))
     registry.set_alias(name, "champion", "1")
     served = serve(name, MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_FOLLOW_SECONDS="0.2").announced()
-    assert "serving on 127.0.0.1 only" in served.said and f"{name} version 1 is served" in served.said
+    assert "serving on 127.0.0.1 only" in served.output and f"{name} version 1 is served" in served.output
     answer = json.loads(subprocess.check_output(["bash", "-c", pasted(served)], text=True))
     assert answer["model"] == {"name": name, "version": "1"} and len(answer["predictions"]) == 1
     registry.set_alias(name, "champion", "2")
     served.until(lambda: served.version(name) == "2")
     children = served.descendants()
-    assert served.end() == 0, served.said
-    assert gone(children) and "Traceback" not in served.said
+    assert served.end() == 0, served.output
+    assert gone(children) and "Traceback" not in served.output
 
 
 def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(serve, mlflow_server, tmp_path) -> None:
@@ -187,7 +187,7 @@ def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "one"))
     served = serve(name, MLFLOW_TRACKING_URI=mlflow_server).announced()
     follower_of(served).kill()
-    served.until(lambda: "starting it again" in served.said)
+    served.until(lambda: "starting it again" in served.output)
     served.until(lambda: follower_of(served))
     children = served.descendants()
     assert len(children) >= 3, "a follower, a supervisor and a worker"
@@ -211,7 +211,7 @@ def test_a_service_that_ends_by_itself_is_an_error(serve, loans) -> None:
     supervisor = next(one for one in served.descendants() if "bentoml" in " ".join(one.cmdline()))
     supervisor.kill()
     assert served.process.wait(40) == 1
-    assert "error: the service ended by itself" in served.said
+    assert "error: the service ended by itself" in served.output
 
 
 def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
@@ -240,7 +240,7 @@ def named(name: str):
 
 
 def pasted(served: Served) -> str:
-    return next(line.strip() for line in served.said.splitlines() if line.startswith("  curl"))
+    return next(line.strip() for line in served.output.splitlines() if line.startswith("  curl"))
 
 
 def follower_of(served: Served) -> psutil.Process | None:

@@ -46,11 +46,11 @@ class Held:
         """As many requests as there are threads, each held in the network."""
         tasks = []
         for count in range(1, THREADS + 1):
-            tasks.append(self.ask([row]))
+            tasks.append(self.send([row]))
             await until(lambda count=count: len(self.runs) == count)
         return tasks
 
-    def ask(self, instances: Any, **headers: str) -> asyncio.Task:
+    def send(self, instances: Any, **headers: str) -> asyncio.Task:
         body = instances if isinstance(instances, bytes) else json.dumps({"instances": instances}).encode()
         named = {"content-type": "application/json"} | headers
         return asyncio.create_task(self.client._call("POST", self._path, body, named))
@@ -81,8 +81,8 @@ class Held:
 
 
 @pytest.fixture
-def held(front):
-    made = Held(front(serving={"deadline_ms": 20_000}))
+def held(start_client):
+    made = Held(start_client(serving={"deadline_ms": 20_000}))
     yield made
     made.one.set()
     made.rest.set()
@@ -98,15 +98,15 @@ def scene(play) -> None:
 
 
 def test_what_waits_is_one_batch_and_each_gets_its_own_rows(held):
-    asked = [ROWS[1:2], ROWS[2:5], ROWS[5:6], ROWS[6:8]]
+    batches = [ROWS[1:2], ROWS[2:5], ROWS[5:6], ROWS[6:8]]
     before = held.client.metric("slipway_batch_rows_sum", usecase="loans")
 
     async def play() -> None:
         first = await held.threads_taken()
-        tasks = [held.ask(rows, traceparent=f"00-{k:032x}-{1:016x}-01") for k, rows in enumerate(asked, 1)]
-        await held.waiting(len(asked))
+        tasks = [held.send(rows, traceparent=f"00-{k:032x}-{1:016x}-01") for k, rows in enumerate(batches, 1)]
+        await held.waiting(len(batches))
         answers = await held.let_go(first, tasks)
-        for rows, answer in zip(asked, answers, strict=True):
+        for rows, answer in zip(batches, answers, strict=True):
             assert scores(answer) == pytest.approx([held.alone(row) for row in rows], abs=1e-5)
 
     scene(play)
@@ -124,7 +124,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own_rows(held):
 def test_a_batch_has_no_more_requests_than_give_it_its_rows(held):
     async def play() -> None:
         first = await held.threads_taken()
-        tasks = [held.ask(rows) for rows in (ROWS[:6], ROWS[:6], ROWS[:1], ROWS[:20], ROWS[:1])]
+        tasks = [held.send(rows) for rows in (ROWS[:6], ROWS[:6], ROWS[:1], ROWS[:20], ROWS[:1])]
         await held.waiting(len(tasks))
         assert [answer.status for answer in await held.let_go(first, tasks)] == [200] * 5
 
@@ -137,7 +137,7 @@ def test_without_batches_each_request_has_its_own_run(held):
 
     async def play() -> None:
         first = await held.threads_taken()
-        tasks = [held.ask(ROWS[:2]) for _ in range(4)]
+        tasks = [held.send(ROWS[:2]) for _ in range(4)]
         await held.waiting(4)
         assert [answer.status for answer in await held.let_go(first, tasks)] == [200] * 4
 
@@ -158,7 +158,7 @@ def test_a_row_that_the_network_cannot_take_fails_alone(held, fault):
 
     async def play() -> None:
         first = await held.threads_taken()
-        tasks = [held.ask([row]) for row in (ROWS[1], {**ROWS[2], "age": 99}, ROWS[3])]
+        tasks = [held.send([row]) for row in (ROWS[1], {**ROWS[2], "age": 99}, ROWS[3])]
         await held.waiting(3)
         answers = await held.let_go(first, tasks)
         assert [answer.status for answer in answers] == [200, 500, 200]
@@ -177,7 +177,7 @@ def test_what_cannot_be_read_leaves_the_batch_with_its_own_error(held):
     async def play() -> None:
         first = await held.threads_taken()
         bodies = ([ROWS[1]], [{**ROWS[2], "age": "old"}], b"{", [ROWS[3]])
-        tasks = [held.ask(body) for body in bodies]
+        tasks = [held.send(body) for body in bodies]
         await held.waiting(4)
         answers = await held.let_go(first, tasks)
         assert [answer.status for answer in answers] == [200, 422, 400, 200]
@@ -191,12 +191,12 @@ def test_what_is_late_or_forsaken_is_not_run(held):
     async def play() -> None:
         first = await held.threads_taken()
         deadline, held.live.deadline = held.live.deadline, 0.2
-        late = held.ask([ROWS[1]])
+        late = held.send([ROWS[1]])
         await held.waiting(1)
         held.live.deadline = deadline
         leaving = Connection(held.client)
         gone = asyncio.create_task(leaving.answered())
-        kept = held.ask([ROWS[3]])
+        kept = held.send([ROWS[3]])
         await held.waiting(3)
         leaving.gone.set()
         assert await gone is None
@@ -212,13 +212,13 @@ def test_what_is_late_or_forsaken_is_not_run(held):
 def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
     async def play() -> None:
         first = await held.threads_taken()
-        old = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
+        old = [held.send([ROWS[1]]), held.send([ROWS[2]])]
         await held.waiting(2)
         bundles.write(tmp_path / "second", bias=5.0)
         swapped = load(tmp_path / "second", "loans")
         swapped.inline_bytes, swapped.batching = -1, BatchSize(SIZE, "for the test")
         held.client.worker.served["loans"].manager.live = swapped
-        new = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
+        new = [held.send([ROWS[1]]), held.send([ROWS[2]])]
         await held.waiting(4)
         answers = await held.let_go(first, [*old, *new])
         assert [answer.json["model"]["version"] for answer in answers] == ["1", "1", swapped.version, swapped.version]
@@ -229,17 +229,17 @@ def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
     assert held.runs[THREADS:] == [2], "the second model's are its own"
 
 
-def test_images_in_a_batch(front):
+def test_images_in_a_batch(start_client):
     schema = bundles.IMAGES
-    held = Held(front(schema, serving={"deadline_ms": 20_000}), "shapes")
+    held = Held(start_client(schema, serving={"deadline_ms": 20_000}), "shapes")
     rows = [{"image": {"b64": base64.b64encode(bundles.png(seed=seed)).decode()}} for seed in range(6)]
 
     async def play() -> None:
         first = await held.threads_taken(rows[0])
-        tasks = [held.ask([row]) for row in rows]
+        tasks = [held.send([row]) for row in rows]
         await held.waiting(len(rows))
         together = [scores(answer)[0] for answer in await held.let_go(first, tasks)]
-        alone = [scores(await held.ask([row]))[0] for row in rows]
+        alone = [scores(await held.send([row]))[0] for row in rows]
         assert together == pytest.approx(alone, abs=1e-5)
 
     scene(play)

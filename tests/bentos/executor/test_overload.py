@@ -32,9 +32,9 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
-def held(front, monkeypatch):
+def held(start_client, monkeypatch):
     """A worker whose model answers when it is told to: (client, release)."""
-    client = front(serving={"deadline_ms": 2000})
+    client = start_client(serving={"deadline_ms": 2000})
     live = client.worker.served["loans"].live
     live.inline_bytes = -1
     release = threading.Event()
@@ -145,8 +145,8 @@ class Holding(Work):
 
 class TestAdmissionController:
     @pytest.fixture
-    def admission(self, front):
-        made = AdmissionController(Settings(), front(bundles.TABULAR).worker.metrics)
+    def admission(self, start_client):
+        made = AdmissionController(Settings(), start_client(bundles.TABULAR).worker.metrics)
         yield made
         made.close()
 
@@ -267,37 +267,37 @@ def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
     asyncio.run(scene())
 
 
-def test_ten_thousand_unknown_paths_make_no_new_series(front):
-    client = front()
+def test_ten_thousand_unknown_paths_make_no_new_series(start_client):
+    client = start_client()
 
     def series() -> int:
         return sum(len(metric.samples) for metric in client.worker.metrics.registry.collect())
 
-    async def ask(numbers: range) -> None:
+    async def send(numbers: range) -> None:
         for number in numbers:
             path = (f"/{number}", f"/v1/models/{number}/predict", f"/v1/models/loans/{number}", f"/page/{number}")
             await client._call("GET", path[number % 4], b"", {})
 
-    asyncio.run(ask(range(4)))
+    asyncio.run(send(range(4)))
     before = series()
-    asyncio.run(ask(range(4, 10_004)))
+    asyncio.run(send(range(4, 10_004)))
     assert series() == before
 
 
 @pytest.mark.parametrize("inline_bytes", [1 << 20, -1], ids=["on the event loop", "in threads"])
-def test_memory_is_flat(front, inline_bytes: int) -> None:
-    client = front()
+def test_memory_is_flat(start_client, inline_bytes: int) -> None:
+    client = start_client()
     client.worker.served["loans"].live.inline_bytes = inline_bytes
 
-    async def ask(times: int) -> int:
+    async def send(times: int) -> int:
         for _ in range(times):
             assert await Connection(client).answered() == 200
         gc.collect()
         return psutil.Process().memory_info().rss
 
     async def scene() -> int:
-        before = await ask(2_000)
-        return await ask(8_000) - before
+        before = await send(2_000)
+        return await send(8_000) - before
 
     assert asyncio.run(scene()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
 
@@ -310,12 +310,12 @@ class Flood:
         self.ids: list[str] = []
         self._server, self._until = server, time.monotonic() + seconds
         with ThreadPoolExecutor(connections) as threads:
-            list(threads.map(self._ask, range(connections)))
+            list(threads.map(self._send_requests, range(connections)))
 
     def times(self, status: int) -> list[float]:
         return sorted(seconds for found, seconds in self.answers if found == status)
 
-    def _ask(self, _: int) -> None:
+    def _send_requests(self, _: int) -> None:
         request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
         with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as connection:
             file = connection.makefile("rb")
@@ -374,10 +374,10 @@ def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_pa
         connections["half of a second head"].sendall(head)
         ends = {name: connection.makefile("rb").read() for name, connection in connections.items()}
         assert time.monotonic() - began < 4
-    for name, said in ends.items():
+    for name, answer in ends.items():
         if name != "nothing":
-            assert b"HTTP/1.1 408 Request Timeout" in said, name
-            assert json.loads(said.rpartition(b"\r\n\r\n")[2])["status"] == 408
+            assert b"HTTP/1.1 408 Request Timeout" in answer, name
+            assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["status"] == 408
     assert ends["nothing"] == b"" and ends["half of a second head"].startswith(b"HTTP/1.1 200")
     assert not load.failed and not load.broken and len(load.answered) > 20
     server.wait_for_metric(5, "slipway_requests_shed_total", reason="slow")
@@ -393,8 +393,8 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
         before = len(load.ids)
         server.process.terminate()
         time.sleep(0.4)
-        status, said = server.get("/readyz")
-        assert status == 503 and b"this server ends" in said
+        status, answer = server.get("/readyz")
+        assert status == 503 and b"this server ends" in answer
     assert len(load.ids) > before > 50, "not ready, it still answers"
     assert not load.failed and not load.broken
     assert server.process.wait(15) == 0
@@ -406,7 +406,7 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
 def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
     server = serve("loans", SLIPWAY_MAX_WAITING="1")
-    heads: dict[str, set[str]] = {}
+    headers: dict[str, set[str]] = {}
     for path in (PATH, PATH + "?by=asgi"):
         request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
         connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(8)]
@@ -414,9 +414,9 @@ def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, t
             connection.sendall(request)
         refused = [head for head in map(_head, connections) if head[0].endswith(b" 503 Service Unavailable")]
         assert refused, path
-        heads[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
-    assert heads[PATH] == heads[PATH + "?by=asgi"]
-    assert "retry-after" in heads[PATH]
+        headers[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
+    assert headers[PATH] == headers[PATH + "?by=asgi"]
+    assert "retry-after" in headers[PATH]
     shed = float(
         server.get("/metrics")[1].split(b'slipway_requests_shed_total{reason="full",usecase="loans"} ')[1].split()[0]
     )

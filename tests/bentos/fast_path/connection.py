@@ -26,7 +26,7 @@ class Connection:
     async def answered(self) -> int | None:
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
-        await self._client.front(scope, self._receive, self._send)
+        await self._client.application(scope, self._receive, self._send)
         return self.sent[0]["status"] if self.sent else None
 
     async def _receive(self) -> dict:

@@ -102,19 +102,19 @@ def _without_ids(content: dict) -> dict:
 
 
 def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
-    heads = []
+    headers = []
     for path in (PATH, PATH + "?by=asgi"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
             connected.sendall(request(ROW, path))
             head = connected.recv(65536).partition(b"\r\n\r\n")[0].decode()
         lines = head.split("\r\n")
-        heads.append((lines[0], {line.partition(":")[0] for line in lines[1:]}))
-    assert heads[0] == heads[1]
-    assert "x-content-type-options" in heads[0][1]
+        headers.append((lines[0], {line.partition(":")[0] for line in lines[1:]}))
+    assert headers[0] == headers[1]
+    assert "x-content-type-options" in headers[0][1]
 
 
-def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(front, monkeypatch) -> None:
-    client = front()
+def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(start_client, monkeypatch) -> None:
+    client = start_client()
     served = client.worker.served["loans"]
     runs = []
     predict = served.live.predictor.run
@@ -128,16 +128,16 @@ def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(fron
     together = [json.loads(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     assert [found["request_id"] for found in together] == ["0", "1", "3"]
     assert [[w["instance"] for w in found["warnings"]] for found in together] == [[], [], [1]]
-    for found, asked in zip(together, (rows[0], rows[1], rows[3]), strict=True):
-        alone = json.loads(pipeline.run_one(_call(served, 9, asked)))
+    for found, instances in zip(together, (rows[0], rows[1], rows[3]), strict=True):
+        alone = json.loads(pipeline.run_one(_call(served, 9, instances)))
         assert [row["score"] for row in found["predictions"]] == pytest.approx(
             [row["score"] for row in alone["predictions"]], abs=1e-6
         )
     assert len(client.events()) == 8
 
 
-def test_where_the_network_fails_for_all_together_each_is_asked_alone(front, monkeypatch) -> None:
-    client = front()
+def test_where_the_network_fails_for_all_together_each_is_asked_alone(start_client, monkeypatch) -> None:
+    client = start_client()
     served = client.worker.served["loans"]
     predict = served.live.predictor.run
 

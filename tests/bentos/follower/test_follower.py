@@ -46,7 +46,7 @@ class MemoryRegistry(Registry):
         self.aliases: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.known: dict[str, tuple[ModelVersion, Path]] = {}
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.down = False
 
     def add(self, directory: Path, number: str, **tags: str) -> str:
@@ -81,7 +81,7 @@ class MemoryRegistry(Registry):
         return version.digest or ""
 
     def _answer(self, what: str) -> None:
-        self.asked.append(what)
+        self.calls.append(what)
         if self.down:
             raise RegistryError("the registry does not answer.")
 
@@ -136,10 +136,10 @@ def test_a_look_without_a_change_is_one_request(following, registry, make) -> No
     make("1")
     registry.aliases["champion"] = "1"
     following.poll()
-    registry.asked.clear()
+    registry.calls.clear()
     following.poll()
     following.poll()
-    assert registry.asked == ["model", "model"]
+    assert registry.calls == ["model", "model"]
 
 
 def test_a_promotion_back_fetches_nothing(following, registry, found, make) -> None:
@@ -147,7 +147,7 @@ def test_a_promotion_back_fetches_nothing(following, registry, found, make) -> N
     for number in ("1", "2", "1"):
         registry.aliases["champion"] = number
         following.poll()
-    assert registry.asked.count("bundle 1") == registry.asked.count("bundle 2") == 1
+    assert registry.calls.count("bundle 1") == registry.calls.count("bundle 2") == 1
     assert (first, 3) == (pointed(found).champion, pointed(found).generation) and first != second
 
 
@@ -205,7 +205,7 @@ def test_a_refused_version_is_fetched_again_only_when_something_about_it_changed
     for _ in range(3):
         following.poll()
         registry.tag("1", {"slipway.serving.local": "refused: its gates failed"})
-    assert registry.asked.count("bundle 1") == 1
+    assert registry.calls.count("bundle 1") == 1
     registry.tag("1", {"slipway.override": "ann: the pilot runs on ten customers who know"})
     following.poll()
     assert pointed(found).champion == digest and refused(found) == {}
@@ -218,7 +218,7 @@ def test_a_refused_version_is_tried_again_when_the_alias_comes_back(following, r
     for number in ("2", "1", "2"):
         registry.aliases["champion"] = number
         following.poll()
-    assert registry.asked.count("bundle 2") == 2
+    assert registry.calls.count("bundle 2") == 2
 
 
 @pytest.mark.parametrize("override", ["yes", "ann:", ": because", "   :  "])
@@ -246,7 +246,7 @@ def test_a_version_tagged_refused_is_not_even_fetched(following, registry, found
     registry.aliases["champion"] = "1"
     following.poll()
     assert "twice as slow as the champion" in refused(found)["1"]
-    assert "bundle 1" not in registry.asked
+    assert "bundle 1" not in registry.calls
 
 
 def test_a_bundle_of_another_use_case_is_refused(following, registry, found, tmp_path) -> None:
@@ -339,7 +339,7 @@ def test_a_stored_bundle_whose_byte_changed_is_fetched_again(following, registry
     following.close()
     Follower(NAME, registry, found).poll()
     manifest.verify(found.store / digest, digest, serving_only=True)
-    assert registry.asked.count("bundle 1") == 2
+    assert registry.calls.count("bundle 1") == 2
 
 
 def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, registry, found, make) -> None:

@@ -49,7 +49,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
 def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_path: Path, var: Path) -> None:
     name = unique_name("loans")
     bundles.ROWS[name] = bundles.ROWS["loans"]
-    first, second = (tmp_path / side for side in ("first", "second"))
+    first, second = (tmp_path / name for name in ("first", "second"))
     for bias, directory in enumerate((first, second)):
         bundles.write(directory, msgspec.structs.replace(bundles.TABULAR, usecase=name), bias=float(bias))
     registry = Registry(mlflow_server)
@@ -64,9 +64,9 @@ def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_pat
         until(lambda: _generation(name) == 2)
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        _, output = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "champion version 2" in said and "Traceback" not in said
+    assert "champion version 2" in output and "Traceback" not in output
 
 
 def _generation(name: str) -> int:

@@ -36,7 +36,7 @@ class Container(Server):
         return [one.pid for one in psutil.Process(self.process.pid).children(recursive=True)]
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def readiness(self) -> tuple[int, str]:
@@ -47,28 +47,28 @@ class Container(Server):
             return 0, ""
         return status, json.loads(body)["detail"] if status == 503 else body.decode()
 
-    def until_ready(self, *said: str) -> str:
-        return self._until(200, said)
+    def until_ready(self, *texts: str) -> str:
+        return self._until(200, texts)
 
-    def until_waiting(self, *said: str) -> str:
-        return self._until(503, said)
+    def until_waiting(self, *texts: str) -> str:
+        return self._until(503, texts)
 
     def model(self, usecase: str = "loans") -> dict[str, Any]:
         return json.loads(self.get(f"/v1/models/{usecase}")[1])
 
-    def _until(self, wanted: int, said: tuple[str, ...]) -> str:
+    def _until(self, expected: int, texts: tuple[str, ...]) -> str:
         found = (0, "")
 
-        def as_wanted() -> bool:
+        def as_expected() -> bool:
             nonlocal found
-            assert self.process.poll() is None, self.said
+            assert self.process.poll() is None, self.output
             found = self.readiness()
-            return found[0] == wanted and all(part in found[1] for part in said)
+            return found[0] == expected and all(part in found[1] for part in texts)
 
         try:
-            self.wait_for(as_wanted, 90)
+            self.wait_for(as_expected, 90)
         except AssertionError as error:
-            raise AssertionError(f"{found}, not {wanted} and {said}; {error}") from None
+            raise AssertionError(f"{found}, not {expected} and {texts}; {error}") from None
         return found[1]
 
 

@@ -52,8 +52,8 @@ def test_a_bundle_of_another_contract_leaves_the_old_one_until_one_that_can_be_r
     server.until_ready()
     registry.add("2", of_contract(9, tmp_path / "two", bias=0.1))
     registry.aliases["champion"] = "2"
-    said = server.until_ready("version 2 (champion) is refused", "contract version 9; this release reads [1]")
-    assert "install a newer Slipway here, or train the model with this one" in said
+    output = server.until_ready("version 2 (champion) is refused", "contract version 9; this release reads [1]")
+    assert "install a newer Slipway here, or train the model with this one" in output
     is_well(server)
     bundles.write(tmp_path / "three", bias=0.2)
     registry.add("3", tmp_path / "three")
@@ -67,7 +67,7 @@ def test_a_first_bundle_of_another_contract_is_waited_for_no_more_and_said(conta
     registry.add("1", of_contract(9, tmp_path / "nine", bias=0.1))
     server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
     server.until_waiting("version 1 (champion) is refused", "contract version 9")
-    assert "contract version 9" in server.said
+    assert "contract version 9" in server.output
 
 
 def test_an_image_that_packages_another_contract_says_so(container, tmp_path) -> None:
@@ -79,8 +79,8 @@ def test_an_image_that_packages_another_contract_says_so(container, tmp_path) ->
 def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp_path) -> None:
     bundles.promote(var, tmp_path / "one")
     server = container("loans", args=("--no-follow",), SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
-    said = server.until_waiting("a GPU was asked for")
-    assert "SLIPWAY_DEVICE" in said
+    output = server.until_waiting("a GPU was asked for")
+    assert "SLIPWAY_DEVICE" in output
     assert server.get("/livez")[0] == 200
     (state,) = server.states()
     assert state.roles["champion"].outcome == "failed", "no fault of the version's: nobody is to move its alias"
@@ -126,8 +126,8 @@ def test_a_server_starts_on_a_volume_that_is_read_only(container, var, tmp_path)
         digest = bundles.promote(var, tmp_path / "one")
         subprocess.run(["mount", "-o", "remount,ro", str(var)], check=True)
         server = container("loans", args=("--no-follow",))
-        said = server.until_ready("Read-only file system", "mount another")
-        assert "the prediction log" in said and "the workers' state" in said
+        output = server.until_ready("Read-only file system", "mount another")
+        assert "the prediction log" in output and "the workers' state" in output
         is_well(server)
         assert (server.model()["digest"], server.model()["workers"]) == (digest, [])
         subprocess.run(["mount", "-o", "remount,rw", str(var)], check=True)

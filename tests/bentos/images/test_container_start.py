@@ -47,7 +47,7 @@ def test_without_a_registry_what_is_packaged_serves_at_once_and_nothing_follows(
     assert server.until_ready() == "ready\n"
     assert source(server) == "packaged" and server.predict("loans", **ROW)[0] == 200
     server.wait_for_metric(1, "slipway_model_info", source="packaged")
-    assert "follow" not in server.said
+    assert "follow" not in server.output
 
 
 def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_goes_on_asking(
@@ -68,10 +68,10 @@ def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_go
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
     server.wait_for(lambda: "warning" in server.readiness()[1])
     assert server.predict("loans", **ROW)[1]["model"]["version"] == "7"
-    assert server.said.count(f"follower: loans: the registry {uri} does not answer") == 2, (
+    assert server.output.count(f"follower: loans: the registry {uri} does not answer") == 2, (
         "once each time that it went away"
     )
-    assert server.said.count("the registry answers again") == 1
+    assert server.output.count("the registry answers again") == 1
 
 
 def test_what_the_pointer_names_serves_at_once_though_the_registry_is_away(container, var, packaged, tmp_path) -> None:
@@ -111,8 +111,8 @@ def test_the_follower_may_be_another_container_of_the_pod(container, var, packag
 
 def test_an_image_of_another_use_case_says_which_it_is(container, packaged) -> None:
     server = container("prices", SLIPWAY_PACKAGED=packaged)
-    said = server.until_waiting("this image packages loans")
-    assert "SLIPWAY_SERVE" in said and "MLFLOW_TRACKING_URI" in said
+    output = server.until_waiting("this image packages loans")
+    assert "SLIPWAY_SERVE" in output and "MLFLOW_TRACKING_URI" in output
     assert server.get("/livez")[0] == 200
 
 
@@ -130,12 +130,12 @@ def test_redis_issuer_and_registry_may_all_be_away(container, var, packaged) -> 
         SLIPWAY_JWT_JWKS=f"http://127.0.0.1:{free_port()}/jwks.json",
     )
     server.until_ready()
-    assert [ask(server.port, secret) for _ in range(3)] == [200, 200, 429], "counted by the worker alone"
+    assert [predict(server.port, secret) for _ in range(3)] == [200, 200, 429], "counted by the worker alone"
     with Issuer() as issuer:
-        assert ask(server.port, issuer.token()) == 503
+        assert predict(server.port, issuer.token()) == 503
 
 
-def ask(port: int, credential: str) -> int:
+def predict(port: int, credential: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"content-type": "application/json", "authorization": f"Bearer {credential}"}
     connection.request("POST", "/v1/predict", json.dumps({"instances": [ROW]}), headers)

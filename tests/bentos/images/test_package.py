@@ -69,9 +69,9 @@ def test_a_signature_and_the_registrys_number_go_along(tmp_path):
     (found / "manifest.sig").write_bytes(b"signed")
     ran = package(tmp_path / "var", "loans", "--version", "7", "--json")
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
-    assert told["bento"] == "slipway-serving-loans:7"
-    assert Path(told["directory"], "src", "packaged", "loans", "manifest.sig").read_bytes() == b"signed"
+    result = json.loads(ran.stdout)
+    assert result["bento"] == "slipway-serving-loans:7"
+    assert Path(result["directory"], "src", "packaged", "loans", "manifest.sig").read_bytes() == b"signed"
 
 
 def test_the_champion_is_the_registrys_not_what_this_machine_served_last(tmp_path, mlflow_server, monkeypatch, cli):
@@ -85,9 +85,9 @@ def test_the_champion_is_the_registrys_not_what_this_machine_served_last(tmp_pat
     before = cli("package", name)
     assert before.code == 1 and "has no champion yet" in before.err
     assert cli("promote", name, number).code == 0
-    told = json.loads(cli("package", name, "--json").out)
-    assert told["labels"]["slipway.version"] == number
-    assert told["labels"]["slipway.bundle_sha256"] == files.file_sha256(tmp_path / "registered" / "manifest.json")
+    result = json.loads(cli("package", name, "--json").out)
+    assert result["labels"]["slipway.version"] == number
+    assert result["labels"]["slipway.bundle_sha256"] == files.file_sha256(tmp_path / "registered" / "manifest.json")
 
 
 def test_a_bundle_whose_gate_failed_is_refused(tmp_path, cli):

@@ -90,8 +90,8 @@ def test_the_sbom_names_what_is_installed_and_no_more(image):
 def test_without_credentials_it_ends_with_78_and_says_what_to_set(image, var):
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway") as container:
         assert container.until_ended() == 78
-        assert "No credentials are configured" in container.said
-        assert "SLIPWAY_KEYS" in container.said and "SLIPWAY_INSECURE=true" in container.said
+        assert "No credentials are configured" in container.output
+        assert "SLIPWAY_KEYS" in container.output and "SLIPWAY_INSECURE=true" in container.output
 
 
 def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(image, var, key):
@@ -99,12 +99,12 @@ def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(im
     secret, options = key
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway", *options) as container:
         container.until(200)
-        assert container.ask("/v1/models/loans/predict", ROW)[0] == 401
-        assert container.ask("/v1/models/loans/predict", ROW, "slipway_wrong")[0] == 401
-        answers = [container.ask("/v1/models/loans/predict", ROW, secret) for _ in range(20)]
+        assert container.request("/v1/models/loans/predict", ROW)[0] == 401
+        assert container.request("/v1/models/loans/predict", ROW, "slipway_wrong")[0] == 401
+        answers = [container.request("/v1/models/loans/predict", ROW, secret) for _ in range(20)]
         assert {status for status, _ in answers} == {200}
         ids = {json.loads(body)["predictions"][0]["id"] for _, body in answers}
-        model = json.loads(container.ask("/v1/models/loans", key=secret)[1])
+        model = json.loads(container.request("/v1/models/loans", key=secret)[1])
         container.until_healthy()
         assert container.stop() == 0
         spool = container.copy("/var/lib/slipway/spool", var.parent / "spool")
@@ -117,7 +117,7 @@ def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(im
 def test_it_starts_without_a_volume_and_becomes_healthy(image):
     with Serving(image.tag, *READ_ONLY, *OPEN) as container:
         container.until_healthy()
-        assert container.ask("/v1/models/loans/predict", ROW)[0] == 200
+        assert container.request("/v1/models/loans/predict", ROW)[0] == 200
 
 
 def test_after_a_change_in_the_code_only_the_last_layers_are_new(image, tmp_path):

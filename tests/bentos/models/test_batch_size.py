@@ -80,17 +80,17 @@ def test_a_network_for_one_row_at_a_time_is_never_given_several():
     assert measure_batch_size(run, ROWS, 1.0).size == 1
 
 
-def test_the_model_says_what_was_chosen_and_why(front, monkeypatch):
-    client = front(bundles.TABULAR, bundles.IMAGES)
+def test_the_model_says_what_was_chosen_and_why(start_client, monkeypatch):
+    client = start_client(bundles.TABULAR, bundles.IMAGES)
     assert "less time than a queue" in client.get("/v1/models/loans").json["batching"]["reason"]
     assert client.get("/v1/models/shapes").json["batching"].keys() == {"size", "gain", "wait_ms", "reason"}
 
 
-def test_batches_are_switched_off_by_the_setting_and_by_a_cache(front, monkeypatch):
-    cached = front(bundles.IMAGES, serving={"cache": 10})
+def test_batches_are_switched_off_by_the_setting_and_by_a_cache(start_client, monkeypatch):
+    cached = start_client(bundles.IMAGES, serving={"cache": 10})
     assert "cache" in cached.get("/v1/models/shapes").json["batching"]["reason"]
     monkeypatch.setenv("SLIPWAY_BATCHING", "off")
-    off = front(bundles.IMAGES, promote=False)
+    off = start_client(bundles.IMAGES, promote=False)
     assert off.get("/v1/models/shapes").json["batching"] == {
         "size": 1,
         "reason": "SLIPWAY_BATCHING is off",

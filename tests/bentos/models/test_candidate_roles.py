@@ -39,8 +39,8 @@ def look_often(monkeypatch):
 class World:
     """A worker with the champion, version 1, and bundles to put beside it."""
 
-    def __init__(self, front: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
-        self.client = front(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
+    def __init__(self, start_client: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
+        self.client = start_client(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
         self.var, self.folder = var, tmp_path
         self.champion = self.client.worker.served["loans"].live.digest
 
@@ -55,14 +55,14 @@ class World:
         """Returns when the worker has done what it is told."""
         roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
         generation = bundles.point(self.var, "loans", self.champion, **roles)
-        asked = {"champion": self.champion, "canary": canary, "shadow": shadow}
-        wanted = {role: digest for role, digest in asked.items() if digest is not None}
-        until(lambda: self.settled(generation, wanted))
+        digests = {"champion": self.champion, "canary": canary, "shadow": shadow}
+        desired = {role: digest for role, digest in digests.items() if digest is not None}
+        until(lambda: self.settled(generation, desired))
 
-    def settled(self, generation: int, wanted: dict[str, str]) -> bool:
+    def settled(self, generation: int, desired: dict[str, str]) -> bool:
         (state,) = observed.read(self.var / "serving", "loans")
         done = {role: found.digest for role, found in state.roles.items() if found.outcome != "loading"}
-        return state.generation == generation and done == wanted
+        return state.generation == generation and done == desired
 
     @property
     def roles(self) -> dict[str, RoleState]:
@@ -85,8 +85,8 @@ class World:
 
 
 @pytest.fixture
-def world(front, var, tmp_path) -> Callable[..., World]:
-    return lambda **options: World(front, var, tmp_path, **options)
+def world(start_client, var, tmp_path) -> Callable[..., World]:
+    return lambda **options: World(start_client, var, tmp_path, **options)
 
 
 def broken(fault: str) -> Callable:
@@ -106,11 +106,9 @@ class TestCanary:
         world.point(world.store("2"), weight=40)
         for number in range(40):
             unit = f"user-{number}"
-            asked = {"instances": [ROW, ROW]}
+            body = {"instances": [ROW, ROW]}
             versions = {
-                world.client.post("/v1/models/loans/predict", asked, **{"x-slipway-unit": unit}).json["model"][
-                    "version"
-                ]
+                world.client.post("/v1/models/loans/predict", body, **{"x-slipway-unit": unit}).json["model"]["version"]
                 for _ in range(3)
             }
             assert versions == {"2" if routes_to_canary("2", unit.encode(), 40) else "1"}
@@ -182,9 +180,9 @@ class TestCanary:
         world = world()
         digest = world.store("2")
         world.point(digest, weight=5)
-        side = world.candidates.canary
+        runner = world.candidates.canary
         world.point(digest, weight=100)
-        assert world.candidates.canary is side
+        assert world.candidates.canary is runner
         assert world.client.predict(ROW).json["model"]["version"] == "2"
         world.point(digest, weight=0)
         assert world.client.predict(ROW).json["model"]["version"] == "1"
@@ -328,24 +326,24 @@ class TestSwap:
         digests = {version: world.store(version) for version in ("2", "3", "4", "5")}
         stopping, answers = threading.Event(), []
 
-        def ask() -> None:
+        def predict() -> None:
             while not stopping.is_set():
                 answers.append(world.client.predict(ROW))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        caller = threading.Thread(target=predict)
+        caller.start()
         for champion, canary in (("2", "3"), ("3", "4"), ("4", "5"), ("5", None)):
             world.champion = digests[champion]
             world.point(digests.get(canary), weight=50, shadow=digests["2"])
         stopping.set()
-        asking.join()
+        caller.join()
         assert {answer.status for answer in answers} == {200}
         answered = Counter(e["row_id"] for e in world.events() if e["answered"])
         assert answered == Counter(answer.json["predictions"][0]["id"] for answer in answers)
         assert {answer.json["model"]["version"] for answer in answers} >= {"2", "3", "4", "5"}
 
-    def test_use_cases_have_roles_of_their_own(self, front, var, tmp_path):
-        client = front(bundles.TABULAR, bundles.REGRESSION, serving={"swap_ratio": 1e6})
+    def test_use_cases_have_roles_of_their_own(self, start_client, var, tmp_path):
+        client = start_client(bundles.TABULAR, bundles.REGRESSION, serving={"swap_ratio": 1e6})
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION, bias=1.0, serving={"swap_ratio": 1e6})
         bundles.put_in_store(var, tmp_path / "two", "2")
         bundles.point(var, "prices", client.worker.served["prices"].live.digest, canary=Canary(digest, 100.0))

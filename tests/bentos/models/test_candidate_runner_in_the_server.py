@@ -82,8 +82,10 @@ def test_a_shadow_ten_times_slower_is_shed_and_nobody_waits_for_it(stage: Stage)
     assert (load.failed, load.broken) == ([], 0)
     assert set(load.versions) == {"1"}
     stage.point()
-    quick, beside = (percentile([a.seconds for a in loads.answered], 90) for loads in (alone, load))
-    assert beside < max(2 * quick, 0.1), f"p90 {beside * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
+    quick, with_shadow = (percentile([a.seconds for a in loads.answered], 90) for loads in (alone, load))
+    assert with_shadow < max(2 * quick, 0.1), (
+        f"p90 {with_shadow * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
+    )
     stage.server.wait_for(lambda: stage.got_by_shadow("5") + stage.shed("5") == len(load.answered))
     assert stage.shed("5") > 0
     assert stage.got_by_shadow("5") > 0, "what it has time for, it gets"
@@ -120,5 +122,5 @@ def assert_the_champion_answered(stage: Stage, load: Load, version: str) -> None
 def assert_counted(stage: Stage, version: str, **reasons: int) -> None:
     for reason, number in reasons.items():
         stage.server.wait_for_metric(number, "slipway_canary_fallbacks_total", version=version, reason=reason)
-    asked = sum(number for reason, number in reasons.items() if reason != "busy")
-    stage.server.wait_for_metric(asked, "slipway_model_errors_total", version=version, role="canary")
+    attempts = sum(number for reason, number in reasons.items() if reason != "busy")
+    stage.server.wait_for_metric(attempts, "slipway_model_errors_total", version=version, role="canary")

@@ -33,24 +33,24 @@ ROWS = {name: bundles.probe_rows(schema)[0] for name, schema in SCHEMAS.items()}
 
 
 class Moved(NamedTuple):
-    """A swap: from when the pointer named the version (`asked`) until every worker served it (`taken`)."""
+    """A swap: from when the pointer named the version (`requested`) until every worker served it (`taken`)."""
 
     version: str
-    asked: float
+    requested: float
     taken: float
 
     def meets(self, answered: Answered) -> bool:
-        return self.asked < answered.came and answered.sent < self.taken
+        return self.requested < answered.received and answered.sent < self.taken
 
 
 def promote(server: Server, folder: Path, version: str, schema: Schema = bundles.TABULAR, **options) -> Moved:
     """Returns when every worker serves it."""
     digest = bundles.write(folder, schema, **options)
     bundles.put_in_store(server.var, folder, version)
-    asked = time.monotonic()
+    requested = time.monotonic()
     generation = bundles.point(server.var, schema.usecase, digest)
     server.wait_for(lambda: server.all_have(generation, digest, schema.usecase))
-    return Moved(version, asked, time.monotonic())
+    return Moved(version, requested, time.monotonic())
 
 
 @pytest.mark.alone
@@ -82,10 +82,10 @@ def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_en
 
 def p99s(load: Load, swaps: list[Moved]) -> tuple[float, float]:
     """Seconds of the requests that these swaps met, and of those between them."""
-    begin, end = swaps[0].asked, swaps[-1].taken + PAUSE
+    begin, end = swaps[0].requested, swaps[-1].taken + PAUSE
     taken: dict[bool, list[float]] = {True: [], False: []}
     for answered in load.answered:
-        if begin < answered.came and answered.sent < end:
+        if begin < answered.received and answered.sent < end:
             taken[any(swap.meets(answered) for swap in swaps)].append(answered.seconds)
     return percentile(taken[True], 99), percentile(taken[False], 99)
 
@@ -93,7 +93,7 @@ def p99s(load: Load, swaps: list[Moved]) -> tuple[float, float]:
 def was_current(answered: Answered, moves: list[Moved]) -> bool:
     """Named by the pointer before the answer came, and no newer one served by all workers when it was asked for."""
     newest_of_all = max(int(move.version) for move in moves if move.taken <= answered.sent)
-    newest_named = max(int(move.version) for move in moves if move.asked <= answered.came)
+    newest_named = max(int(move.version) for move in moves if move.requested <= answered.received)
     return newest_of_all <= int(answered.version) <= newest_named
 
 
@@ -148,19 +148,19 @@ def test_a_swap_empties_the_cache_and_a_hit_is_said_and_logged(three: Server, tm
     promote(three, tmp_path / "one", "3", bias=0.3, serving=LENIENT)
     connection = http.client.HTTPConnection("127.0.0.1", three.port, timeout=10)  # to one worker, which has one cache
 
-    def ask() -> tuple[str | None, str, str]:
+    def predict() -> tuple[str | None, str, str]:
         connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [{**ROW, "age": 33.25}]}))
         answer = connection.getresponse()
         content = json.loads(answer.read())
         return answer.headers["X-Slipway-Cache"], content["model"]["version"], content["predictions"][0]["id"]
 
-    said = [ask(), ask()]
+    found = [predict(), predict()]
     promote(three, tmp_path / "two", "4", bias=0.4, serving=LENIENT)
-    said += [ask(), ask()]
-    assert [cache for cache, _, _ in said] == ["miss", "hit", "miss", "hit"]
-    assert [version for _, version, _ in said] == ["3", "3", "4", "4"]
+    found += [predict(), predict()]
+    assert [cache for cache, _, _ in found] == ["miss", "hit", "miss", "hit"]
+    assert [version for _, version, _ in found] == ["3", "3", "4", "4"]
     cached = {event["slipway"]["row_id"]: event["slipway"]["cached"] for event in logged(three.var)}
-    assert [cached[identity] for _, _, identity in said] == [False, True, False, True]
+    assert [cached[identity] for _, _, identity in found] == [False, True, False, True]
     connection.close()
 
 

@@ -89,9 +89,9 @@ class TestFollower:
         """Version 2, in `bad`, is refused for the reason; version 1 stays, and no other file comes to be."""
         var, root = settings().var, settings().var.parent
         before = files(root)
-        said = self.follow(registry, "2")
-        assert said and reason in said
-        assert str(var) not in said, "no path of this machine is in a reason that the registry gets"
+        reason_given = self.follow(registry, "2")
+        assert reason_given and reason in reason_given
+        assert str(var) not in reason_given, "no path of this machine is in a reason that the registry gets"
         assert desired.read(var / "serving", NAME).champion == serving
         bundle.verify(var / "store" / serving, serving, serving_only=True)
         assert files(root) - before <= {f"var/serving/{NAME}/refused.json"}
@@ -104,9 +104,9 @@ class TestFollower:
         manifest["files"][name] = "0" * 64
         (bad / bundle.MANIFEST).write_text(json.dumps(manifest))
         registry.add("2", bad)
-        registry.asked.clear()
+        registry.requested_files.clear()
         self.assert_refused(registry, serving, f"lists {name!r}, which no bundle has")
-        assert not [asked for asked in registry.asked if "escaped" in asked or asked.endswith(".data")]
+        assert not [name for name in registry.requested_files if "escaped" in name or name.endswith(".data")]
 
     @pytest.mark.parametrize(
         "name", ["serve/probe.json", "serve/model.onnx", "metrics.json", "manifest.json", "manifest.sig"]
@@ -120,9 +120,9 @@ class TestFollower:
 
     def test_a_changed_manifest_ends_the_download(self, registry, serving, bad):
         registry.add("2", bad, **{"slipway.bundle_sha256": "f" * 64})
-        registry.asked.clear()
+        registry.requested_files.clear()
         self.assert_refused(registry, serving, "the registry says ffff")
-        assert registry.asked == ["manifest.json"]
+        assert registry.requested_files == ["manifest.json"]
 
     def test_a_manifest_that_is_nested_too_deep(self, registry, serving, bad):
         manifest = json.loads((bad / bundle.MANIFEST).read_bytes()) | {"facts": 0}
@@ -184,7 +184,7 @@ class TestWorker:
     """The attacker may register what he likes: every byte is as the manifest says."""
 
     @pytest.fixture
-    def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
+    def manager(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
         """A worker's model, which follows the pointer and serves version 1."""
         monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
@@ -194,7 +194,7 @@ class TestWorker:
         yield held
         held.stop()
 
-    def assert_refused(self, holder: ModelManager, var: Path, folder: Path, reason: str) -> None:
+    def assert_refused(self, manager: ModelManager, var: Path, folder: Path, reason: str) -> None:
         digest = files_module.file_sha256(folder / bundle.MANIFEST)
         generation = bundles.point(var, NAME, digest)
 
@@ -205,19 +205,19 @@ class TestWorker:
         until(done)
         (state,) = observed.read(var / "serving", NAME)
         role = state.roles["champion"]
-        assert (role.outcome, holder.live.version) == ("refused", "1")
+        assert (role.outcome, manager.live.version) == ("refused", "1")
         assert role.reason and reason in role.reason
-        assert holder.live.predictor.predict(bundles.ROWS[NAME][:1])
+        assert manager.live.predictor.predict(bundles.ROWS[NAME][:1])
 
     @pytest.mark.parametrize("kind", HOSTILE)
-    def test_it_is_refused_and_the_old_one_serves(self, holder, var, tmp_path, kind):
+    def test_it_is_refused_and_the_old_one_serves(self, manager, var, tmp_path, kind):
         spoil, reason = HOSTILE[kind]
         folder = tmp_path / "bad"
         bundles.write(folder, bias=0.5)
         spoil(folder)
         vouch(folder)
         bundles.put_in_store(var, folder, version="2")
-        self.assert_refused(holder, var, folder, reason)
+        self.assert_refused(manager, var, folder, reason)
 
     def test_an_image_of_gigabytes_is_refused_before_one_is_made(self, tmp_path):
         folder = tmp_path / "bad"
@@ -230,22 +230,22 @@ class TestWorker:
             load(folder, bundles.IMAGES.usecase)
 
     @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
-    def test_links_are_refused_where_the_bytes_are_right(self, holder, var, tmp_path, link):
+    def test_links_are_refused_where_the_bytes_are_right(self, manager, var, tmp_path, link):
         bundles.write(tmp_path / "bad", bias=0.5)
         link(bundles.put_in_store(var, tmp_path / "bad", version="2"))
-        self.assert_refused(holder, var, tmp_path / "bad", "serve/model.onnx is missing")
+        self.assert_refused(manager, var, tmp_path / "bad", "serve/model.onnx is missing")
 
-    def test_a_file_larger_than_its_limit_is_not_even_hashed(self, holder, var, tmp_path, monkeypatch):
+    def test_a_file_larger_than_its_limit_is_not_even_hashed(self, manager, var, tmp_path, monkeypatch):
         bundles.write(tmp_path / "bad", bias=0.5)
         bundles.put_in_store(var, tmp_path / "bad", version="2")
         monkeypatch.setitem(bundle.LIMITS, "serve/model.onnx", 100)
-        self.assert_refused(holder, var, tmp_path / "bad", "bytes, 100 are allowed")
+        self.assert_refused(manager, var, tmp_path / "bad", "bytes, 100 are allowed")
 
-    def test_an_unsigned_bundle_is_refused_by_pointer_folder_and_package(self, holder, var, tmp_path, trust):
+    def test_an_unsigned_bundle_is_refused_by_pointer_folder_and_package(self, manager, var, tmp_path, trust):
         trust()
         bundles.write(tmp_path / "bad", bias=0.5)
         bundles.put_in_store(var, tmp_path / "bad", version="2")
-        self.assert_refused(holder, var, tmp_path / "bad", "it has no manifest.sig")
+        self.assert_refused(manager, var, tmp_path / "bad", "it has no manifest.sig")
         for source in ("bundle", "packaged"):
             with pytest.raises(BundleError, match=r"it has no manifest\.sig"):
                 load(tmp_path / "bad", NAME, source=source)

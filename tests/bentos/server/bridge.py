@@ -14,7 +14,7 @@ from tests.bentos.conftest import Answer, Client
 class Bridge:
     """`change(path, answer)` is what comes back for the service's answer; `dropped` headers do not reach it.
 
-    >>> with Bridge(front()) as bridge:
+    >>> with Bridge(start_client()) as bridge:
     ...     cli("smoke", bridge.url)
     """
 

@@ -108,8 +108,8 @@ class Server:
     def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
         """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""
         found = [state.roles.get(role) for state in self.states(usecase) if state.generation == generation]
-        wanted = digest and (digest, "serving")
-        return [state and (state.digest, state.outcome) for state in found] == [wanted] * self._workers
+        expected = digest and (digest, "serving")
+        return [state and (state.digest, state.outcome) for state in found] == [expected] * self._workers
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the series with these labels, and any others, as `/metrics` has it now."""
@@ -145,13 +145,13 @@ class Answered(NamedTuple):
     """A prediction; times by `time.monotonic()`."""
 
     sent: float
-    came: float
+    received: float
     version: str
     id: str
 
     @property
     def seconds(self) -> float:
-        return self.came - self.sent
+        return self.received - self.sent
 
 
 class Load:
@@ -214,10 +214,10 @@ class Load:
         connection.close()
 
     def _note(self, sent: float, status: int, body: bytes) -> None:
-        came = time.monotonic()
+        received = time.monotonic()
         content = json.loads(body)
         if status == 200:
-            self.answered.append(Answered(sent, came, content["model"]["version"], content["predictions"][0]["id"]))
+            self.answered.append(Answered(sent, received, content["model"]["version"], content["predictions"][0]["id"]))
         else:
             self.failed.append(f"{status}: {content}")
 

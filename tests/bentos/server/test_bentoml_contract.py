@@ -128,7 +128,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer as c
 app = slipway.to_asgi(is_main=True)
 server = c.api_server_config
 print(json.dumps({
-    "front": type(app).__module__,
+    "application": type(app).__module__,
     "protocol": HTTP_PROTOCOLS["auto"],
     "behind": type(app._behind).__module__,
     "import": slipway.import_string,
@@ -165,7 +165,7 @@ def configured(tmp_path_factory) -> dict:
 
 
 def test_our_callable_stands_in_front_of_bentomls_application(configured):
-    assert configured["front"] == "bentos.api.application", AFTER_AN_UPGRADE
+    assert configured["application"] == "bentos.api.application", AFTER_AN_UPGRADE
     assert configured["protocol"] == FAST_PATH
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE

@@ -28,7 +28,7 @@ ROW = bundles.ROWS["loans"][0]
 LOADING_SECONDS = 0.5  # what the server is watched for after a refusal that came at once
 
 
-class Home(NamedTuple):
+class Deployment(NamedTuple):
     """A registry, the follower, and a server whose version 1 is good."""
 
     registry: RegistryDouble
@@ -47,11 +47,11 @@ class Home(NamedTuple):
     def refusals(self) -> set[str]:
         """The reasons that anybody can read: the follower's, or those of all workers if both refused."""
         content = self.described()
-        said = {refusal["reason"] for refusal in content["refused"].values()}
+        reasons = {refusal["reason"] for refusal in content["refused"].values()}
         roles = [state["roles"]["champion"] for state in content["workers"]]
         if [role.get("outcome") for role in roles] == ["refused"] * 2:
-            said |= {role["reason"] for role in roles}
-        return said
+            reasons |= {role["reason"] for role in roles}
+        return reasons
 
     def is_well(self) -> None:
         assert self.server.get("/readyz")[0] == 200
@@ -60,19 +60,19 @@ class Home(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("home")
     bundles.write(folder / "good")
     with RegistryDouble("loans") as registry:
-        home = Home(
+        deployment = Deployment(
             registry,
             Follower("loans", Registry(registry.uri), Settings(var=folder / "var")),
             Server(folder / "var", ("loans",), workers=2),
         )
-        home.promote("1", folder / "good")
-        with home.server:
-            yield home
-        home.follower.close()
+        deployment.promote("1", folder / "good")
+        with deployment.server:
+            yield deployment
+        deployment.follower.close()
 
 
 def manifest(change: Callable[[dict], dict]) -> Callable[[Path], None]:
@@ -133,24 +133,29 @@ KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_refused_with_its_reason_and_the_old_one_serves(home: Home, tmp_path: Path, kind: str) -> None:
+def test_it_is_refused_with_its_reason_and_the_old_one_serves(
+    deployment: Deployment, tmp_path: Path, kind: str
+) -> None:
     spoil, reason = KINDS[kind]
     bundles.write(tmp_path / "bad", bias=0.5)
     reason = spoil(tmp_path / "bad") or reason
     tags = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else {}
-    home.promote(str(2 + list(KINDS).index(kind)), tmp_path / "bad", **tags)
-    seen = time.monotonic()
-    while not any(reason in said for said in home.refusals()) or time.monotonic() < seen + LOADING_SECONDS:
-        home.is_well()
-        assert time.monotonic() < seen + 30, home.described()
-    assert {state["version"] for state in home.described()["workers"]} == {"1"}
+    deployment.promote(str(2 + list(KINDS).index(kind)), tmp_path / "bad", **tags)
+    promoted_at = time.monotonic()
+    while (
+        not any(reason in reasons for reasons in deployment.refusals())
+        or time.monotonic() < promoted_at + LOADING_SECONDS
+    ):
+        deployment.is_well()
+        assert time.monotonic() < promoted_at + 30, deployment.described()
+    assert {state["version"] for state in deployment.described()["workers"]} == {"1"}
     assert not list(tmp_path.parent.rglob("escaped"))
 
 
-def test_after_all_of_them_a_good_one_takes_over(home: Home, tmp_path: Path) -> None:
-    home.is_well()
+def test_after_all_of_them_a_good_one_takes_over(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.is_well()
     bundles.write(tmp_path / "good", bias=0.3)
-    digest = home.promote("100", tmp_path / "good")
-    home.server.wait_for(lambda: {state.serving for state in home.server.states()} == {digest})
-    assert home.server.predict("loans", **ROW)[1]["model"]["version"] == "100"
-    assert home.refusals() == set()
+    digest = deployment.promote("100", tmp_path / "good")
+    deployment.server.wait_for(lambda: {state.serving for state in deployment.server.states()} == {digest})
+    assert deployment.server.predict("loans", **ROW)[1]["model"]["version"] == "100"
+    assert deployment.refusals() == set()

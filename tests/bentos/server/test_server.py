@@ -104,9 +104,9 @@ def test_a_gpu_that_is_asked_for_and_not_there_ends_the_server_and_auto_serves_w
     bundles.promote(var, tmp_path / "one")
     server = serve("loans", workers=2, ready=False, SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
     server.process.wait(60)
-    said = server.log.read_text()
-    assert "a GPU was asked for" in said
-    assert "onnxruntime-gpu" in said or "slipway doctor" in said, "what is missing"
+    output = server.log.read_text()
+    assert "a GPU was asked for" in output
+    assert "onnxruntime-gpu" in output or "slipway doctor" in output, "what is missing"
     with pytest.raises(ConnectionRefusedError):
         server.get("/livez")
     server = serve("loans", SLIPWAY_DEVICE="auto", CUDA_VISIBLE_DEVICES="")
@@ -123,7 +123,7 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environment", "code", "says"),
+    ("environment", "code", "message"),
     [
         ({}, 1, "SLIPWAY_SERVE names no use case"),
         ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true"}, 78, "SLIPWAY_INSECURE=true"),
@@ -131,7 +131,7 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
         ({"SLIPWAY_BUNDLE": "nowhere"}, 1, "holds no manifest"),
     ],
 )
-def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, says):
+def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, message):
     ended = subprocess.run(
         [sys.executable, "-c", "import bentos.service"],
         cwd=ROOT,
@@ -142,5 +142,5 @@ def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path,
         check=False,
     )
     assert ended.returncode == code
-    assert says in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -51,7 +51,7 @@ class Serving:
         docker("rm", "--force", "--volumes", self.id, check=False)
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         ran = subprocess.run(["docker", "logs", self.id], capture_output=True, text=True)
         return ran.stdout + ran.stderr
 
@@ -59,7 +59,7 @@ class Serving:
     def state(self) -> dict[str, Any]:
         return json.loads(docker("inspect", "--format={{json .State}}", self.id))
 
-    def ask(self, path: str, body: object = None, key: str | None = None) -> tuple[int, bytes]:
+    def request(self, path: str, body: object = None, key: str | None = None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         content = None if body is None else json.dumps(body).encode()
         try:
@@ -68,15 +68,15 @@ class Serving:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def until(self, wanted: int, path: str = "/readyz") -> bytes:
+    def until(self, expected: int, path: str = "/readyz") -> bytes:
         """The answer, once its status is the wanted one."""
-        return self._until(lambda: self._answer(path, wanted))
+        return self._until(lambda: self._answer(path, expected))
 
     def until_healthy(self) -> None:
         self._until(lambda: self.state["Health"]["Status"] == "healthy")
 
-    def until_said(self, text: str) -> None:
-        self._until(lambda: text in self.said)
+    def until_output(self, text: str) -> None:
+        self._until(lambda: text in self.output)
 
     def until_ended(self) -> int:
         """The exit code."""
@@ -92,12 +92,12 @@ class Serving:
         docker("cp", f"{self.id}:{path}", str(to))
         return to
 
-    def _answer(self, path: str, wanted: int) -> bytes | None:
+    def _answer(self, path: str, expected: int) -> bytes | None:
         try:
-            status, body = self.ask(path)
+            status, body = self.request(path)
         except OSError:
             return None
-        return body if status == wanted else None
+        return body if status == expected else None
 
     def _until(self, found: Any) -> Any:
         deadline = time.monotonic() + START_SECONDS
@@ -105,4 +105,4 @@ class Serving:
             if (value := found()) not in (None, False):
                 return value
             time.sleep(0.2)
-        raise AssertionError(f"not within {START_SECONDS} s:\n{self.said}")
+        raise AssertionError(f"not within {START_SECONDS} s:\n{self.output}")

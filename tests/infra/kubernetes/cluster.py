@@ -24,7 +24,7 @@ def kubectl(*args: str, given: str | None = None, timeout: float = 120) -> subpr
 
 
 @dataclass
-class Asked:
+class DryRunResult:
     """What the API server answered: `accepted` manifests, and its words."""
 
     accepted: int
@@ -38,12 +38,12 @@ class Namespaces:
     prefix: str = field(default_factory=lambda: f"slipway-test-{secrets.token_hex(3)}")
     made: list[str] = field(default_factory=list)
 
-    def dry_run(self, manifests: list[Manifest]) -> Asked:
+    def dry_run(self, manifests: list[Manifest]) -> DryRunResult:
         for namespace in of_kind(manifests, "Namespace"):
             self._make(namespace)
         moved = "---\n".join(yaml.safe_dump(self._moved(manifest)) for manifest in manifests)
         answer = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given=moved)
-        return Asked(answer.stdout.count("(server dry run)"), answer.stderr)
+        return DryRunResult(answer.stdout.count("(server dry run)"), answer.stderr)
 
     def end(self) -> None:
         for name in self.made:

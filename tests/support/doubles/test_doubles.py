@@ -74,7 +74,7 @@ def test_an_alias_goes_with_its_version_and_its_number_never_comes_again(registr
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda registry, name: registry.model("nobody"),
         lambda registry, name: registry.version(name, "9"),
@@ -84,9 +84,9 @@ def test_an_alias_goes_with_its_version_and_its_number_never_comes_again(registr
         lambda registry, name: registry.experiment("nobody"),
     ],
 )
-def test_what_is_not_there_is_not_found(registry: Registry, published, ask: Callable[..., Any]) -> None:
+def test_what_is_not_there_is_not_found(registry: Registry, published, call: Callable[..., Any]) -> None:
     with pytest.raises(NotFound):
-        ask(registry, published[0])
+        call(registry, published[0])
 
 
 def test_runs_hold_what_is_put_into_them(registry: Registry) -> None:

@@ -84,7 +84,7 @@ STORED = {  # how an upright image lies in a file of each orientation
 
 
 @pytest.mark.parametrize(("orientation", "transposition"), STORED.items())
-def test_an_image_is_turned_as_its_exif_says(start_client, orientation, transposition):
+def test_an_image_is_rotated_by_its_exif_orientation(start_client, orientation, transposition):
     client = start_client(bundles.IMAGES)
     upright = Image.open(io.BytesIO(bundles.png()))
     exif = Image.Exif()

@@ -54,7 +54,7 @@ def test_arrays_are_taken_in_the_order_of_the_features(start_client):
     assert listed.json["predictions"][0]["score"] == named.json["predictions"][0]["score"]
 
 
-def test_what_is_unlike_training_is_answered_with_a_warning(start_client):
+def test_values_unlike_training_are_answered_with_a_warning(start_client):
     client = start_client()
     answer = client.predict(ROW, {"age": 130, "job": "astronaut"}).json
     assert len(answer["predictions"]) == 2
@@ -82,7 +82,7 @@ def test_a_single_use_case_has_short_paths_and_several_have_not(start_client):
     assert several.post("/v1/predict", {"instances": [ROW]}).status == 404
 
 
-def test_an_image_comes_as_json_or_as_parts_of_a_form(start_client):
+def test_an_image_is_accepted_as_json_or_as_form_parts(start_client):
     client = start_client(bundles.IMAGES)
     images = [bundles.png(seed=seed) for seed in range(3)]
     encoded = [{"image": {"b64": base64.b64encode(image).decode()}} for image in images]
@@ -133,7 +133,7 @@ def test_ids_that_are_not_well_formed_are_replaced(start_client):
     assert answer.headers["x-request-id"] == answer.json["request_id"]
 
 
-def test_private_values_are_masked_before_anything_sees_them(start_client):
+def test_private_values_are_masked_before_anything_else_reads_them(start_client):
     client = start_client(bundles.PRIVATE)
     answer = client.predict(
         {**ROW, "income": 1500, "email": "eve@example.com", "nation": "Utopia"}, usecase="private_loans"
@@ -244,7 +244,7 @@ def test_large_requests_and_slow_models_leave_the_event_loop_free(start_client, 
     assert start_client(bundles.REGRESSION).worker.served["prices"].live.inline_bytes > 0
 
 
-def test_integers_may_be_written_as_whole_floats(start_client):
+def test_integers_may_be_written_as_integral_floats(start_client):
     assert start_client().predict({**ROW, "visits": 3.0}).status == 200
 
 

@@ -12,7 +12,7 @@ from tests.support import bundles
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 
 
-def test_the_model_tells_what_serves_and_why(start_client):
+def test_the_model_route_shows_what_serves_and_why(start_client):
     client = start_client()
     description = client.get("/v1/models/loans").json
     live = client.worker.served["loans"].live
@@ -32,7 +32,7 @@ def test_the_model_tells_what_serves_and_why(start_client):
     assert client.get("/v1/model").json["name"] == "loans"
 
 
-def test_a_use_case_without_a_model_says_what_it_waits_for(start_client):
+def test_a_use_case_without_a_model_states_what_it_waits_for(start_client):
     client = start_client(promote=False)
     description = client.get("/v1/models/loans").json
     assert description["version"] is None
@@ -52,7 +52,7 @@ def test_one_of_two_models_is_not_ready(start_client, var, tmp_path):
     assert [m["ready"] for m in client.get("/v1/models").json["models"]] == [True, False]
 
 
-def test_the_schema_comes_with_examples_that_can_be_sent(start_client):
+def test_the_schema_has_examples_that_can_be_sent(start_client):
     client = start_client(bundles.TABULAR, bundles.IMAGES)
     for usecase in ("loans", "shapes"):
         schema = client.get(f"/v1/models/{usecase}/schema").json
@@ -87,7 +87,7 @@ def test_the_schema_comes_with_examples_that_can_be_sent(start_client):
         ("GET", "/docs/../../secret", 404, "/docs"),
     ],
 )
-def test_what_there_is_not_is_a_problem_that_says_what_there_is(start_client, method, path, status, says):
+def test_an_unknown_name_is_a_problem_that_lists_the_known_ones(start_client, method, path, status, says):
     answer = start_client().request(method, path, b"", {})
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -147,7 +147,7 @@ def test_the_openapi_document_describes_what_is_served(start_client):
     assert set(references) <= set(document["components"]["schemas"])
 
 
-def test_the_documents_page_and_its_files_come_from_here(start_client):
+def test_the_documents_page_and_its_files_are_served_locally(start_client):
     client = start_client()
     page = client.get("/docs")
     found = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
@@ -187,7 +187,7 @@ class TestFeedback:
         assert event["slipway"]["label"] == "bad"
         assert event["slipway"]["known_at"] == "2026-01-31T10:00:00.000000Z"
 
-    def test_a_key_of_the_callers_own_will_do_and_the_time_is_now(self, start_client):
+    def test_a_key_of_the_caller_is_accepted_and_the_time_defaults_to_now(self, start_client):
         client = start_client()
         assert self.send(client, {"key": "mine", "label": "good"}).status == 200
         (event,) = client.events(stream="feedback")

@@ -32,7 +32,7 @@ def schemathesis(server: Server, folder: Path, *more: str) -> str:
 
 
 @pytest.mark.timeout(2 * SECONDS)
-def test_the_server_answers_as_its_document_says(serve, var: Path, tmp_path: Path) -> None:
+def test_the_server_answers_as_its_openapi_document_states(serve, var: Path, tmp_path: Path) -> None:
     for schema in (bundles.TABULAR, bundles.IMAGES):
         bundles.promote(var, tmp_path / schema.usecase, schema, serving=PATIENT)
     server = serve("loans", "shapes", SLIPWAY_MAX_INSTANCES="100")
@@ -42,7 +42,7 @@ def test_the_server_answers_as_its_document_says(serve, var: Path, tmp_path: Pat
 
 
 @pytest.mark.timeout(2 * SECONDS)
-def test_with_credentials_each_route_needs_one_as_the_document_says(serve, var: Path, tmp_path: Path, key) -> None:
+def test_with_credentials_each_route_needs_one_as_documented(serve, var: Path, tmp_path: Path, key) -> None:
     bundles.promote(var, tmp_path / "prices", bundles.REGRESSION, serving=PATIENT)
     credential = key("schemathesis", "admin", rate="1000000/second")
     server = serve("prices", SLIPWAY_MAX_INSTANCES="100", SLIPWAY_OPEN_DOCS="true")

@@ -17,7 +17,7 @@ from tests.bentos.auth.credentials import bearer, predict
 FEEDBACK = {"feedback": [{"key": "a", "label": "bad"}]}
 
 
-def test_without_a_key_file_everything_is_as_open_as_before(start_client):
+def test_without_a_key_file_every_route_is_open(start_client):
     client = start_client()
     assert predict(client).status == 200
     assert client.get("/metrics").status == 200
@@ -25,7 +25,7 @@ def test_without_a_key_file_everything_is_as_open_as_before(start_client):
     assert "caller" not in event["slipway"]
 
 
-def test_a_key_is_taken_from_either_header(start_client, key):
+def test_a_key_is_accepted_in_either_header(start_client, key):
     secret, client = key("ci", "predict"), start_client()
     assert predict(client, **bearer(secret)).status == 200
     assert predict(client, authorization=f"bearer {secret}").status == 200
@@ -33,7 +33,7 @@ def test_a_key_is_taken_from_either_header(start_client, key):
     assert predict(client, x_api_key=secret, authorization="Basic YTpi").status == 200
 
 
-def test_who_brings_none_is_told_how(start_client, key, audit):
+def test_a_request_without_credentials_gets_a_challenge(start_client, key, audit):
     key("ci", "predict")
     answer = predict(start_client())
     assert answer.status == 401
@@ -107,7 +107,7 @@ def test_probes_and_page_are_open(start_client, key, path):
 @pytest.mark.parametrize(
     "path", ["/metrics", "/docs", "/openapi.json", "/v1/models", "/v1/model", "/v2", "/x", "/page"]
 )
-def test_whatever_holds_data_or_is_not_there_needs_a_credential(start_client, key, path):
+def test_routes_with_data_and_unknown_routes_need_a_credential(start_client, key, path):
     key("ci", "predict")
     assert start_client().get(path).status == 401
 
@@ -125,7 +125,7 @@ def test_a_setting_opens_metrics_and_docs(start_client, key, monkeypatch):
     ]
 
 
-def test_events_hold_a_mask_of_the_credential_that_is_the_same_each_time(start_client, key):
+def test_events_hold_a_stable_pseudonym_of_the_credential(start_client, key):
     one, other, client = key("one", "predict", "feedback"), key("two", "predict"), start_client()
     for secret in (one, one, other):
         predict(client, **bearer(secret))
@@ -157,7 +157,7 @@ def test_an_expired_key_is_refused(start_client, key, monkeypatch):
     assert answer.status == 401 and "expired" in answer.json["detail"]
 
 
-def test_a_file_that_breaks_or_goes_opens_nothing(start_client, key, caplog):
+def test_a_key_file_that_becomes_invalid_or_missing_opens_nothing(start_client, key, caplog):
     secret, client = key("ci", "predict"), start_client()
     settings().key_file.write_text("{")
     time.sleep(0.3)
@@ -175,7 +175,7 @@ def test_a_server_does_not_start_with_a_broken_file(var):
         Authenticator(settings(), b"secret")
 
 
-def test_answers_say_what_is_left_and_one_too_many_is_refused_until_the_window_ends(start_client, key, audit):
+def test_answers_state_the_remaining_quota_and_excess_is_refused_until_the_window_ends(start_client, key, audit):
     secret, client = key("ci", "predict", rate="2/hour"), start_client()
     first, second, third = (predict(client, **bearer(secret)) for _ in range(3))
     assert [answer.status for answer in (first, second, third)] == [200, 200, 429]
@@ -218,7 +218,7 @@ def test_refusals_are_counted_under_their_route(start_client, key):
     assert client.metric("slipway_requests_total", usecase="loans", route="predict", code="401") == before + 1
 
 
-def test_a_request_through_the_gate_costs_little(key):
+def test_authentication_of_a_request_costs_little(key):
     """Measured: 0.6 µs with a key, 2 µs with a limit, too; ten times that is a mistake, on any machine."""
     from bentos.request import read_context
 

@@ -54,7 +54,7 @@ def test_a_valid_token_passes_and_is_verified_once(start_client, issuer, monkeyp
     assert predict(client, **bearer(token)).status == 200
 
 
-def test_a_new_token_of_the_same_subject_has_the_same_mask(start_client, issuer):
+def test_a_new_token_of_the_same_subject_has_the_same_pseudonym(start_client, issuer):
     client = ready(start_client())
     for token in (issuer.token(), issuer.token(jti="2"), issuer.token(sub="bob")):
         assert predict(client, **bearer(token)).status == 200
@@ -66,7 +66,7 @@ def test_a_new_token_of_the_same_subject_has_the_same_mask(start_client, issuer)
     ("claims", "metrics"),
     [({"scope": "openid read"}, 200), ({"scope": None, "scp": ["read"]}, 200), ({"scope": None}, 403)],
 )
-def test_scopes_come_from_scope_or_scp(start_client, issuer, claims, metrics):
+def test_scopes_are_read_from_scope_or_scp(start_client, issuer, claims, metrics):
     client, token = ready(start_client()), issuer.token(**claims)
     assert predict(client, **bearer(token)).status == 403
     assert client.get("/metrics", **bearer(token)).status == metrics
@@ -148,7 +148,7 @@ def test_a_new_key_under_an_old_name_ends_the_old_tokens(start_client, issuer, l
     assert predict(client, **bearer(old)).status == 401
 
 
-def test_made_up_key_ids_do_not_make_the_server_ask_on_and_on(start_client, issuer, later):
+def test_unknown_key_ids_cause_at_most_one_refresh_of_the_key_set(start_client, issuer, later):
     client = ready(start_client())
     later(jwks.RETRY_SECONDS)
     before = issuer.request_count
@@ -157,7 +157,7 @@ def test_made_up_key_ids_do_not_make_the_server_ask_on_and_on(start_client, issu
     assert issuer.request_count - before <= 1
 
 
-def test_while_the_issuer_is_away_known_keys_count_for_a_stated_time(
+def test_while_the_issuer_is_away_known_keys_are_valid_for_a_stated_time(
     start_client, issuer, later, monkeypatch, key, audit
 ):
     monkeypatch.setenv("SLIPWAY_JWKS_OUTAGE_SECONDS", "600")
@@ -184,7 +184,7 @@ def test_a_server_starts_while_the_issuer_is_away_and_its_keys_work(start_client
     assert predict(client, **bearer(issuer.token())).status == 503
 
 
-def test_keys_may_come_from_a_file(start_client, issuer, tmp_path, monkeypatch):
+def test_keys_can_be_read_from_a_file(start_client, issuer, tmp_path, monkeypatch):
     path = tmp_path / "jwks.json"
     path.write_text(
         json.dumps({"keys": [issuer.key.as_dict(private=False), {"kty": "oct", "k": "AAAA"}, {"kty": "?"}]})
@@ -197,7 +197,7 @@ def test_keys_may_come_from_a_file(start_client, issuer, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["http://issuer.example/jwks", "ftp://issuer.example/jwks", "file:///etc/passwd"])
-def test_keys_come_over_https_only(source):
+def test_keys_are_fetched_over_https_only(source):
     with pytest.raises(SettingsError, match="https"):
         Authenticator(Settings(jwt_issuer="i", jwt_audience="a", jwt_jwks=source), b"secret")
 

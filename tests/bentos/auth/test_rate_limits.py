@@ -46,7 +46,7 @@ def test_two_workers_count_together_in_redis(redis):
     assert all(55 < count.reset <= 61 for count in counts)
 
 
-def test_an_absent_redis_is_said_once_and_counted_without(caplog):
+def test_an_absent_redis_is_logged_once_and_requests_are_counted_locally(caplog):
     shared, limit = (
         RedisWindowCounter(f"redis://127.0.0.1:{free_port()}", FixedWindowCounter()),
         Limit.of("5/minute", "ann"),
@@ -55,7 +55,7 @@ def test_an_absent_redis_is_said_once_and_counted_without(caplog):
     assert len([record for record in caplog.records if "each worker counts by itself" in record.message]) == 1
 
 
-def test_a_redis_that_hangs_holds_up_one_request_and_not_for_long():
+def test_a_redis_that_hangs_delays_one_request_briefly():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         shared = RedisWindowCounter(f"redis://127.0.0.1:{silent.getsockname()[1]}", FixedWindowCounter())
         started = time.monotonic()

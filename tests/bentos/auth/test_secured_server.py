@@ -81,7 +81,9 @@ def chromium(needs, tmp_path: Path):
     browser.close()
 
 
-def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, serve, var: Path, tmp_path: Path) -> None:
+def test_the_page_prompts_for_a_key_and_keeps_it_for_its_tab(
+    chromium: Browser, serve, var: Path, tmp_path: Path
+) -> None:
     bundles.promote(var, tmp_path / "loans")
     secret = api_keys.create(var / "keys" / "keys.json", "visitor", ["predict", "feedback"])[1]
     server = serve("loans")

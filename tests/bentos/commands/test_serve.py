@@ -125,7 +125,7 @@ def test_a_taken_port_names_a_free_one(cli, loans) -> None:
         (("loans", "--port", "0"), "0 is not in the range"),
     ],
 )
-def test_wrong_usage_is_said(cli, args, message) -> None:
+def test_wrong_usage_is_reported(cli, args, message) -> None:
     ran = cli("serve", *args)
     assert ran.code == 2 and message in ran.err
 
@@ -141,7 +141,7 @@ def test_a_broken_bundle_is_refused_before_anything_starts(cli, loans) -> None:
     assert ran.code == 1 and "is not what was registered" in ran.err
 
 
-def test_without_a_champion_it_says_which_promote_to_run(cli, mlflow_server, tmp_path, monkeypatch) -> None:
+def test_without_a_champion_it_names_the_promote_command_to_run(cli, mlflow_server, tmp_path, monkeypatch) -> None:
     setting(monkeypatch, MLFLOW_TRACKING_URI=mlflow_server)
     name = unique_name("loans")
     unknown = cli("serve", name)
@@ -158,7 +158,7 @@ def test_without_a_champion_it_says_which_promote_to_run(cli, mlflow_server, tmp
     assert near.code == 1 and f"Did you mean {name!r}?" in near.err
 
 
-def test_a_registry_that_does_not_answer_is_said(cli) -> None:
+def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     ran = cli("serve", "loans")
     assert ran.code == 1 and "does not answer" in ran.err
 
@@ -181,7 +181,7 @@ def test_it_serves_the_champion_and_the_next_one_and_its_curl_line_works(serve, 
     assert gone(children) and "Traceback" not in served.output
 
 
-def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(serve, mlflow_server, tmp_path) -> None:
+def test_a_killed_follower_is_restarted_and_a_killed_parent_leaves_no_processes(serve, mlflow_server, tmp_path) -> None:
     name, registry = unique_name("loans"), Registry(mlflow_server)
     bundles.write(tmp_path / "one", named(name))
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "one"))
@@ -195,7 +195,7 @@ def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(
     assert gone(children)
 
 
-def test_a_bundle_needs_no_registry_and_an_image_goes_as_a_file(serve, needs, tmp_path) -> None:
+def test_a_bundle_needs_no_registry_and_an_image_is_sent_as_a_file(serve, needs, tmp_path) -> None:
     needs("curl")
     bundles.write(tmp_path / "shapes", bundles.IMAGES)
     served = serve("--bundle", str(tmp_path / "shapes")).announced()
@@ -214,7 +214,7 @@ def test_a_service_that_ends_by_itself_is_an_error(serve, loans) -> None:
     assert "error: the service ended by itself" in served.output
 
 
-def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
+def test_a_long_example_is_written_to_a_file(tmp_path) -> None:
     schema = {"features": [{"name": "text", "kind": "category"}], "examples": [{"text": "it's " * 2000}]}
     line = curl_example.curl_command("http://x", "loans", schema, tmp_path)
     assert line.endswith(f"-d @{tmp_path / 'example.json'}")

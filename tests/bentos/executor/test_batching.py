@@ -97,7 +97,7 @@ def scene(play) -> None:
     asyncio.run(asyncio.wait_for(play(), 30))
 
 
-def test_what_waits_is_one_batch_and_each_gets_its_own_rows(held):
+def test_waiting_requests_are_one_batch_and_each_gets_its_own_rows(held):
     batches = [ROWS[1:2], ROWS[2:5], ROWS[5:6], ROWS[6:8]]
     before = held.client.metric("slipway_batch_rows_sum", usecase="loans")
 
@@ -173,7 +173,7 @@ def test_a_row_that_the_network_cannot_take_fails_alone(held, fault):
     assert after == before + 1
 
 
-def test_what_cannot_be_read_leaves_the_batch_with_its_own_error(held):
+def test_an_invalid_request_leaves_the_batch_with_its_own_error(held):
     async def play() -> None:
         first = await held.threads_taken()
         bodies = ([ROWS[1]], [{**ROWS[2], "age": "old"}], b"{", [ROWS[3]])
@@ -187,7 +187,7 @@ def test_what_cannot_be_read_leaves_the_batch_with_its_own_error(held):
     assert held.runs[THREADS:] == [2]
 
 
-def test_what_is_late_or_forsaken_is_not_run(held):
+def test_late_and_cancelled_requests_are_not_run(held):
     async def play() -> None:
         first = await held.threads_taken()
         deadline, held.live.deadline = held.live.deadline, 0.2

@@ -44,7 +44,7 @@ def held(start_client, monkeypatch):
     release.set()
 
 
-def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held):
+def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(held):
     client, release = held
     admission = client.worker.admission
     admission._max_waiting = 5
@@ -108,7 +108,7 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(held):
     asyncio.run(scene())
 
 
-def test_a_body_in_parts_takes_room_and_leaves_it_behind(held):
+def test_a_body_in_parts_reserves_capacity_and_releases_it(held):
     client, release = held
     admission = client.worker.admission
     admission._max_bytes = 100
@@ -150,7 +150,7 @@ class TestAdmissionController:
         yield made
         made.close()
 
-    def test_what_would_be_late_is_refused_before_it_waits(self, admission):
+    def test_a_request_that_would_be_late_is_refused_before_it_waits(self, admission):
         admission._means["loans"] = 0.1
         taken = [admission.admit("loans", 1, deadline=1.0) for _ in range(7)]
         with pytest.raises(Unavailable, match="deadline"):
@@ -159,7 +159,7 @@ class TestAdmissionController:
         for ticket in taken:
             ticket.submit(Work())
 
-    def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, admission):
+    def test_an_outdated_mean_blocks_no_request(self, admission):
         admission._means["loans"] = 100.0
         for _ in range(40):
             ticket = admission.admit("loans", 1, deadline=1.0)
@@ -170,7 +170,7 @@ class TestAdmissionController:
                 time.sleep(0.001)
         assert admission._means["loans"] < 2
 
-    def test_one_request_that_met_a_stall_shuts_nobody_out(self, admission):
+    def test_one_stalled_request_blocks_no_other(self, admission):
         admission._learn("loans", 1.0)  # the first, which nothing is known before
         for _ in range(50):
             admission._learn("loans", 0.002)
@@ -202,7 +202,7 @@ class TestAdmissionController:
         for work in holding:
             work.done.set()
 
-    def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, admission):
+    def test_event_loop_lag_counts_towards_the_deadline(self, admission):
         admission.lag.update(0.3)
         assert admission.thread_seconds(2.0) == pytest.approx(1.4)
         assert admission.thread_seconds(0.4) == pytest.approx(0.2), "however busy, there is something left"
@@ -255,7 +255,7 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
     assert lag.seconds < 0.001
 
 
-def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
+def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
     async def scene() -> None:
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
         job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
@@ -403,7 +403,7 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
     assert list((var / "spool").rglob("*.open")) == []
 
 
-def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, tmp_path: Path) -> None:
+def test_a_request_without_a_ticket_is_refused_alike_below_and_above_asgi(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
     server = serve("loans", SLIPWAY_MAX_WAITING="1")
     headers: dict[str, set[str]] = {}

@@ -55,7 +55,7 @@ def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(
 
 
 @pytest.mark.slow
-def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
+def test_a_client_that_sends_often_is_no_slow_sender(tmp_path: Path) -> None:
     """Every look at a connection may find a request on it, each time another one."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     statuses: Counter[int] = Counter()
@@ -101,7 +101,7 @@ def _without_ids(content: dict) -> dict:
     return {**content, "trace_id": "", "predictions": rows}
 
 
-def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
+def test_answers_of_the_fast_path_and_of_asgi_have_the_same_headers(server: Server) -> None:
     headers = []
     for path in (PATH, PATH + "?by=asgi"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
@@ -113,7 +113,7 @@ def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
     assert "x-content-type-options" in headers[0][1]
 
 
-def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(start_client, monkeypatch) -> None:
+def test_requests_that_arrive_together_share_one_run_and_each_gets_its_own_answer(start_client, monkeypatch) -> None:
     client = start_client()
     served = client.worker.served["loans"]
     runs = []
@@ -136,7 +136,7 @@ def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(star
     assert len(client.events()) == 8
 
 
-def test_where_the_network_fails_for_all_together_each_is_asked_alone(start_client, monkeypatch) -> None:
+def test_where_the_network_fails_for_a_batch_each_request_runs_alone(start_client, monkeypatch) -> None:
     client = start_client()
     served = client.worker.served["loans"]
     predict = served.live.predictor.run

@@ -46,7 +46,7 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     assert [path.name for path in settings().store.iterdir()] == [good]
 
 
-def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_path: Path, var: Path) -> None:
+def test_the_command_follows_until_it_is_terminated(mlflow_server: str, tmp_path: Path, var: Path) -> None:
     name = unique_name("loans")
     bundles.ROWS[name] = bundles.ROWS["loans"]
     first, second = (tmp_path / name for name in ("first", "second"))

@@ -45,7 +45,7 @@ def of_contract(number: int, folder: Path, **options) -> Path:
     return folder
 
 
-def test_a_bundle_of_another_contract_leaves_the_old_one_until_one_that_can_be_read_comes(
+def test_a_bundle_of_another_contract_version_leaves_the_old_one_until_a_readable_one_is_promoted(
     container, registry, tmp_path
 ) -> None:
     server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
@@ -63,20 +63,20 @@ def test_a_bundle_of_another_contract_leaves_the_old_one_until_one_that_can_be_r
     is_well(server, "3")
 
 
-def test_a_first_bundle_of_another_contract_is_waited_for_no_more_and_said(container, registry, tmp_path) -> None:
+def test_a_first_bundle_of_another_contract_version_is_reported_without_waiting(container, registry, tmp_path) -> None:
     registry.add("1", of_contract(9, tmp_path / "nine", bias=0.1))
     server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
     server.until_waiting("version 1 (champion) is refused", "contract version 9")
     assert "contract version 9" in server.output
 
 
-def test_an_image_that_packages_another_contract_says_so(container, tmp_path) -> None:
+def test_an_image_that_packages_another_contract_version_is_reported(container, tmp_path) -> None:
     of_contract(9, tmp_path / "image" / "loans")
     server = container("loans", SLIPWAY_PACKAGED=str(tmp_path / "image"))
     server.until_waiting("The packaged bundle cannot be served", "contract version 9")
 
 
-def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp_path) -> None:
+def test_a_missing_gpu_is_reported_by_a_pod_that_keeps_running(container, var, tmp_path) -> None:
     bundles.promote(var, tmp_path / "one")
     server = container("loans", args=("--no-follow",), SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
     output = server.until_waiting("a GPU was asked for")
@@ -87,7 +87,9 @@ def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp
 
 
 @as_root
-def test_a_full_volume_is_said_and_every_request_answered_until_there_is_space_again(container, registry, var) -> None:
+def test_a_full_volume_is_reported_and_every_request_answered_until_there_is_space_again(
+    container, registry, var
+) -> None:
     with volume(var):
         server = container("loans", MLFLOW_TRACKING_URI=registry.uri, SLIPWAY_SEGMENT_SECONDS="0.5")
         server.until_ready()

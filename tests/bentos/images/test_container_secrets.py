@@ -38,7 +38,7 @@ def ended(command: tuple[str, ...], var: Path, **env: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("command", [PLAIN, OURS])
-def test_without_credentials_it_ends_with_78_and_says_what_to_set(command, var) -> None:
+def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(command, var) -> None:
     code, output = ended(command, var, SLIPWAY_INSECURE="false", SLIPWAY_HOST="0.0.0.0")
     assert code == 78
     assert "slipway keys create" in output and "SLIPWAY_JWT_JWKS" in output and "SLIPWAY_INSECURE=true" in output
@@ -74,7 +74,7 @@ def test_a_follower_with_wrong_settings_ends_with_78_too(var) -> None:
     assert code == 1 and "MLFLOW_TRACKING_PASSWORD" in output and "hush-hush" not in output
 
 
-def test_a_bundle_that_masks_is_not_served_with_a_secret_that_the_container_made(container, var, tmp_path) -> None:
+def test_a_bundle_with_masked_features_is_not_served_with_a_generated_secret(container, var, tmp_path) -> None:
     bundles.promote(var, tmp_path / "plain", version="1")
     server = container("loans", args=("--no-follow",), SLIPWAY_MASK_KEY=None)
     assert "warning: SLIPWAY_MASK_KEY is not set" in server.until_ready()

@@ -42,7 +42,7 @@ def source(server) -> str:
     return server.model()["source"]
 
 
-def test_without_a_registry_what_is_packaged_serves_at_once_and_nothing_follows(container, packaged) -> None:
+def test_without_a_registry_the_packaged_bundle_serves_at_once_and_no_follower_starts(container, packaged) -> None:
     server = container("loans", SLIPWAY_PACKAGED=packaged, SLIPWAY_START_WAIT_SECONDS="600")
     assert server.until_ready() == "ready\n"
     assert source(server) == "packaged" and server.predict("loans", **ROW)[0] == 200
@@ -50,7 +50,7 @@ def test_without_a_registry_what_is_packaged_serves_at_once_and_nothing_follows(
     assert "follow" not in server.output
 
 
-def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_goes_on_asking(
+def test_while_the_registry_is_away_it_waits_then_serves_the_packaged_bundle_and_keeps_polling(
     container, packaged, tmp_path
 ) -> None:
     port = free_port()
@@ -74,14 +74,14 @@ def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_go
     assert server.output.count("the registry answers again") == 1
 
 
-def test_what_the_pointer_names_serves_at_once_though_the_registry_is_away(container, var, packaged, tmp_path) -> None:
+def test_the_desired_bundle_serves_at_once_while_the_registry_is_away(container, var, packaged, tmp_path) -> None:
     digest = bundles.promote(var, tmp_path / "stored", version="3", bias=0.2)
     server = container("loans", SLIPWAY_PACKAGED=packaged, MLFLOW_TRACKING_URI=NOWHERE)
     server.until_ready()
     assert (server.model()["digest"], source(server)) == (digest, "pointer")
 
 
-def test_with_nothing_to_serve_it_stays_and_says_so_until_the_alias_is_set(container, tmp_path) -> None:
+def test_with_nothing_to_serve_it_keeps_running_and_reports_it_until_the_alias_is_set(container, tmp_path) -> None:
     bundles.write(tmp_path / "first")
     with RegistryDouble("loans") as registry:
         registry.add("1", tmp_path / "first")
@@ -109,7 +109,7 @@ def test_the_follower_may_be_another_container_of_the_pod(container, var, packag
         assert server.predict("loans", **ROW)[1]["model"]["version"] == "1"
 
 
-def test_an_image_of_another_use_case_says_which_it_is(container, packaged) -> None:
+def test_an_image_of_another_use_case_names_its_use_case(container, packaged) -> None:
     server = container("prices", SLIPWAY_PACKAGED=packaged)
     output = server.until_waiting("this image packages loans")
     assert "SLIPWAY_SERVE" in output and "MLFLOW_TRACKING_URI" in output
@@ -153,7 +153,7 @@ class TestFollower:
                 follower.send_signal(signal.SIGTERM)
                 assert follower.wait(8) == 0
 
-    def test_a_probe_learns_whether_it_looks(self, var, cli, monkeypatch) -> None:
+    def test_a_probe_detects_whether_it_polls(self, var, cli, monkeypatch) -> None:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "loans: no follower has polled the registry yet" in ran.err
         follower_status.write_status(settings().serving, "loans", follower_status.FollowerStatus())
@@ -162,7 +162,7 @@ class TestFollower:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "it hangs, or ended" in ran.err
 
-    def test_it_looks_while_the_registry_is_away(self, var, cli) -> None:
+    def test_it_keeps_polling_while_the_registry_is_away(self, var, cli) -> None:
         command = [sys.executable, "-m", "slipway.cli", "follow", "loans", "--check"]
         with following(var, "loans", MLFLOW_TRACKING_URI=NOWHERE):
             deadline = time.monotonic() + 60

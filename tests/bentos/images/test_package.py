@@ -45,14 +45,14 @@ def test_bentoml_lists_the_bento_with_its_labels(bento):
     assert len(labels["slipway.git_commit"].removesuffix("-dirty")) == 40
 
 
-def test_it_carries_the_servers_part_of_the_bundle_whole_and_nothing_of_training(bento):
+def test_it_contains_the_servers_part_of_the_bundle_completely_and_nothing_of_training(bento):
     packaged = Path(answer(bento)["directory"], "src", "packaged", "loans")
     bundle.verify(packaged, serving_only=True)
     found = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*") if path.is_file()}
     assert found == {bundle.MANIFEST, *bundle.SERVER_FILES}
 
 
-def test_it_carries_the_code_of_the_server_and_no_other_room(bento):
+def test_it_contains_the_code_of_the_server_and_no_other_package(bento):
     source = Path(answer(bento)["directory"], "src")
     assert {path.name for path in source.iterdir()} == {"bentofile.yaml", "slipway", "bentos", "locks", "packaged"}
     assert not list(source.rglob("__pycache__"))
@@ -94,7 +94,7 @@ def test_a_bundle_whose_gate_failed_is_refused(tmp_path, cli):
     assert "its gates failed: ROC AUC is 0.6" in refused(cli, _bundle(tmp_path, passed=False))
 
 
-def test_a_bundle_that_does_not_answer_as_its_probe_says_is_refused(tmp_path, cli):
+def test_a_bundle_whose_outputs_differ_from_its_probe_is_refused(tmp_path, cli):
     assert "it is not that network" in refused(cli, _bundle(tmp_path, probe_shift=0.5))
 
 
@@ -115,14 +115,14 @@ def test_a_bundle_of_another_use_case_is_refused(tmp_path, cli):
     assert "is of the use case loans, not of prices" in refused(cli, _bundle(tmp_path), name="prices")
 
 
-def test_where_the_code_came_from_is_said_without_the_password(tmp_path):
+def test_the_origin_of_the_code_is_labelled_without_the_password(tmp_path):
     for command in ("init --quiet", "remote add origin https://bot:secret@example.com/team/slipway.git"):
         subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
     assert checkout.origin(tmp_path) == "https://example.com/team/slipway.git"
     assert checkout.commit(tmp_path) == "unknown"
 
 
-def test_without_docker_it_says_so_before_anything_is_built(cli, tmp_path, monkeypatch):
+def test_without_docker_it_fails_before_anything_is_built(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = cli("package", "loans", "--bundle", str(tmp_path), "--containerize")
     assert ran.code == 1 and "there is no `docker` on PATH" in ran.err

@@ -40,7 +40,7 @@ def key(tmp_path: Path) -> tuple[str, tuple[str, ...]]:
     return secret, (f"--volume={path}:/run/keys.json:ro", "--env=SLIPWAY_KEYS=/run/keys.json")
 
 
-def test_its_labels_say_what_it_is_and_what_it_was_made_from(image):
+def test_its_labels_state_its_name_and_its_origin(image):
     labels = inspected(image.tag)["Config"]["Labels"]
     oci = {name.rpartition("image.")[2]: value for name, value in labels.items() if "opencontainers" in name}
     assert oci["title"] == "Slipway serving" and oci["description"]
@@ -65,7 +65,7 @@ def test_nothing_in_it_builds_or_installs(image):
     assert not shell(image.tag, "find / \\( -name '*.whl' -o -path '*/.cache/*' \\) 2>/dev/null; true")
 
 
-def test_it_holds_the_server_and_no_other_room(image):
+def test_it_contains_the_server_and_no_other_package(image):
     assert shell(image.tag, "ls /srv/slipway").split() == ["bentos", "packaged", "slipway"]
     heavy = "import importlib.util as u; print([n for n in {} if u.find_spec(n)])"
     names = ["tensorflow", "mlflow", "pandas", "pyarrow", "pipelines", "monitoring"]
@@ -78,7 +78,7 @@ def test_it_is_no_larger_than_its_base_and_260_megabytes(image):
     assert size - inspected(BASE)["Size"] <= LARGEST
 
 
-def test_the_sbom_names_what_is_installed_and_no_more(image):
+def test_the_sbom_lists_exactly_the_installed_packages(image):
     sbom = json.loads(Path(image.answer["image"]["sbom"]).read_text())
     assert sbom["bomFormat"] == "CycloneDX"
     assert sbom == json.loads(shell(image.tag, f"cat {SBOM}"))
@@ -87,7 +87,7 @@ def test_the_sbom_names_what_is_installed_and_no_more(image):
     assert "onnxruntime" in installed
 
 
-def test_without_credentials_it_ends_with_78_and_says_what_to_set(image, var):
+def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(image, var):
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway") as container:
         assert container.until_ended() == 78
         assert "No credentials are configured" in container.output

@@ -30,7 +30,7 @@ class Network:
         return measure_batch_size(self, ROWS, deadline, lambda: self.now)
 
 
-def test_a_network_that_takes_as_long_for_many_rows_as_for_one_gets_the_largest_batches():
+def test_a_network_with_constant_run_time_gets_the_largest_batches():
     found = Network(lambda n: 0.001).chosen()
     assert (found.size, found.gain, found.wait_ms) == (32, 32.0, 0)
 
@@ -80,7 +80,7 @@ def test_a_network_for_one_row_at_a_time_is_never_given_several():
     assert measure_batch_size(run, ROWS, 1.0).size == 1
 
 
-def test_the_model_says_what_was_chosen_and_why(start_client, monkeypatch):
+def test_the_model_route_shows_the_batch_size_and_its_reason(start_client, monkeypatch):
     client = start_client(bundles.TABULAR, bundles.IMAGES)
     assert "less time than a queue" in client.get("/v1/models/loans").json["batching"]["reason"]
     assert client.get("/v1/models/shapes").json["batching"].keys() == {"size", "gain", "wait_ms", "reason"}

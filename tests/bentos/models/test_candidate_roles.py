@@ -101,7 +101,7 @@ def broken(fault: str) -> Callable:
 
 
 class TestCanary:
-    def test_it_answers_its_share_by_unit_and_says_so(self, world):
+    def test_it_answers_its_share_by_unit_and_is_named_in_the_answer(self, world):
         world = world()
         world.point(world.store("2"), weight=40)
         for number in range(40):
@@ -148,7 +148,7 @@ class TestCanary:
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == errors + 1
 
     @pytest.mark.alone
-    def test_while_it_hangs_nobody_else_waits_for_it(self, world):
+    def test_while_it_hangs_no_other_request_waits(self, world):
         world = world()
         world.point(world.store("2"))
         end = threading.Event()
@@ -170,7 +170,7 @@ class TestCanary:
         assert world.events() == []
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == before
 
-    def test_what_only_the_canary_refuses_the_champion_answers(self, world):
+    def test_the_champion_answers_requests_that_only_the_canary_refuses(self, world):
         world = world()
         world.point(world.store("2", serving={"max_instances": 1, "swap_ratio": 1e6}))
         assert world.client.predict(ROW).json["model"]["version"] == "2"
@@ -200,7 +200,7 @@ class TestShadow:
         assert len({e["row_id"] for e in world.events()}) == 2
         until(lambda: world.metric("slipway_model_seconds_count", version="3", role="shadow") >= 1)
 
-    def test_it_gets_what_the_canary_answers_too(self, world):
+    def test_it_also_gets_requests_that_the_canary_answers(self, world):
         world = world(deadline_ms=5000)
         world.point(world.store("2"), shadow=world.store("3"))
         world.client.predict(ROW)
@@ -208,7 +208,7 @@ class TestShadow:
         assert {e["role"]: e["answered"] for e in world.events()} == {"canary": True, "shadow": False}
 
     @pytest.mark.parametrize("fault", ["raises", "NaN"])
-    def test_its_failures_are_logged_and_nobody_notices(self, world, fault):
+    def test_its_failures_are_logged_and_affect_no_answer(self, world, fault):
         world = world()
         world.point(shadow=world.store("3"))
         world.breaks("shadow", broken(fault))
@@ -231,7 +231,7 @@ class TestShadow:
         assert float(np.median(seconds)) < 0.015
         assert world.metric("slipway_shadow_shed_total", version="3") > shed
 
-    def test_what_waited_past_the_deadline_is_shed(self, world):
+    def test_requests_that_waited_past_the_deadline_are_shed(self, world):
         world = world()
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
@@ -242,7 +242,7 @@ class TestShadow:
         until(lambda: world.metric("slipway_shadow_shed_total", version="3") >= shed + 3)
         assert Counter(e["role"] for e in world.events())["champion"] == 5
 
-    def test_the_end_of_the_worker_waits_for_what_it_has(self, world):
+    def test_a_stopping_worker_waits_for_its_queued_requests(self, world):
         world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
@@ -254,7 +254,7 @@ class TestShadow:
 
 
 class TestRefused:
-    def test_neither_touches_the_champion_or_the_other(self, world):
+    def test_neither_affects_the_champion_or_the_other(self, world):
         world = world()
         world.point(world.store("2", passed=False), shadow=world.store("3"))
         assert world.roles["canary"].outcome == "refused"
@@ -278,13 +278,13 @@ class TestRefused:
         assert reason in world.roles["canary"].reason
         assert world.candidates is None
 
-    def test_a_digest_that_is_none_and_a_bundle_that_is_not_there_are_refused(self, world):
+    def test_an_invalid_digest_and_a_missing_bundle_are_refused(self, world):
         world = world()
         world.point("../../etc", shadow="5" * 64)
         assert "not a digest" in world.roles["canary"].reason
         assert "no manifest" in world.roles["shadow"].reason
 
-    def test_what_failed_for_the_machines_reasons_is_tried_again(self, world, monkeypatch):
+    def test_a_failure_of_the_machine_is_retried(self, world, monkeypatch):
         world = world()
         digest = world.store("2")
         monkeypatch.setattr("bentos.models.candidate_roles.RETRY_SECONDS", 0.1)
@@ -311,7 +311,7 @@ class TestSwap:
         assert world.candidates is None
         assert set(world.roles) == {"champion"}
 
-    def test_another_champion_is_a_reason_to_look_at_the_canary_again(self, world):
+    def test_another_champion_causes_a_new_check_of_the_canary(self, world):
         world = world()
         wider = msgspec.structs.replace(bundles.TABULAR, retired=("fax", "telex"))
         plain, digest = world.champion, world.store("2")

@@ -37,7 +37,7 @@ def occupied(runner: CandidateRunner) -> Task:
     return task
 
 
-def test_a_full_queue_takes_no_more_until_something_is_done(runner):
+def test_a_full_queue_accepts_nothing_until_a_task_is_done(runner):
     running = occupied(runner)
     waiting = [Task(seconds=0) for _ in range(MAX_JOBS)]
     assert all(runner.submit(task) for task in waiting)
@@ -47,7 +47,7 @@ def test_a_full_queue_takes_no_more_until_something_is_done(runner):
     assert runner.submit(Task(seconds=0))
 
 
-def test_large_bodies_are_bounded_together_and_one_alone_is_let_in(runner):
+def test_large_bodies_are_bounded_in_total_and_a_single_one_is_accepted(runner):
     running = occupied(runner)
     assert not runner.submit(Task(MAX_BYTES))
     assert runner.submit(Task(MAX_BYTES // 2, 0))
@@ -60,14 +60,14 @@ def test_large_bodies_are_bounded_together_and_one_alone_is_let_in(runner):
     assert alone.begun.wait(5)
 
 
-def test_while_one_is_past_its_time_nothing_is_queued_behind_it(runner):
+def test_while_a_task_is_past_its_deadline_nothing_is_queued_after_it(runner):
     running = occupied(runner)
     running.late = True
     assert not runner.submit(Task())
     running.go.set()
 
 
-def test_a_closed_one_does_what_it_has_and_ends(runner):
+def test_a_closed_runner_finishes_its_tasks_and_ends(runner):
     running, waiting = occupied(runner), Task(seconds=0)
     runner.submit(waiting)
     runner.close()
@@ -77,7 +77,7 @@ def test_a_closed_one_does_what_it_has_and_ends(runner):
     assert waiting.begun.is_set()
 
 
-def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(runner):
+def test_a_task_that_never_ends_is_abandoned_and_the_waiting_ones_are_counted(runner):
     running = occupied(runner)
     for _ in range(3):
         runner.submit(Task())
@@ -86,7 +86,7 @@ def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(runner):
     running.go.set()
 
 
-def test_one_that_rests_takes_a_quarter_of_the_time():
+def test_a_throttled_runner_uses_a_quarter_of_the_time():
     runner = CandidateRunner(None, "resting", throttle=3.0)
     started = time.monotonic()
     tasks = [Task(seconds=0.02) for _ in range(10)]

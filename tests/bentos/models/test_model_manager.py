@@ -99,7 +99,7 @@ class TestSwap:
         until(acted_on(var, generation))
         assert manager.live is live
 
-    def test_the_way_back_to_the_champion_before_takes_no_disk_and_no_check(self, start_manager, var, tmp_path):
+    def test_a_return_to_the_previous_champion_needs_no_disk_and_no_check(self, start_manager, var, tmp_path):
         first = bundles.promote(var, tmp_path / "one", version="1", slow=60)
         manager = start_manager()
         one = manager.live
@@ -111,7 +111,7 @@ class TestSwap:
         assert state(var).roles["champion"].outcome == "serving"
         assert manager.swaps == [(None, "1"), ("1", "2"), ("2", "1")]
 
-    def test_only_the_champion_before_stays_in_memory(self, start_manager, var, tmp_path):
+    def test_only_the_previous_champion_stays_in_memory(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         one = weakref.ref(manager.live)
@@ -147,7 +147,7 @@ class TestSwap:
         assert old.version == "1"
         assert old.predictor.predict(bundles.ROWS["loans"][:1])
 
-    def test_the_state_goes_with_the_worker(self, start_manager, var, tmp_path):
+    def test_the_observed_state_is_removed_with_the_worker(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one")
         manager = start_manager()
         manager.stop()
@@ -235,12 +235,12 @@ class TestBroken:
         self._is_refused(manager, var, before, digest, "of the use case prices")
 
     @pytest.mark.parametrize("digest", ["../../etc", "", "A" * 64, "0" * 63])
-    def test_a_digest_that_is_none_leads_nowhere(self, start_manager, var, tmp_path, digest):
+    def test_an_invalid_digest_is_refused(self, start_manager, var, tmp_path, digest):
         before = bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         self._is_refused(manager, var, before, digest, "not a digest")
 
-    def test_a_pointer_that_is_rubbish_changes_nothing(self, start_manager, var, tmp_path):
+    def test_an_invalid_pointer_changes_nothing(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         desired.pointer_path(var / "serving", "loans").write_text("rubbish")
@@ -265,7 +265,7 @@ class TestBroken:
         assert len(tried) == 1
         assert manager.live.version == "1"
 
-    def test_what_failed_for_the_machines_reasons_is_tried_again(self, start_manager, var, tmp_path, monkeypatch):
+    def test_a_failure_of_the_machine_is_retried(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         faults = [OSError(28, "No space left on device")]
@@ -290,7 +290,7 @@ class TestBroken:
 
 
 class TestAllowed:
-    def test_an_override_lets_failed_gates_in_and_shows(self, start_manager, var, tmp_path):
+    def test_an_override_admits_failed_gates_and_is_shown(self, start_manager, var, tmp_path):
         digest = bundles.write(tmp_path / "one", passed=False)
         bundles.put_in_store(var, tmp_path / "one", "1", override="ann: the old one is worse")
         bundles.point(var, "loans", digest)
@@ -322,12 +322,12 @@ class TestStart:
         manager = start_manager()
         assert manager.live is None and manager.problem is None
 
-    def test_the_first_promotion_is_taken_when_it_comes(self, start_manager, var, tmp_path):
+    def test_the_first_promotion_is_served(self, start_manager, var, tmp_path):
         manager = start_manager()
         bundles.promote(var, tmp_path / "one", version="1")
         until(lambda: manager.live is not None and manager.live.version == "1")
 
-    def test_after_the_wait_the_packaged_bundle_serves_until_a_pointer_comes(
+    def test_after_the_wait_the_packaged_bundle_serves_until_a_promotion(
         self, start_manager, var, tmp_path, monkeypatch
     ):
         bundles.write(tmp_path / "image" / "loans")
@@ -342,14 +342,14 @@ class TestStart:
         until(lambda: manager.live.version == "2")
         assert manager.live.source == "pointer"
 
-    def test_a_pointer_comes_before_the_packaged_bundle(self, start_manager, var, tmp_path, monkeypatch):
+    def test_the_pointer_takes_precedence_over_the_packaged_bundle(self, start_manager, var, tmp_path, monkeypatch):
         bundles.write(tmp_path / "image" / "loans", bias=0.3)
         bundles.promote(var, tmp_path / "one", version="1")
         monkeypatch.setenv("SLIPWAY_PACKAGED", str(tmp_path / "image"))
         monkeypatch.setenv("SLIPWAY_START_WAIT_SECONDS", "0")
         assert start_manager().live.source == "pointer"
 
-    def test_a_worker_that_starts_under_a_refused_pointer_serves_what_served_before(self, start_manager, var, tmp_path):
+    def test_a_worker_that_starts_with_a_refused_pointer_serves_the_previous_bundle(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
         start_manager().stop()
         bundles.promote(var, tmp_path / "two", version="2", passed=False)
@@ -359,7 +359,7 @@ class TestStart:
         assert found.roles["champion"].outcome == "refused"
         assert found.roles["champion"].version == "2"
 
-    def test_a_named_bundle_serves_whatever_the_pointer_says(self, start_manager, var, tmp_path, monkeypatch):
+    def test_a_named_bundle_takes_precedence_over_the_pointer(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one", version="1")
         digest = bundles.write(tmp_path / "two", bias=0.3)
         monkeypatch.setenv("SLIPWAY_BUNDLE", str(tmp_path / "two"))
@@ -374,7 +374,7 @@ class TestStart:
         with pytest.raises(BundleError, match="not what was registered"):
             start_manager()
 
-    def test_a_gpu_that_is_asked_for_and_absent_stops_the_start(self, start_manager, var, tmp_path, monkeypatch):
+    def test_a_required_gpu_that_is_missing_prevents_the_start(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one")
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
         monkeypatch.setenv("SLIPWAY_DEVICE", "gpu")

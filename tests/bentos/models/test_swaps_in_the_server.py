@@ -144,7 +144,7 @@ def waiting_for(lock: Path) -> set[int]:
     return {int(fields[5]) for fields in lines if fields[1] == "->" and fields[6].endswith(f":{inode}")}
 
 
-def test_a_swap_empties_the_cache_and_a_hit_is_said_and_logged(three: Server, tmp_path: Path) -> None:
+def test_a_swap_empties_the_cache_and_a_hit_is_in_the_header_and_the_log(three: Server, tmp_path: Path) -> None:
     promote(three, tmp_path / "one", "3", bias=0.3, serving=LENIENT)
     connection = http.client.HTTPConnection("127.0.0.1", three.port, timeout=10)  # to one worker, which has one cache
 

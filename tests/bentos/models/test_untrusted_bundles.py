@@ -99,14 +99,14 @@ class TestFollower:
     @pytest.mark.parametrize(
         "name", ["../../../../escaped", "/tmp/escaped", "serve/../../escaped", "serve/model.onnx.data"]
     )
-    def test_a_manifest_that_lists_what_no_bundle_has(self, registry, serving, bad, name):
+    def test_a_manifest_that_lists_unknown_files(self, registry, serving, bad, name):
         manifest = json.loads((bad / bundle.MANIFEST).read_bytes())
         manifest["files"][name] = "0" * 64
         (bad / bundle.MANIFEST).write_text(json.dumps(manifest))
         registry.add("2", bad)
         registry.requested_files.clear()
         self.assert_refused(registry, serving, f"lists {name!r}, which no bundle has")
-        assert not [name for name in registry.requested_files if "escaped" in name or name.endswith(".data")]
+        assert not [file for file in registry.requested_files if "escaped" in file or file.endswith(".data")]
 
     @pytest.mark.parametrize(
         "name", ["serve/probe.json", "serve/model.onnx", "metrics.json", "manifest.json", "manifest.sig"]
@@ -152,12 +152,12 @@ class TestFollower:
         assert self.follow(registry, "2") is None
         bundle.verify(var / "store" / digest, digest, serving_only=True)
 
-    def test_no_signature_where_one_is_asked_for(self, registry, serving, bad, trust):
+    def test_no_signature_where_one_is_required(self, registry, serving, bad, trust):
         trust()
         registry.add("2", bad)
         self.assert_refused(registry, serving, "it has no manifest.sig, and SLIPWAY_TRUSTED_KEYS is set")
 
-    def test_a_strangers_signature(self, registry, serving, bad, trust):
+    def test_a_signature_by_an_unknown_key(self, registry, serving, bad, trust):
         trust()
         signing.sign(bad)
         trust()

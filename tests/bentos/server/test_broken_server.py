@@ -152,7 +152,7 @@ def test_it_is_refused_with_its_reason_and_the_old_one_serves(
     assert not list(tmp_path.parent.rglob("escaped"))
 
 
-def test_after_all_of_them_a_good_one_takes_over(deployment: Deployment, tmp_path: Path) -> None:
+def test_after_all_refusals_a_valid_bundle_is_served(deployment: Deployment, tmp_path: Path) -> None:
     deployment.is_well()
     bundles.write(tmp_path / "good", bias=0.3)
     digest = deployment.promote("100", tmp_path / "good")

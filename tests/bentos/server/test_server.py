@@ -100,7 +100,7 @@ def _raw(server: Server, request: bytes) -> tuple[int, str, dict]:
         return answer.status, answer.getheader("content-type") or "", json.loads(answer.read())
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_ends_the_server_and_auto_serves_without_it(serve, var, tmp_path):
+def test_a_required_gpu_that_is_missing_ends_the_server_and_auto_serves_without_it(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "one")
     server = serve("loans", workers=2, ready=False, SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
     server.process.wait(60)
@@ -115,7 +115,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_ends_the_server_and_auto_serves_w
     assert server.predict("loans", **ROW)[0] == 200
 
 
-def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
+def test_an_address_that_bypasses_the_settings_is_detected(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "one")
     server = serve("loans", ready=False, BENTOML_HOST="0.0.0.0")
     server.process.wait(60)
@@ -131,7 +131,7 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
         ({"SLIPWAY_BUNDLE": "nowhere"}, 1, "holds no manifest"),
     ],
 )
-def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, message):
+def test_wrong_settings_end_it_before_a_port_is_open(tmp_path, environment, code, message):
     ended = subprocess.run(
         [sys.executable, "-c", "import bentos.service"],
         cwd=ROOT,

@@ -101,7 +101,7 @@ def test_a_real_server_with_keys_refuses_who_has_none(serve, var, tmp_path, key,
     assert ran.code == 0 and ran.out.endswith(f"{url}: passed\n") and secret not in ran.out + ran.err
 
 
-def test_a_server_that_waits_for_its_model_says_what_it_waits_for(serve, smoke) -> None:
+def test_a_server_without_a_model_reports_what_it_waits_for(serve, smoke) -> None:
     server = serve("loans", ready=False)
     server.wait_for(lambda: _answers(server), 90)
     code, failed, _ = smoke(f"http://127.0.0.1:{server.port}", "--timeout", "1")
@@ -116,7 +116,7 @@ def _answers(server: Any) -> bool:
         return False
 
 
-def test_where_nothing_listens_it_says_so_and_asks_no_further(cli) -> None:
+def test_where_nothing_listens_it_reports_it_and_checks_nothing_else(cli) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     ran = cli("smoke", url, "--timeout", "0.1")
     assert ran.code == 1 and "Connection refused" in ran.out.splitlines()[0]
@@ -136,7 +136,7 @@ def test_another_server_is_no_slipway(smoke, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "http://[::1", "http://two words"])
-def test_what_is_no_address_is_refused(cli, url) -> None:
+def test_an_invalid_address_is_refused(cli, url) -> None:
     ran = cli("smoke", url)
     assert ran.code == 1 and ran.err.startswith("error: that is no address of a server.")
 
@@ -163,7 +163,7 @@ def test_every_check_is_made_of_every_use_case_or_of_those_that_are_named(cli, s
         assert "choose one" in smoke(bridge.url, "--expect-version", "1")[1]["models"]
 
 
-def test_the_bundle_of_another_use_case_is_said(smoke, start_client, tmp_path) -> None:
+def test_the_bundle_of_another_use_case_is_reported(smoke, start_client, tmp_path) -> None:
     bundles.write(tmp_path / "prices", bundles.REGRESSION)
     with Bridge(start_client()) as bridge:
         failed = smoke(bridge.url, "--bundle", str(tmp_path / "prices"))[1]
@@ -177,13 +177,13 @@ def test_a_bundle_that_is_changed_is_no_reference(cli, tmp_path) -> None:
     assert ran.code == 1 and "probe.json" in ran.err
 
 
-def test_a_median_above_what_is_allowed_fails(smoke, start_client) -> None:
+def test_a_median_above_the_limit_fails(smoke, start_client) -> None:
     with Bridge(start_client()) as bridge:
         code, failed, _ = smoke(bridge.url, "--max-median-ms", "0")
     assert code == 1 and failed.keys() == {"latency"} and failed["latency"].endswith("0 ms is allowed.")
 
 
-def test_who_is_open_to_strangers_fails_unless_that_is_allowed(smoke, start_client, monkeypatch) -> None:
+def test_a_server_without_authentication_fails_unless_allowed(smoke, start_client, monkeypatch) -> None:
     monkeypatch.setattr("bentos.smoke.client.is_loopback", lambda _: False)
     with Bridge(start_client()) as bridge:
         code, failed, _ = smoke(bridge.url)
@@ -235,7 +235,7 @@ def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[s
         ({"score": float("nan")}, "not answered as by Slipway"),
     ],
 )
-def test_predictions_that_are_none_are_noticed(smoke, start_client, fields, message) -> None:
+def test_invalid_predictions_are_detected(smoke, start_client, fields, message) -> None:
     with Bridge(start_client(), changed("/predict", **fields)) as bridge:
         failed = smoke(bridge.url)[1]
     assert message in failed["predictions"]
@@ -254,7 +254,7 @@ def test_a_regression_without_a_value_is_noticed(smoke, start_client) -> None:
         ({"task": 3}, "is it another server"),
     ],
 )
-def test_a_schema_that_is_none_of_ours_ends_the_checks_of_its_use_case(smoke, start_client, fields, message) -> None:
+def test_an_invalid_schema_ends_the_checks_of_its_use_case(smoke, start_client, fields, message) -> None:
     with Bridge(start_client(), changed("/schema", **fields)) as bridge:
         _, failed, well = smoke(bridge.url)
     assert failed.keys() == {"schema"} and message in failed["schema"]

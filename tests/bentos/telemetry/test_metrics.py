@@ -22,7 +22,7 @@ def test_a_histogram_is_the_same_as_prometheus_clients_own() -> None:
     assert len(_samples(ours)) > 10
 
 
-def test_what_is_counted_is_there_after_a_flush_and_once() -> None:
+def test_each_count_is_there_once_after_a_flush() -> None:
     metrics = Metrics(CollectorRegistry())
     lost = metrics.of(metrics.lost, "loans")
     lost.inc(3)

@@ -29,20 +29,20 @@ def taken(namespaces: Namespaces, manifests: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, "device-plugin"])
-def test_the_api_server_takes_what_is_applied(namespaces, rendered, name):
+def test_the_api_server_accepts_everything_that_is_applied(namespaces, rendered, name):
     taken(namespaces, rendered(name))
 
 
-def test_the_api_server_takes_the_smoke_job(namespaces, rendered):
+def test_the_api_server_accepts_the_smoke_job(namespaces, rendered):
     taken(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
 
 
-def test_the_api_server_takes_a_second_service(namespaces, rendered, second):
+def test_the_api_server_accepts_a_second_service(namespaces, rendered, second):
     taken(namespaces, of_kind(rendered("local"), "Namespace") + second)
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
-def test_the_api_server_takes_each_component(namespaces, with_components, component):
+def test_the_api_server_accepts_each_component(namespaces, with_components, component):
     taken(namespaces, with_components("local", component))
 
 

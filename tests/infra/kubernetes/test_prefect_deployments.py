@@ -130,7 +130,7 @@ def test_a_rollout_brings_its_image_and_the_schedules_of_its_use_cases(rollout, 
     assert (crons(trained), crons(monitored)) == (["0 4 * * *"], [])
 
 
-def test_what_a_person_paused_stays_paused(rollout, client, usecase):
+def test_a_deployment_paused_by_a_person_stays_paused(rollout, client, usecase):
     usecase("pauses", train="0 3 * * 1")
     rollout()
     client.pause_deployment(client.read_deployment_by_name("train/pauses").id)

@@ -114,7 +114,7 @@ def test_network_policies_know_it_by_a_label_that_prefect_leaves_alone():
     assert labels["app.kubernetes.io/name"] == "credit_risk"  # this one it sets, whatever a template says
 
 
-def test_it_takes_what_it_was_measured_to_need_and_no_gpu_unless_told():
+def test_it_requests_the_measured_resources_and_no_gpu_by_default():
     resources = container(rendered())["resources"]
     assert resources["limits"].keys() == {"memory"}
     assert resources["requests"].keys() == {"cpu", "memory"}
@@ -166,7 +166,7 @@ def job(request) -> Callable[[str], dict[str, Any]]:
     return build
 
 
-def test_the_api_server_takes_the_job_with_strict_validation(namespace, job):
+def test_the_api_server_accepts_the_job_with_strict_validation(namespace, job):
     answer = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", given=json.dumps(job(namespace)))
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""  # nor a warning

@@ -38,7 +38,7 @@ def alerts(rules: Path) -> list[dict]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_prometheus_takes_the_rules(needs, rules):
+def test_prometheus_accepts_the_rules(needs, rules):
     checked = subprocess.run(
         [needs("promtool"), "check", "rules", "--lint=all", "--lint-fatal", rules],
         check=False,
@@ -48,7 +48,7 @@ def test_prometheus_takes_the_rules(needs, rules):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
+def test_each_alert_fires_and_clears_on_sample_series(needs, rules):
     tested = subprocess.run(
         [needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False, capture_output=True, text=True
     )

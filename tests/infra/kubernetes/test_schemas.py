@@ -43,12 +43,12 @@ def taken(kubeconform: Check, manifests: list[Manifest]) -> None:
     assert json.loads(checked.stdout)["summary"] == {"valid": len(manifests), "invalid": 0, "errors": 0, "skipped": 0}
 
 
-def test_kubeconform_takes_what_is_applied(kubeconform, manifests):
+def test_kubeconform_accepts_everything_that_is_applied(kubeconform, manifests):
     taken(kubeconform, manifests)
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
-def test_kubeconform_takes_each_component(kubeconform, with_components, component):
+def test_kubeconform_accepts_each_component(kubeconform, with_components, component):
     taken(kubeconform, with_components("local", component))
 
 

@@ -34,7 +34,7 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-async def nothing_behind(scope: dict, receive: Callable, send: Callable) -> None:
+async def answer_not_found(scope: dict, receive: Callable, send: Callable) -> None:
     """Stands in for BentoML's application, which knows none of the tests' paths."""
     await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"Not Found"})
@@ -45,7 +45,7 @@ class Client:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.application = Application(worker, nothing_behind)
+        self.application = Application(worker, answer_not_found)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, b"", headers)

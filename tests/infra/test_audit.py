@@ -1,4 +1,4 @@
-"""The audit of the locks, on what pip-audit once answered (shortened), with lists that allow this and that."""
+"""The audit of the locks, with shortened real output of pip-audit and lists of accepted vulnerabilities."""
 
 from __future__ import annotations
 

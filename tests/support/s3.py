@@ -1,4 +1,4 @@
-"""Real S3 API for tests, behind a door that can be closed, with a bucket for each test.
+"""Real S3 API for tests, behind a proxy that can be closed, with a bucket for each test.
 
 def test_something(s3): s3.door.open = False
 """

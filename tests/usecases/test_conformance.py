@@ -1,4 +1,4 @@
-"""What every folder in `usecases/` must be able to do: one suite, so that a new use case is tested by being there."""
+"""Conformance of every folder in `usecases/`: one suite, so that a new use case is tested without further code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOMS = ("slipway", "pipelines", "bentos", "monitoring")
 
 @dataclass(frozen=True)
 class Trained:
-    """A use case after its quick loop of one epoch."""
+    """Run the quick loop of one epoch of a use case."""
 
     usecase: UseCase
     root: Path

@@ -1,4 +1,4 @@
-"""Strange images that can be read are answered as what they show; the others are refused, and the next is answered."""
+"""Unusual but readable images are answered correctly; others are refused, and the next request is answered."""
 
 from __future__ import annotations
 

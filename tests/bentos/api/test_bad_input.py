@@ -1,4 +1,4 @@
-"""What cannot be answered gets a 4xx as problem+json that names the place, and the next request is served."""
+"""Invalid requests get a 4xx as problem+json that names the place, and the next request is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of other origins: none, unless a setting names them."""
+"""CORS: no other origin is allowed unless a setting names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MINE = "https://app.example.com"
 
 
 def call(origins, method="GET", **headers):
-    """Status and headers that a browser would see; `None` stands for the application behind having been asked."""
+    """Return status, headers, and whether the request reached the application behind CORS."""
     reached, sent = [], []
 
     async def app(scope, receive, send):

@@ -1,4 +1,4 @@
-"""What a prediction answers, and what it leaves in the log."""
+"""The answer to a prediction, and its events in the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 
 
 def form(*images: bytes, name: str = "image") -> tuple[bytes, str]:
-    """A multipart body and its content type."""
+    """Build a multipart body and its content type."""
     head = f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
     return b"".join(
         head.encode() + image + b"\r\n" for image in images

@@ -1,4 +1,4 @@
-"""Every route but the prediction: what serves, feedback, probes, metrics, documents, and what there is not."""
+"""Every route but the prediction: served models, feedback, probes, metrics, documents, and unknown paths."""
 
 from __future__ import annotations
 

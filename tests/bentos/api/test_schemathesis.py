@@ -1,4 +1,4 @@
-"""Schemathesis drives the server by its own document: what `/openapi.json` says is what is answered."""
+"""Schemathesis tests the server by its own document: answers conform to `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENT = {"deadline_ms": 20_000, "max_instances": 50}  # time is not what is te
 
 
 def schemathesis(server: Server, folder: Path, *more: str) -> str:
-    """What `schemathesis run` printed; fails with it where a check did."""
+    """Return the output of `schemathesis run`; fail with it if a check failed."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     command += [f"http://127.0.0.1:{server.port}/openapi.json", "--mode=all", "--no-color"]
     command += ["--seed=4", "--generation-deterministic", f"--max-examples={EXAMPLES}"]

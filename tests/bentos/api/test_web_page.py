@@ -1,4 +1,4 @@
-"""The page: its files by themselves, then as a person uses it, in a real browser against the real server."""
+"""The web page: its files, then its use by a person, in a real browser with the real server."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def chromium(needs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
 
 @pytest.fixture
 def browser(chromium: Browser, server: Server) -> Iterator[Browser]:
-    """A browser whose console must stay empty, but for the refusals that a test provokes."""
+    """Provide a browser whose console must stay empty, except for refusals that a test provokes."""
     chromium.console.clear()
     yield chromium
     unexpected = [text for text in chromium.console if "status of 4" not in text]

@@ -1,4 +1,4 @@
-"""An issuer of tokens: its key pairs, the server of its public keys, and tokens of every kind, right and wrong."""
+"""An issuer of tokens: its key pairs, the server of its public keys, and valid and invalid tokens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Issuer:
         self._server.server_close()
 
     def token(self, key: Any = None, alg: str = "ES256", header: dict | None = None, **claims: Any) -> str:
-        """A valid token with the scope predict, but for what is given; a claim that is None is left out."""
+        """Issue a valid token with the scope predict; given claims replace the defaults, None removes one."""
         key = key or self.key
         now = int(time.time())
         whole = {
@@ -75,7 +75,7 @@ class Issuer:
         return jwt.encode({"alg": alg, "kid": key.kid, **(header or {})}, whole, key, algorithms=[alg])
 
     def signed_with_public_bytes(self) -> str:
-        """The old confusion: HMAC with the public key's PEM, which everybody knows, as its secret."""
+        """Issue a token of the algorithm confusion attack: HMAC with the public key's PEM as its secret."""
         good = self.token()
         head, body = _encoded(json.dumps({"alg": "HS256", "kid": self.key.kid}).encode()), good.split(".")[1]
         mac = hmac.digest(self.key.as_pem(private=False), f"{head}.{body}".encode(), "sha256")

@@ -1,4 +1,4 @@
-"""API keys: what the command writes, what it never writes, and what the file may hold."""
+"""API keys: what the command writes, what it never writes, and what the file may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Without credentials the server is for this machine alone."""
+"""Without credentials the server binds to loopback only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: which are taken, which are not, and what happens when the issuer changes its keys or is away."""
+"""Bearer tokens: which are accepted, which are refused, and what happens when the issuer rotates keys or is away."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def later(monkeypatch):
 
 
 def ready(client):
-    """The client, once the key set has been read at the worker's start."""
+    """Return the client, once the key set has been read at the worker's start."""
     read(client, 1)
     return client
 

@@ -1,4 +1,4 @@
-"""Rate limits that all workers share, and what is left of them while Redis is away."""
+"""Rate limits that all workers share, and their fallback while Redis is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access in the real server: every worker, a key's end within a second, tokens, and the page with a key."""
+"""Authentication in the real server: every worker, revocation within a second, tokens, and the page with a key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREDICT = ".actions button"
 
 
 def predict(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[int, http.client.HTTPResponse, bytes]:
-    """One prediction on a connection of its own, so that either worker may take it."""
+    """Send one prediction on a new connection, so that either worker may accept it."""
     connection = http.client.HTTPConnection(host, server.port, timeout=10)
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
     connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [ROW]}), headers)

@@ -30,7 +30,7 @@ def shapes(tmp_path: Path) -> str:
 
 
 def version_of(name: str):
-    """The tabular schema under another name."""
+    """Return the tabular schema under another name."""
     import msgspec
 
     bundles.ROWS[name] = bundles.ROWS["loans"]

@@ -1,4 +1,4 @@
-"""Who is answered by the canary: a share of the units, the same ones while it grows, others for another version."""
+"""Canary routing: a share of the units, the same ones while it grows, others for another version."""
 
 from __future__ import annotations
 

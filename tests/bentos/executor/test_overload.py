@@ -1,4 +1,4 @@
-"""More than a worker can do is refused at once, what it took on is answered in time; slow senders hold up nobody."""
+"""Requests over capacity are refused at once, admitted ones are answered in time; slow clients delay no other."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
-def held(start_client, monkeypatch):
-    """A worker whose model answers when it is told to: (client, release)."""
+def blocked(start_client, monkeypatch):
+    """Start a worker whose model answers only when released: (client, release)."""
     client = start_client(serving={"deadline_ms": 2000})
     live = client.worker.served["loans"].live
     live.inline_bytes = -1
@@ -44,12 +44,12 @@ def held(start_client, monkeypatch):
     release.set()
 
 
-def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(held):
-    client, release = held
+def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(blocked):
+    client, release = blocked
     admission = client.worker.admission
     admission._max_waiting = 5
 
-    async def scene() -> None:
+    async def scenario() -> None:
         waiting = [asyncio.create_task(Connection(client).answered()) for _ in range(5)]
         await until(lambda: admission.admitted == 5)
         assert client.metric("slipway_requests_in_flight", usecase="loans") == 5
@@ -64,17 +64,17 @@ def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(
         await until(lambda: (admission.admitted, admission.bytes) == (0, 0))
 
     before = client.metric("slipway_requests_shed_total", usecase="loans", reason="full")
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert client.metric("slipway_requests_shed_total", usecase="loans", reason="full") == before + 1
     assert client.metric("slipway_requests_in_flight", usecase="loans") == 0
     assert len(client.events()) == 5
 
 
-def test_a_client_that_goes_away_frees_its_ticket(held):
-    client, release = held
+def test_a_client_that_goes_away_frees_its_ticket(blocked):
+    client, release = blocked
     admission = client.worker.admission
 
-    async def scene() -> None:
+    async def scenario() -> None:
         running = [asyncio.create_task(Connection(client).answered()) for _ in range(THREADS)]
         await until(lambda: admission.admitted == THREADS)
         leaving = [Connection(client) for _ in range(3)]
@@ -87,16 +87,16 @@ def test_a_client_that_goes_away_frees_its_ticket(held):
         release.set()
         assert await asyncio.gather(*running) == [200] * THREADS
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert len(client.events()) == THREADS, "what nobody waited for was not run"
 
 
-def test_threads_that_hang_are_not_waited_for_and_come_back(held):
-    client, release = held
+def test_threads_that_hang_are_not_waited_for_and_come_back(blocked):
+    client, release = blocked
     admission = client.worker.admission
     client.worker.served["loans"].live.deadline = 0.1
 
-    async def scene() -> None:
+    async def scenario() -> None:
         assert await asyncio.gather(*(Connection(client).answered() for _ in range(THREADS))) == [503] * THREADS
         began = time.monotonic()
         assert await Connection(client).answered() == 503
@@ -105,26 +105,26 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(held):
         await until(lambda: admission.admitted == 0)
         assert await Connection(client).answered() == 200
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_body_in_parts_reserves_capacity_and_releases_it(held):
-    client, release = held
+def test_a_body_in_parts_reserves_capacity_and_releases_it(blocked):
+    client, release = blocked
     admission = client.worker.admission
     admission._max_bytes = 100
     release.set()
 
-    async def scene() -> None:
+    async def scenario() -> None:
         assert await Connection(client, BODY[:10], BODY[10:], b" ").answered() == 200
         await until(lambda: admission.bytes == 0)
         assert await Connection(client, BODY, b" " * 100, b" " * 100).answered() == 503
         assert (admission.admitted, admission.bytes) == (0, 0)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 class Work:
-    """What a thread is given in place of a request: it says when it is done."""
+    """Stand-in for a request, which signals when it is done."""
 
     def __init__(self, model: object = None) -> None:
         self.model = model
@@ -196,7 +196,7 @@ class TestAdmissionController:
         works = [Work(model) for model in ("old", "old", "new", "old", "new")]
         for work in (*holding, *works):
             admission.admit("loans", 1, deadline=1.0).submit(work)
-        holding[0].done.set()  # one thread, so that it is not a race who gets what
+        holding[0].done.set()  # one thread, so that the assignment is deterministic
         assert all(work.done.wait(10) for work in works)
         assert sorted(work.others for work in works) == [0, 0, 0, 1, 2]
         for work in holding:
@@ -241,7 +241,7 @@ class TestAdmissionController:
 def test_a_blocked_event_loop_is_noticed_and_forgotten():
     lag = EventLoopLag()
 
-    async def scene() -> None:
+    async def scenario() -> None:
         watching = asyncio.create_task(lag.watch())
         await asyncio.sleep(PERIOD)
         time.sleep(0.3)
@@ -249,14 +249,14 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
         assert lag.seconds > 0.2
         watching.cancel()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     for _ in range(100):
         lag.update(0.0)
     assert lag.seconds < 0.001
 
 
 def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
-    async def scene() -> None:
+    async def scenario() -> None:
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
         job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
@@ -264,7 +264,7 @@ def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
         with pytest.raises(Late):
             await job.outcome()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 def test_ten_thousand_unknown_paths_make_no_new_series(start_client):
@@ -295,15 +295,15 @@ def test_memory_is_flat(start_client, inline_bytes: int) -> None:
         gc.collect()
         return psutil.Process().memory_info().rss
 
-    async def scene() -> int:
+    async def scenario() -> int:
         before = await send(2_000)
         return await send(8_000) - before
 
-    assert asyncio.run(scene()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
+    assert asyncio.run(scenario()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
 
 
 class Flood:
-    """Connections that ask again at once, each answer with its time."""
+    """Connections that send again at once, each answer with its time."""
 
     def __init__(self, server: Server, connections: int, seconds: float) -> None:
         self.answers: list[tuple[int, float]] = []
@@ -331,7 +331,7 @@ class Flood:
 
 
 def answer(file: Any) -> tuple[int, Any]:
-    """Status and content of the next answer on a connection."""
+    """Read status and content of the next answer on a connection."""
     status = int(file.readline().split()[1])
     length = 0
     while (line := file.readline()) not in (b"\r\n", b""):

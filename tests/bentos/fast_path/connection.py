@@ -1,4 +1,4 @@
-"""One request as uvicorn hands it over, whose client may leave before it is answered."""
+"""One request as uvicorn passes it on, whose client may disconnect before it is answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH = "/v1/models/loans/predict"
 
 
 class Connection:
-    """`gone` is set when the client leaves; `sent` is what the application said."""
+    """Connection whose `gone` is set when the client disconnects; `sent` are the application's messages."""
 
     def __init__(self, client: Any, *parts: bytes) -> None:
         self._client = client

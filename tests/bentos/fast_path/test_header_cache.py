@@ -1,4 +1,4 @@
-"""Heads that came before: found by the same bytes alone, and what is answered by them is what the parser would have."""
+"""Cached headers: found by identical bytes only, and requests with them are answered as after parsing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
 HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
 
 
-def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
+def cache_with(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
     made = HeaderCache()
     made.keep(data, "loans", read_context(headers), body)
     return made
 
 
 def test_headers_are_cached_by_their_bytes_and_each_request_has_its_own_ids():
-    (name, head), body = kept().find(HEAD + b'{"instances":{}}')
+    (name, head), body = cache_with().find(HEAD + b'{"instances":{}}')
     assert (name, head.content_length, body) == ("loans", 16, b'{"instances":{}}')
     first, second = head.renew(), head.renew()
     assert len({head.uuid, first.uuid, second.uuid, first.trace_id, second.trace_id}) == 5
@@ -52,7 +52,7 @@ def test_headers_are_cached_by_their_bytes_and_each_request_has_its_own_ids():
     ],
 )
 def test_other_headers_and_incomplete_bodies_are_left_to_the_parser(data):
-    assert kept().find(data) is None
+    assert cache_with().find(data) is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_other_headers_and_incomplete_bodies_are_left_to_the_parser(data):
     ],
 )
 def test_headers_are_not_cached_if_unique_or_incomplete(data, headers):
-    made = kept(data, headers)
+    made = cache_with(data, headers)
     assert made.find(HEAD + BODY) is None
     assert made.find(data) is None
 
@@ -120,7 +120,7 @@ def test_cached_headers_whose_body_is_late_or_followed_by_more(connection: socke
 
 
 def test_a_connection_stays_open_while_requests_arrive_and_not_much_longer(connection: socket.socket) -> None:
-    """uvicorn gives an idle connection 5 s."""
+    """Check the keep-alive timeout: uvicorn gives an idle connection 5 s."""
     for _ in range(16):
         connection.sendall(request(ROW))
         assert answer(connection)[0] == 200
@@ -132,7 +132,7 @@ def test_a_connection_stays_open_while_requests_arrive_and_not_much_longer(conne
 
 @pytest.mark.slow
 def test_a_key_is_verified_for_each_request_with_cached_headers(tmp_path: Path) -> None:
-    """Revoked, used up, and of another scope: heads that were let in before are refused."""
+    """Refuse cached headers whose key is revoked, over its limit, or of another scope."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     file = Settings(var=tmp_path / "var").key_file
     (kept_key, text), (_, limited) = (

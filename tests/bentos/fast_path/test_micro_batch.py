@@ -1,4 +1,4 @@
-"""What is answered below ASGI: the same answers, in order, together, and nothing that belongs elsewhere."""
+"""Requests answered below ASGI: the same answers, in order, in micro-batches, and no request of another route."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import bundles
 
 
 def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.socket) -> None:
-    """Direct, through ASGI (another route, HTTP's Expect), and refused, mixed on one connection."""
+    """Mix requests of the fast path, of ASGI (another route, HTTP's Expect) and refused ones on one connection."""
     connection.sendall(
         request(ROW, more="x-request-id: 1\r\n")
         + request(ROW, "/v1/predict?a=b", "x-request-id: 2\r\n")
@@ -56,7 +56,7 @@ def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(
 
 @pytest.mark.slow
 def test_a_client_that_sends_often_is_no_slow_sender(tmp_path: Path) -> None:
-    """Every look at a connection may find a request on it, each time another one."""
+    """Send pipelines until each check for slow clients has met a connection with a new request in progress."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     statuses: Counter[int] = Counter()
 

@@ -1,4 +1,4 @@
-"""The follower against a registry in memory that counts what it is asked; the real one is in the module beside."""
+"""The follower with a registry in memory that records its calls; test_follower_registry has the real one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAME = bundles.TABULAR.usecase
 
 
 def full_below(folder: Path) -> Callable[[Path], None]:
-    """A `sync` for a disk that has no room left in a folder."""
+    """Build a `sync` of a disk without space left in a folder."""
 
     def sync(path: Path) -> None:
         if path.is_relative_to(folder):
@@ -39,7 +39,7 @@ def full_below(folder: Path) -> Callable[[Path], None]:
 
 
 class MemoryRegistry(Registry):
-    """A registry of one model: versions are directories here, and every request is noted."""
+    """A registry of one model: versions are directories, and every call is recorded."""
 
     def __init__(self) -> None:
         super().__init__("http://registry.test")
@@ -104,7 +104,7 @@ def following(registry: MemoryRegistry, found: Settings, caplog: pytest.LogCaptu
 
 @pytest.fixture
 def make(tmp_path: Path, registry: MemoryRegistry):
-    """`make("2", override="ann: why")` registers a bundle that no other is equal to; `passed=False` fails its gate."""
+    """`make("2", override="ann: why")` registers a unique bundle; `passed=False` fails its gate."""
 
     def make(number: str, passed: bool = True, **tags: str) -> str:
         directory = tmp_path / f"made-{number}"
@@ -177,17 +177,17 @@ def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
     assert pointed(settings()) == desired.DesiredState(1, digest)
 
 
-@pytest.mark.parametrize("spoil", BREAKS)
+@pytest.mark.parametrize("tamper", BREAKS)
 def test_a_broken_bundle_is_refused_with_the_reason_and_the_old_one_stays(
-    spoil, following, registry, found, make, tmp_path
+    tamper, following, registry, found, make, tmp_path
 ) -> None:
     good = make("1")
     registry.aliases["champion"] = "1"
     following.poll()
     bundles.write(tmp_path / "broken", bias=2.0)
-    reason = spoil(tmp_path / "broken")
+    reason = tamper(tmp_path / "broken")
     registry.add(tmp_path / "broken", "2")
-    if spoil is mix_up_the_digest:
+    if tamper is mix_up_the_digest:
         registry.tag("2", {"slipway.bundle_sha256": "0" * 64})
     registry.aliases["champion"] = "2"
     following.poll()

@@ -1,4 +1,4 @@
-"""The follower against a real MLflow server: what the registry really answers, and what comes of it."""
+"""The follower with a real MLflow server: what the registry answers, and what the follower does."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     following.poll()
     assert desired.read(settings().serving, name) == desired.DesiredState(1, good)
 
-    for spoil in BREAKS:
-        directory = tmp_path / spoil.__name__
+    for tamper in BREAKS:
+        directory = tmp_path / tamper.__name__
         bundles.write(directory, schema, bias=1.0)
-        reason = spoil(directory)
-        wrong = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else None
+        reason = tamper(directory)
+        wrong = {"slipway.bundle_sha256": "0" * 64} if tamper is mix_up_the_digest else None
         version = publish(mlflow_server, name, directory, tags=wrong)
         registry.set_alias(name, "champion", version)
         following.poll()

@@ -1,4 +1,4 @@
-"""Slipway as a container of a pod runs it, without the container: its settings, its volume, and what it is given."""
+"""Slipway as a container of a pod runs it, without the container: its settings, its volume and its environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Container(Server):
         return self.log.read_text()
 
     def readiness(self) -> tuple[int, str]:
-        """Status and, of a problem, the detail; 0 while nothing listens."""
+        """Return the status and, of a problem, the detail; 0 while nothing listens."""
         try:
             status, body = self.get("/readyz")
         except OSError:
@@ -85,13 +85,13 @@ def container(var: Path) -> Iterator[Callable[..., Container]]:
 
 @pytest.fixture
 def namespaces(needs: Callable[[str], Path]) -> Path:
-    """For tests that mount a volume or have pids of their own."""
+    """Provide namespaces for tests that mount a volume or have pids of their own."""
     return needs("unshare")
 
 
 @contextmanager
 def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
-    """`slipway follow`, the container beside."""
+    """`slipway follow`, the sidecar container."""
     command = [*prefix, sys.executable, "-m", "slipway.cli", "follow", *usecases]
     given = {**os.environ, **SETTINGS, "SLIPWAY_VAR": str(var), **env}
     process = subprocess.Popen(command, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True)
@@ -106,7 +106,7 @@ def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: st
 
 @contextmanager
 def volume(path: Path, *options: str) -> Iterator[Path]:
-    """A small volume of its own, in memory."""
+    """Provide a small volume in memory."""
     path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(["size=8m", *options]), "none", str(path)], check=True)
     try:
@@ -116,7 +116,7 @@ def volume(path: Path, *options: str) -> Iterator[Path]:
 
 
 def fill(path: Path) -> Path:
-    """The file that takes what the volume has left."""
+    """Fill the volume with a file until no space is left, and return its path."""
     filler = path / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

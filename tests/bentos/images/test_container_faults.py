@@ -1,5 +1,5 @@
-"""Trouble around a container that serves: the readiness says what it is and what to do, the old model answers all the
-while, and when the cause is gone nothing of it is left."""
+"""Faults around a container that serves: the readiness names the fault and its fix, the old model answers all the
+while, and after the fault the service recovers completely."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def registry(tmp_path: Path) -> Iterator[RegistryDouble]:
         yield registry
 
 
-def is_well(server: Server, version: str = "1") -> None:
+def assert_serving(server: Server, version: str = "1") -> None:
     status, content = server.predict("loans", **ROW)
     assert (status, content["model"]["version"]) == (200, version)
 
@@ -54,13 +54,13 @@ def test_a_bundle_of_another_contract_version_leaves_the_old_one_until_a_readabl
     registry.aliases["champion"] = "2"
     output = server.until_ready("version 2 (champion) is refused", "contract version 9; this release reads [1]")
     assert "install a newer Slipway here, or train the model with this one" in output
-    is_well(server)
+    assert_serving(server)
     bundles.write(tmp_path / "three", bias=0.2)
     registry.add("3", tmp_path / "three")
     registry.aliases["champion"] = "3"
     server.wait_for(lambda: server.model()["version"] == "3")
     server.wait_for(lambda: server.readiness() == (200, "ready\n"))
-    is_well(server, "3")
+    assert_serving(server, "3")
 
 
 def test_a_first_bundle_of_another_contract_version_is_reported_without_waiting(container, registry, tmp_path) -> None:
@@ -93,7 +93,7 @@ def test_a_full_volume_is_reported_and_every_request_answered_until_there_is_spa
     with volume(var):
         server = container("loans", MLFLOW_TRACKING_URI=registry.uri, SLIPWAY_SEGMENT_SECONDS="0.5")
         server.until_ready()
-        is_well(server)
+        assert_serving(server)
         with Load(server, "loans", ROW, rate=50) as load:
             filler = fill(var)
             server.until_ready("the prediction log cannot be written", "No space left on device", "Free space")
@@ -123,14 +123,14 @@ def test_a_server_starts_on_a_full_volume_with_what_its_image_packages(container
 
 @as_root
 def test_a_server_starts_on_a_volume_that_is_read_only(container, var, tmp_path) -> None:
-    """From what lies there: the pointer's bundle."""
+    """Serve the pointer's bundle, which is stored already."""
     with volume(var):
         digest = bundles.promote(var, tmp_path / "one")
         subprocess.run(["mount", "-o", "remount,ro", str(var)], check=True)
         server = container("loans", args=("--no-follow",))
         output = server.until_ready("Read-only file system", "mount another")
         assert "the prediction log" in output and "the workers' state" in output
-        is_well(server)
+        assert_serving(server)
         assert (server.model()["digest"], server.model()["workers"]) == (digest, [])
         subprocess.run(["mount", "-o", "remount,rw", str(var)], check=True)
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
@@ -142,7 +142,7 @@ def test_where_the_log_is_required_a_volume_that_turns_read_only_refuses_and_rec
     bundles.promote(var, tmp_path / "one", serving={"log": "required"})
     server = container("loans", args=("--no-follow",), SLIPWAY_SEGMENT_SECONDS="0.5")
     server.until_ready()
-    is_well(server)
+    assert_serving(server)
     with volume(var / "spool", "ro"):
         server.until_ready("the prediction log cannot be written", "Read-only file system")
         server.wait_for(lambda: server.predict("loans", **ROW)[0] == 503)
@@ -157,6 +157,6 @@ def test_the_service_may_be_the_first_process_of_its_container(var, tmp_path) ->
     server.command = [*OWN_PIDS, *server.command]
     server.workers = lambda: []  # its pids are of another namespace; they end with `unshare`
     with server:
-        is_well(server)
+        assert_serving(server)
         assert len(server.states()) == 1
         server.process.kill()

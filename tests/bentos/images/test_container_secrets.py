@@ -1,5 +1,5 @@
-"""Secrets of a container: each that is missing, empty or too short is named, none is printed, and 78 says that a
-restart mends nothing. What Kubernetes swaps under a running server counts at once."""
+"""Secrets of a container: each that is missing, empty or too short is named, none is printed, and 78 means that a
+restart does not help. A Secret that Kubernetes replaces takes effect in a running server at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOKENS = msgspec.structs.replace(
 
 
 def ended(command: tuple[str, ...], var: Path, **env: str) -> tuple[int, str]:
-    """Exit code and output of a start that is refused."""
+    """Return exit code and output of a start that is refused."""
     given = {**os.environ, **SETTINGS, "SLIPWAY_SERVE": "loans", "SLIPWAY_VAR": str(var), **env}
     argv = [sys.executable, "-m", *command]
     ran = subprocess.run(argv, cwd=ROOT, env=given, capture_output=True, text=True, timeout=90)
@@ -92,7 +92,7 @@ def test_where_it_is_the_first_the_readiness_names_the_secret(container, var, tm
 
 
 class Mounted:
-    """A Secret as the kubelet mounts it: the files are links by way of `..data`, which it swaps."""
+    """Mount a Secret as the kubelet does: the files are links through `..data`, which it replaces."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

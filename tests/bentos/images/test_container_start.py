@@ -1,4 +1,4 @@
-"""What a container serves when it starts, and from where: the pointer's, the registry's, what its image packages."""
+"""What a container serves when it starts: the pointer's bundle, the registry's, or the packaged one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROW = bundles.ROWS["loans"][0]
 
 @pytest.fixture
 def packaged(tmp_path: Path) -> str:
-    """What an image brings along: the bundle of the day it was built."""
+    """Write the bundle that an image packages."""
     bundles.write(tmp_path / "image" / "loans")
     return str(tmp_path / "image")
 
@@ -93,7 +93,7 @@ def test_with_nothing_to_serve_it_keeps_running_and_reports_it_until_the_alias_i
 
 @pytest.mark.usefixtures("namespaces")
 def test_the_follower_may_be_another_container_of_the_pod(container, var, packaged, tmp_path) -> None:
-    """They share a volume; neither sees the other's processes."""
+    """Run server and follower on one volume, where neither sees the other's processes."""
     bundles.write(tmp_path / "first", bias=0.1)
     with RegistryDouble("loans") as registry:
         env = {"SLIPWAY_PACKAGED": packaged, "MLFLOW_TRACKING_URI": registry.uri, "SLIPWAY_START_WAIT_SECONDS": "1"}

@@ -1,4 +1,4 @@
-"""The serving image for GPUs, on a machine that has none: it must say so, and serve on a CPU only when told to."""
+"""The serving image for GPUs, on a machine without one: it reports that, and serves on a CPU only if configured to."""
 
 from __future__ import annotations
 

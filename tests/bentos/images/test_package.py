@@ -1,4 +1,4 @@
-"""`slipway package`: what a Bento holds, and which bundles never become one."""
+"""`slipway package`: what a Bento contains, and which bundles are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers import publish, unique_name
 
 @pytest.fixture(scope="module")
 def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a Bento, its answer beside it."""
+    """Package a Bento into a folder, with the command's output next to it."""
     folder = tmp_path_factory.mktemp("bento")
     bundles.write(folder / "bundle")
     ran = package(folder / "var", "loans", "--bundle", str(folder / "bundle"), "--json")
@@ -141,7 +141,7 @@ def _bundle(folder: Path, **options: object) -> Path:
 
 
 def refused(cli, found: Path, name: str = "loans") -> str:
-    """Why; and no Bento came of it."""
+    """Return the error of a refused packaging, which leaves no Bento."""
     ran = cli("package", name, "--bundle", str(found))
     assert ran.code == 1, ran.out
     assert not list(found.parent.rglob("bento.yaml"))

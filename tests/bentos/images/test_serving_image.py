@@ -1,4 +1,4 @@
-"""The serving image: what it holds, and how it runs with a read-only root and an unprivileged user."""
+"""The serving image: its contents, and how it runs with a read-only root and an unprivileged user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INSTALLED = (
 
 @pytest.fixture
 def var(tmp_path: Path) -> Path:
-    """A volume that the image's user may write."""
+    """Provide a volume that the image's user may write."""
     folder = tmp_path / "volume"
     folder.mkdir()
     folder.chmod(0o777)
@@ -33,7 +33,7 @@ def var(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(tmp_path: Path) -> tuple[str, tuple[str, ...]]:
-    """A key that may predict, and how a container is given the file that knows it."""
+    """Create a key that may predict, and the options that mount its file."""
     path = tmp_path / "keys.json"
     secret = api_keys.create(path, "tests", ["predict", "read"])[1]
     path.chmod(0o644)
@@ -95,7 +95,7 @@ def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(imag
 
 
 def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(image, var, key):
-    """From `docker run` with nothing but a volume and a key to `docker stop`."""
+    """Run from `docker run` with only a volume and a key to `docker stop`."""
     secret, options = key
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway", *options) as container:
         container.until(200)
@@ -135,13 +135,13 @@ def test_after_a_change_of_the_bundle_only_its_layer_is_new(image, tmp_path):
 
 
 def other(image, folder: Path) -> Packaged:
-    """A Bento like the image's, to be changed."""
+    """Copy the image's Bento, so that a test may change it."""
     directory = Path(shutil.copytree(image.bento, folder / "bento"))
     return Packaged(f"{image.tag}-changed", directory, "cpu", "loans", "changed", image.answer["labels"])
 
 
 def new_layers(tag: str, changed: Packaged) -> int:
-    """How many layers of the changed Bento's image the other one lacks."""
+    """Count the layers of the changed Bento's image that the other one lacks."""
     try:
         build_image(changed, BASE)
         layers = [inspected(name)["RootFS"]["Layers"] for name in (changed.tag, tag)]

@@ -1,4 +1,4 @@
-"""Batches are used where they are measured to be faster, and the server says what was measured."""
+"""Batches are used where they are measured to be faster, and the server reports the measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = {"numbers": np.arange(10, dtype=np.float32).reshape(5, 2)}
 
 
 class Network:
-    """A network and a clock: a run of n rows takes `seconds(n)`, on no clock but this one."""
+    """A network and a simulated clock: a run of n rows takes `seconds(n)`."""
 
     def __init__(self, seconds) -> None:
         self.now = 0.0

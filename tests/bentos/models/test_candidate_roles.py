@@ -1,4 +1,4 @@
-"""A canary and a shadow beside the champion: what each leaves in the log, and that neither hurts a caller."""
+"""A canary and a shadow next to the champion: their events in the log, and no effect on callers."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 @pytest.fixture(autouse=True)
-def look_often(monkeypatch):
+def poll_often(monkeypatch):
     monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
 class World:
-    """A worker with the champion, version 1, and bundles to put beside it."""
+    """A worker with the champion, version 1, and bundles for its candidates."""
 
     def __init__(self, start_client: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
         self.client = start_client(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
@@ -52,7 +52,7 @@ class World:
         return digest
 
     def point(self, canary: str | None = None, weight: float = 100.0, shadow: str | None = None) -> None:
-        """Returns when the worker has done what it is told."""
+        """Set the desired state and wait until the worker has followed it."""
         roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
         generation = bundles.point(self.var, "loans", self.champion, **roles)
         digests = {"champion": self.champion, "canary": canary, "shadow": shadow}
@@ -73,8 +73,8 @@ class World:
     def candidates(self):
         return self.client.worker.served["loans"].manager.roles.candidates
 
-    def breaks(self, role: str, run: Callable) -> None:
-        """Have the role's network do something else, which its probe did not show."""
+    def replace_network(self, role: str, run: Callable) -> None:
+        """Replace the network of the role, after its probe was checked."""
         getattr(self.candidates, role).live.predictor.run = run
 
     def events(self) -> list[dict]:
@@ -132,14 +132,14 @@ class TestCanary:
     def test_where_it_fails_the_champion_answers_and_the_failure_is_logged(self, world, fault, reason, error):
         world = world()
         world.point(world.store("2"))
-        world.breaks("canary", broken(fault))
+        world.replace_network("canary", broken(fault))
         before = world.metric("slipway_canary_fallbacks_total", version="2", reason=reason)
         errors = world.metric("slipway_model_errors_total", version="2", role="canary")
         started = time.monotonic()
         answer = world.client.predict(ROW, OLD)
         assert time.monotonic() - started < 0.9
         assert (answer.status, answer.json["model"]["version"]) == (200, "1")
-        time.sleep(1.0 if fault == "hangs" else 0)  # what comes late writes nothing
+        time.sleep(1.0 if fault == "hangs" else 0)  # a late answer writes nothing
         found = Counter((e["role"], e["outcome"], e["answered"]) for e in world.events())
         assert found == {("canary", "failure", False): 2, ("champion", "success", True): 2}
         assert {e["error"]["type"] for e in world.client.events() if "error" in e} == {error}
@@ -152,7 +152,7 @@ class TestCanary:
         world = world()
         world.point(world.store("2"))
         end = threading.Event()
-        world.breaks("canary", lambda feeds: end.wait(20))
+        world.replace_network("canary", lambda feeds: end.wait(20))
         world.client.predict(ROW)
         started = time.monotonic()
         for _ in range(20):
@@ -211,7 +211,7 @@ class TestShadow:
     def test_its_failures_are_logged_and_affect_no_answer(self, world, fault):
         world = world()
         world.point(shadow=world.store("3"))
-        world.breaks("shadow", broken(fault))
+        world.replace_network("shadow", broken(fault))
         assert world.client.predict(ROW).status == 200
         until(lambda: len(world.events()) == 2)
         assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
@@ -221,7 +221,7 @@ class TestShadow:
         world = world()
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.02) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.02) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         seconds = []
         for _ in range(4 * MAX_JOBS):
@@ -235,7 +235,7 @@ class TestShadow:
         world = world()
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.2) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.2) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         for _ in range(5):
             world.client.predict(ROW)
@@ -246,7 +246,7 @@ class TestShadow:
         world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.05) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.05) or network(feeds))
         for _ in range(4):
             world.client.predict(ROW)
         world.client.worker.stop()

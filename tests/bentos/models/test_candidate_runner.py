@@ -1,4 +1,4 @@
-"""The thread beside the champion's: what it takes, what it refuses at once, and how little it takes from others."""
+"""The candidates' thread: what it accepts, what it refuses at once, and how its CPU use is limited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bentos.models.candidate_runner import MAX_BYTES, MAX_JOBS, CandidateRunner
 
 
 class Task:
-    """Runs until it is let go, or for some seconds."""
+    """Task that runs until it is released, or for some seconds."""
 
     def __init__(self, size: int = 1, seconds: float = 20.0) -> None:
         self.size, self.late = size, False
@@ -98,7 +98,7 @@ def test_a_throttled_runner_uses_a_quarter_of_the_time():
 
 
 class Clock:
-    """Stands in for `time`: each second of sleep takes so much of the processor."""
+    """Stand-in for `time`: each second of sleep uses so much CPU time."""
 
     def __init__(self, busy: float) -> None:
         self.now, self.busy = 0.0, busy
@@ -115,7 +115,7 @@ class Clock:
 
 @pytest.mark.parametrize(("busy", "least", "most"), [(0.0, 0.039, 0.0391), (0.9, 0.389, 0.4), (1.6, 1.0, 1.0)])
 def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
-    """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
+    """Rest 39 idle milliseconds for one of work, or a second if the process is never idle."""
     clock = Clock(busy)
     made = CandidateRunner(None, "resting", throttle=39.0)
     monkeypatch.setattr("bentos.models.candidate_runner.time", clock)

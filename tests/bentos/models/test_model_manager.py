@@ -1,4 +1,4 @@
-"""A worker follows the pointer, and keeps what it serves whenever anything is wrong with what it should serve."""
+"""The model manager follows the pointer, and keeps its model whenever the desired one is invalid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 @pytest.fixture(autouse=True)
-def look_often(monkeypatch):
+def poll_often(monkeypatch):
     monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
@@ -67,8 +67,8 @@ def state(var: Path) -> WorkerState:
     return found
 
 
-def acted_on(var: Path, generation: int) -> Callable[[], bool]:
-    """Whether the worker is done with that generation of the pointer."""
+def has_followed(var: Path, generation: int) -> Callable[[], bool]:
+    """Return a check that the worker has processed that generation of the pointer."""
 
     def done() -> bool:
         found = state(var)
@@ -85,7 +85,7 @@ class TestSwap:
         assert manager.live.version == "1"
         digest = bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
         until(lambda: manager.live.version == "2")
-        until(acted_on(var, 2))
+        until(has_followed(var, 2))
         assert manager.swaps == [(None, "1"), ("1", "2")]
         assert state(var).serving == digest
         assert state(var).roles["champion"].outcome == "serving"
@@ -96,7 +96,7 @@ class TestSwap:
         manager = start_manager()
         live = manager.live
         generation = bundles.point(var, "loans", digest)
-        until(acted_on(var, generation))
+        until(has_followed(var, generation))
         assert manager.live is live
 
     def test_a_return_to_the_previous_champion_needs_no_disk_and_no_check(self, start_manager, var, tmp_path):
@@ -106,7 +106,7 @@ class TestSwap:
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
         until(lambda: manager.live.version == "2")
         shutil.rmtree(var / "store" / first)
-        until(acted_on(var, bundles.point(var, "loans", first)))
+        until(has_followed(var, bundles.point(var, "loans", first)))
         assert manager.live is one
         assert state(var).roles["champion"].outcome == "serving"
         assert manager.swaps == [(None, "1"), ("1", "2"), ("2", "1")]
@@ -124,7 +124,7 @@ class TestSwap:
     def test_a_champion_that_is_taken_away_keeps_serving(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
-        until(acted_on(var, bundles.point(var, "loans", None)))
+        until(has_followed(var, bundles.point(var, "loans", None)))
         assert manager.live.version == "1"
 
     def test_workers_load_one_at_a_time(self, start_manager, var, tmp_path):
@@ -260,7 +260,7 @@ class TestBroken:
         bundles.write(tmp_path / "two", passed=False)
         digest = files.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
-        until(acted_on(var, bundles.point(var, "loans", digest)))
+        until(has_followed(var, bundles.point(var, "loans", digest)))
         time.sleep(0.3)
         assert len(tried) == 1
         assert manager.live.version == "1"
@@ -280,7 +280,7 @@ class TestBroken:
         until(lambda: manager.live.version == "2")
 
     def _is_refused(self, manager: ModelManager, var: Path, before: str, digest: str, reason: str) -> None:
-        until(acted_on(var, bundles.point(var, "loans", digest)))
+        until(has_followed(var, bundles.point(var, "loans", digest)))
         found = state(var)
         assert manager.live.version == "1"
         assert found.serving == before

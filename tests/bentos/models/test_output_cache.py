@@ -19,7 +19,7 @@ HEADER = "x-slipway-cache"
 
 
 class Network:
-    """Stands in for the network: each row's output is its sum; notes how many rows it was asked for."""
+    """Stand-in for the network: each row's output is its sum; `batch_sizes` are the numbers of rows of its runs."""
 
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []

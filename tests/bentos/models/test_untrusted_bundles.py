@@ -1,4 +1,4 @@
-"""Whatever a registry or a folder hands out: it is refused with a reason, the old model serves, nothing leaks out."""
+"""Hostile bundles of a registry or a folder: refused with a reason, the old model serves, nothing leaks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.inference import Predictor
 from slipway.serving_state import desired, follower_status, observed
 from slipway.settings import settings
 from slipway.system import files as files_module
-from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, vouch
+from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, rewrite_manifest
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 from tests.support.signed import key_pair
@@ -42,7 +42,7 @@ def files(root: Path) -> set[str]:
 
 @pytest.fixture
 def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
-    """`trust()` makes a key, which signs from then on, and is the only one that is trusted."""
+    """`trust()` creates the key that signs from then on, the only trusted one."""
 
     def trust() -> None:
         private, public = key_pair(tmp_path)
@@ -54,7 +54,7 @@ def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]
 
 
 class TestFollower:
-    """The registry is the attacker's: it hands out what it likes."""
+    """Attacks by a registry that the attacker controls."""
 
     @pytest.fixture
     def registry(self) -> Iterator[RegistryDouble]:
@@ -63,7 +63,7 @@ class TestFollower:
 
     @pytest.fixture
     def serving(self, registry: RegistryDouble, tmp_path: Path, var: Path) -> str:
-        """The digest of version 1, which is good, and which this machine serves."""
+        """Follow version 1, which is valid, and return its digest."""
         bundles.write(tmp_path / "good")
         digest = registry.add("1", tmp_path / "good")
         self.follow(registry, "1")
@@ -76,7 +76,7 @@ class TestFollower:
         return tmp_path / "bad"
 
     def follow(self, registry: RegistryDouble, version: str) -> str | None:
-        """Move the alias there and have the follower look: the reason of the refusal, if it is one."""
+        """Move the alias, let the follower poll, and return the reason of the refusal, if any."""
         registry.aliases["champion"] = version
         found = settings()
         follower = Follower(NAME, Registry(registry.uri), found)
@@ -86,7 +86,7 @@ class TestFollower:
         return refusal.reason if refusal else None
 
     def assert_refused(self, registry: RegistryDouble, serving: str, reason: str, **tags: str) -> None:
-        """Version 2, in `bad`, is refused for the reason; version 1 stays, and no other file comes to be."""
+        """Check that version 2 is refused for the reason, version 1 stays, and no other file appears."""
         var, root = settings().var, settings().var.parent
         before = files(root)
         reason_given = self.follow(registry, "2")
@@ -181,11 +181,11 @@ class TestFollower:
 
 
 class TestWorker:
-    """The attacker may register what he likes: every byte is as the manifest says."""
+    """Attacks by somebody who may register any bundle with a matching manifest."""
 
     @pytest.fixture
     def manager(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
-        """A worker's model, which follows the pointer and serves version 1."""
+        """Provide a worker's model manager, which follows the pointer and serves version 1."""
         monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
         settings.cache_clear()
@@ -211,11 +211,11 @@ class TestWorker:
 
     @pytest.mark.parametrize("kind", HOSTILE)
     def test_it_is_refused_and_the_old_one_serves(self, manager, var, tmp_path, kind):
-        spoil, reason = HOSTILE[kind]
+        tamper, reason = HOSTILE[kind]
         folder = tmp_path / "bad"
         bundles.write(folder, bias=0.5)
-        spoil(folder)
-        vouch(folder)
+        tamper(folder)
+        rewrite_manifest(folder)
         bundles.put_in_store(var, folder, version="2")
         self.assert_refused(manager, var, folder, reason)
 
@@ -225,7 +225,7 @@ class TestWorker:
         schema = json.loads((folder / "serve/schema.json").read_text())
         schema["features"][0]["size"] = [100_000, 100_000]
         (folder / "serve/schema.json").write_text(json.dumps(schema))
-        vouch(folder)
+        rewrite_manifest(folder)
         with pytest.raises(BundleError, match="has an invalid image feature 'image'"):
             load(folder, bundles.IMAGES.usecase)
 

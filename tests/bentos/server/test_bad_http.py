@@ -1,4 +1,4 @@
-"""What is wrong below the body: lengths, chunks, heads, paths, encodings; on a real server, which answers the next."""
+"""Invalid HTTP below the body (lengths, chunks, headers, paths, encodings) on a real server, which stays available."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEGABYTES = 100
 
 
 def answers(server: Server, *parts: bytes) -> list[Answer]:
-    """All answers to what is sent on one connection, until the server closes it."""
+    """Return all answers to the bytes sent on one connection, until the server closes it."""
     found = []
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for part in parts:

@@ -1,4 +1,4 @@
-"""What docs/decisions/0001 relies on in BentoML and uvicorn. A failure here after an upgrade: read that page first."""
+"""Behaviour of BentoML and uvicorn that docs/decisions/0001 relies on. After a failure, read that page."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bod
 
 
 def test_uvicorns_protocol_has_the_methods_that_we_override() -> None:
-    """What bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
+    """Check what bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
     import uvicorn
     from uvicorn.protocols.http import httptools_impl
 

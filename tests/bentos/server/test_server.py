@@ -1,4 +1,4 @@
-"""The server as real processes: killed, ended, swapped under load, and refused a start."""
+"""The server as real processes: killed, terminated, swapped under load, and refused at its start."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_workers_are_one_server_and_every_layer_speaks_problems(serve, var, tmp_
 
 
 def _predict_and_see_it_counted(server: Server, number: int, of: int) -> None:
-    """Each on a connection of its own, so that both workers have their part."""
+    """Use a connection for each request, so that both workers answer some."""
     for _ in range(number):
         assert server.predict("loans", **ROW)[0] == 200
     server.wait_for_metric(of, "slipway_requests_total", route="predict", code="200")
@@ -80,7 +80,7 @@ def _body() -> bytes:
 
 
 def _kill_a_worker_and_wait(server: Server) -> None:
-    """BentoML's supervisor looks every 10 s."""
+    """Wait for the restart: BentoML's supervisor checks every 10 s."""
     before = server.workers()
     os.kill(before[0], signal.SIGKILL)
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""`slipway smoke`: passes for what a client may rely on, and names what it may not."""
+"""`slipway smoke`: passes for a correct server, and names each failed check."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ALL = [
 
 @pytest.fixture
 def smoke(cli) -> Callable[..., tuple[int, dict[str, str], dict[str, str]]]:
-    """`smoke(url, …)`: the exit code, what failed and what was well, by check."""
+    """`smoke(url, …)` returns the exit code, and the failed and the passed checks by name."""
 
     def run(url: str, *options: str) -> tuple[int, dict[str, str], dict[str, str]]:
         ran = cli("smoke", url, "--json", *options)
@@ -213,7 +213,7 @@ def test_workers_of_two_versions_are_noticed(smoke, start_client, var) -> None:
 
 
 def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[str, Answer], Answer]:
-    """Answers to requests of these paths with other fields in the first prediction, or in the whole."""
+    """Replace fields of the first prediction, or of the answer, for requests of these paths."""
 
     def change(path: str, answer: Answer) -> Answer:
         if not path.endswith(path_end) or answer.status != 200:
@@ -271,7 +271,7 @@ def test_a_refusal_that_a_proxy_replaced_is_noticed(smoke, start_client) -> None
 
 
 def answering_as_a_canary(requests: int) -> Callable[[str, Answer], Answer]:
-    """Of the next predictions, so many requests are answered by a canary, which is another model."""
+    """Answer so many of the next prediction requests as a canary, which is another model."""
     left = requests
 
     def change(path: str, answer: Answer) -> Answer:

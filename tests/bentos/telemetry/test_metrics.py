@@ -1,4 +1,4 @@
-"""What is counted in memory is what prometheus_client would have counted, and all of it arrives."""
+"""Buffered counters and histograms equal those of prometheus_client, and no count is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Containers as a person starts them: `docker run`, looked at from outside and ended whatever the test does."""
+"""Containers started by `docker run`, observed from outside and always removed after the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN = ("--env=SLIPWAY_INSECURE=true",)
 
 
 def docker(*args: str, check: bool = True) -> str:
-    """What the command wrote to standard output."""
+    """Return what the command wrote to standard output."""
     ran = subprocess.run(["docker", *args], capture_output=True, text=True)
     assert ran.returncode == 0 or not check, f"docker {' '.join(args)}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
@@ -31,7 +31,7 @@ def inspected(image: str) -> dict[str, Any]:
 
 
 def shell(image: str, script: str) -> str:
-    """What the script writes in a container of the image, without a network."""
+    """Return the output of a script in a container of the image, without a network."""
     return docker("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
 
 
@@ -69,7 +69,7 @@ class Serving:
             return error.code, error.read()
 
     def until(self, expected: int, path: str = "/readyz") -> bytes:
-        """The answer, once its status is the wanted one."""
+        """Return the answer, once its status is the expected one."""
         return self._until(lambda: self._answer(path, expected))
 
     def until_healthy(self) -> None:
@@ -79,12 +79,12 @@ class Serving:
         self._until(lambda: text in self.output)
 
     def until_ended(self) -> int:
-        """The exit code."""
+        """Wait for the end and return the exit code."""
         self._until(lambda: self.state["Status"] == "exited")
         return self.state["ExitCode"]
 
     def stop(self) -> int:
-        """SIGTERM, and what it ends with."""
+        """Send SIGTERM and return the exit code."""
         docker("stop", "--time=60", self.id)
         return self.state["ExitCode"]
 

@@ -25,7 +25,7 @@ def kubectl(*args: str, given: str | None = None, timeout: float = 120) -> subpr
 
 @dataclass
 class DryRunResult:
-    """What the API server answered: `accepted` manifests, and its words."""
+    """Answer of the API server: the number of `accepted` manifests, and its messages."""
 
     accepted: int
     messages: str = ""
@@ -33,7 +33,7 @@ class DryRunResult:
 
 @dataclass
 class Namespaces:
-    """Namespaces of this test in place of those in the manifests, with the same labels; away at its end."""
+    """Namespaces of this test in place of those in the manifests, with the same labels; deleted at its end."""
 
     prefix: str = field(default_factory=lambda: f"slipway-test-{secrets.token_hex(3)}")
     made: list[str] = field(default_factory=list)
@@ -83,7 +83,7 @@ def operator_definitions() -> list[Path]:
 
 @contextmanager
 def installed(definitions: list[Path]) -> Iterator[None]:
-    """The definitions are in the cluster meanwhile; those that were there before stay."""
+    """Install the definitions for the block; those that existed before stay."""
     named = {path: f"{path.stem.partition('_')[2]}.monitoring.coreos.com" for path in definitions}
     missing = [path for path, name in named.items() if kubectl("get", "crd", name).returncode]
     for path in missing:

@@ -1,4 +1,4 @@
-"""What holds for every manifest that anybody applies: read from what kustomize renders."""
+"""Rules for every manifest that is applied, checked on the output of kustomize."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from slipway.settings import settings
 from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
 
-SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md says to make
+SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md creates
     "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
@@ -26,7 +26,7 @@ def matches(selector: dict, pod: Pod) -> bool:
 
 
 def references(pod: Pod, kind: str) -> list[tuple[str, str | None, bool]]:
-    """Name, key (None: whole) and whether it is optional, of each ConfigMap or Secret that the pod names."""
+    """List name, key (None: all) and optionality of each ConfigMap or Secret that the pod references."""
     field, volume, name = {
         "ConfigMap": ("configMap", "configMap", "name"),
         "Secret": ("secret", "secret", "secretName"),

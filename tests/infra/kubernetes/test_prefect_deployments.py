@@ -1,4 +1,4 @@
-"""`python -m pipelines.deployments --pool`, against a real Prefect server: what a worker's rollout leaves there."""
+"""`python -m pipelines.deployments --pool` with a real Prefect server: the deployments after a worker's rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE = "registry.example.com:5000/slipway-platform@sha256:" + 64 * "0"
 
 @pytest.fixture(scope="module")
 def deployments() -> ModuleType:
-    """Imported by who needs it: Prefect would cost every run of pytest three seconds."""
+    """Import Prefect where it is needed: it would cost every run of pytest three seconds."""
     from pipelines import deployments
 
     return deployments

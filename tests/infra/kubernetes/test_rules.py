@@ -62,7 +62,7 @@ def test_each_alert_fires_and_clears_on_sample_series(needs, rules):
 
 @pytest.mark.parametrize(("right", "wrong"), [("> 0", "> 1e9"), ("for: 5m", "for: 50m"), ("2 * name", "200 * name")])
 def test_rules_that_are_changed_fail(needs, rules, right, wrong):
-    """The made-up series would notice: each change takes an alert away."""
+    """Check that the sample series detect changes: each one disables an alert."""
     text = rules.read_text()
     assert right in text
     rules.write_text(text.replace(right, wrong))
@@ -88,7 +88,7 @@ def test_a_runbook_has_the_four_parts_in_order(page):
 
 
 def test_rules_read_metrics_and_labels_that_there_are(rules):
-    """A misspelt name is no error anywhere else: the alert would only never fire."""
+    """Check names: a misspelt one is no error anywhere else, the alert would just never fire."""
     served = Metrics(CollectorRegistry())
     shipper = Shipper(settings(), [])
     watched = VerdictCollector(settings(), dict)

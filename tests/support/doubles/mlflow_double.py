@@ -1,6 +1,6 @@
 """Double of MLflow's registry in memory: models, versions, aliases, tags, runs, artifacts.
 
-`test_doubles.py` asks it and a real MLflow the same. After each write it remembers how the model then stood, so that a
+`test_doubles.py` compares it with a real MLflow. After each write it remembers the state of the model, so that a
 test sees every instant, not only the last.
 """
 

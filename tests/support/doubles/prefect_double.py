@@ -37,7 +37,7 @@ class PrefectDouble(HttpDouble):
         return self.runs.setdefault(request["idempotency_key"], _run(request))
 
     def _filtered(self, by: dict[str, Any]) -> list[dict[str, Any]]:
-        """Of the filters, those that Slipway asks for."""
+        """Apply the filters that Slipway uses."""
         if key := by.get("idempotency_key"):
             return [self.runs[name] for name in key["any_"] if name in self.runs]
         types = by["state"]["type"]["any_"]

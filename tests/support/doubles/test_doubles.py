@@ -1,4 +1,4 @@
-"""The doubles of MLflow and Prefect respond as the real servers, as far as the loop depends on them."""
+"""The doubles of MLflow and Prefect respond as the real servers, as far as the closed loop depends on them."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
-    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers beside each other"),
+    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers next to each other"),
     "docker": (_docker, "install Docker and start its engine"),
     "large images": (
         lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),

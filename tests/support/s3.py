@@ -1,6 +1,6 @@
 """Real S3 API for tests, behind a proxy that can be closed, with a bucket for each test.
 
-def test_something(s3): s3.door.open = False
+def test_something(s3): s3.proxy.open = False
 """
 
 from __future__ import annotations

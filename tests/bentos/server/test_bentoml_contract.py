@@ -15,7 +15,7 @@ from tests.bentos.server.processes import ROOT
 
 HARDENED = "bentos.server.protocol:HardenedProtocol"
 FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
-AFTER_AN_UPGRADE = "an upgrade changed what our callable in front of BentoML relies on: see docs/decisions/0001"
+AFTER_AN_UPGRADE = "an upgrade changed what our application around BentoML relies on: see docs/decisions/0001"
 
 
 def test_a_service_may_be_of_a_custom_class():

@@ -19,7 +19,7 @@ _CHUNK = b"\0" * 65536
 class RegistryDouble:
     """Double with `add("1", folder)` to register a version, and `aliases`.
 
-    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken.
+    Files in `endless` never end when they are requested; `sent` counts the bytes of them that were taken.
     """
 
     def __init__(self, name: str, port: int = 0) -> None:

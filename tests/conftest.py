@@ -1,4 +1,4 @@
-"""What every test has: its own state folder, no server that it did not start, and a reason for each skip."""
+"""Fixtures of all tests: a state folder for each, no server that it did not start, and a reason for each skip."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUIET = {
 
 
 def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """A fresh state folder, and none of the settings or servers of the person who runs the tests."""
+    """Provide a fresh state folder, without the settings or servers of the person who runs the tests."""
     for name in os.environ:
         if name.startswith("SLIPWAY_") and not name.startswith("SLIPWAY_TEST_"):
             patch.delenv(name)
@@ -53,7 +53,7 @@ def _session_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """This test's own `SLIPWAY_VAR`. After `monkeypatch.setenv(…)` call `settings.cache_clear()`."""
+    """Return the `SLIPWAY_VAR` of this test. After `monkeypatch.setenv(…)` call `settings.cache_clear()`."""
     with mock.patch.dict(os.environ):  # whatever the test or the code in it does to them
         _isolate(monkeypatch, tmp_path)
         yield tmp_path / "var"
@@ -79,7 +79,7 @@ def _aws() -> str | None:
 
 
 def _namespaces() -> str | None:
-    """`unshare`, where this process may mount volumes and have pids of its own with it, as a container has them."""
+    """Return the path of `unshare`, if this process may mount volumes and have its own pids with it."""
     path = shutil.which("unshare")
     kinds = (["--mount", "--pid", "--fork"], ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"])
     works = path and not any(subprocess.run([path, *kind, "true"], capture_output=True).returncode for kind in kinds)
@@ -88,8 +88,8 @@ def _namespaces() -> str | None:
 
 def _docker() -> str | None:
     path = shutil.which("docker")
-    asked = path and subprocess.run([path, "version"], capture_output=True)
-    return path if asked and asked.returncode == 0 else None
+    answered = path and subprocess.run([path, "version"], capture_output=True)
+    return path if answered and answered.returncode == 0 else None
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
@@ -107,7 +107,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
-    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers beside each other"),
+    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers next to each other"),
     "docker": (_docker, "install Docker and start its engine"),
     "large images": (
         lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),
@@ -119,7 +119,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[[str], Path]:
-    """`needs("chromium")` is its path, or skips the test and says why; a skip is a failure in CI."""
+    """`needs("chromium")` returns its path, or skips the test with a reason; a skip is a failure in CI."""
 
     def need(what: str) -> Path:
         find, remedy = NEEDS[what]
@@ -134,7 +134,7 @@ def needs() -> Callable[[str], Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End with why tests were skipped, and how many for each reason."""
+    """Report why tests were skipped, and how many for each reason."""
     reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     for reason, number in reasons.most_common():
         terminalreporter.write_line(f"{number} skipped: {reason.removeprefix('Skipped: ')}")
@@ -142,7 +142,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left: its exit code, standard output and standard error."""
+    """Result of a command: its exit code, standard output and standard error."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""The service in this process (fast: `front`), and as real processes (`serve`)."""
+"""The service in this process (fast: `start_client`), and as real processes (`serve`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slipway.settings import settings
 from tests.bentos.server.processes import Server
 from tests.support import bundles
 
-PATIENT = {"deadline_ms": 30_000}  # what is answered is asked here, not how soon on a busy machine
+PATIENT = {"deadline_ms": 30_000}  # these tests check what is answered, not how soon on a busy machine
 
 
 class Answer(NamedTuple):
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-async def nothing_behind(scope: dict, receive: Callable, send: Callable) -> None:
+async def answer_not_found(scope: dict, receive: Callable, send: Callable) -> None:
     """Stands in for BentoML's application, which knows none of the tests' paths."""
     await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"Not Found"})
@@ -45,7 +45,7 @@ class Client:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.front = Application(worker, nothing_behind)
+        self.application = Application(worker, answer_not_found)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.request("GET", path, b"", headers)
@@ -78,7 +78,7 @@ class Client:
         async def send(message: dict) -> None:
             sent.append(message)
 
-        await self.front(scope, receive, send)
+        await self.application(scope, receive, send)
         start, *parts = sent
         answered = {name.decode().lower(): value.decode() for name, value in start["headers"]}
         return Answer(start["status"], answered, b"".join(part.get("body", b"") for part in parts))
@@ -94,13 +94,13 @@ class Client:
 
 
 @pytest.fixture
-def front(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
-    """`front(schema, …)` promotes a bundle of each schema and starts a worker that serves them, here in the test.
+def start_client(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
+    """`start_client(schema, …)` promotes a bundle of each schema and starts a worker that serves them, in this process.
 
-    Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them. A test that
-    asks how soon an answer comes sets its own deadline: `serving={"deadline_ms": …}`.
+    Options go to `bundles.write`; `promote=False` leaves the store and the pointer as the test made them. A test
+    of response times sets its own deadline: `serving={"deadline_ms": …}`.
     """
-    monkeypatch.setattr(batch_size, "MAX_SECONDS", 0.05)  # what is best in batches is not asked here
+    monkeypatch.setattr(batch_size, "MAX_SECONDS", 0.05)  # the best batch size is not under test here
     with ExitStack() as running:
 
         def start(*schemas: Any, promote: bool = True, **options: Any) -> Client:

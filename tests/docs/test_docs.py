@@ -1,4 +1,4 @@
-"""The docs are true: commands exist with their options, code runs, links work, generated pages are up to date."""
+"""The docs are correct: commands exist with their options, code runs, links work, generated pages are up to date."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Every `slipway …` and `make …` that the page shows, as words; variables before and comments after it left out."""
+    """List every `slipway …` and `make …` of the page, split at spaces, without variables before and comments after."""
     found = INLINE.findall(page.read_text())
     for block in (*blocks(page, "bash"), *blocks(page, "console")):
         found += [line.removeprefix("$ ") for line in block.replace("\\\n", " ").splitlines()]
@@ -41,7 +41,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def links(page: Path) -> list[tuple[Path, str]]:
-    """Where the page's links to other files, or to itself, lead: the file and the anchor."""
+    """List the targets of the page's links to files, itself included: the file and the anchor."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     targets = [target for target in re.findall(r"\]\(([^)\s]+)", text) if "://" not in target]
     split = [target.partition("#") for target in targets]
@@ -49,7 +49,7 @@ def links(page: Path) -> list[tuple[Path, str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of the page's headings, as GitHub makes them."""
+    """Return the anchors of the page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -131,8 +131,8 @@ def test_the_generated_reference_is_that_of_the_code(generated, name):
 
 
 def test_make_help_lists_every_verb():
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"^  make ([a-z-]+) ", said, re.MULTILINE)) == verbs()
+    output = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([a-z-]+) ", output, re.MULTILINE)) == verbs()
 
 
 def test_no_lock_file_names_an_index():

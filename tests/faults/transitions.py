@@ -45,7 +45,7 @@ def label(rows: int) -> Callable[[Home], None]:
     def prepare(home: Home) -> None:
         champion_and_challenger(home)
         frame = loans.rows(rows, seed=2)
-        loans.tell(loans.answer(frame, "b" * 64, usecase=NAME), frame["label_true"], NAME)
+        loans.log_labels(loans.answer(frame, "b" * 64, usecase=NAME), frame["label_true"], NAME)
 
     return prepare
 

@@ -1,4 +1,4 @@
-"""The audit of the locks, on what pip-audit once answered (shortened), with lists that allow this and that."""
+"""The audit of the locks, with shortened real output of pip-audit and lists of accepted vulnerabilities."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_sound_packages_end_with_0(capsys):
     assert capsys.readouterr().out == "1 packages audited, 0 known vulnerabilities\n"
 
 
-def test_a_vulnerability_fails_and_says_which_version_is_without_it(capsys):
+def test_a_vulnerability_fails_and_names_the_fixed_version(capsys):
     found = report(SOUND, JINJA)
     assert audit.report_result(found, wrong(found)) == audit.FOUND
     output = capsys.readouterr().err
     assert "jinja2 3.1.4: PYSEC-2024-229 = CVE-2024-56326 = GHSA-q2x7-8rv6-6q7h; fixed in 3.1.5" in output
 
 
-def test_one_in_two_locks_is_said_once():
+def test_a_vulnerability_in_two_locks_is_reported_once():
     found = audit.read([{"dependencies": [JINJA]}, {"dependencies": [JINJA, SOUND]}])
     assert len(wrong(found)) == 1 and found.audited == 2
 
@@ -66,18 +66,18 @@ def test_an_expired_entry_fails_and_allows_nothing():
     assert "jinja2 3.1.4" in vulnerability
 
 
-def test_an_entry_that_nothing_needs_fails():
+def test_an_unused_entry_fails():
     (unused,) = wrong(report(SOUND), allowed())
     assert "nothing locked has PYSEC-2024-229 any more: remove the entry" in unused
 
 
-def test_what_could_not_be_audited_is_neither_sound_nor_vulnerable(capsys):
+def test_an_incomplete_audit_is_neither_sound_nor_vulnerable(capsys):
     found = report(SOUND, SKIPPED)
     assert audit.report_result(found, wrong(found, allowed())) == audit.NOT_AUDITED
     assert "1 packages could NOT be audited (numpy)" in capsys.readouterr().err
 
 
-def test_a_vulnerability_counts_more_than_what_could_not_be_audited():
+def test_a_vulnerability_takes_precedence_over_an_incomplete_audit():
     found = report(JINJA, SKIPPED)
     assert audit.report_result(found, wrong(found)) == audit.FOUND
 
@@ -91,7 +91,7 @@ def test_a_vulnerability_counts_more_than_what_could_not_be_audited():
         ("- [", "while parsing"),
     ],
 )
-def test_a_list_that_is_none_is_refused(tmp_path, text, reason):
+def test_an_invalid_list_is_refused(tmp_path, text, reason):
     path = tmp_path / "audit.yaml"
     path.write_text(text)
     with pytest.raises(SystemExit, match=reason):

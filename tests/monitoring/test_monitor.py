@@ -131,7 +131,7 @@ def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: 
 def test_worse_answers_ask_as_quality_and_the_evidence_names_the_drift_too(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(600, seed=4, age=6)
     ids = loans.answer(frame, digest)
-    loans.tell(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
+    loans.log_labels(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
     found = run(tmp_path)["retraining"]
     assert found["asked_for"] == "quality"
     assert list(found["evidence"]["reasons"]) == ["quality", "drift"]
@@ -231,7 +231,7 @@ def raises(error: BaseException) -> Callable[..., None]:
 def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(400, seed=11)
     ids = loans.answer(frame, digest)
-    loans.tell(ids[:300], frame["label_true"].tolist()[:300])
+    loans.log_labels(ids[:300], frame["label_true"].tolist()[:300])
     quality = run(tmp_path)["quality"]
     assert (quality["labelled"], quality["predictions"], quality["coverage"]) == (300, 400, 0.75)
     accuracy = quality["metrics"]["accuracy"]
@@ -245,7 +245,7 @@ def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, di
 def test_worse_answers_are_said_to_be_worse(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(400, seed=12)
     ids = loans.answer(frame, digest)
-    loans.tell(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
+    loans.log_labels(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
     quality = run(tmp_path)["quality"]
     assert quality["metrics"]["accuracy"]["worse"]
     assert "Worse than on the reference: accuracy" in quality["sentence"]

@@ -39,7 +39,7 @@ def test_a_window_over_a_bucket_is_the_one_over_a_folder(
     s3: Any, digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame, hour_ago = loans.rows(1000, seed=3, age=6, missing=0.3), datetime.now(UTC) - timedelta(hours=1)
-    loans.tell(loans.answer(frame, digest), list(frame["label_true"]))
+    loans.log_labels(loans.answer(frame, digest), list(frame["label_true"]))
     shutil.copytree(settings().spool, tmp_path / "same")
     in_bucket = watched(tmp_path, since=hour_ago)
     shutil.copytree(tmp_path / "same", settings().spool, dirs_exist_ok=True)

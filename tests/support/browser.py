@@ -1,4 +1,4 @@
-"""Headless Chromium, controlled over its DevTools pipe: no driver and no package beyond the browser itself.
+"""Headless Chromium, controlled over its DevTools pipe, without a driver or any package but the browser.
 
 https://chromedevtools.github.io/devtools-protocol/: JSON messages, each ended by a NUL byte, on descriptors 3 and 4.
 """
@@ -109,7 +109,7 @@ class Browser:
     def press(self, selector: str, reads: str = "", seconds: float = 20) -> None:
         """Click the element that the selector finds with this text or title.
 
-        It must come to rest, be enabled, and have nothing in front of it.
+        It must stop moving, be enabled, and not be covered.
         """
         script = f"({_MIDDLE})({json.dumps(selector)}, {json.dumps(reads)})"
         before, deadline = None, time.monotonic() + seconds

@@ -29,7 +29,7 @@ SLOW = {
     "server",
     "stage",
     "steps",
-    "three",
+    "swap_server",
     "trained",
     "watch",
 }
@@ -42,9 +42,9 @@ if IS_WORKER:
         os.environ.setdefault(name, "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m is asked
+@pytest.hookimpl(tryfirst=True)  # before -m is evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a server as slow; a worker takes the files with slow tests first, so that none is the last."""
+    """Mark tests that start a server as slow; a worker runs files with slow tests first, so that none is the last."""
     for item in items:
         if SLOW.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")

@@ -1,6 +1,6 @@
-"""Real S3 API for tests, behind a door that can be closed, with a bucket for each test.
+"""Real S3 API for tests, behind a proxy that can be closed, with a bucket for each test.
 
-def test_something(s3): s3.door.open = False
+def test_something(s3): s3.proxy.open = False
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START_SECONDS = 120
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-shown", "AWS_REGION": "eu-central-1"}
 
 
-class Door:
+class ClosableProxy:
     """Proxy that passes connections on while it is open, else closes them; `held` delays them by seconds."""
 
     def __init__(self, port: int) -> None:
@@ -46,23 +46,23 @@ class Door:
     def _accept(self) -> None:
         while True:
             try:
-                came, _ = self._listening.accept()
+                client, _ = self._listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._pass_on, args=(came,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _pass_on(self, came: socket.socket) -> None:
-        with came, suppress(OSError):
+    def _forward(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
             if not self.open:
                 return
             with socket.create_connection(("127.0.0.1", self._port)) as behind:
-                threading.Thread(target=self._pump, args=(behind, came, False), daemon=True).start()
-                self._pump(came, behind, True)
+                threading.Thread(target=self._pump, args=(behind, client, False), daemon=True).start()
+                self._pump(client, behind, True)
 
-    def _pump(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, is_request: bool) -> None:
         with suppress(OSError):
             while (data := source.recv(65536)) and self.open:
-                if asks:
+                if is_request:
                     self.requests += 1
                     time.sleep(self.held)
                 target.sendall(data)
@@ -76,7 +76,7 @@ class Bucket:
     """Bucket of one test; `url` is SLIPWAY_LOG_URL while it runs."""
 
     url: str
-    door: Door
+    proxy: ClosableProxy
     settings: Settings
 
 
@@ -105,12 +105,12 @@ def _start(program: str, log: Path) -> sharing.Started:
 def s3(s3_port: int, var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     from pyarrow.fs import S3FileSystem
 
-    door, name = Door(s3_port), f"log-{uuid.uuid4().hex[:8]}"
+    proxy, name = ClosableProxy(s3_port), f"log-{uuid.uuid4().hex[:8]}"
     for variable, value in KEYS.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     monkeypatch.setenv("SLIPWAY_LOG_URL", f"s3://{name}/of/pods")
     settings.cache_clear()
-    S3FileSystem(endpoint_override=door.url, region=KEYS["AWS_REGION"], allow_bucket_creation=True).create_dir(name)
-    yield Bucket(f"s3://{name}/of/pods", door, settings())
-    door.close()
+    S3FileSystem(endpoint_override=proxy.url, region=KEYS["AWS_REGION"], allow_bucket_creation=True).create_dir(name)
+    yield Bucket(f"s3://{name}/of/pods", proxy, settings())
+    proxy.close()

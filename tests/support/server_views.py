@@ -1,4 +1,4 @@
-"""Server statuses of made-up servers, for tests of their users."""
+"""Simulated server statuses, for tests of their users."""
 
 from __future__ import annotations
 

@@ -27,26 +27,26 @@ START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with oth
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def unique_name(prefix: str) -> str:
-    """A use case's name that no other test of this session has."""
+    """Return a name of a use case that no other test of this session has."""
     return f"{prefix}_{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
+    """Provide the address of a real MLflow server on SQLite that proxies its artifacts, as on a laptop."""
     return sharing.started(tmp_path_factory, "mlflow", _start_mlflow)
 
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a real Prefect server's API on SQLite. Tests name their deployments apart."""
+    """Provide the address of a real Prefect server's API on SQLite. Tests use distinct names of deployments."""
     return sharing.started(tmp_path_factory, "prefect", _start_prefect)
 
 
@@ -74,7 +74,7 @@ def _start_prefect(folder: Path) -> sharing.Started:
 
 
 def _start(command: list[str], folder: Path, env: dict[str, str], health: str) -> int:
-    """The pid of the server, once it answers at `health`."""
+    """Return the pid of the server, once it answers at `health`."""
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -111,7 +111,7 @@ def publish(
     tags: Mapping[str, str] | None = None,
     artifacts: Mapping[str, Path] | None = None,
 ) -> str:
-    """Logs `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and registers it.
+    """Log `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and register it.
 
     Returns the new version of the registered model `name`, which is made when there is none. The tag
     `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's `register` writes it.

@@ -1,4 +1,4 @@
-"""What the workers of one run of tests have together: servers that the first who needs one starts, ended with the run.
+"""Servers that all workers of one test run share: the first that needs one starts it, and it ends with the run.
 
 `started(factory, "mlflow", start)` is the same address in every worker.
 """
@@ -21,21 +21,21 @@ Started = tuple[int, str]  # the pid of a session's leader, and where it answers
 
 
 def of_the_run(factory: pytest.TempPathFactory) -> Path:
-    """The folder for temporary files of the whole run, which all of its workers know."""
+    """Return the folder for temporary files that all workers of the run share."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Held by one process at a time."""
+    """Hold a lock of the run, by one process at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def started(factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Started]) -> str:
-    """Where the run's server of that name answers; `start(folder)` starts it where nobody has."""
+    """Return the address of the run's server of that name; `start(folder)` starts it if no worker has."""
     folder = of_the_run(factory) / f"shared-{name}"
     folder.mkdir(exist_ok=True)
     record = folder / "started.json"
@@ -46,7 +46,7 @@ def started(factory: pytest.TempPathFactory, name: str, start: Callable[[Path], 
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End what was started for the run, after the last worker."""
+    """End the servers of the run, after the last worker."""
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is None or hasattr(session.config, "workerinput"):
         return
@@ -55,7 +55,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def end(leader: int) -> None:
-    """End a session of processes, whoever started it: SIGTERM, then SIGKILL."""
+    """End a session of processes: SIGTERM, then SIGKILL."""
     with suppress(ProcessLookupError, psutil.NoSuchProcess):
         os.killpg(leader, signal.SIGTERM)
         _, still = psutil.wait_procs([psutil.Process(leader)], END_SECONDS)

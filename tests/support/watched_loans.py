@@ -89,7 +89,7 @@ def answer(
     return ids
 
 
-def tell(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
+def log_labels(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
     """Log the label of each prediction, sent now; `known` is when it became known."""
     now = timestamps.now_iso()
     lines = [

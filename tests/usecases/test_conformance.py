@@ -1,4 +1,4 @@
-"""What every folder in `usecases/` must be able to do: one suite, so that a new use case is tested by being there."""
+"""Conformance of every folder in `usecases/`: one suite, so that a new use case is tested without further code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOMS = ("slipway", "pipelines", "bentos", "monitoring")
 
 @dataclass(frozen=True)
 class Trained:
-    """A use case after its quick loop of one epoch."""
+    """Run the quick loop of one epoch of a use case."""
 
     usecase: UseCase
     root: Path
@@ -52,7 +52,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_says_what_it_is(name):
+def test_it_describes_itself(name):
     usecase, folder = load(name), ROOT / "usecases" / name
     assert usecase.owner and usecase.description.endswith(".")
     readme = (folder / "README.md").read_text()
@@ -69,31 +69,31 @@ def test_it_is_scheduled_by_lines_that_cron_reads(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_code_knows_no_room_but_slipway(name):
+def test_its_code_imports_no_package_but_slipway(name):
     for path in (ROOT / "usecases" / name).glob("*.py"):
         assert not _imported(path) & {"pipelines", "bentos", "monitoring"}, path
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_room_knows_it_by_name(name):
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+def test_no_package_mentions_it_by_name(name):
+    paths = [path for package in ROOMS for path in (ROOT / package).rglob("*.py")]
     assert paths
     naming = [path for path in paths if name in _strings(path)]
     assert not naming, "what is true of one use case belongs into its folder"
 
 
 def test_its_data_pass_their_own_expectations(trained):
-    told = read_json(trained.root / "validate" / "result.json")
-    assert told["passed"] and not told["warnings"]
+    result = read_json(trained.root / "validate" / "result.json")
+    assert result["passed"] and not result["warnings"]
 
 
-def test_its_sides_share_no_row(trained):
-    told = read_json(trained.root / "split" / "split.json")
-    assert set(told["leaks"].values()) == {0}
-    assert told["counts"]["holdout"] >= 100
+def test_its_splits_share_no_row(trained):
+    result = read_json(trained.root / "split" / "split.json")
+    assert set(result["leaks"].values()) == {0}
+    assert result["counts"]["holdout"] >= 100
 
 
-def test_one_epoch_ends_in_a_whole_bundle(trained):
+def test_one_epoch_ends_in_a_complete_bundle(trained):
     manifest.verify(trained.bundle)
     assert gate_report.read_gate_report(trained.bundle).gates
     assert read_json(trained.root / "export" / "parity.json")
@@ -109,7 +109,7 @@ def test_a_row_is_answered_alike_alone_and_in_a_batch(trained):
     assert [p.label for p in predictor.decode(together)] == [p.label for p in predictor.decode(alone)]
 
 
-def test_its_probe_is_a_request_that_the_server_takes(trained):
+def test_its_probe_is_a_request_that_the_server_accepts(trained):
     predictor = Predictor(trained.bundle)
     body = json.dumps({"instances": predictor.probe["rows"][:5]}).encode()
     assert len(InstanceParser(predictor.schema).request(body, 10).instances) == 5
@@ -117,7 +117,7 @@ def test_its_probe_is_a_request_that_the_server_takes(trained):
     assert np.abs(outputs - np.array(predictor.probe["outputs"], np.float32)).max() <= 1e-5
 
 
-def test_nothing_private_leaves_by_its_bundle(trained):
+def test_its_bundle_contains_no_private_values(trained):
     reference = pd.read_parquet(trained.bundle / "monitor" / "reference.parquet")
     probe = read_json(trained.bundle / "serve" / "probe.json")
     assert not {"row_key", "split_bucket", "key"} & set(reference.columns)
@@ -128,7 +128,7 @@ def test_nothing_private_leaves_by_its_bundle(trained):
             assert reference[feature.name].dropna().str.startswith("tok_").all()
 
 
-def test_synthetic_data_are_called_so(trained):
+def test_synthetic_data_are_marked_as_synthetic(trained):
     synthetic = read_json(trained.root / "ingest" / "source.json")["synthetic"]
     assert Predictor(trained.bundle).schema.synthetic is synthetic
     assert ("synthetic" in (trained.bundle / "card.md").read_text().lower()) is synthetic

@@ -66,7 +66,7 @@ PROBLEM = {b"content-type": b"application/problem+json"}
         (Answer(422, PROBLEM, b"no"), "is no problem"),
     ],
 )
-def test_the_fuzzer_sees_what_is_wrong_with_an_answer(answer, fault):
+def test_the_fuzzer_detects_wrong_answers(answer, fault):
     wrong = faults_of(answer)
     assert len(wrong) == bool(fault)
     assert fault in "".join(wrong)

@@ -37,6 +37,6 @@ def test_the_tables_are_put_between_the_markers_of_the_page(tmp_path: Path) -> N
     assert page.read_text() == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
 
 
-def test_the_page_shows_a_run_of_the_whole_benchmark() -> None:
+def test_the_page_shows_a_run_of_the_complete_benchmark() -> None:
     table = PAGE.read_text().split(BEGIN)[1].split(END)[0]
     assert "Alarms over 1,000 runs without drift" in table

@@ -1,4 +1,4 @@
-"""What JSON Schema cannot say of a valid request, for Schemathesis, which loads this file: see test_schemathesis."""
+"""Constraints of valid requests that JSON Schema cannot express, loaded by Schemathesis: see test_schemathesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PNG = _buffer.getvalue()
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """As many keys as there are instances, and an image wherever there are bytes of the right type."""
+    """Generate as many keys as instances, and an image wherever bytes have the right type."""
     body = case.body
     if case.media_type == "multipart/form-data" and isinstance(body, dict) and isinstance(body.get("image"), list):
         body["image"] = [PNG if isinstance(part, Binary) else part for part in body["image"]]

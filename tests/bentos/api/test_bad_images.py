@@ -1,4 +1,4 @@
-"""Strange images that can be read are answered as what they show; the others are refused, and the next is answered."""
+"""Unusual but readable images are answered correctly; others are refused, and the next request is answered."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def as_form(client, data: bytes):
 
 @pytest.mark.parametrize("send", [as_json, as_form])
 @pytest.mark.parametrize("name", images.valid())
-def test_an_image_of_any_mode_or_form_is_answered(front, name, send):
-    client = front(bundles.IMAGES)
+def test_an_image_of_any_mode_or_form_is_answered(start_client, name, send):
+    client = start_client(bundles.IMAGES)
     assert send(client, images.valid()[name]).status == 200
     assert len(client.events("shapes")) == 1
 
@@ -38,8 +38,8 @@ def test_an_image_of_any_mode_or_form_is_answered(front, name, send):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("send", [as_json, as_form])
 @pytest.mark.parametrize("name", images.hostile())
-def test_a_hostile_image_is_refused_with_its_place_and_the_next_is_answered(front, name, send):
-    client = front(bundles.IMAGES)
+def test_a_hostile_image_is_refused_with_its_place_and_the_next_is_answered(start_client, name, send):
+    client = start_client(bundles.IMAGES)
     answer = send(client, images.hostile()[name])
     if name in READABLE:
         assert answer.status == 200
@@ -64,8 +64,8 @@ def test_a_hostile_image_is_refused_with_its_place_and_the_next_is_answered(fron
         ("an archive behind it", 76 / 255),
     ],
 )
-def test_what_the_network_gets_is_what_a_person_sees(front, name, brightness):
-    client = front(bundles.IMAGES)
+def test_what_the_network_gets_is_what_a_person_sees(start_client, name, brightness):
+    client = start_client(bundles.IMAGES)
     as_json(client, images.valid()[name])
     (event,) = client.events("shapes")
     assert event["slipway"]["features"]["image"]["brightness"] == pytest.approx(brightness, abs=0.01)
@@ -83,13 +83,13 @@ STORED = {  # how an upright image lies in a file of each orientation
 }
 
 
-@pytest.mark.parametrize(("orientation", "turn"), STORED.items())
-def test_an_image_is_turned_as_its_exif_says(front, orientation, turn):
-    client = front(bundles.IMAGES)
+@pytest.mark.parametrize(("orientation", "transposition"), STORED.items())
+def test_an_image_is_rotated_by_its_exif_orientation(start_client, orientation, transposition):
+    client = start_client(bundles.IMAGES)
     upright = Image.open(io.BytesIO(bundles.png()))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = upright if turn is None else upright.transpose(turn)
+    stored = upright if transposition is None else upright.transpose(transposition)
     as_json(client, bundles.png())
     as_json(client, images.saved(stored, "PNG", exif=exif))
     first, second = (event["slipway"]["features"]["image"]["sha256"] for event in client.events("shapes"))

@@ -1,4 +1,4 @@
-"""What cannot be answered gets a 4xx as problem+json that names the place, and the next request is served."""
+"""Invalid requests get a 4xx as problem+json that names the place, and the next request is served."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ BAD_JSON = [
 
 
 @pytest.mark.parametrize(("content", "status", "place"), BAD_JSON)
-def test_json_that_cannot_be_answered_is_refused_with_its_place(front, content, status, place):
-    client = front()
+def test_json_that_cannot_be_answered_is_refused_with_its_place(start_client, content, status, place):
+    client = start_client()
     answer = client.post("/v1/models/loans/predict", content)
     assert answer.status == status if status else 400 <= answer.status < 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -90,25 +90,25 @@ def test_json_that_cannot_be_answered_is_refused_with_its_place(front, content, 
     assert client.predict(ROW).status == 200
 
 
-def test_a_mistyped_feature_gets_a_suggestion(front):
-    assert "Did you mean 'age'?" in front().predict({**ROW, "aeg": 3}).json["detail"]
+def test_a_mistyped_feature_gets_a_suggestion(start_client):
+    assert "Did you mean 'age'?" in start_client().predict({**ROW, "aeg": 3}).json["detail"]
 
 
-def test_ten_thousand_instances_are_answered(front):
-    client = front()
+def test_ten_thousand_instances_are_answered(start_client):
+    client = start_client()
     assert len(client.predict(*[ROW] * 10_000).json["predictions"]) == 10_000
     assert len(client.events()) == 10_000
 
 
-def test_a_use_case_may_allow_fewer_instances(front):
-    client = front(serving={"max_instances": 2})
+def test_a_use_case_may_allow_fewer_instances(start_client):
+    client = start_client(serving={"max_instances": 2})
     assert client.predict(*[ROW] * 2).status == 200
     assert client.predict(*[ROW] * 3).status == 413
 
 
-def test_duplicated_names_count_once(front):
+def test_duplicated_names_count_once(start_client):
     content = b'{"instances":[{"age":1,"age":30,"visits":3,"job":"nurse","member":true}]}'
-    client = front()
+    client = start_client()
     assert client.post("/v1/models/loans/predict", content).status == 200
     assert client.events()[0]["slipway"]["features"]["age"] == 30
 
@@ -122,8 +122,8 @@ def test_duplicated_names_count_once(front):
         "multipart/form-data; boundary=B",
     ],
 )
-def test_content_of_another_type_is_415(front, kind):
-    answer = front().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind})
+def test_content_of_another_type_is_415(start_client, kind):
+    answer = start_client().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind})
     assert answer.status == 415
     assert "application/json" in answer.json["detail"]
 
@@ -131,18 +131,18 @@ def test_content_of_another_type_is_415(front, kind):
 @pytest.mark.parametrize(
     "kind", ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"']
 )
-def test_json_may_name_its_charset(front, kind):
-    assert front().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind}).status == 200
+def test_json_may_name_its_charset(start_client, kind):
+    assert start_client().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind}).status == 200
 
 
-def test_a_compressed_body_is_415(front):
-    answer = front().post("/v1/models/loans/predict", body(ROW), **{"content-encoding": "gzip"})
+def test_a_compressed_body_is_415(start_client):
+    answer = start_client().post("/v1/models/loans/predict", body(ROW), **{"content-encoding": "gzip"})
     assert answer.status == 415
 
 
-def test_a_body_that_is_too_large_is_413_before_it_is_read(front, monkeypatch):
+def test_a_body_that_is_too_large_is_413_before_it_is_read(start_client, monkeypatch):
     monkeypatch.setenv("SLIPWAY_MAX_BODY_BYTES", "2000")
-    client = front()
+    client = start_client()
     assert client.predict(*[ROW] * 100).status == 413
     assert client.post("/v1/models/loans/feedback", b" " * 3000).status == 413
     assert client.predict(ROW).status == 200
@@ -163,8 +163,8 @@ BAD_IMAGES = [
 
 @pytest.mark.parametrize(("image", "status"), BAD_IMAGES)
 @pytest.mark.parametrize("form", ["json", "multipart"])
-def test_an_image_that_cannot_be_read_is_refused_with_its_place(front, image, status, form):
-    client = front(bundles.IMAGES)
+def test_an_image_that_cannot_be_read_is_refused_with_its_place(start_client, image, status, form):
+    client = start_client(bundles.IMAGES)
     if form == "json":
         answer = client.predict(encoded(IMAGE), encoded(image), usecase="shapes")
     else:
@@ -182,8 +182,8 @@ def test_an_image_that_cannot_be_read_is_refused_with_its_place(front, image, st
 @pytest.mark.parametrize(
     "value", [None, "abc", {"b64": "not base64!"}, {"b64": 7}, {"url": "http://example.com/a.png"}, {}, [1, 2]]
 )
-def test_an_image_that_is_not_base64_is_refused(front, value):
-    answer = front(bundles.IMAGES).predict({"image": value}, usecase="shapes")
+def test_an_image_that_is_not_base64_is_refused(start_client, value):
+    answer = start_client(bundles.IMAGES).predict({"image": value}, usecase="shapes")
     assert answer.status == 422
     assert answer.json["place"].startswith("instances[0].image")
 
@@ -203,7 +203,7 @@ BAD_FORMS = [
 
 
 @pytest.mark.parametrize(("kind", "content", "status"), BAD_FORMS)
-def test_a_form_that_cannot_be_read_is_refused(front, kind, content, status):
-    answer = front(bundles.IMAGES).post("/v1/models/shapes/predict", content, **{"content-type": kind.decode()})
+def test_a_form_that_cannot_be_read_is_refused(start_client, kind, content, status):
+    answer = start_client(bundles.IMAGES).post("/v1/models/shapes/predict", content, **{"content-type": kind.decode()})
     assert answer.status == status if status else 400 <= answer.status < 500
     assert answer.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""Every route but the prediction: what serves, feedback, probes, metrics, documents, and what there is not."""
+"""Every route but the prediction: served models, feedback, probes, metrics, documents, and unknown paths."""
 
 from __future__ import annotations
 
@@ -12,26 +12,31 @@ from tests.support import bundles
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
 
 
-def test_the_model_tells_what_serves_and_why(front):
-    client = front()
-    said = client.get("/v1/models/loans").json
+def test_the_model_route_shows_what_serves_and_why(start_client):
+    client = start_client()
+    description = client.get("/v1/models/loans").json
     live = client.worker.served["loans"].live
-    assert (said["name"], said["version"], said["role"], said["source"]) == ("loans", "1", "champion", "pointer")
-    assert said["digest"] == live.digest
-    assert said["device"] == "cpu"
-    assert said["synthetic"] is True
-    assert said["gate"]["passed"] is True
-    assert said["metrics"]["roc_auc"]["value"] == 0.8
-    assert said["pointer"]["champion"] == live.digest
-    assert [state["serving"] for state in said["workers"]] == [live.digest]
+    assert (description["name"], description["version"], description["role"], description["source"]) == (
+        "loans",
+        "1",
+        "champion",
+        "pointer",
+    )
+    assert description["digest"] == live.digest
+    assert description["device"] == "cpu"
+    assert description["synthetic"] is True
+    assert description["gate"]["passed"] is True
+    assert description["metrics"]["roc_auc"]["value"] == 0.8
+    assert description["pointer"]["champion"] == live.digest
+    assert [state["serving"] for state in description["workers"]] == [live.digest]
     assert client.get("/v1/model").json["name"] == "loans"
 
 
-def test_a_use_case_without_a_model_says_what_it_waits_for(front):
-    client = front(promote=False)
-    said = client.get("/v1/models/loans").json
-    assert said["version"] is None
-    assert "slipway promote loans" in said["waits_for"]
+def test_a_use_case_without_a_model_states_what_it_waits_for(start_client):
+    client = start_client(promote=False)
+    description = client.get("/v1/models/loans").json
+    assert description["version"] is None
+    assert "slipway promote loans" in description["waits_for"]
     for answer in (client.predict(ROW), client.get("/readyz"), client.get("/v1/models/loans/schema")):
         assert answer.status == 503
         assert "slipway promote loans" in answer.json["detail"]
@@ -39,16 +44,16 @@ def test_a_use_case_without_a_model_says_what_it_waits_for(front):
     assert client.get("/livez").status == 200
 
 
-def test_one_of_two_models_is_not_ready(front, var, tmp_path):
+def test_one_of_two_models_is_not_ready(start_client, var, tmp_path):
     bundles.promote(var, tmp_path / "loans")
-    client = front(bundles.TABULAR, bundles.REGRESSION, promote=False)
+    client = start_client(bundles.TABULAR, bundles.REGRESSION, promote=False)
     assert client.predict(ROW).status == 200
     assert client.get("/readyz").status == 503
     assert [m["ready"] for m in client.get("/v1/models").json["models"]] == [True, False]
 
 
-def test_the_schema_comes_with_examples_that_can_be_sent(front):
-    client = front(bundles.TABULAR, bundles.IMAGES)
+def test_the_schema_has_examples_that_can_be_sent(start_client):
+    client = start_client(bundles.TABULAR, bundles.IMAGES)
     for usecase in ("loans", "shapes"):
         schema = client.get(f"/v1/models/{usecase}/schema").json
         assert [f["name"] for f in schema["features"]] == [
@@ -82,8 +87,8 @@ def test_the_schema_comes_with_examples_that_can_be_sent(front):
         ("GET", "/docs/../../secret", 404, "/docs"),
     ],
 )
-def test_what_there_is_not_is_a_problem_that_says_what_there_is(front, method, path, status, says):
-    answer = front().request(method, path, b"", {})
+def test_an_unknown_name_is_a_problem_that_lists_the_known_ones(start_client, method, path, status, says):
+    answer = start_client().request(method, path, b"", {})
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert says in answer.json["detail"]
@@ -91,8 +96,8 @@ def test_what_there_is_not_is_a_problem_that_says_what_there_is(front, method, p
     assert ("allow" in answer.headers) == (status == 405)
 
 
-def test_unknown_paths_make_no_new_series(front):
-    client = front()
+def test_unknown_paths_make_no_new_series(start_client):
+    client = start_client()
 
     def series() -> int:
         return client.get("/metrics").body.count(b"\nslipway_requests_total{")
@@ -107,8 +112,8 @@ def test_unknown_paths_make_no_new_series(front):
     assert series() == before
 
 
-def test_metrics_have_the_names_that_dashboards_rely_on(front):
-    client = front()
+def test_metrics_have_the_names_that_dashboards_rely_on(start_client):
+    client = start_client()
     client.predict(ROW, {**ROW, "job": "astronaut"})
     text = client.get("/metrics").body.decode()
     for series in (
@@ -124,8 +129,8 @@ def test_metrics_have_the_names_that_dashboards_rely_on(front):
     )
 
 
-def test_the_openapi_document_describes_what_is_served(front):
-    client = front(bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION)
+def test_the_openapi_document_describes_what_is_served(start_client):
+    client = start_client(bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION)
     document = client.get("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert {"/v1/models/loans/predict", "/v1/models/shapes/feedback", "/v1/models/prices/schema"} <= set(
@@ -142,8 +147,8 @@ def test_the_openapi_document_describes_what_is_served(front):
     assert set(references) <= set(document["components"]["schemas"])
 
 
-def test_the_documents_page_and_its_files_come_from_here(front):
-    client = front()
+def test_the_documents_page_and_its_files_are_served_locally(start_client):
+    client = start_client()
     page = client.get("/docs")
     found = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
     assert len(found) == 3
@@ -153,8 +158,8 @@ def test_the_documents_page_and_its_files_come_from_here(front):
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
 
-def test_the_page_and_its_files_are_served_with_its_policy(front):
-    client = front()
+def test_the_page_and_its_files_are_served_with_its_policy(start_client):
+    client = start_client()
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "content-security-policy" in page.headers
@@ -162,8 +167,8 @@ def test_the_page_and_its_files_are_served_with_its_policy(front):
         assert client.get(path).status == 200
 
 
-def test_head_is_answered_like_get(front):
-    client = front()
+def test_head_is_answered_like_get(start_client):
+    client = start_client()
     assert client.request("HEAD", "/readyz", b"", {}).status == 200
 
 
@@ -171,8 +176,8 @@ class TestFeedback:
     def send(self, client, *entries: object, usecase: str = "loans"):
         return client.post(f"/v1/models/{usecase}/feedback", {"feedback": list(entries)})
 
-    def test_a_label_for_a_prediction_is_an_event_whose_id_is_answered(self, front):
-        client = front()
+    def test_a_label_for_a_prediction_is_an_event_whose_id_is_answered(self, start_client):
+        client = start_client()
         (row,) = client.predict(ROW).json["predictions"]
         answer = self.send(client, {"id": row["id"], "label": "bad", "known_at": "2026-01-31T12:00:00+02:00"})
         (event,) = client.events(stream="feedback")
@@ -182,15 +187,15 @@ class TestFeedback:
         assert event["slipway"]["label"] == "bad"
         assert event["slipway"]["known_at"] == "2026-01-31T10:00:00.000000Z"
 
-    def test_a_key_of_the_callers_own_will_do_and_the_time_is_now(self, front):
-        client = front()
+    def test_a_key_of_the_caller_is_accepted_and_the_time_defaults_to_now(self, start_client):
+        client = start_client()
         assert self.send(client, {"key": "mine", "label": "good"}).status == 200
         (event,) = client.events(stream="feedback")
         assert event["slipway"]["key"] == "mine"
         assert event["slipway"]["known_at"] == event["@timestamp"]
 
-    def test_a_regression_takes_a_value(self, front):
-        client = front(bundles.REGRESSION)
+    def test_a_regression_takes_a_value(self, start_client):
+        client = start_client(bundles.REGRESSION)
         assert self.send(client, {"key": "k", "value": 120.5}, usecase="prices").status == 200
         assert client.events("prices", "feedback")[0]["slipway"]["value"] == 120.5
 
@@ -211,8 +216,8 @@ class TestFeedback:
             (7, "feedback[1]"),
         ],
     )
-    def test_a_wrong_entry_is_refused_with_its_place_and_none_is_kept(self, front, entry, place):
-        client = front()
+    def test_a_wrong_entry_is_refused_with_its_place_and_none_is_kept(self, start_client, entry, place):
+        client = start_client()
         answer = self.send(client, {"key": "k", "label": "bad"}, entry)
         assert answer.status == 422
         assert answer.json["place"] == place
@@ -222,12 +227,12 @@ class TestFeedback:
         ("body", "status"),
         [(b"", 400), (b"{", 400), (b"[" * 10_000, None), (b"{}", 422), (b'{"feedback":[]}', 422), (b"null", 422)],
     )
-    def test_a_body_that_is_no_feedback_is_refused(self, front, body, status):
-        answer = front().post("/v1/models/loans/feedback", body)
+    def test_a_body_that_is_no_feedback_is_refused(self, start_client, body, status):
+        answer = start_client().post("/v1/models/loans/feedback", body)
         assert answer.status == status if status else 400 <= answer.status < 500
         assert answer.headers["content-type"] == "application/problem+json"
 
-    def test_feedback_that_cannot_be_kept_is_not_accepted(self, front):
-        client = front()
+    def test_feedback_that_cannot_be_kept_is_not_accepted(self, start_client):
+        client = start_client()
         client.worker.served["loans"].feedback.write = lambda lines: False
         assert self.send(client, {"key": "k", "label": "bad"}).status == 503

@@ -1,4 +1,4 @@
-"""Schemathesis drives the server by its own document: what `/openapi.json` says is what is answered."""
+"""Schemathesis tests the server by its own document: answers conform to `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENT = {"deadline_ms": 20_000, "max_instances": 50}  # time is not what is te
 
 
 def schemathesis(server: Server, folder: Path, *more: str) -> str:
-    """What `schemathesis run` printed; fails with it where a check did."""
+    """Return the output of `schemathesis run`; fail with it if a check failed."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     command += [f"http://127.0.0.1:{server.port}/openapi.json", "--mode=all", "--no-color"]
     command += ["--seed=4", "--generation-deterministic", f"--max-examples={EXAMPLES}"]
@@ -32,20 +32,20 @@ def schemathesis(server: Server, folder: Path, *more: str) -> str:
 
 
 @pytest.mark.timeout(2 * SECONDS)
-def test_the_server_answers_as_its_document_says(serve, var: Path, tmp_path: Path) -> None:
+def test_the_server_answers_as_its_openapi_document_states(serve, var: Path, tmp_path: Path) -> None:
     for schema in (bundles.TABULAR, bundles.IMAGES):
         bundles.promote(var, tmp_path / schema.usecase, schema, serving=PATIENT)
     server = serve("loans", "shapes", SLIPWAY_MAX_INSTANCES="100")
-    said = schemathesis(server, tmp_path)
-    assert "Operations:       12 selected" in said
+    output = schemathesis(server, tmp_path)
+    assert "Operations:       12 selected" in output
     assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.timeout(2 * SECONDS)
-def test_with_credentials_each_route_needs_one_as_the_document_says(serve, var: Path, tmp_path: Path, key) -> None:
+def test_with_credentials_each_route_needs_one_as_documented(serve, var: Path, tmp_path: Path, key) -> None:
     bundles.promote(var, tmp_path / "prices", bundles.REGRESSION, serving=PATIENT)
     credential = key("schemathesis", "admin", rate="1000000/second")
     server = serve("prices", SLIPWAY_MAX_INSTANCES="100", SLIPWAY_OPEN_DOCS="true")
-    said = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}")
-    assert "Operations:       12 selected" in said
+    output = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}")
+    assert "Operations:       12 selected" in output
     assert "Traceback" not in server.log.read_text()

@@ -1,4 +1,4 @@
-"""The page: its files by themselves, then as a person uses it, in a real browser against the real server."""
+"""The web page: its files, then its use by a person, in a real browser with the real server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OVERRIDE = "ann: the pilot runs on ten customers who know"
 PREDICT = ".actions button"
 
 
-def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
+def test_nothing_is_inline_and_nothing_is_loaded_from_other_origins() -> None:
     html = web_page.render(["digits"])
     sources = re.findall(r'(?:src|href)="([^"#]*)', html)
     files = {f"/page/{name}" for name in web_page.MEDIA_TYPES}
@@ -43,8 +43,8 @@ NO_FILES = ["/page/", "/page/../service.py", "/page/__init__.py", "/page/index.h
 
 
 @pytest.mark.parametrize("path", [*NO_FILES, "/page/x/../page.css", "/page/./page.css", "/page/page.css/"])
-def test_no_path_leads_out_of_the_page(front, path: str) -> None:
-    client = front()
+def test_no_path_leads_out_of_the_page(start_client, path: str) -> None:
+    client = start_client()
     assert client.get("/page/page.css").headers["content-type"] == "text/css; charset=utf-8"
     assert client.get(path).status == 404
 
@@ -68,7 +68,7 @@ def chromium(needs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
 
 @pytest.fixture
 def browser(chromium: Browser, server: Server) -> Iterator[Browser]:
-    """A browser whose console must stay empty, but for the refusals that a test provokes."""
+    """Provide a browser whose console must stay empty, except for refusals that a test provokes."""
     chromium.console.clear()
     yield chromium
     unexpected = [text for text in chromium.console if "status of 4" not in text]
@@ -92,7 +92,7 @@ def test_an_override_is_shown_with_who_and_why(browser: Browser, server: Server)
     assert "gates" not in browser.text(".heading")
 
 
-def test_a_row_is_filled_in_answered_and_told_what_it_really_was(browser: Browser, server: Server) -> None:
+def test_a_row_is_filled_in_answered_and_labelled(browser: Browser, server: Server) -> None:
     open_usecase(browser, server, "loans")
     assert "Synthetic" in browser.text(".heading")
     assert browser.run("document.getElementById('field-age').value") == "20"
@@ -116,7 +116,7 @@ def test_a_row_is_filled_in_answered_and_told_what_it_really_was(browser: Browse
     assert sent["slipway"]["row_id"] == browser.text(".origin dd:last-of-type")
 
 
-def test_what_the_server_refuses_is_shown_at_the_field(browser: Browser, server: Server) -> None:
+def test_a_refusal_of_the_server_is_shown_at_the_field(browser: Browser, server: Server) -> None:
     open_usecase(browser, server, "loans")
     browser.run("document.getElementById('field-age').value = ''")
     browser.click(PREDICT)
@@ -168,7 +168,7 @@ def test_a_regression_answers_in_its_unit(browser: Browser, server: Server) -> N
     assert not browser.run("document.querySelector('.bars')")
 
 
-def test_private_values_are_asked_for_as_the_schema_takes_them(browser: Browser, server: Server) -> None:
+def test_private_values_have_fields_as_the_schema_defines_them(browser: Browser, server: Server) -> None:
     open_usecase(browser, server, "private_loans")
     assert not browser.run("document.getElementById('field-nation')"), "what is dropped is not asked for"
     assert browser.run("document.getElementById('field-income').value") == "1000 – 3000"

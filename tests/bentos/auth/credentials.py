@@ -1,4 +1,4 @@
-"""Requests with a credential, for tests of who may do what."""
+"""Requests with a credential, for tests of authorization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An issuer of tokens: its key pairs, the server of its public keys, and tokens of every kind, right and wrong."""
+"""An issuer of tokens: its key pairs, the server of its public keys, and valid and invalid tokens."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ ISSUER, AUDIENCE = "https://issuer.example", "slipway"
 
 
 class Issuer:
-    """`published` may be changed at any time; `down` makes it answer 500; `asked` counts its requests."""
+    """`published` may be changed at any time; `down` makes it answer 500; `request_count` counts its requests."""
 
     def __init__(self) -> None:
         self.key = new_key("first")
         self.published = [self.key]
         self.down = False
-        self.asked = 0
+        self.request_count = 0
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += 1
+                issuer.request_count += 1
                 body = json.dumps({"keys": [key.as_dict(private=False) for key in issuer.published]}).encode()
                 self.send_response(500 if issuer.down else 200)
                 self.send_header("content-length", str(len(body)))
@@ -59,7 +59,7 @@ class Issuer:
         self._server.server_close()
 
     def token(self, key: Any = None, alg: str = "ES256", header: dict | None = None, **claims: Any) -> str:
-        """A valid token with the scope predict, but for what is given; a claim that is None is left out."""
+        """Issue a valid token with the scope predict; given claims replace the defaults, None removes one."""
         key = key or self.key
         now = int(time.time())
         whole = {
@@ -75,7 +75,7 @@ class Issuer:
         return jwt.encode({"alg": alg, "kid": key.kid, **(header or {})}, whole, key, algorithms=[alg])
 
     def signed_with_public_bytes(self) -> str:
-        """The old confusion: HMAC with the public key's PEM, which everybody knows, as its secret."""
+        """Issue a token of the algorithm confusion attack: HMAC with the public key's PEM as its secret."""
         good = self.token()
         head, body = _encoded(json.dumps({"alg": "HS256", "kid": self.key.kid}).encode()), good.split(".")[1]
         mac = hmac.digest(self.key.as_pem(private=False), f"{head}.{body}".encode(), "sha256")

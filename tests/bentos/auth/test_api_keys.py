@@ -1,4 +1,4 @@
-"""API keys: what the command writes, what it never writes, and what the file may hold."""
+"""API keys: what the command writes, what it never writes, and what the file may contain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slipway.errors import SettingsError
 from slipway.settings import settings
 
 
-def test_a_key_is_shown_once_and_kept_as_a_digest_in_a_file_for_its_owner_alone(cli, var):
+def test_a_key_is_shown_once_and_stored_as_a_digest_in_a_file_for_its_owner_only(cli, var):
     made = cli("keys", "create", "ci", "--scopes", "predict,read", "--rate", "10/second", "--expires", "30d")
     secret = made.out.strip()
     path = settings().key_file
@@ -24,11 +24,11 @@ def test_a_key_is_shown_once_and_kept_as_a_digest_in_a_file_for_its_owner_alone(
     assert secret not in cli("keys", "list").out
 
 
-def test_the_list_says_for_what_how_often_and_until_when(cli, var):
+def test_the_list_shows_scopes_rate_and_expiry(cli, var):
     cli("keys", "create", "ci", "--scopes", "predict", "--rate", "10/second")
-    (said,) = json.loads(cli("keys", "list", "--json").out)
-    assert (said["name"], said["scopes"], said["rate"], said["expires"]) == ("ci", ["predict"], "10/second", None)
-    assert "key" not in said and "sha256" not in said
+    (entry,) = json.loads(cli("keys", "list", "--json").out)
+    assert (entry["name"], entry["scopes"], entry["rate"], entry["expires"]) == ("ci", ["predict"], "10/second", None)
+    assert "key" not in entry and "sha256" not in entry
 
 
 def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
@@ -40,7 +40,7 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--scopes", "predit"], "Did you mean 'predict'?"),
         (["--scopes", ","], "has no scope"),
@@ -50,13 +50,13 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
         (["--expires", "2020-01-01"], "in the past"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_would(cli, var, options, said):
+def test_invalid_options_are_refused_with_a_hint(cli, var, options, message):
     ran = cli("keys", "create", "ci", *options)
-    assert ran.code == 1 and said in ran.err
+    assert ran.code == 1 and message in ran.err
     assert not settings().key_file.exists() or api_keys.read(settings().key_file) == []
 
 
-def test_a_name_is_needed_and_cannot_be_taken_twice(cli, var):
+def test_a_name_is_required_and_unique(cli, var):
     assert cli("keys", "create").code == 2
     assert cli("keys", "create", "ci").code == 0
     assert "already" in cli("keys", "create", "ci").err

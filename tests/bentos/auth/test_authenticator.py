@@ -1,4 +1,4 @@
-"""The gate with API keys: who passes, who is refused with which words, and what is left in the log of either."""
+"""Authentication with API keys: who passes, who is refused with which message, and what is logged of either."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tests.bentos.auth.credentials import bearer, predict
 FEEDBACK = {"feedback": [{"key": "a", "label": "bad"}]}
 
 
-def test_without_a_key_file_everything_is_as_open_as_before(front):
-    client = front()
+def test_without_a_key_file_every_route_is_open(start_client):
+    client = start_client()
     assert predict(client).status == 200
     assert client.get("/metrics").status == 200
     (event,) = client.events()
     assert "caller" not in event["slipway"]
 
 
-def test_a_key_is_taken_from_either_header(front, key):
-    secret, client = key("ci", "predict"), front()
+def test_a_key_is_accepted_in_either_header(start_client, key):
+    secret, client = key("ci", "predict"), start_client()
     assert predict(client, **bearer(secret)).status == 200
     assert predict(client, authorization=f"bearer {secret}").status == 200
     assert predict(client, x_api_key=secret).status == 200
     assert predict(client, x_api_key=secret, authorization="Basic YTpi").status == 200
 
 
-def test_who_brings_none_is_told_how(front, key, audit):
+def test_a_request_without_credentials_gets_a_challenge(start_client, key, audit):
     key("ci", "predict")
-    answer = predict(front())
+    answer = predict(start_client())
     assert answer.status == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["www-authenticate"] == 'Bearer realm="slipway"'
@@ -45,20 +45,20 @@ def test_who_brings_none_is_told_how(front, key, audit):
 
 
 @pytest.mark.parametrize("wrong", ["slk_wrong", "x", "Bearer", "slk_" + "a" * 5000, "\u00ff\u00fe"])
-def test_a_wrong_key_is_refused_and_written_nowhere(front, key, audit, wrong, caplog):
+def test_a_wrong_key_is_refused_and_written_nowhere(start_client, key, audit, wrong, caplog):
     key("ci", "predict")
-    client = front()
+    client = start_client()
     answer = client.request("POST", "/v1/predict", b"{}", {"x-api-key": wrong})
     assert answer.status == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-    said = json.loads(audit[0])
-    assert said["event"]["outcome"] == "failure" and said["trace"]["id"] == answer.json["trace_id"]
+    entry = json.loads(audit[0])
+    assert entry["event"]["outcome"] == "failure" and entry["trace"]["id"] == answer.json["trace_id"]
     if len(wrong) > 6:
         assert wrong not in audit[0] + answer.body.decode() + caplog.text
 
 
-def test_a_missing_scope_is_named(front, key, audit):
-    secret, client = key("reader", "read"), front()
+def test_a_missing_scope_is_named(start_client, key, audit):
+    secret, client = key("reader", "read"), start_client()
     answer = predict(client, **bearer(secret))
     assert answer.status == 403 and "the scope predict" in answer.json["detail"]
     assert 'error="insufficient_scope", scope="predict"' in answer.headers["www-authenticate"]
@@ -76,8 +76,8 @@ def test_a_missing_scope_is_named(front, key, audit):
         ("admin", {"predict", "feedback", "metrics", "docs", "model", "schema", "other"}),
     ],
 )
-def test_each_scope_opens_its_routes_and_no_other(front, key, scope, opened):
-    headers, client = bearer(key("one", scope)), front()
+def test_each_scope_opens_its_routes_and_no_other(start_client, key, scope, opened):
+    headers, client = bearer(key("one", scope)), start_client()
     answers = {
         "predict": predict(client, **headers),
         "feedback": client.post("/v1/feedback", FEEDBACK, **headers),
@@ -92,31 +92,31 @@ def test_each_scope_opens_its_routes_and_no_other(front, key, scope, opened):
     assert client.get("/docs/start.js", **headers).status == answers["docs"].status
 
 
-def test_every_route_has_its_scope_and_a_new_one_needs_admin(front):
+def test_every_route_has_its_scope_and_a_new_one_needs_admin(start_client):
     open_ones = scopes.open_routes(Settings())
     assert set(ROUTES) - open_ones <= {route for scope in api_keys.SCOPES for route in scopes.allowed_routes([scope])}
     assert scopes.required_scopes("not yet thought of") == ["admin"]
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/page/page.js"])
-def test_probes_and_page_are_open(front, key, path):
+def test_probes_and_page_are_open(start_client, key, path):
     key("ci", "predict")
-    assert front().get(path).status == 200
+    assert start_client().get(path).status == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/metrics", "/docs", "/openapi.json", "/v1/models", "/v1/model", "/v2", "/x", "/page"]
 )
-def test_whatever_holds_data_or_is_not_there_needs_a_credential(front, key, path):
+def test_routes_with_data_and_unknown_routes_need_a_credential(start_client, key, path):
     key("ci", "predict")
-    assert front().get(path).status == 401
+    assert start_client().get(path).status == 401
 
 
-def test_a_setting_opens_metrics_and_docs(front, key, monkeypatch):
+def test_a_setting_opens_metrics_and_docs(start_client, key, monkeypatch):
     key("ci", "predict")
     monkeypatch.setenv("SLIPWAY_OPEN_METRICS", "true")
     monkeypatch.setenv("SLIPWAY_OPEN_DOCS", "true")
-    client = front()
+    client = start_client()
     assert [client.get(path).status for path in ("/metrics", "/docs", "/openapi.json", "/v1/model")] == [
         200,
         200,
@@ -125,8 +125,8 @@ def test_a_setting_opens_metrics_and_docs(front, key, monkeypatch):
     ]
 
 
-def test_events_hold_a_mask_of_the_credential_that_is_the_same_each_time(front, key):
-    one, other, client = key("one", "predict", "feedback"), key("two", "predict"), front()
+def test_events_hold_a_stable_pseudonym_of_the_credential(start_client, key):
+    one, other, client = key("one", "predict", "feedback"), key("two", "predict"), start_client()
     for secret in (one, one, other):
         predict(client, **bearer(secret))
     client.post("/v1/feedback", FEEDBACK, **bearer(one))
@@ -136,8 +136,8 @@ def test_events_hold_a_mask_of_the_credential_that_is_the_same_each_time(front, 
     assert len(callers[0]) == 32 and api_keys.digest(one) not in json.dumps(client.events())
 
 
-def test_a_key_works_from_its_making_and_ends_with_its_revocation(front, key):
-    client = front()
+def test_a_key_works_from_its_making_and_ends_with_its_revocation(start_client, key):
+    client = start_client()
     assert predict(client).status == 200, "no credentials are configured yet"
     secret = key("ci", "predict")
     time.sleep(0.3)
@@ -148,8 +148,8 @@ def test_a_key_works_from_its_making_and_ends_with_its_revocation(front, key):
     assert predict(client, **bearer(secret)).status == 401
 
 
-def test_an_expired_key_is_refused(front, key, monkeypatch):
-    secret, client = key("ci", "predict", expires=api_keys.expiry("1m")), front()
+def test_an_expired_key_is_refused(start_client, key, monkeypatch):
+    secret, client = key("ci", "predict", expires=api_keys.expiry("1m")), start_client()
     assert predict(client, **bearer(secret)).status == 200
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 61)
@@ -157,8 +157,8 @@ def test_an_expired_key_is_refused(front, key, monkeypatch):
     assert answer.status == 401 and "expired" in answer.json["detail"]
 
 
-def test_a_file_that_breaks_or_goes_opens_nothing(front, key, caplog):
-    secret, client = key("ci", "predict"), front()
+def test_a_key_file_that_becomes_invalid_or_missing_opens_nothing(start_client, key, caplog):
+    secret, client = key("ci", "predict"), start_client()
     settings().key_file.write_text("{")
     time.sleep(0.3)
     assert predict(client, **bearer(secret)).status == 200
@@ -175,8 +175,8 @@ def test_a_server_does_not_start_with_a_broken_file(var):
         Authenticator(settings(), b"secret")
 
 
-def test_answers_say_what_is_left_and_one_too_many_is_refused_until_the_window_ends(front, key, audit):
-    secret, client = key("ci", "predict", rate="2/hour"), front()
+def test_answers_state_the_remaining_quota_and_excess_is_refused_until_the_window_ends(start_client, key, audit):
+    secret, client = key("ci", "predict", rate="2/hour"), start_client()
     first, second, third = (predict(client, **bearer(secret)) for _ in range(3))
     assert [answer.status for answer in (first, second, third)] == [200, 200, 429]
     assert [answer.headers["ratelimit-remaining"] for answer in (first, second, third)] == ["1", "0", "0"]
@@ -187,22 +187,22 @@ def test_answers_say_what_is_left_and_one_too_many_is_refused_until_the_window_e
     assert len(client.events()) == 2
 
 
-def test_a_window_ends_and_limits_are_apart(front, key):
-    one, other, client = key("one", "predict", rate="1/second"), key("two", "predict", rate="1/hour"), front()
+def test_a_window_ends_and_limits_are_apart(start_client, key):
+    one, other, client = key("one", "predict", rate="1/second"), key("two", "predict", rate="1/hour"), start_client()
     assert [predict(client, **bearer(secret)).status for secret in (one, one, other)] == [200, 429, 200]
     time.sleep(1.05)
     assert [predict(client, **bearer(secret)).status for secret in (one, other)] == [200, 429]
 
 
-def test_a_default_rate_is_for_those_without_one(front, key, monkeypatch):
+def test_a_default_rate_is_for_those_without_one(start_client, key, monkeypatch):
     monkeypatch.setenv("SLIPWAY_RATE", "7/minute")
-    plain, own, client = key("plain", "predict"), key("own", "predict", rate="9/minute"), front()
+    plain, own, client = key("plain", "predict"), key("own", "predict", rate="9/minute"), start_client()
     assert predict(client, **bearer(plain)).headers["ratelimit-limit"] == "7"
     assert predict(client, **bearer(own)).headers["ratelimit-limit"] == "9"
 
 
-def test_every_answer_has_its_security_headers(front):
-    client = front()
+def test_every_answer_has_its_security_headers(start_client):
+    client = start_client()
     for answer in (predict(client), client.get("/v1/model"), client.get("/x"), client.get("/"), client.get("/docs")):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
@@ -210,16 +210,16 @@ def test_every_answer_has_its_security_headers(front):
     assert client.get("/").headers["content-security-policy"].count("default-src") == 1
 
 
-def test_refusals_are_counted_under_their_route(front, key):
+def test_refusals_are_counted_under_their_route(start_client, key):
     key("ci", "predict")
-    client = front()
+    client = start_client()
     before = client.metric("slipway_requests_total", usecase="loans", route="predict", code="401")
     predict(client)
     assert client.metric("slipway_requests_total", usecase="loans", route="predict", code="401") == before + 1
 
 
-def test_a_request_through_the_gate_costs_little(key):
-    """Measured: 0.6 µs with a key, 2 µs with a limit, too; ten times that is a mistake, on any machine."""
+def test_authentication_of_a_request_costs_little(key):
+    """Compare with ten times the measured 0.6 µs with a key, and 2 µs with a limit, too."""
     from bentos.request import read_context
 
     secret = key("ci", "predict", rate="999999999/day")

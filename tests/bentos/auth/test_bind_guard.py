@@ -1,4 +1,4 @@
-"""Without credentials the server is for this machine alone."""
+"""Without credentials the server binds to loopback only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_loopback_needs_no_credentials(host):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.com", ""])
-def test_any_other_address_is_refused_unless_somebody_says_so(host):
+def test_any_other_address_is_refused_unless_allowed_explicitly(host):
     with pytest.raises(SettingsError, match="SLIPWAY_INSECURE=true"):
         auth.check_bind_address(Settings(host=host))
     auth.check_bind_address(Settings(host=host, insecure=True))
@@ -26,6 +26,6 @@ def test_a_container_is_refused_on_any_address():
         auth.check_bind_address(Settings(container=True))
 
 
-def test_what_the_socket_is_bound_to_counts_more_than_the_setting():
+def test_the_bound_address_takes_precedence_over_the_setting():
     with pytest.raises(SettingsError, match="0\\.0\\.0\\.0"):
         auth.check_bind_address(Settings(host="127.0.0.1"), "0.0.0.0")

@@ -1,4 +1,4 @@
-"""Rate limits that all workers share, and what is left of them while Redis is away."""
+"""Rate limits that all workers share, and their fallback while Redis is away."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_two_workers_count_together_in_redis(redis):
     assert all(55 < count.reset <= 61 for count in counts)
 
 
-def test_an_absent_redis_is_said_once_and_counted_without(caplog):
+def test_an_absent_redis_is_logged_once_and_requests_are_counted_locally(caplog):
     shared, limit = (
         RedisWindowCounter(f"redis://127.0.0.1:{free_port()}", FixedWindowCounter()),
         Limit.of("5/minute", "ann"),
@@ -55,7 +55,7 @@ def test_an_absent_redis_is_said_once_and_counted_without(caplog):
     assert len([record for record in caplog.records if "each worker counts by itself" in record.message]) == 1
 
 
-def test_a_redis_that_hangs_holds_up_one_request_and_not_for_long():
+def test_a_redis_that_hangs_delays_one_request_briefly():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         shared = RedisWindowCounter(f"redis://127.0.0.1:{silent.getsockname()[1]}", FixedWindowCounter())
         started = time.monotonic()
@@ -64,9 +64,9 @@ def test_a_redis_that_hangs_holds_up_one_request_and_not_for_long():
     assert time.monotonic() - started < 3 * REDIS_SECONDS
 
 
-def test_predictions_go_on_and_are_limited_while_redis_is_away(front, key, monkeypatch):
+def test_predictions_go_on_and_are_limited_while_redis_is_away(start_client, key, monkeypatch):
     monkeypatch.setenv("SLIPWAY_REDIS_URL", f"redis://:secret@127.0.0.1:{free_port()}")
-    secret, client = key("ci", "predict", rate="2/minute"), front()
+    secret, client = key("ci", "predict", rate="2/minute"), start_client()
     assert [predict(client, **bearer(secret)).status for _ in range(3)] == [200, 200, 429]
 
 

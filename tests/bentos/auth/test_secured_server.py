@@ -1,4 +1,4 @@
-"""Access in the real server: every worker, a key's end within a second, tokens, and the page with a key."""
+"""Authentication in the real server: every worker, revocation within a second, tokens, and the page with a key."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.browser import Browser
 PREDICT = ".actions button"
 
 
-def ask(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[int, http.client.HTTPResponse, bytes]:
-    """One prediction on a connection of its own, so that either worker may take it."""
+def predict(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[int, http.client.HTTPResponse, bytes]:
+    """Send one prediction on a new connection, so that either worker may accept it."""
     connection = http.client.HTTPConnection(host, server.port, timeout=10)
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
     connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [ROW]}), headers)
@@ -39,11 +39,11 @@ def test_a_revoked_key_ends_within_a_second_in_every_worker(serve, var: Path, tm
     server = serve("loans", workers=2, SLIPWAY_HOST="0.0.0.0")
     secret = api_keys.create(path, "second", ["predict"])[1]
     time.sleep(1)
-    assert {ask(server, secret)[0] for _ in range(30)} == {200}, "made without a restart"
-    assert ask(server, secret, "127.0.0.2")[0] == 200, "with credentials, any address may be served"
+    assert {predict(server, secret)[0] for _ in range(30)} == {200}, "made without a restart"
+    assert predict(server, secret, "127.0.0.2")[0] == 200, "with credentials, any address may be served"
     api_keys.revoke(path, "second")
     time.sleep(1)
-    assert {ask(server, secret)[0] for _ in range(30)} == {401}
+    assert {predict(server, secret)[0] for _ in range(30)} == {401}
     written = server.log.read_text()
     lines = [json.loads(line) for line in written.splitlines() if '"slipway.audit"' in line]
     assert len(lines) == 30
@@ -55,12 +55,12 @@ def test_limits_and_tokens_work_over_the_wire(serve, var: Path, tmp_path: Path) 
     bundles.promote(var, tmp_path / "loans")
     with Issuer() as issuer:
         server = serve("loans", SLIPWAY_RATE="3/hour", **issuer.settings)
-        answers = [ask(server, issuer.token()) for _ in range(4)]
+        answers = [predict(server, issuer.token()) for _ in range(4)]
         assert [status for status, _, _ in answers] == [200, 200, 200, 429]
         assert answers[0][1].headers["RateLimit-Remaining"] == "2"
         assert answers[3][1].headers["Retry-After"]
         assert json.loads(answers[3][2])["status"] == 429
-        assert ask(server, None)[0] == 401
+        assert predict(server, None)[0] == 401
         assert server.get("/metrics")[0] == 401 and server.get("/readyz")[0] == 200
 
 
@@ -71,7 +71,7 @@ def test_a_container_serves_with_credentials_and_not_without(serve, var: Path, t
     assert "slipway keys create" in refused.log.read_text()
     api_keys.create(var / "keys" / "keys.json", "ci", ["predict"])
     server = serve("loans", SLIPWAY_CONTAINER="true", SLIPWAY_HOST="0.0.0.0")
-    assert ask(server, None)[0] == 401
+    assert predict(server, None)[0] == 401
 
 
 @pytest.fixture
@@ -81,7 +81,9 @@ def chromium(needs, tmp_path: Path):
     browser.close()
 
 
-def test_the_page_asks_for_a_key_and_keeps_it_for_its_tab(chromium: Browser, serve, var: Path, tmp_path: Path) -> None:
+def test_the_page_prompts_for_a_key_and_keeps_it_for_its_tab(
+    chromium: Browser, serve, var: Path, tmp_path: Path
+) -> None:
     bundles.promote(var, tmp_path / "loans")
     secret = api_keys.create(var / "keys" / "keys.json", "visitor", ["predict", "feedback"])[1]
     server = serve("loans")

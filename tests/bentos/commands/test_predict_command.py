@@ -30,14 +30,14 @@ def shapes(tmp_path: Path) -> str:
 
 
 def version_of(name: str):
-    """The tabular schema under another name."""
+    """Return the tabular schema under another name."""
     import msgspec
 
     bundles.ROWS[name] = bundles.ROWS["loans"]
     return msgspec.structs.replace(bundles.TABULAR, usecase=name)
 
 
-def test_a_row_is_answered_in_words(cli, loans) -> None:
+def test_a_row_is_answered_in_readable_text(cli, loans) -> None:
     ran = cli("predict", "loans", json.dumps(ROW), "--bundle", loans)
     assert ran.code == 0
     label, reason = ran.out.rstrip("\n").split("\t")
@@ -45,8 +45,8 @@ def test_a_row_is_answered_in_words(cli, loans) -> None:
     assert "synthetic" in ran.err
 
 
-def test_the_answer_is_the_servers(cli, front, var) -> None:
-    client = front()
+def test_the_answer_is_the_servers(cli, start_client, var) -> None:
+    client = start_client()
     served = client.predict(ROW, {**ROW, "age": 300, "visits": None}).json
     ran = cli("predict", "loans", json.dumps([ROW, {**ROW, "age": 300, "visits": None}]), "--json")
     found = json.loads(ran.out)
@@ -67,12 +67,12 @@ def test_the_answer_is_the_servers(cli, front, var) -> None:
         json.dumps({**ROW, "fax": "retired, and still accepted"}),
     ],
 )
-def test_rows_come_in_every_form_that_the_server_takes(cli, loans, text) -> None:
+def test_rows_are_read_in_every_format_that_the_server_accepts(cli, loans, text) -> None:
     expected = cli("predict", "loans", json.dumps(ROW), "--bundle", loans).out
     assert cli("predict", "loans", text, "--bundle", loans).out == expected
 
 
-def test_lines_of_json_come_from_standard_input(cli, loans, monkeypatch) -> None:
+def test_json_lines_are_read_from_standard_input(cli, loans, monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{json.dumps(ROW)}\n{json.dumps({**ROW, 'age': 50})}\n"))
     assert len(cli("predict", "loans", "-", "--bundle", loans).out.splitlines()) == 2
 
@@ -104,7 +104,7 @@ def test_images_are_answered_one_by_one(cli, shapes, tmp_path) -> None:
     assert cli("predict", "shapes", text, "--bundle", shapes).out == ran.out.splitlines(keepends=True)[0]
 
 
-def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None:
+def test_private_values_are_masked_as_by_the_server(cli, tmp_path) -> None:
     bundles.write(tmp_path / "private", bundles.PRIVATE)
     raw = {**ROW, "income": 2000.0, "email": "ann@example.org", "nation": "x"}
     masked = {**ROW, "income": "1000 – 3000"}
@@ -115,7 +115,7 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"agee": 42, "job": "nurse"}', "instances[0].agee: unknown feature 'agee'. Did you mean 'age'?"),
         ('[{"age": 42, "job": "nurse"}, {"age": "42", "job": "nurse"}]', "instances[1].age: str came"),
@@ -129,13 +129,13 @@ def test_private_values_are_masked_as_at_the_servers_door(cli, tmp_path) -> None
         ("missing.csv", "there is no file missing.csv"),
     ],
 )
-def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
+def test_invalid_rows_are_reported(cli, loans, text, message) -> None:
     ran = cli("predict", "loans", text, "--bundle", loans)
-    assert ran.code == 1 and ran.out == "" and said in ran.err
+    assert ran.code == 1 and ran.out == "" and message in ran.err
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
         ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
@@ -144,13 +144,13 @@ def test_what_cannot_be_answered_is_said(cli, loans, text, said) -> None:
         ("a.png", b"nothing", "takes no image"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_said(cli, loans, tmp_path, name, content, said) -> None:
+def test_an_unreadable_file_is_reported(cli, loans, tmp_path, name, content, message) -> None:
     (tmp_path / name).write_bytes(content)
     ran = cli("predict", "loans", str(tmp_path / name), "--bundle", loans)
-    assert ran.code == 1 and said in ran.err
+    assert ran.code == 1 and message in ran.err
 
 
-def test_a_file_that_is_no_image_is_said(cli, shapes, tmp_path) -> None:
+def test_a_file_that_is_no_image_is_reported(cli, shapes, tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(bundles.png()[:50])
     ran = cli("predict", "shapes", str(tmp_path / "a.png"), "--bundle", shapes)
     assert ran.code == 1 and "instances[0].image: not an image" in ran.err
@@ -172,12 +172,12 @@ def test_many_warnings_are_counted_not_listed(cli, loans) -> None:
     assert ran.err.count("age: out of range") == 20 and "and 30 more" in ran.err
 
 
-def test_a_registry_that_does_not_answer_is_said(cli) -> None:
+def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     ran = cli("predict", "loans", json.dumps(ROW))
     assert ran.code == 1 and "does not answer" in ran.err and "MLFLOW_TRACKING_URI" in ran.err
 
 
-def test_the_registry_is_asked_once_and_then_the_store(cli, mlflow_server, tmp_path, monkeypatch) -> None:
+def test_the_registry_is_read_once_and_then_the_store(cli, mlflow_server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
     name = unique_name("loans")

@@ -27,7 +27,7 @@ from tests.support.servers import free_port, publish, unique_name
 
 
 class Served:
-    """`slipway serve …` as a process of its own; `said` is all that it printed."""
+    """`slipway serve …` as a process of its own; `output` is all that it printed."""
 
     def __init__(self, folder: Path, *args: str, **env: str) -> None:
         self.port = free_port()
@@ -39,18 +39,18 @@ class Served:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     def until(self, true: Callable[[], object], seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not true():
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.1)
 
     def announced(self) -> Served:
-        self.until(lambda: "Try:" in self.said and self.said.endswith("\n"))
+        self.until(lambda: "Try:" in self.output and self.output.endswith("\n"))
         return self
 
     def version(self, name: str) -> str:
@@ -116,7 +116,7 @@ def test_a_taken_port_names_a_free_one(cli, loans) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ((), "name one or more use cases"),
         (("loans", "--bundle", "x", "--version", "1"), "exclude each other"),
@@ -125,9 +125,9 @@ def test_a_taken_port_names_a_free_one(cli, loans) -> None:
         (("loans", "--port", "0"), "0 is not in the range"),
     ],
 )
-def test_wrong_usage_is_said(cli, args, said) -> None:
+def test_wrong_usage_is_reported(cli, args, message) -> None:
     ran = cli("serve", *args)
-    assert ran.code == 2 and said in ran.err
+    assert ran.code == 2 and message in ran.err
 
 
 def test_a_bundle_of_another_use_case_is_refused(cli, loans) -> None:
@@ -141,7 +141,7 @@ def test_a_broken_bundle_is_refused_before_anything_starts(cli, loans) -> None:
     assert ran.code == 1 and "is not what was registered" in ran.err
 
 
-def test_without_a_champion_it_says_which_promote_to_run(cli, mlflow_server, tmp_path, monkeypatch) -> None:
+def test_without_a_champion_it_names_the_promote_command_to_run(cli, mlflow_server, tmp_path, monkeypatch) -> None:
     setting(monkeypatch, MLFLOW_TRACKING_URI=mlflow_server)
     name = unique_name("loans")
     unknown = cli("serve", name)
@@ -158,7 +158,7 @@ def test_without_a_champion_it_says_which_promote_to_run(cli, mlflow_server, tmp
     assert near.code == 1 and f"Did you mean {name!r}?" in near.err
 
 
-def test_a_registry_that_does_not_answer_is_said(cli) -> None:
+def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     ran = cli("serve", "loans")
     assert ran.code == 1 and "does not answer" in ran.err
 
@@ -171,23 +171,23 @@ def test_it_serves_the_champion_and_the_next_one_and_its_curl_line_works(serve, 
         publish(mlflow_server, name, tmp_path / str(bias))
     registry.set_alias(name, "champion", "1")
     served = serve(name, MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_FOLLOW_SECONDS="0.2").announced()
-    assert "serving on 127.0.0.1 only" in served.said and f"{name} version 1 is served" in served.said
+    assert "serving on 127.0.0.1 only" in served.output and f"{name} version 1 is served" in served.output
     answer = json.loads(subprocess.check_output(["bash", "-c", pasted(served)], text=True))
     assert answer["model"] == {"name": name, "version": "1"} and len(answer["predictions"]) == 1
     registry.set_alias(name, "champion", "2")
     served.until(lambda: served.version(name) == "2")
     children = served.descendants()
-    assert served.end() == 0, served.said
-    assert gone(children) and "Traceback" not in served.said
+    assert served.end() == 0, served.output
+    assert gone(children) and "Traceback" not in served.output
 
 
-def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(serve, mlflow_server, tmp_path) -> None:
+def test_a_killed_follower_is_restarted_and_a_killed_parent_leaves_no_processes(serve, mlflow_server, tmp_path) -> None:
     name, registry = unique_name("loans"), Registry(mlflow_server)
     bundles.write(tmp_path / "one", named(name))
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "one"))
     served = serve(name, MLFLOW_TRACKING_URI=mlflow_server).announced()
     follower_of(served).kill()
-    served.until(lambda: "starting it again" in served.said)
+    served.until(lambda: "starting it again" in served.output)
     served.until(lambda: follower_of(served))
     children = served.descendants()
     assert len(children) >= 3, "a follower, a supervisor and a worker"
@@ -195,7 +195,7 @@ def test_a_killed_follower_comes_back_and_a_killed_parent_leaves_nothing_behind(
     assert gone(children)
 
 
-def test_a_bundle_needs_no_registry_and_an_image_goes_as_a_file(serve, needs, tmp_path) -> None:
+def test_a_bundle_needs_no_registry_and_an_image_is_sent_as_a_file(serve, needs, tmp_path) -> None:
     needs("curl")
     bundles.write(tmp_path / "shapes", bundles.IMAGES)
     served = serve("--bundle", str(tmp_path / "shapes")).announced()
@@ -211,10 +211,10 @@ def test_a_service_that_ends_by_itself_is_an_error(serve, loans) -> None:
     supervisor = next(one for one in served.descendants() if "bentoml" in " ".join(one.cmdline()))
     supervisor.kill()
     assert served.process.wait(40) == 1
-    assert "error: the service ended by itself" in served.said
+    assert "error: the service ended by itself" in served.output
 
 
-def test_a_long_example_goes_by_way_of_a_file(tmp_path) -> None:
+def test_a_long_example_is_written_to_a_file(tmp_path) -> None:
     schema = {"features": [{"name": "text", "kind": "category"}], "examples": [{"text": "it's " * 2000}]}
     line = curl_example.curl_command("http://x", "loans", schema, tmp_path)
     assert line.endswith(f"-d @{tmp_path / 'example.json'}")
@@ -240,7 +240,7 @@ def named(name: str):
 
 
 def pasted(served: Served) -> str:
-    return next(line.strip() for line in served.said.splitlines() if line.startswith("  curl"))
+    return next(line.strip() for line in served.output.splitlines() if line.startswith("  curl"))
 
 
 def follower_of(served: Served) -> psutil.Process | None:

@@ -1,4 +1,4 @@
-"""Requests that wait for one model share a run of its network, and none notices the others."""
+"""Requests that wait for one model share a run of its network without affecting each other."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ROWS = bundles.ROWS["loans"]
 SIZE = 8
 
 
-class Held:
+class BlockedWorker:
     """A worker whose threads wait in the network: the first until `one` is set, the others until `rest` is.
 
-    So what comes meanwhile is taken by the first, whole. `runs` are the runs of the network, in rows.
+    So the first takes all requests that arrive meanwhile as one batch. `runs` are the runs of the network, in rows.
     """
 
     def __init__(self, client: Client, usecase: str = "loans", size: int = SIZE) -> None:
@@ -43,20 +43,20 @@ class Held:
         self._path = f"/v1/models/{usecase}/predict"
 
     async def threads_taken(self, row: dict[str, Any] = ROWS[0]) -> list[asyncio.Task]:
-        """As many requests as there are threads, each held in the network."""
+        """Send as many requests as there are threads, each blocked in the network."""
         tasks = []
         for count in range(1, THREADS + 1):
-            tasks.append(self.ask([row]))
+            tasks.append(self.send([row]))
             await until(lambda count=count: len(self.runs) == count)
         return tasks
 
-    def ask(self, instances: Any, **headers: str) -> asyncio.Task:
+    def send(self, instances: Any, **headers: str) -> asyncio.Task:
         body = instances if isinstance(instances, bytes) else json.dumps({"instances": instances}).encode()
         named = {"content-type": "application/json"} | headers
         return asyncio.create_task(self.client._call("POST", self._path, body, named))
 
-    async def let_go(self, first: list[asyncio.Task], tasks: list[asyncio.Task]) -> list[Any]:
-        """The answers of `tasks`, which one thread gave alone."""
+    async def release(self, first: list[asyncio.Task], tasks: list[asyncio.Task]) -> list[Any]:
+        """Return the answers of `tasks`, all given by one thread."""
         self.one.set()
         answers = [await task for task in tasks]
         self.rest.set()
@@ -67,7 +67,7 @@ class Held:
         await until(lambda: len(self.client.worker.admission.pool) == count)
 
     def alone(self, row: Any) -> float:
-        """The row's score, by the network and nothing else."""
+        """Compute the row's score by the network alone."""
         predictor = self.live.predictor
         return predictor.decode(self._run(predictor.encode([row])))[0].score
 
@@ -81,8 +81,8 @@ class Held:
 
 
 @pytest.fixture
-def held(front):
-    made = Held(front(serving={"deadline_ms": 20_000}))
+def blocked(start_client):
+    made = BlockedWorker(start_client(serving={"deadline_ms": 20_000}))
     yield made
     made.one.set()
     made.rest.set()
@@ -93,157 +93,157 @@ def scores(answer: Any) -> list[float]:
     return [row["score"] for row in answer.json["predictions"]]
 
 
-def scene(play) -> None:
-    asyncio.run(asyncio.wait_for(play(), 30))
+def run_scenario(scenario) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
-def test_what_waits_is_one_batch_and_each_gets_its_own_rows(held):
-    asked = [ROWS[1:2], ROWS[2:5], ROWS[5:6], ROWS[6:8]]
-    before = held.client.metric("slipway_batch_rows_sum", usecase="loans")
+def test_waiting_requests_are_one_batch_and_each_gets_its_own_rows(blocked):
+    batches = [ROWS[1:2], ROWS[2:5], ROWS[5:6], ROWS[6:8]]
+    before = blocked.client.metric("slipway_batch_rows_sum", usecase="loans")
 
-    async def play() -> None:
-        first = await held.threads_taken()
-        tasks = [held.ask(rows, traceparent=f"00-{k:032x}-{1:016x}-01") for k, rows in enumerate(asked, 1)]
-        await held.waiting(len(asked))
-        answers = await held.let_go(first, tasks)
-        for rows, answer in zip(asked, answers, strict=True):
-            assert scores(answer) == pytest.approx([held.alone(row) for row in rows], abs=1e-5)
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        tasks = [blocked.send(rows, traceparent=f"00-{k:032x}-{1:016x}-01") for k, rows in enumerate(batches, 1)]
+        await blocked.waiting(len(batches))
+        answers = await blocked.release(first, tasks)
+        for rows, answer in zip(batches, answers, strict=True):
+            assert scores(answer) == pytest.approx([blocked.alone(row) for row in rows], abs=1e-5)
 
-    scene(play)
-    assert held.runs == [1] * THREADS + [7]
-    assert held.client.metric("slipway_batch_rows_sum", usecase="loans") == before + THREADS + 7
-    events = held.client.events()
+    run_scenario(scenario)
+    assert blocked.runs == [1] * THREADS + [7]
+    assert blocked.client.metric("slipway_batch_rows_sum", usecase="loans") == before + THREADS + 7
+    events = blocked.client.events()
     assert len({event["slipway"]["row_id"] for event in events}) == THREADS + 7
     traces = Counter(event["trace"]["id"] for event in events)
     assert [traces[f"{k:032x}"] for k in range(1, 5)] == [1, 3, 1, 2]
     by_age = {event["slipway"]["features"]["age"]: event["slipway"]["score"] for event in events}
     for row in ROWS[:8]:
-        assert by_age[row["age"]] == pytest.approx(held.alone(row), abs=1e-5)
+        assert by_age[row["age"]] == pytest.approx(blocked.alone(row), abs=1e-5)
 
 
-def test_a_batch_has_no_more_requests_than_give_it_its_rows(held):
-    async def play() -> None:
-        first = await held.threads_taken()
-        tasks = [held.ask(rows) for rows in (ROWS[:6], ROWS[:6], ROWS[:1], ROWS[:20], ROWS[:1])]
-        await held.waiting(len(tasks))
-        assert [answer.status for answer in await held.let_go(first, tasks)] == [200] * 5
+def test_a_batch_has_no_more_requests_than_give_it_its_rows(blocked):
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        tasks = [blocked.send(rows) for rows in (ROWS[:6], ROWS[:6], ROWS[:1], ROWS[:20], ROWS[:1])]
+        await blocked.waiting(len(tasks))
+        assert [answer.status for answer in await blocked.release(first, tasks)] == [200] * 5
 
-    scene(play)
-    assert held.runs[THREADS:] == [12, 21, 1], "a request is never split, and nothing is added to what is full"
+    run_scenario(scenario)
+    assert blocked.runs[THREADS:] == [12, 21, 1], "a request is never split, and nothing is added to what is full"
 
 
-def test_without_batches_each_request_has_its_own_run(held):
-    held.live.batching = BatchSize(1, "off")
+def test_without_batches_each_request_has_its_own_run(blocked):
+    blocked.live.batching = BatchSize(1, "off")
 
-    async def play() -> None:
-        first = await held.threads_taken()
-        tasks = [held.ask(ROWS[:2]) for _ in range(4)]
-        await held.waiting(4)
-        assert [answer.status for answer in await held.let_go(first, tasks)] == [200] * 4
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        tasks = [blocked.send(ROWS[:2]) for _ in range(4)]
+        await blocked.waiting(4)
+        assert [answer.status for answer in await blocked.release(first, tasks)] == [200] * 4
 
-    scene(play)
-    assert held.runs == [1] * THREADS + [2] * 4
+    run_scenario(scenario)
+    assert blocked.runs == [1] * THREADS + [2] * 4
 
 
 @pytest.mark.parametrize("fault", ["raises", "NaN"])
-def test_a_row_that_the_network_cannot_take_fails_alone(held, fault):
+def test_a_row_that_the_network_cannot_take_fails_alone(blocked, fault):
     def fails(feeds: dict[str, np.ndarray]) -> bool:
         return bool((feeds["numbers"][:, 0] == 99).any())
 
     if fault == "raises":
-        held.fails = fails
+        blocked.fails = fails
     else:
-        run = held._run
-        held._run = lambda feeds: np.where(feeds["numbers"][:, :1] == 99, np.nan, run(feeds)).astype(np.float32)
+        run = blocked._run
+        blocked._run = lambda feeds: np.where(feeds["numbers"][:, :1] == 99, np.nan, run(feeds)).astype(np.float32)
 
-    async def play() -> None:
-        first = await held.threads_taken()
-        tasks = [held.ask([row]) for row in (ROWS[1], {**ROWS[2], "age": 99}, ROWS[3])]
-        await held.waiting(3)
-        answers = await held.let_go(first, tasks)
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        tasks = [blocked.send([row]) for row in (ROWS[1], {**ROWS[2], "age": 99}, ROWS[3])]
+        await blocked.waiting(3)
+        answers = await blocked.release(first, tasks)
         assert [answer.status for answer in answers] == [200, 500, 200]
-        assert scores(answers[2]) == pytest.approx([held.alone(ROWS[3])], abs=1e-5)
+        assert scores(answers[2]) == pytest.approx([blocked.alone(ROWS[3])], abs=1e-5)
 
-    before = held.client.metric("slipway_model_errors_total", usecase="loans", version="1", role="champion")
-    scene(play)
-    assert held.runs[THREADS:] == [3, 1, 1, 1]
-    outcomes = Counter(event["event"]["outcome"] for event in held.client.events())
+    before = blocked.client.metric("slipway_model_errors_total", usecase="loans", version="1", role="champion")
+    run_scenario(scenario)
+    assert blocked.runs[THREADS:] == [3, 1, 1, 1]
+    outcomes = Counter(event["event"]["outcome"] for event in blocked.client.events())
     assert outcomes == {"success": THREADS + 2, "failure": 1}
-    after = held.client.metric("slipway_model_errors_total", usecase="loans", version="1", role="champion")
+    after = blocked.client.metric("slipway_model_errors_total", usecase="loans", version="1", role="champion")
     assert after == before + 1
 
 
-def test_what_cannot_be_read_leaves_the_batch_with_its_own_error(held):
-    async def play() -> None:
-        first = await held.threads_taken()
+def test_an_invalid_request_leaves_the_batch_with_its_own_error(blocked):
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
         bodies = ([ROWS[1]], [{**ROWS[2], "age": "old"}], b"{", [ROWS[3]])
-        tasks = [held.ask(body) for body in bodies]
-        await held.waiting(4)
-        answers = await held.let_go(first, tasks)
+        tasks = [blocked.send(body) for body in bodies]
+        await blocked.waiting(4)
+        answers = await blocked.release(first, tasks)
         assert [answer.status for answer in answers] == [200, 422, 400, 200]
         assert answers[1].json["place"] == "instances[0].age"
 
-    scene(play)
-    assert held.runs[THREADS:] == [2]
+    run_scenario(scenario)
+    assert blocked.runs[THREADS:] == [2]
 
 
-def test_what_is_late_or_forsaken_is_not_run(held):
-    async def play() -> None:
-        first = await held.threads_taken()
-        deadline, held.live.deadline = held.live.deadline, 0.2
-        late = held.ask([ROWS[1]])
-        await held.waiting(1)
-        held.live.deadline = deadline
-        leaving = Connection(held.client)
+def test_late_and_cancelled_requests_are_not_run(blocked):
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        deadline, blocked.live.deadline = blocked.live.deadline, 0.2
+        late = blocked.send([ROWS[1]])
+        await blocked.waiting(1)
+        blocked.live.deadline = deadline
+        leaving = Connection(blocked.client)
         gone = asyncio.create_task(leaving.answered())
-        kept = held.ask([ROWS[3]])
-        await held.waiting(3)
+        kept = blocked.send([ROWS[3]])
+        await blocked.waiting(3)
         leaving.gone.set()
         assert await gone is None
         assert (await late).status == 503
-        (answer,) = await held.let_go(first, [kept])
-        assert scores(answer) == pytest.approx([held.alone(ROWS[3])], abs=1e-5)
+        (answer,) = await blocked.release(first, [kept])
+        assert scores(answer) == pytest.approx([blocked.alone(ROWS[3])], abs=1e-5)
 
-    scene(play)
-    assert sum(held.runs) == THREADS + 1
-    assert len(held.client.events()) == THREADS + 1
+    run_scenario(scenario)
+    assert sum(blocked.runs) == THREADS + 1
+    assert len(blocked.client.events()) == THREADS + 1
 
 
-def test_a_swap_between_does_not_mix_two_models(held, tmp_path):
-    async def play() -> None:
-        first = await held.threads_taken()
-        old = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
-        await held.waiting(2)
+def test_a_swap_between_does_not_mix_two_models(blocked, tmp_path):
+    async def scenario() -> None:
+        first = await blocked.threads_taken()
+        old = [blocked.send([ROWS[1]]), blocked.send([ROWS[2]])]
+        await blocked.waiting(2)
         bundles.write(tmp_path / "second", bias=5.0)
         swapped = load(tmp_path / "second", "loans")
         swapped.inline_bytes, swapped.batching = -1, BatchSize(SIZE, "for the test")
-        held.client.worker.served["loans"].manager.live = swapped
-        new = [held.ask([ROWS[1]]), held.ask([ROWS[2]])]
-        await held.waiting(4)
-        answers = await held.let_go(first, [*old, *new])
+        blocked.client.worker.served["loans"].manager.live = swapped
+        new = [blocked.send([ROWS[1]]), blocked.send([ROWS[2]])]
+        await blocked.waiting(4)
+        answers = await blocked.release(first, [*old, *new])
         assert [answer.json["model"]["version"] for answer in answers] == ["1", "1", swapped.version, swapped.version]
-        assert scores(answers[0]) == pytest.approx([held.alone(ROWS[1])], abs=1e-5)
-        assert scores(answers[2]) != pytest.approx([held.alone(ROWS[1])], abs=1e-2)
+        assert scores(answers[0]) == pytest.approx([blocked.alone(ROWS[1])], abs=1e-5)
+        assert scores(answers[2]) != pytest.approx([blocked.alone(ROWS[1])], abs=1e-2)
 
-    scene(play)
-    assert held.runs[THREADS:] == [2], "the second model's are its own"
+    run_scenario(scenario)
+    assert blocked.runs[THREADS:] == [2], "the second model's are its own"
 
 
-def test_images_in_a_batch(front):
+def test_images_in_a_batch(start_client):
     schema = bundles.IMAGES
-    held = Held(front(schema, serving={"deadline_ms": 20_000}), "shapes")
+    blocked = BlockedWorker(start_client(schema, serving={"deadline_ms": 20_000}), "shapes")
     rows = [{"image": {"b64": base64.b64encode(bundles.png(seed=seed)).decode()}} for seed in range(6)]
 
-    async def play() -> None:
-        first = await held.threads_taken(rows[0])
-        tasks = [held.ask([row]) for row in rows]
-        await held.waiting(len(rows))
-        together = [scores(answer)[0] for answer in await held.let_go(first, tasks)]
-        alone = [scores(await held.ask([row]))[0] for row in rows]
+    async def scenario() -> None:
+        first = await blocked.threads_taken(rows[0])
+        tasks = [blocked.send([row]) for row in rows]
+        await blocked.waiting(len(rows))
+        together = [scores(answer)[0] for answer in await blocked.release(first, tasks)]
+        alone = [scores(await blocked.send([row]))[0] for row in rows]
         assert together == pytest.approx(alone, abs=1e-5)
 
-    scene(play)
-    assert held.runs[THREADS] == len(rows)
+    run_scenario(scenario)
+    assert blocked.runs[THREADS] == len(rows)
 
 
 def test_the_server_answers_batches_and_ends_without_dropping_one(serve, var: Path, tmp_path: Path) -> None:

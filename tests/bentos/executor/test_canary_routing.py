@@ -1,4 +1,4 @@
-"""Who is answered by the canary: a share of the units, the same ones while it grows, others for another version."""
+"""Canary routing: a share of the units, the same ones while it grows, others for another version."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def test_the_share_is_the_weight():
         assert abs(share - weight) < 3, f"{share} % at a weight of {weight} %"
 
 
-def test_another_version_deals_the_places_anew():
+def test_another_version_assigns_the_units_anew():
     first = {unit for unit in UNITS if routes_to_canary("7", unit, 25)}
     second = {unit for unit in UNITS if routes_to_canary("8", unit, 25)}
     assert 0.15 < len(first & second) / len(first) < 0.35
 
 
-def test_version_and_unit_do_not_run_into_each_other():
+def test_version_and_unit_are_hashed_without_ambiguity():
     assert bucket("1", b"1x") != bucket("11", b"x")
 
 

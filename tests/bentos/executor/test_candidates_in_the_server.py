@@ -1,4 +1,4 @@
-"""Roles in the real server, two workers of it: shares, units, faults and a promotion, seen from outside."""
+"""Candidate roles in a real server with two workers: shares, units, faults and a promotion, observed by clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOSE = {"swap_ratio": 1e6}
 
 
 class Caller:
-    """One connection, which asks as a given unit or as none; who answered."""
+    """Connection that predicts with or without a unit, and tells the version that answered."""
 
     def __init__(self, server: Server) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -48,7 +48,7 @@ def put(var: Path, tmp_path: Path) -> Callable[..., str]:
 
 
 def point(server: Server, champion: str, canary: str | None = None, weight: float = 0, shadow: str | None = None):
-    """Returns when every worker has done what it is told."""
+    """Set the desired state and wait until every worker has followed it."""
     roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
     generation = bundles.point(server.var, "loans", champion, **roles)
     for role, digest in (("champion", champion), ("canary", canary), ("shadow", shadow)):

@@ -1,4 +1,4 @@
-"""More than a worker can do is refused at once, what it took on is answered in time; slow senders hold up nobody."""
+"""Requests over capacity are refused at once, admitted ones are answered in time; slow clients delay no other."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
-def held(front, monkeypatch):
-    """A worker whose model answers when it is told to: (client, release)."""
-    client = front(serving={"deadline_ms": 2000})
+def blocked(start_client, monkeypatch):
+    """Start a worker whose model answers only when released: (client, release)."""
+    client = start_client(serving={"deadline_ms": 2000})
     live = client.worker.served["loans"].live
     live.inline_bytes = -1
     release = threading.Event()
@@ -44,12 +44,12 @@ def held(front, monkeypatch):
     release.set()
 
 
-def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held):
-    client, release = held
+def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(blocked):
+    client, release = blocked
     admission = client.worker.admission
     admission._max_waiting = 5
 
-    async def scene() -> None:
+    async def scenario() -> None:
         waiting = [asyncio.create_task(Connection(client).answered()) for _ in range(5)]
         await until(lambda: admission.admitted == 5)
         assert client.metric("slipway_requests_in_flight", usecase="loans") == 5
@@ -64,17 +64,17 @@ def test_beyond_the_queue_is_refused_at_once_and_what_is_in_it_is_answered(held)
         await until(lambda: (admission.admitted, admission.bytes) == (0, 0))
 
     before = client.metric("slipway_requests_shed_total", usecase="loans", reason="full")
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert client.metric("slipway_requests_shed_total", usecase="loans", reason="full") == before + 1
     assert client.metric("slipway_requests_in_flight", usecase="loans") == 0
     assert len(client.events()) == 5
 
 
-def test_a_client_that_goes_away_frees_its_ticket(held):
-    client, release = held
+def test_a_client_that_goes_away_frees_its_ticket(blocked):
+    client, release = blocked
     admission = client.worker.admission
 
-    async def scene() -> None:
+    async def scenario() -> None:
         running = [asyncio.create_task(Connection(client).answered()) for _ in range(THREADS)]
         await until(lambda: admission.admitted == THREADS)
         leaving = [Connection(client) for _ in range(3)]
@@ -87,16 +87,16 @@ def test_a_client_that_goes_away_frees_its_ticket(held):
         release.set()
         assert await asyncio.gather(*running) == [200] * THREADS
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert len(client.events()) == THREADS, "what nobody waited for was not run"
 
 
-def test_threads_that_hang_are_not_waited_for_and_come_back(held):
-    client, release = held
+def test_threads_that_hang_are_not_waited_for_and_come_back(blocked):
+    client, release = blocked
     admission = client.worker.admission
     client.worker.served["loans"].live.deadline = 0.1
 
-    async def scene() -> None:
+    async def scenario() -> None:
         assert await asyncio.gather(*(Connection(client).answered() for _ in range(THREADS))) == [503] * THREADS
         began = time.monotonic()
         assert await Connection(client).answered() == 503
@@ -105,26 +105,26 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(held):
         await until(lambda: admission.admitted == 0)
         assert await Connection(client).answered() == 200
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_body_in_parts_takes_room_and_leaves_it_behind(held):
-    client, release = held
+def test_a_body_in_parts_reserves_capacity_and_releases_it(blocked):
+    client, release = blocked
     admission = client.worker.admission
     admission._max_bytes = 100
     release.set()
 
-    async def scene() -> None:
+    async def scenario() -> None:
         assert await Connection(client, BODY[:10], BODY[10:], b" ").answered() == 200
         await until(lambda: admission.bytes == 0)
         assert await Connection(client, BODY, b" " * 100, b" " * 100).answered() == 503
         assert (admission.admitted, admission.bytes) == (0, 0)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 class Work:
-    """What a thread is given in place of a request: it says when it is done."""
+    """Stand-in for a request, which signals when it is done."""
 
     def __init__(self, model: object = None) -> None:
         self.model = model
@@ -145,12 +145,12 @@ class Holding(Work):
 
 class TestAdmissionController:
     @pytest.fixture
-    def admission(self, front):
-        made = AdmissionController(Settings(), front(bundles.TABULAR).worker.metrics)
+    def admission(self, start_client):
+        made = AdmissionController(Settings(), start_client(bundles.TABULAR).worker.metrics)
         yield made
         made.close()
 
-    def test_what_would_be_late_is_refused_before_it_waits(self, admission):
+    def test_a_request_that_would_be_late_is_refused_before_it_waits(self, admission):
         admission._means["loans"] = 0.1
         taken = [admission.admit("loans", 1, deadline=1.0) for _ in range(7)]
         with pytest.raises(Unavailable, match="deadline"):
@@ -159,7 +159,7 @@ class TestAdmissionController:
         for ticket in taken:
             ticket.submit(Work())
 
-    def test_a_mean_that_is_out_of_date_shuts_nobody_out(self, admission):
+    def test_an_outdated_mean_blocks_no_request(self, admission):
         admission._means["loans"] = 100.0
         for _ in range(40):
             ticket = admission.admit("loans", 1, deadline=1.0)
@@ -170,7 +170,7 @@ class TestAdmissionController:
                 time.sleep(0.001)
         assert admission._means["loans"] < 2
 
-    def test_one_request_that_met_a_stall_shuts_nobody_out(self, admission):
+    def test_one_stalled_request_blocks_no_other(self, admission):
         admission._learn("loans", 1.0)  # the first, which nothing is known before
         for _ in range(50):
             admission._learn("loans", 0.002)
@@ -196,13 +196,13 @@ class TestAdmissionController:
         works = [Work(model) for model in ("old", "old", "new", "old", "new")]
         for work in (*holding, *works):
             admission.admit("loans", 1, deadline=1.0).submit(work)
-        holding[0].done.set()  # one thread, so that it is not a race who gets what
+        holding[0].done.set()  # one thread, so that the assignment is deterministic
         assert all(work.done.wait(10) for work in works)
         assert sorted(work.others for work in works) == [0, 0, 0, 1, 2]
         for work in holding:
             work.done.set()
 
-    def test_a_busy_event_loop_takes_its_part_of_the_deadline(self, admission):
+    def test_event_loop_lag_counts_towards_the_deadline(self, admission):
         admission.lag.update(0.3)
         assert admission.thread_seconds(2.0) == pytest.approx(1.4)
         assert admission.thread_seconds(0.4) == pytest.approx(0.2), "however busy, there is something left"
@@ -241,7 +241,7 @@ class TestAdmissionController:
 def test_a_blocked_event_loop_is_noticed_and_forgotten():
     lag = EventLoopLag()
 
-    async def scene() -> None:
+    async def scenario() -> None:
         watching = asyncio.create_task(lag.watch())
         await asyncio.sleep(PERIOD)
         time.sleep(0.3)
@@ -249,14 +249,14 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
         assert lag.seconds > 0.2
         watching.cancel()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     for _ in range(100):
         lag.update(0.0)
     assert lag.seconds < 0.001
 
 
-def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
-    async def scene() -> None:
+def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
+    async def scenario() -> None:
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
         job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
@@ -264,58 +264,58 @@ def test_an_answer_after_its_time_is_none_although_the_clock_could_not_say_so():
         with pytest.raises(Late):
             await job.outcome()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_ten_thousand_unknown_paths_make_no_new_series(front):
-    client = front()
+def test_ten_thousand_unknown_paths_make_no_new_series(start_client):
+    client = start_client()
 
     def series() -> int:
         return sum(len(metric.samples) for metric in client.worker.metrics.registry.collect())
 
-    async def ask(numbers: range) -> None:
+    async def send(numbers: range) -> None:
         for number in numbers:
             path = (f"/{number}", f"/v1/models/{number}/predict", f"/v1/models/loans/{number}", f"/page/{number}")
             await client._call("GET", path[number % 4], b"", {})
 
-    asyncio.run(ask(range(4)))
+    asyncio.run(send(range(4)))
     before = series()
-    asyncio.run(ask(range(4, 10_004)))
+    asyncio.run(send(range(4, 10_004)))
     assert series() == before
 
 
 @pytest.mark.parametrize("inline_bytes", [1 << 20, -1], ids=["on the event loop", "in threads"])
-def test_memory_is_flat(front, inline_bytes: int) -> None:
-    client = front()
+def test_memory_is_flat(start_client, inline_bytes: int) -> None:
+    client = start_client()
     client.worker.served["loans"].live.inline_bytes = inline_bytes
 
-    async def ask(times: int) -> int:
+    async def send(times: int) -> int:
         for _ in range(times):
             assert await Connection(client).answered() == 200
         gc.collect()
         return psutil.Process().memory_info().rss
 
-    async def scene() -> int:
-        before = await ask(2_000)
-        return await ask(8_000) - before
+    async def scenario() -> int:
+        before = await send(2_000)
+        return await send(8_000) - before
 
-    assert asyncio.run(scene()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
+    assert asyncio.run(scenario()) < 2 << 20, "a kilobyte kept of each request would be eight megabytes"
 
 
 class Flood:
-    """Connections that ask again at once, each answer with its time."""
+    """Connections that send again at once, each answer with its time."""
 
     def __init__(self, server: Server, connections: int, seconds: float) -> None:
         self.answers: list[tuple[int, float]] = []
         self.ids: list[str] = []
         self._server, self._until = server, time.monotonic() + seconds
         with ThreadPoolExecutor(connections) as threads:
-            list(threads.map(self._ask, range(connections)))
+            list(threads.map(self._send_requests, range(connections)))
 
     def times(self, status: int) -> list[float]:
         return sorted(seconds for found, seconds in self.answers if found == status)
 
-    def _ask(self, _: int) -> None:
+    def _send_requests(self, _: int) -> None:
         request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
         with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as connection:
             file = connection.makefile("rb")
@@ -331,7 +331,7 @@ class Flood:
 
 
 def answer(file: Any) -> tuple[int, Any]:
-    """Status and content of the next answer on a connection."""
+    """Read status and content of the next answer on a connection."""
     status = int(file.readline().split()[1])
     length = 0
     while (line := file.readline()) not in (b"\r\n", b""):
@@ -374,10 +374,10 @@ def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_pa
         connections["half of a second head"].sendall(head)
         ends = {name: connection.makefile("rb").read() for name, connection in connections.items()}
         assert time.monotonic() - began < 4
-    for name, said in ends.items():
+    for name, answer in ends.items():
         if name != "nothing":
-            assert b"HTTP/1.1 408 Request Timeout" in said, name
-            assert json.loads(said.rpartition(b"\r\n\r\n")[2])["status"] == 408
+            assert b"HTTP/1.1 408 Request Timeout" in answer, name
+            assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["status"] == 408
     assert ends["nothing"] == b"" and ends["half of a second head"].startswith(b"HTTP/1.1 200")
     assert not load.failed and not load.broken and len(load.answered) > 20
     server.wait_for_metric(5, "slipway_requests_shed_total", reason="slow")
@@ -393,8 +393,8 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
         before = len(load.ids)
         server.process.terminate()
         time.sleep(0.4)
-        status, said = server.get("/readyz")
-        assert status == 503 and b"this server ends" in said
+        status, answer = server.get("/readyz")
+        assert status == 503 and b"this server ends" in answer
     assert len(load.ids) > before > 50, "not ready, it still answers"
     assert not load.failed and not load.broken
     assert server.process.wait(15) == 0
@@ -403,10 +403,10 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
     assert list((var / "spool").rglob("*.open")) == []
 
 
-def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, tmp_path: Path) -> None:
+def test_a_request_without_a_ticket_is_refused_alike_below_and_above_asgi(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
     server = serve("loans", SLIPWAY_MAX_WAITING="1")
-    heads: dict[str, set[str]] = {}
+    headers: dict[str, set[str]] = {}
     for path in (PATH, PATH + "?by=asgi"):
         request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
         connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(8)]
@@ -414,9 +414,9 @@ def test_what_gets_no_slot_is_refused_below_asgi_as_above_it(serve, var: Path, t
             connection.sendall(request)
         refused = [head for head in map(_head, connections) if head[0].endswith(b" 503 Service Unavailable")]
         assert refused, path
-        heads[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
-    assert heads[PATH] == heads[PATH + "?by=asgi"]
-    assert "retry-after" in heads[PATH]
+        headers[path] = {line.partition(b":")[0].lower().decode() for line in refused[0][1:]}
+    assert headers[PATH] == headers[PATH + "?by=asgi"]
+    assert "retry-after" in headers[PATH]
     shed = float(
         server.get("/metrics")[1].split(b'slipway_requests_shed_total{reason="full",usecase="loans"} ')[1].split()[0]
     )

@@ -1,4 +1,4 @@
-"""One request as uvicorn hands it over, whose client may leave before it is answered."""
+"""One request as uvicorn passes it on, whose client may disconnect before it is answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH = "/v1/models/loans/predict"
 
 
 class Connection:
-    """`gone` is set when the client leaves; `sent` is what the application said."""
+    """Connection whose `gone` is set when the client disconnects; `sent` are the application's messages."""
 
     def __init__(self, client: Any, *parts: bytes) -> None:
         self._client = client
@@ -26,7 +26,7 @@ class Connection:
     async def answered(self) -> int | None:
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
-        await self._client.front(scope, self._receive, self._send)
+        await self._client.application(scope, self._receive, self._send)
         return self.sent[0]["status"] if self.sent else None
 
     async def _receive(self) -> dict:

@@ -1,4 +1,4 @@
-"""Requests as bytes on a connection of one's own, and the answers to them."""
+"""Requests as bytes on one connection, and their answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ PATH = "/v1/models/loans/predict"
 
 
 def request(row: object, path: str = PATH, more: str = "") -> bytes:
-    """The bytes of a prediction request of one row; `more` are further header lines, each with its end."""
+    """Build the bytes of a prediction request of one row; `more` are further header lines, each with its end."""
     body = json.dumps({"instances": [row]}).encode()
     return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
 
 
 def answers(connection: socket.socket, number: int) -> list[tuple[int, dict]]:
-    """Status and content of so many answers."""
+    """Read status and content of so many answers."""
     found, received = [], b""
     while len(found) < number:
         head, separator, rest = received.partition(b"\r\n\r\n")

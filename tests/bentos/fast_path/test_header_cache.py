@@ -1,4 +1,4 @@
-"""Heads that came before: found by the same bytes alone, and what is answered by them is what the parser would have."""
+"""Cached headers: found by identical bytes only, and requests with them are answered as after parsing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HEADERS = [(b"host", b"a"), (b"content-length", b"16")]
 HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 16\r\n\r\n"
 
 
-def kept(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
+def cache_with(data: bytes = HEAD + BODY, headers: list = HEADERS, body: bytes = BODY) -> HeaderCache:
     made = HeaderCache()
     made.keep(data, "loans", read_context(headers), body)
     return made
 
 
-def test_a_head_is_found_by_its_bytes_and_each_request_has_ids_of_its_own():
-    (name, head), body = kept().find(HEAD + b'{"instances":{}}')
+def test_headers_are_cached_by_their_bytes_and_each_request_has_its_own_ids():
+    (name, head), body = cache_with().find(HEAD + b'{"instances":{}}')
     assert (name, head.content_length, body) == ("loans", 16, b'{"instances":{}}')
     first, second = head.renew(), head.renew()
     assert len({head.uuid, first.uuid, second.uuid, first.trace_id, second.trace_id}) == 5
@@ -51,8 +51,8 @@ def test_a_head_is_found_by_its_bytes_and_each_request_has_ids_of_its_own():
         HEAD.replace(b"host: a", b"host: b") + BODY,
     ],
 )
-def test_what_is_not_the_same_head_and_a_whole_body_is_left_to_the_parser(data):
-    assert kept().find(data) is None
+def test_other_headers_and_incomplete_bodies_are_left_to_the_parser(data):
+    assert cache_with().find(data) is None
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_what_is_not_the_same_head_and_a_whole_body_is_left_to_the_parser(data):
         (HEAD[:-4] + b"\r\nx: " + b"y" * header_cache.MAX_HEAD_BYTES + b"\r\n\r\n" + BODY, HEADERS),
     ],
 )
-def test_a_head_is_not_kept_where_it_will_not_come_again_or_is_not_all_there_is(data, headers):
-    made = kept(data, headers)
+def test_headers_are_not_cached_if_unique_or_incomplete(data, headers):
+    made = cache_with(data, headers)
     assert made.find(HEAD + BODY) is None
     assert made.find(data) is None
 
 
-def test_many_different_heads_take_no_more_room_than_some(monkeypatch):
+def test_many_different_headers_use_bounded_memory(monkeypatch):
     monkeypatch.setattr(header_cache, "MAX_ENTRIES", 10)
     made = HeaderCache()
     for number in range(1000):
@@ -87,7 +87,7 @@ def answer(connection: socket.socket) -> tuple[int, dict]:
     return answers(connection, 1)[0]
 
 
-def test_requests_with_one_head_are_each_answered_for_what_they_ask(connection: socket.socket) -> None:
+def test_requests_with_the_same_headers_are_each_answered_by_their_own_body(connection: socket.socket) -> None:
     found = []
     for row in (ROW, ROW, {**ROW, "age": 60}, {**ROW, "age": "no"}, {**ROW, "age": 31}, ROW):
         connection.sendall(request(row))
@@ -100,7 +100,7 @@ def test_requests_with_one_head_are_each_answered_for_what_they_ask(connection: 
     assert scores[0] == scores[1] == scores[4] != scores[2]
 
 
-def test_a_known_head_whose_body_comes_late_or_with_more_behind_it(connection: socket.socket) -> None:
+def test_cached_headers_whose_body_is_late_or_followed_by_more(connection: socket.socket) -> None:
     whole = request(ROW)
     for _ in range(2):
         connection.sendall(whole)
@@ -119,8 +119,8 @@ def test_a_known_head_whose_body_comes_late_or_with_more_behind_it(connection: s
     assert answer(connection)[0] == 400
 
 
-def test_a_connection_lives_as_long_as_requests_come_and_not_much_longer(connection: socket.socket) -> None:
-    """uvicorn gives an idle connection 5 s."""
+def test_a_connection_stays_open_while_requests_arrive_and_not_much_longer(connection: socket.socket) -> None:
+    """Check the keep-alive timeout: uvicorn gives an idle connection 5 s."""
     for _ in range(16):
         connection.sendall(request(ROW))
         assert answer(connection)[0] == 200
@@ -131,8 +131,8 @@ def test_a_connection_lives_as_long_as_requests_come_and_not_much_longer(connect
 
 
 @pytest.mark.slow
-def test_a_key_is_asked_of_each_request_although_its_head_is_known(tmp_path: Path) -> None:
-    """Revoked, used up, and of another scope: heads that were let in before are refused."""
+def test_a_key_is_verified_for_each_request_with_cached_headers(tmp_path: Path) -> None:
+    """Refuse cached headers whose key is revoked, over its limit, or of another scope."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     file = Settings(var=tmp_path / "var").key_file
     (kept_key, text), (_, limited) = (

@@ -1,4 +1,4 @@
-"""What is answered below ASGI: the same answers, in order, together, and nothing that belongs elsewhere."""
+"""Requests answered below ASGI: the same answers, in order, in micro-batches, and no request of another route."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import bundles
 
 
 def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.socket) -> None:
-    """Direct, through ASGI (another route, HTTP's Expect), and refused, mixed on one connection."""
+    """Mix requests of the fast path, of ASGI (another route, HTTP's Expect) and refused ones on one connection."""
     connection.sendall(
         request(ROW, more="x-request-id: 1\r\n")
         + request(ROW, "/v1/predict?a=b", "x-request-id: 2\r\n")
@@ -55,8 +55,8 @@ def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(
 
 
 @pytest.mark.slow
-def test_who_sends_again_and_again_is_no_slow_sender(tmp_path: Path) -> None:
-    """Every look at a connection may find a request on it, each time another one."""
+def test_a_client_that_sends_often_is_no_slow_sender(tmp_path: Path) -> None:
+    """Send pipelines until each check for slow clients has met a connection with a new request in progress."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     statuses: Counter[int] = Counter()
 
@@ -101,20 +101,20 @@ def _without_ids(content: dict) -> dict:
     return {**content, "trace_id": "", "predictions": rows}
 
 
-def test_direct_and_other_answers_have_the_same_headers(server: Server) -> None:
-    heads = []
+def test_answers_of_the_fast_path_and_of_asgi_have_the_same_headers(server: Server) -> None:
+    headers = []
     for path in (PATH, PATH + "?by=asgi"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected:
             connected.sendall(request(ROW, path))
             head = connected.recv(65536).partition(b"\r\n\r\n")[0].decode()
         lines = head.split("\r\n")
-        heads.append((lines[0], {line.partition(":")[0] for line in lines[1:]}))
-    assert heads[0] == heads[1]
-    assert "x-content-type-options" in heads[0][1]
+        headers.append((lines[0], {line.partition(":")[0] for line in lines[1:]}))
+    assert headers[0] == headers[1]
+    assert "x-content-type-options" in headers[0][1]
 
 
-def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(front, monkeypatch) -> None:
-    client = front()
+def test_requests_that_arrive_together_share_one_run_and_each_gets_its_own_answer(start_client, monkeypatch) -> None:
+    client = start_client()
     served = client.worker.served["loans"]
     runs = []
     predict = served.live.predictor.run
@@ -128,16 +128,16 @@ def test_what_came_together_is_one_run_of_the_network_and_each_gets_its_own(fron
     together = [json.loads(outcome) for outcome in outcomes if isinstance(outcome, bytes)]
     assert [found["request_id"] for found in together] == ["0", "1", "3"]
     assert [[w["instance"] for w in found["warnings"]] for found in together] == [[], [], [1]]
-    for found, asked in zip(together, (rows[0], rows[1], rows[3]), strict=True):
-        alone = json.loads(pipeline.run_one(_call(served, 9, asked)))
+    for found, instances in zip(together, (rows[0], rows[1], rows[3]), strict=True):
+        alone = json.loads(pipeline.run_one(_call(served, 9, instances)))
         assert [row["score"] for row in found["predictions"]] == pytest.approx(
             [row["score"] for row in alone["predictions"]], abs=1e-6
         )
     assert len(client.events()) == 8
 
 
-def test_where_the_network_fails_for_all_together_each_is_asked_alone(front, monkeypatch) -> None:
-    client = front()
+def test_where_the_network_fails_for_a_batch_each_request_runs_alone(start_client, monkeypatch) -> None:
+    client = start_client()
     served = client.worker.served["loans"]
     predict = served.live.predictor.run
 

@@ -1,4 +1,4 @@
-"""The follower against a registry in memory that counts what it is asked; the real one is in the module beside."""
+"""The follower with a registry in memory that records its calls; test_follower_registry has the real one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAME = bundles.TABULAR.usecase
 
 
 def full_below(folder: Path) -> Callable[[Path], None]:
-    """A `sync` for a disk that has no room left in a folder."""
+    """Build a `sync` of a disk without space left in a folder."""
 
     def sync(path: Path) -> None:
         if path.is_relative_to(folder):
@@ -39,14 +39,14 @@ def full_below(folder: Path) -> Callable[[Path], None]:
 
 
 class MemoryRegistry(Registry):
-    """A registry of one model: versions are directories here, and every request is noted."""
+    """A registry of one model: versions are directories, and every call is recorded."""
 
     def __init__(self) -> None:
         super().__init__("http://registry.test")
         self.aliases: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.known: dict[str, tuple[ModelVersion, Path]] = {}
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.down = False
 
     def add(self, directory: Path, number: str, **tags: str) -> str:
@@ -81,7 +81,7 @@ class MemoryRegistry(Registry):
         return version.digest or ""
 
     def _answer(self, what: str) -> None:
-        self.asked.append(what)
+        self.calls.append(what)
         if self.down:
             raise RegistryError("the registry does not answer.")
 
@@ -104,7 +104,7 @@ def following(registry: MemoryRegistry, found: Settings, caplog: pytest.LogCaptu
 
 @pytest.fixture
 def make(tmp_path: Path, registry: MemoryRegistry):
-    """`make("2", override="ann: why")` registers a bundle that no other is equal to; `passed=False` fails its gate."""
+    """`make("2", override="ann: why")` registers a unique bundle; `passed=False` fails its gate."""
 
     def make(number: str, passed: bool = True, **tags: str) -> str:
         directory = tmp_path / f"made-{number}"
@@ -132,22 +132,22 @@ def test_a_champion_is_fetched_and_pointed_at(following, registry, found, make) 
     assert not (found.store / digest / "monitor").exists(), "the server gets its own part only"
 
 
-def test_a_look_without_a_change_is_one_request(following, registry, make) -> None:
+def test_a_poll_without_a_change_is_one_request(following, registry, make) -> None:
     make("1")
     registry.aliases["champion"] = "1"
     following.poll()
-    registry.asked.clear()
+    registry.calls.clear()
     following.poll()
     following.poll()
-    assert registry.asked == ["model", "model"]
+    assert registry.calls == ["model", "model"]
 
 
-def test_a_promotion_back_fetches_nothing(following, registry, found, make) -> None:
+def test_a_promotion_of_a_stored_bundle_fetches_nothing(following, registry, found, make) -> None:
     first, second = make("1"), make("2")
     for number in ("1", "2", "1"):
         registry.aliases["champion"] = number
         following.poll()
-    assert registry.asked.count("bundle 1") == registry.asked.count("bundle 2") == 1
+    assert registry.calls.count("bundle 1") == registry.calls.count("bundle 2") == 1
     assert (first, 3) == (pointed(found).champion, pointed(found).generation) and first != second
 
 
@@ -177,17 +177,17 @@ def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:
     assert pointed(settings()) == desired.DesiredState(1, digest)
 
 
-@pytest.mark.parametrize("spoil", BREAKS)
+@pytest.mark.parametrize("tamper", BREAKS)
 def test_a_broken_bundle_is_refused_with_the_reason_and_the_old_one_stays(
-    spoil, following, registry, found, make, tmp_path
+    tamper, following, registry, found, make, tmp_path
 ) -> None:
     good = make("1")
     registry.aliases["champion"] = "1"
     following.poll()
     bundles.write(tmp_path / "broken", bias=2.0)
-    reason = spoil(tmp_path / "broken")
+    reason = tamper(tmp_path / "broken")
     registry.add(tmp_path / "broken", "2")
-    if spoil is mix_up_the_digest:
+    if tamper is mix_up_the_digest:
         registry.tag("2", {"slipway.bundle_sha256": "0" * 64})
     registry.aliases["champion"] = "2"
     following.poll()
@@ -205,31 +205,31 @@ def test_a_refused_version_is_fetched_again_only_when_something_about_it_changed
     for _ in range(3):
         following.poll()
         registry.tag("1", {"slipway.serving.local": "refused: its gates failed"})
-    assert registry.asked.count("bundle 1") == 1
+    assert registry.calls.count("bundle 1") == 1
     registry.tag("1", {"slipway.override": "ann: the pilot runs on ten customers who know"})
     following.poll()
     assert pointed(found).champion == digest and refused(found) == {}
     assert desired.stored_version(found.store / digest).override == "ann: the pilot runs on ten customers who know"
 
 
-def test_a_refused_version_is_tried_again_when_the_alias_comes_back(following, registry, found, make) -> None:
+def test_a_refused_version_is_tried_again_when_the_alias_returns(following, registry, found, make) -> None:
     make("1")
     make("2", passed=False)
     for number in ("2", "1", "2"):
         registry.aliases["champion"] = number
         following.poll()
-    assert registry.asked.count("bundle 2") == 2
+    assert registry.calls.count("bundle 2") == 2
 
 
 @pytest.mark.parametrize("override", ["yes", "ann:", ": because", "   :  "])
-def test_an_override_must_say_who_and_why(override, following, registry, found, make) -> None:
+def test_an_override_needs_an_author_and_a_reason(override, following, registry, found, make) -> None:
     make("1", passed=False, override=override)
     registry.aliases["champion"] = "1"
     following.poll()
     assert "`WHO: WHY`" in refused(found)["1"]
 
 
-def test_an_override_taken_back_counts_at_the_next_promotion(following, registry, found, make) -> None:
+def test_a_withdrawn_override_takes_effect_at_the_next_promotion(following, registry, found, make) -> None:
     make("1", passed=False, override="ann: a trial")
     good = make("2")
     for number in ("1", "2"):
@@ -246,7 +246,7 @@ def test_a_version_tagged_refused_is_not_even_fetched(following, registry, found
     registry.aliases["champion"] = "1"
     following.poll()
     assert "twice as slow as the champion" in refused(found)["1"]
-    assert "bundle 1" not in registry.asked
+    assert "bundle 1" not in registry.calls
 
 
 def test_a_bundle_of_another_use_case_is_refused(following, registry, found, tmp_path) -> None:
@@ -267,7 +267,7 @@ def test_a_refused_canary_leaves_no_canary(following, registry, found, make) -> 
     assert follower_status.read_refusals(found.serving, NAME)["2"].alias == "canary"
 
 
-def test_a_registry_that_does_not_answer_keeps_the_pointer_and_is_told_once(
+def test_a_registry_that_does_not_answer_keeps_the_desired_state_and_is_logged_once(
     following, registry, found, make, caplog
 ) -> None:
     first, second = make("1"), make("2")
@@ -296,7 +296,7 @@ def test_a_registry_that_ends_during_the_fetch_refuses_nothing(following, regist
     assert pointed(found).champion == digest
 
 
-def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found, make, monkeypatch, caplog) -> None:
+def test_a_full_disk_is_logged_once_and_nothing_is_left(following, registry, found, make, monkeypatch, caplog) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
     with monkeypatch.context() as patch:
@@ -308,14 +308,14 @@ def test_a_full_disk_is_told_once_and_nothing_is_left(following, registry, found
     assert pointed(found).champion == digest
 
 
-def test_another_program_on_the_registrys_port_is_told_once(following, registry, monkeypatch, caplog) -> None:
+def test_another_program_on_the_registrys_port_is_logged_once(following, registry, monkeypatch, caplog) -> None:
     monkeypatch.setattr(registry, "model", lambda name: {}["registered_model"])
     following.poll()
     following.poll()
     assert caplog.text.count("cannot follow: KeyError('registered_model')") == 1
 
 
-def test_an_alias_that_is_gone_leaves_what_serves(following, registry, found, make, caplog) -> None:
+def test_a_deleted_alias_leaves_the_served_bundle(following, registry, found, make, caplog) -> None:
     digest = make("1")
     registry.aliases["champion"] = "1"
     following.poll()
@@ -325,7 +325,7 @@ def test_an_alias_that_is_gone_leaves_what_serves(following, registry, found, ma
     assert "the alias champion is gone" in caplog.text
 
 
-def test_no_champion_yet_says_what_to_run(following, found, caplog) -> None:
+def test_without_a_champion_the_message_names_the_command_to_run(following, found, caplog) -> None:
     following.poll()
     assert f"`slipway promote {NAME} VERSION`" in caplog.text
     assert pointed(found) is None
@@ -339,7 +339,7 @@ def test_a_stored_bundle_whose_byte_changed_is_fetched_again(following, registry
     following.close()
     Follower(NAME, registry, found).poll()
     manifest.verify(found.store / digest, digest, serving_only=True)
-    assert registry.asked.count("bundle 1") == 2
+    assert registry.calls.count("bundle 1") == 2
 
 
 def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, registry, found, make) -> None:
@@ -355,7 +355,7 @@ def test_the_last_three_bundles_are_kept_and_what_a_worker_serves(following, reg
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 
-def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, found, make) -> None:
+def test_the_last_bundle_of_an_ended_worker_is_kept(following, registry, found, make) -> None:
     digests = [make(str(number)) for number in range(1, 6)]
     for number in range(1, 6):
         registry.aliases["champion"] = str(number)
@@ -365,7 +365,7 @@ def test_what_a_worker_took_last_is_kept_though_it_ended(following, registry, fo
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 
-def test_bundles_of_other_use_cases_are_nobody_elses_to_prune(found, tmp_path) -> None:
+def test_bundles_of_other_use_cases_are_not_pruned(found, tmp_path) -> None:
     mine = bundles.write(tmp_path / "mine", bundles.REGRESSION)
     bundles.put_in_store(found.var, tmp_path / "mine")
     bundle_store.prune(found.store, NAME, ())

@@ -1,4 +1,4 @@
-"""The follower against a real MLflow server: what the registry really answers, and what comes of it."""
+"""The follower with a real MLflow server: what the registry answers, and what the follower does."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     following.poll()
     assert desired.read(settings().serving, name) == desired.DesiredState(1, good)
 
-    for spoil in BREAKS:
-        directory = tmp_path / spoil.__name__
+    for tamper in BREAKS:
+        directory = tmp_path / tamper.__name__
         bundles.write(directory, schema, bias=1.0)
-        reason = spoil(directory)
-        wrong = {"slipway.bundle_sha256": "0" * 64} if spoil is mix_up_the_digest else None
+        reason = tamper(directory)
+        wrong = {"slipway.bundle_sha256": "0" * 64} if tamper is mix_up_the_digest else None
         version = publish(mlflow_server, name, directory, tags=wrong)
         registry.set_alias(name, "champion", version)
         following.poll()
@@ -46,10 +46,10 @@ def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_s
     assert [path.name for path in settings().store.iterdir()] == [good]
 
 
-def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_path: Path, var: Path) -> None:
+def test_the_command_follows_until_it_is_terminated(mlflow_server: str, tmp_path: Path, var: Path) -> None:
     name = unique_name("loans")
     bundles.ROWS[name] = bundles.ROWS["loans"]
-    first, second = (tmp_path / side for side in ("first", "second"))
+    first, second = (tmp_path / name for name in ("first", "second"))
     for bias, directory in enumerate((first, second)):
         bundles.write(directory, msgspec.structs.replace(bundles.TABULAR, usecase=name), bias=float(bias))
     registry = Registry(mlflow_server)
@@ -64,9 +64,9 @@ def test_the_command_follows_until_it_is_told_to_end(mlflow_server: str, tmp_pat
         until(lambda: _generation(name) == 2)
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        _, output = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "champion version 2" in said and "Traceback" not in said
+    assert "champion version 2" in output and "Traceback" not in output
 
 
 def _generation(name: str) -> int:

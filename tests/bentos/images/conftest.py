@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """What `slipway package … --json` answered, and the bundle that it was given."""
+    """Output of `slipway package … --json`, and the bundle it packaged."""
 
     bundle: Path
     answer: dict[str, Any]
@@ -43,7 +43,7 @@ class Made:
 
 
 def package(var: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """`slipway package` in a process of its own, as a person runs it."""
+    """Run `slipway package` in a process of its own, as a person would."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
     env |= {"SLIPWAY_VAR": str(var), "BENTOML_HOME": str(var / "bentoml")}
     argv = [sys.executable, "-m", "slipway.cli", "package", *args]
@@ -51,7 +51,7 @@ def package(var: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def made(folder: Path, *args: str) -> Iterator[Made]:
-    """The image of a new bundle, removed in the end; its layers of dependencies stay cached."""
+    """Build the image of a new bundle, removed at the end; its layers of dependencies stay cached."""
     bundles.write(folder / "bundle")
     options = ["--bundle", str(folder / "bundle"), "--containerize", "--base", BASE, "--json", *args]
     ran = package(folder / "var", "loans", *options)

@@ -1,4 +1,4 @@
-"""Slipway as a container of a pod runs it, without the container: its settings, its volume, and what it is given."""
+"""Slipway as a container of a pod runs it, without the container: its settings, its volume and its environment."""
 
 from __future__ import annotations
 
@@ -36,39 +36,39 @@ class Container(Server):
         return [one.pid for one in psutil.Process(self.process.pid).children(recursive=True)]
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def readiness(self) -> tuple[int, str]:
-        """Status and, of a problem, the detail; 0 while nothing listens."""
+        """Return the status and, of a problem, the detail; 0 while nothing listens."""
         try:
             status, body = self.get("/readyz")
         except OSError:
             return 0, ""
         return status, json.loads(body)["detail"] if status == 503 else body.decode()
 
-    def until_ready(self, *said: str) -> str:
-        return self._until(200, said)
+    def until_ready(self, *texts: str) -> str:
+        return self._until(200, texts)
 
-    def until_waiting(self, *said: str) -> str:
-        return self._until(503, said)
+    def until_waiting(self, *texts: str) -> str:
+        return self._until(503, texts)
 
     def model(self, usecase: str = "loans") -> dict[str, Any]:
         return json.loads(self.get(f"/v1/models/{usecase}")[1])
 
-    def _until(self, wanted: int, said: tuple[str, ...]) -> str:
+    def _until(self, expected: int, texts: tuple[str, ...]) -> str:
         found = (0, "")
 
-        def as_wanted() -> bool:
+        def as_expected() -> bool:
             nonlocal found
-            assert self.process.poll() is None, self.said
+            assert self.process.poll() is None, self.output
             found = self.readiness()
-            return found[0] == wanted and all(part in found[1] for part in said)
+            return found[0] == expected and all(part in found[1] for part in texts)
 
         try:
-            self.wait_for(as_wanted, 90)
+            self.wait_for(as_expected, 90)
         except AssertionError as error:
-            raise AssertionError(f"{found}, not {wanted} and {said}; {error}") from None
+            raise AssertionError(f"{found}, not {expected} and {texts}; {error}") from None
         return found[1]
 
 
@@ -85,13 +85,13 @@ def container(var: Path) -> Iterator[Callable[..., Container]]:
 
 @pytest.fixture
 def namespaces(needs: Callable[[str], Path]) -> Path:
-    """For tests that mount a volume or have pids of their own."""
+    """Provide namespaces for tests that mount a volume or have pids of their own."""
     return needs("unshare")
 
 
 @contextmanager
 def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
-    """`slipway follow`, the container beside."""
+    """`slipway follow`, the sidecar container."""
     command = [*prefix, sys.executable, "-m", "slipway.cli", "follow", *usecases]
     given = {**os.environ, **SETTINGS, "SLIPWAY_VAR": str(var), **env}
     process = subprocess.Popen(command, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True)
@@ -106,7 +106,7 @@ def following(var: Path, *usecases: str, prefix: tuple[str, ...] = (), **env: st
 
 @contextmanager
 def volume(path: Path, *options: str) -> Iterator[Path]:
-    """A small volume of its own, in memory."""
+    """Provide a small volume in memory."""
     path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(["size=8m", *options]), "none", str(path)], check=True)
     try:
@@ -116,7 +116,7 @@ def volume(path: Path, *options: str) -> Iterator[Path]:
 
 
 def fill(path: Path) -> Path:
-    """The file that takes what the volume has left."""
+    """Fill the volume with a file until no space is left, and return its path."""
     filler = path / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

@@ -1,5 +1,5 @@
-"""Trouble around a container that serves: the readiness says what it is and what to do, the old model answers all the
-while, and when the cause is gone nothing of it is left."""
+"""Faults around a container that serves: the readiness names the fault and its fix, the old model answers all the
+while, and after the fault the service recovers completely."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def registry(tmp_path: Path) -> Iterator[RegistryDouble]:
         yield registry
 
 
-def is_well(server: Server, version: str = "1") -> None:
+def assert_serving(server: Server, version: str = "1") -> None:
     status, content = server.predict("loans", **ROW)
     assert (status, content["model"]["version"]) == (200, version)
 
@@ -45,53 +45,55 @@ def of_contract(number: int, folder: Path, **options) -> Path:
     return folder
 
 
-def test_a_bundle_of_another_contract_leaves_the_old_one_until_one_that_can_be_read_comes(
+def test_a_bundle_of_another_contract_version_leaves_the_old_one_until_a_readable_one_is_promoted(
     container, registry, tmp_path
 ) -> None:
     server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
     server.until_ready()
     registry.add("2", of_contract(9, tmp_path / "two", bias=0.1))
     registry.aliases["champion"] = "2"
-    said = server.until_ready("version 2 (champion) is refused", "contract version 9; this release reads [1]")
-    assert "install a newer Slipway here, or train the model with this one" in said
-    is_well(server)
+    output = server.until_ready("version 2 (champion) is refused", "contract version 9; this release reads [1]")
+    assert "install a newer Slipway here, or train the model with this one" in output
+    assert_serving(server)
     bundles.write(tmp_path / "three", bias=0.2)
     registry.add("3", tmp_path / "three")
     registry.aliases["champion"] = "3"
     server.wait_for(lambda: server.model()["version"] == "3")
     server.wait_for(lambda: server.readiness() == (200, "ready\n"))
-    is_well(server, "3")
+    assert_serving(server, "3")
 
 
-def test_a_first_bundle_of_another_contract_is_waited_for_no_more_and_said(container, registry, tmp_path) -> None:
+def test_a_first_bundle_of_another_contract_version_is_reported_without_waiting(container, registry, tmp_path) -> None:
     registry.add("1", of_contract(9, tmp_path / "nine", bias=0.1))
     server = container("loans", MLFLOW_TRACKING_URI=registry.uri)
     server.until_waiting("version 1 (champion) is refused", "contract version 9")
-    assert "contract version 9" in server.said
+    assert "contract version 9" in server.output
 
 
-def test_an_image_that_packages_another_contract_says_so(container, tmp_path) -> None:
+def test_an_image_that_packages_another_contract_version_is_reported(container, tmp_path) -> None:
     of_contract(9, tmp_path / "image" / "loans")
     server = container("loans", SLIPWAY_PACKAGED=str(tmp_path / "image"))
     server.until_waiting("The packaged bundle cannot be served", "contract version 9")
 
 
-def test_a_gpu_that_is_not_there_is_said_by_a_pod_that_stays(container, var, tmp_path) -> None:
+def test_a_missing_gpu_is_reported_by_a_pod_that_keeps_running(container, var, tmp_path) -> None:
     bundles.promote(var, tmp_path / "one")
     server = container("loans", args=("--no-follow",), SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
-    said = server.until_waiting("a GPU was asked for")
-    assert "SLIPWAY_DEVICE" in said
+    output = server.until_waiting("a GPU was asked for")
+    assert "SLIPWAY_DEVICE" in output
     assert server.get("/livez")[0] == 200
     (state,) = server.states()
     assert state.roles["champion"].outcome == "failed", "no fault of the version's: nobody is to move its alias"
 
 
 @as_root
-def test_a_full_volume_is_said_and_every_request_answered_until_there_is_space_again(container, registry, var) -> None:
+def test_a_full_volume_is_reported_and_every_request_answered_until_there_is_space_again(
+    container, registry, var
+) -> None:
     with volume(var):
         server = container("loans", MLFLOW_TRACKING_URI=registry.uri, SLIPWAY_SEGMENT_SECONDS="0.5")
         server.until_ready()
-        is_well(server)
+        assert_serving(server)
         with Load(server, "loans", ROW, rate=50) as load:
             filler = fill(var)
             server.until_ready("the prediction log cannot be written", "No space left on device", "Free space")
@@ -121,14 +123,14 @@ def test_a_server_starts_on_a_full_volume_with_what_its_image_packages(container
 
 @as_root
 def test_a_server_starts_on_a_volume_that_is_read_only(container, var, tmp_path) -> None:
-    """From what lies there: the pointer's bundle."""
+    """Serve the pointer's bundle, which is stored already."""
     with volume(var):
         digest = bundles.promote(var, tmp_path / "one")
         subprocess.run(["mount", "-o", "remount,ro", str(var)], check=True)
         server = container("loans", args=("--no-follow",))
-        said = server.until_ready("Read-only file system", "mount another")
-        assert "the prediction log" in said and "the workers' state" in said
-        is_well(server)
+        output = server.until_ready("Read-only file system", "mount another")
+        assert "the prediction log" in output and "the workers' state" in output
+        assert_serving(server)
         assert (server.model()["digest"], server.model()["workers"]) == (digest, [])
         subprocess.run(["mount", "-o", "remount,rw", str(var)], check=True)
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
@@ -140,7 +142,7 @@ def test_where_the_log_is_required_a_volume_that_turns_read_only_refuses_and_rec
     bundles.promote(var, tmp_path / "one", serving={"log": "required"})
     server = container("loans", args=("--no-follow",), SLIPWAY_SEGMENT_SECONDS="0.5")
     server.until_ready()
-    is_well(server)
+    assert_serving(server)
     with volume(var / "spool", "ro"):
         server.until_ready("the prediction log cannot be written", "Read-only file system")
         server.wait_for(lambda: server.predict("loans", **ROW)[0] == 503)
@@ -155,6 +157,6 @@ def test_the_service_may_be_the_first_process_of_its_container(var, tmp_path) ->
     server.command = [*OWN_PIDS, *server.command]
     server.workers = lambda: []  # its pids are of another namespace; they end with `unshare`
     with server:
-        is_well(server)
+        assert_serving(server)
         assert len(server.states()) == 1
         server.process.kill()

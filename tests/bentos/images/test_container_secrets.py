@@ -1,5 +1,5 @@
-"""Secrets of a container: each that is missing, empty or too short is named, none is printed, and 78 says that a
-restart mends nothing. What Kubernetes swaps under a running server counts at once."""
+"""Secrets of a container: each that is missing, empty or too short is named, none is printed, and 78 means that a
+restart does not help. A Secret that Kubernetes replaces takes effect in a running server at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from slipway import api_keys
 from slipway.contracts.schema import Feature
 from tests.bentos.images.container import MASK_KEY, SETTINGS, container
-from tests.bentos.images.test_container_start import ask
+from tests.bentos.images.test_container_start import predict
 from tests.bentos.server.processes import ROOT, Server
 from tests.support import bundles
 
@@ -30,7 +30,7 @@ TOKENS = msgspec.structs.replace(
 
 
 def ended(command: tuple[str, ...], var: Path, **env: str) -> tuple[int, str]:
-    """Exit code and output of a start that is refused."""
+    """Return exit code and output of a start that is refused."""
     given = {**os.environ, **SETTINGS, "SLIPWAY_SERVE": "loans", "SLIPWAY_VAR": str(var), **env}
     argv = [sys.executable, "-m", *command]
     ran = subprocess.run(argv, cwd=ROOT, env=given, capture_output=True, text=True, timeout=90)
@@ -38,10 +38,10 @@ def ended(command: tuple[str, ...], var: Path, **env: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("command", [PLAIN, OURS])
-def test_without_credentials_it_ends_with_78_and_says_what_to_set(command, var) -> None:
-    code, said = ended(command, var, SLIPWAY_INSECURE="false", SLIPWAY_HOST="0.0.0.0")
+def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(command, var) -> None:
+    code, output = ended(command, var, SLIPWAY_INSECURE="false", SLIPWAY_HOST="0.0.0.0")
     assert code == 78
-    assert "slipway keys create" in said and "SLIPWAY_JWT_JWKS" in said and "SLIPWAY_INSECURE=true" in said
+    assert "slipway keys create" in output and "SLIPWAY_JWT_JWKS" in output and "SLIPWAY_INSECURE=true" in output
 
 
 @pytest.mark.parametrize("command", [PLAIN, OURS])
@@ -56,25 +56,25 @@ def test_without_credentials_it_ends_with_78_and_says_what_to_set(command, var) 
     ],
 )
 def test_a_secret_that_is_missing_or_none_is_named_and_not_printed(command, env, named, var) -> None:
-    code, said = ended(command, var, **env)
-    assert code == 78 and named in said
-    assert MASK_KEY not in said and "hush-hush" not in said
+    code, output = ended(command, var, **env)
+    assert code == 78 and named in output
+    assert MASK_KEY not in output and "hush-hush" not in output
 
 
 def test_an_empty_key_file_is_named(var, tmp_path) -> None:
     (tmp_path / "keys.json").write_text("")
-    code, said = ended(OURS, var, SLIPWAY_KEYS=str(tmp_path / "keys.json"))
-    assert code == 78 and f"the key file {tmp_path / 'keys.json'} cannot be read: it is empty" in said
+    code, output = ended(OURS, var, SLIPWAY_KEYS=str(tmp_path / "keys.json"))
+    assert code == 78 and f"the key file {tmp_path / 'keys.json'} cannot be read: it is empty" in output
 
 
 def test_a_follower_with_wrong_settings_ends_with_78_too(var) -> None:
-    code, said = ended(FOLLOW, var, SLIPWAY_FOLOW_SECONDS="1")
-    assert code == 78 and "SLIPWAY_FOLLOW_SECONDS" in said
-    code, said = ended(FOLLOW, var, MLFLOW_TRACKING_URI="http://ann:hush-hush@mlflow:5000")
-    assert code == 1 and "MLFLOW_TRACKING_PASSWORD" in said and "hush-hush" not in said
+    code, output = ended(FOLLOW, var, SLIPWAY_FOLOW_SECONDS="1")
+    assert code == 78 and "SLIPWAY_FOLLOW_SECONDS" in output
+    code, output = ended(FOLLOW, var, MLFLOW_TRACKING_URI="http://ann:hush-hush@mlflow:5000")
+    assert code == 1 and "MLFLOW_TRACKING_PASSWORD" in output and "hush-hush" not in output
 
 
-def test_a_bundle_that_masks_is_not_served_with_a_secret_that_the_container_made(container, var, tmp_path) -> None:
+def test_a_bundle_with_masked_features_is_not_served_with_a_generated_secret(container, var, tmp_path) -> None:
     bundles.promote(var, tmp_path / "plain", version="1")
     server = container("loans", args=("--no-follow",), SLIPWAY_MASK_KEY=None)
     assert "warning: SLIPWAY_MASK_KEY is not set" in server.until_ready()
@@ -92,7 +92,7 @@ def test_where_it_is_the_first_the_readiness_names_the_secret(container, var, tm
 
 
 class Mounted:
-    """A Secret as the kubelet mounts it: the files are links by way of `..data`, which it swaps."""
+    """Mount a Secret as the kubelet does: the files are links through `..data`, which it replaces."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -123,14 +123,14 @@ def test_a_key_that_leaves_the_mounted_secret_ends_within_a_second_in_every_work
     mounted.put(made.read_bytes())
     server: Server = serve("loans", workers=2, SLIPWAY_KEYS=str(mounted.path), **SETTINGS)
     second = api_keys.create(made, "second", ["predict"])[1]
-    assert {ask(server.port, first) for _ in range(20)} == {200}
-    assert {ask(server.port, second) for _ in range(20)} == {401}
+    assert {predict(server.port, first) for _ in range(20)} == {200}
+    assert {predict(server.port, second) for _ in range(20)} == {401}
     api_keys.revoke(made, "first")
     mounted.put(made.read_bytes())
     time.sleep(1)
-    assert {ask(server.port, first) for _ in range(20)} == {401}
-    assert {ask(server.port, second) for _ in range(20)} == {200}
+    assert {predict(server.port, first) for _ in range(20)} == {401}
+    assert {predict(server.port, second) for _ in range(20)} == {200}
     mounted.put(b"{ half")
     time.sleep(1)
-    assert {ask(server.port, second) for _ in range(20)} == {200}, "what was known goes on counting"
+    assert {predict(server.port, second) for _ in range(20)} == {200}, "what was known goes on counting"
     assert "the known keys remain valid" in server.log.read_text()

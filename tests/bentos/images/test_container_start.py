@@ -1,4 +1,4 @@
-"""What a container serves when it starts, and from where: the pointer's, the registry's, what its image packages."""
+"""What a container serves when it starts: the pointer's bundle, the registry's, or the packaged one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROW = bundles.ROWS["loans"][0]
 
 @pytest.fixture
 def packaged(tmp_path: Path) -> str:
-    """What an image brings along: the bundle of the day it was built."""
+    """Write the bundle that an image packages."""
     bundles.write(tmp_path / "image" / "loans")
     return str(tmp_path / "image")
 
@@ -42,15 +42,15 @@ def source(server) -> str:
     return server.model()["source"]
 
 
-def test_without_a_registry_what_is_packaged_serves_at_once_and_nothing_follows(container, packaged) -> None:
+def test_without_a_registry_the_packaged_bundle_serves_at_once_and_no_follower_starts(container, packaged) -> None:
     server = container("loans", SLIPWAY_PACKAGED=packaged, SLIPWAY_START_WAIT_SECONDS="600")
     assert server.until_ready() == "ready\n"
     assert source(server) == "packaged" and server.predict("loans", **ROW)[0] == 200
     server.wait_for_metric(1, "slipway_model_info", source="packaged")
-    assert "follow" not in server.said
+    assert "follow" not in server.output
 
 
-def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_goes_on_asking(
+def test_while_the_registry_is_away_it_waits_then_serves_the_packaged_bundle_and_keeps_polling(
     container, packaged, tmp_path
 ) -> None:
     port = free_port()
@@ -68,20 +68,20 @@ def test_while_the_registry_is_away_it_waits_then_serves_what_is_packaged_and_go
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
     server.wait_for(lambda: "warning" in server.readiness()[1])
     assert server.predict("loans", **ROW)[1]["model"]["version"] == "7"
-    assert server.said.count(f"follower: loans: the registry {uri} does not answer") == 2, (
+    assert server.output.count(f"follower: loans: the registry {uri} does not answer") == 2, (
         "once each time that it went away"
     )
-    assert server.said.count("the registry answers again") == 1
+    assert server.output.count("the registry answers again") == 1
 
 
-def test_what_the_pointer_names_serves_at_once_though_the_registry_is_away(container, var, packaged, tmp_path) -> None:
+def test_the_desired_bundle_serves_at_once_while_the_registry_is_away(container, var, packaged, tmp_path) -> None:
     digest = bundles.promote(var, tmp_path / "stored", version="3", bias=0.2)
     server = container("loans", SLIPWAY_PACKAGED=packaged, MLFLOW_TRACKING_URI=NOWHERE)
     server.until_ready()
     assert (server.model()["digest"], source(server)) == (digest, "pointer")
 
 
-def test_with_nothing_to_serve_it_stays_and_says_so_until_the_alias_is_set(container, tmp_path) -> None:
+def test_with_nothing_to_serve_it_keeps_running_and_reports_it_until_the_alias_is_set(container, tmp_path) -> None:
     bundles.write(tmp_path / "first")
     with RegistryDouble("loans") as registry:
         registry.add("1", tmp_path / "first")
@@ -93,7 +93,7 @@ def test_with_nothing_to_serve_it_stays_and_says_so_until_the_alias_is_set(conta
 
 @pytest.mark.usefixtures("namespaces")
 def test_the_follower_may_be_another_container_of_the_pod(container, var, packaged, tmp_path) -> None:
-    """They share a volume; neither sees the other's processes."""
+    """Run server and follower on one volume, where neither sees the other's processes."""
     bundles.write(tmp_path / "first", bias=0.1)
     with RegistryDouble("loans") as registry:
         env = {"SLIPWAY_PACKAGED": packaged, "MLFLOW_TRACKING_URI": registry.uri, "SLIPWAY_START_WAIT_SECONDS": "1"}
@@ -109,10 +109,10 @@ def test_the_follower_may_be_another_container_of_the_pod(container, var, packag
         assert server.predict("loans", **ROW)[1]["model"]["version"] == "1"
 
 
-def test_an_image_of_another_use_case_says_which_it_is(container, packaged) -> None:
+def test_an_image_of_another_use_case_names_its_use_case(container, packaged) -> None:
     server = container("prices", SLIPWAY_PACKAGED=packaged)
-    said = server.until_waiting("this image packages loans")
-    assert "SLIPWAY_SERVE" in said and "MLFLOW_TRACKING_URI" in said
+    output = server.until_waiting("this image packages loans")
+    assert "SLIPWAY_SERVE" in output and "MLFLOW_TRACKING_URI" in output
     assert server.get("/livez")[0] == 200
 
 
@@ -130,12 +130,12 @@ def test_redis_issuer_and_registry_may_all_be_away(container, var, packaged) -> 
         SLIPWAY_JWT_JWKS=f"http://127.0.0.1:{free_port()}/jwks.json",
     )
     server.until_ready()
-    assert [ask(server.port, secret) for _ in range(3)] == [200, 200, 429], "counted by the worker alone"
+    assert [predict(server.port, secret) for _ in range(3)] == [200, 200, 429], "counted by the worker alone"
     with Issuer() as issuer:
-        assert ask(server.port, issuer.token()) == 503
+        assert predict(server.port, issuer.token()) == 503
 
 
-def ask(port: int, credential: str) -> int:
+def predict(port: int, credential: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"content-type": "application/json", "authorization": f"Bearer {credential}"}
     connection.request("POST", "/v1/predict", json.dumps({"instances": [ROW]}), headers)
@@ -153,7 +153,7 @@ class TestFollower:
                 follower.send_signal(signal.SIGTERM)
                 assert follower.wait(8) == 0
 
-    def test_a_probe_learns_whether_it_looks(self, var, cli, monkeypatch) -> None:
+    def test_a_probe_detects_whether_it_polls(self, var, cli, monkeypatch) -> None:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "loans: no follower has polled the registry yet" in ran.err
         follower_status.write_status(settings().serving, "loans", follower_status.FollowerStatus())
@@ -162,7 +162,7 @@ class TestFollower:
         ran = cli("follow", "loans", "--check")
         assert ran.code == 1 and "it hangs, or ended" in ran.err
 
-    def test_it_looks_while_the_registry_is_away(self, var, cli) -> None:
+    def test_it_keeps_polling_while_the_registry_is_away(self, var, cli) -> None:
         command = [sys.executable, "-m", "slipway.cli", "follow", "loans", "--check"]
         with following(var, "loans", MLFLOW_TRACKING_URI=NOWHERE):
             deadline = time.monotonic() + 60

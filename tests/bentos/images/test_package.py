@@ -1,4 +1,4 @@
-"""`slipway package`: what a Bento holds, and which bundles never become one."""
+"""`slipway package`: what a Bento contains, and which bundles are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers import publish, unique_name
 
 @pytest.fixture(scope="module")
 def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a Bento, its answer beside it."""
+    """Package a Bento into a folder, with the command's output next to it."""
     folder = tmp_path_factory.mktemp("bento")
     bundles.write(folder / "bundle")
     ran = package(folder / "var", "loans", "--bundle", str(folder / "bundle"), "--json")
@@ -45,14 +45,14 @@ def test_bentoml_lists_the_bento_with_its_labels(bento):
     assert len(labels["slipway.git_commit"].removesuffix("-dirty")) == 40
 
 
-def test_it_carries_the_servers_part_of_the_bundle_whole_and_nothing_of_training(bento):
+def test_it_contains_the_servers_part_of_the_bundle_completely_and_nothing_of_training(bento):
     packaged = Path(answer(bento)["directory"], "src", "packaged", "loans")
     bundle.verify(packaged, serving_only=True)
     found = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*") if path.is_file()}
     assert found == {bundle.MANIFEST, *bundle.SERVER_FILES}
 
 
-def test_it_carries_the_code_of_the_server_and_no_other_room(bento):
+def test_it_contains_the_code_of_the_server_and_no_other_package(bento):
     source = Path(answer(bento)["directory"], "src")
     assert {path.name for path in source.iterdir()} == {"bentofile.yaml", "slipway", "bentos", "locks", "packaged"}
     assert not list(source.rglob("__pycache__"))
@@ -69,9 +69,9 @@ def test_a_signature_and_the_registrys_number_go_along(tmp_path):
     (found / "manifest.sig").write_bytes(b"signed")
     ran = package(tmp_path / "var", "loans", "--version", "7", "--json")
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
-    assert told["bento"] == "slipway-serving-loans:7"
-    assert Path(told["directory"], "src", "packaged", "loans", "manifest.sig").read_bytes() == b"signed"
+    result = json.loads(ran.stdout)
+    assert result["bento"] == "slipway-serving-loans:7"
+    assert Path(result["directory"], "src", "packaged", "loans", "manifest.sig").read_bytes() == b"signed"
 
 
 def test_the_champion_is_the_registrys_not_what_this_machine_served_last(tmp_path, mlflow_server, monkeypatch, cli):
@@ -85,16 +85,16 @@ def test_the_champion_is_the_registrys_not_what_this_machine_served_last(tmp_pat
     before = cli("package", name)
     assert before.code == 1 and "has no champion yet" in before.err
     assert cli("promote", name, number).code == 0
-    told = json.loads(cli("package", name, "--json").out)
-    assert told["labels"]["slipway.version"] == number
-    assert told["labels"]["slipway.bundle_sha256"] == files.file_sha256(tmp_path / "registered" / "manifest.json")
+    result = json.loads(cli("package", name, "--json").out)
+    assert result["labels"]["slipway.version"] == number
+    assert result["labels"]["slipway.bundle_sha256"] == files.file_sha256(tmp_path / "registered" / "manifest.json")
 
 
 def test_a_bundle_whose_gate_failed_is_refused(tmp_path, cli):
     assert "its gates failed: ROC AUC is 0.6" in refused(cli, _bundle(tmp_path, passed=False))
 
 
-def test_a_bundle_that_does_not_answer_as_its_probe_says_is_refused(tmp_path, cli):
+def test_a_bundle_whose_outputs_differ_from_its_probe_is_refused(tmp_path, cli):
     assert "it is not that network" in refused(cli, _bundle(tmp_path, probe_shift=0.5))
 
 
@@ -115,14 +115,14 @@ def test_a_bundle_of_another_use_case_is_refused(tmp_path, cli):
     assert "is of the use case loans, not of prices" in refused(cli, _bundle(tmp_path), name="prices")
 
 
-def test_where_the_code_came_from_is_said_without_the_password(tmp_path):
+def test_the_origin_of_the_code_is_labelled_without_the_password(tmp_path):
     for command in ("init --quiet", "remote add origin https://bot:secret@example.com/team/slipway.git"):
         subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
     assert checkout.origin(tmp_path) == "https://example.com/team/slipway.git"
     assert checkout.commit(tmp_path) == "unknown"
 
 
-def test_without_docker_it_says_so_before_anything_is_built(cli, tmp_path, monkeypatch):
+def test_without_docker_it_fails_before_anything_is_built(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = cli("package", "loans", "--bundle", str(tmp_path), "--containerize")
     assert ran.code == 1 and "there is no `docker` on PATH" in ran.err
@@ -141,7 +141,7 @@ def _bundle(folder: Path, **options: object) -> Path:
 
 
 def refused(cli, found: Path, name: str = "loans") -> str:
-    """Why; and no Bento came of it."""
+    """Return the error of a refused packaging, which leaves no Bento."""
     ran = cli("package", name, "--bundle", str(found))
     assert ran.code == 1, ran.out
     assert not list(found.parent.rglob("bento.yaml"))

@@ -1,4 +1,4 @@
-"""The serving image: what it holds, and how it runs with a read-only root and an unprivileged user."""
+"""The serving image: its contents, and how it runs with a read-only root and an unprivileged user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INSTALLED = (
 
 @pytest.fixture
 def var(tmp_path: Path) -> Path:
-    """A volume that the image's user may write."""
+    """Provide a volume that the image's user may write."""
     folder = tmp_path / "volume"
     folder.mkdir()
     folder.chmod(0o777)
@@ -33,14 +33,14 @@ def var(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(tmp_path: Path) -> tuple[str, tuple[str, ...]]:
-    """A key that may predict, and how a container is given the file that knows it."""
+    """Create a key that may predict, and the options that mount its file."""
     path = tmp_path / "keys.json"
     secret = api_keys.create(path, "tests", ["predict", "read"])[1]
     path.chmod(0o644)
     return secret, (f"--volume={path}:/run/keys.json:ro", "--env=SLIPWAY_KEYS=/run/keys.json")
 
 
-def test_its_labels_say_what_it_is_and_what_it_was_made_from(image):
+def test_its_labels_state_its_name_and_its_origin(image):
     labels = inspected(image.tag)["Config"]["Labels"]
     oci = {name.rpartition("image.")[2]: value for name, value in labels.items() if "opencontainers" in name}
     assert oci["title"] == "Slipway serving" and oci["description"]
@@ -65,7 +65,7 @@ def test_nothing_in_it_builds_or_installs(image):
     assert not shell(image.tag, "find / \\( -name '*.whl' -o -path '*/.cache/*' \\) 2>/dev/null; true")
 
 
-def test_it_holds_the_server_and_no_other_room(image):
+def test_it_contains_the_server_and_no_other_package(image):
     assert shell(image.tag, "ls /srv/slipway").split() == ["bentos", "packaged", "slipway"]
     heavy = "import importlib.util as u; print([n for n in {} if u.find_spec(n)])"
     names = ["tensorflow", "mlflow", "pandas", "pyarrow", "pipelines", "monitoring"]
@@ -78,7 +78,7 @@ def test_it_is_no_larger_than_its_base_and_260_megabytes(image):
     assert size - inspected(BASE)["Size"] <= LARGEST
 
 
-def test_the_sbom_names_what_is_installed_and_no_more(image):
+def test_the_sbom_lists_exactly_the_installed_packages(image):
     sbom = json.loads(Path(image.answer["image"]["sbom"]).read_text())
     assert sbom["bomFormat"] == "CycloneDX"
     assert sbom == json.loads(shell(image.tag, f"cat {SBOM}"))
@@ -87,24 +87,24 @@ def test_the_sbom_names_what_is_installed_and_no_more(image):
     assert "onnxruntime" in installed
 
 
-def test_without_credentials_it_ends_with_78_and_says_what_to_set(image, var):
+def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(image, var):
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway") as container:
         assert container.until_ended() == 78
-        assert "No credentials are configured" in container.said
-        assert "SLIPWAY_KEYS" in container.said and "SLIPWAY_INSECURE=true" in container.said
+        assert "No credentials are configured" in container.output
+        assert "SLIPWAY_KEYS" in container.output and "SLIPWAY_INSECURE=true" in container.output
 
 
 def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(image, var, key):
-    """From `docker run` with nothing but a volume and a key to `docker stop`."""
+    """Run from `docker run` with only a volume and a key to `docker stop`."""
     secret, options = key
     with Serving(image.tag, *READ_ONLY, f"--volume={var}:/var/lib/slipway", *options) as container:
         container.until(200)
-        assert container.ask("/v1/models/loans/predict", ROW)[0] == 401
-        assert container.ask("/v1/models/loans/predict", ROW, "slipway_wrong")[0] == 401
-        answers = [container.ask("/v1/models/loans/predict", ROW, secret) for _ in range(20)]
+        assert container.request("/v1/models/loans/predict", ROW)[0] == 401
+        assert container.request("/v1/models/loans/predict", ROW, "slipway_wrong")[0] == 401
+        answers = [container.request("/v1/models/loans/predict", ROW, secret) for _ in range(20)]
         assert {status for status, _ in answers} == {200}
         ids = {json.loads(body)["predictions"][0]["id"] for _, body in answers}
-        model = json.loads(container.ask("/v1/models/loans", key=secret)[1])
+        model = json.loads(container.request("/v1/models/loans", key=secret)[1])
         container.until_healthy()
         assert container.stop() == 0
         spool = container.copy("/var/lib/slipway/spool", var.parent / "spool")
@@ -117,7 +117,7 @@ def test_read_only_it_answers_whoever_has_a_key_and_ends_with_its_log_written(im
 def test_it_starts_without_a_volume_and_becomes_healthy(image):
     with Serving(image.tag, *READ_ONLY, *OPEN) as container:
         container.until_healthy()
-        assert container.ask("/v1/models/loans/predict", ROW)[0] == 200
+        assert container.request("/v1/models/loans/predict", ROW)[0] == 200
 
 
 def test_after_a_change_in_the_code_only_the_last_layers_are_new(image, tmp_path):
@@ -135,13 +135,13 @@ def test_after_a_change_of_the_bundle_only_its_layer_is_new(image, tmp_path):
 
 
 def other(image, folder: Path) -> Packaged:
-    """A Bento like the image's, to be changed."""
+    """Copy the image's Bento, so that a test may change it."""
     directory = Path(shutil.copytree(image.bento, folder / "bento"))
     return Packaged(f"{image.tag}-changed", directory, "cpu", "loans", "changed", image.answer["labels"])
 
 
 def new_layers(tag: str, changed: Packaged) -> int:
-    """How many layers of the changed Bento's image the other one lacks."""
+    """Count the layers of the changed Bento's image that the other one lacks."""
     try:
         build_image(changed, BASE)
         layers = [inspected(name)["RootFS"]["Layers"] for name in (changed.tag, tag)]

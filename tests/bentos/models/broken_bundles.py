@@ -1,4 +1,4 @@
-"""The five ways in which a bundle can be broken: each spoils a good one and returns what the refusal must say."""
+"""The five ways in which a bundle can be broken: each damages a valid one and returns the expected reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fail_a_gate(directory: Path) -> str:
 
 
 def mix_up_the_digest(directory: Path) -> str:
-    """The bundle stays whole; whoever registers it gives it the tag of another: sixty-four zeros."""
+    """Leave the bundle intact, to be registered with a wrong digest: sixty-four zeros."""
     return "the registry says " + "0" * 64
 
 

@@ -1,6 +1,6 @@
-"""Bundles made by somebody who means harm: each spoils a good one, whose manifest then vouches for what was done.
+"""Bundles made by an attacker: each tampers with a valid one, whose manifest is then rewritten to match.
 
-Every function returns what the refusal must say.
+Every function returns the expected reason.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from slipway.contracts.bundle import manifest
 MODEL = "serve/model.onnx"
 
 
-def vouch(directory: Path) -> str:
-    """Write the manifest anew, over whatever lies there now: the new digest."""
+def rewrite_manifest(directory: Path) -> str:
+    """Write a new manifest of the present files and return the new digest."""
     usecase = json.loads((directory / manifest.MANIFEST).read_bytes())["usecase"]
     (directory / manifest.MANIFEST).unlink()
     return manifest.write(directory, usecase, {})
 
 
 def _network(change: Callable[[onnx.ModelProto], None]) -> Callable[[Path], None]:
-    def spoil(directory: Path) -> None:
+    def tamper(directory: Path) -> None:
         model = onnx.load(directory / MODEL)
         change(model)
         (directory / MODEL).write_bytes(model.SerializeToString())
 
-    return spoil
+    return tamper
 
 
 def _json(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
-    def spoil(directory: Path) -> None:
+    def tamper(directory: Path) -> None:
         path = directory / "serve" / f"{name}.json"
         path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
-    return spoil
+    return tamper
 
 
 def _bytes(name: str, content: bytes) -> Callable[[Path], None]:
@@ -105,7 +105,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def link_a_file(directory: Path) -> None:
-    """The bytes are the right ones, and lie elsewhere, where they can be changed later."""
+    """Replace a file by a link to the same bytes elsewhere, where they can be changed later."""
     path = directory / MODEL
     elsewhere = directory.parent / "elsewhere.onnx"
     path.rename(elsewhere)

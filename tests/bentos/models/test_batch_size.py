@@ -1,4 +1,4 @@
-"""Batches are used where they are measured to be faster, and the server says what was measured."""
+"""Batches are used where they are measured to be faster, and the server reports the measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = {"numbers": np.arange(10, dtype=np.float32).reshape(5, 2)}
 
 
 class Network:
-    """A network and a clock: a run of n rows takes `seconds(n)`, on no clock but this one."""
+    """A network and a simulated clock: a run of n rows takes `seconds(n)`."""
 
     def __init__(self, seconds) -> None:
         self.now = 0.0
@@ -30,7 +30,7 @@ class Network:
         return measure_batch_size(self, ROWS, deadline, lambda: self.now)
 
 
-def test_a_network_that_takes_as_long_for_many_rows_as_for_one_gets_the_largest_batches():
+def test_a_network_with_constant_run_time_gets_the_largest_batches():
     found = Network(lambda n: 0.001).chosen()
     assert (found.size, found.gain, found.wait_ms) == (32, 32.0, 0)
 
@@ -80,17 +80,17 @@ def test_a_network_for_one_row_at_a_time_is_never_given_several():
     assert measure_batch_size(run, ROWS, 1.0).size == 1
 
 
-def test_the_model_says_what_was_chosen_and_why(front, monkeypatch):
-    client = front(bundles.TABULAR, bundles.IMAGES)
+def test_the_model_route_shows_the_batch_size_and_its_reason(start_client, monkeypatch):
+    client = start_client(bundles.TABULAR, bundles.IMAGES)
     assert "less time than a queue" in client.get("/v1/models/loans").json["batching"]["reason"]
     assert client.get("/v1/models/shapes").json["batching"].keys() == {"size", "gain", "wait_ms", "reason"}
 
 
-def test_batches_are_switched_off_by_the_setting_and_by_a_cache(front, monkeypatch):
-    cached = front(bundles.IMAGES, serving={"cache": 10})
+def test_batches_are_switched_off_by_the_setting_and_by_a_cache(start_client, monkeypatch):
+    cached = start_client(bundles.IMAGES, serving={"cache": 10})
     assert "cache" in cached.get("/v1/models/shapes").json["batching"]["reason"]
     monkeypatch.setenv("SLIPWAY_BATCHING", "off")
-    off = front(bundles.IMAGES, promote=False)
+    off = start_client(bundles.IMAGES, promote=False)
     assert off.get("/v1/models/shapes").json["batching"] == {
         "size": 1,
         "reason": "SLIPWAY_BATCHING is off",

@@ -1,4 +1,4 @@
-"""A canary and a shadow beside the champion: what each leaves in the log, and that neither hurts a caller."""
+"""A canary and a shadow next to the champion: their events in the log, and no effect on callers."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 @pytest.fixture(autouse=True)
-def look_often(monkeypatch):
+def poll_often(monkeypatch):
     monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
 class World:
-    """A worker with the champion, version 1, and bundles to put beside it."""
+    """A worker with the champion, version 1, and bundles for its candidates."""
 
-    def __init__(self, front: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
-        self.client = front(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
+    def __init__(self, start_client: Callable, var: Path, tmp_path: Path, deadline_ms: int = 300) -> None:
+        self.client = start_client(serving={"deadline_ms": deadline_ms, "swap_ratio": 1e6})
         self.var, self.folder = var, tmp_path
         self.champion = self.client.worker.served["loans"].live.digest
 
@@ -52,17 +52,17 @@ class World:
         return digest
 
     def point(self, canary: str | None = None, weight: float = 100.0, shadow: str | None = None) -> None:
-        """Returns when the worker has done what it is told."""
+        """Set the desired state and wait until the worker has followed it."""
         roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
         generation = bundles.point(self.var, "loans", self.champion, **roles)
-        asked = {"champion": self.champion, "canary": canary, "shadow": shadow}
-        wanted = {role: digest for role, digest in asked.items() if digest is not None}
-        until(lambda: self.settled(generation, wanted))
+        digests = {"champion": self.champion, "canary": canary, "shadow": shadow}
+        desired = {role: digest for role, digest in digests.items() if digest is not None}
+        until(lambda: self.settled(generation, desired))
 
-    def settled(self, generation: int, wanted: dict[str, str]) -> bool:
+    def settled(self, generation: int, desired: dict[str, str]) -> bool:
         (state,) = observed.read(self.var / "serving", "loans")
         done = {role: found.digest for role, found in state.roles.items() if found.outcome != "loading"}
-        return state.generation == generation and done == wanted
+        return state.generation == generation and done == desired
 
     @property
     def roles(self) -> dict[str, RoleState]:
@@ -73,8 +73,8 @@ class World:
     def candidates(self):
         return self.client.worker.served["loans"].manager.roles.candidates
 
-    def breaks(self, role: str, run: Callable) -> None:
-        """Have the role's network do something else, which its probe did not show."""
+    def replace_network(self, role: str, run: Callable) -> None:
+        """Replace the network of the role, after its probe was checked."""
         getattr(self.candidates, role).live.predictor.run = run
 
     def events(self) -> list[dict]:
@@ -85,8 +85,8 @@ class World:
 
 
 @pytest.fixture
-def world(front, var, tmp_path) -> Callable[..., World]:
-    return lambda **options: World(front, var, tmp_path, **options)
+def world(start_client, var, tmp_path) -> Callable[..., World]:
+    return lambda **options: World(start_client, var, tmp_path, **options)
 
 
 def broken(fault: str) -> Callable:
@@ -101,16 +101,14 @@ def broken(fault: str) -> Callable:
 
 
 class TestCanary:
-    def test_it_answers_its_share_by_unit_and_says_so(self, world):
+    def test_it_answers_its_share_by_unit_and_is_named_in_the_answer(self, world):
         world = world()
         world.point(world.store("2"), weight=40)
         for number in range(40):
             unit = f"user-{number}"
-            asked = {"instances": [ROW, ROW]}
+            body = {"instances": [ROW, ROW]}
             versions = {
-                world.client.post("/v1/models/loans/predict", asked, **{"x-slipway-unit": unit}).json["model"][
-                    "version"
-                ]
+                world.client.post("/v1/models/loans/predict", body, **{"x-slipway-unit": unit}).json["model"]["version"]
                 for _ in range(3)
             }
             assert versions == {"2" if routes_to_canary("2", unit.encode(), 40) else "1"}
@@ -134,14 +132,14 @@ class TestCanary:
     def test_where_it_fails_the_champion_answers_and_the_failure_is_logged(self, world, fault, reason, error):
         world = world()
         world.point(world.store("2"))
-        world.breaks("canary", broken(fault))
+        world.replace_network("canary", broken(fault))
         before = world.metric("slipway_canary_fallbacks_total", version="2", reason=reason)
         errors = world.metric("slipway_model_errors_total", version="2", role="canary")
         started = time.monotonic()
         answer = world.client.predict(ROW, OLD)
         assert time.monotonic() - started < 0.9
         assert (answer.status, answer.json["model"]["version"]) == (200, "1")
-        time.sleep(1.0 if fault == "hangs" else 0)  # what comes late writes nothing
+        time.sleep(1.0 if fault == "hangs" else 0)  # a late answer writes nothing
         found = Counter((e["role"], e["outcome"], e["answered"]) for e in world.events())
         assert found == {("canary", "failure", False): 2, ("champion", "success", True): 2}
         assert {e["error"]["type"] for e in world.client.events() if "error" in e} == {error}
@@ -150,11 +148,11 @@ class TestCanary:
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == errors + 1
 
     @pytest.mark.alone
-    def test_while_it_hangs_nobody_else_waits_for_it(self, world):
+    def test_while_it_hangs_no_other_request_waits(self, world):
         world = world()
         world.point(world.store("2"))
         end = threading.Event()
-        world.breaks("canary", lambda feeds: end.wait(20))
+        world.replace_network("canary", lambda feeds: end.wait(20))
         world.client.predict(ROW)
         started = time.monotonic()
         for _ in range(20):
@@ -172,7 +170,7 @@ class TestCanary:
         assert world.events() == []
         assert world.metric("slipway_model_errors_total", version="2", role="canary") == before
 
-    def test_what_only_the_canary_refuses_the_champion_answers(self, world):
+    def test_the_champion_answers_requests_that_only_the_canary_refuses(self, world):
         world = world()
         world.point(world.store("2", serving={"max_instances": 1, "swap_ratio": 1e6}))
         assert world.client.predict(ROW).json["model"]["version"] == "2"
@@ -182,9 +180,9 @@ class TestCanary:
         world = world()
         digest = world.store("2")
         world.point(digest, weight=5)
-        side = world.candidates.canary
+        runner = world.candidates.canary
         world.point(digest, weight=100)
-        assert world.candidates.canary is side
+        assert world.candidates.canary is runner
         assert world.client.predict(ROW).json["model"]["version"] == "2"
         world.point(digest, weight=0)
         assert world.client.predict(ROW).json["model"]["version"] == "1"
@@ -202,7 +200,7 @@ class TestShadow:
         assert len({e["row_id"] for e in world.events()}) == 2
         until(lambda: world.metric("slipway_model_seconds_count", version="3", role="shadow") >= 1)
 
-    def test_it_gets_what_the_canary_answers_too(self, world):
+    def test_it_also_gets_requests_that_the_canary_answers(self, world):
         world = world(deadline_ms=5000)
         world.point(world.store("2"), shadow=world.store("3"))
         world.client.predict(ROW)
@@ -210,10 +208,10 @@ class TestShadow:
         assert {e["role"]: e["answered"] for e in world.events()} == {"canary": True, "shadow": False}
 
     @pytest.mark.parametrize("fault", ["raises", "NaN"])
-    def test_its_failures_are_logged_and_nobody_notices(self, world, fault):
+    def test_its_failures_are_logged_and_affect_no_answer(self, world, fault):
         world = world()
         world.point(shadow=world.store("3"))
-        world.breaks("shadow", broken(fault))
+        world.replace_network("shadow", broken(fault))
         assert world.client.predict(ROW).status == 200
         until(lambda: len(world.events()) == 2)
         assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
@@ -223,7 +221,7 @@ class TestShadow:
         world = world()
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.02) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.02) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         seconds = []
         for _ in range(4 * MAX_JOBS):
@@ -233,22 +231,22 @@ class TestShadow:
         assert float(np.median(seconds)) < 0.015
         assert world.metric("slipway_shadow_shed_total", version="3") > shed
 
-    def test_what_waited_past_the_deadline_is_shed(self, world):
+    def test_requests_that_waited_past_the_deadline_are_shed(self, world):
         world = world()
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.2) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.2) or network(feeds))
         shed = world.metric("slipway_shadow_shed_total", version="3")
         for _ in range(5):
             world.client.predict(ROW)
         until(lambda: world.metric("slipway_shadow_shed_total", version="3") >= shed + 3)
         assert Counter(e["role"] for e in world.events())["champion"] == 5
 
-    def test_the_end_of_the_worker_waits_for_what_it_has(self, world):
+    def test_a_stopping_worker_waits_for_its_queued_requests(self, world):
         world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))
         network = world.candidates.shadow.live.predictor.run
-        world.breaks("shadow", lambda feeds: time.sleep(0.05) or network(feeds))
+        world.replace_network("shadow", lambda feeds: time.sleep(0.05) or network(feeds))
         for _ in range(4):
             world.client.predict(ROW)
         world.client.worker.stop()
@@ -256,7 +254,7 @@ class TestShadow:
 
 
 class TestRefused:
-    def test_neither_touches_the_champion_or_the_other(self, world):
+    def test_neither_affects_the_champion_or_the_other(self, world):
         world = world()
         world.point(world.store("2", passed=False), shadow=world.store("3"))
         assert world.roles["canary"].outcome == "refused"
@@ -280,13 +278,13 @@ class TestRefused:
         assert reason in world.roles["canary"].reason
         assert world.candidates is None
 
-    def test_a_digest_that_is_none_and_a_bundle_that_is_not_there_are_refused(self, world):
+    def test_an_invalid_digest_and_a_missing_bundle_are_refused(self, world):
         world = world()
         world.point("../../etc", shadow="5" * 64)
         assert "not a digest" in world.roles["canary"].reason
         assert "no manifest" in world.roles["shadow"].reason
 
-    def test_what_failed_for_the_machines_reasons_is_tried_again(self, world, monkeypatch):
+    def test_a_failure_of_the_machine_is_retried(self, world, monkeypatch):
         world = world()
         digest = world.store("2")
         monkeypatch.setattr("bentos.models.candidate_roles.RETRY_SECONDS", 0.1)
@@ -313,7 +311,7 @@ class TestSwap:
         assert world.candidates is None
         assert set(world.roles) == {"champion"}
 
-    def test_another_champion_is_a_reason_to_look_at_the_canary_again(self, world):
+    def test_another_champion_causes_a_new_check_of_the_canary(self, world):
         world = world()
         wider = msgspec.structs.replace(bundles.TABULAR, retired=("fax", "telex"))
         plain, digest = world.champion, world.store("2")
@@ -328,24 +326,24 @@ class TestSwap:
         digests = {version: world.store(version) for version in ("2", "3", "4", "5")}
         stopping, answers = threading.Event(), []
 
-        def ask() -> None:
+        def predict() -> None:
             while not stopping.is_set():
                 answers.append(world.client.predict(ROW))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        caller = threading.Thread(target=predict)
+        caller.start()
         for champion, canary in (("2", "3"), ("3", "4"), ("4", "5"), ("5", None)):
             world.champion = digests[champion]
             world.point(digests.get(canary), weight=50, shadow=digests["2"])
         stopping.set()
-        asking.join()
+        caller.join()
         assert {answer.status for answer in answers} == {200}
         answered = Counter(e["row_id"] for e in world.events() if e["answered"])
         assert answered == Counter(answer.json["predictions"][0]["id"] for answer in answers)
         assert {answer.json["model"]["version"] for answer in answers} >= {"2", "3", "4", "5"}
 
-    def test_use_cases_have_roles_of_their_own(self, front, var, tmp_path):
-        client = front(bundles.TABULAR, bundles.REGRESSION, serving={"swap_ratio": 1e6})
+    def test_use_cases_have_roles_of_their_own(self, start_client, var, tmp_path):
+        client = start_client(bundles.TABULAR, bundles.REGRESSION, serving={"swap_ratio": 1e6})
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION, bias=1.0, serving={"swap_ratio": 1e6})
         bundles.put_in_store(var, tmp_path / "two", "2")
         bundles.point(var, "prices", client.worker.served["prices"].live.digest, canary=Canary(digest, 100.0))

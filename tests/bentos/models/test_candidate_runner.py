@@ -1,4 +1,4 @@
-"""The thread beside the champion's: what it takes, what it refuses at once, and how little it takes from others."""
+"""The candidates' thread: what it accepts, what it refuses at once, and how its CPU use is limited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bentos.models.candidate_runner import MAX_BYTES, MAX_JOBS, CandidateRunner
 
 
 class Task:
-    """Runs until it is let go, or for some seconds."""
+    """Task that runs until it is released, or for some seconds."""
 
     def __init__(self, size: int = 1, seconds: float = 20.0) -> None:
         self.size, self.late = size, False
@@ -24,81 +24,81 @@ class Task:
 
 
 @pytest.fixture
-def side():
+def runner():
     made = CandidateRunner(None, "side")
     yield made
     made.close()
 
 
-def occupied(side: CandidateRunner) -> Task:
+def occupied(runner: CandidateRunner) -> Task:
     task = Task()
-    assert side.submit(task)
+    assert runner.submit(task)
     assert task.begun.wait(5)
     return task
 
 
-def test_a_full_queue_takes_no_more_until_something_is_done(side):
-    running = occupied(side)
+def test_a_full_queue_accepts_nothing_until_a_task_is_done(runner):
+    running = occupied(runner)
     waiting = [Task(seconds=0) for _ in range(MAX_JOBS)]
-    assert all(side.submit(task) for task in waiting)
-    assert not side.submit(Task())
+    assert all(runner.submit(task) for task in waiting)
+    assert not runner.submit(Task())
     running.go.set()
     assert waiting[-1].begun.wait(5)
-    assert side.submit(Task(seconds=0))
+    assert runner.submit(Task(seconds=0))
 
 
-def test_large_bodies_are_bounded_together_and_one_alone_is_let_in(side):
-    running = occupied(side)
-    assert not side.submit(Task(MAX_BYTES))
-    assert side.submit(Task(MAX_BYTES // 2, 0))
-    assert not side.submit(Task(MAX_BYTES // 2 + 1))
+def test_large_bodies_are_bounded_in_total_and_a_single_one_is_accepted(runner):
+    running = occupied(runner)
+    assert not runner.submit(Task(MAX_BYTES))
+    assert runner.submit(Task(MAX_BYTES // 2, 0))
+    assert not runner.submit(Task(MAX_BYTES // 2 + 1))
     running.go.set()
     alone = Task(2 * MAX_BYTES, 0)
     deadline = time.monotonic() + 5
-    while not side.submit(alone):
+    while not runner.submit(alone):
         assert time.monotonic() < deadline
     assert alone.begun.wait(5)
 
 
-def test_while_one_is_past_its_time_nothing_is_queued_behind_it(side):
-    running = occupied(side)
+def test_while_a_task_is_past_its_deadline_nothing_is_queued_after_it(runner):
+    running = occupied(runner)
     running.late = True
-    assert not side.submit(Task())
+    assert not runner.submit(Task())
     running.go.set()
 
 
-def test_a_closed_one_does_what_it_has_and_ends(side):
-    running, waiting = occupied(side), Task(seconds=0)
-    side.submit(waiting)
-    side.close()
-    assert not side.submit(Task())
+def test_a_closed_runner_finishes_its_tasks_and_ends(runner):
+    running, waiting = occupied(runner), Task(seconds=0)
+    runner.submit(waiting)
+    runner.close()
+    assert not runner.submit(Task())
     running.go.set()
-    assert side.drain(5) == 0
+    assert runner.drain(5) == 0
     assert waiting.begun.is_set()
 
 
-def test_one_that_never_ends_is_left_behind_and_what_waits_is_told(side):
-    running = occupied(side)
+def test_a_task_that_never_ends_is_abandoned_and_the_waiting_ones_are_counted(runner):
+    running = occupied(runner)
     for _ in range(3):
-        side.submit(Task())
-    side.close()
-    assert side.drain(0.05) == 3
+        runner.submit(Task())
+    runner.close()
+    assert runner.drain(0.05) == 3
     running.go.set()
 
 
-def test_one_that_rests_takes_a_quarter_of_the_time():
-    side = CandidateRunner(None, "resting", throttle=3.0)
+def test_a_throttled_runner_uses_a_quarter_of_the_time():
+    runner = CandidateRunner(None, "resting", throttle=3.0)
     started = time.monotonic()
     tasks = [Task(seconds=0.02) for _ in range(10)]
     for task in tasks:
-        side.submit(task)
+        runner.submit(task)
     assert tasks[-1].begun.wait(20)
     assert time.monotonic() - started > 9 * 4 * 0.02
-    side.close()
+    runner.close()
 
 
 class Clock:
-    """Stands in for `time`: each second of sleep takes so much of the processor."""
+    """Stand-in for `time`: each second of sleep uses so much CPU time."""
 
     def __init__(self, busy: float) -> None:
         self.now, self.busy = 0.0, busy
@@ -115,7 +115,7 @@ class Clock:
 
 @pytest.mark.parametrize(("busy", "least", "most"), [(0.0, 0.039, 0.0391), (0.9, 0.389, 0.4), (1.6, 1.0, 1.0)])
 def test_a_busy_process_is_left_more_time(monkeypatch, busy, least, most):
-    """A millisecond's work is 39 idle ones' rest; where the process has none to spare, a second."""
+    """Rest 39 idle milliseconds for one of work, or a second if the process is never idle."""
     clock = Clock(busy)
     made = CandidateRunner(None, "resting", throttle=39.0)
     monkeypatch.setattr("bentos.models.candidate_runner.time", clock)

@@ -1,4 +1,4 @@
-"""A canary or a shadow that misbehaves, in the real server under load: the callers notice nothing."""
+"""A faulty canary or shadow in the real server under load, without effect on callers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVING = {"deadline_ms": int(1000 * DEADLINE), "swap_ratio": 1e6}
 
 
 class Stage:
-    """A server with two workers, whose champion is version 1, and bundles to put beside it."""
+    """A server with two workers, whose champion is version 1, and bundles for its candidates."""
 
     def __init__(self, server: Server, champion: str, folder: Path) -> None:
         self.server, self.champion = server, champion
@@ -35,7 +35,7 @@ class Stage:
         return digest
 
     def point(self, canary: str | None = None, shadow: str | None = None) -> None:
-        """All to the canary, a copy to the shadow; returns when every worker has done what it is told."""
+        """Send all to the canary, a copy to the shadow, and wait until every worker has followed."""
         roles = {"canary": canary and Canary(canary, 100.0), "shadow": shadow}
         generation = bundles.point(self.server.var, "loans", self.champion, **roles)
         for role, digest in (("canary", canary), ("shadow", shadow)):
@@ -49,7 +49,7 @@ class Stage:
     def events(self, version: str) -> list[dict]:
         return [e for e in logged(self.server.var) if e["slipway"]["model_version"] == version]
 
-    def got_by_shadow(self, version: str) -> int:
+    def shadow_events(self, version: str) -> int:
         return len([event for event in self.events(version) if event["slipway"]["role"] == "shadow"])
 
     def shed(self, version: str) -> float:
@@ -82,11 +82,13 @@ def test_a_shadow_ten_times_slower_is_shed_and_nobody_waits_for_it(stage: Stage)
     assert (load.failed, load.broken) == ([], 0)
     assert set(load.versions) == {"1"}
     stage.point()
-    quick, beside = (percentile([a.seconds for a in loads.answered], 90) for loads in (alone, load))
-    assert beside < max(2 * quick, 0.1), f"p90 {beside * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
-    stage.server.wait_for(lambda: stage.got_by_shadow("5") + stage.shed("5") == len(load.answered))
+    quick, with_shadow = (percentile([a.seconds for a in loads.answered], 90) for loads in (alone, load))
+    assert with_shadow < max(2 * quick, 0.1), (
+        f"p90 {with_shadow * 1000:.1f} ms with the shadow, {quick * 1000:.1f} ms without"
+    )
+    stage.server.wait_for(lambda: stage.shadow_events("5") + stage.shed("5") == len(load.answered))
     assert stage.shed("5") > 0
-    assert stage.got_by_shadow("5") > 0, "what it has time for, it gets"
+    assert stage.shadow_events("5") > 0, "what it has time for, it gets"
 
 
 def test_a_canary_that_hangs_hurts_no_caller_and_does_not_hold_up_the_end(stage: Stage) -> None:
@@ -103,7 +105,7 @@ def test_a_canary_that_hangs_hurts_no_caller_and_does_not_hold_up_the_end(stage:
 
 
 def assert_the_champion_answered(stage: Stage, load: Load, version: str) -> None:
-    """All of it and in time; that the canary failed is in the log, once for each row."""
+    """Check that all requests are answered in time, and the canary's failure is logged once for each row."""
     assert (load.failed, load.broken) == ([], 0)
     assert len(load.answered) > 60
     assert set(load.versions) == {"1"}
@@ -120,5 +122,5 @@ def assert_the_champion_answered(stage: Stage, load: Load, version: str) -> None
 def assert_counted(stage: Stage, version: str, **reasons: int) -> None:
     for reason, number in reasons.items():
         stage.server.wait_for_metric(number, "slipway_canary_fallbacks_total", version=version, reason=reason)
-    asked = sum(number for reason, number in reasons.items() if reason != "busy")
-    stage.server.wait_for_metric(asked, "slipway_model_errors_total", version=version, role="canary")
+    attempts = sum(number for reason, number in reasons.items() if reason != "busy")
+    stage.server.wait_for_metric(attempts, "slipway_model_errors_total", version=version, role="canary")

@@ -1,4 +1,4 @@
-"""A worker follows the pointer, and keeps what it serves whenever anything is wrong with what it should serve."""
+"""The model manager follows the pointer, and keeps its model whenever the desired one is invalid."""
 
 from __future__ import annotations
 
@@ -37,27 +37,29 @@ def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 @pytest.fixture(autouse=True)
-def look_often(monkeypatch):
+def poll_often(monkeypatch):
     monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
-def holder(var):
-    """`holder()` starts one for `loans`, which ends with the test; `swaps` are the versions that it took over to."""
+def start_manager(var):
+    """`start_manager()` starts one for `loans`, stopped after the test; `swaps` are the versions it swapped to."""
     running: list[ModelManager] = []
 
     def start(**environment: object) -> ModelManager:
         settings.cache_clear()
         swaps: list[tuple[str | None, str]] = []
-        held = ModelManager("loans", settings(), lambda _, old, new: swaps.append((old and old.version, new.version)))
-        held.swaps = swaps  # type: ignore[attr-defined]
-        running.append(held)
-        held.start()
-        return held
+        manager = ModelManager(
+            "loans", settings(), lambda _, old, new: swaps.append((old and old.version, new.version))
+        )
+        manager.swaps = swaps  # type: ignore[attr-defined]
+        running.append(manager)
+        manager.start()
+        return manager
 
     yield start
-    for held in running:
-        held.stop()
+    for manager in running:
+        manager.stop()
 
 
 def state(var: Path) -> WorkerState:
@@ -65,8 +67,8 @@ def state(var: Path) -> WorkerState:
     return found
 
 
-def acted_on(var: Path, generation: int) -> Callable[[], bool]:
-    """Whether the worker is done with that generation of the pointer."""
+def has_followed(var: Path, generation: int) -> Callable[[], bool]:
+    """Return a check that the worker has processed that generation of the pointer."""
 
     def done() -> bool:
         found = state(var)
@@ -77,85 +79,85 @@ def acted_on(var: Path, generation: int) -> Callable[[], bool]:
 
 
 class TestSwap:
-    def test_a_moved_pointer_is_followed(self, holder, var, tmp_path):
+    def test_a_moved_pointer_is_followed(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        assert held.live.version == "1"
+        manager = start_manager()
+        assert manager.live.version == "1"
         digest = bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
-        until(lambda: held.live.version == "2")
-        until(acted_on(var, 2))
-        assert held.swaps == [(None, "1"), ("1", "2")]
+        until(lambda: manager.live.version == "2")
+        until(has_followed(var, 2))
+        assert manager.swaps == [(None, "1"), ("1", "2")]
         assert state(var).serving == digest
         assert state(var).roles["champion"].outcome == "serving"
         assert state(var).source == "pointer"
 
-    def test_the_same_digest_is_not_loaded_again(self, holder, var, tmp_path):
+    def test_the_same_digest_is_not_loaded_again(self, start_manager, var, tmp_path):
         digest = bundles.promote(var, tmp_path / "one")
-        held = holder()
-        live = held.live
+        manager = start_manager()
+        live = manager.live
         generation = bundles.point(var, "loans", digest)
-        until(acted_on(var, generation))
-        assert held.live is live
+        until(has_followed(var, generation))
+        assert manager.live is live
 
-    def test_the_way_back_to_the_champion_before_takes_no_disk_and_no_check(self, holder, var, tmp_path):
+    def test_a_return_to_the_previous_champion_needs_no_disk_and_no_check(self, start_manager, var, tmp_path):
         first = bundles.promote(var, tmp_path / "one", version="1", slow=60)
-        held = holder()
-        one = held.live
+        manager = start_manager()
+        one = manager.live
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
         shutil.rmtree(var / "store" / first)
-        until(acted_on(var, bundles.point(var, "loans", first)))
-        assert held.live is one
+        until(has_followed(var, bundles.point(var, "loans", first)))
+        assert manager.live is one
         assert state(var).roles["champion"].outcome == "serving"
-        assert held.swaps == [(None, "1"), ("1", "2"), ("2", "1")]
+        assert manager.swaps == [(None, "1"), ("1", "2"), ("2", "1")]
 
-    def test_only_the_champion_before_stays_in_memory(self, holder, var, tmp_path):
+    def test_only_the_previous_champion_stays_in_memory(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        one = weakref.ref(held.live)
+        manager = start_manager()
+        one = weakref.ref(manager.live)
         for version in ("2", "3"):
             bundles.promote(var, tmp_path / version, version=version, bias=int(version) / 10)
-            until(lambda version=version: held.live.version == version)
+            until(lambda version=version: manager.live.version == version)
         gc.collect()
         assert one() is None
 
-    def test_a_champion_that_is_taken_away_keeps_serving(self, holder, var, tmp_path):
+    def test_a_champion_that_is_taken_away_keeps_serving(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        until(acted_on(var, bundles.point(var, "loans", None)))
-        assert held.live.version == "1"
+        manager = start_manager()
+        until(has_followed(var, bundles.point(var, "loans", None)))
+        assert manager.live.version == "1"
 
-    def test_workers_load_one_at_a_time(self, holder, var, tmp_path):
+    def test_workers_load_one_at_a_time(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         with (var / "serving" / "loans" / "swap.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
             until(lambda: state(var).roles["champion"].outcome == "loading")
             time.sleep(0.3)
-            assert held.live.version == "1"
-        until(lambda: held.live.version == "2")
+            assert manager.live.version == "1"
+        until(lambda: manager.live.version == "2")
 
-    def test_requests_in_flight_keep_the_model_that_they_began_with(self, holder, var, tmp_path):
+    def test_requests_in_flight_keep_the_model_that_they_began_with(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        old = held.live
+        manager = start_manager()
+        old = manager.live
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
         assert old.version == "1"
         assert old.predictor.predict(bundles.ROWS["loans"][:1])
 
-    def test_the_state_goes_with_the_worker(self, holder, var, tmp_path):
+    def test_the_observed_state_is_removed_with_the_worker(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one")
-        held = holder()
-        held.stop()
+        manager = start_manager()
+        manager.stop()
         assert observed.read(var / "serving", "loans") == []
 
-    def test_the_states_of_killed_workers_are_removed(self, holder, var, tmp_path):
+    def test_the_states_of_killed_workers_are_removed(self, start_manager, var, tmp_path):
         other = StateFile(var / "serving", "loans")
         other.write(WorkerState(2**22 + 1, 1, "d", "1", "cpu", "pointer", "now"))
         del other  # and with it its lock, as a kill does
-        holder()
+        start_manager()
         assert len(list((var / "serving" / "loans" / "state").glob("*.json"))) == 1
 
 
@@ -198,72 +200,74 @@ BROKEN_AS_WRITTEN = [
 
 class TestBroken:
     @pytest.mark.parametrize(("damage", "reason"), BROKEN_IN_THE_STORE)
-    def test_a_damaged_bundle_is_refused_and_the_old_one_serves(self, holder, var, tmp_path, damage, reason):
+    def test_a_damaged_bundle_is_refused_and_the_old_one_serves(self, start_manager, var, tmp_path, damage, reason):
         before = bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         digest = bundles.write(tmp_path / "two", bias=0.3)
         damage(bundles.put_in_store(var, tmp_path / "two", "2"))
-        self._is_refused(held, var, before, digest, reason)
+        self._is_refused(manager, var, before, digest, reason)
 
     @pytest.mark.parametrize(("options", "reason"), BROKEN_AS_WRITTEN)
     def test_a_bundle_that_may_not_replace_is_refused_and_the_old_one_serves(
-        self, holder, var, tmp_path, options, reason
+        self, start_manager, var, tmp_path, options, reason
     ):
         before = bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         digest = bundles.write(tmp_path / "two", bias=0.3, **options)
         bundles.put_in_store(var, tmp_path / "two", "2")
-        self._is_refused(held, var, before, digest, reason)
+        self._is_refused(manager, var, before, digest, reason)
 
-    def test_a_newer_contract_is_refused(self, holder, var, tmp_path):
+    def test_a_newer_contract_is_refused(self, start_manager, var, tmp_path):
         before = bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         bundles.write(tmp_path / "two")
         manifest = json.loads((tmp_path / "two" / "manifest.json").read_text()) | {"contract": 99}
         (tmp_path / "two" / "manifest.json").write_text(json.dumps(manifest))
         digest = files.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
-        self._is_refused(held, var, before, digest, "contract version 99")
+        self._is_refused(manager, var, before, digest, "contract version 99")
 
-    def test_a_bundle_of_another_use_case_is_refused(self, holder, var, tmp_path):
+    def test_a_bundle_of_another_use_case_is_refused(self, start_manager, var, tmp_path):
         before = bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         digest = bundles.write(tmp_path / "two", bundles.REGRESSION)
         bundles.put_in_store(var, tmp_path / "two", "2")
-        self._is_refused(held, var, before, digest, "of the use case prices")
+        self._is_refused(manager, var, before, digest, "of the use case prices")
 
     @pytest.mark.parametrize("digest", ["../../etc", "", "A" * 64, "0" * 63])
-    def test_a_digest_that_is_none_leads_nowhere(self, holder, var, tmp_path, digest):
+    def test_an_invalid_digest_is_refused(self, start_manager, var, tmp_path, digest):
         before = bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
-        self._is_refused(held, var, before, digest, "not a digest")
+        manager = start_manager()
+        self._is_refused(manager, var, before, digest, "not a digest")
 
-    def test_a_pointer_that_is_rubbish_changes_nothing(self, holder, var, tmp_path):
+    def test_an_invalid_pointer_changes_nothing(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         desired.pointer_path(var / "serving", "loans").write_text("rubbish")
         time.sleep(0.2)
-        assert held.live.version == "1"
+        assert manager.live.version == "1"
         desired.pointer_path(var / "serving", "loans").unlink()
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
 
-    def test_a_refused_bundle_is_not_tried_again_until_the_pointer_moves(self, holder, var, tmp_path, monkeypatch):
+    def test_a_refused_bundle_is_not_tried_again_until_the_pointer_moves(
+        self, start_manager, var, tmp_path, monkeypatch
+    ):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         tried = []
         monkeypatch.setattr("bentos.models.model_manager.load", lambda *a, **k: tried.append(1) or load(*a, **k))
         bundles.write(tmp_path / "two", passed=False)
         digest = files.file_sha256(tmp_path / "two" / "manifest.json")
         bundles.put_in_store(var, tmp_path / "two", "2")
-        until(acted_on(var, bundles.point(var, "loans", digest)))
+        until(has_followed(var, bundles.point(var, "loans", digest)))
         time.sleep(0.3)
         assert len(tried) == 1
-        assert held.live.version == "1"
+        assert manager.live.version == "1"
 
-    def test_what_failed_for_the_machines_reasons_is_tried_again(self, holder, var, tmp_path, monkeypatch):
+    def test_a_failure_of_the_machine_is_retried(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         faults = [OSError(28, "No space left on device")]
         monkeypatch.setattr("bentos.models.model_manager.RETRY_SECONDS", 0.2)
         monkeypatch.setattr(
@@ -273,12 +277,12 @@ class TestBroken:
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
         until(lambda: state(var).roles["champion"].outcome == "failed")
         assert "No space left" in state(var).roles["champion"].reason
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
 
-    def _is_refused(self, held: ModelManager, var: Path, before: str, digest: str, reason: str) -> None:
-        until(acted_on(var, bundles.point(var, "loans", digest)))
+    def _is_refused(self, manager: ModelManager, var: Path, before: str, digest: str, reason: str) -> None:
+        until(has_followed(var, bundles.point(var, "loans", digest)))
         found = state(var)
-        assert held.live.version == "1"
+        assert manager.live.version == "1"
         assert found.serving == before
         assert found.roles["champion"].digest == digest
         assert found.roles["champion"].outcome == "refused"
@@ -286,25 +290,25 @@ class TestBroken:
 
 
 class TestAllowed:
-    def test_an_override_lets_failed_gates_in_and_shows(self, holder, var, tmp_path):
+    def test_an_override_admits_failed_gates_and_is_shown(self, start_manager, var, tmp_path):
         digest = bundles.write(tmp_path / "one", passed=False)
         bundles.put_in_store(var, tmp_path / "one", "1", override="ann: the old one is worse")
         bundles.point(var, "loans", digest)
-        assert holder().live.override == "ann: the old one is worse"
+        assert start_manager().live.override == "ann: the old one is worse"
 
-    def test_a_feature_may_be_added_nullable_and_another_retired(self, holder, var, tmp_path):
+    def test_a_feature_may_be_added_nullable_and_another_retired(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         features = (*bundles.TABULAR.features[:3], Feature("height", "number", nullable=True))
         schema = msgspec.structs.replace(bundles.TABULAR, features=features, retired=("fax", "member"))
         bundles.promote(var, tmp_path / "two", schema, version="2")
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
 
-    def test_a_use_case_may_allow_a_slower_network(self, holder, var, tmp_path):
+    def test_a_use_case_may_allow_a_slower_network(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        held = holder()
+        manager = start_manager()
         bundles.promote(var, tmp_path / "two", version="2", slow=20, serving={"swap_ratio": 1e6})
-        until(lambda: held.live.version == "2")
+        until(lambda: manager.live.version == "2")
 
     def test_the_ratio_of_equal_networks_is_about_one(self, tmp_path):
         bundles.write(tmp_path / "one", slow=4)
@@ -314,84 +318,86 @@ class TestAllowed:
 
 
 class TestStart:
-    def test_without_a_pointer_it_waits(self, holder):
-        held = holder()
-        assert held.live is None and held.problem is None
+    def test_without_a_pointer_it_waits(self, start_manager):
+        manager = start_manager()
+        assert manager.live is None and manager.problem is None
 
-    def test_the_first_promotion_is_taken_when_it_comes(self, holder, var, tmp_path):
-        held = holder()
+    def test_the_first_promotion_is_served(self, start_manager, var, tmp_path):
+        manager = start_manager()
         bundles.promote(var, tmp_path / "one", version="1")
-        until(lambda: held.live is not None and held.live.version == "1")
+        until(lambda: manager.live is not None and manager.live.version == "1")
 
-    def test_after_the_wait_the_packaged_bundle_serves_until_a_pointer_comes(self, holder, var, tmp_path, monkeypatch):
+    def test_after_the_wait_the_packaged_bundle_serves_until_a_promotion(
+        self, start_manager, var, tmp_path, monkeypatch
+    ):
         bundles.write(tmp_path / "image" / "loans")
         monkeypatch.setenv("SLIPWAY_PACKAGED", str(tmp_path / "image"))
         monkeypatch.setenv("SLIPWAY_START_WAIT_SECONDS", "0.6")
-        held = holder()
-        assert held.live is None
-        until(lambda: held.live is not None, 5)
-        assert held.live.source == "packaged"
+        manager = start_manager()
+        assert manager.live is None
+        until(lambda: manager.live is not None, 5)
+        assert manager.live.source == "packaged"
         until(lambda: state(var).source == "packaged")
         bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
-        until(lambda: held.live.version == "2")
-        assert held.live.source == "pointer"
+        until(lambda: manager.live.version == "2")
+        assert manager.live.source == "pointer"
 
-    def test_a_pointer_comes_before_the_packaged_bundle(self, holder, var, tmp_path, monkeypatch):
+    def test_the_pointer_takes_precedence_over_the_packaged_bundle(self, start_manager, var, tmp_path, monkeypatch):
         bundles.write(tmp_path / "image" / "loans", bias=0.3)
         bundles.promote(var, tmp_path / "one", version="1")
         monkeypatch.setenv("SLIPWAY_PACKAGED", str(tmp_path / "image"))
         monkeypatch.setenv("SLIPWAY_START_WAIT_SECONDS", "0")
-        assert holder().live.source == "pointer"
+        assert start_manager().live.source == "pointer"
 
-    def test_a_worker_that_starts_under_a_refused_pointer_serves_what_served_before(self, holder, var, tmp_path):
+    def test_a_worker_that_starts_with_a_refused_pointer_serves_the_previous_bundle(self, start_manager, var, tmp_path):
         bundles.promote(var, tmp_path / "one", version="1")
-        holder().stop()
+        start_manager().stop()
         bundles.promote(var, tmp_path / "two", version="2", passed=False)
-        held = holder()
+        manager = start_manager()
         found = state(var)
-        assert held.live.version == found.version == "1"
+        assert manager.live.version == found.version == "1"
         assert found.roles["champion"].outcome == "refused"
         assert found.roles["champion"].version == "2"
 
-    def test_a_named_bundle_serves_whatever_the_pointer_says(self, holder, var, tmp_path, monkeypatch):
+    def test_a_named_bundle_takes_precedence_over_the_pointer(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one", version="1")
         digest = bundles.write(tmp_path / "two", bias=0.3)
         monkeypatch.setenv("SLIPWAY_BUNDLE", str(tmp_path / "two"))
-        held = holder()
-        assert (held.live.digest, held.live.source) == (digest, "bundle")
+        manager = start_manager()
+        assert (manager.live.digest, manager.live.source) == (digest, "bundle")
         assert state(var).source == "bundle"
 
-    def test_a_named_bundle_that_is_broken_stops_the_start(self, holder, tmp_path, monkeypatch):
+    def test_a_named_bundle_that_is_broken_stops_the_start(self, start_manager, tmp_path, monkeypatch):
         bundles.write(tmp_path / "two")
         _changed_byte(tmp_path / "two")
         monkeypatch.setenv("SLIPWAY_BUNDLE", str(tmp_path / "two"))
         with pytest.raises(BundleError, match="not what was registered"):
-            holder()
+            start_manager()
 
-    def test_a_gpu_that_is_asked_for_and_absent_stops_the_start(self, holder, var, tmp_path, monkeypatch):
+    def test_a_required_gpu_that_is_missing_prevents_the_start(self, start_manager, var, tmp_path, monkeypatch):
         bundles.promote(var, tmp_path / "one")
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
         monkeypatch.setenv("SLIPWAY_DEVICE", "gpu")
         with pytest.raises(SettingsError, match="GPU was asked for"):
-            holder()
+            start_manager()
 
 
-def test_ten_swaps_under_requests_fail_none(front, var, tmp_path):
-    client = front()
+def test_ten_swaps_under_requests_fail_none(start_client, var, tmp_path):
+    client = start_client()
     folders = [tmp_path / f"v{number}" for number in range(2, 12)]
     statuses, stopping = [], threading.Event()
 
-    def ask() -> None:
+    def predict() -> None:
         while not stopping.is_set():
             statuses.append(client.predict(bundles.ROWS["loans"][0]).status)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    caller = threading.Thread(target=predict)
+    caller.start()
     for number, folder in enumerate(folders, start=2):
         bundles.promote(var, folder, version=str(number), bias=number / 10)
         until(lambda number=number: client.worker.served["loans"].live.version == str(number))
     stopping.set()
-    asking.join()
+    caller.join()
     assert set(statuses) == {200}
     info = {"usecase": "loans", "role": "champion", "source": "pointer", "device": "cpu"}
     assert client.metric("slipway_model_info", version="11", **info) == 1

@@ -1,4 +1,4 @@
-"""Whatever a registry or a folder hands out: it is refused with a reason, the old model serves, nothing leaks out."""
+"""Hostile bundles of a registry or a folder: refused with a reason, the old model serves, nothing leaks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.inference import Predictor
 from slipway.serving_state import desired, follower_status, observed
 from slipway.settings import settings
 from slipway.system import files as files_module
-from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, vouch
+from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_folder, rewrite_manifest
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 from tests.support.signed import key_pair
@@ -42,7 +42,7 @@ def files(root: Path) -> set[str]:
 
 @pytest.fixture
 def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
-    """`trust()` makes a key, which signs from then on, and is the only one that is trusted."""
+    """`trust()` creates the key that signs from then on, the only trusted one."""
 
     def trust() -> None:
         private, public = key_pair(tmp_path)
@@ -54,7 +54,7 @@ def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]
 
 
 class TestFollower:
-    """The registry is the attacker's: it hands out what it likes."""
+    """Attacks by a registry that the attacker controls."""
 
     @pytest.fixture
     def registry(self) -> Iterator[RegistryDouble]:
@@ -63,7 +63,7 @@ class TestFollower:
 
     @pytest.fixture
     def serving(self, registry: RegistryDouble, tmp_path: Path, var: Path) -> str:
-        """The digest of version 1, which is good, and which this machine serves."""
+        """Follow version 1, which is valid, and return its digest."""
         bundles.write(tmp_path / "good")
         digest = registry.add("1", tmp_path / "good")
         self.follow(registry, "1")
@@ -76,7 +76,7 @@ class TestFollower:
         return tmp_path / "bad"
 
     def follow(self, registry: RegistryDouble, version: str) -> str | None:
-        """Move the alias there and have the follower look: the reason of the refusal, if it is one."""
+        """Move the alias, let the follower poll, and return the reason of the refusal, if any."""
         registry.aliases["champion"] = version
         found = settings()
         follower = Follower(NAME, Registry(registry.uri), found)
@@ -86,12 +86,12 @@ class TestFollower:
         return refusal.reason if refusal else None
 
     def assert_refused(self, registry: RegistryDouble, serving: str, reason: str, **tags: str) -> None:
-        """Version 2, in `bad`, is refused for the reason; version 1 stays, and no other file comes to be."""
+        """Check that version 2 is refused for the reason, version 1 stays, and no other file appears."""
         var, root = settings().var, settings().var.parent
         before = files(root)
-        said = self.follow(registry, "2")
-        assert said and reason in said
-        assert str(var) not in said, "no path of this machine is in a reason that the registry gets"
+        reason_given = self.follow(registry, "2")
+        assert reason_given and reason in reason_given
+        assert str(var) not in reason_given, "no path of this machine is in a reason that the registry gets"
         assert desired.read(var / "serving", NAME).champion == serving
         bundle.verify(var / "store" / serving, serving, serving_only=True)
         assert files(root) - before <= {f"var/serving/{NAME}/refused.json"}
@@ -99,14 +99,14 @@ class TestFollower:
     @pytest.mark.parametrize(
         "name", ["../../../../escaped", "/tmp/escaped", "serve/../../escaped", "serve/model.onnx.data"]
     )
-    def test_a_manifest_that_lists_what_no_bundle_has(self, registry, serving, bad, name):
+    def test_a_manifest_that_lists_unknown_files(self, registry, serving, bad, name):
         manifest = json.loads((bad / bundle.MANIFEST).read_bytes())
         manifest["files"][name] = "0" * 64
         (bad / bundle.MANIFEST).write_text(json.dumps(manifest))
         registry.add("2", bad)
-        registry.asked.clear()
+        registry.requested_files.clear()
         self.assert_refused(registry, serving, f"lists {name!r}, which no bundle has")
-        assert not [asked for asked in registry.asked if "escaped" in asked or asked.endswith(".data")]
+        assert not [file for file in registry.requested_files if "escaped" in file or file.endswith(".data")]
 
     @pytest.mark.parametrize(
         "name", ["serve/probe.json", "serve/model.onnx", "metrics.json", "manifest.json", "manifest.sig"]
@@ -120,9 +120,9 @@ class TestFollower:
 
     def test_a_changed_manifest_ends_the_download(self, registry, serving, bad):
         registry.add("2", bad, **{"slipway.bundle_sha256": "f" * 64})
-        registry.asked.clear()
+        registry.requested_files.clear()
         self.assert_refused(registry, serving, "the registry says ffff")
-        assert registry.asked == ["manifest.json"]
+        assert registry.requested_files == ["manifest.json"]
 
     def test_a_manifest_that_is_nested_too_deep(self, registry, serving, bad):
         manifest = json.loads((bad / bundle.MANIFEST).read_bytes()) | {"facts": 0}
@@ -152,12 +152,12 @@ class TestFollower:
         assert self.follow(registry, "2") is None
         bundle.verify(var / "store" / digest, digest, serving_only=True)
 
-    def test_no_signature_where_one_is_asked_for(self, registry, serving, bad, trust):
+    def test_no_signature_where_one_is_required(self, registry, serving, bad, trust):
         trust()
         registry.add("2", bad)
         self.assert_refused(registry, serving, "it has no manifest.sig, and SLIPWAY_TRUSTED_KEYS is set")
 
-    def test_a_strangers_signature(self, registry, serving, bad, trust):
+    def test_a_signature_by_an_unknown_key(self, registry, serving, bad, trust):
         trust()
         signing.sign(bad)
         trust()
@@ -181,11 +181,11 @@ class TestFollower:
 
 
 class TestWorker:
-    """The attacker may register what he likes: every byte is as the manifest says."""
+    """Attacks by somebody who may register any bundle with a matching manifest."""
 
     @pytest.fixture
-    def holder(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
-        """A worker's model, which follows the pointer and serves version 1."""
+    def manager(self, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
+        """Provide a worker's model manager, which follows the pointer and serves version 1."""
         monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
         bundles.promote(var, tmp_path / "good", version="1")
         settings.cache_clear()
@@ -194,7 +194,7 @@ class TestWorker:
         yield held
         held.stop()
 
-    def assert_refused(self, holder: ModelManager, var: Path, folder: Path, reason: str) -> None:
+    def assert_refused(self, manager: ModelManager, var: Path, folder: Path, reason: str) -> None:
         digest = files_module.file_sha256(folder / bundle.MANIFEST)
         generation = bundles.point(var, NAME, digest)
 
@@ -205,19 +205,19 @@ class TestWorker:
         until(done)
         (state,) = observed.read(var / "serving", NAME)
         role = state.roles["champion"]
-        assert (role.outcome, holder.live.version) == ("refused", "1")
+        assert (role.outcome, manager.live.version) == ("refused", "1")
         assert role.reason and reason in role.reason
-        assert holder.live.predictor.predict(bundles.ROWS[NAME][:1])
+        assert manager.live.predictor.predict(bundles.ROWS[NAME][:1])
 
     @pytest.mark.parametrize("kind", HOSTILE)
-    def test_it_is_refused_and_the_old_one_serves(self, holder, var, tmp_path, kind):
-        spoil, reason = HOSTILE[kind]
+    def test_it_is_refused_and_the_old_one_serves(self, manager, var, tmp_path, kind):
+        tamper, reason = HOSTILE[kind]
         folder = tmp_path / "bad"
         bundles.write(folder, bias=0.5)
-        spoil(folder)
-        vouch(folder)
+        tamper(folder)
+        rewrite_manifest(folder)
         bundles.put_in_store(var, folder, version="2")
-        self.assert_refused(holder, var, folder, reason)
+        self.assert_refused(manager, var, folder, reason)
 
     def test_an_image_of_gigabytes_is_refused_before_one_is_made(self, tmp_path):
         folder = tmp_path / "bad"
@@ -225,27 +225,27 @@ class TestWorker:
         schema = json.loads((folder / "serve/schema.json").read_text())
         schema["features"][0]["size"] = [100_000, 100_000]
         (folder / "serve/schema.json").write_text(json.dumps(schema))
-        vouch(folder)
+        rewrite_manifest(folder)
         with pytest.raises(BundleError, match="has an invalid image feature 'image'"):
             load(folder, bundles.IMAGES.usecase)
 
     @pytest.mark.parametrize("link", [link_a_file, link_a_folder])
-    def test_links_are_refused_where_the_bytes_are_right(self, holder, var, tmp_path, link):
+    def test_links_are_refused_where_the_bytes_are_right(self, manager, var, tmp_path, link):
         bundles.write(tmp_path / "bad", bias=0.5)
         link(bundles.put_in_store(var, tmp_path / "bad", version="2"))
-        self.assert_refused(holder, var, tmp_path / "bad", "serve/model.onnx is missing")
+        self.assert_refused(manager, var, tmp_path / "bad", "serve/model.onnx is missing")
 
-    def test_a_file_larger_than_its_limit_is_not_even_hashed(self, holder, var, tmp_path, monkeypatch):
+    def test_a_file_larger_than_its_limit_is_not_even_hashed(self, manager, var, tmp_path, monkeypatch):
         bundles.write(tmp_path / "bad", bias=0.5)
         bundles.put_in_store(var, tmp_path / "bad", version="2")
         monkeypatch.setitem(bundle.LIMITS, "serve/model.onnx", 100)
-        self.assert_refused(holder, var, tmp_path / "bad", "bytes, 100 are allowed")
+        self.assert_refused(manager, var, tmp_path / "bad", "bytes, 100 are allowed")
 
-    def test_an_unsigned_bundle_is_refused_by_pointer_folder_and_package(self, holder, var, tmp_path, trust):
+    def test_an_unsigned_bundle_is_refused_by_pointer_folder_and_package(self, manager, var, tmp_path, trust):
         trust()
         bundles.write(tmp_path / "bad", bias=0.5)
         bundles.put_in_store(var, tmp_path / "bad", version="2")
-        self.assert_refused(holder, var, tmp_path / "bad", "it has no manifest.sig")
+        self.assert_refused(manager, var, tmp_path / "bad", "it has no manifest.sig")
         for source in ("bundle", "packaged"):
             with pytest.raises(BundleError, match=r"it has no manifest\.sig"):
                 load(tmp_path / "bad", NAME, source=source)

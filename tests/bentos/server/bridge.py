@@ -1,4 +1,4 @@
-"""The service in this process behind a socket, with whatever a proxy in front of it may do to requests and answers."""
+"""The service in this process behind a socket, with a proxy that may change requests and answers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.bentos.conftest import Answer, Client
 
 
 class Bridge:
-    """`change(path, answer)` is what comes back for the service's answer; `dropped` headers do not reach it.
+    """Server whose `change(path, answer)` replaces the service's answer; `dropped` headers do not reach the service.
 
-    >>> with Bridge(front()) as bridge:
+    >>> with Bridge(start_client()) as bridge:
     ...     cli("smoke", bridge.url)
     """
 

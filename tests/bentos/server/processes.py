@@ -1,4 +1,4 @@
-"""The server as real processes, and a client that keeps a connection and its books."""
+"""The server as real processes, and a client that keeps its connections and counts answers."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class Server:
         raise AssertionError(f"the server is not ready (exit code {self.process.poll()}):\n{self.log.read_text()}")
 
     def _all_have_begun(self) -> bool:
-        """Readiness is one worker's: who answered has its models, the others may be loading theirs."""
+        """Tell whether every worker has begun: readiness is that of one worker, the others may still load models."""
         return all(len(self.states(usecase)) == self._workers for usecase in self._usecases)
 
     def workers(self) -> list[int]:
-        """The pids of the worker processes."""
+        """Return the pids of the worker processes."""
         found = psutil.Process(self.process.pid).children()
         return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
 
@@ -102,17 +102,17 @@ class Server:
             time.sleep(0.02)
 
     def states(self, usecase: str = "loans") -> list[WorkerState]:
-        """What the workers wrote of themselves."""
+        """Return the observed state that the workers wrote."""
         return observed.read(self.var / "serving", usecase)
 
     def all_have(self, generation: int, digest: str | None, usecase: str = "loans", role: str = "champion") -> bool:
-        """Whether every worker has acted on that generation of the pointer, and has the digest in the role."""
+        """Tell whether every worker has followed that generation of the pointer and has the digest in the role."""
         found = [state.roles.get(role) for state in self.states(usecase) if state.generation == generation]
-        wanted = digest and (digest, "serving")
-        return [state and (state.digest, state.outcome) for state in found] == [wanted] * self._workers
+        expected = digest and (digest, "serving")
+        return [state and (state.digest, state.outcome) for state in found] == [expected] * self._workers
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of the series with these labels, and any others, as `/metrics` has it now."""
+        """Return the sum of all series in `/metrics` that have at least these labels."""
         families = text_string_to_metric_families(self.get("/metrics")[1].decode())
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
@@ -145,17 +145,17 @@ class Answered(NamedTuple):
     """A prediction; times by `time.monotonic()`."""
 
     sent: float
-    came: float
+    received: float
     version: str
     id: str
 
     @property
     def seconds(self) -> float:
-        return self.came - self.sent
+        return self.received - self.sent
 
 
 class Load:
-    """Threads that predict at a steady rate on connections they keep, and note what came back.
+    """Threads that predict at a steady rate on persistent connections and record the answers.
 
     >>> with Load(server, "loans", rate=100) as load:
     ...     time.sleep(5)
@@ -214,21 +214,21 @@ class Load:
         connection.close()
 
     def _note(self, sent: float, status: int, body: bytes) -> None:
-        came = time.monotonic()
+        received = time.monotonic()
         content = json.loads(body)
         if status == 200:
-            self.answered.append(Answered(sent, came, content["model"]["version"], content["predictions"][0]["id"]))
+            self.answered.append(Answered(sent, received, content["model"]["version"], content["predictions"][0]["id"]))
         else:
             self.failed.append(f"{status}: {content}")
 
 
 def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
-    """How often each row is in the log."""
+    """Count how often each row is in the log."""
     return Counter(event["slipway"]["row_id"] for event in logged(var, usecase))
 
 
 def logged(var: Path, usecase: str = "loans") -> list[dict[str, Any]]:
-    """The events in the log, from the files themselves; a line that is cut would not parse."""
+    """Return the events in the log, read from the files themselves; a truncated line would not parse."""
     paths = sorted((var / "spool" / usecase).glob("prediction-*"))
     return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
 

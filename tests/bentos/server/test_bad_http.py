@@ -1,4 +1,4 @@
-"""What is wrong below the body: lengths, chunks, heads, paths, encodings; on a real server, which answers the next."""
+"""Invalid HTTP below the body (lengths, chunks, headers, paths, encodings) on a real server, which stays available."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEGABYTES = 100
 
 
 def answers(server: Server, *parts: bytes) -> list[Answer]:
-    """All answers to what is sent on one connection, until the server closes it."""
+    """Return all answers to the bytes sent on one connection, until the server closes it."""
     found = []
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for part in parts:
@@ -69,14 +69,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_http_is_refused_and_the_connection_closed(server, data):
+def test_invalid_http_is_refused_and_the_connection_closed(server, data):
     (answer,) = answers(server, data)
     assert answer.status == 400
     assert not faults_of(answer)
     assert server.predict("loans", **bundles.ROWS["loans"][0])[0] == 200
 
 
-def test_what_comes_behind_the_end_of_a_body_is_no_request(server):
+def test_bytes_after_the_end_of_a_body_are_no_request(server):
     found = answers(server, POST + b"content-length: %d\r\n\r\n" % (len(BODY) - 2) + BODY)
     assert {answer.status for answer in found} == {400}
     assert b"not valid HTTP/1.1" in found[-1].body
@@ -106,7 +106,7 @@ def test_a_compressed_bomb_is_not_unpacked(server, encoding):
     assert not faults_of(answer)
 
 
-def test_a_hundred_megabytes_are_refused_and_not_kept(server):
+def test_a_hundred_megabytes_are_refused_and_not_held_in_memory(server):
     part = b" " * (1 << 20)
     head = POST + b"content-length: %d\r\n\r\n" % (MEGABYTES << 20)
     refused, served = answers(server, head, *[part] * MEGABYTES, get(b"/livez"))
@@ -127,7 +127,7 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(server):
     ],
     ids=["a long header", "many headers", "a long path"],
 )
-def test_a_head_without_end_is_refused(server, before, head):
+def test_headers_without_end_are_refused(server, before, head):
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     with connection, connection.makefile("rb") as file:
         if before:
@@ -152,7 +152,7 @@ def test_a_trailer_without_end_is_refused(server, head):
     assert not faults_of(found[-1])
 
 
-def test_who_asks_for_a_websocket_is_answered_in_http(server):
+def test_a_websocket_upgrade_is_answered_in_http(server):
     (answer,) = answers(server, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % WEBSOCKET)
     assert answer.status == 200
     (refused,) = answers(server, POST + b"%b\r\ncontent-length: %d\r\n\r\n%b" % (WEBSOCKET, len(BODY), BODY))
@@ -197,7 +197,7 @@ def test_no_other_spelling_of_a_path_leads_anywhere(server, path):
 
 @pytest.mark.parametrize("path", [b"/v1/models/loans/predict", b"/v1/models", b"/livez", b"/metrics", b"/healthz"])
 @pytest.mark.parametrize("method", [b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE", b"PROPFIND"])
-def test_another_method_says_which_are_allowed(server, method, path):
+def test_a_wrong_method_is_refused_with_the_allowed_ones(server, method, path):
     (answer,) = answers(server, get(path).replace(b"GET", method, 1))
     assert answer.status == 405
     assert answer.headers[b"allow"]

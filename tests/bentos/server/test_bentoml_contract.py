@@ -1,4 +1,4 @@
-"""What docs/decisions/0001 relies on in BentoML and uvicorn. A failure here after an upgrade: read that page first."""
+"""Behaviour of BentoML and uvicorn that docs/decisions/0001 relies on. After a failure, read that page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.bentos.server.processes import ROOT
 
 HARDENED = "bentos.server.protocol:HardenedProtocol"
 FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
-AFTER_AN_UPGRADE = "an upgrade changed what our callable in front of BentoML relies on: see docs/decisions/0001"
+AFTER_AN_UPGRADE = "an upgrade changed what our application around BentoML relies on: see docs/decisions/0001"
 
 
-def test_a_service_may_be_of_a_class_of_ours():
+def test_a_service_may_be_of_a_custom_class():
     assert "service_class" in inspect.signature(bentoml.service).parameters, AFTER_AN_UPGRADE
     assert "is_main" in inspect.signature(bentoml.Service.to_asgi).parameters, AFTER_AN_UPGRADE
     assert "__dict__" not in dir(bentoml.Service), f"Service has no slots any more; {AFTER_AN_UPGRADE}"
 
 
-def test_a_worker_serves_what_to_asgi_returns_with_uvicorns_own_choice_of_protocol():
+def test_a_worker_serves_the_application_of_to_asgi_with_uvicorns_choice_of_protocol():
     from _bentoml_impl.worker import service as worker
 
     source = inspect.getsource(worker)
@@ -57,7 +57,7 @@ def test_uvicorn_takes_the_protocol_that_is_registered_and_uvloop(monkeypatch):
     assert parameters == ["self", "msg"], AFTER_AN_UPGRADE
 
 
-def test_uvicorn_hands_the_state_of_the_lifespan_to_the_protocols():
+def test_uvicorn_passes_the_lifespan_state_to_the_protocols():
     import uvicorn
     from uvicorn.lifespan.on import LifespanOn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -68,7 +68,7 @@ def test_uvicorn_hands_the_state_of_the_lifespan_to_the_protocols():
     assert parameters == ["self", "config", "server_state", "app_state", "_loop"], AFTER_AN_UPGRADE
 
 
-def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_way():
+def test_uvicorn_keeps_the_connection_state_that_shows_a_request_in_flight():
     from uvicorn.protocols.http import httptools_impl
 
     protocol = inspect.getsource(httptools_impl.HttpToolsProtocol)
@@ -79,7 +79,7 @@ def test_uvicorn_keeps_of_a_connection_what_tells_us_that_a_request_is_on_its_wa
         assert f"self.{name} =" in cycle, AFTER_AN_UPGRADE
 
 
-def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodies():
+def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bodies():
     from uvicorn.protocols.http import httptools_impl
 
     source = inspect.getsource(httptools_impl)
@@ -89,8 +89,8 @@ def test_uvicorn_asks_where_we_answer_about_upgrades_paths_and_the_ends_of_bodie
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
 
 
-def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None:
-    """What bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
+def test_uvicorns_protocol_has_the_methods_that_we_override() -> None:
+    """Check what bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
     import uvicorn
     from uvicorn.protocols.http import httptools_impl
 
@@ -112,7 +112,7 @@ def test_uvicorns_protocol_is_made_of_the_methods_that_we_are_asked_in() -> None
     assert "__slots__" not in vars(Protocol), AFTER_AN_UPGRADE
 
 
-def test_swagger_ui_lies_where_the_documents_page_reads_it():
+def test_swagger_ui_is_where_the_documents_page_reads_it():
     from bentos.api import api_docs
 
     for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
@@ -128,7 +128,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer as c
 app = slipway.to_asgi(is_main=True)
 server = c.api_server_config
 print(json.dumps({
-    "front": type(app).__module__,
+    "application": type(app).__module__,
     "protocol": HTTP_PROTOCOLS["auto"],
     "behind": type(app._behind).__module__,
     "import": slipway.import_string,
@@ -164,14 +164,14 @@ def configured(tmp_path_factory) -> dict:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def test_our_callable_stands_in_front_of_bentomls_application(configured):
-    assert configured["front"] == "bentos.api.application", AFTER_AN_UPGRADE
+def test_our_application_wraps_bentomls(configured):
+    assert configured["application"] == "bentos.api.application", AFTER_AN_UPGRADE
     assert configured["protocol"] == FAST_PATH
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
 
 
-def test_bentoml_takes_our_settings_and_keeps_quiet(configured):
+def test_bentoml_applies_our_settings_and_writes_no_access_log(configured):
     assert configured["workers"] == 3, AFTER_AN_UPGRADE
     assert configured["address"] == ["127.0.0.1", 3456], AFTER_AN_UPGRADE
     assert configured["metrics"] is False, AFTER_AN_UPGRADE

@@ -1,4 +1,4 @@
-"""A minute in which workers are killed under load: what was answered is in the log once, and workers come back."""
+"""Workers killed under load for a minute: each answered prediction is logged once, and workers are restarted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from slipway.serving_state.observed import WorkerState
 from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 
-WORKERS = 4  # the supervisor looks every 10 s, and a worker begins in 5: of two there would be none now and then
+WORKERS = 4  # the supervisor checks every 10 s, and a start takes 5: with two workers there would at times be none
 SECONDS = 60.0
 KILL_SECONDS = 5.0
 RATE, CONNECTIONS = 100, 8
-NOTICED_SECONDS = 2.0  # a connection's next request shows that it is broken; each asks every 80 ms
+NOTICED_SECONDS = 2.0  # the next request on a connection shows that it is broken; each sends one every 80 ms
 
 
 def test_every_answer_is_in_the_log_once_and_only_the_killed_workers_connections_break(serve, var, tmp_path):
@@ -45,7 +45,7 @@ def test_every_answer_is_in_the_log_once_and_only_the_killed_workers_connections
 
 
 def kill_one(server: Server) -> float:
-    """Wait, and kill the worker that has served longest, unless it is the last that serves: when that was."""
+    """Wait, kill the longest-serving worker unless it is the only one that serves, and return the time of the kill."""
     time.sleep(KILL_SECONDS)
     server.wait_for(lambda: len(serving(server)) > 1, 60)
     victim = min(serving(server), key=lambda state: state.since).pid

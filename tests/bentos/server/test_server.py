@@ -1,4 +1,4 @@
-"""The server as real processes: killed, ended, swapped under load, and refused a start."""
+"""The server as real processes: killed, terminated, swapped under load, and refused at its start."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_workers_are_one_server_and_every_layer_speaks_problems(serve, var, tmp_
 
 
 def _predict_and_see_it_counted(server: Server, number: int, of: int) -> None:
-    """Each on a connection of its own, so that both workers have their part."""
+    """Use a connection for each request, so that both workers answer some."""
     for _ in range(number):
         assert server.predict("loans", **ROW)[0] == 200
     server.wait_for_metric(of, "slipway_requests_total", route="predict", code="200")
@@ -80,7 +80,7 @@ def _body() -> bytes:
 
 
 def _kill_a_worker_and_wait(server: Server) -> None:
-    """BentoML's supervisor looks every 10 s."""
+    """Wait for the restart: BentoML's supervisor checks every 10 s."""
     before = server.workers()
     os.kill(before[0], signal.SIGKILL)
     deadline = time.monotonic() + 60
@@ -100,13 +100,13 @@ def _raw(server: Server, request: bytes) -> tuple[int, str, dict]:
         return answer.status, answer.getheader("content-type") or "", json.loads(answer.read())
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_ends_the_server_and_auto_serves_without_it(serve, var, tmp_path):
+def test_a_required_gpu_that_is_missing_ends_the_server_and_auto_serves_without_it(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "one")
     server = serve("loans", workers=2, ready=False, SLIPWAY_DEVICE="gpu", CUDA_VISIBLE_DEVICES="")
     server.process.wait(60)
-    said = server.log.read_text()
-    assert "a GPU was asked for" in said
-    assert "onnxruntime-gpu" in said or "slipway doctor" in said, "what is missing"
+    output = server.log.read_text()
+    assert "a GPU was asked for" in output
+    assert "onnxruntime-gpu" in output or "slipway doctor" in output, "what is missing"
     with pytest.raises(ConnectionRefusedError):
         server.get("/livez")
     server = serve("loans", SLIPWAY_DEVICE="auto", CUDA_VISIBLE_DEVICES="")
@@ -115,7 +115,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_ends_the_server_and_auto_serves_w
     assert server.predict("loans", **ROW)[0] == 200
 
 
-def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
+def test_an_address_that_bypasses_the_settings_is_detected(serve, var, tmp_path):
     bundles.promote(var, tmp_path / "one")
     server = serve("loans", ready=False, BENTOML_HOST="0.0.0.0")
     server.process.wait(60)
@@ -123,7 +123,7 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environment", "code", "says"),
+    ("environment", "code", "message"),
     [
         ({}, 1, "SLIPWAY_SERVE names no use case"),
         ({"SLIPWAY_SERVE": "loans", "SLIPWAY_CONTAINER": "true"}, 78, "SLIPWAY_INSECURE=true"),
@@ -131,7 +131,7 @@ def test_an_address_given_past_the_settings_is_found_out(serve, var, tmp_path):
         ({"SLIPWAY_BUNDLE": "nowhere"}, 1, "holds no manifest"),
     ],
 )
-def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path, environment, code, says):
+def test_wrong_settings_end_it_before_a_port_is_open(tmp_path, environment, code, message):
     ended = subprocess.run(
         [sys.executable, "-c", "import bentos.service"],
         cwd=ROOT,
@@ -142,5 +142,5 @@ def test_what_is_wrong_with_the_settings_ends_it_before_a_port_is_open(tmp_path,
         check=False,
     )
     assert ended.returncode == code
-    assert says in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""`slipway smoke`: passes for what a client may rely on, and names what it may not."""
+"""`slipway smoke`: passes for a correct server, and names each failed check."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ALL = [
 
 @pytest.fixture
 def smoke(cli) -> Callable[..., tuple[int, dict[str, str], dict[str, str]]]:
-    """`smoke(url, …)`: the exit code, what failed and what was well, by check."""
+    """`smoke(url, …)` returns the exit code, and the failed and the passed checks by name."""
 
     def run(url: str, *options: str) -> tuple[int, dict[str, str], dict[str, str]]:
         ran = cli("smoke", url, "--json", *options)
@@ -101,7 +101,7 @@ def test_a_real_server_with_keys_refuses_who_has_none(serve, var, tmp_path, key,
     assert ran.code == 0 and ran.out.endswith(f"{url}: passed\n") and secret not in ran.out + ran.err
 
 
-def test_a_server_that_waits_for_its_model_says_what_it_waits_for(serve, smoke) -> None:
+def test_a_server_without_a_model_reports_what_it_waits_for(serve, smoke) -> None:
     server = serve("loans", ready=False)
     server.wait_for(lambda: _answers(server), 90)
     code, failed, _ = smoke(f"http://127.0.0.1:{server.port}", "--timeout", "1")
@@ -116,7 +116,7 @@ def _answers(server: Any) -> bool:
         return False
 
 
-def test_where_nothing_listens_it_says_so_and_asks_no_further(cli) -> None:
+def test_where_nothing_listens_it_reports_it_and_checks_nothing_else(cli) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     ran = cli("smoke", url, "--timeout", "0.1")
     assert ran.code == 1 and "Connection refused" in ran.out.splitlines()[0]
@@ -136,20 +136,20 @@ def test_another_server_is_no_slipway(smoke, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "http://[::1", "http://two words"])
-def test_what_is_no_address_is_refused(cli, url) -> None:
+def test_an_invalid_address_is_refused(cli, url) -> None:
     ran = cli("smoke", url)
     assert ran.code == 1 and ran.err.startswith("error: that is no address of a server.")
 
 
-def test_a_key_that_cannot_be_sent_is_not_shown(smoke, front, with_key) -> None:
-    with Bridge(front()) as bridge:
+def test_a_key_that_cannot_be_sent_is_not_shown(smoke, start_client, with_key) -> None:
+    with Bridge(start_client()) as bridge:
         with_key("secret\nvalue of a key")
         code, failed, _ = smoke(bridge.url, "--timeout", "0")
     assert code == 1 and "SLIPWAY_API_KEY" in failed["live"] and "secret" not in failed["live"]
 
 
-def test_every_check_is_made_of_every_use_case_or_of_those_that_are_named(cli, smoke, front) -> None:
-    with Bridge(front(bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)) as bridge:
+def test_every_check_is_made_of_every_use_case_or_of_those_that_are_named(cli, smoke, start_client) -> None:
+    with Bridge(start_client(bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)) as bridge:
         ran = cli("smoke", bridge.url, "--json")
         assert ran.code == 0, ran.out
         checks = json.loads(ran.out)["checks"]
@@ -163,9 +163,9 @@ def test_every_check_is_made_of_every_use_case_or_of_those_that_are_named(cli, s
         assert "choose one" in smoke(bridge.url, "--expect-version", "1")[1]["models"]
 
 
-def test_the_bundle_of_another_use_case_is_said(smoke, front, tmp_path) -> None:
+def test_the_bundle_of_another_use_case_is_reported(smoke, start_client, tmp_path) -> None:
     bundles.write(tmp_path / "prices", bundles.REGRESSION)
-    with Bridge(front()) as bridge:
+    with Bridge(start_client()) as bridge:
         failed = smoke(bridge.url, "--bundle", str(tmp_path / "prices"))[1]
     assert "the bundle is of prices" in failed["models"]
 
@@ -177,43 +177,43 @@ def test_a_bundle_that_is_changed_is_no_reference(cli, tmp_path) -> None:
     assert ran.code == 1 and "probe.json" in ran.err
 
 
-def test_a_median_above_what_is_allowed_fails(smoke, front) -> None:
-    with Bridge(front()) as bridge:
+def test_a_median_above_the_limit_fails(smoke, start_client) -> None:
+    with Bridge(start_client()) as bridge:
         code, failed, _ = smoke(bridge.url, "--max-median-ms", "0")
     assert code == 1 and failed.keys() == {"latency"} and failed["latency"].endswith("0 ms is allowed.")
 
 
-def test_who_is_open_to_strangers_fails_unless_that_is_allowed(smoke, front, monkeypatch) -> None:
+def test_a_server_without_authentication_fails_unless_allowed(smoke, start_client, monkeypatch) -> None:
     monkeypatch.setattr("bentos.smoke.client.is_loopback", lambda _: False)
-    with Bridge(front()) as bridge:
+    with Bridge(start_client()) as bridge:
         code, failed, _ = smoke(bridge.url)
         assert code == 1 and failed.keys() == {"access"} and "slipway keys create" in failed["access"]
         assert smoke(bridge.url, "--allow-open")[0] == 0
 
 
 @pytest.mark.parametrize("dropped", ["x-request-id", "traceparent"])
-def test_ids_that_get_lost_on_the_way_are_noticed(smoke, front, dropped) -> None:
-    with Bridge(front(), dropped=dropped) as bridge:
+def test_ids_that_get_lost_on_the_way_are_noticed(smoke, start_client, dropped) -> None:
+    with Bridge(start_client(), dropped=dropped) as bridge:
         assert smoke(bridge.url)[1].keys() == {"ids"}
 
 
-def test_workers_of_two_versions_are_noticed(smoke, front, var) -> None:
-    client = front()
+def test_workers_of_two_versions_are_noticed(smoke, start_client, var) -> None:
+    client = start_client()
     (state,) = observed.read(var / "serving", "loans")
     other = msgspec.structs.replace(state, pid=1, version="0")
-    beside = StateFile(var / "serving", "loans")
-    beside.write(other)
+    state_file = StateFile(var / "serving", "loans")
+    state_file.write(other)
     with Bridge(client) as bridge:
         failed = smoke(bridge.url, "--timeout", "0")[1]
         assert failed.keys() == {"version"} and "wait until the swap is done" in failed["version"]
-        swapped = threading.Timer(0.7, beside.remove)
+        swapped = threading.Timer(0.7, state_file.remove)
         swapped.start()
         assert smoke(bridge.url)[:2] == (0, {})
         swapped.join()
 
 
 def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[str, Answer], Answer]:
-    """Answers to requests of these paths with other fields in the first prediction, or in the whole."""
+    """Replace fields of the first prediction, or of the answer, for requests of these paths."""
 
     def change(path: str, answer: Answer) -> Answer:
         if not path.endswith(path_end) or answer.status != 200:
@@ -226,7 +226,7 @@ def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[s
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"label": "ugly"}, "has no label"),
         ({"probabilities": {"good": 0.9, "bad": 0.2}}, "add up to 1.1"),
@@ -235,43 +235,43 @@ def changed(path_end: str, *, whole: bool = False, **fields: Any) -> Callable[[s
         ({"score": float("nan")}, "not answered as by Slipway"),
     ],
 )
-def test_predictions_that_are_none_are_noticed(smoke, front, fields, said) -> None:
-    with Bridge(front(), changed("/predict", **fields)) as bridge:
+def test_invalid_predictions_are_detected(smoke, start_client, fields, message) -> None:
+    with Bridge(start_client(), changed("/predict", **fields)) as bridge:
         failed = smoke(bridge.url)[1]
-    assert said in failed["predictions"]
+    assert message in failed["predictions"]
 
 
-def test_a_regression_without_a_value_is_noticed(smoke, front) -> None:
-    with Bridge(front(bundles.REGRESSION), changed("/predict", value=None)) as bridge:
+def test_a_regression_without_a_value_is_noticed(smoke, start_client) -> None:
+    with Bridge(start_client(bundles.REGRESSION), changed("/predict", value=None)) as bridge:
         assert "has no finite value" in smoke(bridge.url)[1]["predictions"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"contract": 99}, "contract version 99"),
         ({"examples": []}, "no examples"),
         ({"task": 3}, "is it another server"),
     ],
 )
-def test_a_schema_that_is_none_of_ours_ends_the_checks_of_its_use_case(smoke, front, fields, said) -> None:
-    with Bridge(front(), changed("/schema", **fields)) as bridge:
+def test_an_invalid_schema_ends_the_checks_of_its_use_case(smoke, start_client, fields, message) -> None:
+    with Bridge(start_client(), changed("/schema", **fields)) as bridge:
         _, failed, well = smoke(bridge.url)
-    assert failed.keys() == {"schema"} and said in failed["schema"]
+    assert failed.keys() == {"schema"} and message in failed["schema"]
     assert "predictions" not in well
 
 
-def test_a_refusal_that_a_proxy_replaced_is_noticed(smoke, front) -> None:
+def test_a_refusal_that_a_proxy_replaced_is_noticed(smoke, start_client) -> None:
     def change(path: str, answer: Answer) -> Answer:
         return answer._replace(headers={"content-type": "text/html"}) if answer.status == 422 else answer
 
-    with Bridge(front(), change) as bridge:
+    with Bridge(start_client(), change) as bridge:
         failed = smoke(bridge.url)[1]
     assert "as text/html" in failed["wrong request"]
 
 
-def beside_a_canary(requests: int) -> Callable[[str, Answer], Answer]:
-    """Of the next predictions, so many requests are answered by a canary, which is another model."""
+def answering_as_a_canary(requests: int) -> Callable[[str, Answer], Answer]:
+    """Answer so many of the next prediction requests as a canary, which is another model."""
     left = requests
 
     def change(path: str, answer: Answer) -> Answer:
@@ -289,18 +289,18 @@ def beside_a_canary(requests: int) -> Callable[[str, Answer], Answer]:
     return change
 
 
-def test_only_the_champions_answers_are_compared_with_the_bundle(smoke, front, tmp_path) -> None:
-    client = front()
-    with Bridge(client, beside_a_canary(requests=1)) as bridge:
+def test_only_the_champions_answers_are_compared_with_the_bundle(smoke, start_client, tmp_path) -> None:
+    client = start_client()
+    with Bridge(client, answering_as_a_canary(requests=1)) as bridge:
         code, failed, well = smoke(bridge.url, "--bundle", str(tmp_path / "loans"))
     assert (code, failed) == (0, {})
     assert well["predictions"] == "12 rows as in the bundle"
-    with Bridge(client, beside_a_canary(requests=3)) as bridge:
+    with Bridge(client, answering_as_a_canary(requests=3)) as bridge:
         failed = smoke(bridge.url, "--bundle", str(tmp_path / "loans"))[1]
     assert failed.keys() == {"predictions"} and "try again" in failed["predictions"]
 
 
-def test_another_version_without_a_canary_is_noticed(smoke, front) -> None:
-    with Bridge(front(), changed("/predict", model={"name": "loans", "version": "2"}, whole=True)) as bridge:
+def test_another_version_without_a_canary_is_noticed(smoke, start_client) -> None:
+    with Bridge(start_client(), changed("/predict", model={"name": "loans", "version": "2"}, whole=True)) as bridge:
         failed = smoke(bridge.url)[1]
     assert failed.keys() == {"predictions"} and "version 2 answers, not 1" in failed["predictions"]

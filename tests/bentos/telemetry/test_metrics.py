@@ -1,4 +1,4 @@
-"""What is counted in memory is what prometheus_client would have counted, and all of it arrives."""
+"""Buffered counters and histograms equal those of prometheus_client, and no count is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_histogram_is_the_same_as_prometheus_clients_own() -> None:
     assert len(_samples(ours)) > 10
 
 
-def test_what_is_counted_is_there_after_a_flush_and_once() -> None:
+def test_each_count_is_there_once_after_a_flush() -> None:
     metrics = Metrics(CollectorRegistry())
     lost = metrics.of(metrics.lost, "loans")
     lost.inc(3)

@@ -1,4 +1,4 @@
-"""Containers as a person starts them: `docker run`, looked at from outside and ended whatever the test does."""
+"""Containers started by `docker run`, observed from outside and always removed after the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN = ("--env=SLIPWAY_INSECURE=true",)
 
 
 def docker(*args: str, check: bool = True) -> str:
-    """What the command wrote to standard output."""
+    """Return what the command wrote to standard output."""
     ran = subprocess.run(["docker", *args], capture_output=True, text=True)
     assert ran.returncode == 0 or not check, f"docker {' '.join(args)}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
@@ -31,7 +31,7 @@ def inspected(image: str) -> dict[str, Any]:
 
 
 def shell(image: str, script: str) -> str:
-    """What the script writes in a container of the image, without a network."""
+    """Return the output of a script in a container of the image, without a network."""
     return docker("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
 
 
@@ -51,7 +51,7 @@ class Serving:
         docker("rm", "--force", "--volumes", self.id, check=False)
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         ran = subprocess.run(["docker", "logs", self.id], capture_output=True, text=True)
         return ran.stdout + ran.stderr
 
@@ -59,7 +59,7 @@ class Serving:
     def state(self) -> dict[str, Any]:
         return json.loads(docker("inspect", "--format={{json .State}}", self.id))
 
-    def ask(self, path: str, body: object = None, key: str | None = None) -> tuple[int, bytes]:
+    def request(self, path: str, body: object = None, key: str | None = None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         content = None if body is None else json.dumps(body).encode()
         try:
@@ -68,23 +68,23 @@ class Serving:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def until(self, wanted: int, path: str = "/readyz") -> bytes:
-        """The answer, once its status is the wanted one."""
-        return self._until(lambda: self._answer(path, wanted))
+    def until(self, expected: int, path: str = "/readyz") -> bytes:
+        """Return the answer, once its status is the expected one."""
+        return self._until(lambda: self._answer(path, expected))
 
     def until_healthy(self) -> None:
         self._until(lambda: self.state["Health"]["Status"] == "healthy")
 
-    def until_said(self, text: str) -> None:
-        self._until(lambda: text in self.said)
+    def until_output(self, text: str) -> None:
+        self._until(lambda: text in self.output)
 
     def until_ended(self) -> int:
-        """The exit code."""
+        """Wait for the end and return the exit code."""
         self._until(lambda: self.state["Status"] == "exited")
         return self.state["ExitCode"]
 
     def stop(self) -> int:
-        """SIGTERM, and what it ends with."""
+        """Send SIGTERM and return the exit code."""
         docker("stop", "--time=60", self.id)
         return self.state["ExitCode"]
 
@@ -92,12 +92,12 @@ class Serving:
         docker("cp", f"{self.id}:{path}", str(to))
         return to
 
-    def _answer(self, path: str, wanted: int) -> bytes | None:
+    def _answer(self, path: str, expected: int) -> bytes | None:
         try:
-            status, body = self.ask(path)
+            status, body = self.request(path)
         except OSError:
             return None
-        return body if status == wanted else None
+        return body if status == expected else None
 
     def _until(self, found: Any) -> Any:
         deadline = time.monotonic() + START_SECONDS
@@ -105,4 +105,4 @@ class Serving:
             if (value := found()) not in (None, False):
                 return value
             time.sleep(0.2)
-        raise AssertionError(f"not within {START_SECONDS} s:\n{self.said}")
+        raise AssertionError(f"not within {START_SECONDS} s:\n{self.output}")

@@ -25,7 +25,7 @@ def images(needs):
 
 
 @pytest.mark.parametrize("image", [SHIP, PLATFORM])
-def test_it_runs_as_nobody_special_and_installs_nothing(image):
+def test_it_runs_unprivileged_and_installs_nothing(image):
     config = inspected(image)["Config"]
     assert config["User"] == "10001:10001"
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
@@ -38,7 +38,7 @@ def test_it_runs_as_nobody_special_and_installs_nothing(image):
 
 
 @pytest.mark.parametrize("image", [SHIP, PLATFORM])
-def test_it_holds_the_list_of_what_is_installed(image):
+def test_it_contains_the_list_of_installed_packages(image):
     sbom = json.loads(shell(image, "cat /opt/slipway/sbom.cdx.json"))
     names = {part["name"].lower() for part in sbom["components"]}
     assert {"pyarrow", "duckdb"} <= names
@@ -50,7 +50,7 @@ def test_the_shipper_ships_with_a_read_only_root():
     assert result == {"segments": 0, "events": 0, "failed": []}
 
 
-def test_the_shipper_holds_its_code_and_no_other_room():
+def test_the_shipper_contains_its_code_and_no_other_package():
     assert shell(SHIP, "ls /srv/slipway").split() == ["monitoring", "slipway"]
 
 

@@ -24,8 +24,8 @@ def kubectl(*args: str, given: str | None = None, timeout: float = 120) -> subpr
 
 
 @dataclass
-class Asked:
-    """What the API server answered: `accepted` manifests, and its words."""
+class DryRunResult:
+    """Answer of the API server: the number of `accepted` manifests, and its messages."""
 
     accepted: int
     messages: str = ""
@@ -33,17 +33,17 @@ class Asked:
 
 @dataclass
 class Namespaces:
-    """Namespaces of this test in place of those in the manifests, with the same labels; away at its end."""
+    """Namespaces of this test in place of those in the manifests, with the same labels; deleted at its end."""
 
     prefix: str = field(default_factory=lambda: f"slipway-test-{secrets.token_hex(3)}")
     made: list[str] = field(default_factory=list)
 
-    def dry_run(self, manifests: list[Manifest]) -> Asked:
+    def dry_run(self, manifests: list[Manifest]) -> DryRunResult:
         for namespace in of_kind(manifests, "Namespace"):
             self._make(namespace)
         moved = "---\n".join(yaml.safe_dump(self._moved(manifest)) for manifest in manifests)
         answer = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given=moved)
-        return Asked(answer.stdout.count("(server dry run)"), answer.stderr)
+        return DryRunResult(answer.stdout.count("(server dry run)"), answer.stderr)
 
     def end(self) -> None:
         for name in self.made:
@@ -83,7 +83,7 @@ def operator_definitions() -> list[Path]:
 
 @contextmanager
 def installed(definitions: list[Path]) -> Iterator[None]:
-    """The definitions are in the cluster meanwhile; those that were there before stay."""
+    """Install the definitions for the block; those that existed before stay."""
     named = {path: f"{path.stem.partition('_')[2]}.monitoring.coreos.com" for path in definitions}
     missing = [path for path, name in named.items() if kubectl("get", "crd", name).returncode]
     for path in missing:

@@ -1,4 +1,4 @@
-"""What tests of manifests share: each overlay rendered once."""
+"""Fixtures for tests of manifests: each overlay is rendered once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_components(needs, tmp_path) -> Callable[..., list[Manifest]]:
 
 
 def write(folder: Path, resource: Path, components: list[Path]) -> Path:
-    """A kustomization in `folder`: kustomize takes relative paths only."""
+    """Write a kustomization into `folder`: kustomize accepts relative paths only."""
     lines = ["resources:", f"  - {os.path.relpath(resource, folder)}", "components:"]
     lines += [f"  - {os.path.relpath(component, folder)}" for component in components]
     (folder / "kustomization.yaml").write_text("\n".join(lines) + "\n")
@@ -52,7 +52,7 @@ def write(folder: Path, resource: Path, components: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def second(needs, tmp_path_factory) -> list[Manifest]:
-    """The overlay that docs/how-to/deploy-on-kubernetes.md shows for another use case, with the base that it names."""
+    """Write the overlay that docs/how-to/deploy-on-kubernetes.md shows for another use case, with its base."""
     needs("kustomize")
     page = FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md"
     (text,) = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)

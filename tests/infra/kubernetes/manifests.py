@@ -1,4 +1,4 @@
-"""Rendered manifests, and how a test finds its way in them."""
+"""Rendered manifests, with functions to select from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render(folder: Path) -> list[Manifest]:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod as it will be: of a Deployment, a Job, a DaemonSet, or of a flow run."""
+    """A pod of a Deployment, a Job, a DaemonSet, or of a flow run."""
 
     name: str
     namespace: str
@@ -49,7 +49,7 @@ def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def pods(manifests: list[Manifest]) -> list[Pod]:
-    """Every pod that the manifests make, those of Prefect's flow runs, too."""
+    """List every pod that the manifests define, including those of Prefect's flow runs."""
     found = [
         _pod(manifest["metadata"]["name"], manifest["metadata"]["namespace"], manifest["spec"]["template"])
         for manifest in manifests
@@ -63,7 +63,7 @@ def _pod(name: str, namespace: str, template: Manifest) -> Pod:
 
 
 def _flow_runs(manifests: list[Manifest]) -> Iterator[Manifest]:
-    """The pod template in the work pool's template, each variable replaced by its default."""
+    """Return the pod template of the work pool, each variable replaced by its default."""
     for manifest in of_kind(manifests, "ConfigMap"):
         if text := manifest["data"].get("job-template.yaml"):
             pool = yaml.safe_load(text)

@@ -1,6 +1,6 @@
-"""JSON Schemas for kubeconform, made from what a cluster says of itself: its OpenAPI, and the definitions it is given.
+"""JSON Schemas for kubeconform, made from the OpenAPI of a cluster and further custom resource definitions.
 
-The published ones (github.com/yannh/kubernetes-json-schema) are made of the same document in the same way.
+The published ones (github.com/yannh/kubernetes-json-schema) are made from the same document in the same way.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import yaml
 Schema = dict[str, Any]
 LOCATION = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 _REFERENCE = "#/definitions/"
-_LOOSE = {  # written as one type in OpenAPI, and taken as either
+_LOOSE = {  # written as one type in OpenAPI, and accepted as either
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"type": ["string", "integer"]},
     "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": ["string", "number"]},
 }
 
 
 def write(folder: Path, openapi: Schema, definitions: list[Path]) -> str:
-    """A file for each kind in the folder; what to give kubeconform as `-schema-location`."""
+    """Write a file for each kind into the folder and return the `-schema-location` for kubeconform."""
     parts = {name: _strict(part) for name, part in (openapi["definitions"] | _LOOSE).items()}
     for name, part in parts.items():
         for kind in openapi["definitions"][name].get("x-kubernetes-group-version-kind", []):
@@ -40,7 +40,7 @@ def write(folder: Path, openapi: Schema, definitions: list[Path]) -> str:
 
 
 def _name(kind: str, group: str, version: str) -> str:
-    """As `LOCATION` has it; kubeconform takes the version for the group where there is none."""
+    """Name the file as `LOCATION` does; kubeconform uses the version where there is no group."""
     return f"{kind.lower()}-{group or version}-{version}.json"
 
 
@@ -59,14 +59,14 @@ def _strict(schema: Any) -> Any:
 
 
 def _closed(schema: Schema, kind: dict[str, str]) -> Schema:
-    """Of this kind and version only."""
+    """Restrict the schema to this kind and version."""
     version = "/".join(filter(None, (kind["group"], kind["version"])))
     named = {"apiVersion": {"const": version}, "kind": {"const": kind["kind"]}}
     return schema | {"properties": schema.get("properties", {}) | named, "required": ["apiVersion", "kind"]}
 
 
 def _needed(name: str, parts: dict[str, Schema]) -> set[str]:
-    """Every definition that one leads to."""
+    """Collect every definition that one references."""
     found: set[str] = set()
     left = [name]
     while left:

@@ -1,4 +1,4 @@
-"""A real API server takes every manifest: strict validation, defaults, admission, Pod Security."""
+"""A real API server accepts every manifest: strict validation, defaults, admission, Pod Security."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def namespaces(needs) -> Iterator[Namespaces]:
         found.end()
 
 
-def taken(namespaces: Namespaces, manifests: list[Manifest]) -> None:
+def assert_accepted(namespaces: Namespaces, manifests: list[Manifest]) -> None:
     result = namespaces.dry_run(manifests)
     assert result.messages == "", (
         result.messages
@@ -29,25 +29,25 @@ def taken(namespaces: Namespaces, manifests: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, "device-plugin"])
-def test_the_api_server_takes_what_is_applied(namespaces, rendered, name):
-    taken(namespaces, rendered(name))
+def test_the_api_server_accepts_everything_that_is_applied(namespaces, rendered, name):
+    assert_accepted(namespaces, rendered(name))
 
 
-def test_the_api_server_takes_the_smoke_job(namespaces, rendered):
-    taken(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
+def test_the_api_server_accepts_the_smoke_job(namespaces, rendered):
+    assert_accepted(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
 
 
-def test_the_api_server_takes_a_second_service(namespaces, rendered, second):
-    taken(namespaces, of_kind(rendered("local"), "Namespace") + second)
+def test_the_api_server_accepts_a_second_service(namespaces, rendered, second):
+    assert_accepted(namespaces, of_kind(rendered("local"), "Namespace") + second)
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
-def test_the_api_server_takes_each_component(namespaces, with_components, component):
-    taken(namespaces, with_components("local", component))
+def test_the_api_server_accepts_each_component(namespaces, with_components, component):
+    assert_accepted(namespaces, with_components("local", component))
 
 
 def test_a_misspelt_field_and_a_pod_that_is_not_restricted_are_noticed(namespaces, rendered):
-    """The API server validates for real: it refuses the one manifest, and warns of the other."""
+    """Check that the API server validates: it refuses one manifest, and warns of the other."""
     local = rendered("local")
     (serving,) = [manifest for manifest in of_kind(local, "Deployment") if manifest["metadata"]["name"] == "serving"]
     misspelt = {**serving, "spec": {**serving["spec"], "progresDeadlineSeconds": 3}}

@@ -1,4 +1,4 @@
-"""What holds for every manifest that anybody applies: read from what kustomize renders."""
+"""Rules for every manifest that is applied, checked on the output of kustomize."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from slipway.settings import settings
 from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
 
-SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md says to make
+SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md creates
     "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
@@ -26,7 +26,7 @@ def matches(selector: dict, pod: Pod) -> bool:
 
 
 def references(pod: Pod, kind: str) -> list[tuple[str, str | None, bool]]:
-    """Name, key (None: whole) and whether it is optional, of each ConfigMap or Secret that the pod names."""
+    """List name, key (None: all) and optionality of each ConfigMap or Secret that the pod references."""
     field, volume, name = {
         "ConfigMap": ("configMap", "configMap", "name"),
         "Secret": ("secret", "secret", "secretName"),
@@ -102,7 +102,7 @@ def test_namespaces_hold_pods_to_restricted_except_where_a_folder_of_the_node_is
         assert labels["pod-security.kubernetes.io/enforce"] == expected, name
 
 
-def test_probes_ask_ports_that_are_there(manifests):
+def test_probes_use_declared_ports(manifests):
     for pod in pods(manifests):
         for container in pod.containers:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -117,7 +117,7 @@ def test_every_server_has_the_three_probes(overlay):
                 assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys(), container["name"]
 
 
-def test_services_lead_to_pods_and_ports_that_are_there(overlay):
+def test_services_select_existing_pods_and_ports(overlay):
     for service in of_kind(overlay, "Service"):
         found = [pod for pod in pods(overlay) if service["spec"]["selector"].items() <= pod.labels.items()]
         assert found, service["metadata"]["name"]
@@ -126,7 +126,7 @@ def test_services_lead_to_pods_and_ports_that_are_there(overlay):
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= offered, service["metadata"]["name"]
 
 
-def test_network_policies_are_of_pods_that_are_there(overlay, rendered):
+def test_network_policies_select_existing_pods(overlay, rendered):
     everyone = pods(overlay) + pods(rendered("smoke"))
     for policy in of_kind(overlay, "NetworkPolicy"):
         name, namespace = policy["metadata"]["name"], policy["metadata"]["namespace"]
@@ -138,7 +138,7 @@ def test_network_policies_are_of_pods_that_are_there(overlay, rendered):
                 assert any(matches(peer["podSelector"], pod) for pod in there), f"{name}: {peer}"
 
 
-def test_every_arrow_that_goes_out_comes_in(overlay, rendered):
+def test_every_allowed_egress_is_an_allowed_ingress(overlay, rendered):
     """Egress of one pod to another needs the other's ingress, at the same port."""
     everyone = pods(overlay) + pods(rendered("smoke"))
     policies = [p for p in of_kind(overlay, "NetworkPolicy") if p["metadata"]["namespace"] == "slipway"]
@@ -177,7 +177,7 @@ def _numbers(ports: list[dict], target: Pod) -> set[int]:
     return {by_name.get(port["port"], port["port"]) for port in ports}
 
 
-def test_nothing_comes_in_or_goes_out_but_by_a_policy(overlay):
+def test_all_traffic_is_denied_unless_a_policy_allows_it(overlay):
     for namespace in of_kind(overlay, "Namespace"):
         (deny,) = [
             policy
@@ -189,7 +189,7 @@ def test_nothing_comes_in_or_goes_out_but_by_a_policy(overlay):
         assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_configuration_that_pods_name_is_there(overlay):
+def test_configuration_that_pods_name_exists(overlay):
     maps = {manifest["metadata"]["name"]: manifest["data"].keys() for manifest in of_kind(overlay, "ConfigMap")}
     for pod in pods(overlay):
         for name, key, optional in references(pod, "ConfigMap"):
@@ -203,13 +203,13 @@ def test_secrets_that_pods_name_are_those_that_the_readme_makes(manifests):
             assert key is None or key in SECRETS[name], f"{pod.name}: {name}/{key}"
 
 
-def test_the_service_starts_without_its_secrets_to_say_itself_which_is_missing(overlay):
+def test_the_service_starts_without_its_secrets_and_reports_which_are_missing(overlay):
     (serving,) = [pod for pod in pods(overlay) if pod.name == "serving"]
     assert {name for name, _, _ in references(serving, "Secret")} >= {"slipway"}
     assert all(optional for _, _, optional in references(serving, "Secret"))
 
 
-def test_volumes_that_are_claimed_are_there_and_large_enough(overlay):
+def test_claimed_volumes_exist_and_are_large_enough(overlay):
     claims = {claim["metadata"]["name"]: claim["spec"] for claim in of_kind(overlay, "PersistentVolumeClaim")}
     named = {
         v["persistentVolumeClaim"]["claimName"]
@@ -225,7 +225,7 @@ def test_volumes_that_are_claimed_are_there_and_large_enough(overlay):
         assert claims[name]["accessModes"] == volume["accessModes"]
 
 
-def test_what_pods_write_to_has_a_limit(manifests):
+def test_writable_volumes_have_a_size_limit(manifests):
     for pod in pods(manifests):
         for volume in pod.spec.get("volumes", []):
             if "emptyDir" in volume and pod.name in ("serving", "watch", "smoke"):
@@ -311,7 +311,7 @@ def test_every_component_can_be_added_to_local(with_components, component):
     assert pods(with_components("local", component))
 
 
-def test_the_gpu_component_asks_for_a_gpu_and_its_image(with_components):
+def test_the_gpu_component_requests_a_gpu_and_its_image(with_components):
     serving = one(with_components("local", "gpu"), "Deployment", "serving")["spec"]["template"]["spec"]
     (service,) = serving["containers"]
     assert service["image"] == "slipway-serving-gpu"
@@ -320,7 +320,7 @@ def test_the_gpu_component_asks_for_a_gpu_and_its_image(with_components):
     assert serving["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
 
 
-def test_metrics_are_not_outside(with_components):
+def test_metrics_are_not_exposed_by_the_ingress(with_components):
     paths = one(with_components("local", "ingress"), "Ingress", "serving")["spec"]["rules"][0]["http"]["paths"]
     assert not any("/metrics".startswith(path["path"]) for path in paths if path["pathType"] == "Prefix")
     assert "/metrics" not in [path["path"] for path in paths]
@@ -328,7 +328,7 @@ def test_metrics_are_not_outside(with_components):
     assert settings_behind["SLIPWAY_OPEN_METRICS"] == "false"
 
 
-def test_the_ingress_lets_through_what_the_service_takes(with_components):
+def test_the_ingress_has_the_limits_of_the_service(with_components):
     ingress = one(with_components("local", "ingress"), "Ingress", "serving")
     annotations = ingress["metadata"]["annotations"]
     body = annotations["nginx.ingress.kubernetes.io/proxy-body-size"]

@@ -1,4 +1,4 @@
-"""`python -m pipelines.deployments --pool`, against a real Prefect server: what a worker's rollout leaves there."""
+"""`python -m pipelines.deployments --pool` with a real Prefect server: the deployments after a worker's rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE = "registry.example.com:5000/slipway-platform@sha256:" + 64 * "0"
 
 @pytest.fixture(scope="module")
 def deployments() -> ModuleType:
-    """Imported by who needs it: Prefect would cost every run of pytest three seconds."""
+    """Import Prefect where it is needed: it would cost every run of pytest three seconds."""
     from pipelines import deployments
 
     return deployments
@@ -130,7 +130,7 @@ def test_a_rollout_brings_its_image_and_the_schedules_of_its_use_cases(rollout, 
     assert (crons(trained), crons(monitored)) == (["0 4 * * *"], [])
 
 
-def test_what_a_person_paused_stays_paused(rollout, client, usecase):
+def test_a_deployment_paused_by_a_person_stays_paused(rollout, client, usecase):
     usecase("pauses", train="0 3 * * 1")
     rollout()
     client.pause_deployment(client.read_deployment_by_name("train/pauses").id)

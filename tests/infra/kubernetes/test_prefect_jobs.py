@@ -17,12 +17,12 @@ from tests.infra.kubernetes.cluster import kubectl
 pytestmark = pytest.mark.slow
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base" / "prefect" / "job-template.yaml"
-# What Prefect's own check of a template asks for, and the API server does not know: it drops them with a warning.
+# Fields that Prefect's check of a template requires and the API server does not know: it drops them with a warning.
 PREFECTS_OWN = ("parallelism", "completions")
 
 
 def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> dict[str, Any]:
-    """The Job that a worker would make: `defaults` are the cluster's, `job_variables` a deployment's."""
+    """Render the Job of a worker: `defaults` are the cluster's, `job_variables` a deployment's."""
     from prefect.client.schemas.objects import Flow, FlowRun, WorkPool
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -83,7 +83,7 @@ def test_an_evicted_flow_run_hands_itself_back_and_a_killed_one_is_missed():
 def test_it_has_the_clusters_settings_and_its_secrets_by_reference_only():
     job = rendered()
     assert {"configMapRef": {"name": "slipway"}} in container(job)["envFrom"]
-    secret = {"name": "slipway", "key": "mask-key", "optional": True}  # the flow says that it is missing
+    secret = {"name": "slipway", "key": "mask-key", "optional": True}  # the flow reports that it is missing
     assert env(job)["SLIPWAY_MASK_KEY"] == {"secretKeyRef": secret}
     assert env(job)["SLIPWAY_CONTAINER"] == "true"
     assert env(job)["PREFECT_API_URL"] == "http://prefect:4200/api"
@@ -111,10 +111,10 @@ def test_it_is_restricted_and_writes_to_its_volumes_only():
 def test_network_policies_know_it_by_a_label_that_prefect_leaves_alone():
     labels = rendered()["spec"]["template"]["metadata"]["labels"]
     assert labels["app.kubernetes.io/component"] == "flow-run"
-    assert labels["app.kubernetes.io/name"] == "credit_risk"  # this one it sets, whatever a template says
+    assert labels["app.kubernetes.io/name"] == "credit_risk"  # Prefect sets this one, whatever the template has
 
 
-def test_it_takes_what_it_was_measured_to_need_and_no_gpu_unless_told():
+def test_it_requests_the_measured_resources_and_no_gpu_by_default():
     resources = container(rendered())["resources"]
     assert resources["limits"].keys() == {"memory"}
     assert resources["requests"].keys() == {"cpu", "memory"}
@@ -136,7 +136,7 @@ def test_the_log_is_the_volume_that_the_cluster_names():
 
 @pytest.fixture(scope="module")
 def namespace(needs) -> Iterator[str]:
-    """A namespace of this test that takes restricted pods only, and has what a Job refers to."""
+    """Create a namespace that accepts restricted pods only, and has the objects that a Job references."""
     needs("a cluster")
     name = f"slipway-jobs-{uuid.uuid4().hex[:6]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
@@ -154,7 +154,7 @@ def manifest(kind: str, metadata: dict[str, Any], **content: Any) -> str:
 
 @pytest.fixture(params=["plain", "gpu"])
 def job(request) -> Callable[[str], dict[str, Any]]:
-    """`job(namespace)` without what Prefect alone asks for."""
+    """`job(namespace)` without the fields that only Prefect requires."""
     given = {"gpus": 1, "node_selector": {"gpu": "yes"}} if request.param == "gpu" else {}
 
     def build(namespace: str) -> dict[str, Any]:
@@ -166,14 +166,14 @@ def job(request) -> Callable[[str], dict[str, Any]]:
     return build
 
 
-def test_the_api_server_takes_the_job_with_strict_validation(namespace, job):
+def test_the_api_server_accepts_the_job_with_strict_validation(namespace, job):
     answer = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", given=json.dumps(job(namespace)))
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""  # nor a warning
 
 
 def test_the_jobs_pod_is_admitted_where_only_restricted_ones_are(namespace, job):
-    """Of a Job's template a cluster only warns; its pods it refuses."""
+    """Create the pod itself: of a Job's template the cluster only warns."""
     template = job(namespace)["spec"]["template"]
     given = manifest("Pod", {"generateName": "flow-run-", "namespace": namespace}, spec=template["spec"])
     answer = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", given=given)

@@ -1,4 +1,4 @@
-"""What docs/how-to/deploy-on-kubernetes.md shows works: a second service beside the first."""
+"""The example of docs/how-to/deploy-on-kubernetes.md works: a second service next to the first."""
 
 from __future__ import annotations
 

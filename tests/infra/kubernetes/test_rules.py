@@ -38,7 +38,7 @@ def alerts(rules: Path) -> list[dict]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_prometheus_takes_the_rules(needs, rules):
+def test_prometheus_accepts_the_rules(needs, rules):
     checked = subprocess.run(
         [needs("promtool"), "check", "rules", "--lint=all", "--lint-fatal", rules],
         check=False,
@@ -48,7 +48,7 @@ def test_prometheus_takes_the_rules(needs, rules):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
+def test_each_alert_fires_and_clears_on_sample_series(needs, rules):
     tested = subprocess.run(
         [needs("promtool"), "test", "rules", SERIES.name], cwd=rules.parent, check=False, capture_output=True, text=True
     )
@@ -62,7 +62,7 @@ def test_each_alert_fires_and_clears_on_made_up_series(needs, rules):
 
 @pytest.mark.parametrize(("right", "wrong"), [("> 0", "> 1e9"), ("for: 5m", "for: 50m"), ("2 * name", "200 * name")])
 def test_rules_that_are_changed_fail(needs, rules, right, wrong):
-    """The made-up series would notice: each change takes an alert away."""
+    """Check that the sample series detect changes: each one disables an alert."""
     text = rules.read_text()
     assert right in text
     rules.write_text(text.replace(right, wrong))
@@ -88,7 +88,7 @@ def test_a_runbook_has_the_four_parts_in_order(page):
 
 
 def test_rules_read_metrics_and_labels_that_there_are(rules):
-    """A misspelt name is no error anywhere else: the alert would only never fire."""
+    """Check names: a misspelt one is no error anywhere else, the alert would just never fire."""
     served = Metrics(CollectorRegistry())
     shipper = Shipper(settings(), [])
     watched = VerdictCollector(settings(), dict)

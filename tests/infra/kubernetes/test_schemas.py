@@ -1,4 +1,4 @@
-"""kubeconform takes every manifest, by schemas of the API server's own OpenAPI: so it does without a cluster."""
+"""kubeconform accepts every manifest, with schemas of the API server's OpenAPI, without a cluster."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def kubeconform(needs, tmp_path_factory) -> Check:
     return check
 
 
-def taken(kubeconform: Check, manifests: list[Manifest]) -> None:
+def assert_accepted(kubeconform: Check, manifests: list[Manifest]) -> None:
     checked = kubeconform(manifests)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert json.loads(checked.stdout)["summary"] == {"valid": len(manifests), "invalid": 0, "errors": 0, "skipped": 0}
 
 
-def test_kubeconform_takes_what_is_applied(kubeconform, manifests):
-    taken(kubeconform, manifests)
+def test_kubeconform_accepts_everything_that_is_applied(kubeconform, manifests):
+    assert_accepted(kubeconform, manifests)
 
 
 @pytest.mark.parametrize("component", [name for name in COMPONENTS if name != "shared-storage"])
-def test_kubeconform_takes_each_component(kubeconform, with_components, component):
-    taken(kubeconform, with_components("local", component))
+def test_kubeconform_accepts_each_component(kubeconform, with_components, component):
+    assert_accepted(kubeconform, with_components("local", component))
 
 
 def test_kubeconform_refuses_what_is_misspelt_or_of_another_type(kubeconform, rendered):

@@ -29,7 +29,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_model_that_is_gated_on_macro_f1_is_watched_on_it(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(300, seed=11)
-    loans.tell(loans.answer(frame, digest), frame["label_true"].tolist())
+    loans.log_labels(loans.answer(frame, digest), frame["label_true"].tolist())
     metrics = monitor("loans", bundle=tmp_path / "bundle", detailed=False)["quality"]["metrics"]
     assert list(metrics) == ["accuracy", "roc_auc", "brier", "f1_macro", "expected_cost"]
     assert metrics["f1_macro"]["value"] == pytest.approx(f1_score(frame["label_true"], frame["label"], average="macro"))
@@ -39,7 +39,7 @@ def test_a_model_that_is_gated_on_macro_f1_is_watched_on_it(tmp_path: Path, dige
 def test_a_metric_that_falls_below_the_reference_is_named_by_its_title(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(300, seed=12)
     ids = loans.answer(frame, digest)
-    loans.tell(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
+    loans.log_labels(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
     quality = monitor("loans", bundle=tmp_path / "bundle", detailed=False)["quality"]
     assert quality["metrics"]["f1_macro"]["worse"]
     assert "Worse than on the reference: accuracy, " in quality["sentence"]

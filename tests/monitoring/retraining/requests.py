@@ -96,4 +96,4 @@ def label(usecase: str, rows: int, minutes_ago: float = 5, seed: int = 2, known:
     """So many answered predictions of the champion, each with its label, sent now."""
     frame = loans.rows(rows, seed)
     ids = loans.answer(frame, "b" * 64, minutes_ago=minutes_ago, usecase=usecase)
-    loans.tell(ids, frame["label_true"], usecase, known)
+    loans.log_labels(ids, frame["label_true"], usecase, known)

@@ -75,7 +75,7 @@ def test_labels_that_came_say_how_good_each_was_on_the_same_rows(digest: str) ->
     right = frame.assign(label=frame["label_true"], score=np.where(frame["label_true"] == "bad", 0.9, 0.1))
     log(frame, rows, digest, "champion", "1")
     log(right, rows, "b" * 64, "shadow", "2")
-    loans.tell(rows[:60], list(frame["label_true"][:60]))
+    loans.log_labels(rows[:60], list(frame["label_true"][:60]))
     found = candidate_comparison.compare(settings(), "loans")
     assert (found.champion.labelled, found.candidate.labelled) == (60, 60)
     assert found.candidate.quality["accuracy"].value == 1.0

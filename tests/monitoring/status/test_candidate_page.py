@@ -25,7 +25,7 @@ def test_the_page_shows_agreement_times_slices_and_quality(digest: str) -> None:
     rows = ids(frame)
     log(frame, rows, digest, "champion", "1", ms=1.25)
     log(shifted(frame, frame["job"] == "pilot", 0.5), rows, "b" * 64, "shadow", "2", ms=3.5)
-    loans.tell(rows[:100], list(frame["label_true"][:100]))
+    loans.log_labels(rows[:100], list(frame["label_true"][:100]))
     page = client().get("/shadow/loans")
     assert page.status_code == 200
     for part in (

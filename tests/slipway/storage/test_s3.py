@@ -105,13 +105,13 @@ def test_a_captured_image_comes_into_the_bucket_once(s3):
 def test_while_s3_does_not_answer_segments_stay_and_then_every_event_is_there_once(s3):
     write(s3.settings, prediction("a"), prediction("b", DAY))
     shipper = Shipper(s3.settings, [ParquetSink(s3.settings)])
-    s3.door.open = False
+    s3.proxy.open = False
     (failed,) = shipper.ship().failed
-    assert f"S3 at {s3.door.url} does not answer for the bucket {s3.url.split('/')[2]}" in failed
+    assert f"S3 at {s3.proxy.url} does not answer for the bucket {s3.url.split('/')[2]}" in failed
     assert "AWS_ENDPOINT_URL" in failed
     write(s3.settings, prediction("c"))
     assert len(segments(s3.settings.spool, USECASE)) == 2
-    s3.door.open = True
+    s3.proxy.open = True
     assert shipper.ship().segments == 2
     assert rows(Log(s3.settings)) == ["a", "b", "c"]
 
@@ -120,15 +120,15 @@ def test_a_shipper_that_is_killed_while_it_uploads_loses_and_doubles_nothing(s3)
     expected = [f"r{number:02}" for number in range(30)]
     for row in expected:
         write(s3.settings, prediction(row), prediction(f"{row}-next-day", DAY))
-    s3.door.held = 0.02
+    s3.proxy.held = 0.02
     for _ in range(4):
-        before, shipping = s3.door.requests, _start()
-        while s3.door.requests < before + 9 and shipping.poll() is None:
+        before, shipping = s3.proxy.requests, _start()
+        while s3.proxy.requests < before + 9 and shipping.poll() is None:
             time.sleep(0.01)
         shipping.kill()
         shipping.wait()
     assert 0 < len(segments(s3.settings.spool, USECASE)) < len(expected)
-    s3.door.held = 0.0
+    s3.proxy.held = 0.0
     ship(s3.settings)
     assert rows(Log(s3.settings)) == sorted([*expected, *(f"{row}-next-day" for row in expected)])
     events = [name for date in ("2026-03-01", "2026-03-02") for name in _names(s3.settings, date)]
@@ -137,14 +137,14 @@ def test_a_shipper_that_is_killed_while_it_uploads_loses_and_doubles_nothing(s3)
 
 def test_an_ended_shipper_tries_until_s3_is_back_and_exits_with_0(s3):
     write(s3.settings, prediction("a"))
-    s3.door.open = False
+    s3.proxy.open = False
     shipping = _start()
     try:
         _read_until(shipping, "does not answer")
         shipping.send_signal(signal.SIGTERM)
         _read_until(shipping, "1 events are left")
         assert shipping.poll() is None
-        s3.door.open = True
+        s3.proxy.open = True
         _read_until(shipping, "0 events are left")
         assert shipping.wait(60) == 0
     finally:
@@ -205,7 +205,7 @@ def _answering(answer: bytes) -> Iterator[str]:
 def _answer_all(listening: socket.socket, answer: bytes) -> None:
     with suppress(OSError):
         while True:
-            came, _ = listening.accept()
-            with came:
-                came.recv(65536)
-                came.sendall(answer)
+            client, _ = listening.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(answer)

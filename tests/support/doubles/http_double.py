@@ -43,12 +43,12 @@ class HttpDouble:
     def _handler(double) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def _do(self) -> None:
-                asked = urlsplit(self.path)
+                url = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
                     with double._one_at_a_time:
                         answer, status = (
-                            double.answer(self.command, asked.path, dict(parse_qsl(asked.query)), body),
+                            double.answer(self.command, url.path, dict(parse_qsl(url.query)), body),
                             200,
                         )
                 except Refused as refused:

@@ -1,6 +1,6 @@
 """Double of MLflow's registry in memory: models, versions, aliases, tags, runs, artifacts.
 
-`test_doubles.py` asks it and a real MLflow the same. After each write it remembers how the model then stood, so that a
+`test_doubles.py` compares it with a real MLflow. After each write it remembers the state of the model, so that a
 test sees every instant, not only the last.
 """
 
@@ -48,11 +48,11 @@ class MlflowDouble(HttpDouble):
             return b"OK"
         if path.startswith(_ARTIFACTS):
             return self._artifact(method, unquote(path.removeprefix(_ARTIFACTS).strip("/")), query, body)
-        route, asked = path.removeprefix(_API), query | (json.loads(body) if body else {})
+        route, request = path.removeprefix(_API), query | (json.loads(body) if body else {})
         handler = _ROUTES.get((method, route))
         if handler is None:
             raise Refused(404, "ENDPOINT_NOT_FOUND", f"{method} {path}")
-        answer = handler(self.state, asked)
+        answer = handler(self.state, request)
         if method != "GET" and route.startswith(("registered-models/", "model-versions/")):
             self.state.instants.append(copy.deepcopy(self.state.models))
         return answer
@@ -81,12 +81,12 @@ def _version(state: State, name: str, version: str) -> dict[str, Any]:
     return found
 
 
-def _told_model(name: str, model: Model) -> dict[str, Any]:
+def _model_response(name: str, model: Model) -> dict[str, Any]:
     aliases = [{"alias": alias, "version": version} for alias, version in sorted(model.aliases.items())]
     return {"name": name, "tags": _pairs(model.tags), "aliases": aliases}
 
 
-def _told_version(name: str, found: dict[str, Any]) -> dict[str, Any]:
+def _version_response(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "name": name, "tags": _pairs(found["tags"])}
 
 
@@ -98,161 +98,161 @@ def _named(tags: list[dict[str, str]] | None) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in tags or ()}
 
 
-def _get_model(state: State, asked: dict[str, Any]) -> Answer:
-    return {"registered_model": _told_model(asked["name"], _model(state, asked["name"]))}
+def _get_model(state: State, request: dict[str, Any]) -> Answer:
+    return {"registered_model": _model_response(request["name"], _model(state, request["name"]))}
 
 
-def _search_models(state: State, asked: dict[str, Any]) -> Answer:
-    return {"registered_models": [_told_model(name, model) for name, model in sorted(state.models.items())]}
+def _search_models(state: State, request: dict[str, Any]) -> Answer:
+    return {"registered_models": [_model_response(name, model) for name, model in sorted(state.models.items())]}
 
 
-def _create_model(state: State, asked: dict[str, Any]) -> Answer:
-    if asked["name"] in state.models:
-        raise Refused(400, "RESOURCE_ALREADY_EXISTS", f"Registered Model (name={asked['name']}) already exists")
-    state.models[asked["name"]] = Model(tags=_named(asked.get("tags")))
-    return _get_model(state, asked)
+def _create_model(state: State, request: dict[str, Any]) -> Answer:
+    if request["name"] in state.models:
+        raise Refused(400, "RESOURCE_ALREADY_EXISTS", f"Registered Model (name={request['name']}) already exists")
+    state.models[request["name"]] = Model(tags=_named(request.get("tags")))
+    return _get_model(state, request)
 
 
-def _set_model_tag(state: State, asked: dict[str, Any]) -> Answer:
-    _model(state, asked["name"]).tags[asked["key"]] = asked["value"]
+def _set_model_tag(state: State, request: dict[str, Any]) -> Answer:
+    _model(state, request["name"]).tags[request["key"]] = request["value"]
     return {}
 
 
-def _delete_model_tag(state: State, asked: dict[str, Any]) -> Answer:
-    _model(state, asked["name"]).tags.pop(asked["key"], None)
+def _delete_model_tag(state: State, request: dict[str, Any]) -> Answer:
+    _model(state, request["name"]).tags.pop(request["key"], None)
     return {}
 
 
-def _set_alias(state: State, asked: dict[str, Any]) -> Answer:
-    _version(state, asked["name"], asked["version"])
-    _model(state, asked["name"]).aliases[asked["alias"]] = str(asked["version"])
+def _set_alias(state: State, request: dict[str, Any]) -> Answer:
+    _version(state, request["name"], request["version"])
+    _model(state, request["name"]).aliases[request["alias"]] = str(request["version"])
     return {}
 
 
-def _delete_alias(state: State, asked: dict[str, Any]) -> Answer:
-    _model(state, asked["name"]).aliases.pop(asked["alias"], None)
+def _delete_alias(state: State, request: dict[str, Any]) -> Answer:
+    _model(state, request["name"]).aliases.pop(request["alias"], None)
     return {}
 
 
-def _create_version(state: State, asked: dict[str, Any]) -> Answer:
-    model = _model(state, asked["name"])
+def _create_version(state: State, request: dict[str, Any]) -> Answer:
+    model = _model(state, request["name"])
     model.last += 1
     model.versions[str(model.last)] = {
         "version": str(model.last),
-        "source": asked["source"],
-        "run_id": asked.get("run_id", ""),
-        "tags": _named(asked.get("tags")),
+        "source": request["source"],
+        "run_id": request.get("run_id", ""),
+        "tags": _named(request.get("tags")),
         "creation_timestamp": int(time.time() * 1000),
         "status": "READY",
     }
-    return _get_version(state, {**asked, "version": model.last})
+    return _get_version(state, {**request, "version": model.last})
 
 
-def _get_version(state: State, asked: dict[str, Any]) -> Answer:
-    found = _version(state, asked["name"], asked["version"])
-    return {"model_version": _told_version(asked["name"], found)}
+def _get_version(state: State, request: dict[str, Any]) -> Answer:
+    found = _version(state, request["name"], request["version"])
+    return {"model_version": _version_response(request["name"], found)}
 
 
-def _delete_version(state: State, asked: dict[str, Any]) -> Answer:
-    _version(state, asked["name"], asked["version"])
-    model = _model(state, asked["name"])
-    del model.versions[str(asked["version"])]
-    model.aliases = {alias: version for alias, version in model.aliases.items() if version != str(asked["version"])}
+def _delete_version(state: State, request: dict[str, Any]) -> Answer:
+    _version(state, request["name"], request["version"])
+    model = _model(state, request["name"])
+    del model.versions[str(request["version"])]
+    model.aliases = {alias: version for alias, version in model.aliases.items() if version != str(request["version"])}
     return {}
 
 
-def _search_versions(state: State, asked: dict[str, Any]) -> Answer:
-    name = asked["filter"].partition("name='")[2].rstrip("'")
+def _search_versions(state: State, request: dict[str, Any]) -> Answer:
+    name = request["filter"].partition("name='")[2].rstrip("'")
     versions = state.models[name].versions.values() if name in state.models else ()
-    return {"model_versions": [_told_version(name, found) for found in versions]}
+    return {"model_versions": [_version_response(name, found) for found in versions]}
 
 
-def _download_uri(state: State, asked: dict[str, Any]) -> Answer:
-    return {"artifact_uri": _version(state, asked["name"], asked["version"])["source"]}
+def _download_uri(state: State, request: dict[str, Any]) -> Answer:
+    return {"artifact_uri": _version(state, request["name"], request["version"])["source"]}
 
 
-def _set_version_tag(state: State, asked: dict[str, Any]) -> Answer:
-    _version(state, asked["name"], asked["version"])["tags"][asked["key"]] = asked["value"]
+def _set_version_tag(state: State, request: dict[str, Any]) -> Answer:
+    _version(state, request["name"], request["version"])["tags"][request["key"]] = request["value"]
     return {}
 
 
-def _delete_version_tag(state: State, asked: dict[str, Any]) -> Answer:
-    _version(state, asked["name"], asked["version"])["tags"].pop(asked["key"], None)
+def _delete_version_tag(state: State, request: dict[str, Any]) -> Answer:
+    _version(state, request["name"], request["version"])["tags"].pop(request["key"], None)
     return {}
 
 
-def _get_experiment(state: State, asked: dict[str, Any]) -> Answer:
-    name = asked["experiment_name"]
+def _get_experiment(state: State, request: dict[str, Any]) -> Answer:
+    name = request["experiment_name"]
     if name not in state.experiments:
         raise Refused(404, "RESOURCE_DOES_NOT_EXIST", f"Could not find experiment with name '{name}'")
     return {"experiment": {"experiment_id": state.experiments[name], "name": name, "lifecycle_stage": "active"}}
 
 
-def _create_experiment(state: State, asked: dict[str, Any]) -> Answer:
-    if asked["name"] in state.experiments:
-        raise Refused(400, "RESOURCE_ALREADY_EXISTS", f"Experiment '{asked['name']}' already exists.")
-    state.experiments[asked["name"]] = str(len(state.experiments) + 1)
-    return {"experiment_id": state.experiments[asked["name"]]}
+def _create_experiment(state: State, request: dict[str, Any]) -> Answer:
+    if request["name"] in state.experiments:
+        raise Refused(400, "RESOURCE_ALREADY_EXISTS", f"Experiment '{request['name']}' already exists.")
+    state.experiments[request["name"]] = str(len(state.experiments) + 1)
+    return {"experiment_id": state.experiments[request["name"]]}
 
 
-def _create_run(state: State, asked: dict[str, Any]) -> Answer:
+def _create_run(state: State, request: dict[str, Any]) -> Answer:
     run_id = f"{len(state.runs) + 1:032x}"
-    experiment = str(asked["experiment_id"])
+    experiment = str(request["experiment_id"])
     info = {
         "run_id": run_id,
         "run_uuid": run_id,
         "experiment_id": experiment,
         "status": "RUNNING",
         "lifecycle_stage": "active",
-        "start_time": asked.get("start_time", 0),
+        "start_time": request.get("start_time", 0),
         "artifact_uri": f"mlflow-artifacts:/{experiment}/{run_id}/artifacts",
     }
-    state.runs[run_id] = {"info": info, "data": {"tags": asked.get("tags", [])}}
+    state.runs[run_id] = {"info": info, "data": {"tags": request.get("tags", [])}}
     return {"run": state.runs[run_id]}
 
 
-def _run(state: State, asked: dict[str, Any]) -> dict[str, Any]:
-    run_id = asked.get("run_id") or asked["run_uuid"]
+def _run(state: State, request: dict[str, Any]) -> dict[str, Any]:
+    run_id = request.get("run_id") or request["run_uuid"]
     if run_id not in state.runs:
         raise Refused(404, "RESOURCE_DOES_NOT_EXIST", f"Run with id={run_id} not found")
     return state.runs[run_id]
 
 
-def _search_runs(state: State, asked: dict[str, Any]) -> Answer:
+def _search_runs(state: State, request: dict[str, Any]) -> Answer:
     """Search runs by the only filter that Slipway uses: one tag that equals a value."""
-    wanted = (asked.get("filter") or "").partition(" = ")
-    key, value = wanted[0].removeprefix("tags.").strip("`"), wanted[2].strip("'")
+    tag_filter = (request.get("filter") or "").partition(" = ")
+    key, value = tag_filter[0].removeprefix("tags.").strip("`"), tag_filter[2].strip("'")
     found = [
         run
         for run in state.runs.values()
-        if run["info"]["experiment_id"] in asked["experiment_ids"]
+        if run["info"]["experiment_id"] in request["experiment_ids"]
         and run["info"]["lifecycle_stage"] == "active"
         and (not key or _named(run["data"]["tags"]).get(key) == value)
     ]
     return {"runs": found} if found else {}
 
 
-def _update_run(state: State, asked: dict[str, Any]) -> Answer:
-    run = _run(state, asked)
-    run["info"] |= {key: asked[key] for key in ("status", "end_time") if key in asked}
+def _update_run(state: State, request: dict[str, Any]) -> Answer:
+    run = _run(state, request)
+    run["info"] |= {key: request[key] for key in ("status", "end_time") if key in request}
     return {"run_info": run["info"]}
 
 
-def _delete_run(state: State, asked: dict[str, Any]) -> Answer:
-    _run(state, asked)["info"]["lifecycle_stage"] = "deleted"
+def _delete_run(state: State, request: dict[str, Any]) -> Answer:
+    _run(state, request)["info"]["lifecycle_stage"] = "deleted"
     return {}
 
 
-def _kept(state: State, asked: dict[str, Any]) -> Answer:
+def _kept(state: State, request: dict[str, Any]) -> Answer:
     """Accept metrics, params and inputs, which nothing reads again."""
-    _run(state, asked)
+    _run(state, request)
     return {}
 
 
-def _list_artifacts(state: State, asked: dict[str, Any]) -> Answer:
-    root = _run(state, asked)["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
-    folder = f"{root}/{asked.get('path', '')}".rstrip("/")
-    return {"files": [{**file, "path": f"{asked['path']}/{file['path']}"} for file in _listed(state, folder)]}
+def _list_artifacts(state: State, request: dict[str, Any]) -> Answer:
+    root = _run(state, request)["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    folder = f"{root}/{request.get('path', '')}".rstrip("/")
+    return {"files": [{**file, "path": f"{request['path']}/{file['path']}"} for file in _listed(state, folder)]}
 
 
 def _listed(state: State, folder: str) -> list[dict[str, Any]]:
@@ -284,7 +284,7 @@ _ROUTES = {
     ("GET", "experiments/get-by-name"): _get_experiment,
     ("POST", "experiments/create"): _create_experiment,
     ("POST", "runs/create"): _create_run,
-    ("GET", "runs/get"): lambda state, asked: {"run": _run(state, asked)},
+    ("GET", "runs/get"): lambda state, request: {"run": _run(state, request)},
     ("POST", "runs/search"): _search_runs,
     ("POST", "runs/update"): _update_run,
     ("POST", "runs/delete"): _delete_run,

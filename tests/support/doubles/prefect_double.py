@@ -18,39 +18,39 @@ class PrefectDouble(HttpDouble):
         self.runs: dict[str, dict[str, Any]] = {}
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
-        route, asked = path.removeprefix("/api/"), json.loads(body) if body else {}
+        route, request = path.removeprefix("/api/"), json.loads(body) if body else {}
         if route == "health":
             return b"true"
         if route.startswith("deployments/name/"):
             name = route.removeprefix("deployments/name/")
             return {"id": name.replace("/", "--"), "parameters": {"usecase": name.partition("/")[2]}}
         if route.endswith("/create_flow_run"):
-            return self._start(asked)
+            return self._start(request)
         if route == "flow_runs/filter":
-            return self._filtered(asked["flow_runs"])
+            return self._filtered(request["flow_runs"])
         found = [run for run in self.runs.values() if route == f"flow_runs/{run['id']}"]
         if not found:
             raise Refused(404, "", f"{method} {path}")
         return found[0]
 
-    def _start(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return self.runs.setdefault(asked["idempotency_key"], _run(asked))
+    def _start(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.runs.setdefault(request["idempotency_key"], _run(request))
 
     def _filtered(self, by: dict[str, Any]) -> list[dict[str, Any]]:
-        """Of the filters, those that Slipway asks for."""
+        """Apply the filters that Slipway uses."""
         if key := by.get("idempotency_key"):
             return [self.runs[name] for name in key["any_"] if name in self.runs]
-        wanted = by["state"]["type"]["any_"]
-        return [run for run in self.runs.values() if run["state"]["type"] in wanted]
+        types = by["state"]["type"]["any_"]
+        return [run for run in self.runs.values() if run["state"]["type"] in types]
 
 
-def _run(asked: dict[str, Any]) -> dict[str, Any]:
+def _run(request: dict[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     return {
         "id": str(uuid.uuid4()),
         "created": now,
         "state": {"type": "SCHEDULED", "timestamp": now},
-        "parameters": asked["parameters"],
-        "tags": asked.get("tags", []),
+        "parameters": request["parameters"],
+        "tags": request.get("tags", []),
         "total_run_time": 0.0,
     }

@@ -19,7 +19,7 @@ _CHUNK = b"\0" * 65536
 class RegistryDouble:
     """Double with `add("1", folder)` to register a version, and `aliases`.
 
-    Files in `endless` never end when they are asked for; `sent` counts the bytes of them that were taken.
+    Files in `endless` never end when they are requested; `sent` counts the bytes of them that were taken.
     """
 
     def __init__(self, name: str, port: int = 0) -> None:
@@ -27,7 +27,7 @@ class RegistryDouble:
         self.aliases: dict[str, str] = {}
         self.versions: dict[str, tuple[Path, dict[str, str]]] = {}
         self.endless: set[str] = set()
-        self.asked: list[str] = []
+        self.requested_files: list[str] = []
         self.sent = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
@@ -66,7 +66,7 @@ class RegistryDouble:
                     self._send(json.dumps(double.answer(found.path, parse_qs(found.query))).encode())
                     return
                 version, _, name = found.path.removeprefix(_ARTIFACTS).partition("/bundle/")
-                double.asked.append(name)
+                double.requested_files.append(name)
                 file = double.versions[version][0] / name
                 if name in double.endless:
                     self._never_end()

@@ -1,4 +1,4 @@
-"""Double of the prediction service over HTTP that fails, slows down or swaps versions as a test wants."""
+"""Double of the prediction service over HTTP that fails, slows down or swaps versions on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doubles of MLflow and Prefect respond as the real servers, as far as the loop depends on them."""
+"""The doubles of MLflow and Prefect respond as the real servers, as far as the closed loop depends on them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_aliases_and_tags_are_set_over_what_is_there_and_taken_away_without_comp
     assert "slipway.refused" not in registry.version(name, "1").tags
 
 
-def test_an_alias_goes_with_its_version_and_its_number_never_comes_again(registry, published, tmp_path) -> None:
+def test_an_alias_is_deleted_with_its_version_whose_number_is_never_reused(registry, published, tmp_path) -> None:
     name, _ = published
     registry.set_alias(name, "champion", "2")
     registry._send("DELETE", "model-versions/delete", name=name, version="2")
@@ -74,7 +74,7 @@ def test_an_alias_goes_with_its_version_and_its_number_never_comes_again(registr
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda registry, name: registry.model("nobody"),
         lambda registry, name: registry.version(name, "9"),
@@ -84,12 +84,12 @@ def test_an_alias_goes_with_its_version_and_its_number_never_comes_again(registr
         lambda registry, name: registry.experiment("nobody"),
     ],
 )
-def test_what_is_not_there_is_not_found(registry: Registry, published, ask: Callable[..., Any]) -> None:
+def test_missing_entities_are_not_found(registry: Registry, published, call: Callable[..., Any]) -> None:
     with pytest.raises(NotFound):
-        ask(registry, published[0])
+        call(registry, published[0])
 
 
-def test_runs_hold_what_is_put_into_them(registry: Registry) -> None:
+def test_runs_are_listed_with_their_artifacts(registry: Registry) -> None:
     name = unique_name("audit")
     experiment = registry.create_experiment(name)
     assert registry.experiment(name) == experiment

@@ -90,10 +90,10 @@ def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
     registry(False)
     for _ in range(2):
         audit.append(name, "rolled_back", who="ann@laptop")
-    assert audit_replica.make_up(settings(), name) == 2
+    assert audit_replica.copy_pending(settings(), name) == 2
     registry(True)
     assert compared(name) == (3, 2, [])
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (3, 0, [])
 
 
@@ -101,7 +101,7 @@ def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(r
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
     (log / audit_replica.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (1, 0, [])
 
 
@@ -134,7 +134,7 @@ def test_many_writers_at_once_keep_every_line_twice(registry):
     name = unique_name("loans")
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: audit.append(name, "promoted", who="ann@laptop"), range(18)))
-    audit_replica.make_up(settings(), name)
+    audit_replica.copy_pending(settings(), name)
     assert compared(name) == (18, 0, [])
 
 
@@ -144,5 +144,5 @@ def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server,
     assert audit_replica.stored(settings(), name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (1, 0, [])

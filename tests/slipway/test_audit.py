@@ -53,14 +53,14 @@ def test_a_line_that_was_changed_to_something_else_is_named(log):
 
 @pytest.fixture
 def registry(log, mlflow_server, monkeypatch):
-    """MLflow answers, and can be made to be down and up again."""
+    """Run MLflow, and return a function that takes it down and up again."""
 
-    def answers(is_up: bool) -> None:
+    def set_availability(is_up: bool) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server if is_up else NOWHERE)
         settings.cache_clear()
 
-    answers(True)
-    return answers
+    set_availability(True)
+    return set_availability
 
 
 def compared(name):
@@ -84,7 +84,7 @@ def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
     assert compared(name) == (1, 0, [])
 
 
-def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
+def test_lines_not_copied_while_mlflow_was_down_are_copied_later(registry):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
     registry(False)
@@ -97,7 +97,7 @@ def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
     assert compared(name) == (3, 0, [])
 
 
-def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(registry, log):
+def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_pending(registry, log):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
     (log / audit_replica.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
@@ -105,7 +105,7 @@ def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(r
     assert compared(name) == (1, 0, [])
 
 
-def test_a_copy_that_was_changed_and_one_that_was_removed_are_told_from_one_that_waits(registry, log):
+def test_changed_removed_and_pending_copies_are_distinguished(registry, log):
     name = unique_name("loans")
     changed, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
     registry(False)

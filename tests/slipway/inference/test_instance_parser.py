@@ -34,11 +34,11 @@ def read(*instances: object, **more: object) -> list[dict]:
     return READER.request(json.dumps({"instances": instances, **more}).encode(), 100).instances
 
 
-def test_objects_and_arrays_say_the_same() -> None:
+def test_objects_and_arrays_are_parsed_alike() -> None:
     assert read({"age of owner": 41, "city": "Rome", "income": 12.5}) == read([41, "Rome", 12.5, None])
 
 
-def test_absent_is_the_same_as_null() -> None:
+def test_an_absent_value_is_parsed_as_null() -> None:
     assert read(GOOD) == read(GOOD | {"city": None, "is_new": None})
 
 

@@ -74,7 +74,7 @@ def lines(usecase: str, config: Settings | None = None) -> list[AuditLine]:
         DataError: a line is not as it was written; the message names it.
         ServiceError, OSError: the object store cannot be read.
     """
-    return [decoded(name, content) for name, content in audit_replica.stored(config or settings(), usecase).items()]
+    return [decode_line(name, content) for name, content in audit_replica.stored(config or settings(), usecase).items()]
 
 
 def person() -> str:
@@ -82,7 +82,7 @@ def person() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def decoded(name: str, content: bytes) -> AuditLine:
+def decode_line(name: str, content: bytes) -> AuditLine:
     """Parse a line; raises DataError, which names it, if it is not as it was written."""
     try:
         return msgspec.json.decode(content, type=AuditLine)

@@ -55,7 +55,7 @@ def write(config: Settings, usecase: str, id: str, date: str, content: bytes) ->
     store.remove(mark)
 
 
-def make_up(config: Settings, usecase: str) -> int:
+def copy_pending(config: Settings, usecase: str) -> int:
     """Copy the lines that are marked; returns how many are left since the registry does not take them.
 
     Raises:

@@ -80,7 +80,7 @@ def parse(call: PredictionCall) -> ParsedRows:
     request = _parse_body(call)
     ids = [row_id(call.request.uuid, index).encode() for index in range(len(request.values))]
     if request.texts is not None:
-        parsed = ParsedRows(ids, request.values, [], request.texts, request.keys, request.usual)
+        parsed = ParsedRows(ids, request.values, [], request.texts, request.keys, request.in_range)
     else:
         rows = request.instances
         if live.schema.images:
@@ -88,7 +88,7 @@ def parse(call: PredictionCall) -> ParsedRows:
         if live.schema.masked:
             rows = [mask(row, live.schema, call.context.secret) for row in rows]
         parsed = ParsedRows(
-            ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.usual
+            ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.in_range
         )
     if call.canary_failure is not None:
         recorder.record_canary_failure(call, parsed)

@@ -105,7 +105,7 @@ def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.AuditLine
     lines, problems = [], []
     for name, content in audit_replica.stored(config, usecase).items():
         try:
-            lines.append(audit.decoded(name, content))
+            lines.append(audit.decode_line(name, content))
         except DataError as error:
             problems.append(str(error))
     return lines, problems

@@ -55,7 +55,7 @@ class RegistryWatcher:
     def once(self, usecase: str) -> list[str]:
         """Poll the registry, write the changes that have settled, and return the warnings for the status page."""
         try:
-            audit_replica.make_up(self._config, usecase)
+            audit_replica.copy_pending(self._config, usecase)
             return self._poll(usecase) if self._moves_aliases else []
         except RegistryError:  # the reconciler reports it
             return []

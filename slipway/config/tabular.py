@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def csv_frame(
     import pandas as pd
 
     options, origin = options or Csv(), origin or str(path)
-    try:
+    with _csv_errors(options, origin):
         frame = pd.read_csv(
             path,
             sep=options.separator,
@@ -88,19 +89,6 @@ def csv_frame(
             encoding="utf-8-sig" if options.encoding.lower() in _UTF8 else options.encoding,
             index_col=False,
         )
-    except UnicodeError as error:
-        raise DataError(
-            f"{origin} is not {options.encoding}: {error}. Set source.csv.encoding to the file's encoding, "
-            "for instance latin-1, cp1252 or utf-16."
-        ) from None
-    except LookupError as error:
-        raise DataError(f"source.csv.encoding: {error}. Use utf-8, latin-1, cp1252, utf-16, …") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{origin} is empty. A header and rows are needed.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"{origin} is not CSV with the separator {options.separator!r}: {error}. Set source.csv.separator."
-        ) from None
     return _with_names(frame, options, origin)
 
 
@@ -117,6 +105,28 @@ def parquet_frame(path: Path, origin: str = "") -> pd.DataFrame:
         return pd.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{origin or path} is not Parquet: {_first_line(error)}") from None
+
+
+@contextmanager
+def _csv_errors(options: Csv, origin: str) -> Iterator[None]:
+    """Raise what pandas refuses as a DataError that names the option of `source.csv` to change."""
+    import pandas as pd
+
+    try:
+        yield
+    except UnicodeError as error:
+        raise DataError(
+            f"{origin} is not {options.encoding}: {error}. Set source.csv.encoding to the file's encoding, "
+            "for instance latin-1, cp1252 or utf-16."
+        ) from None
+    except LookupError as error:
+        raise DataError(f"source.csv.encoding: {error}. Use utf-8, latin-1, cp1252, utf-16, …") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{origin} is empty. A header and rows are needed.") from None
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"{origin} is not CSV with the separator {options.separator!r}: {error}. Set source.csv.separator."
+        ) from None
 
 
 def _with_names(frame: pd.DataFrame, options: Csv, origin: str) -> pd.DataFrame:

@@ -82,8 +82,8 @@ class Encoder:
         found: list[InputWarning] = []
         if self._numbers:
             numbers = feeds["numbers"]
-            usual = (numbers >= self._low) & (numbers <= self._high)
-            for row, column in np.argwhere(~usual) if not all_true(usual) else ():
+            in_range = (numbers >= self._low) & (numbers <= self._high)
+            for row, column in np.argwhere(~in_range) if not all_true(in_range) else ():
                 reason = "missing" if np.isnan(numbers[row, column]) else "out_of_range"
                 found.append(InputWarning(int(row), self._numbers[column], reason))
         if self._codes:

@@ -48,7 +48,7 @@ class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """Rows as tuples of the values of `names`, None where a value was null or absent.
 
-    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. Where the rows are `usual`,
+    `texts` are the rows' key texts, where the schema is plain; `keys` are the caller's own. If the rows are `in_range`,
     none of their values is missing, or unlike those in training.
     """
 
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True):
     values: list[tuple[Any, ...]]
     texts: list[bytes] | None
     keys: list[str] | None
-    usual: bool = False
+    in_range: bool = False
 
     @property
     def instances(self) -> list[dict[str, Any]]:
@@ -94,14 +94,16 @@ class InstanceParser:
         rename = {field[0]: name for name, field in named.items()}
         options: dict[str, Any] = {"rename": rename, "forbid_unknown_fields": True, "gc": False}
         self._object: type = msgspec.defstruct("Instance", named.values(), kw_only=True, omit_defaults=True, **options)
-        whole = [(field, kind) for field, kind, *_ in fields.values()]
-        array = msgspec.defstruct("Instance", whole, array_like=True, **options)
+        all_fields = [(field, kind) for field, kind, *_ in fields.values()]
+        array = msgspec.defstruct("Instance", all_fields, array_like=True, **options)
         self.request_type = _request(self._object)
         self._objects: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.request_type)
         self._arrays: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_request(array))
         self._array = array
-        self._usual: msgspec.json.Decoder[Any] | None = (
-            msgspec.json.Decoder(_request(_usual(schema, rename))) if _may_be_usual(schema) else None
+        self._in_range: msgspec.json.Decoder[Any] | None = (
+            msgspec.json.Decoder(_request(_in_range_instance(schema, rename)))
+            if _allows_strict_decoder(schema)
+            else None
         )
         self._sorted = picker([self._allowed.index(name) for name in self._names])
 
@@ -111,15 +113,15 @@ class InstanceParser:
         Raises:
             InputError: 400 where the body is not JSON, 413 where it has too many instances, 422 for anything else.
         """
-        parsed, usual = self._parse_usual(body), True
+        parsed, in_range = self._parse_in_range(body), True
         if parsed is None:
-            parsed, usual = self._parse(body), False
+            parsed, in_range = self._parse(body), False
         instances = parsed.instances
         self._check_count(instances, parsed.keys, max_instances)
         values = self._values(instances)
         self._check(values)
         texts = self._texts(instances, values) if self._schema.plain else None
-        return Request(self._names, values, texts, parsed.keys, usual)
+        return Request(self._names, values, texts, parsed.keys, in_range)
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """Check rows that are dictionaries, as those of a file."""
@@ -151,12 +153,12 @@ class InstanceParser:
     def _text(self, values: tuple[Any, ...]) -> bytes:
         return key_text(dict(zip(self._names, values, strict=True)), self._schema).encode()
 
-    def _parse_usual(self, body: bytes) -> Any:
+    def _parse_in_range(self, body: bytes) -> Any:
         """Parse with the strict decoder: None, in a microsecond, if a value is out of the training data's range."""
-        if self._usual is None:
+        if self._in_range is None:
             return None
         try:
-            return self._usual.decode(body)
+            return self._in_range.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -247,18 +249,18 @@ def _field(position: int, feature: Feature) -> tuple[str, Any] | tuple[str, Any,
     return f"f{position}", kind
 
 
-def _may_be_usual(schema: Schema) -> bool:
+def _allows_strict_decoder(schema: Schema) -> bool:
     return not (schema.images or schema.masked) and all(f.vocabulary for f in schema.codes if f.kind == "category")
 
 
-def _usual(schema: Schema, rename: dict[str, str]) -> type:
+def _in_range_instance(schema: Schema, rename: dict[str, str]) -> type:
     """Make the type of an instance that has all values, each in the range of the training data."""
     fields = {rename_of: name for name, rename_of in rename.items()}
-    kinds = [(fields[name], _usual_kind(schema.by_name[name])) for name in schema.names]
-    return msgspec.defstruct("Usual", kinds, rename=rename, forbid_unknown_fields=True, gc=False)
+    kinds = [(fields[name], _in_range_kind(schema.by_name[name])) for name in schema.names]
+    return msgspec.defstruct("InRange", kinds, rename=rename, forbid_unknown_fields=True, gc=False)
 
 
-def _usual_kind(feature: Feature) -> Any:
+def _in_range_kind(feature: Feature) -> Any:
     if feature.kind == "category":
         return Literal[feature.vocabulary]
     if feature.kind == "boolean":

@@ -3,7 +3,7 @@
 from slipway.prediction_log.captured_images import IMAGES, captured, move_image
 from slipway.prediction_log.jsonl import connect
 from slipway.prediction_log.parquet_archive import archive
-from slipway.prediction_log.reader import Log, instant
+from slipway.prediction_log.reader import Log, parse_instant
 from slipway.prediction_log.segments import Segment, adopt_orphans, lines_in, segments
 from slipway.prediction_log.writer import Writer
 
@@ -16,8 +16,8 @@ __all__ = [
     "archive",
     "captured",
     "connect",
-    "instant",
     "lines_in",
     "move_image",
+    "parse_instant",
     "segments",
 ]

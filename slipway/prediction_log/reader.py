@@ -45,19 +45,21 @@ class Log:
         self, usecase: str, since: Time = None, until: Time = None, answered: bool = True
     ) -> DuckDBPyRelation:
         """Read prediction events; `answered=False` adds those that no client got (shadow, failures)."""
-        connection = self._connect("prediction", usecase, instant(since), instant(until))
+        connection = self._connect("prediction", usecase, parse_instant(since), parse_instant(until))
         return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {_ANSWERED if answered else True}")
 
     def feedback(self, usecase: str, since: Time = None, until: Time = None) -> DuckDBPyRelation:
         """Read feedback events as they were sent: a row may have several, or none that is valid."""
-        return self._connect("feedback", usecase, instant(since), instant(until)).sql(f"{_EACH_ONCE} FROM feedback")
+        return self._connect("feedback", usecase, parse_instant(since), parse_instant(until)).sql(
+            f"{_EACH_ONCE} FROM feedback"
+        )
 
     def sample(self, usecase: str, since: Time = None, until: Time = None, n: int = 10_000) -> DuckDBPyRelation:
         """Read the `n` answered events with the smallest first 8 bytes of md5(row_id).
 
         The same events give the same sample, and the sample of a union is the sample of its parts' samples.
         """
-        connection = self._connect("prediction", usecase, instant(since), instant(until))
+        connection = self._connect("prediction", usecase, parse_instant(since), parse_instant(until))
         return connection.sql(f"""
             WITH chosen AS (
                 SELECT DISTINCT "slipway.row_id" AS row_id FROM prediction WHERE {_ANSWERED}
@@ -82,10 +84,10 @@ class Log:
         those of the callers `without`. With `each_caller` a prediction has a row for each caller that labelled it, with
         that caller's latest label.
         """
-        since, until = instant(since), instant(until)
+        since, until = parse_instant(since), parse_instant(until)
         # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
         connection = self._connect("prediction", usecase, since, None)
-        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, instant(sent_until))
+        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, parse_instant(sent_until))
         answered = f"(FROM prediction WHERE {_ANSWERED})"
         found = label_join(answered, "feedback", labels, without, each_caller)
         once = 'SELECT DISTINCT ON ("event.id", label_caller) *' if each_caller else _EACH_ONCE
@@ -118,7 +120,7 @@ class Log:
         connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
 
 
-def instant(time: Time) -> datetime | None:
+def parse_instant(time: Time) -> datetime | None:
     """Convert a time to a datetime in UTC; one without a zone is UTC.
 
     Raises:

@@ -37,7 +37,7 @@ USECASE = "loans"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A copy of the state folder, with the settings that lead to it."""
     shutil.copytree(DATA / "home", tmp_path / "var")
     monkeypatch.setenv("SLIPWAY_VAR", str(tmp_path / "var"))
@@ -92,8 +92,8 @@ def test_a_bundle_in_the_store_is_loaded_by_a_worker(tmp_path):
     assert (loaded.version, loaded.digest, loaded.schema.usecase) == ("1", DIGEST, USECASE)
 
 
-def test_the_prediction_log_has_shipped_and_spooled_predictions_with_their_labels(home):
-    log = Log(home)
+def test_the_prediction_log_has_shipped_and_spooled_predictions_with_their_labels(earlier):
+    log = Log(earlier)
     predictions, labelled = log.predictions(USECASE), log.labelled(USECASE)
     [(count, score)] = predictions.aggregate('count(*), sum("slipway.score")').fetchall()
     assert (count, round(score, 6)) == (EXPECTED["predictions_logged"], EXPECTED["score_sum"])
@@ -110,8 +110,8 @@ def test_the_desired_state_is_read():
     assert desired.read(DATA / "rollout", USECASE) == desired.DesiredState(7, "a" * 64, canary, "c" * 64)
 
 
-def test_refusals_and_the_status_of_the_follower_are_read(home):
-    serving = home.var / "serving"
+def test_refusals_and_the_status_of_the_follower_are_read(earlier):
+    serving = earlier.var / "serving"
     refusal = follower_status.read_refusals(serving, USECASE)["3"]
     assert (refusal.alias, refusal.version) == (SHADOW, "3")
     assert "the registry says " + "f" * 64 in refusal.reason
@@ -119,8 +119,8 @@ def test_refusals_and_the_status_of_the_follower_are_read(home):
     assert status is not None and status.topics == {}
 
 
-def test_the_state_of_a_worker_is_read(home):
-    serving = home.var / "serving"
+def test_the_state_of_a_worker_is_read(earlier):
+    serving = earlier.var / "serving"
     [state] = (serving / USECASE / "state").glob("*.json")
     with locks.exclusive(state.with_suffix(".lock")):
         [worker] = observed.read(serving, USECASE)
@@ -139,21 +139,21 @@ def test_the_registry_is_read(registry):
     assert registry.run(versions["1"].run_id)["info"]["status"] == "FINISHED"
 
 
-def test_the_audit_is_read(home):
-    lines, problems = readable_lines(USECASE, home)
+def test_the_audit_is_read(earlier):
+    lines, problems = readable_lines(USECASE, earlier)
     assert problems == []
     moves = [(line.version, line.evidence["alias"]) for line in lines]
     assert moves == [("1", CHAMPION), ("2", CHAMPION), ("1", CHAMPION), ("2", CANARY)]
     assert {line.action for line in lines} == {"promoted"}
 
 
-def test_the_latest_verdict_is_read(home):
-    latest = verdict.latest(home, USECASE)
+def test_the_latest_verdict_is_read(earlier):
+    latest = verdict.latest(earlier, USECASE)
     assert latest is not None
     assert (latest["verdict"], latest["window"]["rows"]) == ("none", 100)
 
 
-def test_a_usecase_yaml_is_read(home):
+def test_a_usecase_yaml_is_read(earlier):
     usecase = config.load(USECASE)
     assert [feature.name for feature in usecase.features] == ["age", "visits", "job", "member", "email"]
     assert (usecase.target.positive, usecase.canary.stages) == ("bad", [5, 50, 100])

@@ -20,30 +20,30 @@ from monitoring.watch import Watcher
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
 from slipway.storage import object_store
-from tests.faults.home import NAME
+from tests.faults.workspace import NAME
 from tests.support.server_views import digest, refused_by_workers, served
 
 
-def _remembered(real: Callable[..., Any]) -> Callable[..., Any]:
+def _cached(real: Callable[..., Any]) -> Callable[..., Any]:
     """Cache the results of a query in a file; the access to the object store remains an effect."""
 
-    def function(log: Any, *question: Any) -> Any:
+    def function(log: Any, *query: Any) -> Any:
         object_store(settings()).names("predictions")
-        folder = settings().var.parent / "remembered"
-        answer = folder / hashlib.sha256(repr(question).encode()).hexdigest()
-        if not answer.exists():
+        folder = settings().var.parent / "query_cache"
+        cached = folder / hashlib.sha256(repr(query).encode()).hexdigest()
+        if not cached.exists():
             folder.mkdir(exist_ok=True)
-            answer.write_bytes(pickle.dumps(real(log, *question)))
-        return pickle.loads(answer.read_bytes())
+            cached.write_bytes(pickle.dumps(real(log, *query)))
+        return pickle.loads(cached.read_bytes())
 
     return function
 
 
-policy.count_new_labels = _remembered(policy.count_new_labels)
-stage.gather = _remembered(stage.gather)
+policy.count_new_labels = _cached(policy.count_new_labels)
+stage.gather = _cached(stage.gather)
 
 
-def ask(reason: str = "drift") -> None:
+def request_retraining(reason: str = "drift") -> None:
     """Request a retraining, as `slipway monitor` does with its verdict and the webhook with an alert."""
     policy.request_retraining(NAME, reason, "monitor", {"drifted": ["age"]})
 
@@ -63,28 +63,28 @@ def register() -> None:
         step(load(NAME), RunPaths.under(root), provenance, Path(out))
 
 
-def look(passes: int = 1) -> None:
+def watch(passes: int = 1) -> None:
     """Run so many passes of `slipway watch`."""
     watcher = Watcher([NAME], settings())
     for _ in range(passes):
         watcher.pass_once()
 
 
-def look_later() -> None:
+def watch_until_settled() -> None:
     """Run two passes of `slipway watch`, once changes by others in the registry have settled."""
     registry_watcher.SETTLE_SECONDS = 0.0
-    look(2)
+    watch(2)
 
 
-def look_at_servers(role: str) -> None:
+def watch_with_server(role: str) -> None:
     """Run two passes of `slipway watch` with a server that serves version 1 and refuses version 2 in this role."""
     reconciler.SETTLE_SECONDS = 0.0
     if role == "champion":
-        look = refused_by_workers("a", ["1", "1"], "2", "another schema.")
+        status = refused_by_workers("a", ["1", "1"], "2", "another schema.")
     else:
-        look = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
+        status = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
     watcher = Watcher([NAME], settings())
-    watcher._reconciler._poll = lambda *_: [look]
+    watcher._reconciler._poll = lambda *_: [status]
     watcher.pass_once()
     watcher.pass_once()
 

@@ -11,7 +11,7 @@ from monitoring.retraining.decisions import STARTED
 from slipway.contracts.registry_names import CANARY, CHAMPION, REFUSED
 from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from tests.faults.faults import GONE, KILLED, LOG, LOST, PREFECT, REGISTRY, UNWRITABLE, Effect, Fault
-from tests.faults.home import Home
+from tests.faults.workspace import Workspace
 from tests.support.doubles.mlflow_double import Model
 
 # Of the copy of a line of the audit in MLflow only the first request counts: tests/slipway/test_audit.py has the
@@ -79,11 +79,11 @@ class Transition:
 
     name: str
     act: str
-    prepare: Callable[[Home], None]
-    reached: Callable[[Home], None]
+    prepare: Callable[[Workspace], None]
+    reached: Callable[[Workspace], None]
     faults: tuple[str, ...] = OF_THE_REGISTRY
     args: dict[str, Any] = field(default_factory=dict)
-    goes_on: str = "look"
+    goes_on: str = "watch"
     again: bool = False
 
 
@@ -96,9 +96,9 @@ def check_instant(before: Model, after: Model) -> None:
     assert not (moved and REFUSED in _champion(after)), "a refused version was made the champion"
 
 
-def check_end(home: Home) -> None:
+def check_end(workspace: Workspace) -> None:
     """Check that nothing is half done once the loop has gone on."""
-    model = home.model
+    model = workspace.model
     canary, running = model.aliases.get(CANARY), model.tags.get(CANARY_TAG)
     assert REFUSED not in _champion(model), "the champion is refused"
     assert canary != model.aliases[CHAMPION], "the champion is its own canary"
@@ -107,15 +107,15 @@ def check_end(home: Home) -> None:
         tag = json.loads(running or "{}")
         assert (tag["version"], tag.get("outcome")) == (canary, None)
         assert REFUSED not in model.versions[canary]["tags"], "the canary is refused"
-    runs = [run["id"] for run in home.prefect.runs.values()]
+    runs = [run["id"] for run in workspace.prefect.runs.values()]
     assert len(runs) <= 1, "a second training was started"
-    assert [one["flow_run_id"] for one in home.decisions() if one["outcome"] == STARTED] == runs
+    assert [one["flow_run_id"] for one in workspace.decisions() if one["outcome"] == STARTED] == runs
 
 
-def check_moves(home: Home, before: dict[str, str]) -> None:
+def check_moves(workspace: Workspace, before: dict[str, str]) -> None:
     """Check that the audit has a line for every alias that moved, whoever is named in it."""
-    after = home.model.aliases
-    moves = [moved for line in home.lines for moved in [line.evidence, *line.evidence.get("moved", [])]]
+    after = workspace.model.aliases
+    moves = [moved for line in workspace.lines for moved in [line.evidence, *line.evidence.get("moved", [])]]
     for alias in (CHAMPION, CANARY):
         if before.get(alias) != after.get(alias):
             assert any(moved.get("alias") == alias and moved.get("to") == after.get(alias) for moved in moves), (

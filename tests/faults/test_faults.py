@@ -16,11 +16,11 @@ import pytest
 from slipway.contracts.registry_names import CHAMPION
 from slipway.contracts.registry_names import ROLLOUT as CANARY_TAG
 from slipway.settings import settings
-from tests.faults import home as homes
+from tests.faults import workspace as workspaces
 from tests.faults.faults import GONE, KILLED, LOG, Effect, Fault
-from tests.faults.home import Home
 from tests.faults.table import FAULTS, REFUSED, Transition, check_end, check_instant, check_moves
 from tests.faults.transitions import TRANSITIONS, USECASE
+from tests.faults.workspace import Workspace
 
 PASSES = 4
 GROUP = 3  # transitions that one worker tries: all of them at one would take longest of all tests
@@ -31,87 +31,89 @@ CELLS = [
 ]
 
 
-Ready = Callable[[Transition], tuple[Home, list[Effect]]]
+Ready = Callable[[Transition], tuple[Workspace, list[Effect]]]
 
 
 @pytest.fixture(scope="module")
-def homes_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Home]]:
-    """Make a home for each transition, which its cells share."""
-    made: dict[str, Home] = {}
+def open_workspaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Workspace]]:
+    """Make a workspace for each transition, which its cells share."""
+    opened: dict[str, Workspace] = {}
     with ExitStack() as stack:
-        zygote = stack.enter_context(homes.zygote(tmp_path_factory.mktemp("processes") / "processes.log"))
+        zygote = stack.enter_context(workspaces.zygote(tmp_path_factory.mktemp("processes") / "processes.log"))
 
-        def make(name: str) -> Home:
-            if name not in made:
-                made[name] = stack.enter_context(homes.home(tmp_path_factory.mktemp(name), USECASE, zygote))
-            return made[name]
+        def make(name: str) -> Workspace:
+            if name not in opened:
+                opened[name] = stack.enter_context(
+                    workspaces.open_workspace(tmp_path_factory.mktemp(name), USECASE, zygote)
+                )
+            return opened[name]
 
         yield make
 
 
 @pytest.fixture
-def ready(homes_made: Callable[[str], Home], monkeypatch: pytest.MonkeyPatch) -> Ready:
-    """Provide the home of a transition in the state before it, and its effects if nothing fails."""
+def ready(open_workspaces: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch) -> Ready:
+    """Provide the workspace of a transition in the state before it, and its effects if nothing fails."""
 
-    def make(transition: Transition) -> tuple[Home, list[Effect]]:
-        home = homes_made(transition.name)
-        for name, value in home.environment.items():
+    def make(transition: Transition) -> tuple[Workspace, list[Effect]]:
+        workspace = open_workspaces(transition.name)
+        for name, value in workspace.environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        if not home.is_kept:
-            transition.prepare(home)
-            home.keep()
-            home.run(transition.act, **transition.args)
-        home.put_back()
-        effects = home.run(transition.act, **transition.args).effects
-        transition.reached(home)
-        check_end(home)
-        return home, effects or []
+        if not workspace.is_kept:
+            transition.prepare(workspace)
+            workspace.keep()
+            workspace.run(transition.act, **transition.args)
+        workspace.put_back()
+        effects = workspace.run(transition.act, **transition.args).effects
+        transition.reached(workspace)
+        check_end(workspace)
+        return workspace, effects or []
 
     return make
 
 
 @pytest.mark.parametrize(("transition", "fault"), CELLS)
 def test_the_loop_goes_on_by_itself(ready: Ready, transition: Transition, fault: str) -> None:
-    home, effects = ready(transition)
+    workspace, effects = ready(transition)
     points = list(FAULTS[fault](effects))
     assert points, f"nothing of it can happen here: {effects}"
     for point in points:
         try:
-            _survives(home, transition, point)
+            _survives(workspace, transition, point)
         except AssertionError as error:
             what = effects[point.at - 1]
             raise AssertionError(f"{point.kind} at {point.at}, {what.target}: {what.what}\n{error}") from error
 
 
-def _survives(home: Home, transition: Transition, point: Fault) -> None:
-    home.put_back()
-    before = copy.deepcopy(home.model)
-    ended = home.run(transition.act, point, **transition.args)
+def _survives(workspace: Workspace, transition: Transition, point: Fault) -> None:
+    workspace.put_back()
+    before = copy.deepcopy(workspace.model)
+    ended = workspace.run(transition.act, point, **transition.args)
     assert (ended.exit == -9) == (point.kind == KILLED)
-    if transition.act.startswith("look"):
+    if transition.act.startswith("watch"):
         assert ended.error is None, f"a pass of the watch, which others need, ended with {ended.error}"
-    if home.is_untouched:
+    if workspace.is_untouched:
         return  # what goes on from here is the transition itself
     for _ in range(PASSES):
         args = transition.args if transition.goes_on == transition.act else {}
-        assert home.run(transition.goes_on, **args).error is None
-        if _is_reached(home, transition):
+        assert workspace.run(transition.goes_on, **args).error is None
+        if _is_reached(workspace, transition):
             break
-    check_end(home)
+    check_end(workspace)
     if transition.again:
-        home.run(transition.act, **transition.args)
-        check_end(home)
-    transition.reached(home)
-    check_moves(home, before.aliases)
-    for earlier, later in zip([before, *home.instants], home.instants, strict=False):
+        workspace.run(transition.act, **transition.args)
+        check_end(workspace)
+    transition.reached(workspace)
+    check_moves(workspace, before.aliases)
+    for earlier, later in zip([before, *workspace.instants], workspace.instants, strict=False):
         check_instant(earlier, later)
 
 
-def _is_reached(home: Home, transition: Transition) -> bool:
+def _is_reached(workspace: Workspace, transition: Transition) -> bool:
     try:
-        transition.reached(home)
-        check_end(home)
+        transition.reached(workspace)
+        check_end(workspace)
     except AssertionError:
         return False
     return True
@@ -122,46 +124,46 @@ def _transition(name: str) -> Transition:
 
 
 def test_an_emergency_rollback_waits_for_no_log(ready: Ready) -> None:
-    home, _ = ready(_transition("champion_rolled_back_by_hand"))
-    home.put_back()
-    ended = home.run("roll_back", Fault(GONE, 1, LOG))
+    workspace, _ = ready(_transition("champion_rolled_back_by_hand"))
+    workspace.put_back()
+    ended = workspace.run("roll_back", Fault(GONE, 1, LOG))
     assert "version 1 is the champion of loans again, but the audit could not be written" in str(ended.error)
-    assert home.model.aliases == {CHAMPION: "1"}
-    assert home.run("look_later").error is None
-    check_moves(home, {CHAMPION: "2"})
+    assert workspace.model.aliases == {CHAMPION: "1"}
+    assert workspace.run("watch_until_settled").error is None
+    check_moves(workspace, {CHAMPION: "2"})
 
 
 def test_a_version_that_is_refused_at_the_last_moment_does_not_become_the_champion(ready: Ready) -> None:
-    home, effects = ready(_transition("last_stage_to_champion"))
-    home.put_back()
+    workspace, effects = ready(_transition("last_stage_to_champion"))
+    workspace.put_back()
     decided = next(number for number, effect in enumerate(effects, 1) if effect.what.endswith("models/set-tag"))
-    assert home.run("look", Fault(KILLED, decided)).exit == -9
-    assert '"outcome":"finished"' in home.model.tags[CANARY_TAG]
-    home.tags("2")[REFUSED] = "ada: it is biased"
-    home.run("look")
-    assert home.model.aliases == {CHAMPION: "1"}
-    check_end(home)
-    assert home.lines[-1].action == "canary.ended"
+    assert workspace.run("watch", Fault(KILLED, decided)).exit == -9
+    assert '"outcome":"finished"' in workspace.model.tags[CANARY_TAG]
+    workspace.tags("2")[REFUSED] = "ada: it is biased"
+    workspace.run("watch")
+    assert workspace.model.aliases == {CHAMPION: "1"}
+    check_end(workspace)
+    assert workspace.lines[-1].action == "canary.ended"
 
 
-def test_a_champion_that_is_gone_ends_the_rollout_beside_it_and_the_next_one_is_promoted(ready: Ready) -> None:
-    home, _ = ready(_transition("stage_to_stage"))
-    home.put_back()
-    del home.model.versions["1"], home.model.aliases[CHAMPION]
+def test_a_removed_champion_ends_the_rollout_and_the_next_champion_is_promoted(ready: Ready) -> None:
+    workspace, _ = ready(_transition("stage_to_stage"))
+    workspace.put_back()
+    del workspace.model.versions["1"], workspace.model.aliases[CHAMPION]
     for _ in range(2):
-        assert home.run("look").error is None
-    assert home.lines[-1].action == "canary.ended"
-    assert home.run("promote", version="2").error is None
-    assert home.run("look").error is None
-    assert home.model.aliases == {CHAMPION: "2"}
+        assert workspace.run("watch").error is None
+    assert workspace.lines[-1].action == "canary.ended"
+    assert workspace.run("promote", version="2").error is None
+    assert workspace.run("watch").error is None
+    assert workspace.model.aliases == {CHAMPION: "2"}
 
 
 def test_a_promotion_that_is_killed_before_its_line_is_written_down_by_the_watch(ready: Ready) -> None:
-    home, effects = ready(_transition("promoted_by_command"))
-    home.put_back()
-    assert home.run("look").error is None
+    workspace, effects = ready(_transition("promoted_by_command"))
+    workspace.put_back()
+    assert workspace.run("watch").error is None
     moved = next(number for number, effect in enumerate(effects, 1) if effect.what.endswith("models/alias"))
-    assert home.run("promote", Fault(KILLED, moved), version="2").exit == -9
-    assert home.run("look_later").error is None
-    assert home.model.aliases == {CHAMPION: "2"}
-    check_moves(home, {CHAMPION: "1"})
+    assert workspace.run("promote", Fault(KILLED, moved), version="2").exit == -9
+    assert workspace.run("watch_until_settled").error is None
+    assert workspace.model.aliases == {CHAMPION: "2"}
+    check_moves(workspace, {CHAMPION: "1"})

@@ -70,7 +70,7 @@ class ModelPages:
         return self._save()
 
     def take_away(self, name: str, version: str) -> None:
-        """Take the one alias that the version has from it: the cross beside it."""
+        """Remove the only alias of the version by the cross next to it."""
         self._edit_aliases(name, version)
         self.browser.press(f"{DIALOG} form button")
         self._save()
@@ -110,7 +110,7 @@ def registry(pages: ModelPages, mlflow_server: str, tmp_path_factory: pytest.Tem
 
 
 def trained(name: str, var: Path) -> Path:
-    """The bundle of a use case's quick loop of one epoch, which no gate has judged."""
+    """The bundle of a use case's quick loop of one epoch, which no gate has tested."""
     from pipelines.runs.run import open_run
     from pipelines.training import training
 
@@ -128,9 +128,9 @@ def trained(name: str, var: Path) -> Path:
 def again(first: Path) -> Path:
     """The same network as another bundle, with a digest of its own: servers load it anew."""
     second = shutil.copytree(first, first.with_name("again"))
-    told = manifest.read_manifest(second)
+    read = manifest.read_manifest(second)
     (second / manifest.MANIFEST).unlink()
-    manifest.write(second, told.usecase, told.facts | {"again": True})
+    manifest.write(second, read.usecase, read.facts | {"again": True})
     return second
 
 
@@ -156,7 +156,7 @@ def test_a_champion_made_in_the_ui_is_soon_served_by_every_worker(
         assert registry.model(name).aliases == {"champion": version, "challenger": "2"}
 
 
-def test_a_canary_is_set_and_taken_away_in_the_ui_beside_the_champion(
+def test_a_canary_is_set_and_removed_in_the_ui_next_to_the_champion(
     pages: ModelPages, mlflow_server: str, tmp_path: Path
 ) -> None:
     name, registry = unique_name("loans"), Registry(mlflow_server)

@@ -30,7 +30,7 @@ def run(tmp_path: Path, **options: object) -> dict:
     return monitor("loans", bundle=tmp_path / "bundle", **{"detailed": False, **options})
 
 
-def test_answers_from_the_same_population_are_no_drift(tmp_path: Path, digest: str) -> None:
+def test_predictions_from_the_same_population_are_no_drift(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(1000, seed=2), digest)
     found = run(tmp_path)
     assert (found["verdict"], found["drifted"], found["alarm_rate"]) == ("none", [], 0.05)
@@ -52,26 +52,26 @@ def test_what_has_drifted_is_named_with_a_sentence(tmp_path: Path, digest: str) 
     assert found["verdict"] == "drift"
     assert found["drifted"] == ["age", "visits", "job"]
     assert found["sentence"].startswith("Drift in age, visits and job")
-    said = {(test["name"], test["method"]): test["sentence"] for test in found["features"] if test["drifted"]}
-    assert "median rose" in said["age", "ks"]
-    assert "never seen before" in said["job", "chi2"]
-    assert "Missing values went from" in said["visits", "chi2_missing"]
+    sentences = {(test["name"], test["method"]): test["sentence"] for test in found["features"] if test["drifted"]}
+    assert "median rose" in sentences["age", "ks"]
+    assert "never seen before" in sentences["job", "chi2"]
+    assert "Missing values went from" in sentences["visits", "chi2_missing"]
 
 
-def test_too_few_answers_are_said_and_no_alarm(tmp_path: Path, digest: str) -> None:
+def test_too_few_predictions_are_reported_without_an_alarm(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(99, seed=4, age=50), digest)
     found = run(tmp_path)
     assert (found["verdict"], found["features"], found["drifted"]) == ("too_little_data", [], [])
     assert "99 predictions, at least 100" in found["sentence"]
 
 
-def test_no_answers_at_all_are_too_little_data_too(tmp_path: Path, digest: str) -> None:
+def test_no_predictions_are_too_little_data(tmp_path: Path, digest: str) -> None:
     found = run(tmp_path)
     assert (found["verdict"], found["window"]["rows"], found["version"]) == ("too_little_data", 0, None)
     assert Path(found["report"]).exists()
 
 
-def test_the_window_is_the_newest_answers_and_since_moves_its_start(tmp_path: Path, digest: str) -> None:
+def test_the_window_is_the_newest_predictions_and_since_moves_its_start(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(500, seed=5, age=30), digest, minutes_ago=60)
     loans.answer(loans.rows(500, seed=6), digest, minutes_ago=5)
     assert run(tmp_path)["drifted"] == ["age"]
@@ -80,13 +80,13 @@ def test_the_window_is_the_newest_answers_and_since_moves_its_start(tmp_path: Pa
     assert (recent["verdict"], recent["window"]["rows"]) == ("none", 500)
 
 
-def test_answers_of_one_moment_stay_together(tmp_path: Path, digest: str) -> None:
+def test_predictions_with_one_timestamp_stay_together(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(300, seed=5), digest)
     found = run(tmp_path, window_rows=120)
     assert (found["window"]["rows"], found["window"]["sampled"]) == (300, 300)
 
 
-def test_answers_of_another_version_count_as_questions_only(tmp_path: Path, digest: str) -> None:
+def test_predictions_of_another_version_count_as_inputs_only(tmp_path: Path, digest: str) -> None:
     other = loans.rows(600, seed=7)
     other["score"] = 0.9
     loans.answer(other, "0" * 64, version="0", minutes_ago=20)
@@ -95,7 +95,7 @@ def test_answers_of_another_version_count_as_questions_only(tmp_path: Path, dige
     assert (found["version"], found["window"]["sampled"], found["verdict"]) == ("1", 1000, "none")
 
 
-def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_path: Path, digest: str) -> None:
+def test_too_few_predictions_of_a_new_version_are_reported_and_not_compared(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(500, seed=9), "0" * 64, version="0", minutes_ago=20)
     loans.answer(loans.rows(20, seed=10), digest, version="1", minutes_ago=5)
     found = run(tmp_path)
@@ -103,18 +103,18 @@ def test_too_few_answers_of_a_new_version_are_not_compared_and_that_is_said(tmp_
     assert "made only 20 of the predictions" in found["notes"][0]
 
 
-def test_a_verdict_that_is_no_reason_asks_nobody_and_the_last_decision_is_told(
+def test_a_verdict_that_is_no_reason_requests_nothing_and_the_last_decision_is_reported(
     tmp_path: Path, digest: str, cli
 ) -> None:
     loans.answer(loans.rows(600, seed=2), digest)
     assert run(tmp_path)["retraining"] is None
     decisions = Decisions(settings(), "loans")
     assert decisions.recent() == []
-    asked = {"asked_for": "age", "asked_by": "monitor", "version": "1"}
-    decisions.start(datetime(2026, 3, 1, tzinfo=UTC), "run-1", reason="No rule refuses.", **asked)
-    said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
+    request = {"asked_for": "age", "asked_by": "monitor", "version": "1"}
+    decisions.start(datetime(2026, 3, 1, tzinfo=UTC), "run-1", reason="No rule refuses.", **request)
+    output = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
     decision = "Retraining started (age, requested by monitor, 2026-03-01 00:00 UTC): No rule refuses. Flow run run-1."
-    assert decision in said
+    assert decision in output
 
 
 def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
@@ -123,12 +123,14 @@ def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: 
     assert (found["asked_for"], found["asked_by"], found["outcome"]) == ("drift", "monitor", "refused")
     assert "does not answer" in found["reason"]
     assert found["evidence"]["reasons"]["drift"].startswith("Drift in age")
-    said = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
-    assert "Retraining refused (drift, requested by monitor, " in said
-    assert "UTC, 2 times): The registry http://127.0.0.1:9 does not answer" in said
+    output = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
+    assert "Retraining refused (drift, requested by monitor, " in output
+    assert "UTC, 2 times): The registry http://127.0.0.1:9 does not answer" in output
 
 
-def test_worse_answers_ask_as_quality_and_the_evidence_names_the_drift_too(tmp_path: Path, digest: str) -> None:
+def test_worse_predictions_request_retraining_for_quality_with_the_drift_as_evidence(
+    tmp_path: Path, digest: str
+) -> None:
     frame = loans.rows(600, seed=4, age=6)
     ids = loans.answer(frame, digest)
     loans.log_labels(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
@@ -242,7 +244,7 @@ def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, di
     assert set(quality["metrics"]) == {"accuracy", "roc_auc", "brier"}
 
 
-def test_worse_answers_are_said_to_be_worse(tmp_path: Path, digest: str) -> None:
+def test_worse_predictions_are_reported_as_worse(tmp_path: Path, digest: str) -> None:
     frame = loans.rows(400, seed=12)
     ids = loans.answer(frame, digest)
     loans.log_labels(ids, ["good" if label == "bad" else "bad" for label in frame["label"]])
@@ -262,7 +264,7 @@ def test_the_verdict_lies_under_the_log_and_latest_is_the_newest(tmp_path: Path,
     assert found["mlflow_run_id"] is None
 
 
-def test_the_page_says_the_verdict_first_names_synthetic_data_and_is_whole(tmp_path: Path, digest: str) -> None:
+def test_the_page_starts_with_the_verdict_names_synthetic_data_and_is_complete(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(600, seed=14, age=6), digest)
     page = Path(run(tmp_path)["report"]).read_text()
     assert "Drift in age: no longer as in the data" in page
@@ -281,7 +283,7 @@ def test_a_value_from_a_caller_cannot_become_markup(tmp_path: Path, digest: str)
     assert "&lt;script&gt;" in page
 
 
-def test_a_registry_that_does_not_answer_is_named_when_the_reference_is_not_there(digest: str) -> None:
+def test_an_unreachable_registry_is_named_if_the_reference_is_missing(digest: str) -> None:
     loans.answer(loans.rows(200, seed=16), digest)
     with pytest.raises(RegistryError, match="does not answer"):
         monitor("loans", detailed=False)
@@ -309,7 +311,7 @@ def test_reference_and_record_come_from_and_go_to_the_registry(
     assert monitor("loans", detailed=False)["drifted"] == ["age"]
 
 
-def test_a_version_whose_bundle_is_not_the_one_that_answered_is_refused(
+def test_a_version_whose_bundle_is_not_the_one_that_predicted_is_refused(
     tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = publish(mlflow_server, "loans", tmp_path / "bundle")

@@ -49,7 +49,9 @@ class Watch:
                 if text in self.get(path):
                     return
             time.sleep(0.2)
-        raise AssertionError(f"{path} never said {text!r} (exit code {self.process.poll()}):\n{self.log.read_text()}")
+        raise AssertionError(
+            f"{path} never contained {text!r} (exit code {self.process.poll()}):\n{self.log.read_text()}"
+        )
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_a_taken_port_is_a_clear_message(watch: Callable[..., Watch]) -> None:
     assert "SLIPWAY_STATUS_PORT" in refused.log.read_text()
 
 
-def test_it_watches_what_the_servers_are_told_to_serve(watch: Callable[..., Watch]) -> None:
+def test_it_watches_the_use_cases_that_servers_serve(watch: Callable[..., Watch]) -> None:
     running = watch(SLIPWAY_SERVE="loans")
     running.wait_for("/api/status", '"name":"loans"')
     assert "credit_risk" not in running.get("/api/status")

@@ -122,11 +122,11 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Calla
             given["window"] = tmp_path / "window.parquet"
             window(pd.read_parquet(sides / "validation.parquet")).to_parquet(given["window"])
         candidates.answering(monkeypatch, known)
-        told = gate_report.read_gate_report(
+        report = gate_report.read_gate_report(
             step(gate_module.gate, found, sides, made.exported, made.evaluated, **given)
         )
-        assert told.passed == (not told.reasons)
-        return {gate.name: gate for gate in told.gates}
+        assert report.passed == (not report.reasons)
+        return {gate.name: gate for gate in report.gates}
 
     return run
 

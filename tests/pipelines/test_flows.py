@@ -80,7 +80,7 @@ def failing(*errors: Exception):
     return step
 
 
-def test_steps_run_in_order_and_a_silent_server_is_asked_again(run_steps):
+def test_steps_run_in_order_and_a_silent_server_is_retried(run_steps):
     away = failing(ServiceError("no answer"), RegistryError("no answer"))
     assert run_steps({"ingest": failing(), "register": away}) == ["ingest", "register", "register", "register"]
 

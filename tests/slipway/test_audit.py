@@ -53,14 +53,14 @@ def test_a_line_that_was_changed_to_something_else_is_named(log):
 
 @pytest.fixture
 def registry(log, mlflow_server, monkeypatch):
-    """MLflow answers, and can be made to be down and up again."""
+    """Run MLflow, and return a function that takes it down and up again."""
 
-    def answers(is_up: bool) -> None:
+    def set_availability(is_up: bool) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server if is_up else NOWHERE)
         settings.cache_clear()
 
-    answers(True)
-    return answers
+    set_availability(True)
+    return set_availability
 
 
 def compared(name):
@@ -84,28 +84,28 @@ def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
     assert compared(name) == (1, 0, [])
 
 
-def test_what_was_not_copied_since_mlflow_was_down_is_made_up_for(registry):
+def test_lines_not_copied_while_mlflow_was_down_are_copied_later(registry):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
     registry(False)
     for _ in range(2):
         audit.append(name, "rolled_back", who="ann@laptop")
-    assert audit_replica.make_up(settings(), name) == 2
+    assert audit_replica.copy_pending(settings(), name) == 2
     registry(True)
     assert compared(name) == (3, 2, [])
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (3, 0, [])
 
 
-def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_to_make_up_for(registry, log):
+def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_pending(registry, log):
     name = unique_name("loans")
     audit.append(name, "promoted", who="ann@laptop")
     (log / audit_replica.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (1, 0, [])
 
 
-def test_a_copy_that_was_changed_and_one_that_was_removed_are_told_from_one_that_waits(registry, log):
+def test_changed_removed_and_pending_copies_are_distinguished(registry, log):
     name = unique_name("loans")
     changed, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
     registry(False)
@@ -134,7 +134,7 @@ def test_many_writers_at_once_keep_every_line_twice(registry):
     name = unique_name("loans")
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: audit.append(name, "promoted", who="ann@laptop"), range(18)))
-    audit_replica.make_up(settings(), name)
+    audit_replica.copy_pending(settings(), name)
     assert compared(name) == (18, 0, [])
 
 
@@ -144,5 +144,5 @@ def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server,
     assert audit_replica.stored(settings(), name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
-    assert audit_replica.make_up(settings(), name) == 0
+    assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (1, 0, [])

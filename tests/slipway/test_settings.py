@@ -10,14 +10,14 @@ from slipway.errors import SettingsError
 from slipway.settings import Settings, settings
 
 
-def test_an_unknown_variable_is_an_error_that_names_the_near_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_an_error_that_suggests_the_closest_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SERVICE_PROT", "3000")
     settings.cache_clear()
     with pytest.raises(SettingsError, match="SLIPWAY_SERVICE_PROT is not a setting.*SLIPWAY_SERVICE_PORT"):
         settings()
 
 
-def test_a_wrong_value_names_its_variable_and_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_value_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SERVICE_PORT", "many")
     settings.cache_clear()
     with pytest.raises(SettingsError, match="SLIPWAY_SERVICE_PORT='many': .*integer"):

@@ -72,8 +72,8 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
             the manifest lists what no bundle has, or the contract version is not readable.
     """
     manifest = read_manifest(directory, digest)
-    if strange := sorted(set(manifest.files) - set(FILES)):
-        raise BundleError(f"the manifest of {directory} lists {strange[0]!r}, which no bundle has.")
+    if unlisted := sorted(set(manifest.files) - set(FILES)):
+        raise BundleError(f"the manifest of {directory} lists {unlisted[0]!r}, which no bundle has.")
     for name in SERVER_FILES if serving_only else FILES:
         if name not in manifest.files:
             raise BundleError(f"the manifest of {directory} does not list {name}.")

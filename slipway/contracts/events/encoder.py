@@ -88,17 +88,17 @@ class EventEncoder(msgspec.Struct, frozen=True):
             % (
                 row,
                 values,
-                strange,
+                row_warnings,
                 b',"row_key":"%b","split_bucket":%d' % identity  # type: ignore[str-format]
                 if None not in identity
                 else _identity(*identity),
                 b"" if key is None else b',"key":' + _encode(key),
                 b"," + answer[1:-1] if len(answer) > 2 else b"",
-                _BOOLEAN[remembered],
+                _BOOLEAN[from_cache],
                 part,
                 row,
             )
-            for (part, row, values, identity), answer, key, strange, remembered in zip(
+            for (part, row, values, identity), answer, key, row_warnings, from_cache in zip(
                 zip(parts, rows, features, identities, strict=True), answers, keys, warnings, cached, strict=False
             )
         ]

@@ -25,8 +25,8 @@ from tests.support.servers import publish, unique_name
 TAGS = {"slipway.gate": "passed", "slipway.data_sha256": "d" * 64, "slipway.git_commit": "c" * 40}
 
 
-class Home:
-    """A registered model, and ways to do to it what people and servers do."""
+class RegisteredModel:
+    """A registered model, and what people and servers do to it."""
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self.registry, self.name, self._folder = registry, unique_name("loans"), folder
@@ -50,7 +50,7 @@ class Home:
     def delete(self, version: str) -> None:
         self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
 
-    def answered(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
+    def predict(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
         row = row or ids.row_id(ids.uuid7(), 0)
         context = encoder.EventEncoder(
             environment="local",
@@ -80,24 +80,24 @@ class Home:
 
 
 @pytest.fixture
-def home(mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Home:
+def model(mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RegisteredModel:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
     settings.cache_clear()
     (tmp_path / "bundles").mkdir()
-    return Home(Registry(mlflow_server), tmp_path / "bundles")
+    return RegisteredModel(Registry(mlflow_server), tmp_path / "bundles")
 
 
-def gathered(home: Home, **more: Any) -> history.History:
-    return history.gather(home.name, settings(), poll=lambda *_: [served("http://a", ["1", "1"])], **more)
+def gathered(model: RegisteredModel, **more: Any) -> history.History:
+    return history.gather(model.name, settings(), poll=lambda *_: [served("http://a", ["1", "1"])], **more)
 
 
-def test_registration_promotion_and_servers_come_in_the_order_of_time(home: Home) -> None:
-    first = home.register(**{"slipway.serving.local": "replaced: by version 2 since 2126-01-01T00:00:00.000000Z"})
-    second = home.register(**{"slipway.run_key": "k" * 64})
-    home.promote(first)
-    home.promote(second, first)
-    found = gathered(home)
+def test_registration_promotion_and_servers_come_in_the_order_of_time(model: RegisteredModel) -> None:
+    first = model.register(**{"slipway.serving.local": "replaced: by version 2 since 2126-01-01T00:00:00.000000Z"})
+    second = model.register(**{"slipway.run_key": "k" * 64})
+    model.promote(first)
+    model.promote(second, first)
+    found = gathered(model)
     assert [(event.action, event.version) for event in found.events] == [
         ("registered", "1"),
         ("registered", "2"),
@@ -114,20 +114,20 @@ def test_registration_promotion_and_servers_come_in_the_order_of_time(home: Home
     assert (found.problems, found.audit) == ([], {"lines": 2, "pending": 0})
 
 
-def test_what_was_only_noticed_stands_before_what_followed_from_it(home: Home) -> None:
-    version = home.register()
+def test_what_was_only_noticed_stands_before_what_followed_from_it(model: RegisteredModel) -> None:
+    version = model.register()
     before = "2026-01-01T00:00:00.000000Z"
-    audit.append(home.name, "canary.began", who="slipway rollout", version=version)
+    audit.append(model.name, "canary.began", who="slipway rollout", version=version)
     moved = {"alias": "canary", "from": None, "to": version, "after": before}
-    audit.append(home.name, "alias.moved", who=audit.UNKNOWN, version=version, evidence=moved)
-    assert [event.action for event in gathered(home).events] == ["registered", "alias.moved", "canary.began"]
+    audit.append(model.name, "alias.moved", who=audit.UNKNOWN, version=version, evidence=moved)
+    assert [event.action for event in gathered(model).events] == ["registered", "alias.moved", "canary.began"]
 
 
-def test_a_verdict_of_drift_is_part_of_it_and_an_all_clear_is_not(home: Home) -> None:
-    home.register()
+def test_a_verdict_of_drift_is_part_of_it_and_an_all_clear_is_not(model: RegisteredModel) -> None:
+    model.register()
     for stem, kind in (("20260131T120000000000Z", "drift"), ("20260131T130000000000Z", "none")):
-        told = {
-            "usecase": home.name,
+        result = {
+            "usecase": model.name,
             "created": f"2026-01-31T{stem[9:11]}:00:00.000Z",
             "verdict": kind,
             "version": "1",
@@ -136,72 +136,74 @@ def test_a_verdict_of_drift_is_part_of_it_and_an_all_clear_is_not(home: Home) ->
             "quality": None,
             "report": None,
         }
-        verdict.write(settings(), told, f"{stem}.json")
-    found = [event for event in gathered(home).events if event.action == "verdict"]
+        verdict.write(settings(), result, f"{stem}.json")
+    found = [event for event in gathered(model).events if event.action == "verdict"]
     assert [(event.at, event.why) for event in found] == [("2026-01-31T12:00:00.000Z", "It is drift.")]
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "serve/model.onnx", "monitor/reference.parquet"])
-def test_one_changed_byte_of_a_version_fails_the_command(home: Home, cli: Callable, file: str) -> None:
-    home.register()
-    home.promote("1")
-    assert cli("history", home.name).code == 0
-    content = home.registry.small_artifact(home.registry.version(home.name, "1").source, file)
-    home.change_store("1", file, content[:-1] + b"x")
-    ran = cli("history", home.name, "--json")
+def test_one_changed_byte_of_a_version_fails_the_command(model: RegisteredModel, cli: Callable, file: str) -> None:
+    model.register()
+    model.promote("1")
+    assert cli("history", model.name).code == 0
+    content = model.registry.small_artifact(model.registry.version(model.name, "1").source, file)
+    model.change_store("1", file, content[:-1] + b"x")
+    ran = cli("history", model.name, "--json")
     assert ran.code == 1
     found = json.loads(ran.out)
     assert (found["verified"], found["versions"][0]["verified"]) == (False, False)
     assert "version 1" in found["problems"][0]
 
 
-def test_a_deleted_version_and_an_altered_digest_are_said(home: Home) -> None:
+def test_a_deleted_version_and_an_altered_digest_are_reported(model: RegisteredModel) -> None:
     for _ in range(2):
-        home.register()
-    home.promote("1")
-    now = registry_snapshot.take_snapshot(timestamps.now_iso(), {}, {}, home.registry.versions(home.name), None)
-    registry_snapshot.write(settings(), home.name, now)
-    home.delete("1")
-    home.registry.set_version_tag(home.name, "2", "slipway.bundle_sha256", "e" * 64)
-    problems = " ".join(gathered(home).problems)
+        model.register()
+    model.promote("1")
+    now = registry_snapshot.take_snapshot(timestamps.now_iso(), {}, {}, model.registry.versions(model.name), None)
+    registry_snapshot.write(settings(), model.name, now)
+    model.delete("1")
+    model.registry.set_version_tag(model.name, "2", "slipway.bundle_sha256", "e" * 64)
+    problems = " ".join(gathered(model).problems)
     assert "version 1 is no longer in the registry" in problems
     assert "version 2 was altered" in problems
 
 
-def test_an_audit_line_that_was_changed_fails_the_command_and_hides_no_other(home: Home, cli: Callable) -> None:
-    home.register()
-    home.promote("1")
-    home.promote("1")
-    names = sorted(path for path in Path(settings().log_root).rglob("*.json") if home.name in str(path))
+def test_an_audit_line_that_was_changed_fails_the_command_and_hides_no_other(
+    model: RegisteredModel, cli: Callable
+) -> None:
+    model.register()
+    model.promote("1")
+    model.promote("1")
+    names = sorted(path for path in Path(settings().log_root).rglob("*.json") if model.name in str(path))
     names[0].write_text("{}")
-    ran = cli("history", home.name)
+    ran = cli("history", model.name)
     assert ran.code == 1
     assert "is no line of the audit any more" in ran.out
     assert "is not the same in MLflow" in ran.out
     assert ran.out.count("promoted") == 1
 
 
-def test_a_model_that_nobody_knows_is_an_error_that_names_the_known(home: Home, cli: Callable) -> None:
-    home.register()
-    ran = cli("history", home.name + "x")
+def test_a_model_that_nobody_knows_is_an_error_that_names_the_known(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    ran = cli("history", model.name + "x")
     assert ran.code == 1
-    assert f"Did you mean '{home.name}'?" in ran.err
+    assert f"Did you mean '{model.name}'?" in ran.err
 
 
-def test_since_leaves_out_what_was_before(home: Home, cli: Callable) -> None:
-    home.register()
-    ran = cli("history", home.name, "--since", "2126-01-01")
+def test_since_leaves_out_what_was_before(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    ran = cli("history", model.name, "--since", "2126-01-01")
     assert (ran.code, "registered" in ran.out.split("Current state")[0]) == (0, False)
 
 
-def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home, cli: Callable) -> None:
-    home.register()
-    home.promote("1")
-    row = home.answered("1")
-    home.answered("1", "shadow", row)
-    home.labelled(row, "good")
-    home.answered("1")
-    ran = cli("history", home.name, "--id", row, "--json")
+def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    model.promote("1")
+    row = model.predict("1")
+    model.predict("1", "shadow", row)
+    model.labelled(row, "good")
+    model.predict("1")
+    ran = cli("history", model.name, "--id", row, "--json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     assert [(answer["role"], answer["answered"]) for answer in found["answers"]] == [
@@ -213,36 +215,36 @@ def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(home: Home
     assert found["stands_on"]["digest"] == found["answers"][0]["digest"]
     assert found["stands_on"]["gates"][0]["verdict"] == "passed"
     assert found["put_there"]["who"] == "ann@laptop"
-    told = cli("history", home.name, "--id", row).out
+    output = cli("history", model.name, "--id", row).out
     for part in (row, "as champion", "as shadow", "d" * 64, "c" * 40, "by ann@laptop: it is better", "every byte"):
-        assert part in told, told
+        assert part in output, output
 
 
-def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(home: Home, cli: Callable) -> None:
-    home.register()
-    home.promote("1")
-    row = home.answered("1")
-    changes = RegistryWatcher(settings(), home.registry, iter(range(0, 1000, 20)).__next__)
-    changes.once(home.name)
-    home.delete("1")
+def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    model.promote("1")
+    row = model.predict("1")
+    changes = RegistryWatcher(settings(), model.registry, iter(range(0, 1000, 20)).__next__)
+    changes.once(model.name)
+    model.delete("1")
     for _ in range(2):
-        changes.once(home.name)
-    ran = cli("history", home.name, "--id", row)
+        changes.once(model.name)
+    ran = cli("history", model.name, "--id", row)
     assert ran.code == 1
     for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, "by ann@laptop"):
         assert part in ran.out, ran.out
 
 
-def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(home: Home, cli: Callable) -> None:
-    home.register()
-    row = home.answered("1", digest="a" * 64)
-    ran = cli("history", home.name, "--id", row)
+def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    row = model.predict("1", digest="a" * 64)
+    ran = cli("history", model.name, "--id", row)
     assert (ran.code, "had the digest aaaaaaaaaaaa" in ran.out) == (1, True)
 
 
-def test_an_unknown_prediction_is_an_error_that_says_so(home: Home, cli: Callable) -> None:
-    home.register()
-    ran = cli("history", home.name, "--id", ids.row_id(ids.uuid7(), 0))
+def test_an_unknown_prediction_is_an_error_that_says_so(model: RegisteredModel, cli: Callable) -> None:
+    model.register()
+    ran = cli("history", model.name, "--id", ids.row_id(ids.uuid7(), 0))
     assert ran.code == 1
     assert "has no prediction with the id" in ran.err
 
@@ -257,14 +259,14 @@ def test_a_line_says_which_aliases_went_with_it() -> None:
     assert alias_changes(line("retraining.asked")) == []
 
 
-def test_who_put_a_version_there_is_whoever_did_it_last_before_the_answer() -> None:
+def test_a_version_is_attributed_to_the_latest_alias_change_before_the_prediction() -> None:
     def line(id: str, at: str, version: str, **more: Any) -> audit.AuditLine:
         evidence = {"alias": "champion", "to": version, **more}
         return audit.AuditLine(id, f"2026-01-31T{at}:00Z", "local", "loans", "promoted", "ann", "", version, evidence)
 
     lines = [line("a", "10:00", "1"), line("b", "11:00", "2"), line("c", "12:00", "1"), line("d", "13:00", "1")]
-    seen_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
+    observed_late = line("e", "14:00", "3", after="2026-01-31T13:30:00Z")
     assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T11:30:00Z").id == "a"
     assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
     assert last_change(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
-    assert last_change([*lines, seen_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"
+    assert last_change([*lines, observed_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"

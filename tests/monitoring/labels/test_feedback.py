@@ -41,7 +41,7 @@ def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
     return label_table.parse_entries(label_table.read_rows(path), schema)
 
 
-def test_csv_parquet_and_json_lines_say_the_same(table: Callable, tmp_path: Path) -> None:
+def test_csv_parquet_and_json_lines_are_read_alike(table: Callable, tmp_path: Path) -> None:
     rows = [
         {"key": "7", "label": "bad", "known_at": "2026-01-31T12:00:00.000Z"},
         {"key": "8", "label": "good", "known_at": "2026-02-01T00:00:00.000Z"},
@@ -127,7 +127,7 @@ def test_a_failure_on_the_way_says_what_was_sent(service: Service) -> None:
         upload.send("loans", some, service.url)
 
 
-def test_an_unknown_use_case_is_the_services_answer(service: Service, table: Callable, cli: Callable) -> None:
+def test_an_unknown_use_case_is_refused_by_the_service(service: Service, table: Callable, cli: Callable) -> None:
     ran = cli("feedback", "cars", str(table("labels.csv", "key,label\n1,bad\n")), "--url", service.url)
     assert ran.code == 1
     assert "does not serve cars: it answered 404" in ran.err
@@ -154,7 +154,7 @@ def test_offline_and_an_address_exclude_each_other(table: Callable, cli: Callabl
     assert cli("feedback", "loans", str(path), "--offline", "--url", "http://x").code == 2
 
 
-def answered(*keys: str) -> list[str]:
+def predict(*keys: str) -> list[str]:
     """The ids of predictions of loans with those keys, made now."""
     ids = [row_id(uuid7(), 0) for _ in keys]
     context = EventEncoder("local", "loans", "1", "b" * 64, "champion", True, now_iso(), 0.1)
@@ -166,9 +166,9 @@ def answered(*keys: str) -> list[str]:
     return ids
 
 
-def test_the_command_says_what_becomes_of_the_labels(var: Path, tmp_path: Path, table: Callable, cli: Callable) -> None:
+def test_the_command_reports_how_labels_are_joined(var: Path, tmp_path: Path, table: Callable, cli: Callable) -> None:
     bundles.promote(var, tmp_path / "bundle")
-    first, second, _ = answered("k1", "k2", "k3")
+    first, second, _ = predict("k1", "k2", "k3")
     rows = [f"{first},,bad,", f"{first},,good,", f"{second},,bad,", f"{second},,bad,", f"{ID},,bad,"]
     rows += [",k3,bad,2099-01-01", ",k3,bad,2000-01-01", ",nobody,bad,"]
     ran = cli(
@@ -179,16 +179,16 @@ def test_the_command_says_what_becomes_of_the_labels(var: Path, tmp_path: Path, 
         "--json",
     )
     assert ran.code == 0
-    told = json.loads(ran.out)
-    assert (told["labels"], told["repeated"], told["contradictory"]) == (8, 2, 1)
-    assert (told["named"], told["early"], told["unknown"]) == (5, 1, 2)
-    assert told["classes"] == {"bad": 7, "good": 1}
+    result = json.loads(ran.out)
+    assert (result["labels"], result["repeated"], result["contradictory"]) == (8, 2, 1)
+    assert (result["named"], result["early"], result["unknown"]) == (5, 1, 2)
+    assert result["classes"] == {"bad": 7, "good": 1}
     assert "2 repeat an earlier label of the file, 1 of them with another label: the last one wins." in ran.err
     assert "1 were known before a prediction with their key was made" in ran.err
     assert "2 match no prediction in the log: they are kept" in ran.err
 
 
-def test_labels_of_one_class_only_are_said_to_be_so(service: Service, table: Callable, cli: Callable) -> None:
+def test_labels_of_one_class_only_are_reported(service: Service, table: Callable, cli: Callable) -> None:
     path = table("labels.csv", "key,label\n" + "".join(f"{k},good\n" for k in range(40)))
     ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
     assert "All of them are 'good': labels of one class say little about a model." in ran.err
@@ -199,7 +199,7 @@ def test_a_log_that_cannot_be_read_fails_no_label_that_was_sent(
     service: Service, table: Callable, cli: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_SERVERS", service.url)
-    monkeypatch.setattr(Log, "predictions", lambda *asked: (_ for _ in ()).throw(ServiceError("the bucket is gone")))
+    monkeypatch.setattr(Log, "predictions", lambda *_: (one for one in ()).throw(ServiceError("the bucket is gone")))
     settings.cache_clear()
     ran = cli("feedback", "loans", str(table("labels.csv", "key,label\n1,good\n")))
     assert (ran.code, len(service.feedback)) == (0, 1)

@@ -1,4 +1,4 @@
-"""What a pod asks of a shipper: servers in other containers, an end after theirs, and figures for Prometheus."""
+"""Requirements of a pod on a shipper: servers in other containers, an end after theirs, and figures for Prometheus."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def test_a_living_server_of_another_container_is_not_taken_for_a_dead_one(needs,
     assert rows(log) == ["a", "b"]
 
 
-def said(process: subprocess.Popen[str], text: str) -> None:
-    heard = ""
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    output = ""
     while line := process.stderr.readline():
-        heard += line
+        output += line
         if text in line:
             return
-    raise AssertionError(f"{text!r} was not said:\n{heard}")
+    raise AssertionError(f"{text!r} did not appear in:\n{output}")
 
 
 @contextmanager
 def shipping(**env: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(SHIP, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
     try:
-        said(process, "shipping")
+        read_until(process, "shipping")
         yield process
     finally:
         process.kill()
@@ -90,28 +90,28 @@ def shipping(**env: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_it_outlives_the_server_and_ends_at_lag_0(home, log):
-    """A pod's sidecar is asked to end after the server; one that is asked with it waits."""
+    """A pod's sidecar is stopped after the server; one that is stopped together with it waits."""
     with shipping() as process:
         server = Writer(home.spool, USECASE, "prediction")
         server.write(prediction("a"))
         process.send_signal(signal.SIGTERM)
-        said(process, "1 events are left")
+        read_until(process, "1 events are left")
         server.write(prediction("b"))
         server.close()
-        said(process, "0 events are left")
+        read_until(process, "0 events are left")
         assert process.wait(60) == 0
     assert lag(home) == {USECASE: 0.0}
     assert rows(log) == ["a", "b"]
 
 
-def test_asked_twice_it_ends_at_once_and_says_what_is_left(home):
+def test_a_second_signal_ends_it_at_once_and_what_is_left_is_reported(home):
     server = Writer(home.spool, USECASE, "prediction")
     server.write(prediction("a") + prediction("b"))
     with shipping() as process:
         process.send_signal(signal.SIGTERM)
-        said(process, "2 events are left")
+        read_until(process, "2 events are left")
         process.send_signal(signal.SIGTERM)
-        said(process, f"error: 2 events are left in {home.spool}: the next `slipway ship` takes them.")
+        read_until(process, f"error: 2 events are left in {home.spool}: the next `slipway ship` takes them.")
         assert process.wait(60) == 1
     server.close()
 
@@ -134,9 +134,9 @@ def test_what_a_lost_node_costs_is_bounded_by_the_age_of_segments_and_a_pass(hom
     server.close()
 
 
-def _until(seen: Callable[[], bool]) -> None:
+def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not seen():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -204,15 +204,15 @@ def test_it_is_alive_while_it_fails_and_not_when_it_is_stuck(scraped, write, mon
     assert STUCK_SECONDS > 0
 
 
-def test_the_process_answers_where_it_is_told_to(scraped):
+def test_the_process_listens_at_the_configured_address(scraped):
     with shipping():
-        _until(lambda: _answers(f"http://127.0.0.1:{scraped.ship_port}/livez"))
+        _until(lambda: _responds(f"http://127.0.0.1:{scraped.ship_port}/livez"))
         taken = pytest.raises(PortTaken, match=f"127.0.0.1:{scraped.ship_port}, for the shipper's metrics")
         with taken, serve_metrics(scraped, Shipper(scraped, [])):
             pass
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     with suppress(OSError):
         return get(url)[0] == 200
     return False

@@ -250,8 +250,8 @@ def test_killed_writers_and_shippers_lose_no_acknowledged_line_and_double_none(h
         readers = [threading.Thread(target=lambda w=w: acknowledged.extend(w.stdout.read().split())) for w in workers]
         for reader in readers:
             reader.start()
-        seen, end = len(parquet(home)), time.monotonic() + 30
-        while len(parquet(home)) < seen + 3 and time.monotonic() < end:
+        before, end = len(parquet(home)), time.monotonic() + 30
+        while len(parquet(home)) < before + 3 and time.monotonic() < end:
             time.sleep(0.05)
         for process in (shipping, *workers):
             process.kill()
@@ -266,4 +266,4 @@ def test_killed_writers_and_shippers_lose_no_acknowledged_line_and_double_none(h
     found = rows(log)
     assert len(found) == len(set(found))
     assert set(acknowledged) <= set(found)
-    assert len(found) - len(acknowledged) <= 4  # written, and killed before it could be said
+    assert len(found) - len(acknowledged) <= 4  # written, and killed before the acknowledgement

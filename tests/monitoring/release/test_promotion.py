@@ -44,7 +44,7 @@ def registered(registry: Registry, name: str, tmp_path: Path) -> Publish:
     return make
 
 
-def test_the_alias_moves_and_what_it_replaced_is_said(
+def test_the_alias_moves_and_the_replaced_version_is_reported(
     registry: Registry, name: str, registered: Publish, cli: Callable
 ) -> None:
     first, second = registered(), registered(bias=0.1)
@@ -70,7 +70,7 @@ def test_challenger_can_be_promoted_to_and_other_aliases_cannot(registry: Regist
             promote(name, "1", alias)
 
 
-def test_a_canary_begins_where_the_person_says_and_stands_beside_a_champion(
+def test_a_canary_starts_at_the_given_weight_and_requires_a_champion(
     registry: Registry, name: str, registered: Publish, cli: Callable
 ) -> None:
     first, second = registered(), registered(bias=0.1)
@@ -169,7 +169,7 @@ def test_a_bundle_that_is_not_what_was_registered_is_not_promoted(registry, name
     assert registry.model(name).aliases == {}
 
 
-def test_unknown_names_and_versions_are_told_from_known_ones(registry, name: str, registered: Publish) -> None:
+def test_unknown_names_and_versions_are_distinguished_from_known_ones(registry, name: str, registered: Publish) -> None:
     registered()
     with pytest.raises(NotFound, match=f"{name} has no version '9'. It has: 1"):
         promote(name, "9")
@@ -177,7 +177,7 @@ def test_unknown_names_and_versions_are_told_from_known_ones(registry, name: str
         promote(f"{name}x", "1")
 
 
-def test_a_registry_that_does_not_answer_says_so() -> None:
+def test_an_unreachable_registry_is_an_error() -> None:
     with pytest.raises(RegistryError, match="does not answer.*MLFLOW_TRACKING_URI"):
         promote("loans", "1")
 
@@ -187,35 +187,33 @@ def promoted(name: str, registered: Publish) -> promotion.Promotion:
     return promote(name, registered())
 
 
-def watching(*looks: list[ServerStatus]) -> Callable[..., list[ServerStatus]]:
+def polled(*statuses: list[ServerStatus]) -> Callable[..., list[ServerStatus]]:
     """Servers that say one thing after the other, and the last one for ever."""
-    left = list(looks)
+    left = list(statuses)
     return lambda addresses, usecase: left.pop(0) if len(left) > 1 else left[0]
 
 
 def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promoted: promotion.Promotion) -> None:
     then = [served("a", ["1", "1"]), served("b", ["1", "1"])]
-    seen = watching(
-        [served("a", ["1", None]), served("b", [])], [served("a", ["1", "1"]), served("b", ["1", "0"])], then
-    )
-    assert wait_until_served(promoted, 30, poll=seen).serving == 4
+    poll = polled([served("a", ["1", None]), served("b", [])], [served("a", ["1", "1"]), served("b", ["1", "0"])], then)
+    assert wait_until_served(promoted, 30, poll=poll).serving == 4
 
 
 def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promotion) -> None:
-    seen = watching([served("http://a", ["1", "0"]), ServerStatus("http://b", error="http://b does not answer")])
+    poll = polled([served("http://a", ["1", "0"]), ServerStatus("http://b", error="http://b does not answer")])
     with pytest.raises(ServiceError, match=r"a serves it in 1 of 2 workers; http://b does not answer"):
-        wait_until_served(promoted, 0.1, poll=seen)
+        wait_until_served(promoted, 0.1, poll=poll)
 
 
 def test_waiting_ends_early_where_the_version_is_refused(promoted: promotion.Promotion, monkeypatch) -> None:
     monkeypatch.setattr(promotion, "SETTLE_SECONDS", 0.1)
-    seen = watching([refused_by_follower("http://a", ["0"], "1", "its probe rows come out wrong.")])
+    poll = polled([refused_by_follower("http://a", ["0"], "1", "its probe rows come out wrong.")])
     with pytest.raises(ServiceError, match="http://a refused it: its probe rows come out wrong"):
-        wait_until_served(promoted, 60, poll=seen)
+        wait_until_served(promoted, 60, poll=poll)
 
 
 def test_servers_that_follow_another_alias_are_not_waited_for(promoted: promotion.Promotion, monkeypatch) -> None:
     monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
     settings.cache_clear()
     with pytest.raises(SettingsError, match="follow challenger, not champion"):
-        wait_until_served(promoted, 1, poll=watching([]))
+        wait_until_served(promoted, 1, poll=polled([]))

@@ -26,32 +26,32 @@ DOWN = ServerStatus("http://b", error="http://b does not answer")
 
 
 class World:
-    """A registered model with two versions, the servers as the test says they are, and a clock that it turns."""
+    """A registered model with two versions, the servers that the test sets, and a clock that it sets."""
 
     def __init__(self, registry: Registry, folder: Path, config: Settings) -> None:
         self.registry, self.config = registry, config
         self.name = unique_name("loans")
         for number in ("1", "2"):
             publish(registry.uri, self.name, folder, {"slipway.bundle_sha256": digest(number)})
-        self.looks: list[ServerStatus] = []
+        self.statuses: list[ServerStatus] = []
         self.now = 0.0
         self.restart()
 
     def restart(self) -> None:
-        self.reconciler = Reconciler(self.config, self.registry, lambda *_: self.looks, lambda: self.now)
+        self.reconciler = Reconciler(self.config, self.registry, lambda *_: self.statuses, lambda: self.now)
 
     def alias(self, name: str, version: str) -> None:
         self.registry.set_alias(self.name, name, version)
 
-    def once(self, *looks: ServerStatus) -> reconcile.Reconciled:
-        self.looks = list(looks)
+    def once(self, *statuses: ServerStatus) -> reconcile.Reconciled:
+        self.statuses = list(statuses)
         return self.reconciler.once(self.name)
 
-    def settled(self, *looks: ServerStatus) -> reconcile.Reconciled:
-        """The same seen again after the time that a follower may take."""
-        self.once(*looks)
+    def settled(self, *statuses: ServerStatus) -> reconcile.Reconciled:
+        """Reconcile twice, with the time between that a follower may take."""
+        self.once(*statuses)
         self.now += SETTLE_SECONDS
-        return self.once(*looks)
+        return self.once(*statuses)
 
     def tag(self, version: str) -> str:
         tags = self.registry.version(self.name, version).tags
@@ -74,46 +74,46 @@ def world(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_tag_says_how_many_workers_serve_the_champion(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "1")
-    assert home.once(served("a", [None, None])).tag == ""
-    home.once(served("a", ["1", None]))
-    assert home.tag("1").startswith("loading: 1 of 2 workers since 20")
-    home.once(served("a", ["1", "1"]))
-    assert home.tag("1").startswith("serving: 2 of 2 workers since 20")
+    model = world()
+    model.alias("champion", "1")
+    assert model.once(served("a", [None, None])).tag == ""
+    model.once(served("a", ["1", None]))
+    assert model.tag("1").startswith("loading: 1 of 2 workers since 20")
+    model.once(served("a", ["1", "1"]))
+    assert model.tag("1").startswith("serving: 2 of 2 workers since 20")
 
 
 def test_the_tag_is_written_only_when_something_changes(world: Callable[..., World], monkeypatch) -> None:
-    home = world()
-    home.alias("champion", "1")
-    home.once(served("a", ["1"]))
-    before = home.tag("1")
-    monkeypatch.setattr(home.registry, "set_version_tag", None)
-    assert home.once(served("a", ["1"])).tag == before
-    home.restart()
-    assert home.once(served("a", ["1"])).tag == before
+    model = world()
+    model.alias("champion", "1")
+    model.once(served("a", ["1"]))
+    before = model.tag("1")
+    monkeypatch.setattr(model.registry, "set_version_tag", None)
+    assert model.once(served("a", ["1"])).tag == before
+    model.restart()
+    assert model.once(served("a", ["1"])).tag == before
 
 
-def test_a_server_that_is_down_is_said_and_another_word_is_not_taken_for_its(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "1")
-    seen = home.once(served("a", ["1"]), DOWN)
-    assert seen.tag.startswith("loading: 1 of 1 workers, 1 of 2 servers do not answer since")
-    before = home.tag("1")
-    assert home.once(DOWN).tag == before
+def test_an_unreachable_server_is_reported_and_keeps_the_last_tag(world: Callable[..., World]) -> None:
+    model = world()
+    model.alias("champion", "1")
+    result = model.once(served("a", ["1"]), DOWN)
+    assert result.tag.startswith("loading: 1 of 1 workers, 1 of 2 servers do not answer since")
+    before = model.tag("1")
+    assert model.once(DOWN).tag == before
 
 
 def test_a_version_that_was_replaced_no_longer_says_that_it_serves(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "1")
-    home.once(served("a", ["1"]))
-    home.alias("champion", "2")
-    home.once(served("a", ["2"]))
-    assert home.tag("1").startswith("replaced: by version 2 since")
-    home.alias("champion", "1")
-    home.once(served("a", ["1"]))
-    assert home.tag("1").startswith("serving: 1 of 1 workers")
-    assert home.tag("2").startswith("replaced: by version 1")
+    model = world()
+    model.alias("champion", "1")
+    model.once(served("a", ["1"]))
+    model.alias("champion", "2")
+    model.once(served("a", ["2"]))
+    assert model.tag("1").startswith("replaced: by version 2 since")
+    model.alias("champion", "1")
+    model.once(served("a", ["1"]))
+    assert model.tag("1").startswith("serving: 1 of 1 workers")
+    assert model.tag("2").startswith("replaced: by version 1")
 
 
 @pytest.mark.parametrize("refused", [refused_by_follower, refused_by_workers])
@@ -121,88 +121,88 @@ def test_a_version_that_was_replaced_no_longer_says_that_it_serves(world: Callab
 def test_a_refused_champion_goes_back_to_what_serves_with_the_reason(
     world: Callable[..., World], refused: Callable[..., ServerStatus], environment: str
 ) -> None:
-    home = world(environment)
-    home.alias("champion", "2")
-    home.settled(refused("a", ["1", "1"], "2", "its probe rows come out wrong."))
-    assert home.aliases == {"champion": "1"}
-    assert home.tag("2") == "refused: its probe rows come out wrong. (champion went back to version 1)"
-    [line] = audit.lines(home.name)
+    model = world(environment)
+    model.alias("champion", "2")
+    model.settled(refused("a", ["1", "1"], "2", "its probe rows come out wrong."))
+    assert model.aliases == {"champion": "1"}
+    assert model.tag("2") == "refused: its probe rows come out wrong. (champion went back to version 1)"
+    [line] = audit.lines(model.name)
     assert (line.action, line.who, line.version) == ("alias.moved_back", "slipway reconciler", "2")
     assert line.evidence == {"alias": "champion", "from": "2", "to": "1"}
 
 
-def test_a_refusal_is_said_at_once_and_acted_on_only_when_it_stands(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "2")
-    home.once(refused_by_follower("a", ["1"], "2", "its gates failed."))
-    assert home.tag("2") == "refused: its gates failed."
-    home.now += SETTLE_SECONDS / 2
-    home.once(served("a", ["2"]))  # the override was seen
-    home.now += SETTLE_SECONDS
-    home.once(refused_by_follower("a", ["1"], "2", "its gates failed."))
-    assert home.aliases == {"champion": "2"}
+def test_a_refusal_is_reported_at_once_and_acted_on_only_if_it_persists(world: Callable[..., World]) -> None:
+    model = world()
+    model.alias("champion", "2")
+    model.once(refused_by_follower("a", ["1"], "2", "its gates failed."))
+    assert model.tag("2") == "refused: its gates failed."
+    model.now += SETTLE_SECONDS / 2
+    model.once(served("a", ["2"]))  # the override was read
+    model.now += SETTLE_SECONDS
+    model.once(refused_by_follower("a", ["1"], "2", "its gates failed."))
+    assert model.aliases == {"champion": "2"}
 
 
 def test_one_worker_that_refuses_takes_the_alias_back_for_all(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "2")
+    model = world()
+    model.alias("champion", "2")
     slow = refused_by_workers("a", ["2", "1"], "2", "it takes 9 times as long.")
-    home.settled(slow)
-    assert home.aliases == {"champion": "1"}
+    model.settled(slow)
+    assert model.aliases == {"champion": "1"}
 
 
 def test_a_new_server_that_serves_nothing_takes_no_alias_from_those_that_serve(world: Callable[..., World]) -> None:
-    home = world("production")
-    home.alias("champion", "2")
-    home.settled(served("a", ["2", "2"]), refused_by_workers("b", [None], "2", "out of date."))
-    assert home.aliases == {"champion": "2"}
-    assert home.tag("2") == "refused: out of date."
+    model = world("production")
+    model.alias("champion", "2")
+    model.settled(served("a", ["2", "2"]), refused_by_workers("b", [None], "2", "out of date."))
+    assert model.aliases == {"champion": "2"}
+    assert model.tag("2") == "refused: out of date."
 
 
-def test_a_failure_that_may_pass_is_said_and_moves_nothing(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "2")
-    home.settled(served("a", ["1"], champion=RoleState(digest("2"), "2", "failed", "MemoryError: ")))
-    assert home.aliases == {"champion": "2"}
-    assert home.tag("2").startswith("failed: MemoryError:")
+def test_a_transient_failure_is_reported_and_moves_no_alias(world: Callable[..., World]) -> None:
+    model = world()
+    model.alias("champion", "2")
+    model.settled(served("a", ["1"], champion=RoleState(digest("2"), "2", "failed", "MemoryError: ")))
+    assert model.aliases == {"champion": "2"}
+    assert model.tag("2").startswith("failed: MemoryError:")
 
 
 def test_staging_says_what_it_did_with_its_challenger_and_moves_nothing(world: Callable[..., World]) -> None:
-    home = world("staging")
-    home.alias("champion", "1")
-    home.alias("challenger", "2")
-    home.settled(refused_by_follower("a", ["1"], "2", "too slow.", alias="challenger"))
-    assert home.aliases == {"champion": "1", "challenger": "2"}
-    assert home.tag("2") == "refused: too slow."
+    model = world("staging")
+    model.alias("champion", "1")
+    model.alias("challenger", "2")
+    model.settled(refused_by_follower("a", ["1"], "2", "too slow.", alias="challenger"))
+    assert model.aliases == {"champion": "1", "challenger": "2"}
+    assert model.tag("2") == "refused: too slow."
 
 
 @pytest.mark.parametrize("role", ["canary", "shadow"])
 def test_a_refused_canary_or_shadow_is_removed_with_the_reason(world: Callable[..., World], role: str) -> None:
-    home = world()
-    home.alias("champion", "1")
-    home.alias(role, "2")
-    home.settled(served("a", ["1"], **{role: RoleState(digest("2"), None, "refused", "not served yet.")}))
-    assert home.aliases == {"champion": "1"}
-    assert home.tag("2") == f"refused: not served yet. ({role} was removed)"
+    model = world()
+    model.alias("champion", "1")
+    model.alias(role, "2")
+    model.settled(served("a", ["1"], **{role: RoleState(digest("2"), None, "refused", "not served yet.")}))
+    assert model.aliases == {"champion": "1"}
+    assert model.tag("2") == f"refused: not served yet. ({role} was removed)"
 
 
 def test_an_alias_that_a_person_moves_meanwhile_stays_where_they_put_it(world: Callable[..., World]) -> None:
-    home = world()
-    home.alias("champion", "2")
+    model = world()
+    model.alias("champion", "2")
     refusing = refused_by_follower("a", ["1"], "2", "its gates failed.")
-    home.once(refusing)
-    home.now += SETTLE_SECONDS
-    model = home.registry.model
+    model.once(refusing)
+    model.now += SETTLE_SECONDS
+    get_model = model.registry.model
 
-    def moved_after_the_first_look(name: str):
-        found = model(name)
-        home.alias("champion", "1")
-        home.registry.model = model
+    def moved_after_the_first_pass(name: str):
+        found = get_model(name)
+        model.alias("champion", "1")
+        model.registry.model = get_model
         return found
 
-    home.registry.model = moved_after_the_first_look
-    home.once(refusing)
-    assert home.tag("2") == "refused: its gates failed."
+    model.registry.model = moved_after_the_first_pass
+    model.once(refusing)
+    assert model.tag("2") == "refused: its gates failed."
 
 
 def test_a_model_that_is_not_registered_says_how_to_train_it(world: Callable[..., World]) -> None:
@@ -210,11 +210,11 @@ def test_a_model_that_is_not_registered_says_how_to_train_it(world: Callable[...
 
 
 def test_a_registry_that_is_down_is_in_the_result(world: Callable[..., World]) -> None:
-    home = world()
-    home.registry.uri = "http://127.0.0.1:9"
-    seen = home.once(served("a", ["1"]))
-    assert "does not answer" in seen.error
-    assert seen.serving == ["1"]
+    model = world()
+    model.registry.uri = "http://127.0.0.1:9"
+    result = model.once(served("a", ["1"]))
+    assert "does not answer" in result.error
+    assert result.serving == ["1"]
 
 
 @pytest.fixture
@@ -252,9 +252,9 @@ def test_five_kinds_of_broken_bundle_leave_the_old_one_serving_and_the_reason_on
     for number, spoil in enumerate(BREAKS, start=2):
         folder = tmp_path / spoil.__name__
         bundles.write(folder, schema, bias=1.0)
-        said = spoil(folder)
+        reason = spoil(folder)
         another = "0" * 64
-        version = publish(registry.uri, name, folder, {"slipway.bundle_sha256": another} if another in said else None)
+        version = publish(registry.uri, name, folder, {"slipway.bundle_sha256": another} if another in reason else None)
         assert version == str(number)
         registry.set_alias(name, "champion", version)
         deadline = time.monotonic() + 30
@@ -263,6 +263,6 @@ def test_five_kinds_of_broken_bundle_leave_the_old_one_serving_and_the_reason_on
             time.sleep(0.2)
         tag = registry.version(name, version).tags["slipway.serving.local"]
         assert tag.startswith("refused: ")
-        assert said in tag
+        assert reason in tag
         assert tag.endswith("(champion went back to version 1)")
         assert server.predict(name, age=30.0, visits=1, job="nurse", member=True)[1]["model"]["version"] == "1"

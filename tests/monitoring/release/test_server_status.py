@@ -1,4 +1,4 @@
-"""A look at the servers: which addresses a name has by now, and what each of them says."""
+"""Polls of the servers: the addresses that a name has now, and the status of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "serving-pods.example"
 
 
 class Pod(BaseHTTPRequestHandler):
-    """Says its own address as the version, and the host that it was asked for as the source."""
+    """Returns its own address as the version, and the requested host as the source."""
 
     def do_GET(self) -> None:
         address = self.server.server_address[0]
@@ -67,38 +67,38 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return now
 
 
-def test_each_address_of_a_name_is_asked_by_that_name(port: int, resolves: Callable[..., None]) -> None:
+def test_each_address_of_a_name_is_polled_with_that_host_name(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.3", "127.0.0.2", "127.0.0.3")
-    looks = all_server_statuses([f"http://{NAME}:{port}"], "loans")
-    assert [look.address for look in looks] == [f"http://127.0.0.2:{port}", f"http://127.0.0.3:{port}"]
-    assert [look.served.version for look in looks] == ["127.0.0.2", "127.0.0.3"]
-    assert {look.served.source for look in looks} == {f"{NAME}:{port}"}
+    statuses = all_server_statuses([f"http://{NAME}:{port}"], "loans")
+    assert [status.address for status in statuses] == [f"http://127.0.0.2:{port}", f"http://127.0.0.3:{port}"]
+    assert [status.served.version for status in statuses] == ["127.0.0.2", "127.0.0.3"]
+    assert {status.served.source for status in statuses} == {f"{NAME}:{port}"}
 
 
-def test_a_name_is_looked_up_with_every_look(port: int, resolves: Callable[..., None]) -> None:
+def test_a_name_is_resolved_with_every_poll(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.2", "127.0.0.3")
     assert len(all_server_statuses([f"http://{NAME}:{port}"], "loans")) == 2
     resolves("127.0.0.3")
-    (look,) = all_server_statuses([f"http://{NAME}:{port}"], "loans")
-    assert (look.address, look.served.version) == (f"http://{NAME}:{port}", "127.0.0.3")
+    (status,) = all_server_statuses([f"http://{NAME}:{port}"], "loans")
+    assert (status.address, status.served.version) == (f"http://{NAME}:{port}", "127.0.0.3")
 
 
-def test_a_pod_that_ends_or_starts_is_one_that_does_not_answer(port: int, resolves: Callable[..., None]) -> None:
+def test_a_pod_that_ends_or_starts_is_reported_as_unreachable(port: int, resolves: Callable[..., None]) -> None:
     resolves("127.0.0.2", "127.0.0.3", "127.0.0.4")
-    looks = all_server_statuses([f"http://{NAME}:{port}"], "loans")
-    assert [look.served is None for look in looks] == [False, False, True]
-    assert f"http://127.0.0.4:{port} does not answer" in looks[2].error
+    statuses = all_server_statuses([f"http://{NAME}:{port}"], "loans")
+    assert [status.served is None for status in statuses] == [False, False, True]
+    assert f"http://127.0.0.4:{port} does not answer" in statuses[2].error
     version = ModelVersion("loans", "1", "", "")
-    assert describe_serving(looks, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
+    assert describe_serving(statuses, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
 
 
-def test_a_name_that_nobody_has_yet_is_a_server_that_does_not_answer(resolves: Callable[..., None]) -> None:
+def test_an_unresolvable_name_is_an_unreachable_server(resolves: Callable[..., None]) -> None:
     resolves()
-    (look,) = all_server_statuses([f"http://{NAME}:3000"], "loans")
-    assert look.error.startswith(f"http://{NAME}:3000 does not answer: [Errno -2] Name or service not known")
+    (status,) = all_server_statuses([f"http://{NAME}:3000"], "loans")
+    assert status.error.startswith(f"http://{NAME}:3000 does not answer: [Errno -2] Name or service not known")
 
 
-def test_addresses_of_the_newer_kind_are_asked_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ipv6_addresses_are_polled_if_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [(socket.AF_INET6, 1, 6, "", (address, 3000, 0, 0)) for address in ("fd00::1", "fd00::2")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: known)
     assert server_status.addresses(f"http://{NAME}:3000") == ["fd00::1", "fd00::2"]

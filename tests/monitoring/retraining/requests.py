@@ -1,4 +1,4 @@
-"""Made-up loans whose retraining is asked for: a registered champion, labelled answers, a deployment in Prefect."""
+"""Synthetic loans whose retraining is requested: a registered champion, labelled answers, a deployment in Prefect."""
 
 from __future__ import annotations
 

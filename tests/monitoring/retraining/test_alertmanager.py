@@ -95,9 +95,7 @@ def fire(alertmanager: str, *labels: dict[str, str]) -> None:
     urllib.request.urlopen(request, timeout=30).close()
 
 
-def test_an_alert_that_fires_becomes_a_decision_and_one_about_something_else_does_not(
-    alertmanager: str, tmp_path: Path
-) -> None:
+def test_a_firing_alert_becomes_a_decision_and_an_unrelated_one_does_not(alertmanager: str, tmp_path: Path) -> None:
     down = {"alertname": "SlipwayNoModelReady", "usecase": "loans", "severity": "critical"}
     fire(alertmanager, down, {"alertname": "SlipwayDrift", "usecase": "loans", "retraining": "drift"})
     decisions = Decisions(settings(), "loans")

@@ -1,4 +1,4 @@
-"""Alertmanager's webhook: what is heard asks as everybody does, and everything else gets a clear answer and no run."""
+"""Alertmanager's webhook: valid alerts request retraining, anything else gets a clear error and no run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FIRING = {"status": "firing", "labels": {"alertname": "Drift", "usecase": "loans
 
 def message(*found: dict[str, Any], **more: Any) -> dict[str, Any]:
     """As Alertmanager 0.28 sends it."""
-    whole = [{"annotations": {}, "startsAt": "2026-03-01T12:00:00Z", "fingerprint": "f", **alert} for alert in found]
-    return {"version": "4", "groupKey": "{}", "receiver": "slipway", "truncatedAlerts": 0, "alerts": whole, **more}
+    alerts = [{"annotations": {}, "startsAt": "2026-03-01T12:00:00Z", "fingerprint": "f", **alert} for alert in found]
+    return {"version": "4", "groupKey": "{}", "receiver": "slipway", "truncatedAlerts": 0, "alerts": alerts, **more}
 
 
 def firing(**labels: str) -> dict[str, Any]:
@@ -36,16 +36,16 @@ def firing(**labels: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
-    """What was asked for, where the rules are not what is tested: each ask is refused."""
+def requested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """The recorded requests, each of them refused: the rules are not tested here."""
     found: list[tuple[str, str, str]] = []
 
-    def ask(usecase: str, reason: str, source: str, evidence: dict[str, Any], config: Any) -> Any:
+    def refuse(usecase: str, reason: str, source: str, evidence: dict[str, Any], config: Any) -> Any:
         found.append((usecase, reason, evidence["alert"]))
-        said = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
-        return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **said)
+        decision = {"reason": "Retraining is paused.", "asked_for": reason, "asked_by": source, "version": "1"}
+        return Decisions(config, usecase).refuse(datetime.now(UTC), "paused", **decision)
 
-    monkeypatch.setattr(alertmanager_webhook, "request_retraining", ask)
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", refuse)
     return found
 
 
@@ -69,15 +69,15 @@ async def _post(content: bytes, headers: dict[str, str], times: int = 1) -> http
         return (await asyncio.gather(*answers))[-1]
 
 
-def told(answer: httpx.Response, status: int, words: str) -> None:
+def check_problem(answer: httpx.Response, status: int, words: str) -> None:
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert (problem["status"], words in problem["detail"]) == (status, True), problem["detail"]
 
 
-def test_a_firing_alert_asks_and_is_told_the_decision(post, asked) -> None:
+def test_a_firing_alert_requests_retraining_and_receives_the_decision(post, requested) -> None:
     answer = post(message(FIRING))
-    assert (answer.status_code, asked) == (200, [("loans", "drift", "Drift")])
+    assert (answer.status_code, requested) == (200, [("loans", "drift", "Drift")])
     [decision] = answer.json()["decisions"]
     assert (decision["outcome"], decision["reason"]) == ("refused", "Retraining is paused.")
 
@@ -88,15 +88,15 @@ def test_without_a_registry_the_decision_is_refused_for_that(post) -> None:
     assert decision["evidence"] == {"alert": "Drift", "since": "2026-03-01T12:00:00Z"}
 
 
-def test_an_alert_that_is_repeated_asks_once_a_message_and_is_counted(post, asked) -> None:
+def test_an_alert_that_is_repeated_asks_once_a_message_and_is_counted(post, requested) -> None:
     for _ in range(3):
         [decision] = post(message(*[FIRING] * 50)).json()["decisions"]
-    assert (len(asked), decision["times"]) == (3, 3)
+    assert (len(requested), decision["times"]) == (3, 3)
 
 
-def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, asked) -> None:
+def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, requested) -> None:
     answer = post(message({**FIRING, "status": "resolved"}))
-    assert (answer.status_code, answer.json()["decisions"], asked) == (200, [], [])
+    assert (answer.status_code, answer.json()["decisions"], requested) == (200, [], [])
     assert answer.json()["ignored"] == [{"alert": "Drift", "why": "The alert is resolved."}]
 
 
@@ -110,13 +110,13 @@ def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, asked) -> None:
         ({"usecase": "loans", "retraining": "server down"}, "`retraining` is 'server down'; it must be"),
     ],
 )
-def test_an_alert_that_means_no_use_case_or_no_reason_is_told_and_the_others_are_heard(
-    post, asked, labels: dict[str, str], why: str
+def test_an_alert_without_use_case_or_reason_is_refused_and_the_others_are_processed(
+    post, requested, labels: dict[str, str], why: str
 ) -> None:
-    told(post(message(firing(**labels))), 422, why)
-    assert asked == []
+    check_problem(post(message(firing(**labels))), 422, why)
+    assert requested == []
     answer = post(message(firing(**labels), FIRING))
-    assert (answer.status_code, len(asked)) == (200, 1)
+    assert (answer.status_code, len(requested)) == (200, 1)
     assert why in answer.json()["ignored"][0]["why"]
 
 
@@ -131,18 +131,18 @@ def test_an_alert_that_means_no_use_case_or_no_reason_is_told_and_the_others_are
         {"Authorization": b"Bearer \xff\xfe"},
     ],
 )
-def test_a_forged_message_is_refused_before_it_is_read(post, asked, headers: dict[str, str]) -> None:
+def test_a_forged_message_is_refused_before_it_is_read(post, requested, headers: dict[str, str]) -> None:
     answer = post(b"not even JSON", headers)
-    told(answer, 401, "SLIPWAY_ALERT_SECRET")
-    assert (answer.headers["www-authenticate"], asked) == ("Bearer", [])
+    check_problem(answer, 401, "SLIPWAY_ALERT_SECRET")
+    assert (answer.headers["www-authenticate"], requested) == ("Bearer", [])
     assert SECRET not in answer.text
 
 
-def test_without_a_secret_no_alert_is_taken(post, asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_secret_no_alert_is_taken(post, requested, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_ALERT_SECRET")
     settings.cache_clear()
-    told(post(message(FIRING)), 404, "set SLIPWAY_ALERT_SECRET")
-    assert asked == []
+    check_problem(post(message(FIRING)), 404, "set SLIPWAY_ALERT_SECRET")
+    assert requested == []
 
 
 @pytest.mark.parametrize(
@@ -160,33 +160,35 @@ def test_without_a_secret_no_alert_is_taken(post, asked, monkeypatch: pytest.Mon
         (b" " * ((1 << 20) + 1), 413, "at most 1,048,576 bytes"),
     ],
 )
-def test_a_malformed_message_is_told_what_is_wrong(post, asked, content: bytes, status: int, words: str) -> None:
-    told(post(content), status, words)
-    assert asked == []
+def test_a_malformed_message_is_refused_with_the_reason(
+    post, requested, content: bytes, status: int, words: str
+) -> None:
+    check_problem(post(content), status, words)
+    assert requested == []
 
 
-def test_where_the_log_fails_alertmanager_is_asked_to_send_it_again(post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alertmanager_must_retry_if_the_log_fails(post, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
 
     monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
-    told(answer, 503, "S3 does not answer")
+    check_problem(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"
 
 
-def test_a_storm_of_messages_is_answered_one_by_one_and_beyond_a_bound_refused(
-    post, asked, monkeypatch: pytest.MonkeyPatch
+def test_many_messages_are_processed_one_by_one_and_refused_beyond_a_bound(
+    post, requested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = json.dumps(message(FIRING)).encode()
     assert asyncio.run(_post(content, HEADERS, times=100)).status_code == 200
-    assert len(asked) == 100
+    assert len(requested) == 100
     assert Decisions(settings(), "loans").latest().times >= 50, "two at once may count as one"
     monkeypatch.setattr(alertmanager_webhook, "MOST_WAITING", 0)
-    told(asyncio.run(_post(content, HEADERS, times=100)), 503, "are waiting already")
+    check_problem(asyncio.run(_post(content, HEADERS, times=100)), 503, "are waiting already")
 
 
-def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_never_ends_is_given_up(post, requested, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alertmanager_webhook, "RECEIVE_SECONDS", 0.05)
 
     async def slowly() -> httpx.Response:
@@ -199,8 +201,8 @@ def test_a_message_that_never_ends_is_given_up(post, asked, monkeypatch: pytest.
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 
-    told(asyncio.run(slowly()), 408, "did not arrive within")
-    assert asked == []
+    check_problem(asyncio.run(slowly()), 408, "did not arrive within")
+    assert requested == []
 
 
 def test_a_secret_that_is_too_short_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

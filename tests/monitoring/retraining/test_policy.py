@@ -91,8 +91,8 @@ def test_drift_and_enough_new_labels_start_one_run(loans: str) -> None:
     [run] = made.runs(loans)
     assert (str(run.id), run.parameters["usecase"]) == (decision.flow_run_id, loans)
     assert {"drift", "asked by monitor"} <= set(run.tags)
-    asked, line = audit.lines(loans)
-    assert (asked.action, asked.why) == ("retraining.asked", "drift, asked by monitor")
+    request, line = audit.lines(loans)
+    assert (request.action, request.why) == ("retraining.asked", "drift, asked by monitor")
     assert (line.action, line.who, line.version) == ("retraining.started", "slipway policy", "1")
     assert line.evidence["flow_run_id"] == decision.flow_run_id
 
@@ -103,8 +103,8 @@ def test_a_training_under_way_refuses_the_next_ask_and_refusals_of_one_reason_ar
     assert started.flow_run_id in first.reason
     assert (first.id, last.times) == (last.id, 5)
     assert len(made.runs(loans)) == 1
-    said = [line.action for line in audit.lines(loans)]
-    assert said == ["retraining.asked", "retraining.started", "retraining.refused"]
+    actions = [line.action for line in audit.lines(loans)]
+    assert actions == ["retraining.asked", "retraining.started", "retraining.refused"]
     assert Decisions(settings(), loans).latest() == last
     assert [one.outcome for one in Decisions(settings(), loans).recent()] == ["refused", "started"]
 
@@ -154,7 +154,7 @@ def test_too_few_new_labels_refuse_until_enough_have_come(
     assert request_retraining(loans, "drift", "monitor").started
 
 
-def test_labels_that_the_champion_has_seen_are_not_new(
+def test_labels_that_the_champion_was_trained_on_are_not_new(
     loans: str, mlflow_server: str, set_variable: Callable[[str, str], None]
 ) -> None:
     registry = Registry(mlflow_server)

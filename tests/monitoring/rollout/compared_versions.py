@@ -1,4 +1,4 @@
-"""Made-up logs of a champion and of a candidate beside it, for tests of what compares them."""
+"""Synthetic logs of a champion and a candidate, for tests of their comparison."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ gates:
 """
 
 
-def home(folder: Path, patch: pytest.MonkeyPatch) -> str:
-    """A use case with slices, and the champion's bundle where monitoring keeps what it has fetched: its digest."""
+def write_champion(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    """Write a use case with slices, and the champion's bundle into the cache of monitoring; return its digest."""
     loans.write_usecase(folder / "usecases", patch)
     with (folder / "usecases" / "loans" / "usecase.yaml").open("a") as file:
         file.write(SLICES)
@@ -68,6 +68,6 @@ def ids(frame: pd.DataFrame) -> list[str]:
 
 
 def shifted(frame: pd.DataFrame, where: pd.Series, by: float) -> pd.DataFrame:
-    """The candidate's answers: the same but for some rows, whose score is higher."""
+    """The candidate's predictions: equal but for some rows, whose score is higher."""
     score = np.clip(frame["score"] + np.where(where, by, 0.0), 0, 1)
     return frame.assign(score=score, label=np.where(score >= 0.5, "bad", "good"))

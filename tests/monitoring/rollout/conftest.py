@@ -1,4 +1,4 @@
-"""Rollouts in a made-up world, each with a registry, a log and an audit of its own."""
+"""Rollouts in a simulated world, each with a registry, a log and an audit of its own."""
 
 from __future__ import annotations
 

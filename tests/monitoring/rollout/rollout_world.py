@@ -1,4 +1,4 @@
-"""A made-up rollout: a registry in memory, a log of made-up predictions and labels, and a clock that the test turns."""
+"""A simulated rollout: a registry in memory, a log of synthetic events, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ class World:
         batch: int = 1,
     ) -> None:
         """Log `n` rows in requests of `batch`; a canary that fails leaves its row to the champion. Where `value` is
-        given, it is the prediction of a regression, and `truth` the value that came."""
+        given, it is the prediction of a regression, and `truth` the true value."""
         lines, labels = [], []
         version = "2" if role == "canary" else "1"
         for k in range(n):
             self.requests += k % batch == 0
             name, failed = f"{self.requests:08d}-{k % batch}", fails(k)
-            said = {"label": label(k), "score": score(k)} if value is None else {"value": value(k)}
-            lines.append(self._line(role, version, name, failed, ms(k), {} if failed else said, row(k)))
+            answer = {"label": label(k), "score": score(k)} if value is None else {"value": value(k)}
+            lines.append(self._line(role, version, name, failed, ms(k), {} if failed else answer, row(k)))
             if failed and role == "canary":
                 lines.append(self._line("champion", "1", name, False, 100.0, {"label": "good", "score": 0.99}, row(k)))
             if truth is not None and (known := truth(k)) is not None:
@@ -128,8 +128,8 @@ class World:
         return context.line(request, row, features, answer=answer)
 
     def _label(self, row: str, truth: str | float) -> bytes:
-        told = "label" if isinstance(truth, str) else "value"
-        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, told: truth}
+        target = "label" if isinstance(truth, str) else "value"
+        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, target: truth}
         return feedback_event.feedback_line(
             environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent
         )[1]

@@ -1,4 +1,4 @@
-"""A candidate beside the champion, from made-up logs."""
+"""Comparison of a candidate with the champion, from synthetic logs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from monitoring.rollout import candidate_comparison
 from slipway.settings import settings
-from tests.monitoring.rollout.compared_versions import home, ids, log, shifted
+from tests.monitoring.rollout.compared_versions import ids, log, shifted, write_champion
 from tests.support import watched_loans as loans
 
 
 @pytest.fixture
 def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    return home(tmp_path, monkeypatch)
+    return write_champion(tmp_path, monkeypatch)
 
 
 def test_without_a_shadow_or_a_canary_there_is_nothing_to_compare(digest: str) -> None:
@@ -69,7 +69,7 @@ def test_what_a_candidate_failed_is_counted_by_its_kind_and_is_no_pair(digest: s
     assert found.champion.errors == {}
 
 
-def test_labels_that_came_say_how_good_each_was_on_the_same_rows(digest: str) -> None:
+def test_labels_measure_each_version_on_the_same_rows(digest: str) -> None:
     frame = loans.rows(100, seed=5)
     rows = ids(frame)
     right = frame.assign(label=frame["label_true"], score=np.where(frame["label_true"] == "bad", 0.9, 0.1))
@@ -93,7 +93,7 @@ def test_a_canary_has_rows_of_its_own_and_no_pairs(digest: str) -> None:
     assert all(row.agreement is None for row in found.slices)
 
 
-def test_only_the_versions_that_answer_now_are_compared(digest: str) -> None:
+def test_only_versions_that_serve_now_are_compared(digest: str) -> None:
     frame = loans.rows(30, seed=8)
     rows = ids(frame)
     log(frame, rows, "c" * 64, "champion", "0")

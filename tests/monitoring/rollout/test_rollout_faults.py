@@ -17,36 +17,36 @@ from tests.support.doubles.registry_in_memory import BrokenOff
 pytestmark = pytest.mark.slow
 
 
-def begins(home: World) -> None:
-    home.registry.found["2"].tags["slipway.canary_weight"] = "30"
-    home.registry.aliases["canary"] = "2"
+def begins(world: World) -> None:
+    world.registry.found["2"].tags["slipway.canary_weight"] = "30"
+    world.registry.aliases["canary"] = "2"
 
 
-def goes_on(home: World) -> None:
-    home.begin()
-    home.predict("champion", 1500)
-    home.predict("canary", 400)
+def goes_on(world: World) -> None:
+    world.begin()
+    world.predict("champion", 1500)
+    world.predict("canary", 400)
 
 
-def finishes(home: World) -> None:
-    home.write(canary=FAST | {"stages": [50]})
-    goes_on(home)
+def finishes(world: World) -> None:
+    world.write(canary=FAST | {"stages": [50]})
+    goes_on(world)
 
 
-def is_taken_back(home: World) -> None:
-    home.begin()
-    home.predict("champion", 1500)
-    home.predict("canary", 400, fails=lambda k: k % 3 == 0)
+def is_taken_back(world: World) -> None:
+    world.begin()
+    world.predict("champion", 1500)
+    world.predict("canary", 400, fails=lambda k: k % 3 == 0)
 
 
-def is_ended_by_a_person(home: World) -> None:
-    home.begin()
-    del home.registry.aliases["canary"]
+def is_ended_by_a_person(world: World) -> None:
+    world.begin()
+    del world.registry.aliases["canary"]
 
 
-def is_moved_by_a_person(home: World) -> None:
-    home.begin()
-    home.registry.aliases["canary"] = "3"
+def is_moved_by_a_person(world: World) -> None:
+    world.begin()
+    world.registry.aliases["canary"] = "3"
 
 
 # What happens, the aliases after it, the stage that stands in the tag, and what the audit says, each once.
@@ -73,22 +73,22 @@ def test_a_pass_that_is_broken_off_before_any_of_its_writes_is_finished_by_the_n
     """Killed, or the registry or the audit's place gone: before the first write, the second, and so on."""
     append, left = audit.append, 0
     while True:
-        home = rollout(**FAST)
-        happens(home)
-        home.registry.died, home.registry.writes_left = died, left
-        monkeypatch.setattr(audit, "append", home.registry.guarded(append))
+        world = rollout(**FAST)
+        happens(world)
+        world.registry.died, world.registry.writes_left = died, left
+        monkeypatch.setattr(audit, "append", world.registry.guarded(append))
         with suppress(BrokenOff):
-            home.once(1)
-        home.restart()
-        home.once()
-        home.once()
-        running = home.running
-        assert None not in home.registry.champions
-        assert home.registry.aliases == aliases, left
+            world.once(1)
+        world.restart()
+        world.once()
+        world.once()
+        running = world.running
+        assert None not in world.registry.champions
+        assert world.registry.aliases == aliases, left
         assert (running and (running.version, running.weight, running.stage)) == stage, left
-        assert home.actions == actions, left
-        assert bool(home.refused()) == (happens is is_taken_back)
-        if not home.registry.broke:
+        assert world.actions == actions, left
+        assert bool(world.refused()) == (happens is is_taken_back)
+        if not world.registry.broke:
             break
         left += 1
     assert left >= 2
@@ -100,48 +100,48 @@ def test_a_rollback_by_hand_that_is_broken_off_is_finished_by_the_next_pass(
 ) -> None:
     append, left, broke = audit.append, 0, True
     while broke:
-        home = rollout(**FAST)
-        monkeypatch.setattr(rollback, "Registry", lambda home=home: home.registry)
-        told = {"alias": "champion", "from": "1", "to": "2"}
-        append(NAME, "promoted", who="ada", version="2", evidence=told)
-        home.registry.aliases = {"champion": "2"}
-        home.registry.died, home.registry.writes_left = died, left
-        monkeypatch.setattr(audit, "append", home.registry.guarded(append))
+        world = rollout(**FAST)
+        monkeypatch.setattr(rollback, "Registry", lambda world=world: world.registry)
+        evidence = {"alias": "champion", "from": "1", "to": "2"}
+        append(NAME, "promoted", who="ada", version="2", evidence=evidence)
+        world.registry.aliases = {"champion": "2"}
+        world.registry.died, world.registry.writes_left = died, left
+        monkeypatch.setattr(audit, "append", world.registry.guarded(append))
         with suppress(died):
-            roll_back(NAME, "wrong currency", home.config)
-        broke = home.registry.broke
-        home.restart()
-        home.once()
-        assert None not in home.registry.champions
-        # Broken off before its first write it has not begun; its caller was told so.
-        assert home.registry.aliases == {"champion": "2" if broke and not left else "1"}
-        assert home.actions == ["promoted", *(["rolled_back"] if left or not broke else [])]
-        assert ("wrong currency" in home.refused()) == bool(left or not broke)
+            roll_back(NAME, "wrong currency", world.config)
+        broke = world.registry.broke
+        world.restart()
+        world.once()
+        assert None not in world.registry.champions
+        # Broken off before its first write it has not begun; its caller got an error.
+        assert world.registry.aliases == {"champion": "2" if broke and not left else "1"}
+        assert world.actions == ["promoted", *(["rolled_back"] if left or not broke else [])]
+        assert ("wrong currency" in world.refused()) == bool(left or not broke)
         left += 1
     assert left == 4
 
 
 def test_a_canary_that_is_taken_back_by_hand_is_refused_and_the_champion_stays(rollout, monkeypatch) -> None:
-    home = rollout(**FAST)
-    monkeypatch.setattr(rollback, "Registry", lambda: home.registry)
-    home.begin()
-    done = roll_back(NAME, "too early", home.config)
+    world = rollout(**FAST)
+    monkeypatch.setattr(rollback, "Registry", lambda: world.registry)
+    world.begin()
+    done = roll_back(NAME, "too early", world.config)
     assert (done.version, done.alias, done.instead) == ("2", "canary", None)
-    assert home.registry.aliases == {"champion": "1"}
-    assert home.actions == ["canary.began", "canary.rolled_back"]
-    assert "too early" in home.refused()
+    assert world.registry.aliases == {"champion": "1"}
+    assert world.actions == ["canary.began", "canary.rolled_back"]
+    assert "too early" in world.refused()
 
 
 def test_a_rollback_goes_by_the_audit_then_by_the_tags_and_never_to_a_refused_version(rollout, monkeypatch) -> None:
-    home = rollout(**FAST)
-    monkeypatch.setattr(rollback, "Registry", lambda: home.registry)
-    home.registry.aliases = {"champion": "3"}
+    world = rollout(**FAST)
+    monkeypatch.setattr(rollback, "Registry", lambda: world.registry)
+    world.registry.aliases = {"champion": "3"}
     with pytest.raises(NotFound, match="that is not refused: choose a version with `slipway promote made_up"):
-        roll_back(NAME, config=home.config)
-    home.registry.found["2"].tags["slipway.serving.local"] = "replaced: by version 3 since 2026-01-01"
-    assert roll_back(NAME, config=home.config).instead == "2"
+        roll_back(NAME, config=world.config)
+    world.registry.found["2"].tags["slipway.serving.local"] = "replaced: by version 3 since 2026-01-01"
+    assert roll_back(NAME, config=world.config).instead == "2"
     with pytest.raises(NotFound):
-        roll_back(NAME, config=home.config)  # version 3 was before, and is refused
+        roll_back(NAME, config=world.config)  # version 3 was before, and is refused
 
 
 @pytest.mark.parametrize(
@@ -164,113 +164,113 @@ def test_a_rollback_goes_by_the_audit_then_by_the_tags_and_never_to_a_refused_ve
     ],
 )
 def test_what_a_person_or_the_reconciler_does_in_the_middle_ends_the_rollout(rollout, meddle, why: str) -> None:
-    home = rollout(**FAST)
-    home.begin()
-    meddle(home.registry)
-    champion = home.registry.aliases["champion"]
-    home.once(1)
-    assert home.registry.aliases == {"champion": champion}
-    assert home.registry.tags == {}
-    line = audit.lines(NAME, home.config)[-1]
+    world = rollout(**FAST)
+    world.begin()
+    meddle(world.registry)
+    champion = world.registry.aliases["champion"]
+    world.once(1)
+    assert world.registry.aliases == {"champion": champion}
+    assert world.registry.tags == {}
+    line = audit.lines(NAME, world.config)[-1]
     assert (line.action, line.why, line.who) == ("canary.ended", why, audit.UNKNOWN)
 
 
 def test_a_person_who_moves_the_champion_in_the_middle_of_its_promotion_is_not_overruled(rollout) -> None:
-    home = rollout(**FAST)
-    finishes(home)
-    home.registry.writes_left = 1  # the outcome stands in the tag
+    world = rollout(**FAST)
+    finishes(world)
+    world.registry.writes_left = 1  # the outcome stands in the tag
     with suppress(BrokenOff):
-        home.once(1)
-    assert home.running.outcome == "finished"
-    home.registry.aliases["champion"] = "3"
-    home.restart()
-    home.once()
-    assert home.registry.aliases == {"champion": "3"}
-    assert home.actions == ["canary.began", "canary.ended"]
+        world.once(1)
+    assert world.running.outcome == "finished"
+    world.registry.aliases["champion"] = "3"
+    world.restart()
+    world.once()
+    assert world.registry.aliases == {"champion": "3"}
+    assert world.actions == ["canary.began", "canary.ended"]
 
 
 @pytest.mark.parametrize("tag", ["", "no JSON", '{"version": "2", "weight": 100}', '{"version": "2", "began": "soon"}'])
 def test_a_tag_that_no_rollout_wrote_is_replaced_by_the_first_stage(rollout, tag: str) -> None:
-    home = rollout(**FAST)
-    home.registry.tags["slipway.canary"] = tag
-    home.begin()
-    assert (home.running.weight, home.running.stage) == (5, 1)
+    world = rollout(**FAST)
+    world.registry.tags["slipway.canary"] = tag
+    world.begin()
+    assert (world.running.weight, world.running.stage) == (5, 1)
 
 
 @pytest.mark.parametrize("canary", ["1", "2"])
 def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary: str) -> None:
-    home = rollout(**FAST)
-    home.registry.found["2"].tags["slipway.refused"] = "a bug"
-    home.registry.aliases["canary"] = canary
-    assert f"the alias canary was removed from version {canary}" in home.once().said
-    assert home.registry.aliases == {"champion": "1"}
-    assert home.actions == ["canary.ended"]
+    world = rollout(**FAST)
+    world.registry.found["2"].tags["slipway.refused"] = "a bug"
+    world.registry.aliases["canary"] = canary
+    assert f"the alias canary was removed from version {canary}" in world.once().said
+    assert world.registry.aliases == {"champion": "1"}
+    assert world.actions == ["canary.ended"]
 
 
 def test_a_canary_without_a_champion_waits_for_one(rollout) -> None:
-    home = rollout(**FAST)
-    home.registry.aliases = {"canary": "2"}
-    assert home.once().said == "version 2 is the canary, and waits until there is a champion."
-    home.registry.aliases["champion"] = "1"
-    assert home.once().version == "2"
+    world = rollout(**FAST)
+    world.registry.aliases = {"canary": "2"}
+    assert world.once().said == "version 2 is the canary, and waits until there is a champion."
+    world.registry.aliases["champion"] = "1"
+    assert world.once().version == "2"
 
 
 @pytest.mark.parametrize("environment", ["staging", "test"])
 def test_another_environment_leaves_the_rollout_to_production(rollout, environment: str) -> None:
-    home = rollout(environment, **FAST)
-    home.registry.aliases["canary"] = "2"
-    assert home.once().version is None
-    assert home.registry.champions == []
+    world = rollout(environment, **FAST)
+    world.registry.aliases["canary"] = "2"
+    assert world.once().version is None
+    assert world.registry.champions == []
 
 
 def test_without_traffic_it_waits_and_says_so(rollout) -> None:
-    home = rollout(**FAST, stages=[50])
-    home.begin()
-    assert home.once(60).said == "waits for 0 of 50 predictions, evidence on errors, time, scores."
+    world = rollout(**FAST, stages=[50])
+    world.begin()
+    assert world.once(60).said == "waits for 0 of 50 predictions, evidence on errors, time, scores."
 
 
-def test_a_log_that_cannot_be_read_is_said_and_the_rollout_waits(rollout, monkeypatch) -> None:
-    home = rollout(**FAST)
-    goes_on(home)
-    home.config.spool.rename(home.config.spool.with_name("gone"))
-    home.config.spool.write_text("")
-    view = home.once(1)
+def test_an_unreadable_log_is_reported_and_the_rollout_waits(rollout, monkeypatch) -> None:
+    world = rollout(**FAST)
+    goes_on(world)
+    world.config.spool.rename(world.config.spool.with_name("gone"))
+    world.config.spool.write_text("")
+    view = world.once(1)
     assert view.said.startswith("waits: the log cannot be read: ")
-    assert home.running.stage == 1
-    home.config.spool.unlink()
-    home.config.spool.with_name("gone").rename(home.config.spool)
-    assert home.once(1).stage == 2
+    assert world.running.stage == 1
+    world.config.spool.unlink()
+    world.config.spool.with_name("gone").rename(world.config.spool)
+    assert world.once(1).stage == 2
 
 
 def test_a_registry_that_is_down_leaves_the_last_picture_and_says_so(rollout, monkeypatch) -> None:
-    home = rollout(**FAST)
-    home.begin()
-    home.registry.model = lambda name: (_ for _ in ()).throw(RegistryError("the registry does not answer"))
-    view = home.once(1)
+    world = rollout(**FAST)
+    world.begin()
+    world.registry.model = lambda name: (_ for _ in ()).throw(RegistryError("the registry does not answer"))
+    view = world.once(1)
     assert (view.version, view.said) == ("2", "waits: the registry does not answer")
 
 
 def test_a_use_case_whose_file_is_wrong_goes_by_the_default_limits_and_says_so(rollout) -> None:
-    home = rollout(**FAST)
-    is_taken_back(home)
-    home.write(canary={"stages": [50, 5]})
-    assert home.once(1).said.startswith("version 2 was rolled back: errors")
+    world = rollout(**FAST)
+    is_taken_back(world)
+    world.write(canary={"stages": [50, 5]})
+    assert world.once(1).said.startswith("version 2 was rolled back: errors")
 
 
 def test_a_refusal_that_a_person_lifts_lets_the_version_be_a_canary_again(rollout) -> None:
-    home = rollout(**FAST)
-    is_taken_back(home)
-    home.once(1)
-    home.registry.aliases["canary"] = "2"
-    assert home.once(1).version is None
-    del home.registry.found["2"].tags["slipway.refused"]
-    home.registry.aliases["canary"] = "2"
-    assert home.once(1).version == "2"
+    world = rollout(**FAST)
+    is_taken_back(world)
+    world.once(1)
+    world.registry.aliases["canary"] = "2"
+    assert world.once(1).version is None
+    del world.registry.found["2"].tags["slipway.refused"]
+    world.registry.aliases["canary"] = "2"
+    assert world.once(1).version == "2"
 
 
 def test_rollbacks_are_counted_by_the_audit_so_a_restart_forgets_none(rollout) -> None:
-    home = rollout(**FAST)
-    is_taken_back(home)
-    home.once(1)
-    home.restart()
-    assert home.once().rolled_back == 1
+    world = rollout(**FAST)
+    is_taken_back(world)
+    world.once(1)
+    world.restart()
+    assert world.once().rolled_back == 1

@@ -28,7 +28,7 @@ FAILS = {**ROW, "age": 99.0}
 SECONDS = float(os.environ.get("SLIPWAY_TEST_ROLLOUT_SECONDS", "120"))
 
 
-class Home:
+class ServedUseCase:
     """A use case with a served champion, version 1; `add` registers further versions."""
 
     def __init__(self, folder: Path, uri: str) -> None:
@@ -45,7 +45,7 @@ class Home:
         return publish(self.registry.uri, self.name, bundle)
 
     def until(self, condition: Callable[[RolloutView], object], seconds: float = SECONDS) -> RolloutView:
-        """Take passes, as `slipway watch` does, until one is as it should be."""
+        """Run passes, as `slipway watch` does, until the view meets the condition."""
         deadline = time.monotonic() + seconds
         while not condition(view := self.rollouts.once(self.name)):
             assert time.monotonic() < deadline, view
@@ -54,12 +54,12 @@ class Home:
 
 
 @pytest.fixture
-def home(mlflow_server: str, tmp_path: Path, var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple]:
+def served(mlflow_server: str, tmp_path: Path, var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     monkeypatch.setenv("SLIPWAY_FOLLOW_SECONDS", "0.5")
     monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
     settings.cache_clear()
-    made = Home(tmp_path, mlflow_server)
+    made = ServedUseCase(tmp_path, mlflow_server)
     monkeypatch.setitem(bundles.ROWS, made.name, bundles.ROWS["loans"])
     made.registry.set_alias(made.name, "champion", made.add())
     stop = threading.Event()
@@ -75,12 +75,12 @@ def home(mlflow_server: str, tmp_path: Path, var: Path, monkeypatch: pytest.Monk
         following.join(30)
 
 
-def usecase(home: Home, **canary: object) -> None:
+def usecase(served: ServedUseCase, **canary: object) -> None:
     """The use case's file, with these stages and limits."""
-    folder = home.folder / "usecases" / home.name
+    folder = served.folder / "usecases" / served.name
     folder.mkdir(parents=True)
-    told = {
-        "name": home.name,
+    config = {
+        "name": served.name,
         "owner": "a@example.com",
         "task": "binary",
         "source": {"path": "data.csv"},
@@ -88,11 +88,11 @@ def usecase(home: Home, **canary: object) -> None:
         "target": {"name": "risk", "classes": ["good", "bad"], "positive": "bad"},
         "canary": canary,
     }
-    (folder / "usecase.yaml").write_text(yaml.safe_dump(told))
+    (folder / "usecase.yaml").write_text(yaml.safe_dump(config))
 
 
-def test_a_failing_canary_is_taken_back_under_traffic_and_no_caller_sees_a_failure(home: tuple) -> None:
-    made, server = home
+def test_a_failing_canary_is_taken_back_under_traffic_and_no_caller_sees_a_failure(served: tuple) -> None:
+    made, server = served
     usecase(made, stages=[20], min_minutes=60, max_score_shift=None)
     bad = made.add(fault="nan")
     with Load(server, made.name, ROW, rate=90) as well, Load(server, made.name, FAILS, rate=10, connections=1) as ill:
@@ -109,8 +109,8 @@ def test_a_failing_canary_is_taken_back_under_traffic_and_no_caller_sees_a_failu
     assert made.registry.version(made.name, bad).tags["slipway.refused"].startswith("taken back by slipway rollout")
 
 
-def test_a_good_canary_becomes_champion_and_a_person_takes_it_back_at_once(home: tuple) -> None:
-    made, server = home
+def test_a_good_canary_becomes_champion_and_a_person_rolls_it_back_at_once(served: tuple) -> None:
+    made, server = served
     loose = {"max_error_excess": 0.2, "max_slow_excess": 0.9, "max_score_shift": None}  # one row, a busy machine
     usecase(made, stages=[50, 100], min_predictions=50, min_minutes=0, **loose)
     good = made.add()

@@ -32,13 +32,13 @@ SLICES = [{"feature": "age", "bins": [25, 40]}, {"feature": "housing"}, {"featur
 
 
 @pytest.fixture
-def home(rollout: Callable[..., World]) -> World:
+def world(rollout: Callable[..., World]) -> World:
     found = rollout()
     found.write(features=FEATURES, gates={"slices": SLICES})
     return found
 
 
-def test_sql_cuts_rows_into_the_slices_of_training(home: World) -> None:
+def test_sql_cuts_rows_into_the_slices_of_training(world: World) -> None:
     usecase, slices = load(NAME), load_policy(NAME).slices
     declared = [each for each in usecase.gates.slices if each.feature != "income"]
     expected = {(each.feature, each.value): each.rows for each in data_slices(declared, from_usecase(usecase), ROWS)}
@@ -52,7 +52,7 @@ def test_sql_cuts_rows_into_the_slices_of_training(home: World) -> None:
     assert len(rows) == len(ROWS)
 
 
-def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(home: World) -> None:
+def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(world: World) -> None:
     values = {each.feature: each.values for each in load_policy(NAME).slices}
     assert values == {
         "age": ("< 25", "25 – 40", "≥ 40", "missing"),
@@ -61,5 +61,5 @@ def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(home: Wor
     }
 
 
-def test_a_slice_whose_values_only_data_can_tell_is_no_test_of_a_rollout(home: World) -> None:
+def test_a_slice_whose_values_only_data_can_tell_is_no_test_of_a_rollout(world: World) -> None:
     assert "income" not in {each.feature for each in load_policy(NAME).slices}

@@ -11,7 +11,7 @@ MOST = 45  # of 500 runs: more than 0.05 of them would be more only once in 10,0
 
 
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.5])
-def test_the_true_mean_is_outside_at_any_look_no_more_often_than_alpha(share: float) -> None:
+def test_the_true_mean_is_outside_at_any_time_no_more_often_than_alpha(share: float) -> None:
     totals = np.cumsum(np.random.default_rng(1).random((RUNS, LOOKS)) < share, axis=1)
     found = mean(Sample(np.arange(1, LOOKS + 1), totals), ALPHA)
     assert np.sum(((found.low > share) | (found.high < share)).any(axis=1)) <= MOST
@@ -23,8 +23,8 @@ def test_so_it_is_for_any_values_between_0_and_1() -> None:
     assert np.sum(((found.low > 0.25) | (found.high < 0.25)).any(axis=1)) <= MOST
 
 
-def test_bounds_that_hold_at_one_look_only_would_fail_at_many() -> None:
-    """The usual interval (Clopper-Pearson) in the same use: what the sequential one is there for."""
+def test_bounds_for_a_single_test_fail_when_tested_repeatedly() -> None:
+    """The fixed-sample interval (Clopper-Pearson), tested repeatedly, fails: the reason for the sequential one."""
     totals = np.cumsum(np.random.default_rng(1).random((RUNS, LOOKS)) < 0.5, axis=1)
     n = np.arange(1, LOOKS + 1)
     low = beta.ppf(ALPHA / 2, totals, n - totals + 1)
@@ -58,7 +58,7 @@ def test_the_difference_of_equal_means_is_never_shown() -> None:
     assert np.sum((difference(Sample(n, new), Sample(n, old), ALPHA).low > 0).any(axis=1)) <= MOST
 
 
-def test_the_true_distance_is_outside_at_any_look_no_more_often_than_alpha() -> None:
+def test_the_true_distance_is_outside_at_any_time_no_more_often_than_alpha() -> None:
     rng, sizes = np.random.default_rng(4), np.unique(np.geomspace(10, 2000, 30).astype(int))
     wrong = 0
     for _ in range(100):

@@ -29,7 +29,7 @@ DOWN = ServerStatus("http://a", error="http://a does not answer: refused.")
 
 @pytest.fixture(autouse=True)
 def no_service(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine has on port 3000, it is not asked."""
+    """No server on port 3000 of this machine is polled."""
     monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
     settings.cache_clear()
 
@@ -107,7 +107,7 @@ def test_the_page_shows_version_verdict_report_and_label_coverage(leave: Callabl
     assert "&lt;b&gt;job&lt;/b&gt;" in page.text
 
 
-def test_the_same_is_there_as_json(leave: Callable[..., Path]) -> None:
+def test_the_status_is_available_as_json(leave: Callable[..., Path]) -> None:
     leave()
     found = client(serving(tag="serving: 2 of 2 workers since T")).get("/api/status").json()
     assert found["environment"] == "local"
@@ -118,7 +118,7 @@ def test_the_same_is_there_as_json(leave: Callable[..., Path]) -> None:
     assert loans["verdict"]["quality"]["coverage"] == 0.25
 
 
-def test_what_troubles_all_is_said_once_and_the_rest_with_its_model() -> None:
+def test_common_warnings_are_shown_once_and_others_with_their_model() -> None:
     silent = "the registry does not answer."
     page = client(Reconciled("loans", {}, [DOWN], error=silent), Reconciled("cars", {}, [DOWN], error=silent)).get("/")
     assert page.text.count(silent) == page.text.count(DOWN.error) == 1
@@ -136,14 +136,14 @@ def test_a_refusal_and_two_versions_at_once_are_shown() -> None:
 def test_the_last_decision_on_retraining_is_on_the_page_and_all_on_their_own(leave: Callable[..., Path]) -> None:
     leave()
     decisions, at = Decisions(settings(), "loans"), datetime.now(UTC) - timedelta(hours=3)
-    asked = {"asked_for": "drift", "asked_by": "alertmanager", "version": "3"}
-    decisions.start(at, "run-1", reason="812 labelled rows are new.", **asked)
+    request = {"asked_for": "drift", "asked_by": "alertmanager", "version": "3"}
+    decisions.start(at, "run-1", reason="812 labelled rows are new.", **request)
     page = client(serving()).get("/").text
     for part in ("Retraining started.", "812 labelled rows", "reason: drift, requested by alertmanager", "3 h ago"):
         assert part in page, part
     assert f'href="{settings().prefect_uri.removesuffix("/api")}/runs/flow-run/run-1"' in page
     for _ in range(17):
-        decisions.refuse(at, "cooldown", reason="`cooldown` of <b>24</b> h.", **asked)
+        decisions.refuse(at, "cooldown", reason="`cooldown` of <b>24</b> h.", **request)
     page = client(serving()).get("/").text
     assert "Retraining not started." in page
     assert "requested by alertmanager 17 times" in page
@@ -247,7 +247,7 @@ def test_nothing_but_a_verdicts_files_is_served(leave: Callable[..., Path], path
     assert "secret" not in answer.text
 
 
-def test_a_log_that_does_not_answer_leaves_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_shown_without_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_LOG_URL", "s3://bucket/log")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     settings.cache_clear()

@@ -20,7 +20,7 @@ from tests.support.servers import free_port
 
 @pytest.fixture
 def page() -> Iterator[str]:
-    """The address of a status page on which version 1 serves when it is first asked for, and version 2 from then on."""
+    """Serve a status page that shows version 1 at the first request, and version 2 from then on; yield its address."""
     first = dashboard.gather(settings(), [Reconciled("loans", {"champion": "1"}, [served("http://a", ["1"])])])
     second = replace(first, usecases=[replace(first.usecases[0], versions=["2"])])
     left = [first]

@@ -1,4 +1,4 @@
-"""The comparison as a page, asked for without a socket."""
+"""The page of a candidate's comparison, requested without a socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitoring.release.reconciler import Reconciled
-from tests.monitoring.rollout.compared_versions import home, ids, log, shifted
+from tests.monitoring.rollout.compared_versions import ids, log, shifted, write_champion
 from tests.monitoring.status.test_app import client
 from tests.support import watched_loans as loans
 from tests.support.server_views import served
@@ -17,7 +17,7 @@ from tests.support.server_views import served
 @pytest.fixture(autouse=True)
 def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
-    return home(tmp_path, monkeypatch)
+    return write_champion(tmp_path, monkeypatch)
 
 
 def test_the_page_shows_agreement_times_slices_and_quality(digest: str) -> None:
@@ -67,7 +67,7 @@ def test_a_name_that_nobody_serves_is_no_error_and_nothing_of_it_is_markup(name:
     assert "<b>" not in page.text
 
 
-def test_a_bundle_that_cannot_be_had_is_said() -> None:
+def test_an_unavailable_bundle_is_reported() -> None:
     frame = loans.rows(10, seed=4).assign(score=np.linspace(0, 1, 10))
     rows = ids(frame)
     log(frame, rows, "a" * 64, "champion", "7")

@@ -34,7 +34,7 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--set", "epocs=2"), "Did you mean 'epochs'?"),
         (("--set", "source.path=nowhere.csv"), "there is no file 'nowhere.csv'"),
@@ -42,11 +42,11 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
         (("--set", "epochs"), "has no '='"),
     ],
 )
-def test_what_cannot_be_trained_is_one_clear_line(cli, usecase, orders, arguments, told):
+def test_what_cannot_be_trained_is_one_clear_line(cli, usecase, orders, arguments, message):
     usecase(orders)
     ran = cli(*QUICK, *arguments)
     assert ran.code == 1 and ran.out == ""
-    assert ran.err.startswith("error: ") and told in ran.err and "Traceback" not in ran.err
+    assert ran.err.startswith("error: ") and message in ran.err and "Traceback" not in ran.err
 
 
 def test_a_mistyped_use_case_is_suggested(cli, usecase, orders):

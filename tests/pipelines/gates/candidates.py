@@ -1,4 +1,4 @@
-"""What training and evaluation leave for the gates, without a training: made-up models in place of networks.
+"""What training and evaluation leave for the gates, without a training: simple functions in place of networks.
 
 >>> model = candidates.knowing(schema, frame, skill=0.8)      # right of the frame's rows to that degree
 >>> made = candidates.evaluation(folder, usecase, split, model)
@@ -41,9 +41,9 @@ def evaluation(folder: Path, usecase: UseCase, split: Path, model: Model) -> Eva
     schema = Schema.load(split / "schema.json")
     schema.save(made.exported / "serve" / "schema.json")
     frame = pd.read_parquet(split / "holdout.parquet")
-    said = prediction_table.to_table(schema, target_values(frame, schema), model(rows_from_frame(schema, frame)))
-    said.to_parquet(made.evaluated / "holdout_predictions.parquet")
-    measure(usecase, schema, frame, said).write(made.evaluated)
+    predictions = prediction_table.to_table(schema, target_values(frame, schema), model(rows_from_frame(schema, frame)))
+    predictions.to_parquet(made.evaluated / "holdout_predictions.parquet")
+    measure(usecase, schema, frame, predictions).write(made.evaluated)
     return made
 
 

@@ -81,7 +81,7 @@ def test_a_number_that_is_the_same_everywhere_has_no_direction(verdict, orders):
         ({"robustness": {"rotate": 3}}, "gates.robustness.rotate: unknown key. Did you mean 'rotation'"),
     ],
 )
-def test_a_wrong_declaration_is_said_before_any_work(usecase, orders, gates, sentence):
+def test_a_wrong_declaration_is_reported_before_any_work(usecase, orders, gates, sentence):
     with pytest.raises(UseCaseError, match=sentence):
         preflight(usecase(orders, gates=gates))
 

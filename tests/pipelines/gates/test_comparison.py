@@ -46,7 +46,7 @@ def test_other_classes_cannot_be_compared_and_are_refused(verdict):
     assert "champion" not in found and found["compatible"].verdict == "failed"
 
 
-def test_slices_of_enough_rows_are_judged(verdict):
+def test_slices_of_enough_rows_are_compared(verdict):
     slices = [{"feature": "country"}, {"feature": "amount", "bins": [800]}, {"feature": "gift"}]
     found = verdict(0.8, gates={"slices": slices, "min_slice_rows": 10})
     assert {"slice:country=de", "slice:amount=< 800", "slice:gift=true"} <= set(found)

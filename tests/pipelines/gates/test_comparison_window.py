@@ -16,7 +16,7 @@ def as_it_was(rows):
 
 
 def turned(rows):
-    """The world's rule changed: what came back stays, and the other way round."""
+    """The rule of labels is inverted: orders that were returned are kept, and the other way round."""
     return rows.assign(returned=rows["returned"].map({"yes": "no", "no": "yes"}))
 
 
@@ -77,7 +77,7 @@ def test_a_champion_that_fell_on_the_window_waives_what_the_holdout_says(after_t
     assert "Waived: the champion's own ROC AUC on the newest labelled window" in waived.sentence
 
 
-def test_then_bounds_and_slices_are_asked_of_the_window(after_the_change):
+def test_then_bounds_and_slices_are_checked_on_the_window(after_the_change):
     bound = after_the_change["absolute:roc_auc"]
     assert bound.verdict == "passed" and "on the newest labelled window" in bound.sentence
     stale = after_the_change["holdout:absolute:roc_auc"]

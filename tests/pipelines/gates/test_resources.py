@@ -1,4 +1,4 @@
-"""What a server would have of a new model: its size, and its time beside the champion's in real servers."""
+"""Resources of a new model: its size, and its latency compared with the champion's in real servers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def loans(tmp_path) -> Callable[..., Path]:
 
 
 @pytest.mark.alone
-def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usecase, loans, var, monkeypatch):
+def test_two_real_servers_are_measured_in_turn_whatever_the_machines_settings(usecase, loans, var, monkeypatch):
     monkeypatch.setenv("SLIPWAY_RATE", "1/day")
     monkeypatch.setenv("SLIPWAY_LOG_URL", str(var / "log"))
     monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(var / "none.pem"))
@@ -84,7 +84,7 @@ def test_two_real_servers_are_asked_in_turn_whatever_this_machine_is_set_to(usec
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_start_is_an_error_with_its_last_words(usecase, loans):
+def test_a_server_that_does_not_start_is_an_error_with_its_last_output(usecase, loans):
     folders = {"champion": loans("old"), "challenger": loans("new")}
     (folders["challenger"] / "serve" / "model.onnx").write_bytes(b"no network")
     with pytest.raises(ServiceError, match="the server of the challenger"):

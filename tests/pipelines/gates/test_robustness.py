@@ -34,7 +34,7 @@ def test_only_what_may_be_missing_goes_missing():
     assert missing == {"visits", "member"}
 
 
-def test_a_category_becomes_one_that_training_has_not_seen_and_a_bucket_does_not():
+def test_a_category_becomes_unknown_to_training_and_a_bucket_does_not():
     rows = disturbed("other", bundles.ROWS["private_loans"], bundles.PRIVATE)
     assert {name for row in rows for name, value in row.items() if value == UNKNOWN} == {"job"}
 
@@ -49,7 +49,7 @@ def test_an_image_stays_an_image(kind):
 
 
 @pytest.mark.parametrize("kind", PERTURBATIONS)
-def test_the_same_rows_are_disturbed_the_same(kind):
+def test_perturbations_are_reproducible(kind):
     schema = bundles.IMAGES if kind in ("noise", "brightness", "rotation") else bundles.TABULAR
     rows = [{"image": np.full((8, 8, 1), 100, "uint8")}] if schema is bundles.IMAGES else bundles.ROWS["loans"]
     assert repr(disturbed(kind, rows, schema)) == repr(disturbed(kind, rows, schema))

@@ -1,4 +1,4 @@
-"""A made-up log of the orders' use case: predictions of a version, and labels of callers that know the truth or do not.
+"""A synthetic log of the orders use case: predictions of a version, and labels of reliable and unreliable callers.
 
 >>> log = ProductionLog(settings(), schema)
 >>> log.answered(frame, start=0, version="1", digest=digest)     # row ids, one a second
@@ -25,8 +25,8 @@ def at(seconds: float) -> str:
 
 
 class ProductionLog:
-    def __init__(self, home: Settings, schema: Schema) -> None:
-        self._home, self._schema, self._identify = home, schema, RowKeyer(schema)
+    def __init__(self, config: Settings, schema: Schema) -> None:
+        self._config, self._schema, self._identify = config, schema, RowKeyer(schema)
 
     def answered(
         self,
@@ -40,13 +40,13 @@ class ProductionLog:
         keys: Sequence[str] | None = None,
     ) -> list[str]:
         """One prediction a second, as a server logs it; the ids of the rows."""
-        secret, lines, ids = self._home.mask_secret(), [], []
+        secret, lines, ids = self._config.mask_secret(), [], []
         for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
             masked = mask(row, self._schema, secret)
             key, bucket = self._identify.of_row(secret, masked)
             ids.append(ids_module.row_id(ids_module.uuid7(), 0))
             context = encoder.EventEncoder(
-                environment=self._home.environment,
+                environment=self._config.environment,
                 usecase=self._schema.usecase,
                 version=version,
                 bundle_sha256=digest,
@@ -82,23 +82,23 @@ class ProductionLog:
         lines = []
         for place, (row, truth) in enumerate(zip(ids, truths, strict=True)):
             when = at(sent + place / 1000)
-            said = {"label": truth} if isinstance(truth, str) else {"value": truth}
+            outcome = {"label": truth} if isinstance(truth, str) else {"value": truth}
             lines.append(
                 feedback_event.feedback_line(
-                    environment=self._home.environment,
+                    environment=self._config.environment,
                     usecase=self._schema.usecase,
                     trace_id="t" * 32,
                     timestamp=when,
                     known_at=when,
                     caller=caller,
                     **{by: row},
-                    **said,
+                    **outcome,
                 )[1]
             )
         self._write("feedback", lines)
 
     def _write(self, stream: str, lines: list[bytes]) -> None:
-        writer = Writer(self._home.spool, self._schema.usecase, stream)
+        writer = Writer(self._config.spool, self._schema.usecase, stream)
         for line in lines:
             assert writer.write(line)
         writer.close()

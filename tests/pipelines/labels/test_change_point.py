@@ -66,7 +66,7 @@ def champion(tmp_path):
 
 
 def rows(folder, count: int, wrong_from: int) -> pd.DataFrame:
-    """Rows that the bundle answers, labelled as it says until a place, and the opposite from there on."""
+    """Rows that the bundle predicts, labelled as predicted up to a position, and with the opposite from there on."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
         {

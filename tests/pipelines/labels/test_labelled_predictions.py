@@ -21,7 +21,7 @@ PHOTOS = {
 }
 
 
-def told(features: list[dict]) -> pd.DataFrame:
+def labelled(features: list[dict]) -> pd.DataFrame:
     """What the log tells of those features, labelled "1"."""
     count = len(features)
     frame = pd.DataFrame({"features": [json.dumps(row) for row in features], "row_id": range(count), "truth": "1"})
@@ -40,7 +40,7 @@ def test_an_image_is_there_where_it_was_captured_and_left_out_elsewhere(usecase)
     logged = [
         {"photo": image_statistics(one) | {"sha256": digest}} for one, digest in zip(pixels, digests, strict=True)
     ]
-    rows = labelled_predictions.to_rows(found, told(logged))
+    rows = labelled_predictions.to_rows(found, labelled(logged))
     assert rows.left_out == {"unusable": 0, "not captured": 1, "side not known": 0}
     assert rows.frame["photo"].tolist() == [encode_png(pixels[0]), encode_png(pixels[1])]
     assert rows.frame["digit"].tolist() == ["1", "1"]
@@ -68,7 +68,7 @@ def test_an_image_is_there_where_it_was_captured_and_left_out_elsewhere(usecase)
 )
 def test_a_value_must_be_what_its_feature_is_now(usecase, orders, change, usable):
     row = {"amount": 10.5, "items": 2, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": "30 – 60"}
-    rows = labelled_predictions.to_rows(usecase(orders), told([row, {**row, **change}]))
+    rows = labelled_predictions.to_rows(usecase(orders), labelled([row, {**row, **change}]))
     assert len(rows.frame) == 1 + usable and rows.left_out["unusable"] == (not usable)
 
 
@@ -78,7 +78,7 @@ def test_rows_have_the_types_of_the_snapshot(usecase, orders, step):
     found = usecase(orders)
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
     row = {"amount": 10.5, "items": 2.0, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": 44}
-    frame = labelled_predictions.to_rows(found, told([row])).frame
+    frame = labelled_predictions.to_rows(found, labelled([row])).frame
     assert frame[list(snapshot)].dtypes.to_dict() == snapshot.dtypes.to_dict()
     features = [feature.name for feature in schema_builder.from_usecase(found).features if feature.private != "drop"]
     assert list(frame)[: len(features) + 1] == [*features, "returned"]

@@ -42,7 +42,7 @@ AGE = float(OTHERS["age"][100])
         ({"age": np.nan}, False),
     ],
 )
-def test_a_row_is_near_when_all_of_it_is(changes, expected):
+def test_a_row_is_a_near_duplicate_if_all_its_values_are_close(changes, expected):
     assert near_duplicates(rows(**changes), OTHERS, TABULAR).tolist() == [expected]
 
 
@@ -58,13 +58,13 @@ def test_a_number_that_is_always_the_same_must_be_equal():
     assert not near_duplicates(rows(visits=3.1), others, TABULAR).any()
 
 
-def test_nothing_is_near_to_nothing():
+def test_empty_tables_have_no_near_duplicates():
     assert near_duplicates(OTHERS, OTHERS[:0], TABULAR).sum() == 0
     assert near_duplicates(OTHERS[:0], OTHERS, TABULAR).size == 0
     assert near_duplicates(OTHERS[[]], OTHERS, TABULAR).sum() == 0
 
 
-def test_an_image_with_a_little_noise_is_near_and_another_image_is_not():
+def test_an_image_with_a_little_noise_is_a_near_duplicate_and_another_image_is_not():
     rng = np.random.default_rng(2)
     feature = IMAGES.images[0]
     schema = msgspec.structs.replace(IMAGES, features=(feature,))

@@ -31,7 +31,7 @@ OLD, NEW = 400, 1100
 OTHER = {"yes": "no", "no": "yes"}
 
 
-def asked(rows: int) -> list[dict]:
+def order_rows(rows: int) -> list[dict]:
     rng = np.random.default_rng(8)
     return [
         {
@@ -51,36 +51,38 @@ def found(usecase, orders):
 
 
 @pytest.fixture
-def standing(found, step, monkeypatch, tmp_path):
+def baseline(found, step, monkeypatch, tmp_path):
     """A champion that is right in the old world, and the holdout of that time."""
     schema = from_usecase(found)
-    rows = [mask(row, schema, settings().mask_secret()) for row in asked(3)]
+    rows = [mask(row, schema, settings().mask_secret()) for row in order_rows(3)]
     monkeypatch.setitem(bundles.ROWS, "orders", rows)
     cleaned = step(clean, found, step(ingest, found))
     sides = step(split, found, cleaned)
-    folder = tmp_path / "standing"
+    folder = tmp_path / "baseline"
     bundles.write(folder / "bundle", Schema.load(sides / "schema.json"), bias=1.5)
     champion = Predictor(folder / "bundle", "cpu")
     holdout = read_side(sides, "holdout", champion.schema)
-    holdout.assign(returned=said(champion, holdout)).to_parquet(folder / "holdout.parquet")
+    holdout.assign(returned=predicted_labels(champion, holdout)).to_parquet(folder / "holdout.parquet")
     return cleaned, folder, champion
 
 
-def said(champion: Predictor, frame: pd.DataFrame) -> np.ndarray:
-    """What the champion answers, as the old world's truth."""
+def predicted_labels(champion: Predictor, frame: pd.DataFrame) -> np.ndarray:
+    """Predict labels with the champion: the truth before the change."""
     return np.where(losses(champion, frame.assign(returned="yes")) < 0.25, "yes", "no").astype(object)
 
 
 @pytest.mark.slow
-def test_after_a_change_the_new_rule_is_learned(found, standing, step):
-    cleaned, folder, champion = standing
-    rows = asked(OLD + NEW)
-    truth = said(champion, pd.DataFrame([mask(row, champion.schema, settings().mask_secret()) for row in rows]))
+def test_after_a_change_the_new_rule_is_learned(found, baseline, step):
+    cleaned, folder, champion = baseline
+    rows = order_rows(OLD + NEW)
+    truth = predicted_labels(
+        champion, pd.DataFrame([mask(row, champion.schema, settings().mask_secret()) for row in rows])
+    )
     assert min(np.mean(truth == "yes"), np.mean(truth == "no")) > 0.1
     log = ProductionLog(settings(), champion.schema)
     answers = [{"label": label, "score": 0.9 if label == "yes" else 0.1} for label in truth]
     ids = log.answered(rows, answers, digest=files.file_sha256(folder / "bundle" / manifest.MANIFEST))
-    log.labelled(ids, [label if place < OLD else OTHER[label] for place, label in enumerate(truth)])
+    log.labelled(ids, [label if position < OLD else OTHER[label] for position, label in enumerate(truth)])
 
     produced = step(collect_labels, found, cleaned, folder, "2026-06-01T00:00:00+00:00")
     change = read_json(produced / "production.json")["change"]
@@ -94,28 +96,28 @@ def test_after_a_change_the_new_rule_is_learned(found, standing, step):
     network = networks.load(found, trained / "model.keras")
     new = encode_rows(window, schema)
     right = networks.predict(network, new.features).argmax(axis=1) == new.target
-    assert right.mean() > 0.8 > 0.2 > np.mean(said(champion, window) == window["returned"])
+    assert right.mean() > 0.8 > 0.2 > np.mean(predicted_labels(champion, window) == window["returned"])
 
     validation = read_side(sides, "validation", schema)
     table = pd.DataFrame({"label_true": validation["returned"], "label": "no", "score": 0.1})
     held_out = read_side(sides, "holdout", schema)
-    frames, told = (
+    frames, predictions = (
         {"validation": validation, "holdout": held_out},
         {"validation": table, "holdout": table[: len(held_out)]},
     )
-    compared = reference_rows(schema, frames, told)
+    compared = reference_rows(schema, frames, predictions)
     assert set(compared["side"]) == {"validation"}
     assert len(compared) == (validation["weight"] == 1.0).sum() >= 100
 
 
-def test_with_too_few_rows_since_the_reference_is_as_before(found, standing, step):
-    cleaned, folder, _ = standing
+def test_with_too_few_rows_since_the_reference_is_as_before(found, baseline, step):
+    cleaned, folder, _ = baseline
     sides = step(split, found, cleaned, frozen=folder / "holdout.parquet")
     schema = Schema.load(sides / "schema.json")
     frames = {side: read_side(sides, side, schema) for side in ("validation", "holdout")}
     frames["validation"]["weight"] = [1.0] * 20 + [0.1] * (len(frames["validation"]) - 20)
-    told = {
+    predictions = {
         side: pd.DataFrame({"label_true": frame["returned"], "label": "no", "score": 0.1})
         for side, frame in frames.items()
     }
-    assert set(reference_rows(schema, frames, told)["side"]) == {"validation", "holdout"}
+    assert set(reference_rows(schema, frames, predictions)["side"]) == {"validation", "holdout"}

@@ -179,7 +179,7 @@ def test_a_network_of_another_form_is_refused(outputs, named):
 
 
 def test_it_trains_mirrored_over_all_devices():
-    """Two logical processors stand for two GPUs; TensorFlow must be told of them before it starts."""
+    """Two logical processors stand for two GPUs; TensorFlow must be configured before it starts."""
     code = """
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -1,4 +1,4 @@
-"""`kill -9` in each step, then the same command: what was finished is not done again, and one version comes of it."""
+"""`kill -9` in each step, then the same command: finished steps are not repeated, and one version is registered."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_run_killed_in_each_step_ends_in_one_version_without_doing_a_step_twic
         done = found
     assert ended(None) == 0
     (version,) = Registry(mlflow_server).versions("orders")
-    told = read_json(root / "register" / "result.json")
-    assert told["version"] == version.version and told["already"]
+    result = read_json(root / "register" / "result.json")
+    assert result["version"] == version.version and result["already"]
     assert version.tags["slipway.run_key"] == root.name
     assert ended(None) == 0
     assert len(Registry(mlflow_server).versions("orders")) == 1, "a finished run that is repeated registers nothing"

@@ -56,7 +56,7 @@ def leave(name: str, out: Path) -> None:
     SplitReport(counts={}, frozen=False, production=None, holdout_sha256="h1", leaks={}).write(out)
 
 
-def test_the_same_command_goes_on_with_an_unfinished_run(go):
+def test_the_same_command_resumes_an_unfinished_run(go):
     first, ran = go(until="train")
     assert ran == list(STEPS[: STEPS.index("train")])
     second, ran = go()
@@ -126,32 +126,32 @@ FEW = {"retraining.min_labelled_rows": "10"}
 
 
 @pytest.fixture
-def told(usecase):
-    """`told(rows, start)` answers and labels as many orders of which no two are equal."""
+def label_orders(usecase):
+    """`label_orders(rows, start)` predicts and labels as many orders, no two of them equal."""
 
-    def tell(rows: int, start: int, truth: str = "no") -> list[str]:
+    def label(rows: int, start: int, truth: str = "no") -> list[str]:
         log = ProductionLog(settings(), from_usecase(load("orders")))
-        asked = [{"amount": start + number, "items": 1, "country": "de", "gift": True} for number in range(rows)]
-        ids = log.answered(asked, [{"label": "no", "score": 0.1}] * rows, start)
+        orders = [{"amount": start + number, "items": 1, "country": "de", "gift": True} for number in range(rows)]
+        ids = log.answered(orders, [{"label": "no", "score": 0.1}] * rows, start)
         log.labelled(ids, [truth] * rows)
         return ids
 
-    return tell
+    return label
 
 
-def test_new_labels_are_a_reason_to_train_again_and_none_are_not(go, told):
+def test_new_labels_are_a_reason_to_train_again_and_none_are_not(go, label_orders):
     first, _ = go(changes=FEW)
-    told(20, 0)
+    label_orders(20, 0)
     second, ran = go(changes=FEW)
     assert second.record.key != first.record.key and ran == list(STEPS)
     again, ran = go(changes=FEW)
     assert (again.record.key, ran) == (second.record.key, [])
-    told(1, 100)
+    label_orders(1, 100)
     assert go(changes=FEW)[0].record.key not in (first.record.key, second.record.key)
 
 
-def test_another_label_for_the_same_row_is_a_new_label(go, told):
-    ids = told(20, 0)
+def test_another_label_for_the_same_row_is_a_new_label(go, label_orders):
+    ids = label_orders(20, 0)
     first, _ = go(changes=FEW)
     log = ProductionLog(settings(), from_usecase(load("orders")))
     log.labelled(ids[:1], ["no"], sent=2e6)
@@ -160,15 +160,15 @@ def test_another_label_for_the_same_row_is_a_new_label(go, told):
     assert go(changes=FEW)[0].record.key != first.record.key
 
 
-def test_fewer_labels_than_are_used_and_predictions_without_one_are_no_reason(go, told):
+def test_fewer_labels_than_are_used_and_predictions_without_one_are_no_reason(go, label_orders):
     first, _ = go()
-    told(20, 0)
+    label_orders(20, 0)
     assert go()[0].record.key == first.record.key
 
 
-def test_an_unfinished_run_keeps_its_cut_off_whatever_is_labelled_since(go, told):
+def test_an_unfinished_run_keeps_its_cut_off_whatever_is_labelled_since(go, label_orders):
     first, _ = go(until="production", changes=FEW)
-    told(20, 0)
+    label_orders(20, 0)
     second, _ = go(changes=FEW)
     assert second.record == first.record and second.record.cutoff is not None
 

@@ -28,20 +28,20 @@ def test_rows_without_a_target_go_and_are_counted(cleaned, orders):
     orders.loc[:9, "returned"] = ""
     out = cleaned(None, orders)
     assert len(pd.read_parquet(out / "cleaned.parquet")) == 290
-    told = read_json(out / "report.json")
-    assert (told["rows"], told["without_target"], told["dropped"], told["kept"]) == (300, 10, 0, 290)
+    result = read_json(out / "report.json")
+    assert (result["rows"], result["without_target"], result["dropped"], result["kept"]) == (300, 10, 0, 290)
 
 
 def test_the_use_case_drops_and_corrects(cleaned, orders):
     out = cleaned("return frame[frame['items'] > 1].assign(country='de')")
-    told = read_json(out / "report.json")
-    assert told["dropped"] == (orders["items"] == "1").sum()
+    result = read_json(out / "report.json")
+    assert result["dropped"] == (orders["items"] == "1").sum()
     kept = orders[orders["items"] != "1"]
-    assert told["changed"] == {"country": int((kept["country"] != "de").sum())}
+    assert result["changed"] == {"country": int((kept["country"] != "de").sum())}
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("return frame.assign(total=1)", r"added or removed the columns \['total'\].*layer in model.py"),
         ("return frame.drop(columns='items')", r"added or removed the columns \['items'\]"),
@@ -49,8 +49,8 @@ def test_the_use_case_drops_and_corrects(cleaned, orders):
         ("import pandas as pd; return pd.concat([frame, frame])", "made rows"),
     ],
 )
-def test_anything_else_is_refused(cleaned, code, told):
-    with pytest.raises(UseCaseError, match=told):
+def test_anything_else_is_refused(cleaned, code, message):
+    with pytest.raises(UseCaseError, match=message):
         cleaned(code)
 
 

@@ -53,10 +53,10 @@ def test_parquet_and_csv_of_the_same_rows_give_the_same_snapshot(usecase, orders
 
 def test_the_snapshot_is_named_by_its_content(usecase, orders, step):
     first, second = step(ingest, usecase(orders)), step(ingest, usecase(orders))
-    told = read_json(first / "source.json")
-    assert told == read_json(second / "source.json")
-    assert told["snapshot_sha256"] == file_sha256(first / "snapshot.parquet")
-    assert told["rows"] == 300 and told["synthetic"] is False
+    result = read_json(first / "source.json")
+    assert result == read_json(second / "source.json")
+    assert result["snapshot_sha256"] == file_sha256(first / "snapshot.parquet")
+    assert result["rows"] == 300 and result["synthetic"] is False
 
 
 def test_no_private_value_is_in_the_snapshot(usecase, orders, step):
@@ -73,8 +73,8 @@ def test_training_and_server_give_a_row_the_same_key(usecase, orders, step):
     found = usecase(orders, split={"key": ["email"]})
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
     schema, secret = from_usecase(found), settings().mask_secret()
-    asked = mask({"email": "person7@example.com"}, schema, secret)
-    assert row_key(secret, key_text(asked, schema)) == snapshot["row_key"][7]
+    instance = mask({"email": "person7@example.com"}, schema, secret)
+    assert row_key(secret, key_text(instance, schema)) == snapshot["row_key"][7]
 
 
 def test_key_columns_that_are_no_features_leave_only_their_pseudonym(usecase, orders, step):
@@ -91,7 +91,7 @@ def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "parts"),
     [
         (b"", ["is empty"]),
         (b"\xff\xfe\x00garbage\xe9", ["is not utf-8", "source.csv.encoding"]),
@@ -99,11 +99,11 @@ def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_pa
         (b"amount;items\n1;2\n", ["lacks the target column 'returned'", "source.csv.separator"]),
     ],
 )
-def test_a_file_that_is_no_such_csv_is_explained(usecase, step, tmp_path, content, told):
+def test_a_file_that_is_no_such_csv_is_explained(usecase, step, tmp_path, content, parts):
     found = usecase()
     (tmp_path / "orders.csv").write_bytes(content)
     message = refused(step, found)
-    assert all(part in message for part in told), message
+    assert all(part in message for part in parts), message
 
 
 def test_another_encoding_is_read_when_it_is_named(usecase, orders, step, tmp_path):
@@ -124,7 +124,7 @@ def test_something_else_than_parquet_is_explained(usecase, orders, step, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "told"),
+    ("column", "value", "parts"),
     [
         ("amount", "inf", ["amount", "row 6", "'inf'", "Infinities"]),
         ("amount", "1e39", ["Infinities"]),
@@ -133,10 +133,10 @@ def test_something_else_than_parquet_is_explained(usecase, orders, step, tmp_pat
         ("gift", "maybe", ["declared boolean", "true, false"]),
     ],
 )
-def test_a_value_of_another_kind_is_named_with_its_row(usecase, orders, step, column, value, told):
+def test_a_value_of_another_kind_is_named_with_its_row(usecase, orders, step, column, value, parts):
     orders.loc[5, column] = value
     message = refused(step, usecase(orders))
-    assert all(part in message for part in told), message
+    assert all(part in message for part in parts), message
 
 
 def test_a_message_does_not_show_a_private_value(usecase, orders, step):
@@ -150,7 +150,7 @@ def test_dates_are_refused_with_a_hint(usecase, orders, step, tmp_path):
     assert "holds dates" in refused(step, found)
 
 
-def test_a_missing_column_is_named_with_the_nearest_one(usecase, orders, step):
+def test_a_missing_column_is_named_with_the_closest_one(usecase, orders, step):
     assert "Did you mean 'item'?" in refused(step, usecase(orders.rename(columns={"items": "item"})))
     message = refused(step, usecase(orders.rename(columns={"returned": "was_returned"})))
     assert "lacks the target column 'returned'" in message and "was_returned" in message
@@ -178,20 +178,20 @@ def test_what_is_no_image_is_named_with_its_row(usecase, step, tmp_path):
     assert len(pd.read_parquet(step(ingest, found) / "snapshot.parquet")) == 40
 
 
-def test_a_path_that_was_asked_for_must_be_there(usecase, orders, tmp_path, step):
+def test_a_configured_path_must_exist(usecase, orders, tmp_path, step):
     csv = str(tmp_path / "orders.csv")
     code = f"import pandas as pd\n\n\ndef load(seed):\n    return pd.read_csv({csv!r}, dtype=str)\n"
     (tmp_path / "usecases" / "orders" / "data.py").write_text(code)
     source = {"path": "not/there.csv", "generator": "data:load"}
-    told = read_json(step(ingest, usecase(orders, source=source)) / "source.json")
-    assert told["synthetic"] is True and told["origin"] == "usecases/orders/data.py:load"
+    result = read_json(step(ingest, usecase(orders, source=source)) / "source.json")
+    assert result["synthetic"] is True and result["origin"] == "usecases/orders/data.py:load"
     assert "not/there.csv" in refused(step, load("orders", {"source.path": "not/there.csv"}))
 
 
 @pytest.fixture
 def server(tmp_path: Path):
-    """A server of one folder, and how often each path was asked for."""
-    asked: list[str] = []
+    """A server of one folder, and the paths that were requested."""
+    requested: list[str] = []
     folder = tmp_path / "www"
     folder.mkdir()
 
@@ -200,23 +200,23 @@ def server(tmp_path: Path):
             super().__init__(*args, directory=str(folder))
 
         def log_message(self, *args):
-            asked.append(self.path)
+            requested.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{running.server_port}", asked
+        yield folder, f"http://127.0.0.1:{running.server_port}", requested
         running.shutdown()
 
 
 def test_a_url_is_fetched_once_and_checked(usecase, orders, step, server, var):
-    folder, url, asked = server
+    folder, url, requested = server
     content = orders.to_csv(index=False).encode()
     (folder / "orders.csv").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     found = usecase(source={"url": f"{url}/orders.csv", "sha256": digest})
     for _ in range(2):
         assert read_json(step(ingest, found) / "source.json")["sha256"] == digest
-    assert len(asked) == 1
+    assert len(requested) == 1
     wrong = usecase(source={"url": f"{url}/orders.csv", "sha256": "1" * 64})
     assert "source.sha256" in refused(step, wrong)
     assert [path.name for path in (var / "downloads").iterdir()] == [digest], "a wrong download is not kept"

@@ -1,4 +1,4 @@
-"""What usecase.yaml or `--set` got wrong is said before any data is read, with what is allowed."""
+"""Preflight: errors in usecase.yaml or `--set` are reported before any data is read, with what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration: one version however often it is asked for, everything reachable from it, refusals with their reason."""
+"""Registration: one version however often it is requested, everything reachable from it, refusals with their reason."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def registered(name, finished, tmp_path):
 
 
 def test_a_version_carries_its_tags_and_becomes_the_challenger(registry, registered, name):
-    told = registered()
-    assert (told["version"], told["gate"], told["already"]) == ("1", "passed", False)
+    result = registered()
+    assert (result["version"], result["gate"], result["already"]) == ("1", "passed", False)
     model, version = registry.model(name), registry.version(name, "1")
     assert model.aliases == {"challenger": "1"}
     assert model.tags["slipway.holdout_sha256"] == hashlib.sha256(b"holdout").hexdigest()
-    assert version.tags["slipway.gate"] == "passed" and version.digest == told["digest"]
+    assert version.tags["slipway.gate"] == "passed" and version.digest == result["digest"]
     assert version.tags["slipway.data_sha256"] == hashlib.sha256(b"snapshot").hexdigest()
     assert version.tags["slipway.git_commit"] == "0" * 40 and version.tags["slipway.synthetic"] == "true"
 
@@ -125,7 +125,7 @@ def test_the_run_says_of_which_labelled_rows_it_learned(registry, registered, na
     assert LabelReport.read(tmp_path) == labels
 
 
-def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
+def test_a_signature_is_stored_in_the_registry_and_fetched_with_the_bundle(
     registry, registered, name, finished, tmp_path, monkeypatch
 ):
     private, public = key_pair(tmp_path)
@@ -140,9 +140,9 @@ def test_a_signature_goes_to_the_registry_and_comes_back_with_the_bundle(
 
 
 def test_the_server_can_fetch_what_was_registered(registry, registered, name, tmp_path):
-    told = registered()
+    result = registered()
     assert (
-        registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched", serving_only=False) == told["digest"]
+        registry.fetch_bundle(registry.version(name, "1"), tmp_path / "fetched", serving_only=False) == result["digest"]
     )
     assert gate_report.read_gate_report(tmp_path / "fetched").passed
 
@@ -190,17 +190,17 @@ def test_a_run_killed_between_logging_and_version_leaves_one_of_each(registry, r
             registered(paths=paths)
     with pytest.raises(NotFound):
         registry.model(name)
-    told = registered(paths=paths)
-    assert told["version"] == "1" and not told["already"]
+    result = registered(paths=paths)
+    assert result["version"] == "1" and not result["already"]
     with mlflow_run.client(registry.uri) as mlflow:
         experiment = mlflow.get_experiment_by_name(name).experiment_id
-        assert [run.info.run_id for run in mlflow.search_runs([experiment])] == [told["run_id"]]
+        assert [run.info.run_id for run in mlflow.search_runs([experiment])] == [result["run_id"]]
 
 
 def test_a_refused_version_says_why_and_gets_no_alias(registry, registered, name):
-    told = registered(passed=False)
-    assert told["gate"] == "refused" and "at least 0.7 is needed" in told["reasons"][0]
-    version = registry.version(name, told["version"])
+    result = registered(passed=False)
+    assert result["gate"] == "refused" and "at least 0.7 is needed" in result["reasons"][0]
+    version = registry.version(name, result["version"])
     assert version.tags["slipway.gate"] == "failed"
     assert "at least 0.7 is needed" in version.tags["slipway.gate_reason"]
     assert registry.model(name).aliases == {}
@@ -212,9 +212,9 @@ def test_a_waiver_is_a_tag_and_one_line_of_the_audit(registry, registered, name,
     sentence = "Worse on the frozen holdout. Waived: the champion fell."
     waived = {"name": "champion", "figure": -0.1, "threshold": -0.02, "verdict": "waived", "sentence": sentence}
     path.write_text(json.dumps(read_json(path) | {"gates": [waived]}))
-    told = registered(paths=(run, provenance))
+    result = registered(paths=(run, provenance))
     registered(paths=(run, provenance))
-    version = registry.version(name, told["version"])
+    version = registry.version(name, result["version"])
     assert version.tags["slipway.gate"] == "passed" and version.tags["slipway.gate_waived"] == sentence
     (line,) = audit.lines(name)
     assert (line.action, line.version, line.who) == ("gate.waived", version.version, "slipway train")
@@ -232,7 +232,7 @@ def test_a_newer_version_keeps_the_alias_and_the_first_holdout_stays(registry, r
     assert model.tags["slipway.holdout_sha256"] == "the first one"
 
 
-def test_a_registry_that_does_not_answer_is_said_at_once(name, registered, tmp_path):
+def test_an_unreachable_registry_is_reported_at_once(name, registered, tmp_path):
     started = time.monotonic()
     with pytest.raises(RegistryError, match="does not answer"):
         registered()

@@ -34,7 +34,7 @@ def parts(out) -> dict[str, pd.DataFrame]:
     return {name: pd.read_parquet(out / f"{name}.parquet") for name in SIDES}
 
 
-def test_every_row_is_on_one_side_in_the_fractions_asked_for(sides, orders):
+def test_every_row_is_on_one_side_in_the_configured_fractions(sides, orders):
     found = parts(sides(orders))
     assert sum(map(len, found.values())) == 300
     assert len(pd.concat(found.values())["row_key"].unique()) == 300
@@ -89,11 +89,11 @@ def test_a_frozen_holdout_is_taken_over_byte_by_byte(sides, orders, more, tmp_pa
     first = sides(orders)
     frozen = shutil.copy(first / "holdout.parquet", tmp_path / "frozen.parquet")
     second = sides(more, frozen=frozen)
-    told = read_json(second / "split.json")
-    assert told["frozen"] and told["holdout_sha256"] == file_sha256(first / "holdout.parquet")
-    assert file_sha256(second / "holdout.parquet") == told["holdout_sha256"]
-    assert told["counts"]["reserve"] > 20
-    assert sum(told["counts"].values()) == 600
+    result = read_json(second / "split.json")
+    assert result["frozen"] and result["holdout_sha256"] == file_sha256(first / "holdout.parquet")
+    assert file_sha256(second / "holdout.parquet") == result["holdout_sha256"]
+    assert result["counts"]["reserve"] > 20
+    assert sum(result["counts"].values()) == 600
 
 
 def test_a_frozen_row_is_never_trained_on_whatever_the_salt_or_the_features(sides, orders, usecase, tmp_path):
@@ -113,9 +113,9 @@ def test_a_frozen_row_is_known_again_under_another_secret(sides, orders, tmp_pat
     (var / "mask.key").write_text("another secret of this machine")
     settings.cache_clear()
     found, held_out = parts(sides(orders, frozen=frozen)), pd.read_parquet(frozen)
-    seen = pd.concat([found["train"], found["validation"]])
-    assert not held_out.merge(seen, on="email").size, "its tokens are others now"
-    assert not held_out.merge(seen, on=["amount", "items", "country", "gift", "age"]).size
+    trained_on = pd.concat([found["train"], found["validation"]])
+    assert not held_out.merge(trained_on, on="email").size, "its tokens are others now"
+    assert not held_out.merge(trained_on, on=["amount", "items", "country", "gift", "age"]).size
 
 
 def test_the_schema_is_completed_from_training_rows_only(sides, orders):
@@ -162,7 +162,7 @@ def produced(source: pd.DataFrame, rows: int, side: str, recent: bool = False, o
 
 
 def test_production_rows_join_their_sides_and_the_holdout_stays(with_production):
-    before, after, told = with_production(
+    before, after, result = with_production(
         lambda source: (
             pd.concat([produced(source["train"], 50, "train"), produced(source["train"], 20, "validation")]),
             produced(source["train"], 10, "train", offset=5000),
@@ -171,7 +171,7 @@ def test_production_rows_join_their_sides_and_the_holdout_stays(with_production)
     assert len(after["train"]) == len(before["train"]) + 50
     assert len(after["validation"]) == len(before["validation"]) + 20
     assert after["holdout"].equals(before["holdout"])
-    assert told["production"] == {"train": 50, "validation": 20, "weight_before_change": None}
+    assert result["production"] == {"train": 50, "validation": 20, "weight_before_change": None}
     assert "weight" not in after["train"] and set(after["train"]) == set(before["train"])
 
 
@@ -183,18 +183,18 @@ def test_a_source_row_that_is_in_the_window_is_not_trained_on(with_production):
 
 
 def test_a_production_row_that_equals_a_source_row_goes_where_that_one_is(with_production):
-    _, after, told = with_production(
+    _, after, result = with_production(
         lambda source: (
             source["train"][:7].assign(side="validation", recent=False),
             produced(source["train"], 5, "train"),
         )
     )
-    assert told["production"]["train"] == 7 and told["production"]["validation"] == 0
-    assert told["leaks"]["train, validation"] == 0
+    assert result["production"]["train"] == 7 and result["production"]["validation"] == 0
+    assert result["leaks"]["train, validation"] == 0
 
 
 def test_rows_from_before_a_change_count_a_twentieth_together(with_production):
-    _, after, told = with_production(
+    _, after, result = with_production(
         lambda source: (
             pd.concat(
                 [
@@ -212,7 +212,7 @@ def test_rows_from_before_a_change_count_a_twentieth_together(with_production):
     assert train["weight"][~since].sum() == pytest.approx(0.05 * 200)
     assert train["weight"][~since].nunique() == 1
     assert (after["validation"]["weight"] == 1.0).sum() == 60
-    assert told["production"]["weight_before_change"] == pytest.approx(10 / (~since).sum())
+    assert result["production"]["weight_before_change"] == pytest.approx(10 / (~since).sum())
 
 
 @pytest.mark.parametrize("since", [{"rows": 99}, {"rows": 300, "only": "no"}])
@@ -223,5 +223,5 @@ def test_a_change_with_too_few_rows_since_or_one_class_only_weighs_nothing(with_
             source["train"], 5, "train", offset=9e3
         )
 
-    _, after, told = with_production(make)
-    assert "weight" not in after["train"] and told["production"]["weight_before_change"] is None
+    _, after, result = with_production(make)
+    assert "weight" not in after["train"] and result["production"]["weight_before_change"] is None

@@ -158,35 +158,35 @@ def _provenance(folder: Path) -> Provenance:
 
 
 def test_training_records_how_it_was_done(steps):
-    told = read_json(steps.train / "training.json")
-    assert told["device"] in ("cpu", "gpu") and told["devices"]
-    assert told["params"]["epochs"] == 4 and told["params"]["batch_size"] == 32
-    assert 1 <= told["best_epoch"] <= told["epochs"] <= 4
+    result = read_json(steps.train / "training.json")
+    assert result["device"] in ("cpu", "gpu") and result["devices"]
+    assert result["params"]["epochs"] == 4 and result["params"]["batch_size"] == 32
+    assert 1 <= result["best_epoch"] <= result["epochs"] <= 4
     history = read_json(steps.train / "history.json")
-    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(history, told["epochs"])
+    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(history, result["epochs"])
 
 
 def test_threshold_and_temperature_follow_from_costs_and_validation(steps):
-    told, schema = read_json(steps.train / "training.json"), Schema.load(steps.train / "schema.json")
+    result, schema = read_json(steps.train / "training.json"), Schema.load(steps.train / "schema.json")
     if steps.usecase.task == "regression":
-        assert told["temperature"] is None and schema.threshold is None
+        assert result["temperature"] is None and schema.threshold is None
         return
-    assert schema.threshold == told["threshold"] == 0.25
-    losses = told["validation_log_loss"]
+    assert schema.threshold == result["threshold"] == 0.25
+    losses = result["validation_log_loss"]
     assert losses["calibrated"] <= losses["uncalibrated"] + 1e-9
 
 
-def test_scores_have_intervals_slices_and_a_linear_model_beside_them(steps):
-    told = read_json(steps.evaluate / "metrics.json")
-    for score in told["scores"].values():
+def test_scores_have_intervals_slices_and_a_linear_baseline(steps):
+    result = read_json(steps.evaluate / "metrics.json")
+    for score in result["scores"].values():
         assert score["low"] <= score["value"] <= score["high"]
-    assert {part["value"] for part in told["slices"] if part["feature"] == "school"} == {
+    assert {part["value"] for part in result["slices"] if part["feature"] == "school"} == {
         "primary",
         "secondary",
         "degree",
     }
-    assert "missing" in {part["value"] for part in told["slices"] if part["feature"] == "hours"}
-    assert told["baseline"]["name"] in ("LogisticRegression", "Ridge") and told["baseline"]["value"] > 0.5
+    assert "missing" in {part["value"] for part in result["slices"] if part["feature"] == "hours"}
+    assert result["baseline"]["name"] in ("LogisticRegression", "Ridge") and result["baseline"]["value"] > 0.5
 
 
 def test_a_feature_newer_than_the_frozen_holdout_is_missing_in_it(steps, tmp_path):
@@ -206,31 +206,33 @@ def test_people_get_pictures(steps):
         assert found == {"training_curves", "confusion_matrix", "reliability", "roc"}
 
 
-def test_the_bundle_answers_as_the_network_that_was_judged(steps):
+def test_the_bundle_predicts_as_the_evaluated_network(steps):
     predictor = Predictor(steps.bundle / "bundle", "cpu")
-    said = pd.read_parquet(steps.evaluate / "holdout_predictions.parquet")
+    predictions = pd.read_parquet(steps.evaluate / "holdout_predictions.parquet")
     rows = rows_from_frame(predictor.schema, pd.read_parquet(steps.split / "holdout.parquet"))
     column = "value" if steps.usecase.task == "regression" else "score"
     answers = [getattr(answer, column) for answer in predictor.predict(rows)]
-    scale = said[column].abs().max()
-    assert np.abs(np.array(answers) - said[column]).max() <= 1e-5 * scale
-    told = read_json(steps.export / "parity.json")
-    assert told["keras"] <= told["keras_limit"] == 1e-5 and told["alone"] <= told["alone_limit"] == 1e-6
+    scale = predictions[column].abs().max()
+    assert np.abs(np.array(answers) - predictions[column]).max() <= 1e-5 * scale
+    result = read_json(steps.export / "parity.json")
+    assert result["keras"] <= result["keras_limit"] == 1e-5 and result["alone"] <= result["alone_limit"] == 1e-6
 
 
-def test_the_exported_network_itself_is_what_the_gates_asked(steps):
+def test_the_gates_test_the_exported_network_itself(steps):
     assert file_sha256(steps.export / "serve" / "model.onnx") == file_sha256(
         steps.bundle / "bundle" / "serve" / "model.onnx"
     )
     found = {gate.name: gate for gate in gate_report.read_gate_report(steps.bundle / "bundle").gates}
-    asked = {f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")}
-    assert asked | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
+    expected = {
+        f"robustness:{kind}:{what}" for kind in ("numbers", "missing", "other") for what in ("score", "decisions")
+    }
+    assert expected | {"champion", "size", "latency", "invariance:name", "direction:hours"} <= set(found)
     assert found["robustness:numbers:score"].verdict == found["invariance:name"].verdict == "passed"
 
 
 def test_a_network_against_itself_is_no_better_and_as_fast(steps, tmp_path):
-    beside = {"champion": steps.bundle / "bundle", "window": steps.split / "validation.parquet"}
-    gate(steps.usecase, steps.split, steps.export, steps.evaluate, tmp_path, **beside)
+    references = {"champion": steps.bundle / "bundle", "window": steps.split / "validation.parquet"}
+    gate(steps.usecase, steps.split, steps.export, steps.evaluate, tmp_path, **references)
     found = {gate.name: gate for gate in gate_report.read_gate_report(tmp_path).gates}
     assert found["champion"].verdict == found["compatible"].verdict == "passed"
     assert found["window"].verdict == "failed" and found["window"].figure == 0
@@ -261,10 +263,10 @@ def test_the_reference_is_of_rows_that_were_not_trained_on_and_holds_no_keys(ste
 
 
 def test_thresholds_pin_a_method_for_every_column(steps):
-    told = json.loads((steps.bundle / "bundle" / "monitor" / "thresholds.json").read_text())
-    assert told["features"]["hours"]["method"] == "ks" and told["features"]["school"]["method"] == "chi2"
-    assert told["significance"] == 0.05
-    assert any(name.startswith("prediction.") for name in told["features"])
+    result = json.loads((steps.bundle / "bundle" / "monitor" / "thresholds.json").read_text())
+    assert result["features"]["hours"]["method"] == "ks" and result["features"]["school"]["method"] == "chi2"
+    assert result["significance"] == 0.05
+    assert any(name.startswith("prediction.") for name in result["features"])
 
 
 def test_the_card_tells_what_a_person_must_know(steps):

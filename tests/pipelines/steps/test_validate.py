@@ -29,16 +29,16 @@ def validated(usecase, step, tmp_path):
 
 def test_good_rows_pass_and_leave_data_docs(validated, orders):
     out = validated(orders)
-    told = read_json(out / "result.json")
-    assert told["passed"] and not told["warnings"] and told["checked"] > 8
+    result = read_json(out / "result.json")
+    assert result["passed"] and not result["warnings"] and result["checked"] > 8
     assert (out / "docs" / "index.html").exists()
 
 
 def test_a_few_odd_values_are_a_warning(validated, orders):
     orders.loc[:4, "country"] = "atlantis"
-    told = read_json(validated(orders) / "result.json")
-    assert told["passed"]
-    assert told["warnings"] == ["country: column values to be in set: 5 rows differ"]
+    result = read_json(validated(orders) / "result.json")
+    assert result["passed"]
+    assert result["warnings"] == ["country: column values to be in set: 5 rows differ"]
 
 
 def test_many_odd_values_block(validated, orders):
@@ -63,8 +63,8 @@ def test_an_unknown_class_blocks(validated, orders):
 
 def test_the_use_case_adds_its_own(validated, orders):
     warning = "suite.add_expectation(gxe.ExpectTableRowCountToEqual(value=5, severity='warning'))"
-    told = read_json(validated(orders, warning) / "result.json")
-    assert told["passed"] and told["warnings"] == ["table: table row count to equal: it does not hold"]
+    result = read_json(validated(orders, warning) / "result.json")
+    assert result["passed"] and result["warnings"] == ["table: table row count to equal: it does not hold"]
     with pytest.raises(DataError, match="table row count to equal"):
         validated(orders, warning.replace("warning", "critical"))
 

@@ -70,31 +70,31 @@ def watching(world: World) -> Iterator[Observer]:
         yield found
 
 
-def seen(watching: Observer, what: str, value: str) -> datetime:
+def wait_for(watching: Observer, what: str, value: str) -> datetime:
     return watching.wait(what, value.__eq__, 10, datetime.min.replace(tzinfo=UTC), lambda: "").at
 
 
-def test_a_rollout_is_seen_in_its_order(world: World, watching: Observer) -> None:
+def test_a_rollout_is_observed_in_its_order(world: World, watching: Observer) -> None:
     world.aliases["canary"] = "2"
-    began = seen(watching, CANARY, "2")
+    began = wait_for(watching, CANARY, "2")
     world.tag = json.dumps({"version": "2", "weight": 5, "stage": 1})
-    first = seen(watching, STAGE, "2 at 5 %")
+    first = wait_for(watching, STAGE, "2 at 5 %")
     world.tag = json.dumps({"version": "2", "weight": 25.0, "stage": 2})
-    second = seen(watching, STAGE, "2 at 25 %")
+    second = wait_for(watching, STAGE, "2 at 25 %")
     world.aliases, world.tag = {"champion": "2"}, ""
-    champion = seen(watching, CHAMPION, "2")
+    champion = wait_for(watching, CHAMPION, "2")
     world.served = ["2", "1"]
-    seen(watching, SERVED, "1, 2")
+    wait_for(watching, SERVED, "1, 2")
     world.served = ["2", "2"]
-    served = seen(watching, SERVED, "2")
+    served = wait_for(watching, SERVED, "2")
     assert began < first < second < champion < served
     assert watching.now(CANARY) == ""
     assert [moment.value for moment in watching.moments if moment.what == CHAMPION] == ["1", "2"]
 
 
-def test_a_version_that_is_refused_is_seen(world: World, watching: Observer) -> None:
+def test_a_refused_version_is_observed(world: World, watching: Observer) -> None:
     world.versions |= {"2": {"slipway.refused": "errors"}, "3": {}}
-    seen(watching, REFUSED, "2")
+    wait_for(watching, REFUSED, "2")
 
 
 def test_a_server_that_is_down_for_a_while_is_polled_again(world: World, watching: Observer) -> None:
@@ -103,7 +103,7 @@ def test_a_server_that_is_down_for_a_while_is_polled_again(world: World, watchin
     with pytest.raises(ServiceError, match="champion is '1' after 0 s"):
         watching.wait(CHAMPION, "2".__eq__, 0.2, datetime.now(UTC), lambda: "")
     world.is_up = True
-    seen(watching, CHAMPION, "2")
+    wait_for(watching, CHAMPION, "2")
     assert "" not in [moment.value for moment in watching.moments if moment.what == CHAMPION]
 
 

@@ -26,7 +26,7 @@ def test_there_are_as_many_rows_as_are_wanted_and_none_twice(usecase: UseCase) -
     assert rows.drop(columns="risk").duplicated().sum() < ROWS / 1000
 
 
-def test_they_are_in_the_words_and_kinds_that_callers_send(usecase: UseCase) -> None:
+def test_rows_have_the_categories_and_types_that_clients_send(usecase: UseCase) -> None:
     rows = shifted_world.rows(usecase, 50, seed=1, changed=True)
     for feature in usecase.features:
         if feature.vocabulary:
@@ -45,7 +45,7 @@ def test_the_change_is_of_the_labels_alone(usecase: UseCase) -> None:
     assert shares[0] == pytest.approx(shares[1], abs=0.08)
 
 
-def test_what_was_a_good_sign_becomes_a_bad_one(usecase: UseCase) -> None:
+def test_a_feature_with_a_positive_effect_gets_a_negative_one(usecase: UseCase) -> None:
     thin = "below 0 DM"
     before, after = (shifted_world.rows(usecase, ROWS, seed=1, changed=changed) for changed in (False, True))
     bad = [np.mean(rows.loc[rows["status"] == thin, "risk"] == "bad") for rows in (before, after)]

@@ -31,7 +31,7 @@ def name(mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return name
 
 
-def test_a_sabotaged_version_is_whole_and_goes_nowhere_without_an_override(name: str, tmp_path: Path) -> None:
+def test_a_tampered_version_is_complete_and_is_not_promoted_without_an_override(name: str, tmp_path: Path) -> None:
     version = tampered_version.register(name, "1", "errors", Slice("job", "nurse"), tmp_path / "scratch")
     assert version == "2"
     registry = Registry()

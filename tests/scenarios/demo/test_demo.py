@@ -37,17 +37,17 @@ def test_drift_counts_only_where_the_feature_that_was_changed_is_named_and_no_ot
 
 
 def test_an_image_feature_is_named_by_its_statistics():
-    seen = {**VERDICT, "features": [{"name": "image_brightness", "drifted": True}]}
-    assert assertions.check_verdict("digits", seen, "drift", "image").held
+    verdict = {**VERDICT, "features": [{"name": "image_brightness", "drifted": True}]}
+    assert assertions.check_verdict("digits", verdict, "drift", "image").held
 
 
 def test_too_little_data_is_neither_verdict():
-    seen = {**VERDICT, "verdict": "too_little_data", "features": []}
-    assert not assertions.check_verdict("loans", seen, "none", None).held
-    assert not assertions.check_verdict("loans", seen, "drift", "age").held
+    verdict = {**VERDICT, "verdict": "too_little_data", "features": []}
+    assert not assertions.check_verdict("loans", verdict, "none", None).held
+    assert not assertions.check_verdict("loans", verdict, "drift", "age").held
 
 
-def test_a_swap_counts_only_where_both_versions_answered():
+def test_a_swap_counts_only_if_both_versions_answered():
     assert assertions.check_swapped("loans", {"1": 90, "2": 60}, "1", "2").held
     assert not assertions.check_swapped("loans", {"2": 150}, "1", "2").held
     assert not assertions.check_swapped("loans", {"1": 150}, "1", "2").held

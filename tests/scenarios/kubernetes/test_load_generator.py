@@ -47,14 +47,14 @@ def load(serve, var, tmp_path):
     loading.process.kill()
 
 
-def test_every_number_is_answered_and_in_the_log_once(load):
+def test_every_number_has_a_response_and_is_in_the_log_once(load):
     _, loading = load
     result = loading.result()
     assert result["sent"] > RATE and result["failed"] == {}
     assert count_events("loans") == {"run": dict.fromkeys(range(result["sent"]), 1)}
 
 
-def test_what_fails_is_told_by_its_number_and_the_reason(load):
+def test_failures_are_reported_with_number_and_reason(load):
     server, loading = load
     os.kill(server.workers()[0], signal.SIGSTOP)
     time.sleep(1)

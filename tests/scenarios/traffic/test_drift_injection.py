@@ -40,7 +40,7 @@ def test_noise_widens_numbers_around_the_same_mean() -> None:
     assert after.std() == pytest.approx(10 * np.sqrt(2), rel=0.1)
 
 
-def test_integers_stay_whole_and_missing_ones_missing() -> None:
+def test_integers_stay_integers_and_missing_ones_missing() -> None:
     after = drifted([1.0, 4.0, None, 7.0], VISITS, "shift", 0.3)
     assert after.dropna().map(float.is_integer).all()
     assert after.isna().tolist() == [False, False, True, False]

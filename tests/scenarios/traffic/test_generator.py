@@ -70,7 +70,7 @@ def test_a_run_goes_on_where_the_last_one_ended(service: Service) -> None:
     assert len(set(ages(service))) == 30
 
 
-def test_a_holdout_that_is_used_up_is_said_and_restart_begins_again(service: Service) -> None:
+def test_a_used_up_holdout_is_reported_and_restart_begins_again(service: Service) -> None:
     send(service, rows=5)
     assert send(service, rows=100).sent == ROWS - 5
     with pytest.raises(DataError, match="all 40 rows .*--restart"):
@@ -87,7 +87,9 @@ def test_the_same_seed_draws_the_same_rows(service: Service) -> None:
     assert first == second != third
 
 
-def test_every_answer_but_200_and_a_broken_connection_are_failures_and_nothing_is_sent_twice(service: Service) -> None:
+def test_every_response_but_200_and_a_broken_connection_are_failures_and_nothing_is_sent_twice(
+    service: Service,
+) -> None:
     service.fails = {3: 503, 4: 404, 10: -1}
     report = send(service)
     assert (report.sent, report.failures) == (ROWS, 3)
@@ -108,7 +110,7 @@ def test_connections_are_kept_open(service: Service) -> None:
     assert service.connections <= pacing.CONNECTIONS + 2
 
 
-def test_rows_are_sent_at_the_rate_that_was_asked_for(service: Service) -> None:
+def test_rows_are_sent_at_the_requested_rate(service: Service) -> None:
     report = send(service, rows=21, rate=40.0)
     assert report.seconds >= 0.5
     assert 0 < report.latency_ms["p50"] <= report.latency_ms["p99"]

@@ -24,13 +24,13 @@ def test_help_lists_every_command(cli):
     assert all(f"  {name} " in ran.out for name in COMMANDS)
 
 
-def test_a_mistyped_command_is_answered_with_the_near_one(cli):
+def test_a_mistyped_command_suggests_the_closest_one(cli):
     ran = cli("trian")
     assert ran.code == 2
     assert "there is no command 'trian'. Did you mean 'train'?" in ran.err
 
 
-def test_a_name_like_no_command_is_answered_with_where_they_are_listed(cli):
+def test_a_name_like_no_command_is_refused_with_where_commands_are_listed(cli):
     ran = cli("xyzzy")
     assert ran.code == 2
     assert "slipway --help" in ran.err

@@ -18,9 +18,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.asked.append((self.client_address, dict(self.headers)))
+        self.server.requests.append((self.client_address, dict(self.headers)))
         if self.path == "/moved":
-            self._answer(302, b"", Location="/there")
+            self._respond(302, b"", Location="/there")
         elif self.path == "/cut":
             self.send_response(200)
             self.send_header("Content-Length", "100")
@@ -28,15 +28,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"half")
             self.close_connection = True
         elif self.path == "/missing":
-            self._answer(404, b"no such page")
+            self._respond(404, b"no such page")
         else:
-            self._answer(200, self.path.encode())
+            self._respond(200, self.path.encode())
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(200, json.dumps([self.headers["Content-Type"], json.loads(content)]).encode())
+        self._respond(200, json.dumps([self.headers["Content-Type"], json.loads(content)]).encode())
 
-    def _answer(self, status: int, content: bytes, **headers: str) -> None:
+    def _respond(self, status: int, content: bytes, **headers: str) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked = []
+        server.requests = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -90,7 +90,7 @@ def test_a_response_that_breaks_off_is_an_error(url: str) -> None:
         download(f"{url}/cut", file, max_bytes=1000)
 
 
-def test_a_download_writes_what_came_and_nothing_of_an_error(url: str) -> None:
+def test_a_download_writes_the_content_and_nothing_of_an_error(url: str) -> None:
     file = io.BytesIO()
     assert download(f"{url}/data", file, max_bytes=1000) == 200
     assert download(f"{url}/missing", file, max_bytes=1000) == 404
@@ -121,14 +121,14 @@ def test_a_client_keeps_its_connection_until_it_is_closed(server: ThreadingHTTPS
     client.request("GET", "/two")
     client.close()
     client.request("GET", "/three")
-    first, second, third = (address for address, _ in server.asked)
+    first, second, third = (address for address, _ in server.requests)
     assert first == second != third
 
 
 def test_a_client_connects_to_the_address_that_it_is_given(server: ThreadingHTTPServer) -> None:
     client = HttpClient(f"http://models.example:{server.server_port}", address="127.0.0.1")
     assert client.request("GET", "/here").ok
-    assert server.asked[0][1]["Host"] == f"models.example:{server.server_port}"
+    assert server.requests[0][1]["Host"] == f"models.example:{server.server_port}"
 
 
 def test_this_machine_is_reached_without_the_proxy_of_the_environment(url: str, monkeypatch) -> None:
@@ -142,5 +142,5 @@ def test_this_machine_is_reached_without_the_proxy_of_the_environment(url: str, 
 
 
 @pytest.mark.parametrize(("host", "expected"), [("localhost", True), ("::1", True), ("0.0.0.0", False), ("a", False)])
-def test_loopback_is_told_by_name_or_address(host: str, expected: bool) -> None:
+def test_loopback_is_recognized_by_name_or_address(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

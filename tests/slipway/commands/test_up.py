@@ -93,11 +93,11 @@ def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
     assert cli("down").out.startswith("nothing runs from")
 
 
-def test_up_prints_where_to_look_and_what_it_does_not_serve(up, ports, cli):
+def test_up_prints_addresses_and_what_it_does_not_serve(up, ports, cli):
     cli("down")
-    said = up.communicate(timeout=10)[0]
-    assert f"http://127.0.0.1:{ports}" in said
-    assert "credit_risk has no champion, so it is not served: slipway train credit_risk" in said
+    output = up.communicate(timeout=10)[0]
+    assert f"http://127.0.0.1:{ports}" in output
+    assert "credit_risk has no champion, so it is not served: slipway train credit_risk" in output
 
 
 def test_ctrl_c_ends_every_process_that_up_started(up, var):
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_every_process_that_up_started(up, var):
     assert running_stack(var.resolve()) is None
 
 
-def test_a_second_up_of_the_same_folder_is_refused_and_the_first_goes_on(up, cli, var):
+def test_a_second_up_of_the_same_folder_is_refused_and_the_first_continues(up, cli, var):
     ran = cli("up")
     assert ran.code == 1
     assert ran.err.startswith(f"error: a stack runs from {var.resolve()} already")
@@ -120,9 +120,9 @@ def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
     stack = running_stack(var.resolve())
     [ship] = [part.pid for part in stack.parts if part.name == "ship"]
     os.kill(ship, signal.SIGKILL)
-    said = up.communicate(timeout=30)[0]
+    output = up.communicate(timeout=30)[0]
     assert up.returncode == 1
-    assert "error: ship ended" in said
+    assert "error: ship ended" in output
     assert not [part.pid for part in stack.parts if alive(part.pid)]
 
 

@@ -77,7 +77,7 @@ def test_an_override_of_what_is_no_mapping_is_refused(write) -> None:
         config.load("plain", {"name.x": "1"})
 
 
-def test_functions_come_from_the_folder_and_a_missing_one_is_said(write, tmp_path: Path) -> None:
+def test_functions_are_loaded_from_the_folder_and_a_missing_one_is_named(write, tmp_path: Path) -> None:
     loaded = config.load("plain")
     assert loaded.function("clean", "clean") is None
     (loaded.folder / "clean.py").write_text("def clean(frame):\n    return frame\n")

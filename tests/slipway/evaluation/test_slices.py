@@ -1,4 +1,4 @@
-"""Slices mean the same for rows of a training and for rows of the prediction log."""
+"""Slices of training rows and of the prediction log are equal."""
 
 from __future__ import annotations
 

@@ -34,11 +34,11 @@ def read(*instances: object, **more: object) -> list[dict]:
     return READER.request(json.dumps({"instances": instances, **more}).encode(), 100).instances
 
 
-def test_objects_and_arrays_say_the_same() -> None:
+def test_objects_and_arrays_are_parsed_alike() -> None:
     assert read({"age of owner": 41, "city": "Rome", "income": 12.5}) == read([41, "Rome", 12.5, None])
 
 
-def test_absent_is_the_same_as_null() -> None:
+def test_an_absent_value_is_parsed_as_null() -> None:
     assert read(GOOD) == read(GOOD | {"city": None, "is_new": None})
 
 
@@ -154,18 +154,18 @@ def test_an_error_shows_a_little_of_a_long_text(body: str) -> None:
     assert len(caught.value.place or "") < 100
 
 
-def test_usual_rows_are_those_without_a_warning() -> None:
-    """What is taken for usual while it is read has no warning; what has none may still be looked at."""
+def test_in_range_rows_have_no_warning() -> None:
+    """Rows that the strict decoder takes have no warning; rows without one may still fail in it."""
     reader, encoder = InstanceParser(bundles.TABULAR), Encoder(bundles.TABULAR)
     ages = [17.9, 18, 30.5, 100, 100.1, 1e30]
     visits = [-1, 0, 7, 50, 51, 7.0, None]
-    usual = 0
+    number_in_range = 0
     for age, number, job, member in itertools.product(ages, visits, ["nurse", "astronaut"], [True, False, None]):
         row = {"age": age, "visits": number, "job": job, "member": member}
         request = reader.request(json.dumps({"instances": [row]}).encode(), 10)
         warnings = encoder.warnings(encoder.encode_values(request.values))
-        usual += request.usual
+        number_in_range += request.in_range
         assert request.instances == [row]
-        assert not (request.usual and warnings)
-        assert request.usual or warnings or number == 7
-    assert usual == 3 * 3 * 2
+        assert not (request.in_range and warnings)
+        assert request.in_range or warnings or number == 7
+    assert number_in_range == 3 * 3 * 2

@@ -107,7 +107,7 @@ def test_a_network_of_another_schema_is_refused(tmp_path: Path) -> None:
         Predictor(tmp_path)
 
 
-def test_a_gpu_asked_for_and_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_a_required_gpu_that_is_missing_stops_the_start(tmp_path: Path) -> None:
     bundles.write(tmp_path, bundles.TABULAR)
     with pytest.raises(SettingsError, match="a GPU was asked for"):
         Predictor(tmp_path, device="gpu")

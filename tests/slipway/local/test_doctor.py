@@ -67,7 +67,7 @@ def test_a_taken_port_is_a_warning_and_the_stacks_own_is_not(monkeypatch):
 
 
 class Result:
-    """A library that was asked, without the seconds that it takes to load."""
+    """A library's report on GPUs, without the seconds that it takes to load."""
 
     def __init__(self, library: str, gpus: list[str] | str) -> None:
         self.library, self._gpus = library, gpus
@@ -76,7 +76,7 @@ class Result:
         return self._gpus
 
 
-def test_three_answers_about_gpus_may_differ(monkeypatch):
+def test_three_sources_on_gpus_may_differ(monkeypatch):
     monkeypatch.setattr(accelerators, "driver", lambda: ["GPU 0: H200"])
     driver, tensorflow, onnxruntime = accelerators.diagnoses(
         (Result("TensorFlow", []), Result("ONNX Runtime", ["CUDA"]))
@@ -144,7 +144,7 @@ def test_a_pointer_that_stayed_behind_says_what_to_start(monkeypatch):
     assert "slipway follow" in found.fix
 
 
-def test_a_refused_champion_is_told_with_its_reason(monkeypatch):
+def test_a_refused_champion_is_reported_with_its_reason(monkeypatch):
     desired.write(settings().serving, "loans", DesiredState(1, champion="abc"))
     follower_status.write_refusals(
         settings().serving, "loans", {"2": Refusal("2", "champion", "its gates failed", "now")}

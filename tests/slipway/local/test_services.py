@@ -19,16 +19,16 @@ def test_missing_servers_are_started_once_and_leave_with_the_command(monkeypatch
     monkeypatch.setenv("SLIPWAY_PREFECT_PORT", str(first + 1))
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     settings.cache_clear()
-    before, said = settings().registry_uri, []
-    with services("mlflow", "prefect", say=said.append) as urls:
+    before, output = settings().registry_uri, []
+    with services("mlflow", "prefect", say=output.append) as urls:
         assert settings().registry_uri == urls["mlflow"] == os.environ["MLFLOW_TRACKING_URI"]
         assert settings().prefect_uri == urls["prefect"]
         assert is_healthy(f"{urls['mlflow']}/health")
         assert is_healthy(f"{urls['prefect']}/health")
-        lines = len(said)
-        with services("mlflow", "prefect", say=said.append) as again:
+        lines = len(output)
+        with services("mlflow", "prefect", say=output.append) as again:
             assert again == urls
-        assert len(said) == lines
+        assert len(output) == lines
     assert settings().registry_uri == before
     assert not is_healthy(f"{urls['mlflow']}/health")
     assert not is_healthy(f"{urls['prefect']}/health")

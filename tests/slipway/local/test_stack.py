@@ -51,13 +51,13 @@ def gone(pid: int, seconds: float = 10.0) -> bool:
 
 
 def test_a_part_is_up_when_it_answers_and_ended_with_the_block(tmp_path):
-    said = []
-    with Stack(said.append) as stack:
+    output = []
+    with Stack(output.append) as stack:
         web = server(tmp_path)
         stack.start(web)
         assert not is_free(int(web.url.rsplit(":", 1)[1]))
     assert is_free(int(web.url.rsplit(":", 1)[1]))
-    assert said[0].startswith(f"  web is up at {web.url}")
+    assert output[0].startswith(f"  web is up at {web.url}")
 
 
 def test_a_part_that_ends_while_starting_is_reported_with_the_end_of_its_log(tmp_path):
@@ -149,8 +149,8 @@ def test_a_state_file_of_a_killed_stack_is_not_a_running_stack(tmp_path):
     assert running_stack(tmp_path) is None
 
 
-def test_a_taken_port_gives_way_to_the_next_free_one_and_is_said(monkeypatch):
-    said = []
+def test_a_taken_port_is_replaced_by_the_next_free_one_and_reported(monkeypatch):
+    output = []
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -159,13 +159,13 @@ def test_a_taken_port_gives_way_to_the_next_free_one_and_is_said(monkeypatch):
         from slipway.settings import settings
 
         settings.cache_clear()
-        chosen = local_services(say=said.append).ports
+        chosen = local_services(say=output.append).ports
     assert chosen["service"] > port
-    assert said[0] == f"port {port} is taken: service takes {chosen['service']}"
+    assert output[0] == f"port {port} is taken: service takes {chosen['service']}"
     assert len(set(chosen.values())) == len(chosen)
 
 
-def test_no_free_port_is_an_error_that_says_where_was_looked(monkeypatch):
+def test_no_free_port_is_an_error_that_names_the_ports_tried(monkeypatch):
     monkeypatch.setattr("slipway.system.ports.is_free", lambda *_: False)
     with pytest.raises(PortTaken, match="no port from 3000 to 3099 is free"):
         free_port(3000)

@@ -9,7 +9,7 @@ from tests.support.sample_events import START, USECASE, label, prediction
 
 
 def held(relation) -> dict[str, object]:
-    """Which label each row has; the pairs of a row that came twice would differ in number."""
+    """Map each row to its label; a row that is returned twice would change the number of pairs."""
     pairs = relation.select('"slipway.row_id", coalesce(label_true, value_true::VARCHAR)').fetchall()
     assert len(pairs) == len(dict(pairs))
     return dict(pairs)
@@ -99,7 +99,7 @@ def test_labels_that_were_sent_later_or_by_somebody_left_out_have_not_been_sent(
     assert held(log.labelled(USECASE, without=["x", ""])) == {"a": "over it"}
 
 
-def test_each_callers_last_word_on_a_row(log, write):
+def test_each_callers_latest_label_of_a_row_counts(log, write):
     write(prediction("a", 1), prediction("b", 1))
     write(
         label(20, 20, row="a", label="first", caller="x"),
@@ -113,14 +113,14 @@ def test_each_callers_last_word_on_a_row(log, write):
 
 
 def expected(predictions: list[dict], labels: list[dict]) -> dict[str, str]:
-    """The rule, as plainly as it can be said."""
+    """The rule of the join, in plain Python."""
     best: dict[str, tuple] = {}
-    for told in labels:
-        row = told["row"]
+    for each in labels:
+        row = each["row"]
         if row is None:
-            before = [p for p in predictions if p["answered"] and p["key"] == told["key"] and p["at"] < told["known"]]
+            before = [p for p in predictions if p["answered"] and p["key"] == each["key"] and p["at"] < each["known"]]
             row = max(before, key=lambda p: p["at"])["row"] if before else None
-        rank = (told["known"], told["sent"], told["label"])
+        rank = (each["known"], each["sent"], each["label"])
         if row is not None and rank > best.get(row, ()):
             best[row] = rank
     answered = {p["row"] for p in predictions if p["answered"]}
@@ -141,13 +141,13 @@ def test_the_join_is_the_rule_whatever_is_sent_in_whatever_order(log, home, writ
         row, key = (f"r{random_.randrange(130)}", None) if by_id else (None, random_.choice("kqxyzw"))
         labels.append({"row": row, "key": key, "known": random_.randrange(1100), "sent": 2000 + n, "label": f"l{n:03}"})
     lines = [prediction(p["row"], p["at"], key=p["key"], answered=p["answered"]) for p in predictions]
-    told = [label(f["sent"], f["known"], row=f["row"], key=f["key"], label=f["label"]) for f in labels]
-    told += random_.sample(told, 10)
+    feedback = [label(f["sent"], f["known"], row=f["row"], key=f["key"], label=f["label"]) for f in labels]
+    feedback += random_.sample(feedback, 10)
     random_.shuffle(lines)
-    random_.shuffle(told)
+    random_.shuffle(feedback)
     write(*lines[:60])
-    write(*told[:80], stream="feedback")
+    write(*feedback[:80], stream="feedback")
     assert not Shipper(home, [ParquetSink(home)]).ship().failed
     write(*lines[40:])
-    write(*told[80:], stream="feedback")
+    write(*feedback[80:], stream="feedback")
     assert held(log.labelled(USECASE)) == expected(predictions, labels)

@@ -36,7 +36,7 @@ def test_an_empty_log_has_all_columns_and_no_rows(log):
     assert log.sample(USECASE).fetchall() == []
 
 
-def test_every_field_of_an_event_comes_back_from_the_spool_and_from_parquet(log, home, write):
+def test_every_field_of_an_event_is_read_from_the_spool_and_from_parquet(log, home, write):
     probabilities = {"good": 0.75, "bad": 0.25}
     warnings = [{"feature": "age", "reason": "out_of_range"}]
     line = prediction("r", key="k", row_key="h", split_bucket=7, probabilities=probabilities, warnings=warnings)
@@ -52,7 +52,7 @@ def test_every_field_of_an_event_comes_back_from_the_spool_and_from_parquet(log,
     assert segments(home.spool, USECASE) == []
 
 
-def test_an_open_segment_is_read_up_to_its_last_whole_line(log, home):
+def test_an_open_segment_is_read_up_to_its_last_complete_line(log, home):
     writer = Writer(home.spool, USECASE, "prediction")
     writer.write(prediction("a"))
     with segments(home.spool, USECASE)[0].path.open("ab") as file:
@@ -139,9 +139,9 @@ def test_parquet_written_before_a_column_was_added_is_read(log, home, write):
 
 
 def test_readers_lose_and_double_nothing_while_segments_move(log, home):
-    """A writer, a shipper and a reader at once: what was acknowledged before a read is in it, once."""
+    """A writer, a shipper and a reader at once: events acknowledged before a read are in it, once."""
     writer = Writer(home.spool, USECASE, "prediction", segment_bytes=20_000)
-    acknowledged, enough, trouble = [], threading.Event(), []
+    acknowledged, enough, errors = [], threading.Event(), []
 
     def write_and_ship() -> None:
         try:
@@ -153,22 +153,22 @@ def test_readers_lose_and_double_nothing_while_segments_move(log, home):
                 if len(acknowledged) % 40 == 0:
                     assert not shipper.ship().failed
         except BaseException as error:
-            trouble.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=write_and_ship)
     thread.start()
     try:
         for _ in range(8):
             before = list(acknowledged)
-            seen = rows(log.predictions(USECASE))
-            assert len(seen) == len(set(seen))
-            assert set(before) <= set(seen)
+            found = rows(log.predictions(USECASE))
+            assert len(found) == len(set(found))
+            assert set(before) <= set(found)
             assert log.bad_lines == 0
     finally:
         enough.set()
         thread.join()
         writer.close()
-    assert not trouble
+    assert not errors
     assert rows(log.predictions(USECASE)) == acknowledged
 
 
@@ -207,7 +207,7 @@ def test_a_log_url_that_is_neither_folder_nor_bucket_is_refused(monkeypatch, url
     assert "secret" not in str(refused.value)
 
 
-def test_feedback_comes_back_as_it_was_sent(log, write):
+def test_feedback_is_read_as_it_was_sent(log, write):
     write(label(5, 4, row="a", label="bad"), label(6, 4, key="k", value=2.5), stream="feedback")
     found = log.feedback(USECASE).order('"@timestamp"').select('"slipway.row_id", "slipway.key", "slipway.value"')
     assert found.fetchall() == [("a", None, None), (None, "k", 2.5)]

@@ -17,7 +17,7 @@ def test_a_pointer_with_all_its_roles_outlasts_its_file(tmp_path: Path) -> None:
     assert desired.read(tmp_path, "loans") == whole
 
 
-def test_what_is_no_pointer_is_said(tmp_path: Path) -> None:
+def test_an_invalid_pointer_is_reported(tmp_path: Path) -> None:
     desired.write(tmp_path, "loans", DesiredState(1))
     desired.pointer_path(tmp_path, "loans").write_text("{")
     with pytest.raises(BundleError, match=r"pointer\.json is not what Slipway writes there"):

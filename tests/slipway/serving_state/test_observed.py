@@ -27,7 +27,7 @@ held.write(WorkerState(os.getpid(), 1, sys.argv[2], "1", "cpu", "pointer", "now"
 print("written", flush=True)
 time.sleep(60)
 """
-LOOK = """
+LIST_WORKERS = """
 import sys
 from pathlib import Path
 from slipway.serving_state import observed
@@ -72,7 +72,7 @@ def test_a_state_is_shown_as_it_was_written_last_and_until_it_is_removed(tmp_pat
     assert observed.read(tmp_path, "loans") == []
 
 
-def test_the_state_of_a_killed_worker_is_not_shown_though_nobody_asked_for_its_exit_code(tmp_path: Path) -> None:
+def test_the_state_of_a_killed_worker_is_not_shown_before_its_exit_code_is_collected(tmp_path: Path) -> None:
     with worker(tmp_path, "aa") as killed, worker(tmp_path, "bb"):
         assert shown(tmp_path) == {"aa", "bb"}
         killed.send_signal(signal.SIGKILL)
@@ -92,12 +92,14 @@ def test_workers_of_two_containers_with_the_same_pid_are_both_shown_while_they_l
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_who_looks_from_another_container_sees_who_lives(tmp_path: Path) -> None:
+def test_live_workers_are_visible_from_another_container(tmp_path: Path) -> None:
     with worker(tmp_path, "here"), worker(tmp_path, "gone") as killed:
         killed.kill()
         killed.wait()
-        seen = subprocess.check_output([*OWN_PIDS, sys.executable, "-c", LOOK, str(tmp_path)], cwd=ROOT, text=True)
-    assert seen == "['here']\n"
+        found = subprocess.check_output(
+            [*OWN_PIDS, sys.executable, "-c", LIST_WORKERS, str(tmp_path)], cwd=ROOT, text=True
+        )
+    assert found == "['here']\n"
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -125,12 +127,12 @@ def test_a_reader_never_misses_a_worker_that_writes(tmp_path: Path) -> None:
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        seen = [len(observed.read(tmp_path, "loans")) for _ in range(500)]
+        found = [len(observed.read(tmp_path, "loans")) for _ in range(500)]
         observed.forget_dead(tmp_path, "loans")
     finally:
         stopping.set()
         writing.join()
-    assert set(seen) == {1}
+    assert set(found) == {1}
     assert len(observed.read(tmp_path, "loans")) == 1
 
 

@@ -47,11 +47,11 @@ def write(found: Settings, *lines: bytes, stream: str = "prediction") -> None:
 
 
 def test_every_reader_finds_in_a_bucket_what_it_finds_in_a_folder(s3, var, monkeypatch):
-    def seen() -> dict[str, object]:
+    def read_all() -> dict[str, object]:
         write(settings(), *(prediction(f"r{n}", n * DAY / 20, key=f"k{n}") for n in range(60)), b"broken\n")
         write(settings(), prediction("r0", role="shadow", answered=False))
-        told = [label(4 * DAY, 4 * DAY, key=f"k{n}", label="bad" if n % 3 else "good") for n in range(40)]
-        write(settings(), *told, stream="feedback")
+        labels = [label(4 * DAY, 4 * DAY, key=f"k{n}", label="bad" if n % 3 else "good") for n in range(40)]
+        write(settings(), *labels, stream="feedback")
         ship(settings())
         log = Log(settings())
         found = {name: sorted(map(str, read(log).fetchall())) for name, read in FOUND.items()}
@@ -59,16 +59,16 @@ def test_every_reader_finds_in_a_bucket_what_it_finds_in_a_folder(s3, var, monke
         return {**found, "bad lines": log.bad_lines}
 
     monkeypatch.setattr("slipway.contracts.events.feedback_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
-    from_bucket = seen()
+    from_bucket = read_all()
     monkeypatch.delenv("SLIPWAY_LOG_URL")
     settings.cache_clear()
     monkeypatch.setattr("slipway.contracts.events.feedback_event.uuid7", iter(f"{n}" for n in range(10**6)).__next__)
-    assert from_bucket == seen()
+    assert from_bucket == read_all()
     assert from_bucket["bad lines"] == 1
     assert [len(from_bucket[name]) for name in FOUND] == [60, 61, 20, 20, 40, 40]
 
 
-def test_only_the_dates_that_are_asked_for_are_fetched_and_only_once(s3):
+def test_only_requested_dates_are_fetched_and_only_once(s3):
     write(s3.settings, *(prediction(f"r{n}", n * DAY) for n in range(5)))
     ship(s3.settings)
     cache = s3.settings.var / "cache" / "log"
@@ -90,7 +90,7 @@ def test_what_was_of_no_use_for_a_day_is_not_kept(s3):
     assert [path.parent.name for path in cache.rglob("*.parquet")] == ["2026-03-02"]
 
 
-def test_a_captured_image_comes_into_the_bucket_once(s3):
+def test_a_captured_image_is_uploaded_once(s3):
     folder = s3.settings.spool / USECASE / "images"
     for content in (b"first", b"again"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def test_access_that_is_refused_says_what_to_set_and_shows_no_secret(s3, monkeyp
     """The API that tests use lets everybody in, so the answer is made up, as S3 gives it."""
     body = b"<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.</Message></Error>"
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: "
-    with _answering(head + str(len(body)).encode() + b"\r\n\r\n" + body) as url:
+    with _responding(head + str(len(body)).encode() + b"\r\n\r\n" + body) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(ServiceError, match="refuses access to the bucket .*Set AWS_ACCESS_KEY_ID") as refused:
             Log(s3.settings).predictions(USECASE)
@@ -185,27 +185,27 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _read_until(process: subprocess.Popen[str], text: str) -> None:
-    said = ""
+    output = ""
     while line := process.stderr.readline():
-        said += line
+        output += line
         if text in line:
             return
-    raise AssertionError(f"{text!r} was not said:\n{said}")
+    raise AssertionError(f"{text!r} did not appear in:\n{output}")
 
 
 @contextmanager
-def _answering(answer: bytes) -> Iterator[str]:
-    """A server that gives everybody the same answer."""
+def _responding(response: bytes) -> Iterator[str]:
+    """Run a server that sends every client the same response."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=_answer_all, args=(listening, answer), daemon=True).start()
+        threading.Thread(target=_respond_to_all, args=(listening, response), daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def _answer_all(listening: socket.socket, answer: bytes) -> None:
+def _respond_to_all(listening: socket.socket, response: bytes) -> None:
     with suppress(OSError):
         while True:
-            client, _ = listening.accept()
-            with client:
-                client.recv(65536)
-                client.sendall(answer)
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(response)

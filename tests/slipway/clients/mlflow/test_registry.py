@@ -39,7 +39,9 @@ def test_aliases_and_tags_go_there_and_back(registry: Registry, folder: Path) ->
     assert name in [model.name for model in registry.models()]
 
 
-def test_a_bundle_is_fetched_whole_or_as_the_server_needs_it(registry: Registry, folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_fetched_completely_or_as_the_server_needs_it(
+    registry: Registry, folder: Path, tmp_path: Path
+) -> None:
     name = unique_name("loans")
     version = registry.version(name, publish(registry.uri, name, folder))
     digest = registry.fetch_bundle(version, tmp_path / "server")

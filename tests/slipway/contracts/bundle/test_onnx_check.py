@@ -192,7 +192,7 @@ class TestMalformed:
     @pytest.mark.parametrize(
         "content", [b"", b"\x00" * 8, b"not a model", b"\xff" * 64, b"\x1f\x8b\x08\x00", b"\x08\x09"]
     )
-    def test_what_is_no_onnx_is_said(self, tmp_path, content):
+    def test_invalid_onnx_is_reported(self, tmp_path, content):
         assert "model.onnx is no ONNX file" in refused(tmp_path, content)
 
     def test_a_file_that_ends_early(self, tmp_path):
@@ -239,7 +239,7 @@ class TestMalformed:
         group = b"\xa3\x06\xa4\x06"  # the field 100 begins and ends
         assert "of the unknown kind 3" in refused(tmp_path, plain().SerializeToString() + group)
 
-    def test_a_graph_in_two_parts_is_checked_whole(self, tmp_path):
+    def test_both_parts_of_a_graph_are_checked(self, tmp_path):
         node = helper.make_node("Run", ["numbers"], ["answer"], domain="evil")
         parts = plain().SerializeToString(), model(node).SerializeToString()
         assert "of the domain 'evil'" in refused(tmp_path, parts[0] + parts[1])

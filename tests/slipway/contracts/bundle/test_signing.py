@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def test_without_keys_nothing_is_signed_and_nothing_asked_for(folder, configure):
+def test_without_keys_nothing_is_signed_and_no_signature_is_required(folder, configure):
     configure()
     assert not signing.sign(folder)
     assert not (folder / bundle.SIGNATURE).exists()
@@ -100,13 +100,13 @@ class TestRefused:
             signing.require(folder)
 
     def test_a_key_that_is_none_is_an_error_of_the_settings(self, folder, configure, tmp_path):
-        strange = tmp_path / "rsa.pem"
+        other_key = tmp_path / "rsa.pem"
         public = rsa.generate_private_key(65537, 2048).public_key()
-        strange.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-        configure(trusted=(strange,))
+        other_key.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        configure(trusted=(other_key,))
         with pytest.raises(SettingsError, match="SLIPWAY_TRUSTED_KEYS=.*RSAPublicKey, an Ed25519 key is needed"):
             signing.require(folder)
-        strange.write_text("nonsense")
+        other_key.write_text("nonsense")
         with pytest.raises(SettingsError, match="cannot be read as a PEM key"):
             signing.require(folder)
         configure(signing=tmp_path / "missing.pem")

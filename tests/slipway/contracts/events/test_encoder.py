@@ -79,8 +79,10 @@ def test_the_same_row_has_an_event_of_its_own_for_each_role_and_version() -> Non
 
 
 def test_feedback_has_every_column_and_a_fresh_id() -> None:
-    said = {"environment": "local", "usecase": "loans", "trace_id": "t", "timestamp": "2026-01-01T00:00:00Z"}
-    made = [feedback_event.feedback_line(**said, known_at=said["timestamp"], row="x-0", label="bad") for _ in range(2)]
+    fields = {"environment": "local", "usecase": "loans", "trace_id": "t", "timestamp": "2026-01-01T00:00:00Z"}
+    made = [
+        feedback_event.feedback_line(**fields, known_at=fields["timestamp"], row="x-0", label="bad") for _ in range(2)
+    ]
     assert made[0][0] != made[1][0]
     assert _columns(json.loads(made[0][1])) == set(feedback_event.FEEDBACK_COLUMNS)
 

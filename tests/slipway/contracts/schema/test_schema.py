@@ -68,7 +68,7 @@ def test_a_bucket_has_its_lower_edge_and_not_its_upper(value: float, label: str)
     assert mask(dict(ROW, age=value), SCHEMA, SECRET)["age"] == label
 
 
-def test_the_key_is_the_same_for_equal_rows_however_they_come() -> None:
+def test_equal_rows_have_the_same_key_in_any_form() -> None:
     served = key_text(mask(ROW, SCHEMA, SECRET), SCHEMA)
     trained = key_text(mask(dict(ROW, income=np.float64(5.0), extra=1), SCHEMA, SECRET), SCHEMA)
     assert served == trained
@@ -215,7 +215,7 @@ def _with(*features: Feature, retired: tuple[str, ...] = ()) -> Schema:
         (msgspec.structs.replace(_with(Feature("a", "number")), classes=("x", "y")), "task or classes differ"),
     ],
 )
-def test_what_was_valid_stays_valid_or_the_reason_is_said(new: Schema, reason: str | None) -> None:
+def test_valid_rows_stay_valid_or_the_reason_is_reported(new: Schema, reason: str | None) -> None:
     assert compatible(_with(Feature("a", "number")), new) == ([reason] if reason else [])
 
 

@@ -1,4 +1,4 @@
-"""Home of processes that can be killed anywhere: doubles of the servers, a log, and acts in processes of their own."""
+"""Workspace of processes that can be killed anywhere: server doubles, a log, and acts in processes of their own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Zygote:
         return self._process.stdout.readline()
 
 
-class Home:
+class Workspace:
     """Two servers and a state folder, which `keep` and `put_back` treat as one; `run` runs one process in it."""
 
     def __init__(self, folder: Path, zygote: Zygote, mlflow: MlflowDouble, prefect: PrefectDouble) -> None:
@@ -153,10 +153,10 @@ def zygote(log: Path) -> Iterator[Zygote]:
 
 
 @contextmanager
-def home(folder: Path, usecase_yaml: str, zygote: Zygote) -> Iterator[Home]:
-    """A home with that one use case, and nothing registered."""
+def open_workspace(folder: Path, usecase_yaml: str, zygote: Zygote) -> Iterator[Workspace]:
+    """Open a workspace with that one use case, and nothing registered."""
     (folder / "usecases" / NAME).mkdir(parents=True)
     (folder / "usecases" / NAME / "usecase.yaml").write_text(usecase_yaml)
     (folder / "var").mkdir()
     with MlflowDouble() as mlflow, PrefectDouble() as prefect:
-        yield Home(folder, zygote, mlflow, prefect)
+        yield Workspace(folder, zygote, mlflow, prefect)

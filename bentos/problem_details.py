@@ -30,7 +30,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
     title: str
     status: int
-    detail: Annotated[str, msgspec.Meta(description="What came, what is allowed and what to do.")]
+    detail: Annotated[str, msgspec.Meta(description="What was received, what is allowed and what to do.")]
     trace_id: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
     place: Annotated[str | None, msgspec.Meta(examples=["instances[3].age"])] = None
 

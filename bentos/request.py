@@ -99,7 +99,7 @@ async def read_body(receive: Receive, context: RequestContext, limit: int, budge
     """
     if context.encoding and context.encoding != b"identity":
         raise InputError(
-            f"Content-Encoding {context.encoding.decode('latin-1')!r} came; send the body as it is.", status=415
+            f"Content-Encoding {context.encoding.decode('latin-1')!r} received; send the body as it is.", status=415
         )
     if context.content_length is not None and context.content_length > limit:
         raise _too_large(limit)

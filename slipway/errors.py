@@ -1,4 +1,4 @@
-"""Every error that Slipway raises on purpose. A message says what came, what is allowed and what to do.
+"""Every error that Slipway raises on purpose. A message says what was received, what is allowed and what to do.
 
 SlipwayError
 ├── SettingsError        an environment variable or option
@@ -81,7 +81,7 @@ class PortTaken(SlipwayError):
     pass
 
 
-def suggestion(came: str, allowed: Iterable[str]) -> str:
-    """` Did you mean 'age'?`, or nothing where nothing allowed is near what came."""
-    near = difflib.get_close_matches(came, list(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def suggestion(received: str, allowed: Iterable[str]) -> str:
+    """` Did you mean 'age'?`, or nothing where nothing allowed is near it."""
+    close = difflib.get_close_matches(received, list(allowed), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

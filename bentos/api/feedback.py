@@ -92,9 +92,9 @@ def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
     if not entries:
-        raise InputError("no feedback came; at least one entry is needed.", "feedback")
+        raise InputError("no feedback received; at least one entry is needed.", "feedback")
     if len(entries) > max_entries:
-        raise InputError(f"{len(entries)} entries came, at most {max_entries} are allowed.", "feedback", 413)
+        raise InputError(f"{len(entries)} entries received, at most {max_entries} are allowed.", "feedback", 413)
     return entries
 
 

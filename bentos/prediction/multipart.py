@@ -53,7 +53,7 @@ def image_parts(content_type: bytes, body: bytes, max_parts: int) -> list[bytes]
     if not form.ended:
         raise InputError("the multipart form is cut short: its closing boundary is missing.", status=400)
     if not form.images:
-        raise InputError(f"no part named {PART!r} came; send at least one image file under that name.", PART)
+        raise InputError(f"no part named {PART!r} received; send at least one image file under that name.", PART)
     return [bytes(image) for image in form.images]
 
 
@@ -74,7 +74,7 @@ class _Form:
 
     def on_part_begin(self) -> None:
         if len(self.images) >= self._max_parts:
-            raise InputError(f"more than {self._max_parts} parts came: send several requests.", PART, 413)
+            raise InputError(f"more than {self._max_parts} parts received: send several requests.", PART, 413)
         self._disposition = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -93,7 +93,7 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != PART:
-            detail = f"a part named {name[:60]!r} came; every part is named {PART!r}, and is an image file."
+            detail = f"a part named {name[:60]!r} received; every part is named {PART!r}, and is an image file."
             raise InputError(detail, name[:60])
         self.images.append(bytearray())
 

@@ -111,7 +111,7 @@ def run_batch(calls: Sequence[PredictionCall], parsed: Sequence[ParsedRows]) -> 
 
 
 def _run_model(live: LoadedModel, feeds: Mapping[str, np.ndarray]) -> CacheLookup:
-    """Return the outputs of the network, and which rows came from the cache (empty where there is none)."""
+    """Return the outputs of the network, and which rows received from the cache (empty where there is none)."""
     if live.cache is None:
         return CacheLookup(_run_network(live, feeds), ())
     return live.cache.run(feeds, partial(_run_network, live))
@@ -209,7 +209,7 @@ def _parse_body(call: PredictionCall) -> Request:
         names = live.schema.names
         return Request(names, [tuple(map(row.get, names)) for row in rows], None, None)
     raise InputError(
-        f"Content-Type {content_type.decode('latin-1')!r} came; send application/json, or images as"
+        f"Content-Type {content_type.decode('latin-1')!r} received; send application/json, or images as"
         " multipart/form-data.",
         status=415,
     )

@@ -28,7 +28,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TestResult:
+class EvidenceResult:
     """Result of one test: both means with their numbers, bounds of the difference, and the largest allowed difference.
 
     The verdict is `harmful` where the difference is shown to be larger than allowed, `safe` where it is not, else
@@ -62,7 +62,7 @@ class TestResult:
         return asdict(self)
 
 
-def evaluate(evidence: Evidence, policy: Policy) -> list[TestResult]:
+def evaluate(evidence: Evidence, policy: Policy) -> list[EvidenceResult]:
     """Run every test, each at its share of alpha, so that the error rate of the whole rollout is alpha at most."""
     results = []
     for test, (canary, champion) in evidence.means.items():
@@ -91,7 +91,7 @@ def is_required(test: str) -> bool:
     return not test.startswith("loss")
 
 
-def inconclusive_tests(results: Iterable[TestResult]) -> list[str]:
+def inconclusive_tests(results: Iterable[EvidenceResult]) -> list[str]:
     """Tests that must be shown to be safe before the canary may become the champion, and are not yet."""
     return [result.test for result in results if is_required(result.test) and result.verdict == OPEN]
 
@@ -122,9 +122,9 @@ def unmet_conditions(policy: Policy, progress: Progress, inconclusive: Sequence[
 
 def _result(
     test: str, shares: tuple[float | None, float | None], counts: tuple[int, int], bounds: Interval, allowed: float
-) -> TestResult:
+) -> EvidenceResult:
     low, high = round(float(bounds.low), 6), round(float(bounds.high), 6)
-    return TestResult(test, *shares, *counts, low, high, allowed, str(verdict(low, high, allowed)))
+    return EvidenceResult(test, *shares, *counts, low, high, allowed, str(verdict(low, high, allowed)))
 
 
 def _mean(sample: Sample) -> float | None:

@@ -13,8 +13,8 @@ import msgspec
 from monitoring.rollout import transitions
 from monitoring.rollout.decision import (
     HARMFUL,
+    EvidenceResult,
     Progress,
-    TestResult,
     choose_action,
     evaluate,
     inconclusive_tests,
@@ -97,7 +97,7 @@ class StageRunner:
         running: RolloutState,
         policy: Policy,
         progress: Progress,
-        results: list[TestResult],
+        results: list[EvidenceResult],
         warning: str,
     ) -> RolloutView:
         inconclusive = inconclusive_tests(results)
@@ -113,13 +113,15 @@ class StageRunner:
         message = " ".join(filter(None, [f"waits for {', '.join(unmet)}." if unmet else "", warning]))
         return self._views.running(usecase, running, policy, message, results)
 
-    def _roll_back(self, usecase: str, running: RolloutState, results: list[TestResult]) -> RolloutView:
+    def _roll_back(self, usecase: str, running: RolloutState, results: list[EvidenceResult]) -> RolloutView:
         why = "; ".join(result.sentence for result in results if result.verdict == HARMFUL)
         self._end(usecase, running, ROLLED_BACK, why, results)
         _log.warning("%s: version %s is rolled back: %s", usecase, running.version, why)
         return self._views.rolled_back(usecase, f"version {running.version} was rolled back: {why}.")
 
-    def _advance(self, usecase: str, running: RolloutState, policy: Policy, results: list[TestResult]) -> RolloutView:
+    def _advance(
+        self, usecase: str, running: RolloutState, policy: Policy, results: list[EvidenceResult]
+    ) -> RolloutView:
         now, weight = iso(self._now()), float(policy.next_stage(running.weight) or running.weight)
         running = msgspec.structs.replace(running, stage=running.stage + 1, weight=weight, since=now)
         transitions.save(self._registry, usecase, running)
@@ -128,21 +130,21 @@ class StageRunner:
         _log.info("%s: version %s advances to %g %%", usecase, running.version, weight)
         return self._views.running(usecase, running, policy, f"advances to {weight:g} %.", results)
 
-    def _finish(self, usecase: str, running: RolloutState, results: list[TestResult]) -> RolloutView:
+    def _finish(self, usecase: str, running: RolloutState, results: list[EvidenceResult]) -> RolloutView:
         safe = ", ".join(result.test for result in results if is_required(result.test))
         why = f"every stage passed; shown to be safe: {safe}"
         self._end(usecase, running, FINISHED, why, results)
         _log.info("%s: version %s is the champion: %s", usecase, running.version, why)
         return self._views.idle(usecase, f"version {running.version} became the champion: {why}.")
 
-    def _end(self, usecase: str, running: RolloutState, outcome: str, why: str, results: list[TestResult]) -> None:
+    def _end(self, usecase: str, running: RolloutState, outcome: str, why: str, results: list[EvidenceResult]) -> None:
         """Put the outcome down, then carry it out."""
         facts = {"why": why, "who": transitions.ROLLOUT, "evidence": _evidence(results)}
         running = transitions.decide(self._registry, usecase, running, outcome, **facts)
         transitions.carry_out(self._registry, usecase, running, self._config)
 
 
-def _evidence(results: list[TestResult]) -> dict[str, Any]:
+def _evidence(results: list[EvidenceResult]) -> dict[str, Any]:
     """The results for tag and audit: those that decided first."""
     first = sorted(results, key=lambda result: (result.verdict != HARMFUL, not is_required(result.test)))
     return {"findings": [result.to_dict() for result in first[:_MAX_RESULTS]]}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from monitoring.rollout import transitions
-from monitoring.rollout.decision import TestResult
+from monitoring.rollout.decision import EvidenceResult
 from monitoring.rollout.policy import Policy
 from monitoring.rollout.state import ROLLED_BACK, RolloutState
 from slipway.settings import Settings
@@ -29,7 +29,7 @@ class RolloutView:
     stages: list[float] = field(default_factory=list)
     since: str = ""
     began: str = ""
-    findings: list[TestResult] = field(default_factory=list)
+    findings: list[EvidenceResult] = field(default_factory=list)
     said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +67,12 @@ class RolloutViews:
         return self.idle(usecase, message)
 
     def running(
-        self, usecase: str, running: RolloutState, policy: Policy, message: str, results: list[TestResult] | None = None
+        self,
+        usecase: str,
+        running: RolloutState,
+        policy: Policy,
+        message: str,
+        results: list[EvidenceResult] | None = None,
     ) -> RolloutView:
         return RolloutView(
             *self._counted(usecase),

@@ -32,7 +32,7 @@ COMMANDS = {
     "ship": Command("monitoring.commands.ship", "Move the prediction log to Parquet."),
     "watch": Command("monitoring.commands.watch", "Keep registry and servers in agreement; show their state."),
     "monitor": Command("monitoring.commands.monitor", "Compare logged predictions with the reference."),
-    "feedback": Command("monitoring.commands.feedback", "Send labels that came later."),
+    "feedback": Command("monitoring.commands.feedback", "Send labels that arrive later than the predictions."),
     "traffic": Command("scenarios.commands.traffic", "Send realistic requests, with drift of a chosen kind."),
     "smoke": Command("bentos.commands.smoke", "Check a deployment as a client does."),
     "status": Command("monitoring.commands.status", "Say what runs, where, and in which version."),

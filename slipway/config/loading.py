@@ -73,8 +73,8 @@ def _sentence(path: Path, problem: ErrorDetails) -> str:
         key = str(problem["loc"][-1])
         return f"{path}: {place}: unknown key.{suggestion(key, allowed)} Allowed here: {', '.join(allowed)}."
     message = problem["msg"].removeprefix("Value error, ")
-    came = "" if problem["type"] in ("missing", "value_error") else f" (came: {problem['input']!r})"
-    return f"{path}: {place + ': ' if place else ''}{message}{came}"
+    received = "" if problem["type"] in ("missing", "value_error") else f" (received: {problem['input']!r})"
+    return f"{path}: {place + ': ' if place else ''}{message}{received}"
 
 
 def _keys_at(place: tuple[int | str, ...]) -> set[str]:

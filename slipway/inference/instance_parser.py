@@ -182,13 +182,17 @@ class InstanceParser:
 
     def _check_count(self, instances: list[Any], keys: list[str] | None, most: int) -> None:
         if not instances:
-            raise InputError("no instances came; at least one is needed.", "instances")
+            raise InputError("no instances received; at least one is needed.", "instances")
         if len(instances) > most:
             raise InputError(
-                f"{len(instances)} instances came, at most {most} are allowed: send several requests.", "instances", 413
+                f"{len(instances)} instances received, at most {most} are allowed: send several requests.",
+                "instances",
+                413,
             )
         if keys is not None and len(keys) != len(instances):
-            raise InputError(f"{len(keys)} keys came for {len(instances)} instances: one for each is needed.", "keys")
+            raise InputError(
+                f"{len(keys)} keys received for {len(instances)} instances: one for each is needed.", "keys"
+            )
 
     def _check(self, rows: list[tuple[Any, ...]]) -> None:
         """Check what types do not: integers are whole, and a bucket's name is one of its buckets."""
@@ -196,7 +200,7 @@ class InstanceParser:
             for position, row in enumerate(rows):
                 value = row[column]
                 if value.__class__ is float and not value.is_integer():
-                    raise InputError(f"{value} came, an integer is needed.", self._place(position, column))
+                    raise InputError(f"{value} received, an integer is needed.", self._place(position, column))
                 if value is not None and value.__class__ is not str and abs(value) > _LARGEST:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
         for column, buckets in self._buckets.items():
@@ -204,7 +208,7 @@ class InstanceParser:
                 value = row[column]
                 if isinstance(value, str) and value not in buckets:
                     raise InputError(
-                        f"{value[:_SHOWN]!r} came, a number or one of {sorted(buckets)} is needed.",
+                        f"{value[:_SHOWN]!r} received, a number or one of {sorted(buckets)} is needed.",
                         self._place(position, column),
                     )
 
@@ -283,8 +287,8 @@ def _in_words(message: str) -> str:
     found = re.fullmatch(r"Expected `(.*)`, got `(.*)`", message)
     if not found:
         return f"{message}."
-    kinds, came = found.groups()
+    kinds, received = found.groups()
     nullable = kinds.endswith(" | null")
     wanted = _WANTED.get(kinds.removesuffix(" | null"), kinds)
-    hint = " Numbers are not put in quotes." if came == "str" and "float" in kinds else ""
-    return f"{came} came, {wanted}{' or null' if nullable else ''} is needed.{hint}"
+    hint = " Numbers are not put in quotes." if received == "str" and "float" in kinds else ""
+    return f"{received} received, {wanted}{' or null' if nullable else ''} is needed.{hint}"

@@ -118,12 +118,12 @@ def test_private_values_are_masked_as_by_the_server(cli, tmp_path) -> None:
     ("text", "message"),
     [
         ('{"agee": 42, "job": "nurse"}', "instances[0].agee: unknown feature 'agee'. Did you mean 'age'?"),
-        ('[{"age": 42, "job": "nurse"}, {"age": "42", "job": "nurse"}]', "instances[1].age: str came"),
+        ('[{"age": 42, "job": "nurse"}, {"age": "42", "job": "nurse"}]', "instances[1].age: str received"),
         ('{"age": 42}', "instances[0].job: 'job' is missing"),
         ('{"age": 1e39, "job": "nurse"}', "instances[0].age: the number is infinite"),
         ('{"age": ', "the argument is not JSON"),
         ("[]", "the input has no rows"),
-        ("[1, 2]", "instances[0]: array came"),
+        ("[1, 2]", "instances[0]: array received"),
         ('{"a":' * 10_000, "the argument is nested too deep"),
         ("rows.txt", "a file of a supported kind: .json"),
         ("missing.csv", "there is no file missing.csv"),
@@ -139,7 +139,7 @@ def test_invalid_rows_are_reported(cli, loans, text, message) -> None:
     [
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
         ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
-        ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str came"),
+        ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str received"),
         ("a.parquet", b"nothing", "is not Parquet"),
         ("a.png", b"nothing", "takes no image"),
     ],

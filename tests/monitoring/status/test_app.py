@@ -16,7 +16,7 @@ from monitoring.release.reconciler import Reconciled
 from monitoring.release.server_status import Served, ServedGate, ServerStatus
 from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import RolloutView
-from monitoring.rollout.decision import TestResult
+from monitoring.rollout.decision import EvidenceResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
 from slipway.local.state import ServiceStatus, StackLock, State
@@ -297,7 +297,7 @@ RUNNING = RolloutView(
     stages=[5, 25, 50, 100],
     since="2026-01-31T12:00:00.000Z",
     began="2026-01-31T11:00:00.000Z",
-    findings=[TestResult("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
+    findings=[EvidenceResult("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
     said="waits for 412 of 1,000 predictions.",
 )
 

@@ -39,7 +39,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"feature": []}, "feature: unknown key. Did you mean 'features'"),
         ({"source": {"pth": "x", "generator": "data:load"}}, "source.pth: unknown key. Did you mean 'path'"),
         ({"features": [{"name": "a", "kind": "number", "rnge": [0, 1]}]}, "features.0.rnge: .* Did you mean 'range'"),
-        ({"features": [{"name": "a", "kind": "text"}]}, "features.0.kind: .*'category'.*came: 'text'"),
+        ({"features": [{"name": "a", "kind": "text"}]}, "features.0.kind: .*'category'.*received: 'text'"),
         ({"target": {"name": "age", "classes": ["a", "b"], "positive": "b"}}, "told the answer"),
         ({"target": {"name": "y", "classes": ["a", "b"], "positive": "c"}}, "'c' is none of"),
         ({"target": {"name": "y", "classes": ["a"]}}, "two are needed"),

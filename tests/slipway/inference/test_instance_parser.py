@@ -63,16 +63,16 @@ def test_a_whole_float_is_an_integer() -> None:
 @pytest.mark.parametrize(
     ("change", "place", "message"),
     [
-        ({"age of owner": "41"}, "age of owner", "str came, an integer is needed. Numbers are not put in quotes"),
-        ({"age of owner": 41.5}, "age of owner", "41.5 came, an integer"),
-        ({"age of owner": True}, "age of owner", "bool came, an integer"),
-        ({"age of owner": None}, "age of owner", "null came, an integer"),
-        ({"city": 5}, "city", "int came, a string or null is needed"),
-        ({"is_new": "yes"}, "is_new", "str came, true or false or null"),
+        ({"age of owner": "41"}, "age of owner", "str received, an integer is needed. Numbers are not put in quotes"),
+        ({"age of owner": 41.5}, "age of owner", "41.5 received, an integer"),
+        ({"age of owner": True}, "age of owner", "bool received, an integer"),
+        ({"age of owner": None}, "age of owner", "null received, an integer"),
+        ({"city": 5}, "city", "int received, a string or null is needed"),
+        ({"is_new": "yes"}, "is_new", "str received, true or false or null"),
         ({"income": "plenty"}, "income", "a number or one of"),
         ({"agee": 1}, "agee", "unknown feature 'agee'"),
         ({"citi": 1}, "citi", "Did you mean 'city'"),
-        ({"city": {"deep": 1}}, "city", "object came, a string"),
+        ({"city": {"deep": 1}}, "city", "object received, a string"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_place(change: dict, place: str, message: str) -> None:
@@ -127,14 +127,14 @@ def test_a_body_that_is_no_request_is_an_input_error(body: bytes, status: int) -
 
 
 def test_too_many_instances_are_refused_with_the_limit() -> None:
-    with pytest.raises(InputError, match="101 instances came, at most 100") as caught:
+    with pytest.raises(InputError, match="101 instances received, at most 100") as caught:
         read(*[GOOD] * 101)
     assert caught.value.status == 413
 
 
 def test_dictionaries_of_python_are_read_alike() -> None:
     assert READER.rows([GOOD]) == read(GOOD)
-    with pytest.raises(InputError, match="str came") as caught:
+    with pytest.raises(InputError, match="str received") as caught:
         READER.rows([GOOD, GOOD | {"age of owner": "1"}])
     assert caught.value.place == "instances[1].age of owner"
 

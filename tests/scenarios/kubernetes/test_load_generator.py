@@ -17,6 +17,7 @@ from tests.support import bundles
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scenarios" / "kubernetes" / "load_generator.py"
 RATE = 50
+BROKEN_CONNECTION = {"IncompleteReadError", "ConnectionResetError", "BrokenPipeError"}
 
 
 class Loading:
@@ -62,8 +63,9 @@ def test_failures_are_reported_with_number_and_reason(load):
     time.sleep(1)
     result = loading.result()
     assert result["failed"], "requests were on their way to a stopped worker when it was killed"
-    assert all(
-        reason.startswith(("IncompleteReadError", "ConnectionResetError")) for reason in result["failed"].values()
-    )
+    kinds = {reason.partition(":")[0] for reason in result["failed"].values()}
+    assert kinds & BROKEN_CONNECTION, result["failed"]
+    # A busy machine may replace the worker later than a request's timeout.
+    assert kinds <= BROKEN_CONNECTION | {"TimeoutError"}, result["failed"]
     answered = set(range(result["sent"])) - {int(number) for number in result["failed"]}
     assert count_events("loans")["run"].keys() >= answered

@@ -17,7 +17,6 @@ from tests.support import bundles
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scenarios" / "kubernetes" / "load_generator.py"
 RATE = 50
-BROKEN_CONNECTION = {"IncompleteReadError", "ConnectionResetError", "BrokenPipeError"}
 
 
 class Loading:
@@ -55,6 +54,7 @@ def test_every_number_has_a_response_and_is_in_the_log_once(load):
     assert count_events("loans") == {"run": dict.fromkeys(range(result["sent"]), 1)}
 
 
+@pytest.mark.alone  # a busy machine replaces the killed worker late
 def test_failures_are_reported_with_number_and_reason(load):
     server, loading = load
     os.kill(server.workers()[0], signal.SIGSTOP)
@@ -64,8 +64,6 @@ def test_failures_are_reported_with_number_and_reason(load):
     result = loading.result()
     assert result["failed"], "requests were on their way to a stopped worker when it was killed"
     kinds = {reason.partition(":")[0] for reason in result["failed"].values()}
-    assert kinds & BROKEN_CONNECTION, result["failed"]
-    # A busy machine may replace the worker later than a request's timeout.
-    assert kinds <= BROKEN_CONNECTION | {"TimeoutError"}, result["failed"]
+    assert kinds <= {"IncompleteReadError", "ConnectionResetError"}, result["failed"]
     answered = set(range(result["sent"])) - {int(number) for number in result["failed"]}
     assert count_events("loans")["run"].keys() >= answered

@@ -56,7 +56,7 @@ def of_usecase(live: LoadedModel, max_instances: int, max_entries: int) -> Json:
     found |= {
         "PredictRequest": _with_count(found["PredictRequest"], "instances", max_instances),
         "Instance": _instance(found["Instance"], schema, live.examples),
-        "Answer": _answer(schema),
+        "Answer": _prediction_response(schema),
         "FeedbackRequest": _with_count(found["FeedbackRequest"], "feedback", max_entries),
         "FeedbackEntry": _feedback_entry(found["FeedbackEntry"], schema),
     }
@@ -150,7 +150,7 @@ def _description(feature: Feature) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _answer(schema: Schema) -> Json:
+def _prediction_response(schema: Schema) -> Json:
     """Describe the response to a prediction request: a prediction has the fields of the use case's task."""
     found = _generate([Prediction])["Prediction"]["properties"]
     meaning = f"P({schema.positive})" if schema.positive else "the largest probability"

@@ -100,7 +100,7 @@ def event_lines(
         features += one.texts or [_encode(_logged_row(call, row, events.answered)) for row in one.rows]
         keys += one.keys or [None] * number
     by_row = _encode_warnings(warnings)
-    return events.lines(
+    return events.encode_rows(
         requests,
         rows,
         features,

@@ -14,15 +14,15 @@ def describe(method: str, before: np.ndarray, after: np.ndarray, significant: bo
         return "No values in the window."
     if not significant:
         return "No more change than by chance."
-    change = {"ks": _numbers, "chi2": _categories, "chi2_missing": _missing}[method](before, after)
+    change = {"ks": _numeric_change, "chi2": _category_change, "chi2_missing": _missing_change}[method](before, after)
     return change if drifted else f"{change} Too little to matter."
 
 
-def _missing(before: np.ndarray, after: np.ndarray) -> str:
+def _missing_change(before: np.ndarray, after: np.ndarray) -> str:
     return f"Missing values went from {_percent(pd.isna(before).mean())} to {_percent(pd.isna(after).mean())}."
 
 
-def _numbers(before: np.ndarray, after: np.ndarray) -> str:
+def _numeric_change(before: np.ndarray, after: np.ndarray) -> str:
     """Describe the shift of the median, or of the quartiles where the spread changed more."""
     low, middle, high = np.nanquantile(before, [0.25, 0.5, 0.75])
     now_low, now_middle, now_high = np.nanquantile(after, [0.25, 0.5, 0.75])
@@ -32,7 +32,7 @@ def _numbers(before: np.ndarray, after: np.ndarray) -> str:
     return f"The middle half went from {low:.3g} – {high:.3g} to {now_low:.3g} – {now_high:.3g}."
 
 
-def _categories(before: np.ndarray, after: np.ndarray) -> str:
+def _category_change(before: np.ndarray, after: np.ndarray) -> str:
     """Describe the category whose share changed most."""
     was = pd.Series(before).value_counts(normalize=True)
     now = pd.Series(after).value_counts(normalize=True)

@@ -33,7 +33,7 @@ def command(
     Every byte of every version is checked, and the two copies of the audit are compared; exits with 1 if something was
     altered.
     """
-    from monitoring.commands.monitor import instant
+    from monitoring.commands.monitor import parse_since
     from monitoring.governance.history import gather
     from monitoring.governance.trace import trace
     from slipway.settings import settings
@@ -41,7 +41,7 @@ def command(
     if id and since:
         raise typer.BadParameter("--id is about one prediction: leave --since out")
     found: History | Trace = (
-        trace(name, id, settings()) if id else gather(name, settings(), instant(since) if since else None)
+        trace(name, id, settings()) if id else gather(name, settings(), parse_since(since) if since else None)
     )
     if as_json:
         print_json(found.to_dict())
@@ -142,7 +142,7 @@ def _trace_lines(found: Trace) -> list[str]:
     truth = "none yet" if label is None else f"{_either(label)}, known at {_time(label['known_at'])}"
     rows = [
         ("prediction", found.id),
-        *((f"as {each['role']}", _answer(each)) for each in found.answers),
+        *((f"as {each['role']}", _response(each)) for each in found.answers),
         ("label", truth),
         ("bundle", first["digest"]),
     ]
@@ -162,7 +162,7 @@ def _trace_lines(found: Trace) -> list[str]:
     return [*_table(rows, ""), "", *(found.problems or ["ok: every byte of this version is as it was registered"])]
 
 
-def _answer(each: dict[str, Any]) -> str:
+def _response(each: dict[str, Any]) -> str:
     what = _either(each) if each["outcome"] == "success" else f"failed ({each['error']})"
     score = f", score {each['score']:.4f}" if each["score"] is not None else ""
     got = "the caller got it" if each["answered"] else "the caller did not get it"

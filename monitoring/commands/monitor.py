@@ -46,7 +46,7 @@ def command(
 
     Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
     """
-    start = instant(since) if since else None
+    start = parse_since(since) if since else None
     from monitoring.monitor import monitor
 
     found = monitor(name, start, window_rows, bundle, detailed)
@@ -58,7 +58,7 @@ def command(
         raise typer.Exit(1)
 
 
-def instant(text: str) -> datetime:
+def parse_since(text: str) -> datetime:
     """Parse a time of `--since`: `24h` is 24 hours ago."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})

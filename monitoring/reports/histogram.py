@@ -21,7 +21,7 @@ def draw(reference: np.ndarray, window: np.ndarray) -> str:
     if not len(before) and not len(after):
         return ""
     if reference.dtype.kind != "f":
-        return _svg(_categories(before, after))
+        return _svg(_category_bars(before, after))
     few = np.unique(np.concatenate([before, after]))
     return _svg(_values(few, before, after) if len(few) <= MOST_CATEGORIES else _bins(before, after))
 
@@ -45,7 +45,7 @@ def _bins(before: np.ndarray, after: np.ndarray) -> Bars:
     return list(zip(names, *(part.tolist() for part in shares), strict=True))
 
 
-def _categories(before: np.ndarray, after: np.ndarray) -> Bars:
+def _category_bars(before: np.ndarray, after: np.ndarray) -> Bars:
     """The most common categories of both in alphabetical order, and one last bar for all others."""
     shares = pd.DataFrame(
         {side: pd.Series(part).value_counts(normalize=True) for side, part in (("before", before), ("after", after))}

@@ -142,6 +142,7 @@ class _Request:
             )
 
     def _unrecorded(self) -> FlowRun | None:
+        """Find the flow run that was created under the key of the next start, which the record does not have yet."""
         key = _key(self._config, self._usecase.name, self._decisions.starts())
         with _refusing("prefect", ServiceError):
             return self._prefect.with_key(key)

@@ -16,8 +16,8 @@ from slipway.settings import Settings
 class RolloutView:
     """State of a use case's rollout; `version` is None where none runs.
 
-    `rolled_back` counts all canaries that were rolled back, the last of them at `rolled_back_at` (ISO 8601); `said` is
-    a message for people.
+    `rolled_back` counts all canaries that were rolled back, the last of them at `rolled_back_at` (ISO 8601); `message`,
+    which JSON calls `said`, is for people.
     """
 
     rolled_back: int = 0
@@ -30,10 +30,12 @@ class RolloutView:
     since: str = ""
     began: str = ""
     findings: list[EvidenceResult] = field(default_factory=list)
-    said: str = ""
+    message: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        values["said"] = values.pop("message")
+        return values
 
 
 class RolloutViews:
@@ -54,12 +56,12 @@ class RolloutViews:
     def idle(self, usecase: str, message: str = "") -> RolloutView:
         """View without a rollout; it keeps the message of how the last one ended."""
         last = self.last(usecase)
-        return RolloutView(*self._counted(usecase), said=message or ("" if last.version else last.said))
+        return RolloutView(*self._counted(usecase), message=message or ("" if last.version else last.message))
 
     def waiting(self, usecase: str, reason: str) -> RolloutView:
         """The last view, with the reason why nothing can be decided."""
         last = self.last(usecase)
-        return replace(last, said=f"waits: {reason}") if last.version else last
+        return replace(last, message=f"waits: {reason}") if last.version else last
 
     def rolled_back(self, usecase: str, message: str) -> RolloutView:
         """View after a rollback, which the audit contains by now."""

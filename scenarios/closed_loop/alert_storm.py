@@ -23,8 +23,8 @@ def check_alert_storm(status_url: str, name: str, secret: str) -> Check:
         statuses = Counter(pool.map(lambda number: _post(url, body, secret), range(COUNT)))
     forged = _post(url, body, f"not {secret}")
     accepted = sum(statuses[status] for status in _ACCEPTED)
-    seen = f"{accepted} of {COUNT} accepted; one with another secret is answered {forged}"
-    return Check(name, "a storm of alerts", accepted == COUNT and forged in _REJECTED, seen)
+    observed = f"{accepted} of {COUNT} accepted; one with another secret gets {forged}"
+    return Check(name, "a storm of alerts", accepted == COUNT and forged in _REJECTED, observed)
 
 
 def _document(name: str) -> dict:

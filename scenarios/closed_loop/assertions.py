@@ -76,8 +76,8 @@ def check_one_run(name: str, runs: Sequence[FlowRun]) -> Check:
 def check_decision_recorded(name: str, verdict: Mapping[str, Any]) -> Check:
     """Check that the last verdict has the decision on its retraining request."""
     decision = verdict.get("retraining") or {}
-    seen = f"{decision.get('outcome', 'no decision')}: {decision.get('reason', '')}"
-    return Check(name, "the decision is in the verdict", "outcome" in decision, seen)
+    observed = f"{decision.get('outcome', 'no decision')}: {decision.get('reason', '')}"
+    return Check(name, "the decision is in the verdict", "outcome" in decision, observed)
 
 
 def check_gates_waived(name: str, version: str) -> Check:
@@ -89,8 +89,8 @@ def check_gates_waived(name: str, version: str) -> Check:
     gates = {gate.name: gate.verdict for gate in report.gates}
     waivers = [gate for gate, verdict in gates.items() if verdict == "waived"]
     held = report.passed and gates.get("window") == "passed" and bool(waivers)
-    seen = f"window {gates.get('window', 'not evaluated')}; waived: {', '.join(waivers) or 'nothing'}"
-    return Check(name, f"version {version} passes its gates", held, seen)
+    observed = f"window {gates.get('window', 'not evaluated')}; waived: {', '.join(waivers) or 'nothing'}"
+    return Check(name, f"version {version} passes its gates", held, observed)
 
 
 def check_stage_shares(name: str, version: str, observer: Observer, until: datetime) -> Check:
@@ -129,8 +129,8 @@ def check_few_predictions(name: str, version: str, began: datetime, gone: dateti
 def check_all_answered(name: str, callers: SimulatedCallers) -> Check:
     """Check that every request was answered."""
     versions = ", ".join(f"version {version}: {count}" for version, count in sorted(callers.versions.items()))
-    seen = f"{callers.sent} sent, {callers.failures} failed; {versions}"
-    return Check(name, "requests answered", callers.failures == 0 and callers.sent > 0, seen)
+    observed = f"{callers.sent} sent, {callers.failures} failed; {versions}"
+    return Check(name, "requests answered", callers.failures == 0 and callers.sent > 0, observed)
 
 
 def check_always_a_champion(name: str, observer: Observer) -> Check:
@@ -146,10 +146,10 @@ def check_history(name: str, history: Mapping[str, Any]) -> Check:
     missing = next((action for action in EXPECTED_ACTIONS if action not in rest), None)
     if missing is None and OVERRIDDEN not in actions:
         missing = OVERRIDDEN
-    seen = f"{len(actions)} lines" + (f", no {missing} where it should be" if missing else "")
+    observed = f"{len(actions)} lines" + (f", no {missing} where it should be" if missing else "")
     problems = history["problems"]
     held = missing is None and not problems
-    return Check(name, "complete history", held, f"{seen}; {'; '.join(problems) or 'verified'}")
+    return Check(name, "complete history", held, f"{observed}; {'; '.join(problems) or 'verified'}")
 
 
 def first_prediction_at(name: str, since: datetime) -> datetime:

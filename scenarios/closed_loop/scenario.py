@@ -165,7 +165,9 @@ class ClosedLoop:
         runs = PrefectClient(settings().prefect_uri).begun("train", self._name, changed)
         self._check(assertions.check_one_run(self._name, runs))
         if not runs:
-            raise ServiceError(f"no run was started: {assertions.check_decision_recorded(self._name, verdict).seen}")
+            raise ServiceError(
+                f"no run was started: {assertions.check_decision_recorded(self._name, verdict).observed}"
+            )
         self._run_id = runs[0].id
         self._check(assertions.check_decision_recorded(self._name, verdict))
         self._time("enough labels → one run starts", full, runs[0].created)
@@ -193,9 +195,9 @@ class ClosedLoop:
         before, failure = registered, self._rollout_failure(self._second)
         for weight in workspace.STAGES:
             stage = f"{self._second} at {weight:g} %"
-            seen = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, failure)
-            self._time(f"→ version {stage}", before, seen.at)
-            before = seen.at
+            observed = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, failure)
+            self._time(f"→ version {stage}", before, observed.at)
+            before = observed.at
         champion = self._observer.wait(CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, failure)
         self._time(f"→ version {self._second} is champion", before, champion.at)
         served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.failure)
@@ -222,11 +224,11 @@ class ClosedLoop:
         began = datetime.now(UTC)
         why = "make loop: to see that it is rolled back"
         self._jobs.start("promote", self._name, version, "--alias", CANARY, "--override", why).result()
-        seen = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.failure)
+        observed = self._observer.wait(CANARY, version.__eq__, 30.0, began, self._callers.failure)
         self._observer.wait(
             REFUSED, lambda value: version in value.split(", "), ROLLBACK_SECONDS, began, self._callers.failure
         )
-        gone = self._observer.wait(CANARY, "".__eq__, 30.0, seen.at, self._callers.failure)
+        gone = self._observer.wait(CANARY, "".__eq__, 30.0, observed.at, self._callers.failure)
         self._time("a faulty canary → it is rolled back", began, gone.at)
         time.sleep(2 * assertions.FOLLOW_SECONDS)
         self._check(assertions.check_rolled_back(self._name, self._second, version))
@@ -272,7 +274,7 @@ class ClosedLoop:
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)
-        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.what}: {check.seen}")
+        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.what}: {check.observed}")
 
     def _say(self, line: str) -> None:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

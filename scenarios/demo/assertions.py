@@ -24,14 +24,14 @@ def check_verdict(name: str, verdict: Mapping[str, Any], expected: str, feature:
     right = all(entry.startswith(feature or "") for entry in named)
     held = verdict["verdict"] == expected and (expected == "none" or feature is None or (bool(named) and right))
     rows = verdict["window"]["rows"]
-    seen = f"{verdict['verdict']} over {rows} answers" + (f", in {', '.join(named)}" if named else "")
-    return Check(name, f"verdict is {expected}", held, seen)
+    observed = f"{verdict['verdict']} over {rows} predictions" + (f", in {', '.join(named)}" if named else "")
+    return Check(name, f"verdict is {expected}", held, observed)
 
 
 def check_swapped(name: str, versions: Mapping[str, int], first: str, second: str) -> Check:
     """Check that both versions answered requests, and no other."""
-    seen = ", ".join(f"version {version}: {count} answers" for version, count in sorted(versions.items()))
-    return Check(name, "swapped under traffic", set(versions) == {first, second}, seen or "no answers")
+    observed = ", ".join(f"version {version}: {count} responses" for version, count in sorted(versions.items()))
+    return Check(name, "swapped under traffic", set(versions) == {first, second}, observed or "no responses")
 
 
 def check_log(name: str, since: datetime, sent: int) -> Iterator[Check]:
@@ -41,7 +41,7 @@ def check_log(name: str, since: datetime, sent: int) -> Iterator[Check]:
     log = Log(settings())
     events = log.predictions(name, since=since)
     [(rows, distinct)] = events.aggregate('count(*), count(DISTINCT "slipway.row_id")').fetchall()
-    yield Check(name, "prediction log", rows == distinct == sent, f"{rows} answers logged, {sent} sent")
+    yield Check(name, "prediction log", rows == distinct == sent, f"{rows} predictions logged, {sent} sent")
     yield Check(name, "shipped", *eventually(lambda: _shipped_files(log, name)))
 
 

@@ -107,7 +107,7 @@ class Demo:
             version, check = release_checks.check_challenger(registry, name)
             self._check(check)
             if not check.held:
-                raise ServiceError(f"no version of {name} passed its gates: {check.seen}")
+                raise ServiceError(f"no version of {name} passed its gates: {check.observed}")
             versions[name] = version.version
         return versions
 
@@ -155,7 +155,7 @@ class Demo:
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)
-        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.subject}, {check.what}: {check.seen}")
+        self._say(f"  {'ok' if check.held else 'FAIL'}: {check.subject}, {check.what}: {check.observed}")
 
     def _say(self, line: str) -> None:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

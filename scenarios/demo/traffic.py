@@ -43,8 +43,8 @@ def check_answered(name: str, report: Mapping[str, Any]) -> Check:
     """Check that every request was answered."""
     times = report["latency_ms"]
     kind = f"{report['drift']} in {report['feature']}" if report["drift"] else "as in the holdout"
-    seen = f"{report['sent']} sent, {report['failures']} failed, p99 {times.get('p99', float('nan')):.0f} ms"
-    return Check(name, f"traffic {kind}", report["failures"] == 0 and report["sent"] > 0, seen)
+    observed = f"{report['sent']} sent, {report['failures']} failed, p99 {times.get('p99', float('nan')):.0f} ms"
+    return Check(name, f"traffic {kind}", report["failures"] == 0 and report["sent"] > 0, observed)
 
 
 def wait_for_flow(url: str, jobs: Mapping[str, Job]) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Check:
-    """One checked property; `seen` is the observed value, `subject` a use case, or `all` of them."""
+    """One checked property; `observed` is the observed value, `subject` a use case, or `all` of them."""
 
     subject: str
     what: str
     held: bool
-    seen: str
+    observed: str
 
 
 @dataclass
@@ -36,6 +36,6 @@ def table(checks: Sequence[Check]) -> list[str]:
     subject = max(len(check.subject) for check in checks)
     what = max(len(check.what) for check in checks)
     return [
-        f"  {'ok  ' if check.held else 'FAIL'}  {check.subject:{subject}}  {check.what:{what}}  {check.seen}"
+        f"  {'ok  ' if check.held else 'FAIL'}  {check.subject:{subject}}  {check.what:{what}}  {check.observed}"
         for check in checks
     ]

@@ -78,11 +78,13 @@ class ClusterScenario:
             example = _request(installation, f"{url}/v1/models/{USECASE}/schema")["examples"][0]
             _request(installation, f"{url}/v1/models/{USECASE}/predict", {"instances": [example]})
         seconds = time.monotonic() - started
-        seen = f"{seconds:.0f} s to the first prediction, of version {model['version']} ({model['source']})"
+        observed = f"{seconds:.0f} s to the first prediction, of version {model['version']} ({model['source']})"
         if model["source"] == "pointer":
-            seen += ": the registry of an earlier installation is there. Remove /var/lib/slipway-volumes on the node"
+            observed += (
+                ": the registry of an earlier installation is there. Remove /var/lib/slipway-volumes on the node"
+            )
         packaged = model["source"] == "packaged" and model["version"] == installation.images.version
-        self._check("first prediction", packaged and seconds <= FIRST_PREDICTION_SECONDS, seen)
+        self._check("first prediction", packaged and seconds <= FIRST_PREDICTION_SECONDS, observed)
         self._cluster.wait_for_rollout(SERVING, START_SECONDS)
 
     def _train(self, installation: Installation) -> str:
@@ -177,8 +179,8 @@ class ClusterScenario:
             time.sleep(5)
         doubled = sum(count > 1 for prefix in answered for count in logged.get(prefix, {}).values())
         total = sum(map(len, answered.values()))
-        seen = f"{total} answered, {missing} not in the log, {doubled} twice"
-        self._check("events", not missing and not doubled, seen)
+        observed = f"{total} responses, {missing} not in the log, {doubled} twice"
+        self._check("events", not missing and not doubled, observed)
 
     def _logged(self, installation: Installation) -> dict[str, dict[int, int]]:
         name = "trial-logged"
@@ -203,9 +205,9 @@ class ClusterScenario:
         with self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url:
             yield Registry(url)
 
-    def _check(self, what: str, held: bool, seen: str) -> None:
-        self.checks.append(Check("cluster", what, held, seen))
-        self._say(f"  {'ok' if held else 'FAIL'}: {what}: {seen}")
+    def _check(self, what: str, held: bool, observed: str) -> None:
+        self.checks.append(Check("cluster", what, held, observed))
+        self._say(f"  {'ok' if held else 'FAIL'}: {what}: {observed}")
 
     def _say(self, line: str) -> None:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")

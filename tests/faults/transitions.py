@@ -108,7 +108,7 @@ def predict(role: str, version: str, failing: float) -> None:
         )
         answer = {} if fails else {"label": "good", "score": number / _PREDICTED}
         lines.append(
-            context.line(
+            context.encode_row(
                 prediction_event.EventRequest("t" * 32, "r", 1), f"{role}{number}-0", {"age": 30.0}, answer=answer
             )
         )

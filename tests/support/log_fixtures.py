@@ -13,21 +13,21 @@ from tests.support.sample_events import USECASE
 
 
 @pytest.fixture
-def home(var: Path) -> Settings:
+def config(var: Path) -> Settings:
     return settings()
 
 
 @pytest.fixture
-def log(home: Settings) -> Log:
-    return Log(home)
+def log(config: Settings) -> Log:
+    return Log(config)
 
 
 @pytest.fixture
-def write(home: Settings) -> Callable[..., None]:
+def write(config: Settings) -> Callable[..., None]:
     """Provide `write(*lines)`, which makes one complete segment of them."""
 
     def write(*lines: bytes, stream: str = "prediction") -> None:
-        writer = Writer(home.spool, USECASE, stream)
+        writer = Writer(config.spool, USECASE, stream)
         for line in lines:
             assert writer.write(line)
         writer.close()

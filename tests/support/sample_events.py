@@ -27,7 +27,7 @@ def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered
     )
     answer = {"label": "good", "score": 0.25, "probabilities": more.pop("probabilities", {})}
     request = prediction_event.EventRequest("t" * 32, row, 1_000_000)
-    return context.line(request, row, {"age": 40, "purpose": "car"}, answer=answer, **more)
+    return context.encode_row(request, row, {"age": 40, "purpose": "car"}, answer=answer, **more)
 
 
 def label(seconds: float, known: float, **what) -> bytes:

@@ -84,7 +84,9 @@ def answer(
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
-        lines.append(context.line(request, row_id, features, answer={"label": row["label"], "score": row["score"]}))
+        lines.append(
+            context.encode_row(request, row_id, features, answer={"label": row["label"], "score": row["score"]})
+        )
     _append(usecase, "prediction", b"".join(lines))
     return ids
 

@@ -33,7 +33,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
     outcome: str = "success"
     error_type: str | None = None
 
-    def line(
+    def encode_row(
         self,
         request: EventRequest,
         row: str,
@@ -50,7 +50,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         `features` are masked; an image is its four statistics and `sha256`. `answer` is `{label | value, score,
         probabilities}`; `warnings` are `{feature, reason}`.
         """
-        (line,) = self.lines(
+        (line,) = self.encode_rows(
             [(request, 1)],
             [row.encode()],
             [_encode(features)],
@@ -61,7 +61,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         )
         return line
 
-    def lines(
+    def encode_rows(
         self,
         requests: Iterable[tuple[EventRequest, int]],
         rows: Iterable[bytes],
@@ -78,11 +78,7 @@ class EventEncoder(msgspec.Struct, frozen=True):
         `requests` come with the number of their rows; `identities` are each row's key and bucket.
         """
         line, request_part = self._places()
-        parts: list[bytes] = []
-        for request, number in requests:
-            caller = b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode()
-            ids = request.trace_id.encode(), request.request_id.encode()
-            parts += [request_part % (caller, *ids, request.duration_ns)] * number
+        parts = _request_parts(request_part, requests)
         return [
             line
             % (
@@ -114,6 +110,16 @@ class EventEncoder(msgspec.Struct, frozen=True):
         outcome, moment, event = (part.replace("%", "%%").encode() for part in (ran, when, what))
         line = b'%b%b%%b","features":%%b,"warnings":%%b%%b%%b%%b,"cached":%%b%%b%%b%b' % (begin, outcome, end)
         return line, b'%%b},%b%%b"},"http":{"request":{"id":"%%b"}},%b%%d,"id":"' % (moment, event)
+
+
+def _request_parts(template: bytes, requests: Iterable[tuple[EventRequest, int]]) -> list[bytes]:
+    """Encode each request once, and repeat it for each of its rows."""
+    parts: list[bytes] = []
+    for request, number in requests:
+        caller = b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode()
+        ids = request.trace_id.encode(), request.request_id.encode()
+        parts += [template % (caller, *ids, request.duration_ns)] * number
+    return parts
 
 
 def _identity(row_key: bytes | None, split_bucket: int | None) -> bytes:

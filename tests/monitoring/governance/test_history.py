@@ -63,7 +63,7 @@ class RegisteredModel:
             model_ms=1.5,
         )
         request = prediction_event.EventRequest("t" * 32, "r", 1)
-        self._log("prediction", context.line(request, row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
+        self._log("prediction", context.encode_row(request, row, {"age": 40.0}, answer={"label": "bad", "score": 0.75}))
         return row
 
     def labelled(self, row: str, label: str) -> None:

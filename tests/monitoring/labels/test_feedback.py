@@ -161,7 +161,7 @@ def predict(*keys: str) -> list[str]:
     request = EventRequest("t" * 32, "r", 1)
     writer = Writer(settings().spool, "loans", "prediction")
     for row, key in zip(ids, keys, strict=True):
-        assert writer.write(context.line(request, row, {"age": 40}, key=key, answer={"label": "good"}))
+        assert writer.write(context.encode_row(request, row, {"age": 40}, key=key, answer={"label": "good"}))
     writer.close()
     return ids
 

@@ -54,18 +54,18 @@ def container(needs: Callable[[str], Path], *command: str) -> Iterator[subproces
         process.communicate()
 
 
-def test_a_living_server_of_another_container_is_not_taken_for_a_dead_one(needs, home, log):
+def test_a_living_server_of_another_container_is_not_taken_for_a_dead_one(needs, config, log):
     with container(needs, sys.executable, "-c", SERVER, "a") as server:
         assert server.stdout.readline() == "answered\n"
         with container(needs, *SHIP, "--once") as shipping:
             assert "0 events of 0 segments" in shipping.communicate(timeout=120)[0]
-        (open_one,) = segments(home.spool, USECASE)
+        (open_one,) = segments(config.spool, USECASE)
         assert not open_one.complete
     with container(needs, sys.executable, "-c", SERVER, "b") as restarted:
         assert restarted.stdout.readline() == "answered\n"
         with container(needs, *SHIP, "--once") as shipping:
             assert "1 events of 1 segments" in shipping.communicate(timeout=120)[0]
-        assert len(segments(home.spool, USECASE)) == 1
+        assert len(segments(config.spool, USECASE)) == 1
     assert rows(log) == ["a", "b"]
 
 
@@ -89,10 +89,10 @@ def shipping(**env: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_it_outlives_the_server_and_ends_at_lag_0(home, log):
+def test_it_outlives_the_server_and_ends_at_lag_0(config, log):
     """A pod's sidecar is stopped after the server; one that is stopped together with it waits."""
     with shipping() as process:
-        server = Writer(home.spool, USECASE, "prediction")
+        server = Writer(config.spool, USECASE, "prediction")
         server.write(prediction("a"))
         process.send_signal(signal.SIGTERM)
         read_until(process, "1 events are left")
@@ -100,37 +100,37 @@ def test_it_outlives_the_server_and_ends_at_lag_0(home, log):
         server.close()
         read_until(process, "0 events are left")
         assert process.wait(60) == 0
-    assert lag(home) == {USECASE: 0.0}
+    assert lag(config) == {USECASE: 0.0}
     assert rows(log) == ["a", "b"]
 
 
-def test_a_second_signal_ends_it_at_once_and_what_is_left_is_reported(home):
-    server = Writer(home.spool, USECASE, "prediction")
+def test_a_second_signal_ends_it_at_once_and_what_is_left_is_reported(config):
+    server = Writer(config.spool, USECASE, "prediction")
     server.write(prediction("a") + prediction("b"))
     with shipping() as process:
         process.send_signal(signal.SIGTERM)
         read_until(process, "2 events are left")
         process.send_signal(signal.SIGTERM)
-        read_until(process, f"error: 2 events are left in {home.spool}: the next `slipway ship` takes them.")
+        read_until(process, f"error: 2 events are left in {config.spool}: the next `slipway ship` takes them.")
         assert process.wait(60) == 1
     server.close()
 
 
-def test_what_a_lost_node_costs_is_bounded_by_the_age_of_segments_and_a_pass(home, monkeypatch):
+def test_what_a_lost_node_costs_is_bounded_by_the_age_of_segments_and_a_pass(config, monkeypatch):
     """No request comes after the first: the server's timer closes the segment, the next pass ships it."""
     clock = 100.0
     monkeypatch.setattr(writer, "time", SimpleNamespace(monotonic=lambda: clock))
-    server = Writer(home.spool, USECASE, "prediction", segment_seconds=15.0)
-    shipper = Shipper(home, [ParquetSink(home)])
+    server = Writer(config.spool, USECASE, "prediction", segment_seconds=15.0)
+    shipper = Shipper(config, [ParquetSink(config)])
     server.write(prediction("a"))
     clock += 14.9
     server.rotate_if_due()
     assert shipper.ship().events == 0
     clock += 0.1
     server.rotate_if_due()
-    _until(lambda: segments(home.spool, USECASE)[0].complete)  # after a sync, within a second
+    _until(lambda: segments(config.spool, USECASE)[0].complete)  # after a sync, within a second
     assert shipper.ship().events == 1
-    assert lag(home) == {USECASE: 0.0}
+    assert lag(config) == {USECASE: 0.0}
     server.close()
 
 

@@ -56,7 +56,7 @@ def log(
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         answer = None if error else {"label": row["label"], "score": row["score"]}
-        lines.append(context.line(request, row_id, {"age": row["age"], "job": row["job"]}, answer=answer))
+        lines.append(context.encode_row(request, row_id, {"age": row["age"], "job": row["job"]}, answer=answer))
     writer = Writer(settings().spool, "loans", "prediction")
     assert writer.write(b"".join(lines))
     writer.close()

@@ -125,7 +125,7 @@ class World:
             error_type="ModelError" if failed else None,
         )
         request = prediction_event.EventRequest("t" * 32, row.partition("-")[0], 1_000_000)
-        return context.line(request, row, features, answer=answer)
+        return context.encode_row(request, row, features, answer=answer)
 
     def _label(self, row: str, truth: str | float) -> bytes:
         target = "label" if isinstance(truth, str) else "value"

@@ -22,7 +22,7 @@ def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout
     world.predict("champion", 300)
     world.predict("canary", 150)
     view = world.once(3)
-    assert view.said == "waits for 150 of 200 predictions, 3.0 of 10 minutes."
+    assert view.message == "waits for 150 of 200 predictions, 3.0 of 10 minutes."
     assert {finding.test for finding in view.findings} >= {"errors", "time", "scores", "loss"}
     assert world.actions == ["canary.began"]
 
@@ -51,7 +51,7 @@ def test_without_evidence_it_waits_after_the_last_stage(rollout: Callable[..., W
     world.begin()
     world.predict("champion", 500)
     world.predict("canary", 60)
-    assert world.once().said == "waits for evidence on errors, time, scores."
+    assert world.once().message == "waits for evidence on errors, time, scores."
     assert world.registry.aliases == {"champion": "1", "canary": "2"}
 
 
@@ -68,7 +68,7 @@ def test_a_canary_that_fails_is_taken_back_refused_and_written_down(rollout: Cal
         "taken back by slipway rollout: errors: 5 % of 300 versus the champion's 0 % of 6"
     )
     assert world.actions == ["canary.began", "canary.rolled_back"]
-    assert world.once().said == view.said
+    assert world.once().message == view.message
 
 
 def test_a_canary_that_is_slow_is_taken_back(rollout: Callable[..., World]) -> None:
@@ -76,7 +76,7 @@ def test_a_canary_that_is_slow_is_taken_back(rollout: Callable[..., World]) -> N
     world.begin()
     world.predict("champion", 1000)
     world.predict("canary", 50, ms=lambda k: 5.0)
-    assert "time: 100 % of 50" in world.once(0.2).said
+    assert "time: 100 % of 50" in world.once(0.2).message
 
 
 def test_a_person_says_where_the_stages_begin(rollout: Callable[..., World]) -> None:
@@ -98,7 +98,7 @@ def test_a_canary_whose_scores_are_elsewhere_is_taken_back(rollout: Callable[...
     world.predict("canary", 400, score=lambda k: 0.5)
     assert world.once(1).version == "2"  # half of the champion's scores are on either side: 0.5, and not surely more
     world.predict("canary", 800, score=lambda k: 0.99)
-    assert world.once(1).said.startswith(
+    assert world.once(1).message.startswith(
         "version 2 was rolled back: scores: the distributions of 1,200 and 4,000 scores"
     )
 
@@ -156,7 +156,7 @@ def test_regressions_are_compared_by_errors_relative_to_the_champions_largest(
     loss = next(finding for finding in world.once(1).findings if finding.test == "loss")
     assert (loss.champion, loss.canary) == (pytest.approx(0.5), pytest.approx(0.5))
     world.predict("canary", 100, value=lambda k: 1e6, truth=lambda k: 100.0)
-    assert "loss: " in world.once(1).said
+    assert "loss: " in world.once(1).message
 
 
 def test_quality_delays_nothing_unless_labels_are_required(rollout: Callable[..., World]) -> None:
@@ -164,9 +164,9 @@ def test_quality_delays_nothing_unless_labels_are_required(rollout: Callable[...
     world.begin()
     world.predict("champion", 1000)
     world.predict("canary", 300, truth=lambda k: "good" if k < 20 else None)
-    assert world.once(1).said == "waits for 20 of 30 labels."
+    assert world.once(1).message == "waits for 20 of 30 labels."
     world.predict("canary", 10, truth=lambda k: "good")
-    assert "became the champion" in world.once(1).said
+    assert "became the champion" in world.once(1).message
 
 
 def test_a_batch_is_one_witness(rollout: Callable[..., World]) -> None:
@@ -207,7 +207,7 @@ class TestAutoPromote:
         world.registry.aliases["challenger"] = "2"
         assert world.once().version is None  # its gates are not known to have passed
         world.registry.found["2"].tags["slipway.gate"] = "passed"
-        assert "version 2 becomes the canary" in world.once().said
+        assert "version 2 becomes the canary" in world.once().message
         assert world.once().version == "2"
         assert world.actions == ["promoted", "canary.began"]
 
@@ -234,7 +234,7 @@ class TestAutoPromote:
         world.write(auto_promote=True)
         world.registry.aliases["challenger"] = "2"
         world.registry.found["2"].tags.update(tags)
-        assert world.once().said == ""
+        assert world.once().message == ""
 
     def test_without_it_a_challenger_stays_one(self, rollout) -> None:
         world = rollout()

@@ -202,7 +202,7 @@ def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary
     world = rollout(**FAST)
     world.registry.found["2"].tags["slipway.refused"] = "a bug"
     world.registry.aliases["canary"] = canary
-    assert f"the alias canary was removed from version {canary}" in world.once().said
+    assert f"the alias canary was removed from version {canary}" in world.once().message
     assert world.registry.aliases == {"champion": "1"}
     assert world.actions == ["canary.ended"]
 
@@ -210,7 +210,7 @@ def test_a_canary_that_is_the_champion_or_refused_does_not_begin(rollout, canary
 def test_a_canary_without_a_champion_waits_for_one(rollout) -> None:
     world = rollout(**FAST)
     world.registry.aliases = {"canary": "2"}
-    assert world.once().said == "version 2 is the canary, and waits until there is a champion."
+    assert world.once().message == "version 2 is the canary, and waits until there is a champion."
     world.registry.aliases["champion"] = "1"
     assert world.once().version == "2"
 
@@ -226,7 +226,7 @@ def test_another_environment_leaves_the_rollout_to_production(rollout, environme
 def test_without_traffic_it_waits_and_says_so(rollout) -> None:
     world = rollout(**FAST, stages=[50])
     world.begin()
-    assert world.once(60).said == "waits for 0 of 50 predictions, evidence on errors, time, scores."
+    assert world.once(60).message == "waits for 0 of 50 predictions, evidence on errors, time, scores."
 
 
 def test_an_unreadable_log_is_reported_and_the_rollout_waits(rollout, monkeypatch) -> None:
@@ -235,7 +235,7 @@ def test_an_unreadable_log_is_reported_and_the_rollout_waits(rollout, monkeypatc
     world.config.spool.rename(world.config.spool.with_name("gone"))
     world.config.spool.write_text("")
     view = world.once(1)
-    assert view.said.startswith("waits: the log cannot be read: ")
+    assert view.message.startswith("waits: the log cannot be read: ")
     assert world.running.stage == 1
     world.config.spool.unlink()
     world.config.spool.with_name("gone").rename(world.config.spool)
@@ -247,14 +247,14 @@ def test_a_registry_that_is_down_leaves_the_last_picture_and_says_so(rollout, mo
     world.begin()
     world.registry.model = lambda name: (_ for _ in ()).throw(RegistryError("the registry does not answer"))
     view = world.once(1)
-    assert (view.version, view.said) == ("2", "waits: the registry does not answer")
+    assert (view.version, view.message) == ("2", "waits: the registry does not answer")
 
 
 def test_a_use_case_whose_file_is_wrong_goes_by_the_default_limits_and_says_so(rollout) -> None:
     world = rollout(**FAST)
     is_taken_back(world)
     world.write(canary={"stages": [50, 5]})
-    assert world.once(1).said.startswith("version 2 was rolled back: errors")
+    assert world.once(1).message.startswith("version 2 was rolled back: errors")
 
 
 def test_a_refusal_that_a_person_lifts_lets_the_version_be_a_canary_again(rollout) -> None:

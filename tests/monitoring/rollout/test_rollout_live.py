@@ -102,7 +102,7 @@ def test_a_failing_canary_is_taken_back_under_traffic_and_no_caller_sees_a_failu
         server.wait_for(lambda: server.all_have(server.states(made.name)[0].generation, None, made.name, "canary"))
         after = time.monotonic()
         time.sleep(0.5)
-    assert view.said.startswith(f"version {bad} was rolled back: errors: ")
+    assert view.message.startswith(f"version {bad} was rolled back: errors: ")
     assert (well.failed, well.broken, ill.failed, ill.broken) == ([], 0, [], 0)
     assert {a.version for a in [*well.answered, *ill.answered] if a.sent > after} == {"1"}
     assert made.registry.model(made.name).aliases == {"champion": "1"}

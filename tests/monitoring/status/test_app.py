@@ -298,7 +298,7 @@ RUNNING = RolloutView(
     since="2026-01-31T12:00:00.000Z",
     began="2026-01-31T11:00:00.000Z",
     findings=[EvidenceResult("loss where age is < 25", 0.7, 0.2, 21, 300, 0.06, 0.7, 0.05, "harmful")],
-    said="waits for 412 of 1,000 predictions.",
+    message="waits for 412 of 1,000 predictions.",
 )
 
 
@@ -319,7 +319,8 @@ def test_a_rollout_is_shown_with_its_stage_and_every_test() -> None:
     ):
         assert part in page, part
     assert (
-        "version 4 was rolled back" in rolling(RolloutView(1, said="version 4 was rolled back: errors.")).get("/").text
+        "version 4 was rolled back"
+        in rolling(RolloutView(1, message="version 4 was rolled back: errors.")).get("/").text
     )
 
 

@@ -56,7 +56,7 @@ class ProductionLog:
                 model_ms=0.2,
             )
             lines.append(
-                context.line(
+                context.encode_row(
                     prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000),
                     ids[-1],
                     masked,

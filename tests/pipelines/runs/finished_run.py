@@ -43,8 +43,12 @@ def write(root: Path, passed: bool = True) -> tuple[RunPaths, Provenance]:
     bundles.write(run.bundle / "bundle", passed=passed)
     bundles.TABULAR.save(run.train / "schema.json")
     _write_reports(run)
+    return run, _provenance(root, run)
+
+
+def _provenance(root: Path, run: RunPaths) -> Provenance:
     source = DataSource.read(run.ingest)
-    provenance = Provenance(
+    return Provenance(
         usecase="loans",
         run_key=hashlib.sha256(str(root).encode()).hexdigest(),
         attempt=1,
@@ -63,7 +67,6 @@ def write(root: Path, passed: bool = True) -> tuple[RunPaths, Provenance]:
         git_commit="0" * 40,
         git_dirty=False,
     )
-    return run, provenance
 
 
 def _write_reports(run: RunPaths) -> None:

@@ -73,12 +73,12 @@ def steps(request, tmp_path_factory):
     settings.cache_clear()
 
 
-def _usecase(folder: Path, task: str) -> UseCase:
+def _people() -> pd.DataFrame:
     rng = np.random.default_rng(2)
     hours, school = rng.normal(38, 9, 400).round(1), rng.choice(["primary", "secondary", "degree"], 400)
     income = 400 * hours + 8000 * (school == "degree") + rng.normal(0, 2000, 400)
     hours[::20] = np.nan
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "hours": hours,
             "school": school,
@@ -87,9 +87,13 @@ def _usecase(folder: Path, task: str) -> UseCase:
             "income": income,
         }
     )
+
+
+def _usecase(folder: Path, task: str) -> UseCase:
+    frame = _people()
     target: dict = {"name": "income", "unit": "EUR"}
     if task == "binary":
-        frame["income"] = np.where(income > 18_000, "high", "low")
+        frame["income"] = np.where(frame["income"] > 18_000, "high", "low")
         cost = {"false_negative": 3, "false_positive": 1}
         target = {"name": "income", "classes": ["low", "high"], "positive": "high", "cost": cost}
     frame.to_csv(folder / "people.csv", index=False)

@@ -79,7 +79,7 @@ def test_the_history_must_be_complete_in_order_and_verified() -> None:
     assert not assertions.check_history("loans", history(between[:-1], [])).held
     assert not assertions.check_history("loans", history(between, ["version 2 was altered"])).held
     shown = assertions.check_history("loans", history(EXPECTED_ACTIONS[:2] + EXPECTED_ACTIONS[3:], []))
-    assert (shown.held, shown.seen) == (
+    assert (shown.held, shown.observed) == (
         False,
         f"{len(EXPECTED_ACTIONS) - 1} lines, no retraining.started where it should be; verified",
     )

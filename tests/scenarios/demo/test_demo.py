@@ -69,7 +69,7 @@ def test_the_check_of_a_refused_version_names_its_gates(monkeypatch):
 
     newest, check = release_checks.check_challenger(Registry(), "loans")
     assert newest.version == "3"
-    assert (check.held, check.seen) == (False, "gates refused, challenger is 2")
+    assert (check.held, check.observed) == (False, "gates refused, challenger is 2")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("digits", "brightness"), ("credit_risk", "shift")])

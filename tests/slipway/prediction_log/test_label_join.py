@@ -128,7 +128,7 @@ def expected(predictions: list[dict], labels: list[dict]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_join_is_the_rule_whatever_is_sent_in_whatever_order(log, home, write, seed):
+def test_the_join_is_the_rule_whatever_is_sent_in_whatever_order(log, config, write, seed):
     random_ = random.Random(seed)
     moments = random_.sample(range(1000), 120)
     predictions = [
@@ -147,7 +147,7 @@ def test_the_join_is_the_rule_whatever_is_sent_in_whatever_order(log, home, writ
     random_.shuffle(feedback)
     write(*lines[:60])
     write(*feedback[:80], stream="feedback")
-    assert not Shipper(home, [ParquetSink(home)]).ship().failed
+    assert not Shipper(config, [ParquetSink(config)]).ship().failed
     write(*lines[40:])
     write(*feedback[80:], stream="feedback")
     assert held(log.labelled(USECASE)) == expected(predictions, labels)

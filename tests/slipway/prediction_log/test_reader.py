@@ -21,8 +21,8 @@ def rows(relation: duckdb.DuckDBPyRelation) -> list[str]:
     return sorted(row for (row,) in relation.select('"slipway.row_id"').fetchall())
 
 
-def ship(home) -> None:
-    assert not Shipper(home, [ParquetSink(home)]).ship().failed
+def ship(config) -> None:
+    assert not Shipper(config, [ParquetSink(config)]).ship().failed
 
 
 def test_an_empty_log_has_all_columns_and_no_rows(log):
@@ -36,7 +36,7 @@ def test_an_empty_log_has_all_columns_and_no_rows(log):
     assert log.sample(USECASE).fetchall() == []
 
 
-def test_every_field_of_an_event_is_read_from_the_spool_and_from_parquet(log, home, write):
+def test_every_field_of_an_event_is_read_from_the_spool_and_from_parquet(log, config, write):
     probabilities = {"good": 0.75, "bad": 0.25}
     warnings = [{"feature": "age", "reason": "out_of_range"}]
     line = prediction("r", key="k", row_key="h", split_bucket=7, probabilities=probabilities, warnings=warnings)
@@ -48,34 +48,34 @@ def test_every_field_of_an_event_is_read_from_the_spool_and_from_parquet(log, ho
         assert json.loads(event["slipway.features"]) == {"age": 40, "purpose": "car"}
         assert json.loads(event["slipway.probabilities"]) == probabilities
         assert json.loads(event["slipway.warnings"]) == warnings
-        ship(home)
-    assert segments(home.spool, USECASE) == []
+        ship(config)
+    assert segments(config.spool, USECASE) == []
 
 
-def test_an_open_segment_is_read_up_to_its_last_complete_line(log, home):
-    writer = Writer(home.spool, USECASE, "prediction")
+def test_an_open_segment_is_read_up_to_its_last_complete_line(log, config):
+    writer = Writer(config.spool, USECASE, "prediction")
     writer.write(prediction("a"))
-    with segments(home.spool, USECASE)[0].path.open("ab") as file:
+    with segments(config.spool, USECASE)[0].path.open("ab") as file:
         file.write(prediction("b")[:40])
     assert rows(log.predictions(USECASE)) == ["a"]
     assert log.bad_lines == 0
     writer.close()
 
 
-def test_an_event_sent_twice_counts_once(log, home, write):
+def test_an_event_sent_twice_counts_once(log, config, write):
     write(prediction("a"), prediction("a"), prediction("b"))
-    ship(home)
+    ship(config)
     write(prediction("a"), prediction("c"))
     assert rows(log.predictions(USECASE)) == ["a", "b", "c"]
 
 
-def test_a_window_includes_its_start_and_not_its_end(log, home, write):
+def test_a_window_includes_its_start_and_not_its_end(log, config, write):
     write(*(prediction(f"r{day}", day * 86_400) for day in range(4)))
     for _ in ("spool", "parquet"):
         assert rows(log.predictions(USECASE, since="2026-03-02", until=at(3 * 86_400))) == ["r1", "r2"]
         assert rows(log.predictions(USECASE, since=datetime(2026, 3, 4))) == ["r3"]
         assert rows(log.predictions(USECASE, until="2026-03-02T01:00+02:00")) == ["r0"]
-        ship(home)
+        ship(config)
 
 
 def test_a_time_that_is_none_is_refused(log):
@@ -105,31 +105,31 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_line_is_counted_and_hides_no_other(log, home, write, what):
+def test_a_broken_line_is_counted_and_hides_no_other(log, config, write, what):
     write(prediction("a"), BROKEN[what], prediction("b"))
     lines = BROKEN[what].count(b"\n")
     for _ in ("spool", "parquet"):
         assert rows(log.predictions(USECASE)) == ["a", "b"]
         assert log.bad_lines == lines
-        ship(home)
-    kept = b"".join(path.read_bytes() for path in (home.var / "log" / "predictions").rglob("*.bad"))
+        ship(config)
+    kept = b"".join(path.read_bytes() for path in (config.var / "log" / "predictions").rglob("*.bad"))
     assert kept == BROKEN[what]
 
 
-def test_a_sample_is_the_rows_with_the_smallest_digests_whatever_the_order(log, home, write):
+def test_a_sample_is_the_rows_with_the_smallest_digests_whatever_the_order(log, config, write):
     ids = [f"r{number}" for number in range(200)]
     digests = {row: hashlib.md5(row.encode()).digest()[:8] for row in ids}
     write(*(prediction(row) for row in ids[:120]), prediction("hidden", answered=False))
-    ship(home)
+    ship(config)
     write(*(prediction(row) for row in reversed(ids[60:])))
     assert rows(log.sample(USECASE, n=50)) == sorted(sorted(ids, key=digests.get)[:50])
     assert rows(log.sample(USECASE)) == sorted(ids)
 
 
-def test_parquet_written_before_a_column_was_added_is_read(log, home, write):
+def test_parquet_written_before_a_column_was_added_is_read(log, config, write):
     write(prediction("old"))
-    ship(home)
-    (path,) = (home.var / "log").rglob("*.parquet")
+    ship(config)
+    (path,) = (config.var / "log").rglob("*.parquet")
     older = f"SELECT * EXCLUDE (\"slipway.cached\") FROM read_parquet('{path}')"
     duckdb.sql(f"COPY ({older}) TO '{path}.new' (FORMAT parquet)")
     path.with_name(path.name + ".new").rename(path)
@@ -138,14 +138,14 @@ def test_parquet_written_before_a_column_was_added_is_read(log, home, write):
     assert rows(log.predictions(USECASE)) == ["new", "old"]
 
 
-def test_readers_lose_and_double_nothing_while_segments_move(log, home):
+def test_readers_lose_and_double_nothing_while_segments_move(log, config):
     """A writer, a shipper and a reader at once: events acknowledged before a read are in it, once."""
-    writer = Writer(home.spool, USECASE, "prediction", segment_bytes=20_000)
+    writer = Writer(config.spool, USECASE, "prediction", segment_bytes=20_000)
     acknowledged, enough, errors = [], threading.Event(), []
 
     def write_and_ship() -> None:
         try:
-            shipper = Shipper(home, [ParquetSink(home)])
+            shipper = Shipper(config, [ParquetSink(config)])
             while not enough.is_set():
                 row = f"r{len(acknowledged):06}"
                 if writer.write(prediction(row)):
@@ -172,15 +172,15 @@ def test_readers_lose_and_double_nothing_while_segments_move(log, home):
     assert rows(log.predictions(USECASE)) == acknowledged
 
 
-def test_a_query_that_needs_more_memory_than_it_may_take_goes_on_on_the_disk(home):
-    connection = connect(home)
+def test_a_query_that_needs_more_memory_than_it_may_take_goes_on_on_the_disk(config):
+    connection = connect(config)
     connection.execute("SET memory_limit = '64MB'")
     distinct = "SELECT DISTINCT md5(n::VARCHAR) FROM range(2_000_000) AS _(n)"
     [(count,)] = connection.sql(f"SELECT count(*) FROM ({distinct})").fetchall()
     assert count == 2_000_000
 
 
-def test_many_small_segments_are_read(log, home, write):
+def test_many_small_segments_are_read(log, config, write):
     for number in range(130):
         write(prediction(f"r{number:03}"), stream="prediction")
     assert rows(log.predictions(USECASE)) == [f"r{number:03}" for number in range(130)]
@@ -189,13 +189,13 @@ def test_many_small_segments_are_read(log, home, write):
 def test_folders_with_odd_names_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv("SLIPWAY_VAR", str(tmp_path / "it's [a] *folder?"))
     settings.cache_clear()
-    home = settings()
-    writer = Writer(home.spool, USECASE, "prediction")
+    config = settings()
+    writer = Writer(config.spool, USECASE, "prediction")
     writer.write(prediction("a"))
     writer.close()
     for _ in ("spool", "parquet"):
-        assert rows(Log(home).predictions(USECASE)) == ["a"]
-        ship(home)
+        assert rows(Log(config).predictions(USECASE)) == ["a"]
+        ship(config)
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/log", "s3://", "s3://B/log", "s3://key:secret@bucket/log"])

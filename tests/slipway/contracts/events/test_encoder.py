@@ -40,14 +40,14 @@ def test_a_prediction_is_one_line_with_every_column_of_the_contract() -> None:
     context = _context(outcome="failure", error_type="timeout")
     answer = {"label": "bad", "score": 0.7, "probabilities": {"bad": 0.7}, "value": 1.0}
     request = prediction_event.EventRequest("t", "r", 5, "c")
-    line = context.line(request, "x-0", {"age": 1}, row_key="ab", split_bucket=7, key="mine", answer=answer)
+    line = context.encode_row(request, "x-0", {"age": 1}, row_key="ab", split_bucket=7, key="mine", answer=answer)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert _columns(json.loads(line)) == set(prediction_event.PREDICTION_COLUMNS)
 
 
 def test_what_there_is_nothing_of_is_absent() -> None:
-    event = json.loads(_context().line(REQUEST, "x-0", {"age": None}))
+    event = json.loads(_context().encode_row(REQUEST, "x-0", {"age": None}))
     assert set(prediction_event.PREDICTION_COLUMNS) - _columns(event) == {
         "error.type",
         *(f"slipway.{name}" for name in ("row_key", "split_bucket", "key", "caller")),
@@ -56,13 +56,15 @@ def test_what_there_is_nothing_of_is_absent() -> None:
 
 
 def test_a_line_break_in_a_value_does_not_break_the_line() -> None:
-    line = _context().line(REQUEST, "x-0", {"city": "a\nb\u2028c"}, key="k\n")
+    line = _context().encode_row(REQUEST, "x-0", {"city": "a\nb\u2028c"}, key="k\n")
     assert line.count(b"\n") == 1
     assert json.loads(line)["slipway"]["features"]["city"] == "a\nb\u2028c"
 
 
 def test_names_with_signs_that_formats_know_stay_as_they_are() -> None:
-    event = json.loads(_context(environment="50%d", version="%b", error_type="%s").line(REQUEST, "x-0", {"%": "%s"}))
+    event = json.loads(
+        _context(environment="50%d", version="%b", error_type="%s").encode_row(REQUEST, "x-0", {"%": "%s"})
+    )
     assert (event["service"]["environment"], event["slipway"]["model_version"]) == ("50%d", "%b")
     assert (event["error"]["type"], event["slipway"]["features"]) == ("%s", {"%": "%s"})
     assert event["event"]["id"] == "x-0:champion:%b"
@@ -70,12 +72,12 @@ def test_names_with_signs_that_formats_know_stay_as_they_are() -> None:
 
 def test_the_same_row_has_an_event_of_its_own_for_each_role_and_version() -> None:
     ids = {
-        json.loads(_context(role=role, version=v).line(REQUEST, "x-0", {}))["event"]["id"]
+        json.loads(_context(role=role, version=v).encode_row(REQUEST, "x-0", {}))["event"]["id"]
         for role in "ab"
         for v in "12"
     }
     assert len(ids) == 4
-    assert json.loads(_context().line(REQUEST, "x-0", {}))["event"]["id"] == "x-0:champion:3"
+    assert json.loads(_context().encode_row(REQUEST, "x-0", {}))["event"]["id"] == "x-0:champion:3"
 
 
 def test_feedback_has_every_column_and_a_fresh_id() -> None:

@@ -42,7 +42,7 @@ cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFI
 test: $(INSTALLED) ## Set up and run all tests: in WORKERS processes, then those that measure time, on their own.
 	@status=0; $(WORKERS_SHARE) -m 'not alone' || status=1; $(BIN)/pytest -m alone || status=1; exit $$status
 
-test-quick: $(INSTALLED) ## Run the tests that start no server, train nothing and build no image: two minutes.
+test-quick: $(INSTALLED) ## Run the tests that start no process, train nothing, build no image and take less than a second: two minutes.
 	@$(WORKERS_SHARE) -m 'not slow and not alone'
 
 lint: $(INSTALLED) ## Check style, formatting, types and which package imports which.

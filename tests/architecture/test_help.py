@@ -24,10 +24,12 @@ def cpu_seconds(*args: str) -> float:
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.slow
 def test_help_takes_at_most_half_a_second():
     assert statistics.median(cpu_seconds() for _ in range(5)) <= LIMIT_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_loads_nothing_heavy_and_is_quick(name):
     code = (

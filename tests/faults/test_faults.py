@@ -22,6 +22,8 @@ from tests.faults.table import FAULTS, REFUSED, Transition, check_end, check_ins
 from tests.faults.transitions import TRANSITIONS, USECASE
 from tests.faults.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 PASSES = 4
 GROUP = 3  # transitions that one worker tries: all of them at one would take longest of all tests
 CELLS = [

@@ -164,6 +164,7 @@ def configured(tmp_path_factory) -> dict:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_our_application_wraps_bentomls(configured):
     assert configured["application"] == "bentos.api.application", AFTER_AN_UPGRADE
     assert configured["protocol"] == FAST_PATH
@@ -171,6 +172,7 @@ def test_our_application_wraps_bentomls(configured):
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
 
 
+@pytest.mark.slow
 def test_bentoml_applies_our_settings_and_writes_no_access_log(configured):
     assert configured["workers"] == 3, AFTER_AN_UPGRADE
     assert configured["address"] == ["127.0.0.1", 3456], AFTER_AN_UPGRADE
@@ -179,5 +181,6 @@ def test_bentoml_applies_our_settings_and_writes_no_access_log(configured):
     assert configured["tracing"] is None, AFTER_AN_UPGRADE
 
 
+@pytest.mark.slow
 def test_a_server_imports_nothing_heavy(configured):
     assert configured["heavy"] == []

@@ -122,6 +122,7 @@ def test_an_address_that_bypasses_the_settings_is_detected(serve, var, tmp_path)
     assert "No credentials are configured" in server.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "code", "message"),
     [

@@ -173,6 +173,7 @@ def test_a_prefect_that_does_not_answer_is_named(rollout, deployments, monkeypat
         rollout()
 
 
+@pytest.mark.slow
 def test_a_pool_needs_an_image_and_a_template(deployments, capsys):
     with pytest.raises(SystemExit):
         deployments.main(["--pool", "slipway"])

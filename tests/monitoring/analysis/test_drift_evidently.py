@@ -11,6 +11,8 @@ from benchmarks.statistics.drift import COLUMNS, THRESHOLDS, population, shift_n
 from monitoring.analysis.drift import Column, compare
 from monitoring.reports.evidently_report import score
 
+pytestmark = pytest.mark.slow
+
 
 def test_evidently_scores_and_judges_as_the_verdict_does(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)

@@ -27,6 +27,7 @@ def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout
     assert world.actions == ["canary.began"]
 
 
+@pytest.mark.slow
 def test_an_equal_canary_goes_through_all_stages_and_becomes_champion_on_evidence(
     rollout: Callable[..., World],
 ) -> None:
@@ -111,6 +112,7 @@ def test_scores_that_are_meant_to_differ_may(rollout: Callable[..., World]) -> N
     assert [finding.test for finding in world.once(1).findings][:3] == ["errors", "time", "loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_", [{"age": 50, "housing": "rent"}, {"age": 20, "housing": "own"}])
 def test_a_canary_that_is_wrong_in_one_slice_is_taken_back_within_60_of_its_labels(
     rollout: Callable[..., World], slice_: dict

@@ -10,6 +10,7 @@ RUNS, LOOKS, ALPHA = 500, 1000, 0.05
 MOST = 45  # of 500 runs: more than 0.05 of them would be more only once in 10,000 such tests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.5])
 def test_the_true_mean_is_outside_at_any_time_no_more_often_than_alpha(share: float) -> None:
     totals = np.cumsum(np.random.default_rng(1).random((RUNS, LOOKS)) < share, axis=1)
@@ -17,6 +18,7 @@ def test_the_true_mean_is_outside_at_any_time_no_more_often_than_alpha(share: fl
     assert np.sum(((found.low > share) | (found.high < share)).any(axis=1)) <= MOST
 
 
+@pytest.mark.slow
 def test_so_it_is_for_any_values_between_0_and_1() -> None:
     values = np.random.default_rng(2).beta(0.3, 0.9, (RUNS, LOOKS))
     found = mean(Sample(np.arange(1, LOOKS + 1), values.cumsum(axis=1)), ALPHA)
@@ -51,6 +53,7 @@ def test_a_number_and_an_array_of_it_are_bounded_alike() -> None:
     assert (float(alone.low), float(alone.high)) == (among.low[1], among.high[1])
 
 
+@pytest.mark.slow
 def test_the_difference_of_equal_means_is_never_shown() -> None:
     rng = np.random.default_rng(3)
     n = np.arange(1, LOOKS + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.pipelines.gates import candidates
 
@@ -46,12 +47,14 @@ def test_other_classes_cannot_be_compared_and_are_refused(verdict):
     assert "champion" not in found and found["compatible"].verdict == "failed"
 
 
+@pytest.mark.slow
 def test_slices_of_enough_rows_are_compared(verdict):
     slices = [{"feature": "country"}, {"feature": "amount", "bins": [800]}, {"feature": "gift"}]
     found = verdict(0.8, gates={"slices": slices, "min_slice_rows": 10})
     assert {"slice:country=de", "slice:amount=< 800", "slice:gift=true"} <= set(found)
 
 
+@pytest.mark.slow
 def test_a_bad_slice_is_refused(verdict, monkeypatch):
     def right_but_of_gifts(rows):
         return candidates.probabilities([(row["amount"] or 0) / 900 if not row["gift"] else 0.5 for row in rows])

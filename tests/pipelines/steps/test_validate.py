@@ -12,6 +12,8 @@ from pipelines.steps.ingest import ingest
 from pipelines.steps.validate import validate
 from slipway.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def validated(usecase, step, tmp_path):

@@ -101,6 +101,7 @@ def test_rows_of_a_file_are_not_made_to_drift(service: Service, file: Path) -> N
         generator.send("loans", generator.TrafficPlan(drift="shift", file=file), service.url)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_sending_with_the_report_of_what_was_sent(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "many.parquet"
     pd.concat([FRAME] * 2000).to_parquet(path)

@@ -17,6 +17,8 @@ from slipway.local import running_stack
 from slipway.settings import settings
 from slipway.system.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 # `slipway up` with each part replaced by a small server on that part's own port
 TOY = """
 import sys

@@ -73,6 +73,7 @@ def test_calibration_bins_count_every_row():
     assert sum(part["rows"] for part in calibration(rows)) == len(rows)
 
 
+@pytest.mark.slow
 def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     """Accuracy of rows that are right with probability 0.8; 95 % of intervals should hold it."""
     metric = {"accuracy": METRICS["binary"]["accuracy"]}
@@ -102,6 +103,7 @@ def test_a_slice_that_is_answered_badly_stands_out():
     assert found.value == pytest.approx(-0.8) and found.high < -0.7
 
 
+@pytest.mark.slow
 def test_a_model_that_stands_has_fallen_about_as_seldom_as_the_interval_says():
     metric = METRICS["binary"]["accuracy"]
     rng, held = np.random.default_rng(4), 0

@@ -138,6 +138,7 @@ def test_parquet_written_before_a_column_was_added_is_read(log, config, write):
     assert rows(log.predictions(USECASE)) == ["new", "old"]
 
 
+@pytest.mark.slow
 def test_readers_lose_and_double_nothing_while_segments_move(log, config):
     """A writer, a shipper and a reader at once: events acknowledged before a read are in it, once."""
     writer = Writer(config.spool, USECASE, "prediction", segment_bytes=20_000)
@@ -172,6 +173,7 @@ def test_readers_lose_and_double_nothing_while_segments_move(log, config):
     assert rows(log.predictions(USECASE)) == acknowledged
 
 
+@pytest.mark.slow
 def test_a_query_that_needs_more_memory_than_it_may_take_goes_on_on_the_disk(config):
     connection = connect(config)
     connection.execute("SET memory_limit = '64MB'")

@@ -18,7 +18,7 @@ from tests.support.doubles.prefect_double import PrefectDouble
 from tests.support.servers import publish, unique_name
 
 
-@pytest.fixture(params=["the double", "MLflow"])
+@pytest.fixture(params=["the double", pytest.param("MLflow", marks=pytest.mark.slow)])
 def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     if request.param == "MLflow":
         yield Registry(request.getfixturevalue("mlflow_server"))
@@ -108,7 +108,7 @@ def test_runs_are_listed_with_their_artifacts(registry: Registry) -> None:
         registry.small_artifact(first["info"]["artifact_uri"], "local/none.json")
 
 
-@pytest.fixture(params=["the double", "Prefect"])
+@pytest.fixture(params=["the double", pytest.param("Prefect", marks=pytest.mark.slow)])
 def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectClient]]:
     """`prefect(usecase)` is the API of a server that has the deployment `train/USECASE`."""
     if request.param == "the double":

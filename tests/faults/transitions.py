@@ -214,7 +214,7 @@ def promoted_before(workspace: Workspace) -> None:
 
 
 WATCH_WITH_SERVER = "watch_with_server"
-TRANSITIONS = [
+TRAINING = [
     Transition(
         "verdict_to_decision", "request_retraining", label(_FEW), refused, OF_A_DECISION, goes_on="request_retraining"
     ),
@@ -226,19 +226,14 @@ TRANSITIONS = [
         (*OF_A_DECISION, "prefect_answer_lost"),
         goes_on="request_retraining",
     ),
+    # Last, since MLflow's client, which it loads, makes every later process dearer.
+    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
+]
+CANARY_STAGES = [
     Transition("challenger_to_canary", "watch", challenged, began, args={"passes": 2}),
     Transition("stage_to_stage", "watch", canary(10, 1), advanced),
-    Transition("last_stage_to_champion", "watch", canary(50, 2), finished),
     Transition("canary_rolled_back", "watch", canary(50, 2, failing=0.8), rolled_back),
     Transition("canary_rolled_back_by_hand", "roll_back", canary(10, 1), rolled_back, again=True),
-    Transition(
-        "champion_rolled_back_by_hand",
-        "roll_back",
-        promoted_before,
-        champion_rolled_back,
-        goes_on="watch_until_settled",
-        again=True,
-    ),
     Transition(
         "canary_refused_by_servers",
         WATCH_WITH_SERVER,
@@ -246,6 +241,17 @@ TRANSITIONS = [
         removed,
         args={"role": CANARY},
         goes_on=WATCH_WITH_SERVER,
+    ),
+]
+CHAMPIONS = [
+    Transition("last_stage_to_champion", "watch", canary(50, 2), finished),
+    Transition(
+        "champion_rolled_back_by_hand",
+        "roll_back",
+        promoted_before,
+        champion_rolled_back,
+        goes_on="watch_until_settled",
+        again=True,
     ),
     Transition(
         "champion_refused_by_servers",
@@ -256,6 +262,4 @@ TRANSITIONS = [
         goes_on=WATCH_WITH_SERVER,
     ),
     Transition("promoted_by_command", "promote", champion_and_challenger, promoted, args={"version": "2"}, again=True),
-    # Last, since MLflow's client, which it loads, makes every later process dearer.
-    Transition("run_to_challenger", "register", trained, registered, goes_on="register"),
 ]

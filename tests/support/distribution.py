@@ -1,6 +1,6 @@
-"""Which tests are slow, and how all are spread over workers.
+"""Which tests are slow, and in which order workers run them.
 
-A file's tests go to one worker, for they share servers; those of an `xdist_group` by its name. Slow ones go first.
+A file's tests go to one worker, for they share servers (`--dist loadfile`). Slow files go first.
 """
 
 from __future__ import annotations
@@ -51,15 +51,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if IS_WORKER:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    from xdist.scheduler.loadgroup import LoadGroupScheduling
-
-    class ByFile(LoadGroupScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            group = super()._split_scope(nodeid)
-            return nodeid.partition("::")[0] if group == nodeid else group
-
-    return ByFile(config, log)

@@ -7,8 +7,8 @@ COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3
 
 RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' slipway/__init__.py)
 DEVICE ?= cpu
-# Two more than the cores, for many tests wait; eight at most, for each may hold TensorFlow
-WORKERS ?= $(shell nproc | awk '{ print ($$1 < 6) ? $$1 + 2 : 8 }')
+# Three more than the cores, for many tests wait; eight at most, for each may hold TensorFlow
+WORKERS ?= $(shell nproc | awk '{ print ($$1 < 5) ? $$1 + 3 : 8 }')
 WORKERS_SHARE = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # BASE: another base image than the one in the Dockerfiles, say from a mirror
 IMAGE = docker build --file infra/images/Dockerfile $(BASE:%=--build-arg=BASE=%) \

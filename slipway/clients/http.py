@@ -3,7 +3,7 @@
 What a server sends is data: its JSON is read into a type, and its words are cut before they get into a message.
 
     response = request("GET", "http://127.0.0.1:3000/v1/models")
-    response.status, response.json()
+    response.status, response.read(Model)
 
 httpx is imported with the first request, since its import takes a tenth of a second.
 """

@@ -104,11 +104,11 @@ class MlflowRest:
             ) from None
 
     def _require_success(self, response: Response) -> None:
-        """MLflow's error as ours; it answers a missing alias with 400, a missing model with 404."""
+        """MLflow's error as ours. A bare 404 says nothing of its content: a proxy or another program sends it, too."""
         if response.ok:
             return
         error = _error(response)
-        kind = NotFound if response.status == 404 or error.error_code in _MISSING else RegistryError
+        kind = NotFound if error.error_code in _MISSING else RegistryError
         reason = one_line(error.message or error.error_code or response.reason)
         raise kind(f"the registry {self.uri} answered {response.status}: {reason}")
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from slipway.texts import one_line
 from tests.slipway.clients.hostile import CLIENTS, SECONDS, drips, floods, response, sends, serving
 
 MUCH = b"x" * 65536
+LONGEST = 10.0  # seconds, on a busy machine; without a deadline none of these would ever end
 OURS = (RegistryError, ServiceError, BundleError)
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -77,13 +79,18 @@ def fails(call: Callable[[str, Path], Any], url: str, folder: Path) -> SlipwayEr
     return raised.value
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+def each_fails(url: str, folder: Path) -> None:
+    """Call all clients at once: most of the time they wait."""
+    with ThreadPoolExecutor(len(CLIENTS)) as pool:
+        list(pool.map(lambda call: fails(call, url, folder), CLIENTS.values()))
+
+
 @pytest.mark.parametrize("slowly", DRIPS)
-def test_a_server_that_drips_holds_no_client_longer_than_the_whole_may_take(client, slowly, tmp_path):
+def test_a_server_that_drips_holds_no_client_longer_than_the_whole_may_take(slowly, tmp_path):
     with serving(DRIPS[slowly]) as server:
         started = time.monotonic()
-        fails(CLIENTS[client], server.url, tmp_path)
-        assert time.monotonic() - started < 20 * SECONDS
+        each_fails(server.url, tmp_path)
+        assert time.monotonic() - started < LONGEST
     assert not list(tmp_path.iterdir())
 
 
@@ -93,7 +100,7 @@ def test_a_server_that_drips_holds_no_download(slowly):
         started = time.monotonic()
         with contextlib.suppress(ServiceError):
             assert http.download(server.url, io.BytesIO(), timeout=SECONDS, max_bytes=1 << 20) in (302, 500)
-        assert time.monotonic() - started < 20 * SECONDS
+        assert time.monotonic() - started < LONGEST
 
 
 def test_a_download_may_take_long_that_goes_on_fast_enough(monkeypatch):
@@ -116,37 +123,34 @@ def test_a_server_that_does_not_read_holds_no_upload():
         started = time.monotonic()
         with pytest.raises(ServiceError, match="timed out"):
             HttpClient(server.url, timeout=SECONDS).request("PUT", content=b"x" * (32 << 20))
-        assert time.monotonic() - started < 20 * SECONDS
+        assert time.monotonic() - started < LONGEST
 
 
-@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("much", FLOODS)
-def test_a_flood_is_cut_off_with_a_short_error(client, much, tmp_path, monkeypatch):
+def test_a_flood_is_cut_off_with_a_short_error(much, tmp_path, monkeypatch):
     monkeypatch.setattr("bentos.smoke.client._MAX_BYTES", 1 << 20)
     with serving(FLOODS[much]) as server:
-        fails(CLIENTS[client], server.url, tmp_path)
+        each_fails(server.url, tmp_path)
 
 
-@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_client_takes_its_credentials_to_where_a_redirect_leads(client, status, tmp_path):
+def test_no_client_takes_its_credentials_to_where_a_redirect_leads(status, tmp_path):
     with serving(sends(response("200 OK", b"{}"))) as other:
         moved = response(f"{status} Moved", b"", f"Location: {other.url}/api/2.0/mlflow/registered-models/get")
         with serving(sends(moved)) as server:
-            fails(CLIENTS[client], server.url, tmp_path)
-            assert len(server.heads) == 1
+            each_fails(server.url, tmp_path)
+            assert len(server.heads) == len(CLIENTS)
     assert other.heads == []
 
 
 LONG = b'{"error_code": "INTERNAL_ERROR", "message": "SELECT\\n\\u001b[31m * \\r FROM %s"}' % (b"x" * 50_000)
 
 
-@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("content", [LONG, LONG + b" " * (2 << 20), b"\xff\xfe" * 40_000, b"[" * 60_000, b"null", b"7"])
 @pytest.mark.parametrize("status", ["400 Bad\x1b[31m", "404 None", "500 Error", "503 Busy"])
-def test_an_error_of_a_server_is_one_short_line_whatever_it_holds(client, content, status, tmp_path):
+def test_an_error_of_a_server_is_one_short_line_whatever_it_holds(content, status, tmp_path):
     with serving(sends(response(status, content, "Connection: close"))) as server:
-        fails(CLIENTS[client], server.url, tmp_path)
+        each_fails(server.url, tmp_path)
 
 
 def test_the_reason_that_mlflow_gives_is_told():

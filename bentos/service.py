@@ -18,6 +18,7 @@ import bentoml
 from bentos import auth
 from bentos.server import supervisor
 from slipway.contracts.bundle import manifest, signing
+from slipway.credentials import credentials_required
 from slipway.errors import SettingsError, SlipwayError
 from slipway.settings import Settings, exit_code, settings
 
@@ -97,10 +98,15 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 
 
 def _load_settings() -> tuple[Settings, tuple[str, ...]]:
-    """Load and check the settings; also in the supervisor, so that errors are found before a port is open."""
+    """Load and check the settings; also in the supervisor, so that errors are found before a port is open.
+
+    Workers inherit that credentials are required, and so need nothing of the disk to know it when they start again.
+    """
     try:
         found = settings()
         auth.check_bind_address(found)
+        if credentials_required(found):
+            os.environ["SLIPWAY_REQUIRE_CREDENTIALS"] = "true"
         signing.trusted(found.trusted_keys)
         return found, served_names(found)
     except SlipwayError as error:

@@ -6,8 +6,10 @@ A key is 256 random bits, so its plain SHA-256 can be neither guessed nor revers
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 _PERIODS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _VERSION = 1
+_MAX_BYTES = 8 << 20
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,17 +50,30 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def read(path: Path) -> list[Key]:
     """Read the keys; none if there is no file. Raises SettingsError if it is not as `slipway keys` writes it."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_File)
+        content = _read_regular(path)
+        found = msgspec.json.decode(content, type=_File)
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        empty = isinstance(error, msgspec.DecodeError) and not path.stat().st_size
-        raise SettingsError(f"the key file {path} cannot be read: {'it is empty' if empty else error}") from None
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"the key file {path} cannot be read: {error if content else 'it is empty'}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"the key file {path} cannot be read: {error}") from None
     if found.version != _VERSION:
         raise SettingsError(f"the key file {path} has version {found.version}; this Slipway reads {_VERSION}.")
     for key in found.keys:
         _check(key, path)
     return found.keys
+
+
+def _read_regular(path: Path) -> bytes:
+    """Read a file as it is written here. Without O_NONBLOCK, a named pipe in its place would hold up the server."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"it has more than {_MAX_BYTES} bytes, which are the most that it may have")
+    return content
 
 
 def create(
@@ -80,6 +96,8 @@ def create(
 
 def revoke(path: Path, name: str) -> Key:
     """Remove a key; servers refuse it within a second. Raises SettingsError if there is no such key."""
+    if not path.exists():  # nothing is made in the folder of the keys before there is one
+        raise SettingsError(f"there is no key {name!r}: there is no key file {path}.")
     with _changed(path) as keys:
         for index, key in enumerate(keys):
             if key.name == name:

@@ -12,8 +12,8 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
+from slipway.clients.mlflow.documents import Run
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.registry_names import audit_experiment
 from slipway.errors import NotFound, RegistryError
@@ -134,11 +134,11 @@ def _registry(config: Settings) -> Registry:
 
 
 def _copy(registry: Registry, config: Settings, usecase: str, id: str, content: bytes) -> None:
-    uri = _run(registry, usecase)["info"]["artifact_uri"]
+    uri = _run(registry, usecase).info.artifact_uri
     registry.put_artifact(uri, f"{config.environment}/{id}{_ENDING}", content)
 
 
-def _run(registry: Registry, usecase: str) -> dict[str, Any]:
+def _run(registry: Registry, usecase: str) -> Run:
     """Find or create the run that holds the copies. If two writers create one at once, each holds some."""
     try:
         experiment = registry.experiment(audit_experiment(usecase))
@@ -154,7 +154,7 @@ def _copies(registry: Registry, config: Settings, usecase: str) -> dict[str, byt
         runs = registry.runs(registry.experiment(audit_experiment(usecase)))
     except NotFound:
         return {}
-    found = [(run, path) for run in runs for path in registry.artifacts(run["info"]["run_id"], config.environment)]
+    found = [(run, path) for run in runs for path in registry.artifacts(run.info.run_id, config.environment)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        read = pool.map(lambda one: registry.small_artifact(one[0]["info"]["artifact_uri"], one[1]), found)
+        read = pool.map(lambda one: registry.small_artifact(one[0].info.artifact_uri, one[1]), found)
         return {_id(path): content for (_, path), content in zip(found, read, strict=True)}

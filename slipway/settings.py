@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     keys: Path | None = Field(
         None, description="File of API keys, written by `slipway keys`; empty: `keys/keys.json` in var."
     )
+    require_credentials: bool = Field(
+        False, description="Ask for credentials also while there is no API key; always so once there was one."
+    )
+    keys_outage_seconds: float = Field(
+        3600.0, ge=0, description="Time for which known API keys stay valid while their file cannot be read; then 503."
+    )
     api_key: SecretStr | None = Field(None, description="Key that Slipway's own commands send to a server.")
     rate: str = Field("", pattern=rf"^({RATE})?$", description="Rate limit of credentials that have none of their own.")
     redis_url: SecretStr | None = Field(

@@ -34,7 +34,10 @@ def parse(text: str) -> datetime:
     >>> parse("2026-01-31"), parse("2026-01-31T13:00+01:00").hour
     (datetime.datetime(2026, 1, 31, 0, 0, tzinfo=datetime.timezone.utc), 12)
     """
-    return as_utc(datetime.fromisoformat(text))
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside of the years 1 to 9999") from None
 
 
 def as_utc(moment: datetime) -> datetime:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from bentos import auth
 from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema, list_models
@@ -21,6 +20,7 @@ from bentos.problem_details import JSON, SAFE
 from bentos.request import read_body
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
+from slipway.credentials import credentials_required
 from slipway.errors import InputError, suggestion
 
 CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
@@ -139,7 +139,7 @@ class Routes:
         document = openapi.document(
             {name: served.live for name, served in self._worker.served.items()},
             settings.max_instances,
-            credentials=auth.credentials_configured(settings),
+            credentials=credentials_required(settings),
         )
         return _json(msgspec.json.encode(document))
 

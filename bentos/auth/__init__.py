@@ -7,13 +7,12 @@ if pending is not None:
 """
 
 from bentos.auth.authenticator import Authenticator
-from bentos.auth.bind_guard import check_bind_address, credentials_configured, listening_addresses
+from bentos.auth.bind_guard import check_bind_address, listening_addresses
 from bentos.auth.cors import Cors
 
 __all__ = [
     "Authenticator",
     "Cors",
     "check_bind_address",
-    "credentials_configured",
     "listening_addresses",
 ]

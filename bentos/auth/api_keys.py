@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
+import time
 from pathlib import Path
 
 from bentos.auth.principal import Principal, make_principal
@@ -16,39 +19,78 @@ _ABSENT, _UNREADABLE = (0, 0, 0), (-1, -1, -1)
 
 
 class KeyRing:
-    """The principals by the SHA-256 of their keys; `present` is true from the first time that there is a key file.
+    """The principals by the SHA-256 of their keys; `problem` says why the keys are too old to be used, if they are.
+
+    While the file cannot be read, it is tried again with every `refresh`, and the known keys remain valid for
+    `outage_seconds`: after that any of them may have been revoked. One descriptor is held in reserve, so that a process
+    that has used up its own can still read the file.
 
     Raises:
         SettingsError: the file exists and cannot be read: a server must not start with unknown keys.
     """
 
-    def __init__(self, path: Path, secret: bytes, rate: str) -> None:
+    def __init__(self, path: Path, secret: bytes, rate: str, outage_seconds: float) -> None:
         self.principals: dict[bytes, Principal] = {}
-        self.present = False
+        self.problem: str | None = None
         self._path, self._secret, self._rate = path, secret, rate
-        self._stamp = _stamp(path)
-        self._read()
+        self._outage = outage_seconds
+        self._stamp: _Stamp | None = None
+        self._failure = ""
+        self._read_at = time.monotonic()
+        self._reserve: int | None = None
+        self._hold_reserve()
+        self._read(_stamp(path))
 
     def refresh(self) -> None:
         """Read the file again if it changed. Otherwise one stat, which is short enough for the event loop."""
         stamp = _stamp(self._path)
         if stamp == self._stamp:
+            self._read_at = time.monotonic()
             return
-        self._stamp = stamp
         try:
-            self._read()
+            self._read(stamp)
         except SettingsError as error:
-            _log.error("the known keys remain valid: %s", error)
+            self._keep_known_keys(str(error))
 
-    def _read(self) -> None:
-        if self._stamp == _ABSENT:
-            if self.present:
-                _log.warning("the key file %s is gone: no key is accepted until there is one again.", self._path)
-            self.principals = {}
-            return
-        found = api_keys.read(self._path)
+    def close(self) -> None:
+        self._release_reserve()
+
+    def _read(self, stamp: _Stamp) -> None:
+        """Read the file. Its stamp, which was taken before, is noted only now that this succeeded."""
+        found = [] if stamp == _ABSENT else self._read_file()
+        if stamp == _ABSENT and self.principals:
+            _log.warning("the key file %s is gone: no key is accepted until there is one again.", self._path)
+        if self._failure:
+            _log.info("the key file %s can be read again.", self._path)
         self.principals = {bytes.fromhex(key.sha256): self._principal(key) for key in found}
-        self.present = True
+        self._stamp, self._read_at = stamp, time.monotonic()
+        self._failure, self.problem = "", None
+
+    def _read_file(self) -> list[api_keys.Key]:
+        self._release_reserve()
+        try:
+            return api_keys.read(self._path)
+        finally:
+            self._hold_reserve()
+
+    def _keep_known_keys(self, failure: str) -> None:
+        """Log a failed reading once, have it repeated, and drop the keys when they are unconfirmed for too long."""
+        self._stamp = None
+        if failure != self._failure:
+            _log.error("the known keys remain valid for %.0f s at most: %s", self._outage, failure)
+        self._failure = failure
+        if time.monotonic() - self._read_at >= self._outage:
+            self.principals, self.problem = {}, failure
+
+    def _hold_reserve(self) -> None:
+        if self._reserve is None:
+            with contextlib.suppress(OSError):
+                self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
 
     def _principal(self, key: api_keys.Key) -> Principal:
         expires = key.expires.timestamp() if key.expires else math.inf

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from bentos.auth import audit_log
 from bentos.auth.api_keys import KeyRing
+from bentos.auth.clock import wall_time
 from bentos.auth.principal import InvalidToken, Principal
 from bentos.auth.rate_limits import FixedWindowCounter, Limit, WindowCount
 from bentos.auth.scopes import open_routes, required_scopes
 from bentos.errors import Refused, Unavailable
 from bentos.request import RequestContext, Scope
 from slipway.api_keys import PREFIX
+from slipway.credentials import credentials_required, record_keys
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,19 +38,23 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
+        self._settings = settings
         self._environment = settings.environment
-        self._ring = KeyRing(settings.key_file, secret, settings.rate)
+        self._ring = KeyRing(settings.key_file, secret, settings.rate, settings.keys_outage_seconds)
+        self._required = False
         self._tokens = _token_verifier(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
         self._local_counter = FixedWindowCounter()
         redis = settings.redis_url
         self._shared_counter = _redis_counter(redis.get_secret_value(), self._local_counter) if redis else None
-        self._refresh_at = 0.0
+        self._refresh_at = -math.inf
+        self._check_required()
         if self._tokens is not None:
             self._tokens.jwks.start_reading()
         audit_log.configure_logging()
 
     def close(self) -> None:
+        self._ring.close()
         if self._tokens is not None:
             self._tokens.jwks.close()
 
@@ -60,12 +66,14 @@ class Authenticator:
             Unavailable: a token cannot be verified now.
         """
         now = self._now()
-        if route in self._open or not (self._ring.present or self._tokens):
+        if route in self._open or not self._required:
             return None
         credential = context.credential
         digest = sha256(credential).digest()
         principal = self._ring.principals.get(digest)
         if principal is None:
+            if self._ring.problem and credential.startswith(_KEY_PREFIX):
+                raise self._unknown_keys(context, scope, self._ring.problem)
             if self._tokens is None or not credential or credential.startswith(_KEY_PREFIX):
                 raise self._missing_or_unknown(context, scope)
             try:
@@ -79,13 +87,13 @@ class Authenticator:
     def admit_at_once(self, context: RequestContext, route: str) -> bool:
         """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
         now = self._now()
-        if route in self._open or not (self._ring.present or self._tokens):
+        if route in self._open or not self._required:
             return True
         context.digest = context.digest or sha256(context.credential).digest()
         principal = self._ring.principals.get(context.digest)
         if principal is None or self._shared_counter is not None:
             return False
-        if now >= principal.expires or not principal.may(route):
+        if wall_time() >= principal.expires or not principal.may(route):
             return False
         context.caller = principal.mask
         if principal.limit is None:
@@ -97,12 +105,20 @@ class Authenticator:
         return True
 
     def _now(self) -> float:
-        """Return the time; the key file is checked where that is due."""
-        now = time.time()
+        """Return the monotonic time; the key file is checked where that is due."""
+        now = time.monotonic()
         if now >= self._refresh_at:
             self._refresh_at = now + REFRESH_SECONDS
             self._ring.refresh()
+            if not self._required or self._ring.principals:
+                self._check_required()
         return now
+
+    def _check_required(self) -> None:
+        """Ask for credentials from the first key on, for good: nothing that is lost later makes requests anonymous."""
+        if self._ring.principals:
+            record_keys(self._settings)
+        self._required = self._required or credentials_required(self._settings)
 
     async def _admit_token(self, context: RequestContext, route: str, scope: Scope, digest: bytes) -> None:
         """Admit a token that was not verified before, or whose issuer's keys are not known yet."""
@@ -116,14 +132,14 @@ class Authenticator:
         except Unavailable as error:
             self._log(context, scope, 503, str(error))
             raise
-        pending = self._authorize(principal, context, route, scope, time.time())
+        pending = self._authorize(principal, context, route, scope, time.monotonic())
         if pending is not None:
             await pending
 
     def _authorize(
         self, principal: Principal, context: RequestContext, route: str, scope: Scope, now: float
     ) -> Awaitable[None] | None:
-        if now >= principal.expires:
+        if wall_time() >= principal.expires:
             raise self._refusal(context, scope, 401, "the credential has expired.", principal, _INVALID)
         if not principal.may(route):
             scopes = required_scopes(route)
@@ -151,6 +167,10 @@ class Authenticator:
             detail = f"this credential is limited to {limit.amount} requests in {limit.seconds} s."
             self._log(context, scope, 429, detail, principal)
             raise Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
+
+    def _unknown_keys(self, context: RequestContext, scope: Scope, problem: str) -> Unavailable:
+        self._log(context, scope, 503, problem)
+        return Unavailable("API keys cannot be verified: the file that holds them cannot be read.", retry_after=5)
 
     def _missing_or_unknown(self, context: RequestContext, scope: Scope) -> Refused:
         if context.credential:

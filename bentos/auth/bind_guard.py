@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from slipway import api_keys
 from slipway.clients.http import is_loopback
+from slipway.credentials import credentials_required
 from slipway.errors import SettingsError
 from slipway.settings import Settings
-
-
-def credentials_configured(settings: Settings) -> bool:
-    """Whether requests need credentials: from the moment that there is a key file or an issuer of tokens."""
-    return settings.key_file.exists() or bool(settings.jwt_jwks)
 
 
 def check_bind_address(settings: Settings, address: str | None = None) -> None:
@@ -20,7 +16,7 @@ def check_bind_address(settings: Settings, address: str | None = None) -> None:
     """
     _check_key_file(settings)
     host = address or settings.host
-    if settings.insecure or credentials_configured(settings) or (is_loopback(host) and not settings.container):
+    if settings.insecure or credentials_required(settings) or (is_loopback(host) and not settings.container):
         return
     where = "in a container (SLIPWAY_CONTAINER=true)" if settings.container else f"on {host}"
     raise SettingsError(

@@ -6,25 +6,33 @@ withdrawn any of them.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
 from slipway.clients import http
 from slipway.errors import ServiceError, SettingsError
+from slipway.texts import one_line
 
 REFRESH_SECONDS = 300.0
 RETRY_SECONDS = 5.0  # between two readings: made-up key ids must not cause a request each
 TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 1 << 20
+_MAX_KEYS = 1000
 _log = logging.getLogger("slipway.serving")
+
+
+class _Document(msgspec.Struct):
+    """A set of keys; each is checked on its own when it is imported."""
+
+    keys: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=_MAX_KEYS)]
 
 
 class Jwks:
@@ -68,19 +76,23 @@ class Jwks:
 
     def _read(self) -> None:
         try:
-            keys = _import_keys(json.loads(_read_source(self.source)))
-        except (ServiceError, OSError, ValueError, KeyError, TypeError, JoseError) as error:
-            self.problem = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+            keys = _import_keys(http.decode(_read_source(self.source), _Document))
+            generation = self.generation + (_thumbprints(keys) != _thumbprints(self.keys))
+        except Exception as error:  # whatever an issuer publishes: the known keys remain, and it is read again
+            name = "" if isinstance(error, ServiceError) else f"{type(error).__name__}: "
+            self.problem = one_line(f"{name}{error}")
             _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
             return
-        if _thumbprints(keys) != _thumbprints(self.keys):
-            self.generation += 1
-        self.keys, self.problem, self._read_at = keys, "", time.monotonic()
+        self.keys, self.generation, self.problem, self._read_at = keys, generation, "", time.monotonic()
 
 
 def _read_source(source: str) -> bytes:
     if "://" not in source:
-        return Path(source).read_bytes()
+        with Path(source).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ServiceError(f"the file has more than {_MAX_BYTES} bytes")
+        return content
     # no redirects: the keys come from the configured URL and from nowhere else
     response = http.request("GET", source, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES, follow_redirects=False)
     if not response.ok:
@@ -88,15 +100,15 @@ def _read_source(source: str) -> bytes:
     return response.content
 
 
-def _import_keys(document: Any) -> dict[str, Key]:
+def _import_keys(document: _Document) -> dict[str, Key]:
     """Import the public keys for signatures; a symmetric key in a public set is ignored."""
     keys = {}
-    for entry in document["keys"]:
+    for entry in document.keys:
         if entry.get("kty") == "oct" or entry.get("use", "sig") != "sig":
             continue
         try:
             key = JWKRegistry.import_key(entry)
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, TypeError, AttributeError, OverflowError):
             continue  # RFC 7517, section 5: keys that are not understood are ignored
         key.ensure_kid()
         keys[str(key.kid)] = key

@@ -10,6 +10,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
+from bentos.auth.clock import wall_time
 from bentos.auth.jwks import TIMEOUT_SECONDS, Jwks
 from bentos.auth.principal import InvalidToken, Principal, make_principal
 from bentos.errors import Unavailable
@@ -34,6 +35,7 @@ class TokenVerifier:
         self._registry = JWSRegistry(algorithms=settings.jwt_algorithms, strict_check_header=False)
         self._algorithms = settings.jwt_algorithms
         self._claims = jwt.JWTClaimsRegistry(
+            now=lambda: int(wall_time()),
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": settings.jwt_issuer},
             aud={"essential": True, "value": settings.jwt_audience},
@@ -83,11 +85,12 @@ class TokenVerifier:
         try:
             claims = jwt.decode(token, self._key, self._algorithms, self._registry).claims
             self._claims.validate(claims)
+            expires = float(claims["exp"]) + LEEWAY_SECONDS
         except ExpiredTokenError:
             raise InvalidToken("the token has expired.") from None
         except (InvalidClaimError, MissingClaimError) as error:
             raise InvalidToken(f"the token's claims are not valid: {error.description}") from None
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             raise InvalidToken("the token has no valid signature of an allowed algorithm.") from None
         verified = make_principal(
             str(claims["sub"]),
@@ -95,7 +98,7 @@ class TokenVerifier:
             f"{claims['iss']}\0{claims['sub']}",
             self._secret,
             self._rate,
-            float(claims["exp"]) + LEEWAY_SECONDS,
+            expires,
         )
         if len(self._verified) >= _MAX_CACHED:
             self._verified = {}

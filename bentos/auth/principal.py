@@ -21,7 +21,7 @@ class InvalidToken(SlipwayError):
 class Principal:
     """A client with its scopes and the routes that they allow.
 
-    `mask` is the pseudonym that events hold; `expires` is in seconds since 1970.
+    `mask` is the pseudonym that events hold; `expires` is in seconds since 1970 (bentos.auth.clock).
     """
 
     name: str

@@ -51,7 +51,10 @@ class WindowCount(msgspec.Struct, frozen=True):
 
 
 class FixedWindowCounter:
-    """Fixed-window counters of this process: a dictionary, which drops ended windows when it is full."""
+    """Fixed-window counters of this process: a dictionary, which drops ended windows when it is full.
+
+    `now` is monotonic: a wall clock that is set back would keep a window open for as long as the step.
+    """
 
     def __init__(self) -> None:
         self._windows: dict[str, list[float]] = {}  # key: [count, end]

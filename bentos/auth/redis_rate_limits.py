@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from limits.aio.storage import RedisStorage
-from limits.errors import StorageError
 
 from bentos.auth.rate_limits import MAX_WINDOWS, FixedWindowCounter, Limit, WindowCount
+from slipway.texts import one_line
 
 REDIS_SECONDS = 0.25  # a slower Redis counts as one that is down
 RETRY_SECONDS = 5.0
@@ -16,7 +17,10 @@ _log = logging.getLogger("slipway.serving")
 
 
 class RedisWindowCounter:
-    """Fixed-window counters in Redis. While Redis fails, `local` counts; the change is logged, and Redis retried."""
+    """Fixed-window counters in Redis. While Redis fails or answers no counts, `local` counts; Redis is tried again.
+
+    `now` is monotonic; each change between the two is logged.
+    """
 
     def __init__(self, url: str, local: FixedWindowCounter) -> None:
         options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
@@ -32,12 +36,12 @@ class RedisWindowCounter:
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 count = await self._count(limit, now)
-        except (StorageError, TimeoutError, OSError) as error:
+        except Exception as error:  # whatever is at the URL may answer anything: no request fails of it
             self._retry_at = now + RETRY_SECONDS
             reason = getattr(error, "storage_error", None) or error
             _log.warning(
                 "rate limits: Redis does not answer (%s); each worker counts by itself for %.0f s.",
-                str(reason) or type(reason).__name__,
+                one_line(str(reason)) or type(reason).__name__,
                 RETRY_SECONDS,
             )
             return self._local.hit(limit, now)
@@ -47,12 +51,18 @@ class RedisWindowCounter:
         return count
 
     async def _count(self, limit: Limit, now: float) -> WindowCount:
-        used = await self._storage.incr(limit.key, limit.seconds)
+        used: object = await self._storage.incr(limit.key, limit.seconds)
+        if not isinstance(used, int) or used < 1:
+            raise ValueError(f"a count was expected, {type(used).__name__} {used!r} received")
         end = self._ends.get(limit.key, 0.0)
         if used == 1:
             end = self._ends[limit.key] = now + limit.seconds
         elif end <= now:  # another worker opened this window
-            end = self._ends[limit.key] = await self._storage.get_expiry(limit.key)
+            end = self._ends[limit.key] = now + await self._seconds_left(limit)
         if len(self._ends) > MAX_WINDOWS:
             self._ends = {key: until for key, until in self._ends.items() if until > now}
         return WindowCount(limit, used, max(end - now, 0.0))
+
+    async def _seconds_left(self, limit: Limit) -> float:
+        left = await self._storage.get_expiry(limit.key) - time.time()  # to which the library has added the wall clock
+        return min(max(left, 0.0), limit.seconds)

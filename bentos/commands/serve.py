@@ -107,10 +107,15 @@ def _fetch_champions(served: Sequence[str], config: Settings) -> None:
 
 def _access_notice(config: Settings) -> str:
     """Describe who can use the service."""
-    from bentos.auth import credentials_configured
+    from slipway import api_keys
     from slipway.clients.http import is_loopback
+    from slipway.credentials import credentials_required
 
-    if credentials_configured(config):
+    if credentials_required(config):
+        if not config.jwt_jwks and not api_keys.read(config.key_file):
+            return (
+                f"warning: {config.key_file} holds no key: until `slipway keys create NAME`, every request is refused."
+            )
         return f"Serving on {config.host}, for clients with a key or a token (docs/how-to/secure-the-service.md)."
     if is_loopback(config.host):
         return f"No credentials are configured: serving on {config.host} only, for this machine."

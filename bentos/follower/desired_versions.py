@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from msgspec import Meta, Struct
+
+from slipway.clients.http import decode
 from slipway.clients.mlflow.registry import RegisteredModel
 from slipway.contracts.registry_names import CANARY, ROLLOUT, SHADOW
 
@@ -25,9 +27,15 @@ def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
     return DesiredVersions(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
 
 
+class _Rollout(Struct):
+    version: str | int
+    weight: Annotated[float, Meta(ge=0, le=100)]
+
+
 def _canary_weight(tag: str, canary: str | None) -> float:
+    """Read the weight from the tag, which anybody may write who may write to the registry: 0 where it holds none."""
     try:
-        content = json.loads(tag)
-        return float(content["weight"]) if canary and str(content["version"]) == canary else 0.0
-    except (ValueError, TypeError, KeyError):
+        found = decode(tag.encode(), _Rollout)
+    except ValueError:
         return 0.0
+    return found.weight if canary and str(found.version) == canary else 0.0

@@ -28,8 +28,10 @@ from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import Settings
 from slipway.system import locks
+from slipway.texts import one_line
 from slipway.timestamps import now_iso
 
+MAX_REASON = 1000  # characters of why a version is refused
 _log = logging.getLogger("slipway.follower")
 
 
@@ -57,9 +59,11 @@ class Follower:
             self._status.write()  # a first poll may take long: show that there is a follower
             self._apply_desired_versions()
         except RegistryError as error:
+            self._status.clear("trouble")
             self._status.warn("registry", f"{error} (what is served stays)", log_changes=False)
         except Exception as error:  # a full disk, a response that no registry gives: the follower must stay alive
             reason = str(error) if isinstance(error, (SlipwayError, OSError)) else repr(error)
+            self._status.clear("registry")
             self._status.warn("trouble", f"the follower cannot follow: {reason} (what is served stays; it tries again)")
         else:
             self._status.clear("trouble")
@@ -107,8 +111,10 @@ class Follower:
             self._admitted[number] = bundle_store.admit(self.registry, version, self.settings.store).digest
             self._refused.pop(number, None)
         except BundleError as error:
-            self._refused[number] = (version, Refusal(number, alias, str(error), now_iso()))
-            _log.error("%s: version %s (%s) is refused: %s", self.usecase, number, alias, error)
+            self._refused[number] = (version, Refusal(number, alias, one_line(str(error), MAX_REASON), now_iso()))
+            _log.error(
+                "%s: version %s (%s) is refused: %s", self.usecase, number, alias, self._refused[number][1].reason
+            )
 
     def _update_pointer(self, versions: DesiredVersions) -> None:
         """Write the new desired state; the old champion stays where the new one is refused or its alias is gone."""

@@ -11,9 +11,11 @@ from pathlib import Path
 from slipway.serving_state import follower_status
 from slipway.serving_state.follower_status import FollowerStatus, HealthWarning
 from slipway.settings import Settings
+from slipway.texts import one_line
 from slipway.timestamps import now_iso
 
 STUCK_SECONDS = 300.0  # a poll takes at most as long as the download of the largest bundle
+MAX_MESSAGE = 1000  # characters, of a text that may be a server's
 _log = logging.getLogger("slipway.follower")
 
 
@@ -31,6 +33,7 @@ class StatusReporter:
 
     def warn(self, topic: str, message: str, *, log_changes: bool = True) -> None:
         """Set the topic's warning. It is logged when the topic is new, and with `log_changes` when its text changes."""
+        message = one_line(message, MAX_MESSAGE)
         before = self._warnings.get(topic)
         if before is not None and before.message == message:
             return

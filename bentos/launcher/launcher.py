@@ -10,16 +10,33 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
+
 from bentos.launcher import curl_example
 from slipway.clients import http
 from slipway.errors import PortTaken, ServiceError
 from slipway.settings import Settings
 from slipway.system.ports import free_port
 from slipway.system.processes import Process, RunningProcess
+from slipway.texts import one_line
 
 POLL_SECONDS = 0.25
 RESTART_SECONDS = 5.0
 Say = Callable[[str], None]
+_MAX_REASON = 2000  # characters of what a use case waits for
+
+
+class _Model(Struct):
+    """What is read of the response to `GET /v1/models/NAME`."""
+
+    version: str | None = None
+    device: str | None = None
+    synthetic: bool = False
+    waits_for: str | None = None
+
+
+class _Problem(Struct):
+    detail: str
 
 
 def service_url(settings: Settings) -> str:
@@ -75,7 +92,13 @@ def run(settings: Settings, names: Sequence[str], bundle: Path | None, *, follow
         if _wait_ready(running, service_url(settings), stop, say):
             try:
                 announce(settings, names, say)
-            except (OSError, ServiceError) as error:  # the service runs, also where the example cannot be written
+            except (
+                OSError,
+                ServiceError,
+                ValueError,
+                LookupError,
+                TypeError,
+            ) as error:  # the service runs all the same
                 say(f"ready; the served versions cannot be shown: {error}")
         while not stop.wait(POLL_SECONDS):
             _supervise(running, stop, say)
@@ -101,12 +124,12 @@ def _announce_model(settings: Settings, name: str, say: Say) -> str | None:
     if any(response.status in (401, 403) for response in responses):
         say(f"{name} is served, for clients with a key: SLIPWAY_API_KEY holds none with the scope predict or read.")
         return None
-    model, schema = (response.json() for response in responses)
-    if "waits_for" in model:  # the worker that answered still loads the version that another one serves
+    model, schema = responses[0].read(_Model), responses[1].read(dict)
+    if model.waits_for is not None:  # the worker that answered still loads the version that another one serves
         say(f"{name} is served.")
         return None
-    synthetic = ", trained on synthetic data" if model["synthetic"] else ""
-    say(f"{name} version {model['version']} is served on {model['device']}{synthetic}")
+    synthetic = ", trained on synthetic data" if model.synthetic else ""
+    say(f"{name} version {model.version} is served on {model.device}{synthetic}")
     return curl_example.curl_command(url, name, schema, settings.serving / name, bool(settings.authorization))
 
 
@@ -158,8 +181,8 @@ def _readiness(url: str) -> tuple[bool, str | None]:
     """Return whether the service is ready, and otherwise what it waits for, where it answers that."""
     try:
         response = http.request("GET", f"{url}/readyz", timeout=2)
-        return (True, None) if response.ok else (False, response.json()["detail"])
-    except (ServiceError, ValueError, KeyError, TypeError):
+        return (True, None) if response.ok else (False, one_line(response.read(_Problem).detail, _MAX_REASON))
+    except ServiceError:
         return False, None
 
 

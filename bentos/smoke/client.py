@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from slipway.clients.http import HttpClient, is_loopback, read_chunks
+from slipway.clients.http import HttpClient, decode, is_loopback, read_whole
 from slipway.errors import ServiceError
+from slipway.texts import one_line
 
 T = TypeVar("T")
 PROBLEM = "application/problem+json"
 REQUEST_SECONDS = 10.0
 _MAX_BYTES = 64 << 20
-_MAX_DETAIL = 300  # characters of a server's message that are shown
 
 
 class Problem(msgspec.Struct):
@@ -48,10 +48,10 @@ class Response:
     def summary(self) -> str:
         """Status and reason, the latter in the server's own words where it gives any."""
         try:
-            detail = msgspec.json.decode(self.body, type=Problem).detail
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            detail = decode(self.body, Problem).detail
+        except ValueError:
             detail = self.reason
-        return f"{self.status} {detail[:_MAX_DETAIL]}".strip()
+        return f"{self.status} {one_line(detail)}".strip()
 
     def read(self, kind: type[T]) -> T:
         """Decode the body of a 200 as `kind`. Raises ServiceError for anything else."""
@@ -70,8 +70,8 @@ class Response:
 
     def _decode(self, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(self.body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return decode(self.body, kind)
+        except ValueError as error:
             raise ServiceError(
                 f"{self.request} is not answered as by Slipway ({error}): is it another server, or another release?"
             ) from None
@@ -118,14 +118,14 @@ class Client:
         try:
             with self._http.stream(method, path, body, headers) as found:
                 self._note_connection(found.extensions["network_stream"])
-                content = b"".join(read_chunks(found, _MAX_BYTES))
+                received = read_whole(found, _MAX_BYTES)
         except ServiceError as error:
             raise ServiceError(
                 f"{self.url} does not answer: {error}. Are address and port right, and is it up?"
             ) from None
         seconds = time.perf_counter() - started
-        status, reason, received = found.status_code, found.reason_phrase, dict(found.headers)
-        return Response(f"{method} {path}", status, reason, received, content, seconds, trace_id, request_id)
+        status, reason, headers = received.status, received.reason, dict(received.headers)
+        return Response(f"{method} {path}", status, reason, headers, received.content, seconds, trace_id, request_id)
 
     def _note_connection(self, stream: Any) -> None:
         """Count the connection if it is a new one: each has another local port."""

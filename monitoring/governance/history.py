@@ -6,6 +6,7 @@ Its sources are the registry's versions and tags, the audit, and the verdicts of
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -154,11 +155,11 @@ def version_facts(registry: Registry, version: ModelVersion, checked: IntegrityR
 def _production_rows(registry: Registry, version: ModelVersion) -> int | None:
     """Number of labelled production rows in the training; None where the run does not contain it, or is gone."""
     try:
-        tags = registry.run(version.run_id)["data"].get("tags", ())
+        tags = registry.run(version.run_id).data.tags
     except RegistryError:
         return None
-    count = next((tag["value"] for tag in tags if tag["key"] == registry_names.PRODUCTION_ROWS), "")
-    return int(count) if count.isdecimal() else None
+    count = next((tag.value for tag in tags if tag.key == registry_names.PRODUCTION_ROWS), "")
+    return int(count) if re.fullmatch(r"[0-9]{1,18}", count) else None
 
 
 def _of_line(line: audit.AuditLine, registered: str) -> Event:

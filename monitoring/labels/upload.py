@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
-
 from slipway import timestamps
 from slipway.clients.service import ServiceClient
 from slipway.contracts.events import feedback_event
@@ -48,7 +46,7 @@ def served_schema(usecase: str, url: str) -> Schema:
         client.close()
     if not answer.ok:
         raise ServiceError(f"{client.url} does not serve {usecase}: it answered {answer.problem}")
-    return msgspec.convert(answer.document, Schema)
+    return answer.read(Schema)
 
 
 def stored_schema(usecase: str, config: Settings | None = None) -> Schema:

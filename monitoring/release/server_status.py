@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,6 +21,7 @@ from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
 from slipway.serving_state.follower_status import Refusal
 from slipway.serving_state.observed import RoleState, WorkerState
+from slipway.texts import one_line
 
 TIMEOUT_SECONDS = 3.0
 _AT_ONCE = 16
@@ -27,6 +29,9 @@ _POLL_SECONDS = 0.5
 
 PollServers = Callable[[Iterable[str], str], "list[ServerStatus]"]
 """Asks the servers of these URLs for the status of a use case."""
+
+
+Short = Annotated[str, msgspec.Meta(max_length=200)] | None
 
 
 class ServedGate(msgspec.Struct, frozen=True):
@@ -39,14 +44,20 @@ class ServedGate(msgspec.Struct, frozen=True):
 class Served(msgspec.Struct, frozen=True):
     """Fields of a server's response that monitoring reads; others are ignored."""
 
-    version: str | None = None
-    digest: str | None = None
-    source: str | None = None
-    device: str | None = None
+    version: Short = None
+    digest: Short = None
+    source: Short = None
+    device: Short = None
     synthetic: bool = False
     gate: ServedGate = ServedGate()
     workers: tuple[WorkerState, ...] = ()
     refused: dict[str, Refusal] = {}
+
+
+class _Answer(Served, frozen=True, kw_only=True):
+    """A server's response, which says of which use case it is."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class ServerStatus:
         if self.served is None:
             return []
         refused = self.served.refused.get(version.version)
-        by_follower = [refused.reason] if refused and refused.alias == alias else []
+        by_follower = [one_line(refused.reason)] if refused and refused.alias == alias else []
         return list(dict.fromkeys(by_follower + self._reasons(role, version, "refused")))
 
     def failures(self, role: str, version: ModelVersion) -> list[str]:
@@ -80,9 +91,8 @@ class ServerStatus:
 
     def _reasons(self, role: str, version: ModelVersion, outcome: str) -> list[str]:
         states = [worker.roles.get(role) for worker in self.workers]
-        return list(
-            dict.fromkeys(s.reason or outcome for s in states if s and s.outcome == outcome and _is(s, version))
-        )
+        found = [s for s in states if s and s.outcome == outcome and _is(s, version)]
+        return list(dict.fromkeys(one_line(s.reason or outcome) for s in found))
 
     def serving(self, role: str, version: ModelVersion) -> int:
         """Number of workers that serve this version in this role."""
@@ -105,11 +115,12 @@ def server_status(url: str, usecase: str, address: str | None = None) -> ServerS
         answer = client.get(f"/v1/models/{usecase}")
         if not answer.ok:
             return ServerStatus(shown, error=f"{shown} answered {answer.problem}")
-        return ServerStatus(shown, msgspec.convert(answer.document, Served))
+        served = answer.read(_Answer)
+        if served.name != usecase:
+            return ServerStatus(shown, error=f"{shown} was asked for {usecase}, and answered {one_line(served.name)}")
+        return ServerStatus(shown, served)
     except ServiceError as error:
         return ServerStatus(shown, error=str(error).replace(url, shown))
-    except msgspec.ValidationError as error:
-        return ServerStatus(shown, error=f"{shown} answered what is not the state of a model: {error}")
     finally:
         client.close()
 

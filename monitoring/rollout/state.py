@@ -7,15 +7,19 @@ next poll. An `outcome` is written before it is carried out, so that the next pr
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from slipway.clients.http import decode
 from slipway.clients.mlflow.registry import RegisteredModel
 from slipway.contracts.registry_names import ROLLOUT
 from slipway.timestamps import parse
 
 FINISHED, ROLLED_BACK, ENDED = "finished", "rolled_back", "ended"
+
+
+Weight = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
 class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,12 +30,12 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     version: str
-    weight: float
-    stage: int
+    weight: Weight
+    stage: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     since: str
     began: str
     champion: str
-    first: float = 0.0
+    first: Weight = 0.0
     outcome: str = ""
     why: str = ""
     who: str = ""
@@ -45,9 +49,9 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
 def read(model: RegisteredModel) -> RolloutState | None:
     """Read the state from the model's tag; None where there is none, or none that a rollout wrote."""
     try:
-        found = msgspec.json.decode(model.tags.get(ROLLOUT, ""), type=RolloutState)
+        found = decode(model.tags.get(ROLLOUT, "").encode(), RolloutState)
         parse(found.began), parse(found.since)
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         return None
     return found
 

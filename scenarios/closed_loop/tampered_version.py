@@ -23,7 +23,7 @@ def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scr
     registry.fetch_bundle(version, sound, serving_only=False)
     faulty_models.write(sound, tampered, kind, _holdout(registry, version.run_id, sound, scratch), part)
     mlflow = MlflowClient(registry.uri, registry.uri)
-    run = mlflow.create_run(registry.run(version.run_id)["info"]["experiment_id"], run_name=f"sabotage: {kind}")
+    run = mlflow.create_run(registry.run(version.run_id).info.experiment_id, run_name=f"sabotage: {kind}")
     mlflow.log_artifacts(run.info.run_id, str(tampered), "bundle")
     mlflow.set_terminated(run.info.run_id)
     tags = {BUNDLE_SHA256: file_sha256(tampered / MANIFEST), GATE: "failed"}

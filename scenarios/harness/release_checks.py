@@ -52,7 +52,7 @@ def model_metadata(url: str, name: str) -> dict:
         client.close()
     if not response.ok:
         raise ServiceError(f"{client.url} answered {response.problem} to GET /v1/models/{name}.")
-    return response.document
+    return response.read(dict)
 
 
 def eventually(probe: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:

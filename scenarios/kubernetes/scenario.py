@@ -227,7 +227,7 @@ def _request(installation: Installation, url: str, document: Any = None) -> Any:
         raise ServiceError(f"{url} does not answer: {error}") from None
     if response.status != 200:
         raise ServiceError(f"{url} answered {response.status}: {response.content[:300].decode(errors='replace')}")
-    return response.json()
+    return response.read(dict)
 
 
 def _metrics(url: str) -> str:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, Struct
 
 from slipway.clients.service import ServiceClient
 from slipway.errors import ServiceError
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
     from monitoring.labels.upload import Track
 
 CONNECTIONS = 8
+
+
+class _Model(Struct):
+    version: str
+
+
+class _Prediction(Struct):
+    id: str
+
+
+class _Predictions(Struct):
+    """What is read of the response to a prediction request of one row."""
+
+    model: _Model
+    predictions: Annotated[list[_Prediction], Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -71,8 +88,7 @@ def _request(client: ServiceClient, path: str, row: int, instance: dict[str, Any
     if response.status != 200:
         return Outcome(row, seconds, reason=response.problem)
     try:
-        return Outcome(
-            row, seconds, str(response.document["model"]["version"]), response.document["predictions"][0]["id"]
-        )
-    except (TypeError, KeyError, IndexError):
-        return Outcome(row, seconds, reason="200, but not a prediction response")
+        found = response.read(_Predictions)
+    except ServiceError as error:
+        return Outcome(row, seconds, reason=f"200, but not a prediction response: {error}")
+    return Outcome(row, seconds, found.model.version, found.predictions[0].id)

@@ -1,7 +1,9 @@
-"""HTTP requests, as every client of Slipway makes them: with a time limit, a size limit and no redirects.
+"""HTTP requests, as every client of Slipway makes them: within a time, up to a size, and without redirects.
+
+What a server sends is data: its JSON is read into a type, and its words are cut before they get into a message.
 
     response = request("GET", "http://127.0.0.1:3000/v1/models")
-    response.status, response.json()
+    response.status, response.read(Model)
 
 httpx is imported with the first request, since its import takes a tenth of a second.
 """
@@ -16,15 +18,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from slipway.errors import ResponseTooLarge, ServiceError
+from slipway.texts import one_line
 
 if TYPE_CHECKING:
     import httpx
 
-MAX_BYTES = 64 << 20
+T = TypeVar("T")
+MAX_BYTES = 16 << 20
+MAX_ERROR_BYTES = 64 << 10  # of a response that is no success; the rest is not read
+# The whole of an exchange may take so many times the wait for its next bytes.
+PATIENCE = 3.0
+SLOWEST_DOWNLOAD = 64 << 10  # bytes a second, after the time that any exchange may take
 # Servers close idle connections, uvicorn after 5 s: a request sent into that moment would look like a failed one.
 REUSE_SECONDS = 2.0
 _CHUNK = 1 << 20
@@ -32,7 +42,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Response:
-    """A response that was read to its end. Names of headers are in lower case."""
+    """A response that was read: a success to its end, an error up to 64 KiB. Names of headers are in lower case."""
 
     status: int
     content: bytes
@@ -43,12 +53,26 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
-    def json(self) -> Any:
-        """Parse the content as JSON. Raises ValueError."""
+    def read(self, kind: type[T]) -> T:
+        """Parse the content as JSON of this kind.
+
+        Raises:
+            ServiceError: it is something else; the message is what is wrong with it, and where.
+        """
         try:
-            return json.loads(self.content)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deep") from None
+            return decode(self.content, kind)
+        except ValueError as error:
+            raise ServiceError(str(error)) from None
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """Parse JSON of this kind. Raises ValueError, with one short line on what is wrong, and where."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(one_line(str(error))) from None
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
 
 
 class HttpClient:
@@ -56,7 +80,7 @@ class HttpClient:
 
     Args:
         url: the server's address; paths of requests are appended to it.
-        timeout: seconds to connect, and for each wait for bytes.
+        timeout: seconds to connect, and for each wait for bytes; the whole exchange has three times as many.
         headers: sent with each request.
         retries: how often a failed attempt to connect is repeated; a request that was sent never is.
         use_proxy: go through the proxy that the environment names, as `https_proxy`, unless the host is this machine.
@@ -100,8 +124,7 @@ class HttpClient:
             content = json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
             headers = {"Content-Type": "application/json", **(headers or {})}
         with self.stream(method, path, content, headers, follow_redirects=follow_redirects) as response:
-            body = b"".join(read_chunks(response, max_bytes))
-            return Response(response.status_code, body, response.reason_phrase, dict(response.headers))
+            return read_whole(response, max_bytes)
 
     @contextmanager
     def stream(
@@ -112,16 +135,23 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         *,
         follow_redirects: bool = False,
+        slowest: float | None = None,
     ) -> Iterator[httpx.Response]:
         """Send a request and give the response before its content is read: `read_chunks` reads it.
+
+        `slowest` is for a download of any size: as long as so many bytes a second arrive, it may go on.
 
         Raises:
             ServiceError: there is no response; the message is the reason alone.
         """
         import httpx
 
+        from slipway.clients.deadline import Deadline
+
+        deadline = Deadline(PATIENCE * self._timeout, slowest)
         with _explained():
             url, extra, extensions = self._target(path)
+            extensions["timeout"] = deadline.timeouts(self._timeout)
             request = self._client.build_request(
                 method, url, content=content, headers={**extra, **(headers or {})}, extensions=extensions
             )
@@ -141,6 +171,8 @@ class HttpClient:
     def _client(self) -> httpx.Client:
         import httpx
 
+        from slipway.clients.deadline import DeadlineTransport
+
         # the machine's own certificates, as all of Python but httpx uses them
         verify = ssl.create_default_context() if self.url.startswith("https://") else False
         limits = httpx.Limits(keepalive_expiry=REUSE_SECONDS)
@@ -149,7 +181,7 @@ class HttpClient:
             timeout=self._timeout,
             trust_env=False,
             verify=verify,
-            transport=httpx.HTTPTransport(
+            transport=DeadlineTransport(
                 verify=verify,
                 trust_env=False,
                 limits=limits,
@@ -209,7 +241,7 @@ def download(url: str, file: BinaryIO, *, timeout: float = 10.0, max_bytes: int,
     client = HttpClient(url, timeout=timeout)
     client.url = url
     try:
-        with client.stream("GET", follow_redirects=follow_redirects) as response:
+        with client.stream("GET", follow_redirects=follow_redirects, slowest=SLOWEST_DOWNLOAD) as response:
             if response.status_code == 200:
                 for chunk in read_chunks(response, max_bytes):
                     file.write(chunk)
@@ -224,6 +256,30 @@ def is_healthy(url: str, seconds: float = 2.0) -> bool:
         return request("GET", url, timeout=seconds).status < 400
     except ServiceError:
         return False
+
+
+def read_whole(response: httpx.Response, max_bytes: int = MAX_BYTES) -> Response:
+    """Read a response's content; of one that is no success, the beginning, which holds the reason.
+
+    Raises:
+        ResponseTooLarge: it has more than `max_bytes`.
+        ServiceError: it breaks off; the message is the reason alone.
+    """
+    if response.is_success:
+        content = b"".join(read_chunks(response, max_bytes))
+    else:
+        content = _beginning(response)
+    return Response(response.status_code, content, one_line(response.reason_phrase), dict(response.headers))
+
+
+def _beginning(response: httpx.Response) -> bytes:
+    content = b""
+    with _explained():
+        for chunk in response.iter_raw():
+            content += chunk
+            if len(content) >= MAX_ERROR_BYTES:
+                break
+    return content[:MAX_ERROR_BYTES]
 
 
 def read_chunks(response: httpx.Response, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
@@ -250,7 +306,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-        raise ServiceError(str(error) or type(error).__name__) from None
+        raise ServiceError(one_line(str(error)) or type(error).__name__) from None
 
 
 def _proxy(url: str) -> str | None:

@@ -10,10 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from msgspec import Meta, Struct
 
 from slipway.clients.http import HttpClient, Response
 from slipway.errors import ServiceError
+from slipway.texts import one_line
+
+T = TypeVar("T")
 
 POLL_SECONDS = 2.0
 BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 10, 1.0
@@ -22,6 +27,43 @@ UNDER_WAY = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 DUE = timedelta(minutes=1)
 # A runner that is killed before its run began leaves it pending for ever; one that runs has a heartbeat to miss.
 LONGEST_PENDING = timedelta(hours=1)
+
+
+Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]{1,64}$")]  # it becomes part of a path
+Moment = Annotated[datetime, Meta(tz=True)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class _Deployment(Struct, frozen=True):
+    id: Id
+    parameters: dict[str, Any]
+
+
+class _Created(Struct, frozen=True):
+    id: Id
+
+
+class _State(Struct, frozen=True):
+    type: str
+    timestamp: Moment | None = None
+    message: str | None = None
+
+
+class _Run(Struct, frozen=True):
+    """A flow run as Prefect answers it; fields that are not read here may be anything."""
+
+    id: Id
+    total_run_time: Seconds
+    state: _State | None = None
+    created: Moment | None = None
+    tags: tuple[str, ...] = ()
+    parameters: dict[str, Any] = {}
+
+
+class _Task(Struct, frozen=True):
+    name: str
+    total_run_time: Seconds
+    state_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +83,7 @@ class FlowRun:
 
 
 class PrefectClient:
-    """A Prefect server; every method raises ServiceError if it does not respond, or responds with an error."""
+    """A Prefect server; every method raises ServiceError if it does not respond, or not as Prefect does."""
 
     def __init__(self, uri: str, timeout: float = 20.0) -> None:
         self._uri = uri
@@ -58,21 +100,21 @@ class PrefectClient:
 
         If a run was started with the same `key` before, by anybody, it is that run's id, and nothing is started.
         """
-        found = self._call("GET", f"deployments/name/{urllib.parse.quote(deployment)}")
+        found = self._call(_Deployment, "GET", f"deployments/name/{urllib.parse.quote(deployment)}")
         body = {
-            "parameters": {**found["parameters"], **parameters},
+            "parameters": {**found.parameters, **parameters},
             "state": {"type": "SCHEDULED"},
             "idempotency_key": key or str(uuid.uuid4()),
             "tags": list(tags),
         }
-        return self._call("POST", f"deployments/{found['id']}/create_flow_run", body)["id"]
+        return self._call(_Created, "POST", f"deployments/{found.id}/create_flow_run", body).id
 
     def flow_run(self, run_id: str) -> FlowRun:
-        return _flow_run(self._call("GET", f"flow_runs/{run_id}"))
+        return _flow_run(self._call(_Run, "GET", f"flow_runs/{run_id}"))
 
     def with_key(self, key: str) -> FlowRun | None:
         """Find the run that was started with this key."""
-        found = self._call("POST", "flow_runs/filter", {"flow_runs": {"idempotency_key": {"any_": [key]}}})
+        found = self._runs({"flow_runs": {"idempotency_key": {"any_": [key]}}})
         return _flow_run(found[0]) if found else None
 
     def under_way(self, flow: str, usecase: str) -> list[FlowRun]:
@@ -89,8 +131,7 @@ class PrefectClient:
             },
             "sort": "EXPECTED_START_TIME_ASC",
         }
-        found = self._call("POST", "flow_runs/filter", body)
-        return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase and _lives(run, now)]
+        return [_flow_run(run) for run in self._runs(body, usecase) if _lives(run, now)]
 
     def begun(self, flow: str, usecase: str, since: datetime) -> list[FlowRun]:
         """List the flow's runs for a use case that were to start since then, in any state, the oldest first."""
@@ -99,18 +140,13 @@ class PrefectClient:
             "flow_runs": {"expected_start_time": {"after_": since.isoformat()}},
             "sort": "EXPECTED_START_TIME_ASC",
         }
-        found = self._call("POST", "flow_runs/filter", body)
-        return [_flow_run(run) for run in found if run["parameters"].get("usecase") == usecase]
+        return [_flow_run(run) for run in self._runs(body, usecase)]
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str, float]]:
         """List name, state and seconds of the run's tasks, in the order in which they started."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        for task in self._call("POST", "task_runs/filter", body):
-            yield (
-                task["name"].rpartition("-")[0] or task["name"],
-                task["state_type"] or "PENDING",
-                task["total_run_time"],
-            )
+        for task in self._call(list[_Task], "POST", "task_runs/filter", body):
+            yield task.name.rpartition("-")[0] or task.name, task.state_type or "PENDING", task.total_run_time
 
     def wait(self, runs: Mapping[str, str], say: Callable[[str], None]) -> dict[str, FlowRun]:
         """Wait for runs to finish; returns them by the same names. Each task that ends is reported to `say`."""
@@ -130,20 +166,27 @@ class PrefectClient:
                     finished[name] = run
         return finished
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _runs(self, body: Mapping[str, Any], usecase: str | None = None) -> list[_Run]:
+        """Find runs, of a use case if one is named."""
+        found = self._call(list[_Run], "POST", "flow_runs/filter", body)
+        return [run for run in found if usecase is None or run.parameters.get("usecase") == usecase]
+
+    def _call(self, kind: type[T], method: str, path: str, body: Mapping[str, Any] | None = None) -> T:
         """Send a request, again while the server is busy: on SQLite, that is, while its database is locked."""
         for _ in range(BUSY_TRIES):
             response = self._once(method, path, body)
             if response.status != BUSY:
                 break
             time.sleep(BUSY_SECONDS)
-        if response.status >= 300:
-            detail = response.content[:300].decode(errors="replace")
+        if not response.ok:
+            detail = one_line(response.content.decode(errors="replace"))
             raise ServiceError(f"Prefect answered {response.status} to {method} {path}: {detail}")
         try:
-            return response.json()
-        except ValueError:
-            raise ServiceError(f"{self._uri} does not answer as Prefect does: is another program there?") from None
+            return response.read(kind)
+        except ServiceError as error:
+            raise ServiceError(
+                f"{self._uri} does not answer {path} as Prefect does ({error}): is another program there?"
+            ) from None
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Response:
         try:
@@ -152,23 +195,23 @@ class PrefectClient:
             raise ServiceError(f"Prefect does not answer at {self._uri}: {error}") from None
 
 
-def _flow_run(found: Mapping[str, Any]) -> FlowRun:
-    state, created = found["state"] or {}, found.get("created")
+def _flow_run(found: _Run) -> FlowRun:
+    state = found.state
     return FlowRun(
-        id=str(found.get("id", "")),
-        state=state.get("type", "PENDING"),
-        message=state.get("message") or "",
-        seconds=found["total_run_time"],
-        created=datetime.fromisoformat(created) if created else None,
-        tags=tuple(found.get("tags", ())),
+        id=found.id,
+        state=state.type if state else "PENDING",
+        message=one_line(state.message or "") if state else "",
+        seconds=found.total_run_time,
+        created=found.created,
+        tags=found.tags,
     )
 
 
-def _lives(run: Mapping[str, Any], now: datetime) -> bool:
-    state = run["state"] or {}
-    if state.get("type") != "PENDING":
+def _lives(run: _Run, now: datetime) -> bool:
+    state = run.state
+    if state is None or state.type != "PENDING" or state.timestamp is None:
         return True
-    return now - datetime.fromisoformat(state["timestamp"]) < LONGEST_PENDING
+    return now - state.timestamp < LONGEST_PENDING
 
 
 def _authorization() -> dict[str, str]:

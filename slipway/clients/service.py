@@ -2,39 +2,66 @@
 
     client = Client("http://127.0.0.1:3000")
     answer = client.post("/v1/models/digits/predict", {"instances": rows})
-    answer.status, answer.document
+    answer.ok, answer.read(Predictions)
 
 The key in SLIPWAY_API_KEY is sent along.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from slipway.clients.http import HttpClient
+from msgspec import Struct
+
+from slipway.clients.http import HttpClient, Response, decode
 from slipway.errors import ServiceError
 from slipway.settings import settings
+from slipway.texts import one_line
+
+T = TypeVar("T")
+
+
+class _Problem(Struct, frozen=True):
+    """What is read of a problem detail (RFC 9457)."""
+
+    detail: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class ServiceResponse:
-    """A response; `document` is None if the body is not JSON."""
+    """A response of the server at `url`."""
 
-    status: int
-    document: Any
+    url: str
+    response: Response
+
+    @property
+    def status(self) -> int:
+        return self.response.status
 
     @property
     def ok(self) -> bool:
-        return 200 <= self.status < 300
+        return self.response.ok
 
     @property
     def problem(self) -> str:
-        """Why it is not ok, with the server's problem detail (RFC 9457) if there is one."""
-        detail = self.document if isinstance(self.document, dict) else {}
-        return f"{self.status} {detail.get('detail') or detail.get('title') or ''}".strip()
+        """Why it is not ok, with the server's problem detail if there is one."""
+        try:
+            found = decode(self.response.content, _Problem)
+        except ValueError:
+            found = _Problem()
+        return f"{self.status} {one_line(found.detail or found.title)}".strip()
+
+    def read(self, kind: type[T]) -> T:
+        """Parse the content. Raises ServiceError if it is not JSON of this kind."""
+        try:
+            return self.response.read(kind)
+        except ServiceError as error:
+            raise ServiceError(
+                f"{self.url} does not answer as Slipway does ({error}): is it another server, or another release?"
+            ) from None
 
 
 class ServiceClient:
@@ -67,11 +94,4 @@ class ServiceClient:
             raise ServiceError(
                 f"{self.url} does not answer: {error}. Is it up? `slipway status` says what runs."
             ) from None
-        return ServiceResponse(response.status, _decoded(response.content))
-
-
-def _decoded(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None
+        return ServiceResponse(self.url, response)

@@ -32,7 +32,7 @@ def command(
 
     A key is printed once, when it is created: the file keeps its digest only.
     """
-    from slipway import api_keys
+    from slipway import api_keys, credentials
     from slipway.settings import settings
 
     path = settings().key_file
@@ -45,6 +45,7 @@ def command(
         return _report(key, f"revoked {name}: servers that read {path} refuse it within a second.", as_json)
     asked = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     key, secret = api_keys.create(path, name, asked, rate, api_keys.expiry(expires) if expires else None)
+    credentials.record_keys(settings())
     say(f"created {name} in {path}. This is the only time that the key is shown:")
     if as_json:
         return print_json(_public(key) | {"key": secret})

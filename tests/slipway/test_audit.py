@@ -72,7 +72,7 @@ def artifacts(name):
     """The folder of the run that holds the copies, and the registry."""
     registry = Registry(settings().registry_uri)
     [run] = registry.runs(registry.experiment(f"audit/{name}"))
-    return registry, run["info"]
+    return registry, run.info
 
 
 def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
@@ -80,7 +80,7 @@ def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
     line = audit.append(name, "promoted", who="ann@laptop", version="3")
     server, run = artifacts(name)
     [path] = log.rglob(f"{line.id}.json")
-    assert server.small_artifact(run["artifact_uri"], f"local/{line.id}.json") == path.read_bytes()
+    assert server.small_artifact(run.artifact_uri, f"local/{line.id}.json") == path.read_bytes()
     assert compared(name) == (1, 0, [])
 
 
@@ -112,7 +112,7 @@ def test_changed_removed_and_pending_copies_are_distinguished(registry, log):
     audit.append(name, "promoted", who="ann@laptop")
     registry(True)
     server, run = artifacts(name)
-    server.put_artifact(run["artifact_uri"], f"local/{changed.id}.json", b"{}")
+    server.put_artifact(run.artifact_uri, f"local/{changed.id}.json", b"{}")
     path = f"{urlsplit(run['artifact_uri']).path.strip('/')}/local/{removed.id}.json"
     assert http.request("DELETE", f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/{path}").ok
     lines, pending, problems = compared(name)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.clients.mlflow.registry import Registry
 from tests.support import sharing
 
 START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
@@ -140,6 +141,11 @@ def publish(
         },
     )
     return version["model_version"]["version"]
+
+
+def run_document(registry: Registry, run_id: str) -> dict:
+    """Return all of a run, where `Registry.run` reads what Slipway uses."""
+    return registry._get(dict, "runs/get", run_id=run_id)["run"]
 
 
 def _manifest_digest(bundle: Path) -> str:

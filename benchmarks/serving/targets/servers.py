@@ -40,14 +40,12 @@ PEERS = {  # name: the command in front of its port
     "bentoml": [*BENTOML, "benchmarks.serving.targets.peers:Bento", "--port"],
     "flask": [sys.executable, "-m", "benchmarks.serving.targets.peers"],
 }
+WITHOUT_KEY = "without key, limit, metrics"
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
     "with a shadow": ("bentos.service:slipway", {}),
     "without the log": ("benchmarks.serving.targets.ablation:slipway", {"BENCHMARK_WITHOUT": "log"}),
-    "without key, limit, metrics": (
-        "benchmarks.serving.targets.ablation:slipway",
-        {"BENCHMARK_WITHOUT": "metrics", "SLIPWAY_KEYS": "/nonexistent/keys.json"},
-    ),
+    WITHOUT_KEY: ("benchmarks.serving.targets.ablation:slipway", {"BENCHMARK_WITHOUT": "metrics"}),
     "2 ms": ("bentos.service:slipway", {}),
     "convolutions": ("bentos.service:slipway", {}),
     "convolutions without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
@@ -74,9 +72,8 @@ class Server:
         self._processes: list[psutil.Process] = []
         self.network = NETWORKS.get(name, network.TABULAR)
         onnx = network.promote(folder / "var", self.network, shadow=name == "with a shadow")
-        key = api_keys.create(
-            Settings(var=folder / "var").key_file, "benchmark", ["predict", "read"], "100000000/second"
-        )[1]
+        keys = folder if name == WITHOUT_KEY else Settings(var=folder / "var").key_file.parent
+        key = api_keys.create(keys / "keys.json", "benchmark", ["predict", "read"], "100000000/second")[1]
         self._env = {
             **os.environ,
             "BENCHMARK_ONNX": str(onnx),

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from slipway.clients.http import read_chunks
+from slipway.clients.mlflow.documents import DownloadUri, Files
 from slipway.clients.mlflow.runs import Runs
 from slipway.contracts.bundle import manifest
 from slipway.contracts.registry_names import BUNDLE_SHA256
 from slipway.errors import BundleError, NotFound, RegistryError, ResponseTooLarge, ServiceError
+from slipway.texts import one_line
 
 _ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXIED = "mlflow-artifacts:"
@@ -65,12 +67,12 @@ class Artifacts(Runs):
 
     def artifacts(self, run_id: str, folder: str) -> list[str]:
         """List the paths of the files in a folder of a run's artifacts."""
-        found = self._get("artifacts/list", run_id=run_id, path=folder).get("files", ())
-        return [item["path"] for item in found if not item.get("is_dir")]
+        pages = self._pages(lambda token: self._get(Files, "artifacts/list", run_id=run_id, path=folder, **token))
+        return [file.path for page in pages for file in page.files if not file.is_dir]
 
     def fetch_artifact(self, run_id: str, path: str, into: Path) -> Path:
         """Download one file of a run's artifacts to `into`."""
-        base = self._artifact_path(self.run(run_id)["info"]["artifact_uri"])
+        base = self._artifact_path(self.run(run_id).info.artifact_uri)
         self._download(f"{base}/{path}", into, _MAX_ARTIFACT)
         return into
 
@@ -95,15 +97,19 @@ class Artifacts(Runs):
         return digest.hexdigest()
 
     def _source(self, version: ModelVersion) -> str:
-        found = self._get("model-versions/get-download-uri", name=version.name, version=version.version)
-        return found["artifact_uri"]
+        route = "model-versions/get-download-uri"
+        return self._get(DownloadUri, route, name=version.name, version=version.version).artifact_uri
 
     def _artifact_path(self, uri: str) -> str:
         if not uri.startswith(_PROXIED):
             raise RegistryError(
-                f"the artifacts lie at {uri}, which only the server can read: start MLflow with --serve-artifacts."
+                f"the artifacts lie at {one_line(uri)}, which only the server can read: "
+                "start MLflow with --serve-artifacts."
             )
-        return urllib.parse.urlsplit(uri).path.strip("/")
+        try:
+            return urllib.parse.urlsplit(uri).path.strip("/")
+        except ValueError as error:
+            raise RegistryError(f"the registry names {one_line(uri)} for artifacts, which is no URI: {error}") from None
 
     def _fetch_file(self, version: ModelVersion, base: str, name: str, into: Path) -> None:
         try:

@@ -8,18 +8,23 @@ from __future__ import annotations
 import base64
 import os
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from slipway.clients.http import HttpClient, Response, read_chunks
+from slipway.clients.http import SLOWEST_DOWNLOAD, HttpClient, Response, decode, read_whole
+from slipway.clients.mlflow.documents import Error, Page
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import settings
+from slipway.texts import one_line
 
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
+P = TypeVar("P", bound=Page)
+_MAX_PAGES = 1000
 _API = "/api/2.0/mlflow"
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
@@ -48,21 +53,22 @@ class MlflowRest:
             return False
         return True
 
-    def _get(self, route: str, **query: str) -> dict[str, Any]:
-        return self._json(self._request("GET", f"{_API}/{route}?{urllib.parse.urlencode(query)}"))
+    def _get(self, kind: type[T], route: str, **query: str) -> T:
+        return self._parse(kind, self._request("GET", f"{_API}/{route}?{urllib.parse.urlencode(query)}"))
 
-    def _send(self, method: str, route: str, **body: Any) -> dict[str, Any]:
-        return self._json(self._request(method, f"{_API}/{route}", document=body))
+    def _send(self, kind: type[T], method: str, route: str, **body: Any) -> T:
+        return self._parse(kind, self._request(method, f"{_API}/{route}", document=body))
 
-    def _pages(self, route: str, key: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """Read a list that MLflow returns in pages."""
-        token = ""
-        while True:
-            page = self._get(route, **query, **({"page_token": token} if token else {}))
-            yield from page.get(key, ())
-            token = page.get("next_page_token", "")
-            if not token:
+    def _pages(self, ask: Callable[[dict[str, str]], P]) -> Iterator[P]:
+        """Read a list that MLflow returns in pages, each of which names the next one by a token."""
+        following: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            page = ask(following)
+            yield page
+            if not page.next_page_token:
                 return
+            following = {"page_token": page.next_page_token}
+        raise RegistryError(f"the registry {self.uri} answers a list that has no end after {_MAX_PAGES} pages.")
 
     def _request(self, method: str, path: str, *, document: Any = None, content: bytes | None = None) -> Response:
         try:
@@ -76,48 +82,51 @@ class MlflowRest:
     def _stream(self, path: str) -> Iterator[httpx.Response]:
         """A response whose content is read by the block, through `read_chunks`; one that is an error raises here."""
         try:
-            with self._client.stream("GET", path, headers=_authorization()) as response:
+            with self._client.stream("GET", path, headers=_authorization(), slowest=SLOWEST_DOWNLOAD) as response:
                 if response.is_success:
                     yield response
                     return
-                content = b"".join(read_chunks(response))
+                failed = read_whole(response)
         except ServiceError as error:
             raise self._unreachable(error) from None
-        self._require_success(Response(response.status_code, content, response.reason_phrase))
+        self._require_success(failed)
 
     @cached_property
     def _client(self) -> HttpClient:
         return HttpClient(self.uri, timeout=self.timeout)
 
-    def _json(self, response: Response) -> dict[str, Any]:
+    def _parse(self, kind: type[T], response: Response) -> T:
         try:
-            found = response.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise RegistryError(f"{self.uri} does not answer as MLflow does: is another program on that port?")
-        return found
+            return response.read(kind)
+        except ServiceError as error:
+            raise RegistryError(
+                f"{self.uri} does not answer as MLflow does ({error}): is another program on that port?"
+            ) from None
 
     def _require_success(self, response: Response) -> None:
-        """MLflow's error as ours; it answers a missing alias with 400, a missing model with 404."""
+        """MLflow's error as ours. A bare 404 says nothing of its content: a proxy or another program sends it, too."""
         if response.ok:
             return
-        code, message = "", response.reason
-        if 300 <= response.status < 400:
-            message = f"a redirect to {response.headers.get('location')}; set MLFLOW_TRACKING_URI to that address"
-        try:
-            content = response.json()
-            code, message = content.get("error_code", ""), content.get("message", "")
-        except (ValueError, AttributeError):
-            pass
-        kind = NotFound if response.status == 404 or code in _MISSING else RegistryError
-        raise kind(f"the registry {self.uri} answered {response.status}: {message or code}")
+        error = _error(response)
+        kind = NotFound if error.error_code in _MISSING else RegistryError
+        reason = one_line(error.message or error.error_code or response.reason)
+        raise kind(f"the registry {self.uri} answered {response.status}: {reason}")
 
     def _unreachable(self, reason: ServiceError) -> RegistryError:
         return RegistryError(
             f"the registry {self.uri} does not answer ({reason}): "
             "start it (`slipway up`), or set MLFLOW_TRACKING_URI to one that runs."
         )
+
+
+def _error(response: Response) -> Error:
+    if 300 <= response.status < 400:  # not followed: the credentials would go along
+        to = response.headers.get("location", "nowhere")
+        return Error(message=f"a redirect to {one_line(to)}; set MLFLOW_TRACKING_URI to that address")
+    try:
+        return decode(response.content, Error)
+    except ValueError:
+        return Error()
 
 
 def _authorization() -> dict[str, str]:

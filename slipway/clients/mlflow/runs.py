@@ -5,40 +5,39 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from slipway.clients.mlflow import documents
+from slipway.clients.mlflow.documents import Experiment, ExperimentResponse, Run, RunResponse
 from slipway.clients.mlflow.rest import MlflowRest
 
 
 class Runs(MlflowRest):
-    """Experiments and runs; a run is a document of MLflow with `info` and `data`."""
+    """Experiments and runs."""
 
-    def run(self, run_id: str) -> dict[str, Any]:
+    def run(self, run_id: str) -> Run:
         """Read a run."""
-        return self._get("runs/get", run_id=run_id)["run"]
+        return self._get(RunResponse, "runs/get", run_id=run_id).run
 
-    def runs(self, experiment: str) -> list[dict[str, Any]]:
+    def runs(self, experiment: str) -> list[Run]:
         """List an experiment's runs that are not deleted, the oldest first."""
         body: dict[str, Any] = {
             "experiment_ids": [experiment],
             "order_by": ["attributes.start_time ASC"],
             "max_results": 1000,
         }
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self._send("POST", "runs/search", **body)
-            found += page.get("runs", ())
-            if not page.get("next_page_token"):
-                return found
-            body["page_token"] = page["next_page_token"]
+        pages = self._pages(lambda token: self._send(documents.Runs, "POST", "runs/search", **body, **token))
+        return [run for page in pages for run in page.runs]
 
-    def create_run(self, experiment: str, name: str) -> dict[str, Any]:
+    def create_run(self, experiment: str, name: str) -> Run:
         """Create a run that starts now."""
         started = int(time.time() * 1000)
-        return self._send("POST", "runs/create", experiment_id=experiment, run_name=name, start_time=started)["run"]
+        body = {"experiment_id": experiment, "run_name": name, "start_time": started}
+        return self._send(RunResponse, "POST", "runs/create", **body).run
 
     def experiment(self, name: str) -> str:
         """Find an experiment's id, a deleted one's, too. Raises NotFound if there never was one."""
-        return self._get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"]
+        found = self._get(ExperimentResponse, "experiments/get-by-name", experiment_name=name)
+        return found.experiment.experiment_id
 
     def create_experiment(self, name: str) -> str:
         """Create an experiment; returns its id."""
-        return self._send("POST", "experiments/create", name=name)["experiment_id"]
+        return self._send(Experiment, "POST", "experiments/create", name=name).experiment_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,7 @@ def issuer(monkeypatch):
 def later(monkeypatch):
     """`later(seconds)` moves the key set's clock on; tokens keep theirs."""
     moved = [0.0]
-    monkeypatch.setattr(jwks.time, "monotonic", lambda clock=time.monotonic: clock() + moved[0])
+    monkeypatch.setattr(jwks, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + moved[0]))
 
     def move(seconds):
         moved[0] += seconds

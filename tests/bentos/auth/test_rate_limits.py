@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from bentos.auth.rate_limits import FixedWindowCounter, Limit
-from bentos.auth.redis_rate_limits import REDIS_SECONDS, RedisWindowCounter
+from bentos.auth.redis_rate_limits import REDIS_SECONDS, RETRY_SECONDS, RedisWindowCounter
 from tests.bentos.auth.credentials import bearer, predict
 from tests.support.servers import free_port
 
@@ -34,7 +38,7 @@ def redis(needs, tmp_path):
 
 def hits(shared, limit, times, at=None):
     async def each():
-        return [await one.hit(limit, at or time.time()) for one in shared for _ in range(times)]
+        return [await one.hit(limit, at or time.monotonic()) for one in shared for _ in range(times)]
 
     return asyncio.run(each())
 
@@ -72,7 +76,7 @@ def test_predictions_go_on_and_are_limited_while_redis_is_away(start_client, key
 
 def test_redis_is_used_again_when_it_is_back(redis, caplog):
     caplog.set_level("INFO", "slipway.serving")
-    limit, now = Limit.of("5/minute", "ann"), time.time()
+    limit, now = Limit.of("5/minute", "ann"), time.monotonic()
     shared = RedisWindowCounter(redis, FixedWindowCounter())
     shared._retry_at = now + 4
     assert hits([shared], limit, 1, now)[0].used == 1
@@ -86,3 +90,83 @@ def test_ended_windows_are_forgotten(monkeypatch):
     for number in range(50):
         windows.hit(Limit.of("5/second", str(number)), now=float(number))
     assert len(windows._windows) <= 11
+
+
+LIES = {
+    "another type": b"+OK\r\n",
+    "nothing": b"$-1\r\n",
+    "a list": b"*1\r\n:1\r\n",
+    "a text": b"$3\r\nabc\r\n",
+    "a negative number": b":-5\r\n",
+    "zero": b":0\r\n",
+    "an error": b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+    "an error of many lines": b"-ERR " + b"x" * 100_000 + b"\r\n",
+    "another protocol": b"HTTP/1.1 200 OK\r\n\r\n",
+    "what is no UTF-8": b"+\xff\xfe\r\n",
+    "a length that nobody has": b"$99999999999999\r\nx",
+    "half of a number": b":1",
+    "deep nesting": b"*1\r\n" * 5000,
+    "the end of the connection": b"",
+}
+
+
+@contextmanager
+def lying(answer: bytes, delay: float = 0.0) -> Iterator[str]:
+    """A Redis that answers each script with the same bytes, and everything else with OK; yields its URL."""
+
+    def one(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            while data := connection.recv(65536):
+                for command in re.split(rb"(?:^|(?<=\n))\*\d+\r\n", data)[1:]:
+                    if b"EVAL" not in command.upper():
+                        connection.sendall(b"+OK\r\n")
+                        continue
+                    time.sleep(delay)
+                    if not answer:
+                        return
+                    connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=one, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_redis_that_answers_no_count_costs_no_request(lie, caplog):
+    with lying(LIES[lie]) as url:
+        shared = RedisWindowCounter(url, FixedWindowCounter())
+        counts = hits([shared], Limit.of("2/minute", "ann"), 3, time.monotonic())
+    assert [count.used for count in counts] == [1, 2, 3]
+    (record,) = caplog.records
+    assert "each worker counts by itself" in record.message and len(record.message) < 500
+    assert record.message.isprintable()
+
+
+def test_a_redis_is_asked_again_after_a_while_whatever_the_wall_clock_says(redis, monkeypatch):
+    limit, now = Limit.of("5/minute", "ann"), time.monotonic()
+    shared = RedisWindowCounter(redis, FixedWindowCounter())
+    shared._retry_at = now + RETRY_SECONDS
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert [count.used for count in hits([shared], limit, 2, now)] == [1, 2]
+    assert hits([shared], limit, 1, now + RETRY_SECONDS)[0].used == 1
+
+
+def test_an_answer_that_comes_too_late_is_no_other_callers_count():
+    """Cut off the connection of a count that was given up: its answer would be read as that of the next one."""
+    with lying(b":77\r\n", delay=1.6 * REDIS_SECONDS) as url:
+        shared, limit = RedisWindowCounter(url, FixedWindowCounter()), Limit.of("5/minute", "ann")
+
+        async def twice() -> list[int]:
+            first = await shared.hit(limit, 0.0)
+            await asyncio.sleep(REDIS_SECONDS)
+            return [first.used, (await shared.hit(Limit.of("5/minute", "bob"), 2 * RETRY_SECONDS)).used]
+
+        assert asyncio.run(twice()) == [1, 1]

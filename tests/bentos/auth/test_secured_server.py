@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +52,20 @@ def test_a_revoked_key_ends_within_a_second_in_every_worker(serve, var: Path, tm
     assert len(lines) == 30
     assert lines[0]["source"]["ip"] and lines[0]["url"]["path"] == "/v1/models/loans/predict"
     assert secret not in written and secret.removeprefix(api_keys.PREFIX) not in written
+
+
+def test_a_worker_that_is_killed_after_all_traces_of_keys_were_removed_comes_back_closed(
+    serve, var: Path, tmp_path: Path
+) -> None:
+    bundles.promote(var, tmp_path / "loans")
+    api_keys.create(var / "keys" / "keys.json", "ci", ["predict"])
+    server = serve("loans")
+    (first,) = server.workers()
+    shutil.rmtree(var / "keys")
+    (var / "credentials.required").unlink()
+    os.kill(first, signal.SIGKILL)
+    server.wait_for(lambda: [state.pid for state in server.states()] not in ([], [first]), 60)
+    assert predict(server, None)[0] == 401
 
 
 def test_limits_and_tokens_work_over_the_wire(serve, var: Path, tmp_path: Path) -> None:

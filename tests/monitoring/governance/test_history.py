@@ -14,6 +14,7 @@ from monitoring.governance import history, registry_snapshot
 from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
 from monitoring.governance.registry_watcher import RegistryWatcher
 from slipway import audit, ids, timestamps
+from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.events import encoder, feedback_event, prediction_event
 from slipway.prediction_log import Writer
@@ -48,7 +49,7 @@ class RegisteredModel:
         self.registry.put_artifact(self.registry.version(self.name, version).source, file, content)
 
     def delete(self, version: str) -> None:
-        self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
+        self.registry._send(Accepted, "DELETE", "model-versions/delete", name=self.name, version=version)
 
     def predict(self, version: str, role: str = "champion", row: str | None = None, **more: Any) -> str:
         row = row or ids.row_id(ids.uuid7(), 0)

@@ -13,6 +13,7 @@ from monitoring.governance.registry_watcher import SETTLE_SECONDS, RegistryWatch
 from monitoring.release.promotion import promote
 from monitoring.rollout.rollback import roll_back
 from slipway import audit, audit_replica
+from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
 from tests.conftest import NOWHERE
@@ -44,7 +45,7 @@ class RegisteredModel:
         self.registry.set_version_tag(self.name, version, key, value)
 
     def delete(self, version: str) -> None:
-        self.registry._send("DELETE", "model-versions/delete", name=self.name, version=version)
+        self.registry._send(Accepted, "DELETE", "model-versions/delete", name=self.name, version=version)
 
     def change_store(self, file: str, content: bytes) -> None:
         self.registry.put_artifact(self.registry.version(self.name, "1").source, file, content)
@@ -161,7 +162,7 @@ def test_an_override_tells_who_and_why_and_a_lifted_refusal_what_it_was(model: R
 def test_pausing_retraining_and_going_on_is_written_down(model: RegisteredModel) -> None:
     model.registry.set_model_tag(model.name, "slipway.retraining", "paused: Ann: the labels are wrong")
     model.settled()
-    model.registry._send("DELETE", "registered-models/delete-tag", name=model.name, key="slipway.retraining")
+    model.registry._send(Accepted, "DELETE", "registered-models/delete-tag", name=model.name, key="slipway.retraining")
     model.settled()
     paused, resumed = audit.lines(model.name)
     assert (paused.action, paused.who, paused.why) == ("retraining.paused", "Ann", "the labels are wrong")
@@ -178,7 +179,7 @@ def test_a_deleted_version_is_recorded_and_reported_for_a_day(model: RegisteredM
 
 
 def test_a_deleted_model_is_recorded_version_by_version(model: RegisteredModel) -> None:
-    model.registry._send("DELETE", "registered-models/delete", name=model.name)
+    model.registry._send(Accepted, "DELETE", "registered-models/delete", name=model.name)
     model.settled()
     assert [(action, version) for action, version, _ in model.audit_entries()] == [
         ("version.deleted", "1"),

@@ -25,7 +25,9 @@ class Pod(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = self.server.server_address[0]
         state = {"pid": 1, "generation": 1, "serving": "d", "version": "1", "device": "cpu", "source": "", "since": ""}
-        content = json.dumps({"version": address, "source": self.headers["Host"], "workers": [state]}).encode()
+        content = json.dumps(
+            {"name": "loans", "version": address, "source": self.headers["Host"], "workers": [state]}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

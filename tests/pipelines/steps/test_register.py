@@ -23,7 +23,7 @@ from slipway.errors import NotFound, RegistryError
 from slipway.settings import settings
 from tests.pipelines.runs import finished_run
 from tests.support import bundles
-from tests.support.servers import unique_name
+from tests.support.servers import run_document, unique_name
 from tests.support.signed import key_pair
 
 
@@ -114,7 +114,7 @@ def test_the_run_says_of_which_labelled_rows_it_learned(registry, registered, na
     registered(paths=(run, changed))
     version = registry.version(name, "1")
     assert version.tags["slipway.cutoff"] == labels.cutoff
-    logged = registry.run(version.run_id)["data"]
+    logged = run_document(registry, version.run_id)["data"]
     assert {tag["key"]: tag["value"] for tag in logged["tags"]}["slipway.production_rows"] == "700"
     params = {param["key"]: param["value"] for param in logged["params"]}
     assert (params["production.rows"], params["production.window"]) == ("700", "200")
@@ -153,7 +153,7 @@ def test_everything_is_reached_from_the_run(registry, registered, name, tmp_path
     for path in (f"snapshot/{data}.parquet", f"holdout/{held}.parquet", "plots/roc.png", "data_docs/index.html"):
         registry.fetch_artifact(run_id, path, tmp_path / path)
     registry.fetch_artifact(run_id, "card.md", tmp_path / "card.md")
-    run = registry.run(run_id)
+    run = run_document(registry, run_id)
     params = {item["key"]: item["value"] for item in run["data"]["params"]}
     metrics = {item["key"]: item["value"] for item in run["data"]["metrics"]}
     assert params["epochs"] == "2" and params["device"] == "cpu"

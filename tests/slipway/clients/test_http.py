@@ -63,7 +63,7 @@ def url(server: ThreadingHTTPServer) -> str:
 
 def test_a_document_is_sent_as_json(url: str) -> None:
     response = request("POST", f"{url}/echo", document={"name": "Zoë"})
-    assert response.ok and response.json() == ["application/json", {"name": "Zoë"}]
+    assert response.ok and response.read(list) == ["application/json", {"name": "Zoë"}]
 
 
 def test_an_error_of_http_is_a_response(url: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
 from slipway.errors import NotFound, RegistryError, SlipwayError
@@ -66,7 +67,7 @@ def test_aliases_and_tags_are_set_over_what_is_there_and_taken_away_without_comp
 def test_an_alias_is_deleted_with_its_version_whose_number_is_never_reused(registry, published, tmp_path) -> None:
     name, _ = published
     registry.set_alias(name, "champion", "2")
-    registry._send("DELETE", "model-versions/delete", name=name, version="2")
+    registry._send(Accepted, "DELETE", "model-versions/delete", name=name, version="2")
     assert registry.model(name).aliases == {}
     with pytest.raises(NotFound):
         registry.version(name, "2")
@@ -97,15 +98,13 @@ def test_runs_are_listed_with_their_artifacts(registry: Registry) -> None:
         registry.create_experiment(name)
     assert registry.runs(experiment) == []
     first, second = (registry.create_run(experiment, "audit") for _ in range(2))
-    assert [run["info"]["run_id"] for run in registry.runs(experiment)] == [
-        run["info"]["run_id"] for run in (first, second)
-    ]
-    registry.put_artifact(first["info"]["artifact_uri"], "local/a.json", b"a")
-    registry.put_artifact(first["info"]["artifact_uri"], "local/a.json", b"b")
-    assert registry.artifacts(first["info"]["run_id"], "local") == ["local/a.json"]
-    assert registry.small_artifact(first["info"]["artifact_uri"], "local/a.json") == b"b"
+    assert [run.info.run_id for run in registry.runs(experiment)] == [run.info.run_id for run in (first, second)]
+    registry.put_artifact(first.info.artifact_uri, "local/a.json", b"a")
+    registry.put_artifact(first.info.artifact_uri, "local/a.json", b"b")
+    assert registry.artifacts(first.info.run_id, "local") == ["local/a.json"]
+    assert registry.small_artifact(first.info.artifact_uri, "local/a.json") == b"b"
     with pytest.raises(NotFound):
-        registry.small_artifact(first["info"]["artifact_uri"], "local/none.json")
+        registry.small_artifact(first.info.artifact_uri, "local/none.json")
 
 
 @pytest.fixture(params=["the double", pytest.param("Prefect", marks=pytest.mark.slow)])

@@ -13,11 +13,14 @@ from bentos.models import LoadedModel
 from bentos.request import RequestContext
 from bentos.worker import ServedModel
 from slipway.contracts.events.feedback_event import feedback_line
+from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import InputError, suggestion
+from slipway.inference.json_errors import split_message
+from slipway.inference.json_limits import require_bounded
 from slipway.timestamps import now_iso
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}")
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_ELEMENTS = 8  # of JSON, in an entry
 # Patterns of the document alone: `_check` refuses with a sentence, which a pattern of msgspec's does not
 _DESCRIBED_ID = msgspec.Meta(description="As a prediction has it", extra_json_schema={"pattern": f"^{_ID.pattern}$"})
 _DESCRIBED_TIME = msgspec.Meta(
@@ -25,13 +28,15 @@ _DESCRIBED_TIME = msgspec.Meta(
     extra_json_schema={"format": "date-time", "pattern": "^(19[7-9]|2[0-9]{2})"},
 )
 
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
 
 class FeedbackEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One label or value, for the prediction with this `id`, or for the latest prediction with this `key`."""
 
     id: Annotated[str | None, _DESCRIBED_ID] = None
-    key: str | None = None
-    label: str | None = None
+    key: _Text | None = None
+    label: _Text | None = None
     value: float | None = None
     known_at: Annotated[datetime | None, _DESCRIBED_TIME] = None
 
@@ -84,11 +89,12 @@ def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body
 
 
 def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
+    require_bounded(body, max_entries * _ELEMENTS)
     try:
         entries = _decoder.decode(body).feedback
     except msgspec.ValidationError as error:
-        place = _PLACE.search(str(error))
-        raise InputError(f"{_PLACE.sub('', str(error))}.", place.group(1) if place else None) from None
+        wrong, place = split_message(str(error))
+        raise InputError(f"{wrong}.", place) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
     if not entries:

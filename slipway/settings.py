@@ -239,7 +239,7 @@ class Settings(BaseSettings):
         return self.var / "logs"
 
     def body_limit(self, *, images: bool) -> int:
-        """The largest request body in bytes. Rows decode to several times their bytes, images are decoded one by one."""
+        """The largest request body, in bytes: decoded rows take several times theirs, images are decoded one by one."""
         return self.max_body_bytes or (_BODY_WITH_IMAGES if images else _BODY_OF_ROWS)
 
     def mask_secret(self) -> bytes:

@@ -208,8 +208,8 @@ class Serving(Section):
 class Feedback(Section):
     labelers: Literal["own", "any"] = Field(
         "own",
-        description="Whose labels count for a prediction: `own`, those of the caller that requested it; `any`, those of "
-        "every caller, by majority where the prediction's own caller sent none.",
+        description="Whose labels count for a prediction: `own`, those of the caller that requested it; `any`, "
+        "those of every caller, by majority if the prediction's own caller sent none.",
     )
 
 

@@ -289,7 +289,7 @@ def _in_range_kind(feature: Feature) -> Any:
 
 def _request(instance: type) -> type:
     key = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-    keys = Annotated[list[key] | None, msgspec.Meta(description="Your own, one an instance")]  # type: ignore[valid-type]
+    keys = Annotated[list[key] | None, msgspec.Meta(description="Your own, one an instance")]
     fields: list[Any] = [("instances", list[instance]), ("keys", keys, None)]  # type: ignore[valid-type]
     return msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
 

@@ -22,8 +22,8 @@ from slipway.prediction_log.jsonl import literals
 _JOIN = """
 WITH feedback_rows AS (
     SELECT "slipway.row_id" AS row_id, "slipway.key" AS key, "slipway.label" AS label, "slipway.value" AS value,
-        least(coalesce("slipway.known_at", "@timestamp"), "@timestamp") AS known_at, "@timestamp" AS sent_at, "event.id" AS id,
-        coalesce("slipway.caller", '') AS caller
+        least(coalesce("slipway.known_at", "@timestamp"), "@timestamp") AS known_at, "@timestamp" AS sent_at,
+        "event.id" AS id, coalesce("slipway.caller", '') AS caller
     FROM {feedback}
     WHERE ({usable}) AND NOT list_contains({without}::VARCHAR[], coalesce("slipway.caller", ''))
 ), answered_rows AS (

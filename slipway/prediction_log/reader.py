@@ -80,7 +80,7 @@ class Log:
         """Read the answered predictions that have a label by now, with `label_true`, `value_true`, `known_at` and
         `label_caller`, who sent it ("" if that is not known).
 
-        The rule is that of `slipway.prediction_log.label_join`, with `feedback.labelers` of the use case. With `labels`,
+        The rule is that of `slipway.prediction_log.label_join`, with the use case's `feedback.labelers`. With `labels`,
         the classes, any other label is ignored; so are labels that were sent from `sent_until` on, and those of the
         callers `without`. With `each_caller` a prediction has a row for each caller's vote.
         """

@@ -71,7 +71,7 @@ WIDE = ["ü".encode(), "\U0001f600".encode(), rb"\ud83d\ude00", rb"\u0000"]
         b'{"a":"' + LONG + b'%b"}',
         b'{"%b' + LONG + b'":1}',
         b'{"a":"' + rb"\"\\" * SMALL + b'%b"}',
-        b'{"b64":"' + LONG + b'","key":"' + LONG + b'%b',
+        b'{"b64":"' + LONG + b'","key":"' + LONG + b"%b",
         b'["",' * 9 + b'"' + LONG + b'%b"]',
     ],
 )

@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."
     )
     max_pixels: int = Field(40_000_000, ge=1, description="Largest number of pixels of an image before it is resized.")
+    max_request_pixels: int = Field(
+        200_000_000,
+        ge=1,
+        description="Largest number of pixels of all images of a request; those with transparency count twice.",
+    )
 
     log_url: str = Field(
         "", description="Storage of the prediction log: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."

@@ -75,6 +75,10 @@ class ServedModel:
         problem = self.manager.problem
         return [*([problem] if problem else []), *self._health.of(self.name)]
 
+    def body_limit(self, live: LoadedModel) -> int:
+        """The largest body of a prediction request, in bytes."""
+        return self.settings.body_limit(images=bool(live.schema.images))
+
     def log(self, writer: Writer, lines: Sequence[bytes]) -> bool:
         """Write lines before their response is sent, and return whether they are kept. Lost lines are counted."""
         if writer.write(b"".join(lines)):

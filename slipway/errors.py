@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 class SlipwayError(Exception):
@@ -81,7 +82,14 @@ class PortTaken(SlipwayError):
     pass
 
 
+_COMPARED_NAMES, _COMPARED_CHARACTERS = 1000, 60  # comparing takes the square of the characters
+
+
 def suggestion(received: str, allowed: Iterable[str]) -> str:
-    """` Did you mean 'age'?`, or nothing where nothing allowed is near it."""
-    close = difflib.get_close_matches(received, list(allowed), n=1)
+    """` Did you mean 'age'?`, or nothing where nothing allowed is near it.
+
+    The first 1,000 names are compared, and 60 characters of what was received.
+    """
+    names = list(islice(allowed, _COMPARED_NAMES))
+    close = difflib.get_close_matches(received[:_COMPARED_CHARACTERS], names, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
 _LEAST_SECRET = 16
+_BODY_WITH_IMAGES, _BODY_OF_ROWS = 64 << 20, 16 << 20
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -104,7 +105,9 @@ class Settings(BaseSettings):
     follow_seconds: float = Field(2.0, gt=0, description="Interval at which the follower polls the registry.")
 
     max_instances: int = Field(10_000, ge=1, description="Largest number of instances in a request.")
-    max_body_bytes: int = Field(64 << 20, ge=1024, description="Largest request body, in bytes.")
+    max_body_bytes: int | None = Field(
+        None, ge=1024, description="Largest request body, in bytes; empty: 64 MiB where a use case has images, else 16."
+    )
     max_waiting: int = Field(
         128, ge=1, description="Requests of a worker that may wait for a thread or run on one; more get 503."
     )
@@ -118,6 +121,11 @@ class Settings(BaseSettings):
         0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."
     )
     max_pixels: int = Field(40_000_000, ge=1, description="Largest number of pixels of an image before it is resized.")
+    max_request_pixels: int = Field(
+        200_000_000,
+        ge=1,
+        description="Largest number of pixels of all images of a request; those with transparency count twice.",
+    )
 
     log_url: str = Field(
         "", description="Storage of the prediction log: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."
@@ -240,6 +248,10 @@ class Settings(BaseSettings):
     @property
     def logs(self) -> Path:
         return self.var / "logs"
+
+    def body_limit(self, *, images: bool) -> int:
+        """The largest request body, in bytes: decoded rows take several times theirs, images are decoded one by one."""
+        return self.max_body_bytes or (_BODY_WITH_IMAGES if images else _BODY_OF_ROWS)
 
     def mask_secret(self) -> bytes:
         """Read the secret of masks and row keys: the one that is set, else this machine's own, created on first use."""

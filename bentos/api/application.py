@@ -56,7 +56,7 @@ class Application:
                 await pending
             served = self._worker.served[name]
             live = served.live
-            body = await read_body(receive, context, self._worker.settings.max_body_bytes, served.body_budget)
+            body = await read_body(receive, context, served.body_limit(live), served.body_budget)
             call = PredictionCall(served.context, live, context, body, started)
             content = await served.dispatcher.run(receive, scope, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]

@@ -12,26 +12,32 @@ from bentos.errors import LogUnavailable
 from bentos.models import LoadedModel
 from bentos.request import RequestContext
 from bentos.worker import ServedModel
-from slipway.contracts.events.feedback_event import feedback_line
+from slipway.contracts.events.feedback_event import feedback_line, is_plausible
+from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import InputError, suggestion
-from slipway.timestamps import now_iso
+from slipway.ids import ROW_ID, made_ms
+from slipway.inference.json_errors import split_message
+from slipway.inference.json_limits import require_bounded
+from slipway.timestamps import from_ms, iso
 
-_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,6}")
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_ID = re.compile(ROW_ID)
+_ELEMENTS = 8  # of JSON, in an entry
 # Patterns of the document alone: `_check` refuses with a sentence, which a pattern of msgspec's does not
 _DESCRIBED_ID = msgspec.Meta(description="As a prediction has it", extra_json_schema={"pattern": f"^{_ID.pattern}$"})
 _DESCRIBED_TIME = msgspec.Meta(
-    description="When it was known, from 1970 to 2999; null: now",
+    description="When it was known, in the last ten years; null: now",
     extra_json_schema={"format": "date-time", "pattern": "^(19[7-9]|2[0-9]{2})"},
 )
+
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class FeedbackEntry(msgspec.Struct, forbid_unknown_fields=True):
     """One label or value, for the prediction with this `id`, or for the latest prediction with this `key`."""
 
     id: Annotated[str | None, _DESCRIBED_ID] = None
-    key: str | None = None
-    label: str | None = None
+    key: _Text | None = None
+    label: _Text | None = None
     value: float | None = None
     known_at: Annotated[datetime | None, _DESCRIBED_TIME] = None
 
@@ -60,16 +66,17 @@ def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body
         LogUnavailable: the log cannot be written; a lost label would go unnoticed.
     """
     entries = _read(body, served.settings.max_instances)
+    moment = datetime.now(UTC)
     for index, entry in enumerate(entries):
-        _check(entry, live, f"feedback[{index}]")
-    now = now_iso()
+        _check(entry, live, f"feedback[{index}]", moment)
+    now = iso(moment, "microseconds")
     events = [
         feedback_line(
             environment=served.settings.environment,
             usecase=served.name,
             trace_id=context.trace_id,
             timestamp=now,
-            known_at=_utc(entry.known_at) if entry.known_at else now,
+            known_at=iso(min(entry.known_at, moment), "microseconds") if entry.known_at else now,
             row=entry.id,
             key=entry.key,
             label=entry.label,
@@ -84,11 +91,12 @@ def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body
 
 
 def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
+    require_bounded(body, max_entries * _ELEMENTS)
     try:
         entries = _decoder.decode(body).feedback
     except msgspec.ValidationError as error:
-        place = _PLACE.search(str(error))
-        raise InputError(f"{_PLACE.sub('', str(error))}.", place.group(1) if place else None) from None
+        wrong, place = split_message(str(error))
+        raise InputError(f"{wrong}.", place) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
     if not entries:
@@ -98,16 +106,23 @@ def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
     return entries
 
 
-def _check(entry: FeedbackEntry, live: LoadedModel, place: str) -> None:
+def _check(entry: FeedbackEntry, live: LoadedModel, place: str, now: datetime) -> None:
     if (entry.id is None) == (entry.key is None):
         raise InputError("either the `id` of a prediction or your own `key` is needed, not both.", place)
-    if entry.id is not None and not _ID.fullmatch(entry.id):
+    if entry.id is not None and not _may_be_a_prediction(entry.id, now):
         raise InputError(f"{entry.id[:60]!r} is not the id of a prediction, as answered under `id`.", f"{place}.id")
-    if entry.known_at is not None and not (entry.known_at.tzinfo and 1970 <= entry.known_at.year < 3000):
+    if entry.known_at is not None and not (entry.known_at.tzinfo and is_plausible(entry.known_at, now)):
         raise InputError(
-            "a time from 1970 to 2999 with its zone is needed, as 2026-01-31T12:00:00Z.", f"{place}.known_at"
+            f"a time with its zone is needed, not in the future and at most ten years ago, as {iso(now, 'seconds')}.",
+            f"{place}.known_at",
         )
     _check_truth(entry, live, place)
+
+
+def _may_be_a_prediction(id: str, now: datetime) -> bool:
+    """Whether a server may have made the id, which begins with its time; the label join finds out whether one did."""
+    made = made_ms(id) if _ID.fullmatch(id) else None
+    return made is not None and is_plausible(from_ms(made), now)
 
 
 def _check_truth(entry: FeedbackEntry, live: LoadedModel, place: str) -> None:
@@ -122,7 +137,3 @@ def _check_truth(entry: FeedbackEntry, live: LoadedModel, place: str) -> None:
         allowed = ", ".join(schema.classes)
         hint = suggestion(entry.label, schema.classes)
         raise InputError(f"{entry.label[:60]!r} is no class.{hint} Allowed: {allowed}.", f"{place}.label")
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -75,7 +75,7 @@ class Routes:
 
         async def feedback(request: Request) -> Response:
             served, context = self._served(usecase), request.scope[CONTEXT]
-            limit = self._worker.settings.max_body_bytes
+            limit = self._worker.settings.body_limit(images=False)
             body = await read_body(request.receive, context, limit, served.body_budget)  # type: ignore[arg-type]
             return _json(await asyncio.to_thread(accept, served, served.live, context, body))
 

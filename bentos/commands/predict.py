@@ -102,10 +102,10 @@ def _predict(predictor: Predictor, unchecked: list[Any], settings: Settings) -> 
 def _parse(schema: Schema, unchecked: list[Any], settings: Settings) -> list[dict[str, Any]]:
     """Parse rows as the server does: checked, with images decoded and private values masked."""
     from slipway.contracts.schema import mask
-    from slipway.inference import images_decoded
+    from slipway.inference import PixelLimits, images_decoded
     from slipway.inference.instance_parser import InstanceParser
 
-    rows = images_decoded(schema, InstanceParser(schema).rows(unchecked), settings.max_pixels)
+    rows = images_decoded(schema, InstanceParser(schema).rows(unchecked), PixelLimits(settings.max_pixels))
     if schema.masked:
         secret = settings.mask_secret()
         rows = [mask(row, schema, secret) for row in rows]

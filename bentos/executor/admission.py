@@ -40,7 +40,7 @@ class AdmissionController:
         self.lag = EventLoopLag()
         self.pool: WorkerPool[Ticket] = WorkerPool(self._finished)
         self._max_waiting = settings.max_waiting
-        self._max_bytes = max(settings.max_waiting_bytes, settings.max_body_bytes)
+        self._max_bytes = max(settings.max_waiting_bytes, settings.body_limit(images=True))
         self._metrics = metrics
         self._lock = threading.Lock()
         self._expected = 0.0  # seconds of work in what is accepted

@@ -14,12 +14,11 @@ from bentos.prediction.types import Outcome, ParsedRows, PredictionCall
 
 
 class BatchRequest(Protocol):
-    """A queued request. `complete` hands over its outcome; one that is not `awaited` is not run."""
+    """A queued request. `complete` hands over its outcome; one that is not awaited is not run."""
 
     call: PredictionCall
 
-    @property
-    def awaited(self) -> bool: ...
+    def is_awaited(self) -> bool: ...
 
     def complete(self, outcome: Outcome) -> None: ...
 
@@ -54,7 +53,7 @@ def run_batch(first: BatchRequest, claim_next: Callable[[], BatchRequest | None]
 
 
 def _parse(request: BatchRequest) -> ParsedRows | None:
-    if request.awaited:
+    if request.is_awaited():
         try:
             return pipeline.parse(request.call)
         except Exception as error:

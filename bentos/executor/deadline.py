@@ -26,7 +26,7 @@ class DeadlineJob:
     """
 
     def __init__(self, call: PredictionCall, seconds: float) -> None:
-        self.call = msgspec.structs.replace(call, claim=self._claim)
+        self.call = msgspec.structs.replace(call, claim=self._claim, awaited=self.is_awaited)
         self._seconds = seconds
         self._until = time.monotonic() + seconds
         self._claimed = threading.Lock()
@@ -40,8 +40,7 @@ class DeadlineJob:
     def model(self) -> LoadedModel:
         return self.call.live
 
-    @property
-    def awaited(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether a client still waits: a job that is late or cancelled before it begins is not run."""
         return not (self.late or self._cancelled or self._expired)
 

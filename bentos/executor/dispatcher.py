@@ -122,7 +122,13 @@ class ShadowCopy:
     def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()
         self._call = msgspec.structs.replace(
-            call, live=live, role=SHADOW, started=now, canary_failure=None, claim=self._is_in_time
+            call,
+            live=live,
+            role=SHADOW,
+            started=now,
+            canary_failure=None,
+            claim=self._is_in_time,
+            awaited=self._is_in_time,
         )
         self._until = time.monotonic() + call.live.deadline
         self.size = len(call.body)
@@ -139,6 +145,8 @@ class ShadowCopy:
             return
         try:
             pipeline.run_one(self._call)
+        except Late:
+            _shed(context, live)
         except ModelError:
             pass  # it is in the log
         except Exception as error:

@@ -7,8 +7,9 @@ place, a shadow whose response nobody gets.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.schema import mask
 from slipway.errors import InputError
 from slipway.ids import row_id
-from slipway.inference import InputWarning, Prediction, all_true, images_decoded
+from slipway.inference import InputWarning, PixelLimits, Prediction, all_true, images_decoded
 from slipway.inference.instance_parser import Request
 
 _encoder = msgspec.json.Encoder()
@@ -75,7 +76,12 @@ def run(calls: Sequence[PredictionCall]) -> list[Outcome]:
 
 
 def parse(call: PredictionCall) -> ParsedRows:
-    """Parse the body: images are decoded and private values masked, as the model was trained. Raises InputError."""
+    """Parse the body: images are decoded and private values masked, as the model was trained.
+
+    Raises:
+        InputError: the request is invalid.
+        Late: nobody waits for the response any more; looked at between images, and between rows that are masked.
+    """
     live = call.live
     request = _parse_body(call)
     ids = [row_id(call.request.uuid, index).encode() for index in range(len(request.values))]
@@ -84,15 +90,28 @@ def parse(call: PredictionCall) -> ParsedRows:
     else:
         rows = request.instances
         if live.schema.images:
-            rows = images_decoded(live.schema, rows, call.context.settings.max_pixels)
+            settings = call.context.settings
+            limits = PixelLimits(settings.max_pixels, settings.max_request_pixels)
+            rows = images_decoded(live.schema, rows, limits, partial(_require_awaited, call))
         if live.schema.masked:
-            rows = [mask(row, live.schema, call.context.secret) for row in rows]
+            rows = [mask(row, live.schema, call.context.secret) for row in _while_awaited(call, rows)]
         parsed = ParsedRows(
             ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.in_range
         )
     if call.canary_failure is not None:
         recorder.record_canary_failure(call, parsed)
     return parsed
+
+
+def _require_awaited(call: PredictionCall) -> None:
+    if call.awaited is not None and not call.awaited():
+        raise Late(call.live)
+
+
+def _while_awaited(call: PredictionCall, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        _require_awaited(call)
+        yield row
 
 
 def run_batch(calls: Sequence[PredictionCall], parsed: Sequence[ParsedRows]) -> list[Outcome]:

@@ -28,6 +28,7 @@ class PredictionCall(msgspec.Struct, frozen=True):
 
     `started` is `perf_counter_ns()` at the first byte of the request; `canary_failure` is the canary's whose place is
     taken. `claim()` is called last, before anything is written: it returns False if the deadline has passed.
+    `awaited()` is called in between: it returns False if nobody waits for the response any more.
     """
 
     context: ServingContext
@@ -38,6 +39,7 @@ class PredictionCall(msgspec.Struct, frozen=True):
     role: str = CHAMPION
     canary_failure: CanaryFailure | None = None
     claim: Callable[[], bool] | None = None
+    awaited: Callable[[], bool] | None = None
 
 
 class ParsedRows(msgspec.Struct, frozen=True):

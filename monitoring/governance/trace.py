@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,12 +14,12 @@ from monitoring.governance.integrity import IntegrityReport, check_versions, des
 from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
+from slipway.ids import made_ms
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 from slipway.timestamps import from_ms, iso
 
-_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(-\d+)?")
 _AROUND = timedelta(days=1)
 _COLUMNS = {
     "at": "@timestamp",
@@ -123,10 +122,10 @@ def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
 
 def _times(id: str) -> tuple[datetime | None, datetime | None]:
     """Range of times of the event, from its id, which begins with the time when the server made it."""
-    found = _UUID7.fullmatch(id)
-    if not found:
+    milliseconds = made_ms(id)
+    if milliseconds is None:
         return None, None
-    made = from_ms(int(found[1] + found[2], 16))
+    made = from_ms(milliseconds)
     return made - _AROUND, made + _AROUND
 
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slipway.config import tabular
+from slipway.contracts.events.feedback_event import is_plausible
+from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
 from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
+_SHOWN_CHARACTERS = 60
 
 Unchecked = tuple[str, dict[str, Any]]  # the row's position ("labels.csv:12"), and its cells
 
@@ -73,7 +76,10 @@ def _entry(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     names = [name for name in ("id", "key") if name in row]
     if len(names) != 1:
         raise ValueError(f"a row has either an id or a key; this one has {' and '.join(names) or 'neither'}")
-    entry = {names[0]: str(row[names[0]]), **_truth(row, schema)}
+    name = str(row[names[0]])
+    if len(name) > MAX_TEXT:
+        raise ValueError(f"the {names[0]} has {len(name)} characters, at most {MAX_TEXT} are allowed")
+    entry = {names[0]: name, **_truth(row, schema)}
     if "known_at" in row:
         entry["known_at"] = _instant(row["known_at"])
     return entry
@@ -89,7 +95,7 @@ def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     label = str(row["label"])
     if label not in schema.classes:
         hint = suggestion(label, schema.classes)
-        raise ValueError(f"label {label!r} is no class.{hint} Classes: {', '.join(schema.classes)}")
+        raise ValueError(f"label {label[:_SHOWN_CHARACTERS]!r} is no class.{hint} Classes: {', '.join(schema.classes)}")
     return {"label": label}
 
 
@@ -109,7 +115,10 @@ def _instant(cell: Any) -> str:
         moment = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
     except ValueError:
         raise ValueError(f"known_at {cell!r} is no time; write it as 2026-01-31T12:00:00Z") from None
-    return iso(as_utc(moment))
+    moment, now = as_utc(moment), datetime.now(UTC)
+    if not is_plausible(moment, now):
+        raise ValueError(f"known_at {cell!s} is in the future or more than ten years ago: correct it or leave it out")
+    return iso(min(moment, now))
 
 
 def _empty(cell: Any) -> bool:

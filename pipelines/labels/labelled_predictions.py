@@ -64,7 +64,7 @@ def read_labels(
     """Read the newest 100,000 predictions of champions and canaries that were labelled before `until`, oldest first.
 
     Columns are those of the log by short names, and `truth`. With `each_caller` a prediction has a row per caller that
-    labelled it, else one row with its latest label; labels of callers in `without` count as never sent.
+    voted on its label, else one row with the label decided on; labels of callers in `without` count as never sent.
     """
     truth = "value_true" if usecase.task == "regression" else "label_true"
     columns = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())

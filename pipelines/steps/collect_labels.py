@@ -68,28 +68,25 @@ def collect_labels(usecase: UseCase, cleaned: Path, baseline: Path, cutoff: str 
 
 
 def _collect(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
-    """Read all usable labelled rows, each with its latest label; None without any.
-
-    Rows for which callers sent different labels are left out, so that no caller can override another.
-    """
+    """Read all usable labelled rows, each with the label that its callers' votes give it; None without any."""
     labels = read_labels(usecase, cutoff, each_caller=True)
     if labels.empty:
         return None
     disagreeing = _disagreeing_callers(usecase, labels)
     rejected = [one.caller for one in disagreeing]
     unambiguous = not rejected and labels["row_id"].is_unique
-    latest = labels if unambiguous else read_labels(usecase, cutoff, without=rejected)
-    distinct = labels[~labels["caller"].isin(rejected)].groupby("row_id")["truth"].nunique()
-    contradictory = latest["row_id"].isin(distinct[distinct > 1].index)
-    typed = to_rows(usecase, latest[~contradictory].reset_index(drop=True))
+    decided = labels if unambiguous else read_labels(usecase, cutoff, without=rejected)
+    voted = labels[~labels["caller"].isin(rejected)]["row_id"]
+    decided = decided[decided["row_id"].isin(voted)].reset_index(drop=True)  # many votes: fewer rows than were read
+    typed = to_rows(usecase, decided)
     rows = typed.frame.drop(columns=list(LOG_COLUMNS))
     rows = rows if rows.empty else apply_cleaning(usecase, rows)
     schema = schema_builder.from_usecase(usecase)
     frame = with_row_keys(rows, schema, settings().mask_secret()).join(typed.frame[list(LOG_COLUMNS)])
     labelled = labels["row_id"].nunique()
     left_out = {
-        "disagreeing caller": labelled - len(latest),
-        "contradictory": int(contradictory.sum()),
+        "disagreeing caller": labelled - voted.nunique(),
+        "contradictory": voted.nunique() - len(decided),
         **typed.left_out,
         "cleaned away": len(typed.frame) - len(rows),
     }

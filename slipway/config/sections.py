@@ -205,6 +205,14 @@ class Serving(Section):
     cache: int = Field(0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off.")
 
 
+class Feedback(Section):
+    labelers: Literal["own", "any"] = Field(
+        "own",
+        description="Whose labels count for a prediction: `own`, those of the caller that requested it; `any`, "
+        "those of every caller, by majority if the prediction's own caller sent none.",
+    )
+
+
 class MinimumEffect(Section):
     wasserstein: float = Field(
         0.1, ge=0, description="For numbers: Wasserstein distance in standard deviations of the reference."

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from slipway.config.sections import (
     Canary,
     Feature,
+    Feedback,
     Gates,
     Monitoring,
     Retraining,
@@ -43,6 +44,7 @@ class UseCase(Section):
     schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
     gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")
     serving: Serving = Field(Serving(), description="How predictions are served.")
+    feedback: Feedback = Field(Feedback(), description="Which labels count.")
     monitoring: Monitoring = Field(Monitoring(), description="How drift is detected.")
     canary: Canary = Field(Canary(), description="Stages and limits of a rollout.")
     retraining: Retraining = Field(Retraining(), description="When a training is started automatically.")

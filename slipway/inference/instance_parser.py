@@ -14,21 +14,24 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 
+from slipway.contracts.events.prediction_event import MAX_TEXT, MAX_TEXTS
 from slipway.contracts.schema import Feature, Schema, is_canonical, key_text
 from slipway.errors import InputError, suggestion
+from slipway.inference.json_errors import split_message
+from slipway.inference.json_limits import require_bounded
 
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
 _LARGEST = 2**63 - 1
 _SHOWN = 60  # characters of what a caller sent, in an error
 LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 _Float = Annotated[float, msgspec.Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
-_KINDS = {"number": _Float, "integer": int | float, "category": str, "boolean": bool}
+_KINDS = {"number": _Float, "integer": int | float, "boolean": bool}
 _astuple = msgspec.structs.astuple
 _encode_lines = msgspec.json.Encoder().encode_lines
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _LISTED = re.compile(r"Expected `object`, got `array` - at `\$\.instances\[\d+\]`")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_TOO_LONG = re.compile(r"Expected `str` of length <= (\d+)")
 _WANTED = {
     "float": "a number",
     "int | float": "an integer",
@@ -85,10 +88,12 @@ class InstanceParser:
         self._names = schema.names
         self._width = len(self._names)
         self._allowed = [*(feature.name for feature in schema.features), *schema.retired]
+        self._elements = 2 * len(self._allowed) + 3  # of a row with its key, were each value an object
         self._integers = [n for n, name in enumerate(self._names) if schema.by_name[name].kind == "integer"]
         buckets = {n: schema.by_name[name] for n, name in enumerate(self._names)}
         self._buckets = {n: frozenset(f.vocabulary or ()) for n, f in buckets.items() if f.bins}
-        fields = {feature.name: _field(position, feature) for position, feature in enumerate(schema.features)}
+        text = _text_type(schema)
+        fields = {feature.name: _field(position, feature, text) for position, feature in enumerate(schema.features)}
         retired = {name: (f"r{position}", Any, None) for position, name in enumerate(schema.retired)}
         named = {**{name: fields[name] for name in self._names}, **retired}
         rename = {field[0]: name for name, field in named.items()}
@@ -113,6 +118,7 @@ class InstanceParser:
         Raises:
             InputError: 400 where the body is not JSON, 413 where it has too many instances, 422 for anything else.
         """
+        require_bounded(body, max_instances * self._elements)
         parsed, in_range = self._parse_in_range(body), True
         if parsed is None:
             parsed, in_range = self._parse(body), False
@@ -200,15 +206,16 @@ class InstanceParser:
             for position, row in enumerate(rows):
                 value = row[column]
                 if value.__class__ is float and not value.is_integer():
-                    raise InputError(f"{value} received, an integer is needed.", self._place(position, column))
+                    shown = "a private value" if self._schema.by_name[self._names[column]].private else value
+                    raise InputError(f"{shown} received, an integer is needed.", self._place(position, column))
                 if value is not None and value.__class__ is not str and abs(value) > _LARGEST:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
         for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):
                 value = row[column]
                 if isinstance(value, str) and value not in buckets:
-                    raise InputError(
-                        f"{value[:_SHOWN]!r} received, a number or one of {sorted(buckets)} is needed.",
+                    raise InputError(  # the value itself is private
+                        f"a text received, a number or one of {sorted(buckets)} is needed.",
                         self._place(position, column),
                     )
 
@@ -217,11 +224,9 @@ class InstanceParser:
 
     def _refuse(self, message: str) -> NoReturn:
         """Raise msgspec's error as an InputError: what was sent, what is allowed, and where."""
-        found = _PLACE.search(message)
-        place = found.group(1) if found else None
-        message = _PLACE.sub("", message)
+        message, place = split_message(message)
         if unknown := _UNKNOWN.match(message):
-            name = unknown.group(1)[:_SHOWN]
+            name = unknown.group(1)[:_SHOWN].removesuffix("`")
             allowed = self._allowed if place else ["instances", "keys"]
             raise InputError(
                 f"unknown {'feature' if place else 'key'} {name!r}.{suggestion(name, allowed)} "
@@ -242,12 +247,19 @@ class InstanceParser:
         return f"{found.group(1)}.{self._allowed[int(found.group(2))]}" if found else place
 
 
-def _field(position: int, feature: Feature) -> tuple[str, Any] | tuple[str, Any, None]:
-    kind: Any = EncodedImage if feature.kind == "image" else _KINDS[feature.kind]
+def _text_type(schema: Schema) -> Any:
+    """Make the type of a text: as long as a caller may choose, or as the longest that the model was trained on."""
+    texts = sum(feature.kind == "category" or bool(feature.private) for feature in schema.features)
+    trained = max((len(text) for feature in schema.features for text in feature.vocabulary or ()), default=0)
+    return Annotated[str, msgspec.Meta(max_length=max(min(MAX_TEXT, MAX_TEXTS // max(texts, 1)), trained))]
+
+
+def _field(position: int, feature: Feature, text: Any) -> tuple[str, Any] | tuple[str, Any, None]:
+    kind: Any = {"image": EncodedImage, "category": text}.get(feature.kind) or _KINDS[feature.kind]
     if feature.private == "bucket":
-        kind = _Float | str
+        kind = _Float | text
     elif feature.private == "token":
-        kind = kind | str
+        kind = kind | text
     if feature.nullable:
         return f"f{position}", kind | None, None
     return f"f{position}", kind
@@ -276,7 +288,8 @@ def _in_range_kind(feature: Feature) -> Any:
 
 
 def _request(instance: type) -> type:
-    keys = Annotated[list[str] | None, msgspec.Meta(description="Your own, one an instance")]
+    key = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+    keys = Annotated[list[key] | None, msgspec.Meta(description="Your own, one an instance")]
     fields: list[Any] = [("instances", list[instance]), ("keys", keys, None)]  # type: ignore[valid-type]
     return msgspec.defstruct("PredictRequest", fields, forbid_unknown_fields=True)
 
@@ -284,6 +297,8 @@ def _request(instance: type) -> type:
 def _in_words(message: str) -> str:
     if message.startswith(("Expected `float` <= ", "Expected `float` >= ")):
         return TOO_LARGE
+    if too_long := _TOO_LONG.fullmatch(message):
+        return f"the text is longer than {too_long.group(1)} characters, which is the limit."
     found = re.fullmatch(r"Expected `(.*)`, got `(.*)`", message)
     if not found:
         return f"{message}."

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from slipway.errors import DataError
+from slipway.errors import DataError, UseCaseError
 from slipway.prediction_log.jsonl import connect, literal, literals
 from slipway.prediction_log.label_join import label_join
 from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
@@ -80,16 +80,16 @@ class Log:
         """Read the answered predictions that have a label by now, with `label_true`, `value_true`, `known_at` and
         `label_caller`, who sent it ("" if that is not known).
 
-        With `labels`, the classes, any other label is ignored; so are labels that were sent from `sent_until` on, and
-        those of the callers `without`. With `each_caller` a prediction has a row for each caller that labelled it, with
-        that caller's latest label.
+        The rule is that of `slipway.prediction_log.label_join`, with the use case's `feedback.labelers`. With `labels`,
+        the classes, any other label is ignored; so are labels that were sent from `sent_until` on, and those of the
+        callers `without`. With `each_caller` a prediction has a row for each caller's vote.
         """
         since, until = parse_instant(since), parse_instant(until)
         # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
         connection = self._connect("prediction", usecase, since, None)
         self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, parse_instant(sent_until))
         answered = f"(FROM prediction WHERE {_ANSWERED})"
-        found = label_join(answered, "feedback", labels, without, each_caller)
+        found = label_join(answered, "feedback", labels, without, each_caller, _has_any_labeler(usecase))
         once = 'SELECT DISTINCT ON ("event.id", label_caller) *' if each_caller else _EACH_ONCE
         return connection.sql(f"{once} FROM ({found}) WHERE {_within(None, until)}")
 
@@ -118,6 +118,16 @@ class Log:
             source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"
         self.bad_lines += bad_lines(store.local([name for name in shipped if name.endswith(BAD)]))
         connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
+
+
+def _has_any_labeler(usecase: str) -> bool:
+    """Whether its usecase.yaml lets callers label the predictions of others; without a valid file they may not."""
+    from slipway import config  # a server, which writes the log, needs no use case
+
+    try:
+        return config.load(usecase).feedback.labelers == "any"
+    except (UseCaseError, OSError):
+        return False
 
 
 def parse_instant(time: Time) -> datetime | None:

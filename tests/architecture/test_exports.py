@@ -49,6 +49,7 @@ EXPORTED = {
         "FIRST",
         "Encoder",
         "InputWarning",
+        "PixelLimits",
         "Prediction",
         "Predictor",
         "Row",

@@ -74,13 +74,18 @@ def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
 
 
 def answer(
-    frame: pd.DataFrame, digest: str, version: str = "1", minutes_ago: float = 5, usecase: str = "loans"
+    frame: pd.DataFrame,
+    digest: str,
+    version: str = "1",
+    minutes_ago: float = 5,
+    usecase: str = "loans",
+    caller: str | None = None,
 ) -> list[str]:
     """Log a prediction for each row and return their ids."""
     when = (datetime.now(UTC) - timedelta(minutes=minutes_ago)).isoformat().replace("+00:00", "Z")
     context = _context(usecase, digest, version, when)
     ids = [ids_module.row_id(ids_module.uuid7(), 0) for _ in range(len(frame))]
-    request = prediction_event.EventRequest("t" * 32, "r", 1)
+    request = prediction_event.EventRequest("t" * 32, "r", 1, caller)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
         features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
@@ -91,7 +96,13 @@ def answer(
     return ids
 
 
-def log_labels(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans", known: str | None = None) -> None:
+def log_labels(
+    ids: Sequence[str],
+    labels: Iterable[str],
+    usecase: str = "loans",
+    known: str | None = None,
+    caller: str | None = None,
+) -> None:
     """Log the label of each prediction, sent now; `known` is when it became known."""
     now = timestamps.now_iso()
     lines = [
@@ -103,6 +114,7 @@ def log_labels(ids: Sequence[str], labels: Iterable[str], usecase: str = "loans"
             known_at=known or now,
             row=row,
             label=label,
+            caller=caller,
         )[1]
         for row, label in zip(ids, labels, strict=True)
     ]

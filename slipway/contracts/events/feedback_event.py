@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import msgspec
 
 from slipway.contracts.schema import CONTRACT
 from slipway.ids import uuid7
 
+AHEAD = timedelta(minutes=5)  # of the server's clock may its callers' be
+OLDEST = timedelta(days=3653)  # ten years: an older time is a mistake
 _encode = msgspec.json.Encoder().encode
 FEEDBACK_COLUMNS = {
     "@timestamp": "TIMESTAMPTZ",
@@ -23,6 +27,11 @@ FEEDBACK_COLUMNS = {
     "slipway.known_at": "TIMESTAMPTZ",
     "slipway.caller": "VARCHAR",
 }
+
+
+def is_plausible(known_at: datetime, now: datetime) -> bool:
+    """Whether a label may have been known then: in the last ten years, and not in the future. Both have a zone."""
+    return now - OLDEST <= known_at <= now + AHEAD
 
 
 def feedback_line(

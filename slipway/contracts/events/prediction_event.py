@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_TEXT = 1024  # characters of a text that a caller chooses, a key or a category
+MAX_TEXTS = 1 << 21  # characters of all texts of one event: its line is shorter than readers of the log take
 PREDICTION_COLUMNS = {
     "@timestamp": "TIMESTAMPTZ",
     "event.id": "VARCHAR",

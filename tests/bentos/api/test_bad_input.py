@@ -71,6 +71,9 @@ BAD_JSON = [
     pytest.param(body(["30", 3, "nurse", True]), 422, "instances[0].age", id="a string in an array"),
     pytest.param(body(ROW, keys=[]), 422, "keys", id="too few keys"),
     pytest.param(body(ROW, keys=[7]), 422, "keys[0]", id="a key that is a number"),
+    pytest.param(body(ROW, keys=["k" * 1025]), 422, "keys[0]", id="a key that is too long"),
+    pytest.param(body({**ROW, "job": "x" * 1025}), 422, "instances[0].job", id="a category that is too long"),
+    pytest.param(body([30, 3, "x" * 1025, True]), 422, "instances[0].job", id="a category too long, in an array"),
     pytest.param(body(*[ROW] * 10_001), 413, "instances", id="10,001 instances"),
 ]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
+from slipway.ids import uuid7
 from tests.support import bundles
 
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
@@ -172,6 +175,10 @@ def test_head_is_answered_like_get(start_client):
     assert client.request("HEAD", "/readyz", b"", {}).status == 200
 
 
+def _from_now(**delta: float) -> str:
+    return (datetime.now(UTC) + timedelta(**delta)).isoformat()
+
+
 class TestFeedback:
     def send(self, client, *entries: object, usecase: str = "loans"):
         return client.post(f"/v1/models/{usecase}/feedback", {"feedback": list(entries)})
@@ -194,6 +201,12 @@ class TestFeedback:
         assert event["slipway"]["key"] == "mine"
         assert event["slipway"]["known_at"] == event["@timestamp"]
 
+    def test_a_clock_that_is_minutes_ahead_means_now(self, start_client):
+        client = start_client()
+        assert self.send(client, {"key": "mine", "label": "good", "known_at": _from_now(minutes=4)}).status == 200
+        (event,) = client.events(stream="feedback")
+        assert event["slipway"]["known_at"] == event["@timestamp"]
+
     def test_a_regression_takes_a_value(self, start_client):
         client = start_client(bundles.REGRESSION)
         assert self.send(client, {"key": "k", "value": 120.5}, usecase="prices").status == 200
@@ -212,6 +225,19 @@ class TestFeedback:
             ({"key": "k", "label": "bad", "known_at": "yesterday"}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "2026-01-31T12:00:00"}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "0001-01-01T00:00:00+14:00"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": "2999-12-31T00:00:00Z"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": _from_now(minutes=6)}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": _from_now(days=-3700)}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": "1970-01-01T00:00:00Z"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": "9999-12-31T23:59:59-14:00"}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": 32503680000}, "feedback[1].known_at"),
+            ({"id": f"{'0' * 8}-0000-7000-8000-{'0' * 12}-0", "label": "bad"}, "feedback[1].id"),
+            ({"id": f"{'f' * 8}-ffff-7fff-8fff-{'f' * 12}-0", "label": "bad"}, "feedback[1].id"),
+            ({"id": f"{uuid4()}-0", "label": "bad"}, "feedback[1].id"),
+            ({"id": f"{uuid7()}", "label": "bad"}, "feedback[1].id"),
+            ({"id": f"{uuid7()}-0\n", "label": "bad"}, "feedback[1].id"),
+            ({"key": "k" * 1025, "label": "bad"}, "feedback[1].key"),
+            ({"key": "k", "label": "b" * 1025}, "feedback[1].label"),
             ({"key": "k", "label": "bad", "when": 1}, "feedback[1]"),
             (7, "feedback[1]"),
         ],

@@ -260,7 +260,7 @@ def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
         job = DeadlineJob(PredictionCall(None, live, None, b"", 0), 0.05)
         time.sleep(0.1)  # the event loop is busy, so no timer is called
-        assert not job.awaited and not job.call.claim() and not job.answered
+        assert not job.is_awaited() and not job.call.claim() and not job.answered
         with pytest.raises(Late):
             await job.outcome()
 

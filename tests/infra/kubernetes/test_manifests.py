@@ -332,6 +332,6 @@ def test_the_ingress_has_the_limits_of_the_service(with_components):
     ingress = one(with_components("local", "ingress"), "Ingress", "serving")
     annotations = ingress["metadata"]["annotations"]
     body = annotations["nginx.ingress.kubernetes.io/proxy-body-size"]
-    assert int(body.removesuffix("m")) << 20 == settings().max_body_bytes
+    assert int(body.removesuffix("m")) << 20 == settings().body_limit(images=True)
     assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > settings().max_receive_seconds
     assert ingress["spec"]["tls"]

@@ -46,6 +46,17 @@ def test_a_metric_that_falls_below_the_reference_is_named_by_its_title(tmp_path:
     assert "macro F1" in quality["sentence"]
 
 
+def test_the_quality_of_a_callers_predictions_is_not_what_another_says(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(300, seed=12)
+    ids = loans.answer(frame, digest, caller="app")
+    loans.log_labels(ids, frame["label_true"].tolist(), caller="app")
+    wrong = ["good" if label == "bad" else "bad" for label in frame["label"]]
+    loans.log_labels(ids, wrong, known="2999-12-31T00:00:00Z", caller="somebody")
+    quality = monitor("loans", bundle=tmp_path / "bundle", detailed=False)["quality"]
+    assert quality["labelled"] == 300
+    assert not any(metric["worse"] for metric in quality["metrics"].values())
+
+
 def test_of_a_multiclass_model_only_metrics_of_labels_are_known(tmp_path: Path, digest: str) -> None:
     schema = Schema.load(tmp_path / "bundle" / "serve" / "schema.json")
     three = Schema(1, "loans", "multiclass", schema.features, "risk", ("a", "b", "c"))

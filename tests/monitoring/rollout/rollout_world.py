@@ -83,20 +83,22 @@ class World:
         row: Row = lambda k: {"age": 30, "housing": "rent"},
         value: Callable[[int], float] | None = None,
         batch: int = 1,
+        caller: str | None = None,
+        labeler: str | None = None,
     ) -> None:
         """Log `n` rows in requests of `batch`; a canary that fails leaves its row to the champion. Where `value` is
-        given, it is the prediction of a regression, and `truth` the true value."""
+        given, it is the prediction of a regression, and `truth` the true value, which `labeler` sends."""
         lines, labels = [], []
         version = "2" if role == "canary" else "1"
         for k in range(n):
             self.requests += k % batch == 0
             name, failed = f"{self.requests:08d}-{k % batch}", fails(k)
             answer = {"label": label(k), "score": score(k)} if value is None else {"value": value(k)}
-            lines.append(self._line(role, version, name, failed, ms(k), {} if failed else answer, row(k)))
+            lines.append(self._line(role, version, name, failed, ms(k), {} if failed else answer, row(k), caller))
             if failed and role == "canary":
                 lines.append(self._line("champion", "1", name, False, 100.0, {"label": "good", "score": 0.99}, row(k)))
             if truth is not None and (known := truth(k)) is not None:
-                labels.append(self._label(name, known))
+                labels.append(self._label(name, known, labeler))
         self._write("prediction", lines)
         self._write("feedback", labels)
 
@@ -111,7 +113,17 @@ class World:
     def refused(self, version: str = "2") -> str:
         return self.registry.found[version].tags.get("slipway.refused", "")
 
-    def _line(self, role: str, version: str, row: str, failed: bool, ms: float, answer: dict, features: dict) -> bytes:
+    def _line(
+        self,
+        role: str,
+        version: str,
+        row: str,
+        failed: bool,
+        ms: float,
+        answer: dict,
+        features: dict,
+        caller: str | None = None,
+    ) -> bytes:
         context = encoder.EventEncoder(
             environment=self.config.environment,
             usecase=NAME,
@@ -124,12 +136,12 @@ class World:
             outcome="failure" if failed else "success",
             error_type="ModelError" if failed else None,
         )
-        request = prediction_event.EventRequest("t" * 32, row.partition("-")[0], 1_000_000)
+        request = prediction_event.EventRequest("t" * 32, row.partition("-")[0], 1_000_000, caller)
         return context.encode_row(request, row, features, answer=answer)
 
-    def _label(self, row: str, truth: str | float) -> bytes:
+    def _label(self, row: str, truth: str | float, labeler: str | None) -> bytes:
         target = "label" if isinstance(truth, str) else "value"
-        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, target: truth}
+        sent = {"timestamp": iso(self.now), "known_at": iso(self.now), "row": row, target: truth, "caller": labeler}
         return feedback_event.feedback_line(
             environment=self.config.environment, usecase=NAME, trace_id="t" * 32, **sent
         )[1]

@@ -143,6 +143,18 @@ def test_a_mistake_weighs_what_it_costs(rollout: Callable[..., World]) -> None:
     assert (loss["champion"], loss["canary"]) == (pytest.approx(0.2), 1.0)
 
 
+@pytest.mark.parametrize(("labeler", "taken_back"), [("app", True), ("somebody", False)])
+def test_labels_of_another_caller_take_no_canary_back(
+    rollout: Callable[..., World], labeler: str, taken_back: bool
+) -> None:
+    world = rollout(**FAST)
+    world.begin()
+    world.predict("champion", 300, truth=lambda k: "good", caller="app", labeler="app")
+    world.predict("canary", 100, truth=lambda k: "bad", caller="app", labeler=labeler)
+    world.once(1)
+    assert ("loss" in world.refused()) == taken_back
+
+
 def last_findings(world: World) -> list[dict]:
     return audit.lines(NAME, world.config)[-1].evidence["findings"]
 

@@ -38,6 +38,7 @@ class ProductionLog:
         digest: str = "b" * 64,
         role: str = "champion",
         keys: Sequence[str] | None = None,
+        caller: str | None = None,
     ) -> list[str]:
         """One prediction a second, as a server logs it; the ids of the rows."""
         secret, lines, ids = self._config.mask_secret(), [], []
@@ -57,7 +58,7 @@ class ProductionLog:
             )
             lines.append(
                 context.encode_row(
-                    prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000),
+                    prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000, caller),
                     ids[-1],
                     masked,
                     answer=answer,

@@ -236,6 +236,16 @@ def test_callers_who_contradict_each_other_about_a_row_keep_it_out(world):
     assert not set(used["row_id"]) & set(ids[:10])
 
 
+def test_a_caller_neither_changes_nor_removes_the_labels_of_anothers_rows(world):
+    shop, rows = world(), made(300)
+    ids = shop.predict(rows, caller="a")
+    shop.log.labelled(ids, truths(rows), caller="a")
+    shop.log.labelled(ids, ["no" if truth == "yes" else "yes" for truth in truths(rows)], sent=2e6, caller="b")
+    result, _, window = shop.collect()
+    assert result["labelled"] == 300 and "contradictory" not in result["left_out"]
+    assert window["returned"].tolist() == truths(rows)[-100:]
+
+
 def test_a_caller_who_corrects_itself_contradicts_nobody(world):
     shop, rows = world(), made(300)
     ids = shop.predict(rows)

@@ -13,6 +13,7 @@ from slipway.contracts.schema import Feature
 from slipway.errors import BundleError, InputError, SettingsError
 from slipway.inference import (
     Encoder,
+    PixelLimits,
     Predictor,
     decode_image,
     encode_png,
@@ -164,7 +165,7 @@ def test_a_truncated_image_is_an_input_error() -> None:
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(InputError, match="400 × 300 pixels, at most 1000") as caught:
-        decode_image(png(np.zeros((300, 400), np.uint8)), GREY, max_pixels=1000)
+        decode_image(png(np.zeros((300, 400), np.uint8)), GREY, PixelLimits(1000))
     assert caught.value.status == 413
 
 
@@ -172,10 +173,10 @@ def test_the_images_of_a_request_are_decoded_and_a_bad_one_is_named() -> None:
     from slipway.inference.instance_parser import EncodedImage
 
     good = EncodedImage(encode_png(np.full((8, 8, 1), 7, np.uint8)))
-    (row,) = images_decoded(bundles.IMAGES, [{"image": good}], 1000)
+    (row,) = images_decoded(bundles.IMAGES, [{"image": good}], PixelLimits(1000))
     assert row["image"].shape == (8, 8, 1)
     with pytest.raises(InputError) as caught:
-        images_decoded(bundles.IMAGES, [{"image": good}, {"image": EncodedImage(b"x")}], 1000)
+        images_decoded(bundles.IMAGES, [{"image": good}, {"image": EncodedImage(b"x")}], PixelLimits(1000))
     assert caught.value.place == "instances[1].image"
 
 

@@ -183,7 +183,7 @@ def test_a_process_that_dies_after_the_decision_leaves_it_in_the_verdict(
     tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loans.answer(loans.rows(600, seed=3, age=6), digest)
-    monkeypatch.setattr("monitoring.monitor.render", raises(Killed()))
+    monkeypatch.setattr("monitoring.reports.publication.render", raises(Killed()))
     with pytest.raises(Killed):
         run(tmp_path)
     found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
@@ -203,24 +203,66 @@ def test_a_log_that_takes_no_verdict_starts_no_training(
     assert Decisions(settings(), "loans").recent() == []
 
 
+@pytest.mark.parametrize("error", [RuntimeError("broken"), MemoryError("no room"), KeyError()])
 @pytest.mark.parametrize(
-    ("failing", "left_out", "note"),
+    ("failing", "report", "left_out", "note"),
     [
-        ("render", "report", "No report page: RuntimeError: broken."),
-        ("score", "evidently", "No detailed page by Evidently: RuntimeError: broken."),
-        ("record", "mlflow_run_id", "Not recorded in MLflow: RuntimeError: broken."),
+        ("render", "page", "report", "No report page: "),
+        ("score", "evidently", "evidently", "No detailed page by Evidently: "),
+        ("record", "mlflow", "mlflow_run_id", "Not recorded in MLflow: "),
     ],
 )
-def test_a_report_that_fails_is_a_note_of_the_verdict(
-    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch, failing: str, left_out: str, note: str
+def test_a_report_that_fails_is_a_finding_in_the_verdict(
+    tmp_path: Path,
+    digest: str,
+    var: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    failing: str,
+    report: str,
+    left_out: str,
+    note: str,
 ) -> None:
     loans.answer(loans.rows(600, seed=3, age=6), digest)
-    monkeypatch.setattr(f"monitoring.monitor.{failing}", raises(RuntimeError("broken")))
+    monkeypatch.setattr("monitoring.reports.publication.record", lambda *_: "run-1")
+    monkeypatch.setattr(f"monitoring.reports.publication.{failing}", raises(error))
     found = run(tmp_path, detailed=failing == "score")
     assert found[left_out] is None
-    assert note in found["notes"]
+    assert found["missing_reports"] == [report]
+    assert f"{note}{type(error).__name__}: {error}." in found["notes"]
     assert found["retraining"]["asked_for"] == "drift"
     assert json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text()) == found
+
+
+def test_a_process_that_dies_in_a_report_leaves_a_verdict_that_names_the_missing_reports(
+    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    monkeypatch.setattr("monitoring.reports.publication.score", raises(Killed()))
+    with pytest.raises(Killed):
+        run(tmp_path, detailed=True)
+    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    assert (found["verdict"], found["missing_reports"]) == ("drift", ["page", "evidently", "mlflow"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("versions", [2, 3])
+def test_responses_of_several_versions_with_drift_have_every_report(
+    tmp_path: Path, digest: str, monkeypatch: pytest.MonkeyPatch, versions: int
+) -> None:
+    """As during each canary and after each promotion, with the defaults of the command and of the scheduled flow."""
+    for older in range(2, versions + 1):
+        frame = loans.rows(300, seed=20 + older, age=6, missing=0.3, astronaut=0.1)
+        loans.answer(frame, f"{older:064}", version=str(10 - older), minutes_ago=10 * older)
+    loans.answer(loans.rows(300, seed=20, age=6, missing=0.3, astronaut=0.1), digest, version="9")
+    monkeypatch.setattr("monitoring.reports.publication.record", lambda *_: "run-1")
+    found = run(tmp_path, detailed=None)
+    assert (found["verdict"], found["version"], found["window"]["sampled"]) == ("drift", "9", 300 * versions)
+    assert [test["name"] for test in found["predictions"]] == ["prediction.label", "prediction.score"]
+    assert (found["missing_reports"], found["notes"]) == ([], [])
+    page = Path(found["evidently"]).read_text()
+    assert "prediction.label" in page
+    assert "astronaut" in page
 
 
 def raises(error: BaseException) -> Callable[..., None]:
@@ -271,7 +313,7 @@ def test_the_page_starts_with_the_verdict_names_synthetic_data_and_is_complete(t
     assert "synthetic data" in page
     assert page.index("Drift in age") < page.index("<h2>Inputs") < page.index("<h2>Predictions")
     assert page.count('<svg class="histogram"') == 6
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page.replace("http://www.w3.org", "")
 
 
 def test_a_value_from_a_caller_cannot_become_markup(tmp_path: Path, digest: str) -> None:

@@ -216,6 +216,7 @@ def test_reports_are_served_and_can_reach_nothing_of_this_page(leave: Callable[.
     assert answer.text == "<h1>the report</h1>"
     assert answer.headers["content-security-policy"].startswith("sandbox")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert client(serving()).get("/verdicts/loans/latest.json").json()["version"] == "3"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from monitoring.retraining.triggers import request_retraining_if_needed
 from slipway import config as usecases
 from slipway import timestamps
 from slipway.config import UseCase
-from slipway.prediction_log import Log
+from slipway.prediction_log import LeftOut, Log, describe
 from slipway.settings import settings
 from slipway.timestamps import iso
+
+_MOST_NAMED = 100
 
 
 def monitor(
@@ -48,7 +52,7 @@ def monitor(
     if period:
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, usecase, period, folder, oldest)
-    found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
+    found, stem = _verdict(usecase, now, period, compared, log.left_out), timestamps.for_name(now)
     found["missing_reports"] = publication.wanted(found, compared, detailed)
     verdict.write(settings(), found, f"{stem}.json")
     if decision := request_retraining_if_needed(found, usecase, settings(), now):
@@ -59,8 +63,10 @@ def monitor(
     return found
 
 
-def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None) -> dict[str, Any]:
-    watch = usecase.monitoring
+def _verdict(
+    usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None, left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
+    watch, notes = usecase.monitoring, compared.notes if compared else []
     return {
         "usecase": usecase.name,
         "environment": settings().environment,
@@ -79,7 +85,12 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
         "quality": compared.quality if compared else None,
         "retraining": None,
         "synthetic": compared.schema.synthetic if compared else False,
-        "notes": compared.notes if compared else [],
+        "notes": [*notes, *filter(None, [describe(left_out)])],
+        "left_out": {
+            "files": len(left_out),
+            "lines": sum(each.lines for each in left_out),
+            "named": [asdict(each) for each in left_out[:_MOST_NAMED]],
+        },
         "report": None,
         "evidently": None,
         "mlflow_run_id": None,

@@ -115,6 +115,11 @@ def _monitoring(usecases: Iterable[str], verdicts: Mapping[str, dict[str, Any]])
         "1 where the last verdict lacks a report: its `page`, the one of `evidently`, or its run in `mlflow`.",
         labels=["usecase", "report"],
     )
+    left_out = GaugeMetricFamily(
+        "slipway_prediction_log_left_out_files",
+        "Files of the log that the last verdict left out: those that cannot be read, or have lines that are no events.",
+        labels=["usecase"],
+    )
     for usecase in usecases:
         if expected := verdict_age.due(usecase, verdicts.get(usecase)):
             due.add_metric([usecase], expected.timestamp())
@@ -122,7 +127,8 @@ def _monitoring(usecases: Iterable[str], verdicts: Mapping[str, dict[str, Any]])
         created.add_metric([usecase], parse(last["created"]).timestamp())
         for report in REPORTS:
             missing.add_metric([usecase, report], float(report in last.get("missing_reports", ())))
-    yield from (created, due, missing)
+        left_out.add_metric([usecase], last.get("left_out", {}).get("files", 0))
+    yield from (created, due, missing, left_out)
 
 
 def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:

@@ -77,6 +77,7 @@ EXPORTED = {
     "slipway.local.doctor": ["Diagnosis", "examine"],
     "slipway.prediction_log": [
         "IMAGES",
+        "LeftOut",
         "Log",
         "Segment",
         "Writer",
@@ -84,6 +85,7 @@ EXPORTED = {
         "archive",
         "captured",
         "connect",
+        "describe",
         "lines_in",
         "move_image",
         "parse_instant",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
+from monitoring.rollout import RolloutView
+from monitoring.status import exporter
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
 from tests.support import watched_loans as loans
+from tests.support.broken_log import break_log
 from tests.support.servers import publish
 
 REFERENCE = loans.rows(800, seed=1)
@@ -375,3 +379,46 @@ def test_the_command_prints_the_verdict_and_exits_with_zero_on_drift(tmp_path: P
     assert cli("monitor", "loans", *bundle, "--fail-on-drift").code == 1
     assert cli("monitor", "loans", *bundle, "--since", "yesterday").code == 2
     assert "Did you mean 'loans'" in cli("monitor", "loan").err
+
+
+def test_broken_files_of_the_log_cost_themselves_and_are_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
+    frame = loans.rows(600, seed=3, age=6)
+    loans.log_labels(loans.answer(frame, digest), frame["label_true"])
+    whole = run(tmp_path)
+    names = break_log(settings(), "loans")
+    found = run(tmp_path)
+    for part in ("verdict", "drifted", "features", "predictions"):
+        assert found[part] == whole[part]
+    assert found["quality"]["metrics"] == whole["quality"]["metrics"]
+    assert (whole["left_out"]["files"], found["left_out"]["files"], found["left_out"]["lines"]) == (0, 6, 0)
+    assert sorted(each["file"] for each in found["left_out"]["named"]) == sorted(names)
+    [note] = [note for note in found["notes"] if "6 files" in note]
+    assert found["retraining"]["asked_for"] == "drift"
+    assert note in cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").err
+    metrics = exporter.exposition(settings(), lambda: {"loans": RolloutView().to_dict()}).decode()
+    assert 'slipway_prediction_log_left_out_files{usecase="loans"} 6.0' in metrics
+
+
+def test_a_log_of_broken_files_only_is_too_little_data_and_says_so(tmp_path: Path, digest: str) -> None:
+    break_log(settings(), "loans")
+    found = run(tmp_path)
+    assert (found["verdict"], found["left_out"]["files"]) == ("too_little_data", 3)
+    assert "3 files" in found["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [b"null", b"[1]", b'"x"', b'{"age":"old","visits":[1],"job":{"a":1},"member":"maybe"}', b'{"age":1e400}'],
+)
+def test_values_that_are_not_what_their_feature_is_now_are_missing_ones(
+    tmp_path: Path, digest: str, features: bytes
+) -> None:
+    """As of an older version whose feature was of another kind."""
+    loans.answer(loans.rows(600, seed=2), digest)
+    [segment] = settings().spool.rglob("*.jsonl")
+    lines = segment.read_bytes().splitlines()
+    lines[:100] = [re.sub(rb'"features":\{.*?\}', b'"features":' + features, line) for line in lines[:100]]
+    segment.write_bytes(b"\n".join(lines) + b"\n")
+    found = run(tmp_path)
+    assert (found["window"]["sampled"], found["left_out"]["files"]) == (600, 0)
+    assert [test["name"] for test in found["features"]][:2] == ["age", "age"]

@@ -6,7 +6,6 @@ elsewhere on the same files.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -74,7 +73,7 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
     """Read the last verdict; None without one, or if it cannot be read, which is logged."""
     try:
         return verdict.latest(config, usecase)
-    except (SlipwayError, OSError, json.JSONDecodeError) as error:
+    except (SlipwayError, OSError) as error:
         _log.warning("%s: the last verdict cannot be read: %s", usecase, error)
         return None
 

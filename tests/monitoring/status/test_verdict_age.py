@@ -89,7 +89,14 @@ def test_the_page_and_the_metrics_say_that_a_verdict_is_overdue(
     scheduled(tmp_path, monkeypatch, "0 * * * *")
     monkeypatch.setenv("SLIPWAY_SERVERS", "http://127.0.0.1:9")
     settings.cache_clear()
-    old = {"usecase": "loans", "verdict": "none", "features": [], "predictions": [], "quality": None}
+    old = {
+        "usecase": "loans",
+        "verdict": "none",
+        "sentence": "No drift.",
+        "features": [],
+        "predictions": [],
+        "quality": None,
+    }
     old |= {"created": "2026-01-30T10:00:00.000Z", "synthetic": False, "missing_reports": ["evidently"]}
     verdict.write(settings(), old, "1.json")
     [shown] = dashboard.gather(settings(), [Reconciled("loans", {}, [])]).usecases

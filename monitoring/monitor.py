@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from monitoring.analysis import reference_bundle, verdict, windows
 from monitoring.analysis.comparison import Comparison, compare_period
 from monitoring.analysis.windows import Period
-from monitoring.reports.evidently_report import score
-from monitoring.reports.html_report import render
-from monitoring.reports.mlflow_run import record
+from monitoring.reports import publication
 from monitoring.retraining.decisions import to_dict
 from monitoring.retraining.triggers import request_retraining_if_needed
 from slipway import config as usecases
 from slipway import timestamps
 from slipway.config import UseCase
-from slipway.errors import SlipwayError
-from slipway.prediction_log import Log
+from slipway.prediction_log import LeftOut, Log, describe
 from slipway.settings import settings
-from slipway.storage import object_store
 from slipway.timestamps import iso
 
-_log = logging.getLogger("slipway.monitor")
+_MOST_NAMED = 100
 
 
 def monitor(
@@ -39,8 +33,9 @@ def monitor(
 ) -> dict[str, Any]:
     """Compare the latest predictions with the reference of the version that made them, and return the written verdict.
 
-    The verdict is written before a training is requested, so that no training starts without a
-    readable reason; it is written again with the policy's decision (`retraining`) and the addresses of the reports.
+    The verdict is written before a training is requested, so that no training starts without a readable reason, and
+    before any report is made, so that no report can take it back. It is written again with the policy's decision
+    (`retraining`), and with the addresses of the reports; `missing_reports` are those that failed.
 
     The window is the last `window_rows` predictions, none older than `since`; where neither is given, the use case's
     `monitoring` section decides. `bundle` is the version's bundle where no registry has it, as with `serve --bundle`.
@@ -57,18 +52,21 @@ def monitor(
     if period:
         folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, usecase, period, folder, oldest)
-    found, stem = _verdict(usecase, now, period, compared), timestamps.for_name(now)
+    found, stem = _verdict(usecase, now, period, compared, log.left_out), timestamps.for_name(now)
+    found["missing_reports"] = publication.wanted(found, compared, detailed)
     verdict.write(settings(), found, f"{stem}.json")
     if decision := request_retraining_if_needed(found, usecase, settings(), now):
         found["retraining"] = to_dict(decision)
         verdict.write(settings(), found, f"{stem}.json")
-    _add_reports(found, stem, compared, detailed)
+    publication.publish(found, stem, compared)
     verdict.write(settings(), found, f"{stem}.json")
     return found
 
 
-def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None) -> dict[str, Any]:
-    watch = usecase.monitoring
+def _verdict(
+    usecase: UseCase, now: datetime, period: Period | None, compared: Comparison | None, left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
+    watch, notes = usecase.monitoring, compared.notes if compared else []
     return {
         "usecase": usecase.name,
         "environment": settings().environment,
@@ -87,53 +85,14 @@ def _verdict(usecase: UseCase, now: datetime, period: Period | None, compared: C
         "quality": compared.quality if compared else None,
         "retraining": None,
         "synthetic": compared.schema.synthetic if compared else False,
-        "notes": compared.notes if compared else [],
+        "notes": [*notes, *filter(None, [describe(left_out)])],
+        "left_out": {
+            "files": len(left_out),
+            "lines": sum(each.lines for each in left_out),
+            "named": [asdict(each) for each in left_out[:_MOST_NAMED]],
+        },
         "report": None,
         "evidently": None,
         "mlflow_run_id": None,
+        "missing_reports": [],
     }
-
-
-def _add_reports(found: dict[str, Any], stem: str, compared: Comparison | None, detailed: bool | None) -> None:
-    """Make the pages and the MLflow run, and add their addresses to the verdict."""
-    with TemporaryDirectory() as drafts:
-        pages = _add_pages(found, Path(drafts) / stem, compared, detailed)
-        with _failure_noted(found, "Not recorded in MLflow"):
-            found["mlflow_run_id"] = record(found, pages, f"{stem}.json")
-
-
-def _add_pages(found: dict[str, Any], draft: Path, compared: Comparison | None, detailed: bool | None) -> list[Path]:
-    """Make Evidently's page where it is wanted, and the report that links it; return those that were made."""
-    pages, links = [], {"this verdict as JSON": f"{draft.name}.json"}
-    wanted = found["verdict"] == verdict.DRIFT if detailed is None else detailed
-    if wanted and compared and compared.results:
-        with _failure_noted(found, "No detailed page by Evidently"):
-            details = draft.with_name(f"{draft.name}-evidently.html")
-            score(compared.reference, compared.window, compared.results, compared.significance).save(details)
-            found["evidently"] = _store(found, details)
-            pages, links = [details], {"Evidently's detailed report": details.name, **links}
-    with _failure_noted(found, "No report page"):
-        report = draft.with_name(f"{draft.name}.html")
-        report.write_text(render(found, *((compared.reference, compared.window) if compared else ({}, {})), links))
-        found["report"] = _store(found, report)
-        pages.insert(0, report)
-    return pages
-
-
-def _store(found: dict[str, Any], page: Path) -> str:
-    """Store a page next to the verdict and return its address."""
-    store, name = object_store(settings()), f"{verdict.folder(settings(), found['usecase'])}/{page.name}"
-    store.put(name, page.read_bytes())
-    return f"{store.url}/{name}"
-
-
-@contextmanager
-def _failure_noted(found: dict[str, Any], consequence: str) -> Iterator[None]:
-    """Turn an error into a note of the verdict: it is written by now, and no report may take it back."""
-    try:
-        yield
-    except (SlipwayError, OSError) as error:
-        found["notes"].append(f"{consequence}: {error}.")
-    except Exception as error:  # whatever a template, Evidently or MLflow's client raises
-        _log.exception("%s: %s", found["usecase"], consequence)
-        found["notes"].append(f"{consequence}: {type(error).__name__}: {error}.")

@@ -7,12 +7,54 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from monitoring.analysis.drift import DriftResult
+from slipway.errors import DataError
 from slipway.settings import Settings
 from slipway.storage import object_store
+from slipway.timestamps import parse
 
 NONE, DRIFT, TOO_LITTLE_DATA = "none", "drift", "too_little_data"
 LATEST = "latest.json"
+
+
+class _Effect(msgspec.Struct):
+    value: float
+
+
+class _Test(msgspec.Struct):
+    name: str
+    method: str
+    drifted: bool
+    effect: _Effect
+
+
+class _Score(msgspec.Struct):
+    value: float
+
+
+class _Quality(msgspec.Struct):
+    coverage: float
+    sentence: str
+    metrics: dict[str, _Score]
+
+
+class _Verdict(msgspec.Struct):
+    """The part of a verdict that others read."""
+
+    usecase: str
+    created: str
+    verdict: str
+    sentence: str
+    features: list[_Test]
+    predictions: list[_Test]
+    quality: _Quality | None
+    synthetic: bool
+    report: str | None = None
+    notes: list[str] = []
+    missing_reports: list[str] = []
+    left_out: dict[str, Any] = {}
 
 
 def conclude(results: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:
@@ -41,11 +83,22 @@ def write(settings: Settings, verdict: dict[str, Any], name: str) -> None:
 
 
 def latest(settings: Settings, usecase: str) -> dict[str, Any] | None:
-    """Read the last verdict of a use case, or None. Raises ServiceError or OSError if the log cannot be read."""
+    """Read the last verdict of a use case, or None.
+
+    Raises:
+        ServiceError, OSError: the log cannot be read.
+        DataError: the file is no verdict.
+    """
+    name = f"{folder(settings, usecase)}/{LATEST}"
     try:
-        return json.loads(object_store(settings).read(f"{folder(settings, usecase)}/{LATEST}"))
+        content = object_store(settings).read(name)
     except FileNotFoundError:
         return None
+    try:
+        parse(msgspec.json.decode(content, type=_Verdict).created)
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is no verdict: {error}. The next `slipway monitor {usecase}` replaces it.") from None
 
 
 def _entry(result: DriftResult) -> dict[str, Any]:

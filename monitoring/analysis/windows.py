@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 
 from monitoring.analysis.drift import NUMERIC, Column
+from slipway.contracts.events.prediction_event import logged_features
 from slipway.contracts.schema import IMAGE_STATISTICS
 from slipway.errors import BundleError
 
@@ -82,7 +82,7 @@ def read(log: Log, schema: Schema, period: Period) -> Window:
     """Read the period's sample: at most 10,000 predictions, with the smallest digests of their `row_id`."""
     answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
     events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
-    features = [_flat(msgspec.json.decode(event[0])) for event in events]
+    features = [_flat(logged_features(event[0])) for event in events]
     own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.version]
     table = {}
     for column in columns(schema):
@@ -111,12 +111,22 @@ def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarr
 
 
 def typed(values: Iterable[Any], column: Column) -> np.ndarray:
-    """Convert to float64 with NaN for missing if the kind is numeric, else to texts (object) with None for missing."""
+    """Convert to float64 with NaN for missing if the kind is numeric, else to texts (object) with None for missing.
+
+    What is no number is missing among numbers: an older version may have had another kind of feature.
+    """
     if column.kind in NUMERIC:
-        numbers = np.array([np.nan if value is None else float(value) for value in values], dtype=float)
+        numbers = np.array([_number(value) for value in values], dtype=float)
         return np.where(np.isfinite(numbers), numbers, np.nan)
     texts = [_text(value, column.kind) for value in values]
     return np.array(texts, dtype=object) if texts else np.empty(0, dtype=object)
+
+
+def _number(value: Any) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def _text(value: Any, kind: str) -> str | None:

@@ -15,7 +15,7 @@ from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
 from slipway.ids import made_ms
-from slipway.prediction_log import Log
+from slipway.prediction_log import Log, describe
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 from slipway.timestamps import from_ms, iso
@@ -73,11 +73,13 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         RegistryError: the registry does not answer.
         ServiceError, OSError: the log cannot be read.
     """
-    answers = _answers(usecase, id, config)
+    log = Log(config)
+    answers = _answers(usecase, id, log)
     if not answers:
         raise NotFound(
             f"the prediction log of {usecase} in {config.environment} has no prediction with the id {id!r}. An id is "
-            "in the response as `id`; the event is in the log within a second, unless it was removed or lost."
+            "in the response as `id`; the event is in the log within a second, unless it was removed or lost. "
+            + describe(log.left_out)
         )
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
@@ -101,9 +103,9 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     )
 
 
-def _answers(usecase: str, id: str, config: Settings) -> list[dict[str, Any]]:
+def _answers(usecase: str, id: str, log: Log) -> list[dict[str, Any]]:
     names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
-    events = Log(config).predictions(usecase, *_times(id), answered=False)
+    events = log.predictions(usecase, *_times(id), answered=False)
     found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from slipway.prediction_log import Log
+from slipway.prediction_log import Log, describe
 from slipway.settings import Settings, settings
 
 MIN_LABELS = 30
@@ -23,7 +23,7 @@ class Summary:
 
     `repeated` labels are for what the same table has labelled before (`contradictory` of them with another label): the
     last one wins. `early` ones were known before any prediction with their key, `unknown` ones match none: both are
-    kept.
+    kept. `left_out` says which files of the log could not be read.
     """
 
     labels: int
@@ -33,6 +33,7 @@ class Summary:
     named: int | None = None
     early: int | None = None
     unknown: int | None = None
+    left_out: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -51,7 +52,7 @@ class Summary:
             messages.append(f"{self.early:,} were known before a prediction with their key was made: they match none.")
         if self.unknown:
             messages.append(f"{self.unknown:,} match no prediction in the log: they are kept, in case it comes later.")
-        return messages
+        return [*messages, self.left_out] if self.left_out else messages
 
 
 def summarize(usecase: str, entries: list[Entry], *, log_is_here: bool, config: Settings | None = None) -> Summary:
@@ -77,11 +78,12 @@ def _truth(entry: Entry) -> Any:
     return entry.get("label", entry.get("value"))
 
 
-def _named(usecase: str, entries: list[Entry], config: Settings) -> dict[str, int]:
+def _named(usecase: str, entries: list[Entry], config: Settings) -> dict[str, Any]:
     columns = '"slipway.row_id" AS id, "slipway.key" AS key, "@timestamp" AS answered_at'
-    answered = Log(config).predictions(usecase).select(columns).df()
+    log = Log(config)
+    answered = log.predictions(usecase).select(columns).df()
     if answered.empty:
-        return {}
+        return {"left_out": describe(log.left_out)}
     first = answered.dropna(subset="key").groupby("key")["answered_at"].min()
     now = datetime.now(UTC)
     ids, named, early = set(answered["id"]), 0, 0
@@ -91,4 +93,5 @@ def _named(usecase: str, entries: list[Entry], config: Settings) -> dict[str, in
         elif entry["key"] in first.index:
             known = pd.Timestamp(entry["known_at"]) if "known_at" in entry else now
             named, early = (named + 1, early) if known > first[entry["key"]] else (named, early + 1)
-    return {"named": named, "early": early, "unknown": len(entries) - named - early}
+    unknown = len(entries) - named - early
+    return {"named": named, "early": early, "unknown": unknown, "left_out": describe(log.left_out)}

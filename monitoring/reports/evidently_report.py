@@ -7,8 +7,11 @@ results.
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import warnings
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,11 @@ from monitoring.analysis.drift import CHI2, KS, MISSING, DriftResult, Table, hol
 from monitoring.analysis.statistical_tests import contingency, homogeneity
 
 HOMOGENEITY = "slipway_chi2"
+_DATA = re.compile(r"^    var (?:additional_graphs_)?metric_[0-9a-f]{32} = .*;$", re.MULTILINE)
+_POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
+_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
 
 
 class Scores:
@@ -32,7 +40,8 @@ class Scores:
         self.drifted = dict(zip(keys, (test["status"] == "FAIL" for test in content["tests"]), strict=True))
 
     def save(self, path: Path) -> None:
-        self._snapshot.save_html(str(path))
+        """Write the page. Raises ValueError if Evidently's page is not as this release writes it."""
+        path.write_text(_without_scripts_in_data(self._snapshot.get_html_str(as_iframe=False)), encoding="utf-8")
 
 
 def score(reference: Table, window: Table, results: Sequence[DriftResult], significance: float) -> Scores:
@@ -52,13 +61,32 @@ def score(reference: Table, window: Table, results: Sequence[DriftResult], signi
         [ValueDrift(column=_column(f), method=_method(f), threshold=_threshold(f, cutoff)) for f in testable],
         include_tests=True,
     )
-    now, before = (
-        Dataset.from_pandas(pd.DataFrame({_column(f): _values(f, table) for f in testable}), definition)
-        for table in (window, reference)
-    )
+    now, before = (Dataset.from_pandas(_frame(testable, table), definition) for table in (window, reference))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Evidently 0.7.23 relies on pandas 2's downcasting
         return Scores(report.run(now, before), testable)
+
+
+def _frame(testable: Sequence[DriftResult], table: Table) -> pd.DataFrame:
+    """The tested columns in one frame, which pads the shorter ones with missing values.
+
+    The predictions are the watched version's only, so they are fewer than the features where versions have changed.
+    """
+    return pd.DataFrame({_column(result): pd.Series(_values(result, table)) for result in testable})
+
+
+def _without_scripts_in_data(page: str) -> str:
+    """Escape the data of Evidently's page, and forbid other scripts than its own, and every request.
+
+    Evidently writes names and values into a script as plain JSON, where a caller's `</script>` ends it. The JSON is
+    ASCII and one line, and has these characters in strings only.
+    """
+    page, found = _DATA.subn(lambda line: line[0].translate(_ESCAPES), page)
+    if found != 2:
+        raise ValueError(f"Evidently's page has {found} lines of data, and 2 are expected")
+    nonce = secrets.token_hex(16)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(nonce=nonce)}">'
+    return page.replace("<script>", f"<script nonce={nonce}>").replace("<head>", f"<head>{meta}", 1)
 
 
 def _register_homogeneity() -> None:
@@ -96,7 +124,12 @@ def _values(result: DriftResult, table: Table) -> np.ndarray:
     values = table[result.name]
     if result.method == MISSING:
         return np.where(pd.isna(values), "missing", "present").astype(object)
-    return values.astype(object) if result.method == CHI2 else values
+    return _labels(values) if result.method == CHI2 else values
+
+
+def _labels(values: np.ndarray) -> np.ndarray:
+    """Categories as Plotly's labels, which are HTML: another text for each, and shown as it was sent."""
+    return np.array([None if pd.isna(value) else escape(str(value), quote=False) for value in values], dtype=object)
 
 
 def _empty(result: DriftResult, table: Table) -> bool:

@@ -28,7 +28,7 @@ from slipway.clients.prefect import FlowRun, PrefectClient
 from slipway.config import Reason, UseCase
 from slipway.contracts.registry_names import RETRAINING
 from slipway.errors import RegistryError, ServiceError, SlipwayError
-from slipway.prediction_log import Log
+from slipway.prediction_log import Log, describe
 from slipway.settings import Settings, settings
 from slipway.system import locks
 from slipway.timestamps import readable
@@ -173,8 +173,10 @@ class _Request:
 
     def _require_labels(self, fresh: ChampionFreshness | None) -> int:
         needed = self._usecase.retraining.min_labelled_rows
-        rows = count_new_labels(Log(self._config), self._usecase, fresh.cutoff if fresh else None)
-        self._facts["evidence"] = {**self._facts["evidence"], "labelled_rows": rows}
+        log = Log(self._config)
+        rows = count_new_labels(log, self._usecase, fresh.cutoff if fresh else None)
+        broken = {"left_out": describe(log.left_out)} if log.left_out else {}
+        self._facts["evidence"] = {**self._facts["evidence"], "labelled_rows": rows, **broken}
         if rows < needed:
             since = f" since version {fresh.version} was trained" if fresh else ""
             raise RetrainingRefused(

@@ -6,7 +6,7 @@ The same rows are compared pair by pair; of a canary there are none, except wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from slipway.contracts.registry_names import CANARY, CHAMPION, SHADOW
 from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError
 from slipway.evaluation.slices import DataSlice, data_slices
-from slipway.prediction_log import Log
+from slipway.prediction_log import Log, describe
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 from slipway.timestamps import iso
@@ -75,7 +75,7 @@ class CandidateComparison:
 
     `came` is the share of the champion's rows that a shadow answered as well, since its first one; None for a canary.
     `difference` is the candidate's score or value less the champion's, over the pairs: `mean`, `p5`, `p50`, `p95`, and
-    `bins` of equal width with the share of pairs in each.
+    `bins` of equal width with the share of pairs in each. `left_out` says which files of the log could not be read.
     """
 
     usecase: str
@@ -89,6 +89,7 @@ class CandidateComparison:
     agreement: float | None
     difference: dict[str, Any] | None
     slices: list[SliceRow]
+    left_out: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,6 +109,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
     hours, declared = (usecase.monitoring.window_hours, usecase.gates.slices) if usecase else (HOURS, [])
     log, since = Log(config), until - timedelta(hours=hours)
     events = log.predictions(name, since, until, answered=False)
+    left_out = describe(log.left_out)
     # The rows come the oldest first: of each role the version that answered last is left.
     last = {role: found for role, *found in events.query("events", _LAST).fetchall()}
     role = next((role for role in (SHADOW, CANARY) if role in last), None)
@@ -120,7 +122,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
     versions = _Versions(name, schema, role, last[CHAMPION][0], last[role][0], both)
     watched = QualityMetrics.of(usecase) if usecase else QualityMetrics.of_task(schema.task)
     copied = _copied_share(events, last) if role == SHADOW else None
-    return _compared(versions, declared, watched, (last[role][2], until), copied)
+    return replace(_compared(versions, declared, watched, (last[role][2], until), copied), left_out=left_out)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
 from slipway.contracts.schema import bin_labels
 from slipway.evaluation.slices import MISSING
+from slipway.prediction_log import describe
 from slipway.prediction_log.jsonl import literal, literals
 from slipway.timestamps import parse
 
@@ -35,7 +36,8 @@ class Evidence:
     """Samples of the canary and of the champion by test.
 
     `scores` are the numbers of scores of both, `distance` is their Kolmogorov-Smirnov distance. `predictions` counts
-    the canary's in this stage, `labelled` its labels since the rollout began.
+    the canary's in this stage, `labelled` its labels since the rollout began. `left_out` says which files of the log
+    could not be read.
     """
 
     predictions: int = 0
@@ -43,6 +45,7 @@ class Evidence:
     means: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
     scores: tuple[int, int] = (0, 0)
     distance: float = 0.0
+    left_out: str = ""
 
 
 def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
@@ -67,6 +70,7 @@ def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evi
         means=means,
         scores=(len(scores[0]), len(scores[1])),
         distance=sequential_tests.distance(*scores),
+        left_out=describe(log.left_out),
     )
 
 

@@ -69,7 +69,9 @@ class StageRunner:
         results = evaluate(evidence, policy)
         minutes = running.minutes(self._now())
         progress = Progress(running.weight, evidence.predictions, minutes, evidence.labelled)
-        return self._act(usecase, running, policy, progress, results, warning)
+        return self._act(
+            usecase, running, policy, progress, results, " ".join(filter(None, [warning, evidence.left_out]))
+        )
 
     def record(self, usecase: str, running: RolloutState, evidence: dict[str, Any] | None = None) -> None:
         """Write the audit lines of the start and of this stage, once, also where a process ended before it did."""

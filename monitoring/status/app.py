@@ -29,7 +29,11 @@ _FILE = re.compile(r"[\w-][\w.-]*\.(html|json)")
 _USECASE = re.compile(r"[a-z][a-z0-9_]*")
 _PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # A report contains scripts of its own (Evidently's): they run without an origin, so they reach nothing of this page.
-_REPORT_POLICY = "sandbox allow-scripts allow-popups allow-top-navigation-by-user-activation"
+# Nor do they reach anything else: pages of earlier releases have no policy of their own.
+_REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups allow-top-navigation-by-user-activation; default-src 'none'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 _PAGE_HEADERS = _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}
 

@@ -13,6 +13,7 @@ from monitoring.release.reconciler import Reconciled
 from monitoring.retraining.decisions import Decisions, to_dict
 from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
+from monitoring.status.verdict_age import describe_overdue
 from slipway import local
 from slipway.clients.http import is_healthy
 from slipway.contracts.registry_names import CANARY, SHADOW
@@ -148,7 +149,7 @@ def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: Ro
         source=", ".join(sorted({answer.source for answer in served if answer.source})),
         synthetic=any(answer.synthetic for answer in served) or bool(last and last["synthetic"]),
         overridden=list(dict.fromkeys(status.overridden for status in one.statuses if status.overridden)),
-        trouble=warnings,
+        trouble=[*warnings, *describe_overdue(one.usecase, last)],
         verdict=last,
         report=_report(one.usecase, last),
         retraining=_decision(config, one.usecase) if last else None,  # a log that does not respond is waited for once

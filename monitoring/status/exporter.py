@@ -6,9 +6,8 @@ elsewhere on the same files.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -19,6 +18,8 @@ from monitoring.analysis import verdict
 from monitoring.governance import registry_snapshot
 from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.log_shipping.exporter import lag_of_log
+from monitoring.reports.publication import REPORTS
+from monitoring.status import verdict_age
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
 from slipway.timestamps import parse
@@ -38,6 +39,7 @@ class VerdictCollector(Collector):
         rollouts = self._usecases()
         found = {usecase: last for usecase in rollouts if (last := last_verdict(self._config, usecase))}
         yield from _drift(found)
+        yield from _monitoring(rollouts, found)
         yield from _quality(found)
         yield from _rollouts(rollouts)
         yield from self._registry()
@@ -71,7 +73,7 @@ def last_verdict(config: Settings, usecase: str) -> dict[str, Any] | None:
     """Read the last verdict; None without one, or if it cannot be read, which is logged."""
     try:
         return verdict.latest(config, usecase)
-    except (SlipwayError, OSError, json.JSONDecodeError) as error:
+    except (SlipwayError, OSError) as error:
         _log.warning("%s: the last verdict cannot be read: %s", usecase, error)
         return None
 
@@ -92,13 +94,40 @@ def _drift(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         labels=["usecase", "feature", "method"],
     )
     detected = GaugeMetricFamily("slipway_drift_detected", "1 where the last verdict is drift.", labels=["usecase"])
-    created = GaugeMetricFamily("slipway_verdict_timestamp_seconds", "Time of the last verdict.", labels=["usecase"])
     for usecase, last in verdicts.items():
         for test in [*last["features"], *last["predictions"]]:
             score.add_metric([usecase, test["name"], test["method"]], test["effect"]["value"])
         detected.add_metric([usecase], float(last["verdict"] == verdict.DRIFT))
+    yield from (score, detected)
+
+
+def _monitoring(usecases: Iterable[str], verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
+    """Whether monitoring does its own work: when it had to, when it did, and what was left out of it."""
+    created = GaugeMetricFamily("slipway_verdict_timestamp_seconds", "Time of the last verdict.", labels=["usecase"])
+    due = GaugeMetricFamily(
+        "slipway_verdict_due_timestamp_seconds",
+        "Scheduled time that the last verdict must not be older than: by `schedule.monitor`, 15 minutes ago or more.",
+        labels=["usecase"],
+    )
+    missing = GaugeMetricFamily(
+        "slipway_report_missing",
+        "1 where the last verdict lacks a report: its `page`, the one of `evidently`, or its run in `mlflow`.",
+        labels=["usecase", "report"],
+    )
+    left_out = GaugeMetricFamily(
+        "slipway_prediction_log_left_out_files",
+        "Files of the log that the last verdict left out: those that cannot be read, or have lines that are no events.",
+        labels=["usecase"],
+    )
+    for usecase in usecases:
+        if expected := verdict_age.due(usecase, verdicts.get(usecase)):
+            due.add_metric([usecase], expected.timestamp())
+    for usecase, last in verdicts.items():
         created.add_metric([usecase], parse(last["created"]).timestamp())
-    yield from (score, detected, created)
+        for report in REPORTS:
+            missing.add_metric([usecase, report], float(report in last.get("missing_reports", ())))
+        left_out.add_metric([usecase], last.get("left_out", {}).get("files", 0))
+    yield from (created, due, missing, left_out)
 
 
 def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:

@@ -102,6 +102,7 @@ class LabelReport(Artifact, frozen=True, kw_only=True):
     """`production.json` of collect_labels: the labelled predictions that are used and those left out, by reason.
 
     The fields from `rows` to `sha256` exist only if enough rows were left. `joined` exists only in a bundle's facts.
+    `log` says which files of the prediction log could not be read, if there are any.
     """
 
     FILE: ClassVar[str] = "production.json"
@@ -111,6 +112,7 @@ class LabelReport(Artifact, frozen=True, kw_only=True):
     labelled: int
     left_out: dict[str, int]
     callers_left_out: list[Disagreement]
+    log: str | UnsetType = UNSET
     rows: LabelCounts | UnsetType = UNSET
     since: str | UnsetType = UNSET
     until: str | UnsetType = UNSET

@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 
 from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import schema as schemas
+from slipway.contracts.events.prediction_event import logged_features
 from slipway.contracts.schema import Feature, Schema
-from slipway.prediction_log import IMAGES, Log, captured
+from slipway.prediction_log import IMAGES, Log, captured, describe
 from slipway.settings import settings
 from slipway.storage import object_store
 
@@ -72,6 +72,13 @@ def read_labels(
     return found.order('"at" DESC, row_id DESC, caller DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
 
 
+def left_out_files(usecase: UseCase, until: str) -> str:
+    """Say which files of the log could not be read, with predictions and labels before `until`; empty if none."""
+    log = Log(settings())
+    log.labelled(usecase.name, None, until, sent_until=until)
+    return describe(log.left_out)
+
+
 def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
     """Convert predictions to rows of the cleaned layout: features, target, columns of the split and `LOG_COLUMNS`.
 
@@ -79,7 +86,7 @@ def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
     image is not kept, and `side not known` if a prediction does not hold the columns of the split.
     """
     schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
-    logged = [schemas.mask(msgspec.json.decode(text), schema, secret) for text in labels["features"]]
+    logged = [schemas.mask(logged_features(text), schema, secret) for text in labels["features"]]
     features = [feature for feature in schema.features if feature.private != "drop"]
     images = _CapturedImages(usecase.name)
     columns, usable, kept = {}, np.ones(len(labels), bool), np.ones(len(labels), bool)

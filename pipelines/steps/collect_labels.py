@@ -17,7 +17,7 @@ from pipelines.artifacts import ChangePoint, CleaningReport, Disagreement, Label
 from pipelines.data.row_identity import identity_column, in_holdout, with_row_keys
 from pipelines.labels.change_point import detect_change
 from pipelines.labels.filters import enabled_filters
-from pipelines.labels.labelled_predictions import LOG_COLUMNS, read_labels, to_rows
+from pipelines.labels.labelled_predictions import LOG_COLUMNS, left_out_files, read_labels, to_rows
 from pipelines.steps.clean import apply_cleaning
 from slipway import audit
 from slipway.config import UseCase, schema_builder
@@ -60,6 +60,9 @@ def collect_labels(usecase: UseCase, cleaned: Path, baseline: Path, cutoff: str 
     if collected is None:
         return
     report = _write_tables(usecase, collected, cutoff, cleaned, baseline, out)
+    if broken := left_out_files(usecase, cutoff):
+        say(f"production: {broken}")
+        report = msgspec.structs.replace(report, log=broken)
     report.write(out)
     for one in collected.disagreeing:
         say(f"production: {one.sentence}")

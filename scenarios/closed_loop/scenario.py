@@ -22,7 +22,7 @@ from scenarios.closed_loop import (
 )
 from scenarios.closed_loop.observer import REFUSED, SERVED, STAGE, Observer
 from scenarios.closed_loop.simulated_callers import RATE, SimulatedCallers
-from scenarios.harness import release_checks
+from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from slipway import config as usecases
@@ -36,6 +36,7 @@ from slipway.settings import settings
 
 ROWS_BEFORE, ROWS_AFTER = 1000, 1200  # before and after the drift, together too few for a training
 LABELS_SECONDS = 150.0
+MONITORED_STAGE = workspace.STAGES[1]  # both versions answer a good part of the window
 STAGE_SECONDS, SERVED_SECONDS, ROLLBACK_SECONDS = 240.0, 30.0, 180.0
 
 
@@ -159,7 +160,7 @@ class ClosedLoop:
             time.sleep(1.0)
         full = datetime.now(UTC)
         self._say("A hundred alerts and a verdict request a training at once")
-        monitor = self._jobs.start("monitor", self._name, "--no-detailed")
+        monitor = self._jobs.start("monitor", self._name)
         self._check(alert_storm.check_alert_storm(self._services.url("status"), self._name, self._secret))
         self._verdicts.append(verdict := monitor.result())
         runs = PrefectClient(settings().prefect_uri).begun("train", self._name, changed)
@@ -198,8 +199,14 @@ class ClosedLoop:
             observed = self._observer.wait(STAGE, stage.__eq__, STAGE_SECONDS, registered, failure)
             self._time(f"→ version {stage}", before, observed.at)
             before = observed.at
+            if weight == MONITORED_STAGE:
+                monitors = scheduled_monitor.start_monitors([self._name])
         champion = self._observer.wait(CHAMPION, self._second.__eq__, STAGE_SECONDS, registered, failure)
         self._time(f"→ version {self._second} is champion", before, champion.at)
+        verdict = scheduled_monitor.read_verdicts(monitors, self._say)[self._name]
+        self._verdicts.append(verdict)
+        versions = [self._first, self._second]
+        self._check(scheduled_monitor.check_all_versions_and_reports(self._name, verdict, versions))
         served = self._observer.wait(SERVED, self._second.__eq__, SERVED_SECONDS, registered, self._callers.failure)
         self._time("the alias champion moves → every worker serves it", champion.at, served.at)
         self._check(assertions.check_stage_shares(self._name, self._second, self._observer, champion.at))
@@ -251,7 +258,7 @@ class ClosedLoop:
         )
 
     def _monitor(self, *options: str) -> dict[str, Any]:
-        self._verdicts.append(self._jobs.start("monitor", self._name, "--no-detailed", *options).result())
+        self._verdicts.append(self._jobs.start("monitor", self._name, *options).result())
         return self._verdicts[-1]
 
     def _rollout_failure(self, version: str) -> Callable[[], str]:

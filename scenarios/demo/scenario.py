@@ -1,4 +1,4 @@
-"""Stages of the demo in order: train, promote, serve, monitor without and with drift, swap under traffic."""
+"""Stages of the demo in order: train, promote, serve, monitor without drift, swap under traffic with drift, monitor."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scenarios.demo import assertions, traffic
-from scenarios.harness import release_checks
+from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, Result
-from scenarios.harness.jobs import Jobs
+from scenarios.harness.jobs import Job, Jobs
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
@@ -21,6 +21,7 @@ from slipway.settings import settings
 
 PROMOTION_SECONDS = 90
 PROMOTION_TRAFFIC_SECONDS = 25
+SWAP_FACTOR = 3  # as many rows as fill a window, so that each version has enough for a verdict
 
 
 class Demo:
@@ -65,13 +66,13 @@ class Demo:
         for name, version in first.items():
             self._check(release_checks.check_served(services, name, version))
         self._say("Traffic as in the holdout: no drift")
-        self._verdict(jobs, "none", seed=1)
-        self._say("Traffic with drift on purpose")
-        self._verdict(jobs, "drift", seed=2)
+        self._no_drift(jobs)
         self._say("A second version, with another seed")
         second = self._train(services, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
-        self._say("Promoting it while requests flow")
-        self._swap(services, jobs, first, second)
+        self._say("Promoting it while requests with drift on purpose flow")
+        features = self._swap(services, jobs, first, second)
+        self._say("The scheduled monitors, over the responses of both versions")
+        self._drift(first, second, features)
         self._say("Checking the log, the registry and the pages")
         for usecase in self._usecases:
             for check in assertions.check_log(usecase.name, self._since, self._sent[usecase.name]):
@@ -111,32 +112,34 @@ class Demo:
             versions[name] = version.version
         return versions
 
-    def _verdict(self, jobs: Jobs, expected: str, seed: int) -> None:
-        """Send traffic for every use case, then monitor it against the reference."""
+    def _no_drift(self, jobs: Jobs) -> None:
+        """Send traffic as in the holdout for every use case, then monitor it against the reference."""
         since = datetime.now(UTC).isoformat()
-        drifts = {u.name: traffic.fitting_drift(u) if expected == "drift" else None for u in self._usecases}
         sending = {
-            u.name: jobs.start(*traffic.arguments(u, traffic.rows_for_verdict(u), seed, drift=drifts[u.name]))
-            for u in self._usecases
+            u.name: jobs.start(*traffic.arguments(u, traffic.rows_for_verdict(u), seed=1)) for u in self._usecases
         }
-        reports = {name: job.result() for name, job in sending.items()}
-        for name, report in reports.items():
-            self._sent[name] += report["sent"]
-            self._check(traffic.check_answered(name, report))
-        detail = "--detailed" if expected == "drift" else "--no-detailed"
-        monitors = {name: jobs.start("monitor", name, "--since", since, detail) for name in self._names}
+        self._answered(sending)
+        monitors = {name: jobs.start("monitor", name, "--since", since) for name in self._names}
         for name, job in monitors.items():
-            verdict = job.result()
-            self._check(assertions.check_verdict(name, verdict, expected, reports[name]["feature"]))
-            if expected == "drift":
-                self.result.files[f"{name}: drift report"] = verdict["report"]
+            self._check(assertions.check_verdict(name, job.result(), "none", None))
 
-    def _swap(self, services: LocalServices, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]) -> None:
-        """Promote while traffic flows; no request may fail, and both versions must answer some."""
-        rows = {u.name: traffic.rows_for_verdict(u) for u in self._usecases}
+    def _swap(
+        self, services: LocalServices, jobs: Jobs, first: Mapping[str, str], second: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """Promote while traffic with drift flows; no request may fail, and both versions must answer some.
+
+        Returns the feature that drifted in each use case.
+        """
+        rows = {u.name: SWAP_FACTOR * traffic.rows_for_verdict(u) for u in self._usecases}
         sending = {
             u.name: jobs.start(
-                *traffic.arguments(u, rows[u.name], 3, rate=max(1.0, rows[u.name] / PROMOTION_TRAFFIC_SECONDS))
+                *traffic.arguments(
+                    u,
+                    rows[u.name],
+                    seed=2,
+                    rate=max(1.0, rows[u.name] / PROMOTION_TRAFFIC_SECONDS),
+                    drift=traffic.fitting_drift(u),
+                )
             )
             for u in self._usecases
         }
@@ -147,11 +150,27 @@ class Demo:
         }
         for job in promoting.values():
             job.result()
-        for name, job in sending.items():
-            report: Mapping[str, Any] = job.result()
+        reports = self._answered(sending)
+        for name, report in reports.items():
+            self._check(assertions.check_swapped(name, report["versions"], first[name], second[name]))
+        return {name: report["feature"] for name, report in reports.items()}
+
+    def _answered(self, sending: Mapping[str, Job]) -> dict[str, dict[str, Any]]:
+        """Wait for the end of traffic, check that every request was answered, and return the reports."""
+        reports: dict[str, dict[str, Any]] = {name: job.result() for name, job in sending.items()}
+        for name, report in reports.items():
             self._sent[name] += report["sent"]
             self._check(traffic.check_answered(name, report))
-            self._check(assertions.check_swapped(name, report["versions"], first[name], second[name]))
+        return reports
+
+    def _drift(self, first: Mapping[str, str], second: Mapping[str, str], features: Mapping[str, str | None]) -> None:
+        """Monitor the responses of both versions, as the schedule does."""
+        monitors = scheduled_monitor.start_monitors(self._names)
+        for name, verdict in scheduled_monitor.read_verdicts(monitors, self._say).items():
+            self._check(assertions.check_verdict(name, verdict, "drift", features[name]))
+            versions = [first[name], second[name]]
+            self._check(scheduled_monitor.check_all_versions_and_reports(name, verdict, versions))
+            self.result.files[f"{name}: drift report"] = verdict["report"]
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

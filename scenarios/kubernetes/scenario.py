@@ -103,7 +103,9 @@ class ClusterScenario:
         drift = re.compile(rf'^slipway_drift_detected{{.*usecase="{USECASE}".*}} 1', re.MULTILINE)
         with self._cluster.forward("service/watch", STATUS_PORT) as url:
             wait_until("watch shows the drift", lambda: drift.search(_metrics(url)), SHIPPED_SECONDS)
+            missing = re.findall(rf'^slipway_report_missing{{.*usecase="{USECASE}".*}} 1', _metrics(url), re.MULTILINE)
         self._check("verdict", True, "watch shows drift of the load, which repeats one row")
+        self._check("reports", not missing, ", ".join(missing) or "none is missing")
         with self._registry() as registry:
             tag = registry.version(USECASE, version).tags.get(serving_tag("local"), "no tag")
         self._check("reconciler", tag.startswith("serving"), f"version {version}: {tag}")

@@ -2,6 +2,7 @@
 
 from slipway.prediction_log.captured_images import IMAGES, captured, move_image
 from slipway.prediction_log.jsonl import connect
+from slipway.prediction_log.left_out import LeftOut, describe
 from slipway.prediction_log.parquet_archive import archive
 from slipway.prediction_log.reader import Log, parse_instant
 from slipway.prediction_log.segments import Segment, adopt_orphans, lines_in, segments
@@ -9,6 +10,7 @@ from slipway.prediction_log.writer import Writer
 
 __all__ = [
     "IMAGES",
+    "LeftOut",
     "Log",
     "Segment",
     "Writer",
@@ -16,6 +18,7 @@ __all__ = [
     "archive",
     "captured",
     "connect",
+    "describe",
     "lines_in",
     "move_image",
     "parse_instant",

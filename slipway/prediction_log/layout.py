@@ -6,12 +6,8 @@ Lines of a segment that are no events are in `SEGMENT.bad` in the same folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from slipway.prediction_log.jsonl import count
 
 if TYPE_CHECKING:
     from slipway.settings import Settings
@@ -34,12 +30,3 @@ def between(store: ObjectStore, folder: str, since: datetime | None, until: date
     last = f"{until:%Y-%m-%d}" if until else "9999-12-31"
     dates = [name for name in store.names(folder) if _DATE.fullmatch(name) and first <= name <= last]
     return [f"{folder}/{date}/{name}" for date in dates for name in store.names(f"{folder}/{date}")]
-
-
-def bad_lines(paths: Iterable[Path]) -> int:
-    """Count the lines of files."""
-    total = 0
-    for path in paths:
-        with path.open("rb") as file:
-            total += count(file)
-    return total

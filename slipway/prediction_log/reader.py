@@ -5,15 +5,19 @@ DuckDB is imported when the first query runs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import DataError, UseCaseError
-from slipway.prediction_log.jsonl import connect, literal, literals
+from slipway.prediction_log.jsonl import connect, literal
 from slipway.prediction_log.label_join import label_join
-from slipway.prediction_log.layout import BAD, PARQUET, bad_lines, between, partitions
-from slipway.prediction_log.spool_reader import read_spool
+from slipway.prediction_log.layout import BAD, PARQUET, between, partitions
+from slipway.prediction_log.left_out import LeftOut, kept_lines
+from slipway.prediction_log.parquet_files import read_parquet
+from slipway.prediction_log.spool_reader import COLUMNS, read_spool
 from slipway.storage.factory import object_store
 from slipway.timestamps import as_utc, parse
 
@@ -34,12 +38,17 @@ class Log:
     >>> Log(settings()).predictions("digits", since="2026-01-01").df()
 
     The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order, of the
-    log at the time of the call. `bad_lines` counts the lines of the last call's dates that are no events.
+    log at the time of the call. A file that cannot be read costs itself: `left_out` has those of the last call's dates,
+    and those with lines that are no events, `bad_lines` in all.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.bad_lines = 0
+        self.left_out: list[LeftOut] = []
         self._settings = settings
+
+    @property
+    def bad_lines(self) -> int:
+        return sum(each.lines for each in self.left_out)
 
     def predictions(
         self, usecase: str, since: Time = None, until: Time = None, answered: bool = True
@@ -99,7 +108,7 @@ class Log:
         return sum(name.endswith(PARQUET) for name in between(object_store(self._settings), folder, None, None))
 
     def _connect(self, stream: str, usecase: str, since: datetime | None, until: datetime | None) -> DuckDBPyConnection:
-        self.bad_lines = 0
+        self.left_out = []
         connection = connect(self._settings)
         self._view(connection, stream, usecase, since, until)
         return connection
@@ -110,14 +119,17 @@ class Log:
         """Make a view of the stream's events, some of them twice. The spool is read before the Parquet is listed: what
         the shipper moves meanwhile is found in both, never in neither."""
         spooled = f"spooled_{stream}"
-        self.bad_lines += read_spool(connection, spooled, self._settings.spool, usecase, stream)
-        source = f"FROM {spooled}"
-        store = object_store(self._settings)
-        shipped = between(store, partitions(self._settings, stream, usecase), since, until)
-        if files := store.local([name for name in shipped if name.endswith(PARQUET)]):
-            source += f" UNION ALL BY NAME FROM read_parquet({literals(files)}, union_by_name = true)"
-        self.bad_lines += bad_lines(store.local([name for name in shipped if name.endswith(BAD)]))
+        self.left_out += read_spool(connection, spooled, self._settings.spool, usecase, stream)
+        shipped = between(object_store(self._settings), partitions(self._settings, stream, usecase), since, until)
+        parquet, broken = read_parquet(partial(connect, self._settings), self._files(shipped, PARQUET), COLUMNS[stream])
+        self.left_out += [*broken, *kept_lines(self._files(shipped, BAD))]
+        source = " UNION ALL BY NAME ".join([f"FROM {spooled}", *parquet])
         connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
+
+    def _files(self, names: Sequence[str], ending: str) -> dict[str, Path]:
+        """Files on this machine by the names that end so."""
+        wanted = [name for name in names if name.endswith(ending)]
+        return dict(zip(wanted, object_store(self._settings).local(wanted), strict=True))
 
 
 def _has_any_labeler(usecase: str) -> bool:

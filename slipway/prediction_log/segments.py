@@ -20,6 +20,7 @@ from slipway.timestamps import for_name, parse_name
 
 OPEN = ".open"
 COMPLETE = ".jsonl"
+_NOT_AN_ORPHAN = (FileNotFoundError, BlockingIOError, IsADirectoryError, PermissionError)
 
 
 @dataclass(frozen=True, order=True)
@@ -92,12 +93,12 @@ def open_lines(segment: Segment) -> BinaryIO | None:
 
 
 def lines_in(segment: Segment) -> int:
-    """Count its lines now; 0 if it was shipped and removed."""
-    file = open_lines(segment)
-    if file is None:
-        return 0
-    with file:
-        return count(file)
+    """Count its lines now; 0 if it was shipped and removed, or is a folder of that name."""
+    with suppress(IsADirectoryError):
+        if file := open_lines(segment):
+            with file:
+                return count(file)
+    return 0
 
 
 def adopt_orphans(spool: Path, usecase: str) -> None:
@@ -105,7 +106,7 @@ def adopt_orphans(spool: Path, usecase: str) -> None:
     for segment in segments(spool, usecase):
         if segment.complete:
             continue
-        with suppress(FileNotFoundError, BlockingIOError), segment.path.open("rb") as lines:
+        with suppress(*_NOT_AN_ORPHAN), segment.path.open("rb") as lines:
             lock(lines)
             complete(segment.path)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
 from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from slipway.prediction_log.jsonl import count, quoted, rows
+from slipway.prediction_log.left_out import LeftOut, bad_lines, why_not_opened
 from slipway.prediction_log.segments import COMPLETE, Segment, open_lines, segments
 
 if TYPE_CHECKING:
@@ -19,20 +20,20 @@ COLUMNS = {"prediction": PREDICTION_COLUMNS, "feedback": FEEDBACK_COLUMNS}
 _FILES_AT_ONCE = 100  # well below the usual limit of 1,024 open files
 
 
-def read_spool(connection: DuckDBPyConnection, table: str, spool: Path, usecase: str, stream: str) -> int:
-    """Make the table of every event of the stream in the spool; returns the number of lines that are no events.
+def read_spool(connection: DuckDBPyConnection, table: str, spool: Path, usecase: str, stream: str) -> list[LeftOut]:
+    """Make the table of every event of the stream in the spool; returns what is left out of it.
 
     Listed twice: a listing can miss a file that is being renamed, and a segment is renamed only once.
     """
     create(connection, table, stream)
     read: set[str] = set()
-    bad = 0
+    left_out: list[LeftOut] = []
     for _ in range(2):
         found = [segment for segment in segments(spool, usecase, stream) if segment.stem not in read]
         read.update(segment.stem for segment in found)
         for start in range(0, len(found), _FILES_AT_ONCE):
-            bad += _read(connection, table, found[start : start + _FILES_AT_ONCE], stream)
-    return bad
+            left_out += _read(connection, table, found[start : start + _FILES_AT_ONCE], stream)
+    return left_out
 
 
 def create(connection: DuckDBPyConnection, table: str, stream: str) -> None:
@@ -50,11 +51,25 @@ def insert(connection: DuckDBPyConnection, table: str, files: Sequence[BinaryIO]
     return inserted
 
 
-def _read(connection: DuckDBPyConnection, table: str, some: Sequence[Segment], stream: str) -> int:
+def _read(connection: DuckDBPyConnection, table: str, some: Sequence[Segment], stream: str) -> list[LeftOut]:
+    files, left_out = [], []
     with ExitStack() as stack:
-        files = [stack.enter_context(lines) for segment in some if (lines := open_lines(segment))]
+        for segment in some:
+            try:
+                if lines := open_lines(segment):
+                    files.append(stack.enter_context(lines))
+            except OSError as error:
+                left_out.append(LeftOut(str(segment.path), why_not_opened(error)))
         complete = [file for file in files if file.name.endswith(COMPLETE)]
-        bad = sum(map(count, complete)) - insert(connection, table, complete, stream)
+        if sum(map(count, complete)) != insert(connection, table, complete, stream):
+            left_out += _bad_lines(connection, f"{table}_bad", complete, stream)
         # The last line of an open segment may be under way: it is no event yet, and not bad either.
         insert(connection, table, [file for file in files if file not in complete], stream)
-    return bad
+    return left_out
+
+
+def _bad_lines(connection: DuckDBPyConnection, table: str, files: Sequence[BinaryIO], stream: str) -> list[LeftOut]:
+    """Find which of the files have lines that are no events."""
+    create(connection, table, stream)
+    bad = ((file.name, count(file) - insert(connection, table, [file], stream)) for file in files)
+    return [bad_lines(name, lines) for name, lines in bad if lines]

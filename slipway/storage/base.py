@@ -27,7 +27,10 @@ class ObjectStore(Protocol):
         """Read an object. Raises FileNotFoundError."""
 
     def local(self, names: Sequence[str]) -> list[Path]:
-        """Give files on this machine with the content of objects, which never change once they are written."""
+        """Give files on this machine with the content of objects, which never change once they are written.
+
+        Where there is no such object any more, there is no file.
+        """
 
     def draft(self, name: str) -> AbstractContextManager[Path]:
         """Give a draft that becomes the object at the end of the block, for one process at a time per name."""

@@ -76,7 +76,7 @@ class S3Store:
         self._forget_unused()
         missing = [(name, path) for name, path in zip(names, paths, strict=True) if not path.exists()]
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-            list(pool.map(lambda both: self._fetch(*both), missing))
+            list(pool.map(lambda both: self._fetch_if_there(*both), missing))
         return paths
 
     @contextmanager
@@ -97,6 +97,11 @@ class S3Store:
     def remove(self, name: str) -> None:
         with self._explained(), suppress(FileNotFoundError):
             _files().delete_file(self._at(name))
+
+    def _fetch_if_there(self, name: str, path: Path) -> None:
+        """Fetch an object. What is removed meanwhile, or is a folder, costs no other: its file is not there."""
+        with suppress(FileNotFoundError):
+            self._fetch(name, path)
 
     def _fetch(self, name: str, path: Path) -> None:
         with (

@@ -78,6 +78,7 @@ EXPORTED = {
     "slipway.local.doctor": ["Diagnosis", "examine"],
     "slipway.prediction_log": [
         "IMAGES",
+        "LeftOut",
         "Log",
         "Segment",
         "Writer",
@@ -85,6 +86,7 @@ EXPORTED = {
         "archive",
         "captured",
         "connect",
+        "describe",
         "lines_in",
         "move_image",
         "parse_instant",

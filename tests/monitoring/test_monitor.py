@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
+from monitoring.rollout import RolloutView
+from monitoring.status import exporter
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
 from tests.support import watched_loans as loans
+from tests.support.broken_log import break_log
 from tests.support.servers import publish, run_document
 
 REFERENCE = loans.rows(800, seed=1)
@@ -183,7 +187,7 @@ def test_a_process_that_dies_after_the_decision_leaves_it_in_the_verdict(
     tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loans.answer(loans.rows(600, seed=3, age=6), digest)
-    monkeypatch.setattr("monitoring.monitor.render", raises(Killed()))
+    monkeypatch.setattr("monitoring.reports.publication.render", raises(Killed()))
     with pytest.raises(Killed):
         run(tmp_path)
     found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
@@ -203,24 +207,66 @@ def test_a_log_that_takes_no_verdict_starts_no_training(
     assert Decisions(settings(), "loans").recent() == []
 
 
+@pytest.mark.parametrize("error", [RuntimeError("broken"), MemoryError("no room"), KeyError()])
 @pytest.mark.parametrize(
-    ("failing", "left_out", "note"),
+    ("failing", "report", "left_out", "note"),
     [
-        ("render", "report", "No report page: RuntimeError: broken."),
-        ("score", "evidently", "No detailed page by Evidently: RuntimeError: broken."),
-        ("record", "mlflow_run_id", "Not recorded in MLflow: RuntimeError: broken."),
+        ("render", "page", "report", "No report page: "),
+        ("score", "evidently", "evidently", "No detailed page by Evidently: "),
+        ("record", "mlflow", "mlflow_run_id", "Not recorded in MLflow: "),
     ],
 )
-def test_a_report_that_fails_is_a_note_of_the_verdict(
-    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch, failing: str, left_out: str, note: str
+def test_a_report_that_fails_is_a_finding_in_the_verdict(
+    tmp_path: Path,
+    digest: str,
+    var: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    failing: str,
+    report: str,
+    left_out: str,
+    note: str,
 ) -> None:
     loans.answer(loans.rows(600, seed=3, age=6), digest)
-    monkeypatch.setattr(f"monitoring.monitor.{failing}", raises(RuntimeError("broken")))
+    monkeypatch.setattr("monitoring.reports.publication.record", lambda *_: "run-1")
+    monkeypatch.setattr(f"monitoring.reports.publication.{failing}", raises(error))
     found = run(tmp_path, detailed=failing == "score")
     assert found[left_out] is None
-    assert note in found["notes"]
+    assert found["missing_reports"] == [report]
+    assert f"{note}{type(error).__name__}: {error}." in found["notes"]
     assert found["retraining"]["asked_for"] == "drift"
     assert json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text()) == found
+
+
+def test_a_process_that_dies_in_a_report_leaves_a_verdict_that_names_the_missing_reports(
+    tmp_path: Path, digest: str, var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loans.answer(loans.rows(600, seed=3, age=6), digest)
+    monkeypatch.setattr("monitoring.reports.publication.score", raises(Killed()))
+    with pytest.raises(Killed):
+        run(tmp_path, detailed=True)
+    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    assert (found["verdict"], found["missing_reports"]) == ("drift", ["page", "evidently", "mlflow"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("versions", [2, 3])
+def test_responses_of_several_versions_with_drift_have_every_report(
+    tmp_path: Path, digest: str, monkeypatch: pytest.MonkeyPatch, versions: int
+) -> None:
+    """As during each canary and after each promotion, with the defaults of the command and of the scheduled flow."""
+    for older in range(2, versions + 1):
+        frame = loans.rows(300, seed=20 + older, age=6, missing=0.3, astronaut=0.1)
+        loans.answer(frame, f"{older:064}", version=str(10 - older), minutes_ago=10 * older)
+    loans.answer(loans.rows(300, seed=20, age=6, missing=0.3, astronaut=0.1), digest, version="9")
+    monkeypatch.setattr("monitoring.reports.publication.record", lambda *_: "run-1")
+    found = run(tmp_path, detailed=None)
+    assert (found["verdict"], found["version"], found["window"]["sampled"]) == ("drift", "9", 300 * versions)
+    assert [test["name"] for test in found["predictions"]] == ["prediction.label", "prediction.score"]
+    assert (found["missing_reports"], found["notes"]) == ([], [])
+    page = Path(found["evidently"]).read_text()
+    assert "prediction.label" in page
+    assert "astronaut" in page
 
 
 def raises(error: BaseException) -> Callable[..., None]:
@@ -271,7 +317,7 @@ def test_the_page_starts_with_the_verdict_names_synthetic_data_and_is_complete(t
     assert "synthetic data" in page
     assert page.index("Drift in age") < page.index("<h2>Inputs") < page.index("<h2>Predictions")
     assert page.count('<svg class="histogram"') == 6
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page.replace("http://www.w3.org", "")
 
 
 def test_a_value_from_a_caller_cannot_become_markup(tmp_path: Path, digest: str) -> None:
@@ -333,3 +379,46 @@ def test_the_command_prints_the_verdict_and_exits_with_zero_on_drift(tmp_path: P
     assert cli("monitor", "loans", *bundle, "--fail-on-drift").code == 1
     assert cli("monitor", "loans", *bundle, "--since", "yesterday").code == 2
     assert "Did you mean 'loans'" in cli("monitor", "loan").err
+
+
+def test_broken_files_of_the_log_cost_themselves_and_are_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
+    frame = loans.rows(600, seed=3, age=6)
+    loans.log_labels(loans.answer(frame, digest), frame["label_true"])
+    whole = run(tmp_path)
+    names = break_log(settings(), "loans")
+    found = run(tmp_path)
+    for part in ("verdict", "drifted", "features", "predictions"):
+        assert found[part] == whole[part]
+    assert found["quality"]["metrics"] == whole["quality"]["metrics"]
+    assert (whole["left_out"]["files"], found["left_out"]["files"], found["left_out"]["lines"]) == (0, 6, 0)
+    assert sorted(each["file"] for each in found["left_out"]["named"]) == sorted(names)
+    [note] = [note for note in found["notes"] if "6 files" in note]
+    assert found["retraining"]["asked_for"] == "drift"
+    assert note in cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").err
+    metrics = exporter.exposition(settings(), lambda: {"loans": RolloutView().to_dict()}).decode()
+    assert 'slipway_prediction_log_left_out_files{usecase="loans"} 6.0' in metrics
+
+
+def test_a_log_of_broken_files_only_is_too_little_data_and_says_so(tmp_path: Path, digest: str) -> None:
+    break_log(settings(), "loans")
+    found = run(tmp_path)
+    assert (found["verdict"], found["left_out"]["files"]) == ("too_little_data", 3)
+    assert "3 files" in found["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [b"null", b"[1]", b'"x"', b'{"age":"old","visits":[1],"job":{"a":1},"member":"maybe"}', b'{"age":1e400}'],
+)
+def test_values_that_are_not_what_their_feature_is_now_are_missing_ones(
+    tmp_path: Path, digest: str, features: bytes
+) -> None:
+    """As of an older version whose feature was of another kind."""
+    loans.answer(loans.rows(600, seed=2), digest)
+    [segment] = settings().spool.rglob("*.jsonl")
+    lines = segment.read_bytes().splitlines()
+    lines[:100] = [re.sub(rb'"features":\{.*?\}', b'"features":' + features, line) for line in lines[:100]]
+    segment.write_bytes(b"\n".join(lines) + b"\n")
+    found = run(tmp_path)
+    assert (found["window"]["sampled"], found["left_out"]["files"]) == (600, 0)
+    assert [test["name"] for test in found["features"]][:2] == ["age", "age"]

@@ -5,6 +5,8 @@ Serving writes them, monitoring reads them, and neither knows more of the other 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 MAX_TEXT = 1024  # characters of a text that a caller chooses, a key or a category
@@ -40,6 +42,14 @@ PREDICTION_COLUMNS = {
     "slipway.cached": "BOOLEAN",
     "slipway.model_ms": "DOUBLE",
 }
+
+
+def logged_features(text: str | None) -> dict[str, Any]:
+    """The features of a logged event by name; none if the log holds something else than an object."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
 
 
 class EventRequest(msgspec.Struct, frozen=True):

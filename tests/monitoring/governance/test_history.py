@@ -13,13 +13,16 @@ from monitoring.analysis import verdict
 from monitoring.governance import history, registry_snapshot
 from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
 from monitoring.governance.registry_watcher import RegistryWatcher
+from monitoring.governance.trace import trace
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.events import encoder, feedback_event, prediction_event
+from slipway.errors import NotFound
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import bundles
+from tests.support.broken_log import break_log
 from tests.support.server_views import served
 from tests.support.servers import publish, unique_name
 
@@ -271,3 +274,10 @@ def test_a_version_is_attributed_to_the_latest_alias_change_before_the_predictio
     assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
     assert last_change(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
     assert last_change([*lines, observed_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"
+
+
+def test_a_prediction_that_is_not_found_may_be_in_a_broken_file(var: Path) -> None:
+    names = break_log(settings(), "loans")
+    with pytest.raises(NotFound, match="broken in 3 files") as raised:
+        trace("loans", "no-such-id", settings())
+    assert names[0] in str(raised.value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from monitoring.labels import label_table, upload
+from monitoring.labels import label_summary, label_table, upload
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.prediction_event import EventRequest
 from slipway.errors import BundleError, DataError, ServiceError
@@ -17,6 +17,7 @@ from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
 from slipway.timestamps import now_iso
 from tests.support import bundles
+from tests.support.broken_log import break_log
 from tests.support.doubles.service_double import Service, serving
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057-0"
@@ -204,3 +205,9 @@ def test_a_log_that_cannot_be_read_fails_no_label_that_was_sent(
     ran = cli("feedback", "loans", str(table("labels.csv", "key,label\n1,good\n")))
     assert (ran.code, len(service.feedback)) == (0, 1)
     assert "the prediction log cannot be read" in ran.err and "the bucket is gone" in ran.err
+
+
+def test_the_summary_says_which_files_of_the_log_could_not_be_read(var: Path) -> None:
+    break_log(settings(), "loans")
+    found = label_summary.summarize("loans", [{"id": ID, "label": "good"}], log_is_here=True)
+    assert "broken in 3 files" in found.sentences[-1]

@@ -20,6 +20,7 @@ from slipway.clients.mlflow.registry import Registry
 from slipway.errors import SlipwayError, UseCaseError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests as made
+from tests.support.broken_log import break_log
 
 ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "http://127.0.0.1:9"
@@ -264,3 +265,10 @@ def test_a_hundred_asks_from_several_processes_start_one_run(loans: str, var: Pa
     assert len(made.runs(loans)) == 1
     assert len(Decisions(settings(), loans).starts()) == 1
     assert outcomes.count("started") <= 2, "one for each side that saw no other record yet"
+
+
+def test_broken_files_of_the_log_hide_no_label_and_are_in_the_evidence(loans: str) -> None:
+    break_log(settings(), loans)
+    decision = request_retraining(loans, "drift", "alertmanager")
+    assert (decision.outcome, decision.evidence["labelled_rows"]) == ("started", 60)
+    assert "broken in 6 files" in decision.evidence["left_out"]

@@ -11,6 +11,7 @@ from monitoring.rollout.evidence import Evidence
 from slipway import audit
 from slipway.config import Canary
 from tests.monitoring.rollout.rollout_world import FAST, NAME, World
+from tests.support.broken_log import break_log
 
 
 def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout: Callable[..., World]) -> None:
@@ -277,3 +278,17 @@ def test_a_long_log_is_read_less_often(rollout: Callable[..., World], monkeypatc
 def test_stages_that_do_not_rise_from_below_100_are_refused(stages: list[int]) -> None:
     with pytest.raises(ValidationError):
         Canary(stages=stages)
+
+
+def test_broken_files_of_the_log_are_said_and_the_rollout_goes_on(rollout: Callable[..., World]) -> None:
+    world = rollout()
+    world.begin()
+    world.predict("champion", 6000)
+    world.predict("canary", 300, fails=lambda k: k % 20 == 0)
+    break_log(world.config, NAME, world.now)
+    assert world.once(0.5).rolled_back == 1
+    world = rollout()
+    world.begin()
+    world.predict("canary", 150)
+    break_log(world.config, NAME, world.now)
+    assert "3.0 of 10 minutes. The log was read without what is broken in 6 files" in world.once(3).said

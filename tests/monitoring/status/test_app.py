@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -169,9 +170,26 @@ def test_a_use_case_without_a_verdict_says_how_to_get_one() -> None:
     assert "slipway monitor loans" in client(serving()).get("/").text
 
 
-def test_a_broken_verdict_is_no_verdict_and_breaks_nothing(leave: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe{",
+        b"[" * 10_000,
+        json.dumps(a_verdict(created="yesterday")).encode(),
+        json.dumps(a_verdict(features=[{"name": "age"}])).encode(),
+        json.dumps(a_verdict(quality={"coverage": "much"})).encode(),
+        json.dumps(a_verdict(notes=5)).encode(),
+        json.dumps(a_verdict()).encode()[:-1] + b', "left_out": {"named": ' + b"[" * 100_000,
+    ],
+)
+def test_a_broken_verdict_is_no_verdict_and_breaks_nothing(leave: Callable[..., Path], content: bytes) -> None:
     folder = leave()
-    (folder / "latest.json").write_text("{")
+    (folder / "latest.json").write_bytes(content)
     assert client(serving()).get("/").status_code == 200
     assert "slipway_drift_detected{" not in client(serving()).get("/metrics").text
 
@@ -216,6 +234,7 @@ def test_reports_are_served_and_can_reach_nothing_of_this_page(leave: Callable[.
     assert answer.text == "<h1>the report</h1>"
     assert answer.headers["content-security-policy"].startswith("sandbox")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert client(serving()).get("/verdicts/loans/latest.json").json()["version"] == "3"
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from monitoring.release.reconciler import Reconciled
+from slipway.settings import settings
 from tests.monitoring.rollout.compared_versions import ids, log, shifted, write_champion
 from tests.monitoring.status.test_app import client
 from tests.support import watched_loans as loans
+from tests.support.broken_log import break_log
 from tests.support.server_views import served
 
 
@@ -81,3 +83,16 @@ def test_an_unavailable_bundle_is_reported() -> None:
 def test_the_status_page_leads_there(alias: str) -> None:
     one = Reconciled("loans", {"champion": "1", alias: "2"}, [served("http://a", ["1"])])
     assert f'<a href="/shadow/loans">{alias} and champion</a>' in client(one).get("/").text
+
+
+def test_the_page_says_which_files_of_the_log_could_not_be_read(digest: str) -> None:
+    frame = loans.rows(200, seed=2)
+    rows = ids(frame)
+    log(frame, rows, digest, "champion", "1")
+    log(frame, rows, "b" * 64, "shadow", "2")
+    break_log(settings(), "loans")
+    page = client().get("/shadow/loans")
+    assert page.status_code == 200
+    assert "version 2 as shadow versus champion 1" in page.text
+    assert "what is broken in 3 files: predictions/local/loans/" in page.text
+    assert client().get("/api/shadow/loans").json()["pairs"] == 200

@@ -18,7 +18,8 @@ from slipway import audit
 from slipway.config import schema_builder
 from slipway.contracts.schema import side
 from slipway.settings import settings
-from tests.pipelines.labels.production_log import ProductionLog, at
+from tests.pipelines.labels.production_log import START, ProductionLog, at
+from tests.support.broken_log import break_log
 
 CUTOFF = at(5e6)
 FILTERS = ["labeler_agreement", "near_duplicates"]
@@ -349,3 +350,14 @@ def test_where_time_divides_the_newer_rows_validate(world):
     trained, validated = used[used["side"] == "train"], used[used["side"] == "validation"]
     assert trained["at"].max() < validated["at"].min()
     assert len(validated) == pytest.approx(len(used) / 4, abs=20)
+
+
+def test_broken_files_of_the_log_cost_no_label_and_are_in_the_report(world):
+    shop = world()
+    shop.predict_and_label(made(400))
+    whole, *tables = shop.collect()
+    break_log(settings(), "orders", START)
+    result, *same = shop.collect()
+    assert [frame.equals(other) for frame, other in zip(tables, same, strict=True)] == [True, True]
+    assert "broken in 6 files" in result.pop("log")
+    assert result == whole

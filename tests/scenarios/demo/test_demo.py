@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from scenarios.demo import Demo, assertions, traffic
-from scenarios.harness import release_checks
+from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, table
 from scenarios.harness.jobs import Jobs
 from slipway.clients.mlflow.registry import ModelVersion
@@ -18,6 +18,9 @@ from slipway.clients.prefect import PrefectClient
 from slipway.config import load
 from slipway.errors import ServiceError
 from slipway.local.doctor import Diagnosis
+from slipway.prediction_log import Writer
+from slipway.settings import settings
+from tests.support.sample_events import USECASE, prediction
 
 VERDICT = {
     "verdict": "drift",
@@ -51,6 +54,22 @@ def test_a_swap_counts_only_if_both_versions_answered():
     assert assertions.check_swapped("loans", {"1": 90, "2": 60}, "1", "2").held
     assert not assertions.check_swapped("loans", {"2": 150}, "1", "2").held
     assert not assertions.check_swapped("loans", {"1": 150}, "1", "2").held
+
+
+@pytest.mark.parametrize(
+    ("logged", "missing", "held"),
+    [(["1", "2"], [], True), (["1", "2", "3"], [], True), (["2"], [], False), (["1", "2"], ["evidently"], False)],
+)
+def test_a_scheduled_monitor_counts_only_over_both_versions_and_with_every_report(var, logged, missing, held):
+    writer = Writer(settings().spool, USECASE, "prediction")
+    for version in logged:
+        writer.write(prediction(f"r{version}").replace(b'"model_version":"1"', f'"model_version":"{version}"'.encode()))
+    writer.close()
+    window = {"since": "2026-03-01", "until": "2026-03-02"}
+    verdict = VERDICT | {"window": window, "missing_reports": missing, "notes": ["No detailed page: broken."]}
+    check = scheduled_monitor.check_all_versions_and_reports(USECASE, verdict, ["1", "2"])
+    assert check.held is held, check.seen
+    assert ("broken" in check.seen) is bool(missing)
 
 
 def test_one_failed_request_fails_the_check():

@@ -162,7 +162,7 @@ def test_anyone_labels_any_row_where_the_use_case_says_so(log, write, rows, conf
 
 
 @pytest.mark.parametrize("content", [None, "not: [yaml", "name: somebody else\n"])
-def test_without_a_use_case_that_can_be_read_callers_label_their_own_rows(log, write, rows, config, monkeypatch, content):
+def test_without_a_readable_use_case_callers_label_their_own_rows(log, write, rows, config, monkeypatch, content):
     let_anyone_label(config, monkeypatch)
     path = config.var.parent / "usecases" / USECASE / "usecase.yaml"
     path.unlink() if content is None else path.write_text(content)

@@ -18,8 +18,9 @@ from slipway.errors import ServiceError
 from slipway.prediction_log import Log, Writer, captured, segments
 from slipway.settings import Settings, settings
 from slipway.storage import object_store
+from tests.support.broken_log import break_log
 from tests.support.s3 import KEYS
-from tests.support.sample_events import USECASE, label, prediction
+from tests.support.sample_events import START, USECASE, label, prediction
 
 DAY = 86_400
 FOUND = {
@@ -209,3 +210,14 @@ def _respond_to_all(listening: socket.socket, response: bytes) -> None:
             with connection:
                 connection.recv(65536)
                 connection.sendall(response)
+
+
+def test_broken_objects_and_a_folder_cost_themselves_only(s3, var):
+    write(settings(), prediction("a"), prediction("b"))
+    ship(settings())
+    names = break_log(settings(), USECASE, START)[:3]
+    folder = f"{names[0].rpartition('/')[0]}/folder.parquet"
+    object_store(settings()).put(f"{folder}/inside.parquet", b"x")
+    log = Log(settings())
+    assert sorted(log.predictions(USECASE).select('"slipway.row_id"').fetchall()) == [("a",), ("b",)]
+    assert sorted(each.file for each in log.left_out) == sorted([*names, folder])

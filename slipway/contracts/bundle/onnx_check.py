@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from slipway.contracts.bundle.field_limit import check_field_count
-from slipway.contracts.bundle.manifest import LIMITS
 from slipway.contracts.bundle.onnx_subset_pb2 import (
     AttributeProto,
     GraphProto,
@@ -28,7 +26,6 @@ from slipway.contracts.bundle.onnx_subset_pb2 import (
 from slipway.errors import BundleError
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-MOST_BYTES = LIMITS["serve/model.onnx"]
 MOST_ELEMENTS = 1 << 28  # of one tensor: 1 GiB of float32
 _MOST_DEPTH = 4
 _SHAPE_VALUES = 16
@@ -53,29 +50,26 @@ class Refused(ValueError):
     """A part of the file that must not be loaded; the text is the reason."""
 
 
-def check(path: Path) -> None:
-    """Check that nothing in the file is dangerous.
+def check(content: bytes, name: str = "model.onnx") -> None:
+    """Check that nothing in the file's bytes is dangerous; the name is for messages.
 
     Raises:
         BundleError: it is no ONNX file, or holds what must not reach ONNX Runtime; says what.
     """
     try:
-        _check_model(read(path))
-    except (DecodeError, OSError, ValueError) as error:
+        _check_model(parse(content))
+    except (DecodeError, ValueError) as error:
         kind = "is refused" if isinstance(error, Refused) else "is no ONNX file"
-        raise BundleError(f"{path.name} {kind}: {error}.") from None
+        raise BundleError(f"{name} {kind}: {error}.") from None
 
 
-def read(path: Path) -> ModelProto:
-    """Parse a file of limited size.
+def parse(content: bytes) -> ModelProto:
+    """Parse a file whose size was limited when it was read.
 
     Raises:
         DecodeError: it is no protobuf message, or nested more than 100 deep.
-        ValueError: it is too large or has too many fields.
+        ValueError: it has too many fields.
     """
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise Refused(f"it has {size} bytes, {MOST_BYTES} are allowed")
-    content = path.read_bytes()
     check_field_count(content, ModelProto.DESCRIPTOR)
     return ModelProto.FromString(content)
 

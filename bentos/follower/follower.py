@@ -58,6 +58,7 @@ class Follower:
                 return
             self._status.write()  # a first poll may take long: show that there is a follower
             self._apply_desired_versions()
+            self._write_refusals()
         except RegistryError as error:
             self._status.warn("registry", f"{error} (what is served stays)", log_changes=False)
         except Exception as error:  # a full disk, a response that no registry gives: the follower must stay alive
@@ -87,7 +88,6 @@ class Follower:
         for version, alias in aliases.items():
             self._admit(version, alias)
         self._update_pointer(versions)
-        self._write_refusals()
         self._applied = versions
 
     def _desired_versions(self) -> DesiredVersions:
@@ -113,13 +113,17 @@ class Follower:
         except DamagedFile:
             return True
 
-    def _pointer(self) -> DesiredState:
-        """Read the pointer; in place of a lost one, what served last, as newer than whatever a worker has followed."""
+    def _pointer(self) -> DesiredState | None:
+        """Read the pointer: generation 0 where there has been none, None where it is lost."""
         try:
-            if found := desired.read(self.settings.serving, self.usecase):
-                return found
+            found = desired.read(self.settings.serving, self.usecase)
         except DamagedFile as error:
             _log.error("%s: %s It is written anew.", self.usecase, error)
+            return None
+        return found or (None if self._last_good() else DesiredState(0))
+
+    def _replacement(self) -> DesiredState:
+        """Return what a lost pointer must have said: what served last. No worker has followed a newer generation."""
         states = observed.read(self.settings.serving, self.usecase)
         return DesiredState(max((state.generation for state in states), default=0), self._last_good())
 
@@ -142,7 +146,8 @@ class Follower:
 
     def _update_pointer(self, versions: DesiredVersions) -> None:
         """Write the new desired state; the old champion stays where the new one is refused or its alias is gone."""
-        before = self._pointer()
+        found = self._pointer()
+        before = found or self._replacement()
         canary, shadow = (self._admitted.get(number or "") for number in (versions.canary, versions.shadow))
         after = DesiredState(
             before.generation,
@@ -151,7 +156,7 @@ class Follower:
             shadow,
         )
         self._report_missing_champion(versions, before)
-        if after != before:
+        if after != found:
             after = msgspec.structs.replace(after, generation=before.generation + 1)
             desired.write(self.settings.serving, self.usecase, after)
             self._log_pointer(versions, after)

@@ -116,10 +116,10 @@ def read_struct(path: Path, kind: type[T]) -> T | None:
 
 def _read_limited(path: Path) -> bytes:
     """Read a plain file of at most MOST_BYTES. Anything else is a ValueError: a pipe would block its reader."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise ValueError("it is no plain file")
+    if found.st_size > MOST_BYTES:
+        raise ValueError(f"it has {found.st_size} bytes, {MOST_BYTES} are allowed")
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it has more than {MOST_BYTES} bytes")
-    return content
+        return file.read(found.st_size)

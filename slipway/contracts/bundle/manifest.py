@@ -149,9 +149,9 @@ def _read_file(directory: Path, name: str, sha256: str) -> bytes:
 
 
 def _read_plain(directory: Path, name: str) -> bytes:
-    _check_plain(directory, name)
+    size = _check_plain(directory, name)
     with (directory / name).open("rb") as file:
-        return file.read(LIMITS[name] + 1)  # it may have grown since: more than its limit matches no digest
+        return file.read(size + 1)  # it may have grown since: with a byte more it matches no digest
 
 
 def _check_digest(directory: Path, name: str, found: str, sha256: str) -> None:
@@ -161,14 +161,15 @@ def _check_digest(directory: Path, name: str, found: str, sha256: str) -> None:
         )
 
 
-def _check_plain(directory: Path, name: str) -> None:
-    """Raises BundleError for a file that is none, is too large, or would be read from outside of the directory."""
+def _check_plain(directory: Path, name: str) -> int:
+    """Return a file's size. Raises BundleError for one that is none, too large, or read from outside the directory."""
     path = directory / name
     ways = [path, *path.parents[: len(Path(name).parts) - 1]]
     if any(way.is_symlink() for way in ways) or not path.is_file():
         raise DamagedFile(f"{name} is missing in {directory}, or is no plain file (a link?): fetch the bundle again.")
     if (size := path.stat().st_size) > LIMITS[name]:
         raise BundleError(f"{name} in {directory} has {size} bytes, {LIMITS[name]} are allowed.")
+    return size
 
 
 def _check_nesting(directory: Path, name: str, content: bytes) -> None:

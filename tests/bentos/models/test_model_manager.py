@@ -200,7 +200,9 @@ BROKEN_AS_WRITTEN = [
 
 class TestBroken:
     @pytest.mark.parametrize(("damage", "reason"), BROKEN_IN_THE_STORE)
-    def test_a_bundle_that_is_damaged_here_is_a_failure_of_the_machine_and_the_old_one_serves(self, start_manager, var, tmp_path, damage, reason):
+    def test_a_bundle_that_is_damaged_here_is_a_failure_of_the_machine_and_the_old_one_serves(
+        self, start_manager, var, tmp_path, damage, reason
+    ):
         before = bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         digest = bundles.write(tmp_path / "two", bias=0.3)

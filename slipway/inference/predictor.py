@@ -18,6 +18,7 @@ from slipway.errors import BundleError, SettingsError
 from slipway.inference.decoder import Prediction, decode
 from slipway.inference.encoder import Encoder, Row
 from slipway.inference.images import decode_image
+from slipway.inference.network_size import check_size
 
 # Since 1.29 its Linux builds tell Microsoft the name and size of every model, unless this is set before the import
 # (https://github.com/microsoft/onnxruntime/pull/27379).
@@ -63,7 +64,7 @@ class Predictor:
         self.serving = parts.serving
         self.probe = parts.probe
         self.encoder = Encoder(self.schema)
-        onnx_check.check(parts.network)
+        check_size(onnx_check.check(parts.network), self.schema)
         self.session = _session(parts.network, directory / "serve/model.onnx", device)
         self.device = "gpu" if self.session.get_providers()[0].startswith("CUDA") else "cpu"
         self._check_inputs(directory / "serve/model.onnx")

@@ -92,7 +92,7 @@ class _Walk:
 
 def _value(call: Call, shape: Shape) -> np.ndarray | None:
     """Compute the values of an output, where they are few and follow from shapes and constants."""
-    if math.prod(shape) > MOST_VALUES:
+    if math.prod(shape) > MOST_VALUES or any(size < 0 for size in shape):
         return None
     if call.operator == "Shape":
         return np.array(asked_shape(call), np.int64)

@@ -333,7 +333,7 @@ def _recurrent(call: Call) -> Sequence[Shape]:
 
 
 _SAME = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization Cast CastLike Ceil Celu Clip Cos Cosh CumSum "
+    "Abs Acos Acosh Asin Asinh Atan Atanh Cast CastLike Ceil Celu Clip Cos Cosh CumSum "
     "DequantizeLinear Dropout Elu Erf Exp EyeLike Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity "
     "InstanceNormalization IsInf IsNaN LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization "
     "MeanVarianceNormalization Mish Neg Not QuantizeLinear RMSNormalization Reciprocal Relu ReverseSequence Round "
@@ -359,6 +359,7 @@ RULES: Mapping[str, Rule] = {
         lambda call: [(*call.shape()[:2], *(1 for _ in call.shape()[2:]))],
     ),
     **dict.fromkeys(("Resize", "Upsample"), _resized),
+    "BatchNormalization": lambda call: [call.shape(), *[call.shape()[1:2]] * (call.outputs - 1)],
     "Concat": _concatenated,
     "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,

@@ -84,6 +84,11 @@ class ServedModel:
         self.metrics.of(self.metrics.lost, self.name).inc(len(lines))
         return False
 
+    def rotate(self, writer: Writer) -> None:
+        """Close a segment that is due, and count lines that somebody removed with one."""
+        if removed := writer.rotate_if_due():
+            self.metrics.of(self.metrics.lost, self.name).inc(removed)
+
     def close(self) -> None:
         """Stop following the desired state, and close the logs."""
         self.manager.stop()
@@ -155,8 +160,8 @@ class Worker:
         """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""
         steps = [("flushing the metrics", self.metrics.flush)]
         for name, served in self.served.items():
-            steps.append((f"closing segments of {name}'s prediction log", served.predictions.rotate_if_due))
-            steps.append((f"closing segments of {name}'s feedback log", served.feedback.rotate_if_due))
+            steps.append((f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)))
+            steps.append((f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)))
         guarded = [(RepeatedErrors(_log, task), step) for task, step in steps]
         while True:
             await asyncio.sleep(TICK_SECONDS)

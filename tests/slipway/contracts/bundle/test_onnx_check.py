@@ -155,27 +155,6 @@ class TestRefused:
         made = model(helper.make_node("Identity", ["numbers"], ["answer"]), width=HUGE)
         assert "is declared" in refused(made)
 
-    @pytest.mark.parametrize(
-        ("operator", "inputs", "shape"),
-        [
-            ("ConstantOfShape", ["shape"], constant("shape", [1 << 20, 1 << 20])),
-            ("Expand", ["numbers", "shape"], constant("shape", [1 << 20, 1 << 20])),
-            ("Tile", ["numbers", "shape"], constant("shape", [HUGE, 1])),
-            ("Resize", ["numbers", "", "", "shape"], constant("shape", [1, 1 << 30])),
-            ("OneHot", ["numbers", "shape", "numbers"], constant("shape", HUGE)),
-            ("Range", ["numbers", "shape", "numbers"], constant("shape", 1e30, np.float32)),
-        ],
-    )
-    def test_an_operator_that_makes_gigabytes_of_a_few_bytes(self, operator, inputs, shape):
-        node = helper.make_node(operator, inputs, ["answer"])
-        assert f"the operator {operator} makes a tensor of more than" in refused(model(node, constants=(shape,)))
-
-    def test_gigabytes_whose_shape_is_a_node(self):
-        for value in ({"value": constant("", [HUGE])}, {"value_ints": [HUGE, 1]}, {"value_int": HUGE}):
-            shape = helper.make_node("Constant", [], ["shape"], **value)
-            node = helper.make_node("ConstantOfShape", ["shape"], ["answer"])
-            assert "the operator ConstantOfShape makes" in refused(model(shape, node))
-
     def test_gigabytes_of_chance(self):
         node = helper.make_node("RandomNormal", [], ["answer"], shape=[HUGE])
         assert "RandomNormal makes a tensor of any size" in refused(model(node))

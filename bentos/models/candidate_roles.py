@@ -152,7 +152,7 @@ class CandidateRole:
                 self._usecase,
                 digest=digest,
                 device=self._settings.device,
-                trial=lambda: self._local.try_out(digest),
+                sandbox=lambda: self._local.load_in_sandbox(digest),
             )
             check_acceptance(loaded, champion, self._settings)
         if running is None:

@@ -1,4 +1,4 @@
-"""Load journal of one use case on this machine: which bundles a worker began to load, and which passed their trial.
+"""Load journal of one use case on this machine: which bundles a worker began to load, and which survived a sandbox.
 
 A worker that dies of a load cannot say so. It leaves its mark here, and the next one refuses the bundle, where it would
 die of it, too. A new promotion is a new try.
@@ -23,11 +23,15 @@ _log = logging.getLogger("slipway.serving")
 
 
 class LoadRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of a bundle: the pointer's `generation` of its last load, the `open` loads, and its trial."""
+    """What is known of a bundle.
+
+    `generation` is the pointer's at its last load; `open` is the number of loads that did not end, and `survived`
+    whether it passed a sandboxed load.
+    """
 
     generation: int
     open: int = 0
-    tried: bool = False
+    survived: bool = False
 
 
 class LoadJournal:
@@ -45,7 +49,7 @@ class LoadJournal:
         """
         before = self._read().get(digest, LoadRecord(generation))
         if before.generation != generation:
-            before = LoadRecord(generation, tried=before.tried)
+            before = LoadRecord(generation, survived=before.survived)
         if before.open >= MOST_DEATHS:
             raise BundleError(
                 f"{before.open} processes of this machine ended while they loaded it, perhaps for lack of memory: "
@@ -55,16 +59,16 @@ class LoadJournal:
         try:
             yield
         finally:
-            self._write(digest, LoadRecord(generation, tried=self.was_tried(digest)))
+            self._write(digest, LoadRecord(generation, survived=self.has_survived(digest)))
 
-    def was_tried(self, digest: str) -> bool:
-        """Tell whether the bundle passed a trial load on this machine."""
-        return self._read().get(digest, LoadRecord(0)).tried
+    def has_survived(self, digest: str) -> bool:
+        """Tell whether the bundle passed a sandboxed load on this machine."""
+        return self._read().get(digest, LoadRecord(0)).survived
 
-    def passed_trial(self, digest: str) -> None:
-        """Note that the bundle passed a trial load, so that the other workers of this machine need none."""
+    def note_survival(self, digest: str) -> None:
+        """Note that the bundle passed a sandboxed load, so that the other workers of this machine need none."""
         if found := self._read().get(digest):
-            self._write(digest, msgspec.structs.replace(found, tried=True))
+            self._write(digest, msgspec.structs.replace(found, survived=True))
 
     def _read(self) -> dict[str, LoadRecord]:
         try:

@@ -82,11 +82,11 @@ def load(
     digest: str | None = None,
     source: str = "pointer",
     device: str = "auto",
-    trial: Callable[[], None] = lambda: None,
+    sandbox: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
     """Load the bundle in `directory` and warm it up. Digest, signature and gates are checked before `serve/` is parsed.
 
-    Each file is read once: what is loaded are the bytes that were checked. `trial` is called before the network is.
+    Each file is read once: what is loaded are the bytes that were checked. `sandbox` is called before the network is.
 
     Raises:
         BundleError: the bundle is not the registered one, unsigned, of another use case, not allowed, or not loadable.
@@ -102,7 +102,7 @@ def load(
     verdict = gate_report.require_passed(report, override)
     parts = Parts.parse(directory, content)
     validate(parts, usecase)
-    trial()
+    sandbox()
     predictor = Predictor(directory, device, parts)
     loaded = LoadedModel(usecase, manifest, verdict, predictor, source)
     loaded.digest = digest or hashlib.sha256(content[bundle.MANIFEST]).hexdigest()

@@ -1,4 +1,4 @@
-"""Local state of one use case on this machine: stored bundles, their trials and loads, and what served last."""
+"""Local state of one use case on this machine: stored bundles, their loads, and what served last."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bentos.models.load_journal import LoadJournal
 from slipway.errors import BundleError, DamagedFile
-from slipway.inference import trial
+from slipway.inference import sandbox
 from slipway.serving_state import desired
 from slipway.settings import Settings
 from slipway.system import files, locks, memory
@@ -91,19 +91,19 @@ class LocalState:
             held.enter_context(self._journal.loading(digest, generation))
             yield
 
-    def try_out(self, digest: str) -> None:
+    def load_in_sandbox(self, digest: str) -> None:
         """Load the bundle in another process, once on this machine, with a worker's share of the memory that is left.
 
         Raises:
             BundleError: it needs more memory or time than there is, or cannot be loaded.
         """
-        if self._journal.was_tried(digest):
+        if self._journal.has_survived(digest):
             return
         available = memory.available_bytes()
         workers = self._settings.workers or len(os.sched_getaffinity(0))
         share = None if available is None else int(available * MEMORY_SHARE) // workers
-        trial.require_survival(self.stored(digest), digest, share)
-        self._journal.passed_trial(digest)
+        sandbox.require_survival(self.stored(digest), digest, share)
+        self._journal.note_survival(digest)
 
 
 def _stamp(path: Path) -> Stamp | None:

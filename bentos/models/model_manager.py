@@ -168,13 +168,15 @@ class ModelManager:
 
     def _load_and_activate_stored(self, digest: str, generation: int) -> None:
         with self._local.loading(digest, generation):
-            self._load_and_activate(self._local.stored(digest), digest=digest, trial=lambda: self._try_out(digest))
+            self._load_and_activate(
+                self._local.stored(digest), digest=digest, sandbox=lambda: self._load_in_sandbox(digest)
+            )
         self._local.remember_good(digest)
 
-    def _try_out(self, digest: str) -> None:
+    def _load_in_sandbox(self, digest: str) -> None:
         """Load the bundle in another process first, where another one serves or could serve."""
         if self.live is not None or self._local.last_good() not in (None, digest):
-            self._local.try_out(digest)
+            self._local.load_in_sandbox(digest)
 
     def _load_and_activate(
         self,
@@ -182,10 +184,12 @@ class ModelManager:
         *,
         digest: str | None = None,
         source: str = "pointer",
-        trial: Callable[[], None] = lambda: None,
+        sandbox: Callable[[], None] = lambda: None,
     ) -> None:
         """Load and check the bundle while the current model serves, then make it serve."""
-        loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device, trial=trial)
+        loaded = load(
+            directory, self.usecase, digest=digest, source=source, device=self._settings.device, sandbox=sandbox
+        )
         check_acceptance(loaded, self.live, self._settings)
         loaded.tune_batch_size(self._settings.batching)
         self._activate(loaded)

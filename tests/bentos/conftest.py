@@ -94,15 +94,15 @@ class Client:
 
 
 @pytest.fixture(autouse=True)
-def _no_trial_loads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare workers in this process the half a second of a trial load; tests of trials ask for `trial_loads`."""
-    if "trial_loads" not in request.fixturenames:
-        monkeypatch.setattr("slipway.inference.trial.require_survival", lambda *_: None)
+def _no_sandboxed_loads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare workers in this process the half a second of a sandboxed load; their tests ask for `sandboxed_loads`."""
+    if "sandboxed_loads" not in request.fixturenames:
+        monkeypatch.setattr("slipway.inference.sandbox.require_survival", lambda *_: None)
 
 
 @pytest.fixture
-def trial_loads() -> None:
-    """Load bundles on trial, as a server does."""
+def sandboxed_loads() -> None:
+    """Load bundles in a sandbox first, as a server does."""
 
 
 @pytest.fixture

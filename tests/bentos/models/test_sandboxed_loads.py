@@ -16,8 +16,8 @@ import pytest
 from bentos.models import ModelManager
 from bentos.models.load_journal import MOST_DEATHS, LoadJournal
 from slipway.errors import BundleError
-from slipway.inference import trial
-from slipway.inference.trial import require_survival
+from slipway.inference import sandbox
+from slipway.inference.sandbox import require_survival
 from slipway.serving_state import observed
 from slipway.serving_state.desired import Canary
 from slipway.serving_state.observed import RoleState
@@ -28,7 +28,7 @@ from tests.support import bundles
 
 pytestmark = pytest.mark.slow
 FOR_ROLES = ["champion", "canary", "shadow"]
-LITTLE = trial.MIN_BYTES
+LITTLE = sandbox.MIN_BYTES
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def hungry(var: Path, tmp_path: Path) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def manager(var: Path, tmp_path: Path, trial_loads: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelManager]:
+def manager(
+    var: Path, tmp_path: Path, sandboxed_loads: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModelManager]:
     """A worker on a machine with little memory that serves version 1."""
     monkeypatch.setattr("bentos.models.model_manager.POLL_SECONDS", 0.02)
     monkeypatch.setattr(memory, "available_bytes", lambda: 0)
@@ -71,16 +73,16 @@ def decided(var: Path, role: str) -> RoleState:
     raise AssertionError("the worker did not decide")
 
 
-class TestTrial:
+class TestSandbox:
     def test_a_good_bundle_survives(self, stored):
         require_survival(*stored, LITTLE)
 
     def test_a_network_that_needs_more_memory_than_is_left_is_refused_with_the_limit(self, hungry):
-        with pytest.raises(BundleError, match=r"a trial load with the 128 MiB that each worker .* failed: .*alloc"):
+        with pytest.raises(BundleError, match=r"a sandboxed load with the 128 MiB that each worker .* failed: .*alloc"):
             require_survival(*hungry, LITTLE)
 
     def test_a_network_that_takes_too_long_is_refused(self, stored, monkeypatch):
-        monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.01)
+        monkeypatch.setattr(sandbox, "SANDBOX_SECONDS", 0.01)
         with pytest.raises(BundleError, match="took more than 0 s: make the network smaller"):
             require_survival(*stored, LITTLE)
 
@@ -93,18 +95,18 @@ class TestTrial:
         with pytest.raises(BundleError, match=f"was killed by {number.name}"):
             require_survival(*stored, LITTLE)
 
-    def test_a_trial_that_cannot_run_is_no_fault_of_the_bundle(self, stored, monkeypatch):
+    def test_a_sandbox_that_cannot_run_is_no_fault_of_the_bundle(self, stored, monkeypatch):
         monkeypatch.setattr(sys, "executable", "/bin/false")
         with pytest.raises(OSError, match="could not run"):
             require_survival(*stored, LITTLE)
 
     def test_it_is_the_first_that_the_kernel_ends(self):
         shown = "print(open('/proc/self/oom_score_adj').read())"
-        code = f"from slipway.inference import trial; trial._yield_to_those_who_serve(); {shown}"
+        code = f"from slipway.inference import sandbox; sandbox._yield_to_those_who_serve(); {shown}"
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert int(found.stdout) == 1000
 
-    def test_the_bytes_on_trial_are_those_of_the_digest(self, stored):
+    def test_the_bytes_in_the_sandbox_are_those_of_the_digest(self, stored):
         directory, digest = stored
         (directory / "serve/schema.json").write_text("{}")
         with pytest.raises(BundleError, match="not what was registered"):
@@ -120,7 +122,7 @@ class TestWorker:
         bundles.point(var, "loans", digest if role == "champion" else serving.digest, **roles)
         state = decided(var, role)
         assert state.outcome == "refused"
-        assert "a trial load with the 128 MiB" in state.reason
+        assert "a sandboxed load with the 128 MiB" in state.reason
         assert manager.live is serving
 
     def test_a_worker_that_starts_with_it_serves_what_served_last(self, manager, var, hungry):
@@ -129,12 +131,12 @@ class TestWorker:
         again = ModelManager("loans", settings(), lambda *_: None)
         again.start()
         assert again.live.version == "1"
-        assert "a trial load" in again.problem
+        assert "a sandboxed load" in again.problem
         again.stop()
 
-    def test_workers_of_a_machine_need_one_trial_together(self, manager, var, tmp_path, monkeypatch):
-        tried = []
-        monkeypatch.setattr(trial, "require_survival", lambda *given: tried.append(given))
+    def test_workers_of_a_machine_need_one_sandbox_together(self, manager, var, tmp_path, monkeypatch):
+        loaded = []
+        monkeypatch.setattr(sandbox, "require_survival", lambda *given: loaded.append(given))
         digest = bundles.promote(var, tmp_path / "two", version="2", bias=0.3)
         decided(var, "champion")
         manager.stop()
@@ -142,7 +144,7 @@ class TestWorker:
         again = ModelManager("loans", settings(), lambda *_: None)
         again.start()
         again.stop()
-        assert [given[1] for given in tried] == [digest]
+        assert [given[1] for given in loaded] == [digest]
 
 
 class TestJournal:
@@ -195,7 +197,7 @@ class TestJournal:
         path.write_bytes(content) if content is not None else path.mkdir()
         journal = LoadJournal(path)
         with journal.loading("a", 1):
-            assert not journal.was_tried("a")
+            assert not journal.has_survived("a")
 
 
 class TestMemory:

@@ -1,7 +1,7 @@
-"""Trial load: another process loads a bundle and predicts its probe, before a process that serves does so.
+"""Sandboxed load: another process loads a bundle and predicts its probe, before a process that serves does so.
 
 A small file may hold a network that needs any amount of memory or time, and no check of the file can tell in general.
-So it is measured: where the trial ends, is killed or takes too long, the process that serves has lost nothing. It runs
+So it is measured: where that process ends, is killed or takes too long, the one that serves has lost nothing. It runs
 on the CPU, where a network needs at least the memory that it needs of the machine beside a GPU.
 """
 
@@ -20,7 +20,7 @@ from slipway.errors import BundleError
 from slipway.inference.predictor import Parts, Predictor
 from slipway.system.processes import die_with
 
-TRIAL_SECONDS = 60.0
+SANDBOX_SECONDS = 60.0
 MIN_BYTES = 128 << 20  # a small network is tried with this much where the machine says that less is left
 _REFUSED = 3
 _REASON_BYTES = 2000
@@ -39,37 +39,39 @@ def require_survival(directory: Path, digest: str, memory: int | None) -> None:
         ended = _run(directory, digest, most)
     except subprocess.TimeoutExpired:
         raise BundleError(
-            f"a trial load took more than {TRIAL_SECONDS:.0f} s: make the network smaller, or promote it again when "
-            "the machine is less busy."
+            f"a sandboxed load took more than {SANDBOX_SECONDS:.0f} s: make the network smaller, or promote it again "
+            "when the machine is less busy."
         ) from None
     text = ended.stdout.decode(errors="replace").strip()
     within = f" with the {most // _MIB} MiB that each worker of this machine may still take" if most else ""
     if ended.returncode == _REFUSED:
-        raise BundleError(f"a trial load{within} failed: {text}")
+        raise BundleError(f"a sandboxed load{within} failed: {text}")
     if ended.returncode < 0:
         raise BundleError(
-            f"a trial load{within} was killed by {signal.Signals(-ended.returncode).name}: make the network smaller, "
-            "or give the server more memory."
+            f"a sandboxed load{within} was killed by {signal.Signals(-ended.returncode).name}: make the network "
+            "smaller, or give the server more memory."
         )
     if ended.returncode:
-        raise OSError(f"a trial load could not run: {ended.stderr.decode(errors='replace')[-_REASON_BYTES:].strip()}")
+        raise OSError(
+            f"a sandboxed load could not run: {ended.stderr.decode(errors='replace')[-_REASON_BYTES:].strip()}"
+        )
 
 
 def _run(directory: Path, digest: str, memory: int | None) -> subprocess.CompletedProcess[bytes]:
-    """Run this module in a session of its own: Ctrl-C in a terminal is for the server, which ends its trials itself."""
+    """Run this module in a session of its own: Ctrl-C in a terminal is for the server, which ends its children."""
     return subprocess.run(
         [sys.executable, "-m", __name__, str(os.getpid()), str(directory), digest, str(memory or 0)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=TRIAL_SECONDS,
+        timeout=SANDBOX_SECONDS,
         start_new_session=True,
         check=False,
     )
 
 
 def main(parent: str, directory: str, digest: str, memory: str) -> int:
-    """Be the process of a trial: limit it, load the bundle, predict each row of its probe and all of them."""
+    """Be that process: limit it, load the bundle, predict each row of its probe and all of them."""
     die_with(int(parent))
     _yield_to_those_who_serve()
     if int(memory):

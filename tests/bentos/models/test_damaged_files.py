@@ -24,26 +24,10 @@ from slipway.settings import settings
 from slipway.system import files
 from slipway.system.files import read_struct
 from tests.support import bundles
+from tests.support.damages import DAMAGES, Damage
 from tests.support.doubles.registry_double import RegistryDouble
 
 NAME = bundles.TABULAR.usecase
-Damage = Callable[[Path], object]
-DAMAGES: dict[str, Damage] = {
-    "not UTF-8": lambda path: path.write_bytes(b'{"generation": 1, "champion": "\xff", "topics": {"\xff": 1}}'),
-    "a string that is not UTF-8": lambda path: path.write_bytes(b'"\xff"'),
-    "empty": lambda path: path.write_bytes(b""),
-    "zeros": lambda path: path.write_bytes(b"\0" * 4096),
-    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1] if path.exists() else b'{"'),
-    "a huge number": lambda path: path.write_bytes(b'{"generation": 1e999, "topics": 1e999, "pid": 1e999}'),
-    "a number of many digits": lambda path: path.write_bytes(b"9" * 100_000),
-    "deep nesting": lambda path: path.write_bytes(b'{"topics":' * 100_000),
-    "deep nesting of an unknown key": lambda path: path.write_bytes(b'{"x":' + b"[" * 100_000),
-    "another type": lambda path: path.write_bytes(b"[1, 2]"),
-    "wrong types inside": lambda path: path.write_bytes(b'{"generation": "1", "topics": [], "1": 7, "pid": {}}'),
-    "a file of gigabytes": lambda path: path.open("wb").truncate(1 << 32),
-    "a folder": lambda path: (path.unlink(missing_ok=True), path.mkdir()),
-    "a pipe": lambda path: (path.unlink(missing_ok=True), os.mkfifo(path)),
-}
 damages = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 
 

@@ -18,8 +18,10 @@ from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
+from slipway.system.repeated_errors import RepeatedErrors
 
 TICK_SECONDS = 0.25
+_log = logging.getLogger("slipway.serving")
 
 
 class ServedModel:
@@ -86,6 +88,11 @@ class ServedModel:
         self.metrics.of(self.metrics.lost, self.name).inc(len(lines))
         return False
 
+    def rotate(self, writer: Writer) -> None:
+        """Close a segment that is due, and count lines that somebody removed with one."""
+        if removed := writer.rotate_if_due():
+            self.metrics.of(self.metrics.lost, self.name).inc(removed)
+
     def close(self) -> None:
         """Stop following the desired state, and close the logs."""
         self.manager.stop()
@@ -147,18 +154,24 @@ class Worker:
 
     async def watch(self) -> None:
         """Run the health checks repeatedly, in a thread: a volume that hangs must not block requests."""
+        errors = RepeatedErrors(_log, "the health check")
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            await asyncio.to_thread(self._health.run)
+            with errors.logged():
+                await asyncio.to_thread(self._health.run)
 
     async def tick(self) -> None:
         """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""
+        steps = [("flushing the metrics", self.metrics.flush)]
+        for name, served in self.served.items():
+            steps.append((f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)))
+            steps.append((f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)))
+        guarded = [(RepeatedErrors(_log, task), step) for task, step in steps]
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.metrics.flush()
-            for served in self.served.values():
-                served.predictions.rotate_if_due()
-                served.feedback.rotate_if_due()
+            for errors, step in guarded:
+                with errors.logged():
+                    step()
 
     def stop(self) -> None:
         """Close everything after the last response: nothing of the log is left in memory."""

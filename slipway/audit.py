@@ -86,5 +86,5 @@ def decode_line(name: str, content: bytes) -> AuditLine:
     """Parse a line; raises DataError, which names it, if it is not as it was written."""
     try:
         return msgspec.json.decode(content, type=AuditLine)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is no line of the audit any more ({error}): was it changed?") from None

@@ -6,7 +6,8 @@ SlipwayError
 ├── DataError            rows of a source, a snapshot or a split
 ├── InputError           an instance of a prediction or feedback request; names its place
 ├── BundleError          a bundle whose bytes, contract or content are not as promised
-│   └── GateRefused      a bundle whose gates failed and which nobody overrode
+│   ├── GateRefused      a bundle whose gates failed and which nobody overrode
+│   └── DamagedFile      … on this machine: another machine may have it whole
 ├── RegistryError        the registry does not answer, or answers an error
 │   └── NotFound         … that there is no such model, version or alias
 ├── RunLocked            another training of the same use case is under way
@@ -55,6 +56,10 @@ class BundleError(SlipwayError):
 
 
 class GateRefused(BundleError):
+    pass
+
+
+class DamagedFile(BundleError):
     pass
 
 

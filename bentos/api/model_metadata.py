@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from bentos.models import LoadedModel
 from bentos.models.batch_size import BatchSize
 from bentos.worker import ServedModel
 from slipway.contracts.bundle.gate_report import Gate
-from slipway.errors import BundleError
+from slipway.errors import DamagedFile
 from slipway.serving_state import desired, follower_status, observed
 from slipway.serving_state.desired import DesiredState
 from slipway.serving_state.follower_status import Refusal
@@ -87,7 +88,7 @@ def describe(served: ServedModel) -> bytes:
             schema_url=f"/v1/models/{served.name}/schema",
             pointer=_pointer(served),
             workers=observed.read(folder, served.name),
-            refused=follower_status.read_refusals(folder, served.name),
+            refused=_refused(served),
             **(_describe_model(live) if live else {"waits_for": served.waits_for}),
         )
     )
@@ -125,8 +126,15 @@ def _summarize(served: ServedModel) -> ModelSummary:
     return ModelSummary(served.name, live.version if live else None, live is not None, f"/v1/models/{served.name}")
 
 
+def _refused(served: ServedModel) -> dict[str, Refusal]:
+    """The versions that the follower refused; none where its file is damaged, which readiness warns of."""
+    with contextlib.suppress(DamagedFile):
+        return follower_status.read_refusals(served.settings.serving, served.name)
+    return {}
+
+
 def _pointer(served: ServedModel) -> DesiredState | UnreadablePointer | None:
     try:
         return desired.read(served.settings.serving, served.name)
-    except BundleError as error:
+    except DamagedFile as error:
         return UnreadablePointer(str(error))

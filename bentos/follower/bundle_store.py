@@ -15,7 +15,7 @@ from pathlib import Path
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.bundle import gate_report, manifest, signing
 from slipway.contracts.registry_names import OVERRIDE, REFUSED
-from slipway.errors import BundleError
+from slipway.errors import BundleError, DamagedFile
 from slipway.serving_state import desired
 from slipway.serving_state.desired import StoredVersion
 from slipway.system import files
@@ -46,7 +46,7 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
         require_servable(directory, stored)
     else:
         _fetch(registry, version, stored, store)
-    if desired.stored_version(directory) != stored:
+    if _stored_version(directory) != stored:
         files.write_json(directory / "version.json", stored)
     return stored
 
@@ -63,7 +63,7 @@ def require_servable(directory: Path, stored: StoredVersion) -> None:
         raise BundleError(f"the bundle is of the use case {content.usecase!r}, and registered as {stored.name!r}.")
     if stored.override and not _WHO_WHY.fullmatch(stored.override):
         raise BundleError(f"its tag {OVERRIDE} is {stored.override!r}; its form is `WHO: WHY`.")
-    gate_report.require_passed(directory, stored.override)
+    gate_report.require_passed(gate_report.read_gate_report(directory), stored.override)
 
 
 def prune(store: Path, usecase: str, used: Collection[str | None]) -> None:
@@ -72,6 +72,8 @@ def prune(store: Path, usecase: str, used: Collection[str | None]) -> None:
         if time.time() - draft.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(draft, ignore_errors=True)
     own = [path for path in store.glob("*/version.json") if _usecase(path.parent) == usecase]
+    for path in own:
+        files.remove_drafts(path.parent, older_than=_STALE_SECONDS)
     newest_first = sorted(own, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in newest_first[KEPT:]:
         if path.parent.name not in used:
@@ -125,12 +127,17 @@ def _is_complete(directory: Path) -> bool:
     with contextlib.suppress(BundleError):
         manifest.verify(directory, directory.name, serving_only=True)
         signing.require(directory)
-        return not directory.is_symlink()
+        return not directory.is_symlink() and not (directory / "version.json").is_dir()
     return False
 
 
 def _usecase(directory: Path) -> str | None:
-    with contextlib.suppress(BundleError, OSError):
-        stored = desired.stored_version(directory)
-        return stored.name if stored else None
+    stored = _stored_version(directory)
+    return stored.name if stored else None
+
+
+def _stored_version(directory: Path) -> StoredVersion | None:
+    """Read which version a stored bundle is; None if it is not known, or the file says nothing."""
+    with contextlib.suppress(DamagedFile):
+        return desired.stored_version(directory)
     return None

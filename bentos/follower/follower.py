@@ -2,15 +2,15 @@
 
 It only reads the registry, with one request every two seconds. Where that shows a change, the versions are fetched and
 checked, and the use case's pointer is replaced. A version that must not be served is refused with a reason, and the
-champion in the pointer stays.
+champion in the pointer stays. A pointer or a bundle that was damaged on this machine is written anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -22,16 +22,17 @@ from bentos.follower.desired_versions import DesiredVersions, desired_versions
 from bentos.follower.status import StatusReporter
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CANARY, CHAMPION, OVERRIDE, REFUSED, SHADOW
-from slipway.errors import BundleError, NotFound, RegistryError, SlipwayError
+from slipway.errors import BundleError, DamagedFile, NotFound, RegistryError, SlipwayError
 from slipway.serving_state import desired, follower_status, observed
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import Settings
-from slipway.system import locks
+from slipway.system import files, locks
 from slipway.texts import one_line
 from slipway.timestamps import now_iso
 
 MAX_REASON = 1000  # characters of why a version is refused
+VERIFY_SECONDS = 30.0  # between two checks of a bundle that a worker cannot load
 _log = logging.getLogger("slipway.follower")
 
 
@@ -45,6 +46,7 @@ class Follower:
     _applied: DesiredVersions | None = None
     _admitted: dict[str, str] = field(default_factory=dict)
     _refused: dict[str, tuple[ModelVersion, Refusal]] = field(default_factory=dict)
+    _verified_at: dict[str, float] = field(default_factory=dict)
     _status: StatusReporter = field(init=False)
     _lock: IO[str] | None = None
 
@@ -58,6 +60,7 @@ class Follower:
                 return
             self._status.write()  # a first poll may take long: show that there is a follower
             self._apply_desired_versions()
+            self._write_refusals()
         except RegistryError as error:
             self._status.clear("trouble")
             self._status.warn("registry", f"{error} (what is served stays)", log_changes=False)
@@ -78,17 +81,17 @@ class Follower:
 
     def _apply_desired_versions(self) -> None:
         versions = self._desired_versions()
-        if versions == self._applied and not self._refused:
+        names = {CANARY: versions.canary, SHADOW: versions.shadow, self.settings.follow_alias: versions.champion}
+        aliases = {version: alias for alias, version in names.items() if version}
+        self._forget_failing()
+        if versions == self._applied and set(aliases) <= set(self._admitted) and not self._pointer_is_damaged():
             return
         if versions != self._applied:
             self._admitted.clear()
-        names = {CANARY: versions.canary, SHADOW: versions.shadow, self.settings.follow_alias: versions.champion}
-        aliases = {version: alias for alias, version in names.items() if version}
         self._refused = {version: entry for version, entry in self._refused.items() if version in aliases}
         for version, alias in aliases.items():
             self._admit(version, alias)
         self._update_pointer(versions)
-        self._write_refusals()
         self._applied = versions
 
     def _desired_versions(self) -> DesiredVersions:
@@ -96,6 +99,37 @@ class Follower:
             return desired_versions(self.registry.model(self.usecase), self.settings.follow_alias)
         except NotFound:
             return DesiredVersions(None, None, 0.0, None)
+
+    def _forget_failing(self) -> None:
+        """Have bundles that a worker cannot load verified again, now and then: a byte may be damaged here."""
+        states = observed.read(self.settings.serving, self.usecase)
+        failing = {role.digest for state in states for role in state.roles.values() if role.outcome == "failed"}
+        now = time.monotonic()
+        self._verified_at = {digest: at for digest, at in self._verified_at.items() if now - at < VERIFY_SECONDS}
+        due = failing - set(self._verified_at)
+        self._verified_at |= dict.fromkeys(due, now)
+        self._admitted = {number: digest for number, digest in self._admitted.items() if digest not in due}
+
+    def _pointer_is_damaged(self) -> bool:
+        """Whether the pointer that was written is not there, or is none."""
+        try:
+            return desired.read(self.settings.serving, self.usecase) is None and bool(self._admitted)
+        except DamagedFile:
+            return True
+
+    def _pointer(self) -> DesiredState | None:
+        """Read the pointer: generation 0 where there has been none, None where it is lost."""
+        try:
+            found = desired.read(self.settings.serving, self.usecase)
+        except DamagedFile as error:
+            _log.error("%s: %s It is written anew.", self.usecase, error)
+            return None
+        return found or (None if self._last_good() else DesiredState(0))
+
+    def _replacement(self) -> DesiredState:
+        """Return what a lost pointer must have said: what served last. No worker has followed a newer generation."""
+        states = observed.read(self.settings.serving, self.usecase)
+        return DesiredState(max((state.generation for state in states), default=0), self._last_good())
 
     def _admit(self, number: str, alias: str) -> None:
         """Admit the version to the store or refuse it; a refused one is tried again only when its facts changed."""
@@ -118,7 +152,8 @@ class Follower:
 
     def _update_pointer(self, versions: DesiredVersions) -> None:
         """Write the new desired state; the old champion stays where the new one is refused or its alias is gone."""
-        before = desired.read(self.settings.serving, self.usecase) or DesiredState(0)
+        found = self._pointer()
+        before = found or self._replacement()
         canary, shadow = (self._admitted.get(number or "") for number in (versions.canary, versions.shadow))
         after = DesiredState(
             before.generation,
@@ -127,7 +162,7 @@ class Follower:
             shadow,
         )
         self._report_missing_champion(versions, before)
-        if after != before:
+        if after != found:
             after = msgspec.structs.replace(after, generation=before.generation + 1)
             desired.write(self.settings.serving, self.usecase, after)
             self._log_pointer(versions, after)
@@ -158,14 +193,16 @@ class Follower:
 
     def _last_good(self) -> str | None:
         """Read the digest that a worker loaded last (bentos.models writes it): the next worker may need it."""
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.settings.serving / self.usecase / "served.json").read_bytes())
+        with contextlib.suppress(DamagedFile):
+            return files.read_struct(self.settings.serving / self.usecase / "served.json", str)
         return None
 
     def _write_refusals(self) -> None:
         refusals = {number: refusal for number, (_, refusal) in self._refused.items()}
-        if refusals != follower_status.read_refusals(self.settings.serving, self.usecase):
-            follower_status.write_refusals(self.settings.serving, self.usecase, refusals)
+        with contextlib.suppress(DamagedFile):
+            if refusals == follower_status.read_refusals(self.settings.serving, self.usecase):
+                return
+        follower_status.write_refusals(self.settings.serving, self.usecase, refusals)
 
     def _acquire_lock(self) -> bool:
         """Hold the lock of the machine's only follower of the use case; a second follower waits for it."""
@@ -177,6 +214,8 @@ class Follower:
             self._status.warn("lock", "another follower of this machine is at work; this one stands by.")
             return False
         self._status.clear("lock")
+        for name in ("pointer.json", "refused.json", "follower.json"):  # this follower alone writes them from now on
+            files.remove_drafts(self.settings.serving / self.usecase, name)
         _log.info("%s: following the alias %s at %s.", self.usecase, self.settings.follow_alias, self.registry.uri)
         return True
 

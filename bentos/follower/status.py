@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from slipway.errors import DamagedFile
 from slipway.serving_state import follower_status
 from slipway.serving_state.follower_status import FollowerStatus, HealthWarning
 from slipway.settings import Settings
@@ -49,7 +51,7 @@ class StatusReporter:
         status = FollowerStatus(dict(self._warnings))
         path = follower_status.status_path(self._serving, self._usecase)
         try:
-            if status != self._written or not path.exists():
+            if status != self._written or not self._is_readable():
                 follower_status.write_status(self._serving, self._usecase, status)
                 self._written = status
             os.utime(path)
@@ -57,6 +59,12 @@ class StatusReporter:
             self.warn("volume", f"the follower's status cannot be written: {error}", log_changes=False)
         else:
             self.clear("volume")
+
+    def _is_readable(self) -> bool:
+        """Whether the file is there, and nothing else in its place."""
+        with contextlib.suppress(DamagedFile):
+            return follower_status.read_status(self._serving, self._usecase) is not None
+        return False
 
 
 def stuck_followers(usecases: Sequence[str], settings: Settings) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bentos.models.acceptance import check_acceptance
-from bentos.models.activation import RETRY_SECONDS, attempt_activation, bundle_name
+from bentos.models.activation import Retry, attempt_activation, bundle_name
 from bentos.models.candidate_runner import CandidateRunner
 from bentos.models.loaded_model import LoadedModel, load
 from bentos.models.local_state import LocalState
@@ -58,8 +58,9 @@ class CandidateRoles:
 
     def follow(self, target: DesiredState, champion: LoadedModel, report: Callable[[], None]) -> None:
         """Bring both roles to the desired state; `report` is called when a role's state changes."""
-        self._canary.follow(target.canary.digest if target.canary else None, champion, report)
-        self._shadow.follow(target.shadow, champion, report)
+        canary = target.canary.digest if target.canary else None
+        for role, digest in ((self._canary, canary), (self._shadow, target.shadow)):
+            role.follow(digest, target.generation, champion, report)
 
     def stop(self) -> None:
         """Let both roles finish their queued jobs, within DRAIN_SECONDS."""
@@ -88,26 +89,26 @@ class CandidateRole:
         self._local = local
         self._publish = publish
         self._target: tuple[str, str] | None = None  # digests of the candidate and of the champion
-        self._retry_at: float | None = None
+        self._retry = Retry(local)
 
     @property
     def live(self) -> LoadedModel | None:
         return self.runner.live if self.runner else None
 
-    def follow(self, digest: str | None, champion: LoadedModel, report: Callable[[], None]) -> None:
+    def follow(self, digest: str | None, generation: int, champion: LoadedModel, report: Callable[[], None]) -> None:
         """Load the digest if it may run besides this champion; another champion makes the checks run again."""
         target = (digest, champion.digest) if digest else None
-        retry_due = self._retry_at is not None and time.monotonic() >= self._retry_at
-        if target == self._target and not retry_due:
+        if target == self._target and not self._retry.is_due():
             return
-        self._target, self._retry_at = target, None
+        self._target = target
+        self._retry.cancel()
         running = self.live if self.live and self.live.digest == digest else None
         if running is None:
             self.clear()
         if digest is None:
             self.state = None
         else:
-            self.state = self._follow_target(digest, running, champion, report)
+            self.state = self._follow_target(digest, generation, running, champion, report)
         report()
 
     def clear(self) -> CandidateRunner | None:
@@ -119,26 +120,39 @@ class CandidateRole:
         return runner
 
     def _follow_target(
-        self, digest: str, running: LoadedModel | None, champion: LoadedModel, report: Callable[[], None]
+        self,
+        digest: str,
+        generation: int,
+        running: LoadedModel | None,
+        champion: LoadedModel,
+        report: Callable[[], None],
     ) -> RoleState:
         version = running.version if running else self._local.version(digest)
         if running is None:
             self.state = RoleState(digest, version, "loading")
             report()
-        state = attempt_activation(digest, version, lambda: self._load_and_activate(digest, running, champion))
+        stamp = self._local.bundle_stamp(digest)
+        state = attempt_activation(
+            digest, version, lambda: self._load_and_activate(digest, generation, running, champion)
+        )
         if state.outcome == "serving":
             return RoleState(digest, self.live.version if self.live else version)
-        if state.outcome == "failed":
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry.after(state, stamp)
         self.clear()
         named = bundle_name(state)
         _log.error("%s: %s was %s as the %s: %s", self._usecase, named, state.outcome, self.name, state.reason)
         return state
 
-    def _load_and_activate(self, digest: str, running: LoadedModel | None, champion: LoadedModel) -> None:
-        with self._local.loading_lock():
+    def _load_and_activate(
+        self, digest: str, generation: int, running: LoadedModel | None, champion: LoadedModel
+    ) -> None:
+        with self._local.loading(digest, generation):
             loaded = running or load(
-                self._local.stored(digest), self._usecase, digest=digest, device=self._settings.device
+                self._local.stored(digest),
+                self._usecase,
+                digest=digest,
+                device=self._settings.device,
+                sandbox=lambda: self._local.load_in_sandbox(digest),
             )
             check_acceptance(loaded, champion, self._settings)
         if running is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from slipway.contracts.schema import RowKeyer
 from slipway.errors import BundleError
 from slipway.inference import Predictor
 from slipway.inference.instance_parser import InstanceParser
+from slipway.inference.predictor import Parts
 from slipway.serving_state import desired
-from slipway.system import files
 
 INLINE_SECONDS = 0.0005  # handing a request over to a thread and back takes about as long
 INLINE_BYTES = 48 << 10  # a request of this much JSON takes 1.5 ms; a thread holds the interpreter for up to 5 ms
@@ -74,31 +76,42 @@ class LoadedModel:
 
 
 def load(
-    directory: Path, usecase: str, *, digest: str | None = None, source: str = "pointer", device: str = "auto"
+    directory: Path,
+    usecase: str,
+    *,
+    digest: str | None = None,
+    source: str = "pointer",
+    device: str = "auto",
+    sandbox: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
     """Load the bundle in `directory` and warm it up. Digest, signature and gates are checked before `serve/` is parsed.
+
+    Each file is read once: what is loaded are the bytes that were checked. `sandbox` is called before the network is.
 
     Raises:
         BundleError: the bundle is not the registered one, unsigned, of another use case, not allowed, or not loadable.
         SettingsError: the configured device cannot be used.
     """
-    manifest = bundle.verify(directory, digest, serving_only=True)
-    signing.require(directory)
+    manifest, content = bundle.read_verified(directory, digest)
+    signing.require(directory, content[bundle.MANIFEST])
     if manifest.usecase != usecase:
         raise BundleError(f"the bundle in {directory} is of the use case {manifest.usecase}, not of {usecase}.")
     stored = desired.stored_version(directory)
     override = stored.override if stored else None
-    verdict = gate_report.require_passed(directory, override)
-    predictor = Predictor(directory, device)
-    validate(predictor, usecase)
+    report = gate_report.parse_gate_report(content[bundle.METRICS], directory / bundle.METRICS)
+    verdict = gate_report.require_passed(report, override)
+    parts = Parts.parse(directory, content)
+    validate(parts, usecase)
+    sandbox()
+    predictor = Predictor(directory, device, parts)
     loaded = LoadedModel(usecase, manifest, verdict, predictor, source)
-    loaded.digest = digest or files.file_sha256(directory / bundle.MANIFEST)
+    loaded.digest = digest or hashlib.sha256(content[bundle.MANIFEST]).hexdigest()
     loaded.version = stored.version if stored else loaded.digest[:12]
     loaded.override = override
     if entries := loaded.serving.get("cache"):
         loaded.cache = OutputCache(entries, loaded.digest)
     loaded.model = msgspec.json.encode({"name": usecase, "version": loaded.version})
-    loaded.scores = msgspec.json.decode((directory / bundle.METRICS).read_bytes()).get("scores", {})
+    loaded.scores = msgspec.json.decode(content[bundle.METRICS]).get("scores", {})
     _warm_up(loaded)
     return loaded
 

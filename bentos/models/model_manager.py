@@ -14,18 +14,20 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bentos.models.acceptance import check_acceptance
-from bentos.models.activation import RETRY_SECONDS, attempt_activation, bundle_name
+from bentos.models.activation import Retry, attempt_activation, bundle_name
 from bentos.models.candidate_roles import CandidateRoles, OnChange
 from bentos.models.loaded_model import LoadedModel, load
-from bentos.models.local_state import LocalState
-from slipway.errors import BundleError, SlipwayError
+from bentos.models.local_state import LocalState, Stamp
+from slipway.errors import BundleError, SettingsError
 from slipway.serving_state import desired, observed
 from slipway.serving_state.desired import DesiredState
 from slipway.serving_state.observed import RoleState, WorkerState
 from slipway.settings import Settings
+from slipway.system.repeated_errors import RepeatedErrors
 from slipway.timestamps import now_iso
 
 POLL_SECONDS = 0.25
@@ -50,12 +52,13 @@ class ModelManager:
         self._local = LocalState(settings, usecase)
         self.roles = CandidateRoles(usecase, settings, self._local, on_change)
         self._target: DesiredState | None = None
-        self._pointer_stamp: tuple[int, int] | None = None
+        self._pointer_stamp: Stamp | None = None
         self._state_file = observed.StateFile(settings.serving, usecase)
         self._rewrite_at: float | None = None
         self._state = WorkerState(os.getpid(), 0, None, None, "none", "none", now_iso())
-        self._retry_at: float | None = None
+        self._retry = Retry(self._local)
         self._packaged_at: float | None = None
+        self._errors = RepeatedErrors(_log, f"{usecase}: following the pointer")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"models-{usecase}", daemon=True)
 
@@ -68,6 +71,7 @@ class ModelManager:
         """
         with contextlib.suppress(OSError):
             observed.forget_dead(self._settings.serving, self.usecase)
+        self._local.remove_drafts()
         if self._settings.bundle is not None:
             self._load_and_activate(self._settings.bundle, source="bundle")
         self._write_state(None)
@@ -76,7 +80,12 @@ class ModelManager:
         if self._local.packaged:
             wait = self._settings.start_wait_seconds if self._settings.has_registry else 0.0
             self._packaged_at = time.monotonic() + wait
-        self._poll(starting=True)
+        try:
+            self._poll(starting=True)
+        except SettingsError:
+            raise
+        except Exception:  # a server that waits can be mended, and says what it waits for
+            _log.exception("%s: the pointer could not be followed at the start", self.usecase)
         self._thread.start()
 
     def stop(self) -> None:
@@ -88,24 +97,18 @@ class ModelManager:
         self._state_file.remove()
 
     def _watch(self) -> None:
-        last_error = ""
         while not self._stopping.wait(POLL_SECONDS):
-            try:
+            with self._errors.logged():
                 self._poll()
-            except Exception as error:  # a failing volume raises four times a second: log an error once
-                if repr(error) != last_error:
-                    _log.exception("%s: the pointer could not be followed", self.usecase)
-                last_error = repr(error)
-            else:
-                last_error = ""
 
     def _poll(self, *, starting: bool = False) -> None:
         stamp = self._local.pointer_stamp()
         now = time.monotonic()
-        retry_due = self._retry_at is not None and now >= self._retry_at
-        if stamp is not None and (stamp != self._pointer_stamp or retry_due):
-            self._pointer_stamp, self._retry_at = stamp, None
+        if stamp is not None and (stamp != self._pointer_stamp or self._retry.is_due()):
             self._follow_pointer(starting)
+            self._pointer_stamp = stamp
+        elif starting:
+            self._activate_last_good()
         if self.live is None and self._packaged_at is not None and now >= self._packaged_at:
             self._packaged_at = None
             self._activate_packaged()
@@ -120,6 +123,8 @@ class ModelManager:
         except BundleError as error:
             self.problem = str(error)
             _log.error("%s: %s", self.usecase, error)
+            self._activate_last_good()
+            self._report()
             return
         if target is None:
             return
@@ -128,12 +133,12 @@ class ModelManager:
         champion = None
         if target.champion is not None:
             champion = self._follow_target(target.champion, target.generation, starting)
-            if self.live is None:
-                self._activate_last_good(target.champion)
+            self._activate_last_good(target.champion)
         self._write_state(champion, target.generation)
 
     def _follow_target(self, digest: str, generation: int, starting: bool) -> RoleState:
         """Make the desired champion serve, and return the state that this leads to."""
+        self._retry.cancel()
         if self.live is not None and self.live.digest == digest:
             self.problem = None
             return RoleState(digest, self.live.version)
@@ -141,17 +146,17 @@ class ModelManager:
             return self._reactivate(self._previous)
         version = self._local.version(digest)
         self._write_state(RoleState(digest, version, "loading"), generation)
+        stamp = self._local.bundle_stamp(digest)
         state = attempt_activation(
             digest,
             version,
-            lambda: self._load_and_activate_stored(digest),
+            lambda: self._load_and_activate_stored(digest, generation),
             settings_are_fatal=starting and not self._settings.container,
         )
         if state.outcome == "serving":
             self.problem = None
             return state
-        if state.outcome == "failed":
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry.after(state, stamp)
         self._report_rejection(state)
         return state
 
@@ -161,14 +166,30 @@ class ModelManager:
         self.problem = None
         return RoleState(previous.digest, previous.version)
 
-    def _load_and_activate_stored(self, digest: str) -> None:
-        with self._local.loading_lock():
-            self._load_and_activate(self._local.stored(digest), digest=digest)
+    def _load_and_activate_stored(self, digest: str, generation: int) -> None:
+        with self._local.loading(digest, generation):
+            self._load_and_activate(
+                self._local.stored(digest), digest=digest, sandbox=lambda: self._load_in_sandbox(digest)
+            )
         self._local.remember_good(digest)
 
-    def _load_and_activate(self, directory: Path, *, digest: str | None = None, source: str = "pointer") -> None:
+    def _load_in_sandbox(self, digest: str) -> None:
+        """Load the bundle in another process first, where another one serves or could serve."""
+        if self.live is not None or self._local.last_good() not in (None, digest):
+            self._local.load_in_sandbox(digest)
+
+    def _load_and_activate(
+        self,
+        directory: Path,
+        *,
+        digest: str | None = None,
+        source: str = "pointer",
+        sandbox: Callable[[], None] = lambda: None,
+    ) -> None:
         """Load and check the bundle while the current model serves, then make it serve."""
-        loaded = load(directory, self.usecase, digest=digest, source=source, device=self._settings.device)
+        loaded = load(
+            directory, self.usecase, digest=digest, source=source, device=self._settings.device, sandbox=sandbox
+        )
         check_acceptance(loaded, self.live, self._settings)
         loaded.tune_batch_size(self._settings.batching)
         self._activate(loaded)
@@ -185,23 +206,25 @@ class ModelManager:
         _log.error("%s: %s was %s, %s: %s", self.usecase, named, state.outcome, kept, state.reason)
         self.problem = f"{named} was {state.outcome}: {state.reason}"
 
-    def _activate_last_good(self, rejected: str) -> None:
-        """Serve what served last on this machine, for a worker that starts while the pointer names a refused bundle."""
+    def _activate_last_good(self, rejected: str | None = None) -> None:
+        """Serve what served last on this machine, where nothing serves: the pointer is unreadable, or `rejected`."""
         digest = self._local.last_good()
-        if digest is not None and digest != rejected:
-            try:
-                self._load_and_activate(self._local.stored(digest), digest=digest)
-            except SlipwayError as error:
-                _log.error("%s: the version that served last cannot be served either: %s", self.usecase, error)
+        if self.live is not None or digest is None or digest == rejected:
+            return
+        state = attempt_activation(
+            digest, None, lambda: self._load_and_activate(self._local.stored(digest), digest=digest)
+        )
+        if state.reason is not None:
+            _log.error("%s: the version that served last cannot be served either: %s", self.usecase, state.reason)
 
     def _activate_packaged(self) -> None:
         """Serve the image's bundle, after the wait for the alias has brought no model."""
-        assert self._local.packaged is not None
-        try:
-            self._load_and_activate(self._local.packaged, source="packaged")
-        except SlipwayError as error:
-            self.problem = f"The packaged bundle cannot be served: {error}"
-            _log.error("%s: the packaged bundle cannot be served: %s", self.usecase, error)
+        packaged = self._local.packaged
+        assert packaged is not None
+        state = attempt_activation("", None, lambda: self._load_and_activate(packaged, source="packaged"))
+        if state.reason is not None:
+            self.problem = f"The packaged bundle cannot be served: {state.reason}"
+            _log.error("%s: the packaged bundle cannot be served: %s", self.usecase, state.reason)
         else:
             self._report()
 

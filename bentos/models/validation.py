@@ -10,7 +10,7 @@ import msgspec
 from bentos.models.output_cache import MAX_ENTRIES
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import BundleError
-from slipway.inference import Predictor
+from slipway.inference.predictor import Parts
 
 MAX_FEATURES = 10_000
 MAX_CLASSES = 10_000
@@ -37,11 +37,11 @@ class _Probe(msgspec.Struct):
     outputs: list[list[float]]
 
 
-def validate(predictor: Predictor, usecase: str) -> None:
+def validate(parts: Parts, usecase: str) -> None:
     """Raise BundleError where a value has a wrong type, or is larger than any that training writes."""
-    for problem in _schema_problems(predictor.schema, usecase):
+    for problem in _schema_problems(parts.schema, usecase):
         raise BundleError(f"its schema {problem}.")
-    for name, content, kind in (("serving", predictor.serving, _Serving), ("probe", predictor.probe, _Probe)):
+    for name, content, kind in (("serving", parts.serving, _Serving), ("probe", parts.probe, _Probe)):
         try:
             msgspec.convert(content, kind)
         except msgspec.ValidationError as error:

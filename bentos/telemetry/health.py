@@ -5,7 +5,6 @@ None of them keeps a model that serves from serving. A thread runs the checks; a
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import tempfile
 import time
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bentos.telemetry.metrics import Metrics
-from slipway.errors import BundleError
+from slipway.errors import DamagedFile
 from slipway.serving_state import follower_status
 from slipway.settings import Settings
 
@@ -91,7 +90,9 @@ class HealthChecks:
         try:
             status = follower_status.read_status(self._settings.serving, usecase)
             age = time.time() - follower_status.status_path(self._settings.serving, usecase).stat().st_mtime
-        except (OSError, BundleError):
+        except DamagedFile as error:
+            return [str(error)]
+        except OSError:
             return []
         if status is None:
             return []
@@ -107,10 +108,11 @@ class HealthChecks:
 
 
 def _refusals(serving: Path, usecase: str) -> list[str]:
-    with contextlib.suppress(OSError, BundleError):
+    try:
         refused = follower_status.read_refusals(serving, usecase).values()
-        return [f"version {one.version} ({one.alias}) is refused: {one.reason}" for one in refused]
-    return []
+    except DamagedFile as error:
+        return [str(error)]
+    return [f"version {one.version} ({one.alias}) is refused: {one.reason}" for one in refused]
 
 
 def _write_error(folder: Path) -> OSError | None:

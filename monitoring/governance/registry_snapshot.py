@@ -97,7 +97,7 @@ def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
         return msgspec.json.decode(store.read(name), type=RegistrySnapshot)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{name} under {store.url} was changed by somebody else ({error}). Find out who changed it, then "
             "remove it: the next pass takes a new snapshot of the registry as it is."

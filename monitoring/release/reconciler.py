@@ -103,6 +103,8 @@ class Reconciler:
         alias = self._alias_of[role]
         if not self._moves_back or not self._has_settled(version.name, role, version.version):
             return self._write(version, reason)
+        if elsewhere := find_undecided(statuses, role, alias, version):
+            return self._write(version, f"{reason} ({alias} stays: {', '.join(elsewhere)} did not refuse it)")
         if self._registry.model(version.name).aliases.get(alias) != version.version:
             return self._write(version, reason)  # a person was faster
         if role != "champion":
@@ -169,6 +171,16 @@ def describe_serving(statuses: Sequence[ServerStatus], role: str, version: Model
     state = SERVING if serving == workers and not silent else LOADING
     unknown = f", {silent} of {len(statuses)} servers do not answer" if silent else ""
     return f"{state}{'' if role == 'champion' else f' as {role}'}: {serving} of {workers} workers{unknown}"
+
+
+def find_undecided(statuses: Sequence[ServerStatus], role: str, alias: str, version: ModelVersion) -> list[str]:
+    """Find the servers that load or serve the version and do not refuse it: the refusal may be of another machine."""
+    return [
+        status.address
+        for status in statuses
+        if (status.serving(role, version) or status.loading(role, version))
+        and not status.refusals(role, alias, version)
+    ]
 
 
 def find_still_served(statuses: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:

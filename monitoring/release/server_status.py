@@ -89,6 +89,10 @@ class ServerStatus:
         """Why a worker could not load the version for now, and will try again."""
         return self._reasons(role, version, "failed")
 
+    def loading(self, role: str, version: ModelVersion) -> bool:
+        """Whether a worker has not decided yet: it loads the version."""
+        return bool(self._reasons(role, version, "loading"))
+
     def _reasons(self, role: str, version: ModelVersion, outcome: str) -> list[str]:
         states = [worker.roles.get(role) for worker in self.workers]
         found = [s for s in states if s and s.outcome == outcome and _is(s, version)]

@@ -137,7 +137,7 @@ class Decisions:
         """Read a decision; None also for a file that is none, which the next record replaces."""
         try:
             return msgspec.json.decode(self._store.read(f"{self._folder}/{name}"), type=Decision)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
 
 

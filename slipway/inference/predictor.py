@@ -8,16 +8,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from slipway.contracts.bundle import onnx_check
+from slipway.contracts.bundle import manifest, onnx_check
 from slipway.contracts.schema import Schema
 from slipway.errors import BundleError, SettingsError
 from slipway.inference.decoder import Prediction, decode
 from slipway.inference.encoder import Encoder, Row
 from slipway.inference.images import decode_image
+from slipway.inference.network_size import check_size
 
 # Since 1.29 its Linux builds tell Microsoft the name and size of every model, unless this is set before the import
 # (https://github.com/microsoft/onnxruntime/pull/27379).
@@ -27,24 +28,46 @@ import onnxruntime
 _INPUT_TYPES = {"numbers": "tensor(float)", "codes": "tensor(int64)", "images": "tensor(uint8)"}
 
 
+class Parts(NamedTuple):
+    """What a predictor is made of: the bytes of the network, and the content of the files beside it."""
+
+    network: bytes
+    schema: Schema
+    serving: dict[str, Any]
+    probe: dict[str, Any]
+
+    @staticmethod
+    def parse(directory: Path, content: Mapping[str, bytes]) -> Parts:
+        """Parse the bytes of a bundle's files by name; the directory is for messages. Raises BundleError."""
+        network, schema, serving, probe = manifest.SERVE_FILES
+        return Parts(
+            content[network],
+            Schema.parse(content[schema], directory / schema),
+            _parse_object(content[serving], directory / serving),
+            _parse_object(content[probe], directory / probe),
+        )
+
+
 class Predictor:
     """A bundle's network, ready to run: `directory` holds `serve/`, already verified.
+
+    With `parts` nothing is read again that may have changed since it was verified.
 
     Raises:
         BundleError: ONNX Runtime cannot load the network, or its inputs are not the schema's.
         SettingsError: SLIPWAY_DEVICE is `gpu`, and ONNX Runtime cannot use one.
     """
 
-    def __init__(self, directory: Path, device: str = "auto") -> None:
-        serve = directory / "serve"
-        self.schema = Schema.load(serve / "schema.json")
-        self.serving: dict[str, Any] = _read_json(serve / "serving.json")
-        self.probe: dict[str, Any] = _read_json(serve / "probe.json")
+    def __init__(self, directory: Path, device: str = "auto", parts: Parts | None = None) -> None:
+        parts = parts or Parts.parse(directory, manifest.read(directory, manifest.SERVE_FILES))
+        self.schema = parts.schema
+        self.serving = parts.serving
+        self.probe = parts.probe
         self.encoder = Encoder(self.schema)
-        onnx_check.check(serve / "model.onnx")
-        self.session = _session(serve / "model.onnx", device)
+        check_size(onnx_check.check(parts.network), self.schema)
+        self.session = _session(parts.network, directory / "serve/model.onnx", device)
         self.device = "gpu" if self.session.get_providers()[0].startswith("CUDA") else "cpu"
-        self._check_inputs(serve / "model.onnx")
+        self._check_inputs(directory / "serve/model.onnx")
         self._output = [self.session.get_outputs()[0].name]
 
     def encode(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
@@ -80,7 +103,7 @@ class Predictor:
             raise BundleError(f"{path} has the inputs {found}; its schema needs {expected}: it is of another model.")
 
 
-def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
+def _session(network: bytes, path: Path, device: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -92,7 +115,7 @@ def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
         )
     cuda = ["CUDAExecutionProvider"] if device != "cpu" and not missing else []
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[*cuda, "CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(network, options, providers=[*cuda, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         raise BundleError(f"{path} cannot be loaded: {error}") from None
     if device == "gpu" and not session.get_providers()[0].startswith("CUDA"):
@@ -115,11 +138,11 @@ def _missing_for_cuda() -> str | None:
     return None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _parse_object(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} holds {type(content).__name__}, an object is needed.")
-    return content
+    if not isinstance(found, dict):
+        raise BundleError(f"{path} holds {type(found).__name__}, an object is needed.")
+    return found

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from slipway.errors import ServiceError
-from slipway.system.files import write_text
+from slipway.system.files import read_struct, write_text
 from slipway.system.locks import acquire, is_held
 
 
@@ -66,14 +66,17 @@ class StackLock:
 
 
 def running_stack(var: Path) -> State | None:
-    """Read the state of the stack that runs from `var`; None if there is none."""
+    """Read the state of the stack that runs from `var`; None if there is none.
+
+    Raises:
+        DamagedFile: a stack runs, and `stack.json` does not tell of it.
+    """
     try:
         if not is_held(var / "stack.lock"):
             return None
-        raw = json.loads((var / "stack.json").read_text())
     except FileNotFoundError:
         return None
-    return State(**{**raw, "parts": tuple(ServiceStatus(**part) for part in raw["parts"])})
+    return read_struct(var / "stack.json", State)
 
 
 def use_running_stack(var: Path) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from slipway.prediction_log.jsonl import count
 from slipway.prediction_log.segments import complete, create
+from slipway.system.repeated_errors import RepeatedErrors
 
 SYNC_SECONDS = 1.0
 _log = logging.getLogger("slipway.prediction_log")
@@ -47,6 +49,7 @@ class Writer:
         self._size = 0
         self._opened = 0.0
         self._failing = False
+        self._removed = 0
         self._finished: list[tuple[int, Path]] = []
         self._dirty = threading.Event()
         self._closing = threading.Event()
@@ -69,11 +72,19 @@ class Writer:
             self.lost += lines.count(b"\n")
             return False
 
-    def rotate_if_due(self) -> None:
+    def rotate_if_due(self) -> int:
         """Complete the segment when it is large or old enough; for a timer, so that the last lines before a quiet
-        time move on as well. Returns at once: the sync and the renaming follow in the writer's thread."""
+        time move on as well. Returns at once: the sync and the renaming follow in the writer's thread.
+
+        A segment that somebody has removed is left for a new one. The result is how many lines were lost with such
+        since the last call.
+        """
         with self._lock:
+            if self._descriptor is not None and _is_removed(self._descriptor):
+                self._rotate()
             self._rotate_if_due()
+            removed, self._removed = self._removed, 0
+            return removed
 
     def close(self) -> None:
         """Sync and complete the current segment. A later `write` returns False."""
@@ -134,17 +145,37 @@ class Writer:
             self._rotate()
 
     def _rotate(self) -> None:
-        if self._descriptor is not None:
+        if self._descriptor is None:
+            return
+        if _is_removed(self._descriptor):
+            self._count_removed(self._descriptor)
+        else:
             self._finished.append((self._descriptor, self._path))
-            self._descriptor = None
             self._dirty.set()
+        self._descriptor = None
+
+    def _count_removed(self, descriptor: int) -> None:
+        """Count the lines of a removed segment as lost, and close it: the kernel has kept them until now."""
+        lines = 0
+        try:
+            with Path(f"/proc/self/fd/{descriptor}").open("rb") as segment:
+                lines = count(segment)
+        except OSError:
+            _log.error("the removed segment %s cannot be counted", self._path)
+        finally:
+            os.close(descriptor)
+        self.lost += lines
+        self._removed += lines
+        _log.error("%s was removed while it was written: %d lines of %s are lost", self._path, lines, self._stream)
 
     def _sync_in_groups(self) -> None:
         """Sync all lines of a second at once: after hundreds of MB a sync can take 0.2 s, too long for a response."""
+        errors = RepeatedErrors(_log, f"syncing the {self._stream} log")
         while not self._closing.is_set():
             self._dirty.wait()
             self._dirty.clear()
-            self._sync()
+            with errors.logged():
+                self._sync()
             self._closing.wait(SYNC_SECONDS)
         self._sync()
 
@@ -156,6 +187,10 @@ class Writer:
             _sync_and_close(descriptor, partial(complete, path))
         if current is not None:
             _sync_and_close(current)
+
+
+def _is_removed(descriptor: int) -> bool:
+    return os.fstat(descriptor).st_nlink == 0
 
 
 def _sync_and_close(descriptor: int, then: Callable[[], None] = lambda: None) -> None:

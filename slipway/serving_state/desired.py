@@ -45,7 +45,7 @@ def pointer_path(serving: Path, usecase: str) -> Path:
 
 
 def read(serving: Path, usecase: str) -> DesiredState | None:
-    """Read the pointer; None if there is none yet. Raises BundleError if the file is not a pointer."""
+    """Read the pointer; None if there is none yet. Raises DamagedFile if the file is not a pointer."""
     return read_struct(pointer_path(serving, usecase), DesiredState)
 
 
@@ -55,5 +55,5 @@ def write(serving: Path, usecase: str, pointer: DesiredState) -> None:
 
 
 def stored_version(bundle: Path) -> StoredVersion | None:
-    """Read which version a stored bundle is; None if it is not known."""
+    """Read which version a stored bundle is; None if it is not known. Raises DamagedFile if the file says nothing."""
     return read_struct(bundle / "version.json", StoredVersion)

@@ -14,7 +14,8 @@ from typing import IO
 
 import msgspec
 
-from slipway.system.files import write_json
+from slipway.errors import DamagedFile
+from slipway.system.files import read_struct, remove_drafts, write_json
 from slipway.system.locks import create_locked, is_held
 
 _LOCK = ".lock"
@@ -44,19 +45,19 @@ class StateFile:
 
 
 def read(serving: Path, usecase: str) -> list[WorkerState]:
-    """Read the states of the living workers on this machine, ordered by pid."""
+    """Read the states of the living workers on this machine, ordered by pid. A damaged one is left out."""
     found = []
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
-        with contextlib.suppress(FileNotFoundError):
-            if is_held(lock):
-                found.append(msgspec.json.decode(_content(lock).read_bytes(), type=WorkerState))
+        with contextlib.suppress(OSError, DamagedFile):
+            if is_held(lock) and (state := read_struct(_content(lock), WorkerState)):
+                found.append(state)
     return sorted(found, key=lambda state: state.pid)
 
 
 def forget_dead(serving: Path, usecase: str) -> None:
     """Remove the states of workers that were killed; their names are not used again."""
     for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             if not is_held(lock):
                 _remove(lock)
 
@@ -70,6 +71,7 @@ def _content(lock: Path) -> Path:
 
 
 def _remove(lock: Path) -> None:
+    remove_drafts(lock.parent, _content(lock).name)
     _content(lock).unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
 

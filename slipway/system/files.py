@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from slipway.errors import BundleError
+from slipway.errors import DamagedFile
 
 T = TypeVar("T")
+MOST_BYTES = 16 << 20  # of a JSON file: far more than any that Slipway writes
 
 
 def file_sha256(path: Path) -> str:
@@ -88,15 +91,35 @@ def create_once(path: Path, content: str) -> None:
         draft.unlink()
 
 
+def remove_drafts(folder: Path, name: str = "*", *, older_than: float = 0.0) -> None:
+    """Remove what killed writers of the file `name` left in the folder, where it is `older_than` seconds or more."""
+    with contextlib.suppress(OSError):
+        for draft in folder.glob(f".{name}.*.tmp"):
+            if time.time() - draft.stat().st_mtime >= older_than:
+                draft.unlink(missing_ok=True)
+
+
 def read_struct(path: Path, kind: type[T]) -> T | None:
     """Read what `write_json` wrote; None if there is no such file.
 
     Raises:
-        BundleError: the file is not JSON of this kind.
+        DamagedFile: there is something else, or it cannot be read.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(_read_limited(path), type=kind)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{path} is not what Slipway writes there ({error}): remove it.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedFile(f"{path} is not what Slipway writes there ({reason}): remove it.") from None
+
+
+def _read_limited(path: Path) -> bytes:
+    """Read a plain file of at most MOST_BYTES. Anything else is a ValueError: a pipe would block its reader."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no plain file")
+    if found.st_size > MOST_BYTES:
+        raise ValueError(f"it has {found.st_size} bytes, {MOST_BYTES} are allowed")
+    with path.open("rb") as file:
+        return file.read(found.st_size)

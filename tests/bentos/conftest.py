@@ -93,6 +93,18 @@ class Client:
         return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
+@pytest.fixture(autouse=True)
+def _no_sandboxed_loads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare workers in this process the half a second of a sandboxed load; their tests ask for `sandboxed_loads`."""
+    if "sandboxed_loads" not in request.fixturenames:
+        monkeypatch.setattr("slipway.inference.sandbox.require_survival", lambda *_: None)
+
+
+@pytest.fixture
+def sandboxed_loads() -> None:
+    """Load bundles in a sandbox first, as a server does."""
+
+
 @pytest.fixture
 def start_client(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
     """`start_client(schema, …)` promotes a bundle of each schema and starts a worker that serves them, in this process.

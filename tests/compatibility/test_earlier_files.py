@@ -63,7 +63,7 @@ def registry() -> Iterator[Registry]:
 
 def test_a_bundle_is_verified_and_predicts_as_before():
     manifest.verify(BUNDLE, DIGEST)
-    report = gate_report.require_passed(BUNDLE)
+    report = gate_report.require_passed(gate_report.read_gate_report(BUNDLE))
     assert {gate.verdict for gate in report.gates} == {"passed"}
     predictions = Predictor(BUNDLE, "cpu").predict(EXPECTED["rows"])
     for prediction, expected in zip(predictions, EXPECTED["predictions"], strict=True):

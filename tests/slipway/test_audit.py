@@ -146,3 +146,11 @@ def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server,
     settings.cache_clear()
     assert audit_replica.copy_pending(settings(), name) == 0
     assert compared(name) == (1, 0, [])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b'"\xff"', b'{"action": "\xff"}', b"[1]", b'{"evidence":' + b"[" * 100_000]
+)
+def test_a_line_that_is_none_is_one_error_that_names_it(content: bytes) -> None:
+    with pytest.raises(DataError, match=r"audit/line\.json is no line of the audit any more"):
+        audit.decode_line("audit/line.json", content)

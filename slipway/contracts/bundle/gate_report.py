@@ -43,18 +43,27 @@ def read_gate_report(directory: Path) -> GateReport:
     Raises:
         BundleError: the file holds no verdict, or says passed of a gate that failed.
     """
+    path = directory / METRICS
     try:
-        found = msgspec.json.decode((directory / METRICS).read_bytes(), type=GateReport)
-    except (OSError, msgspec.DecodeError) as error:
-        raise BundleError(f"{directory / METRICS} holds no gate verdict: {error}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} holds no gate verdict: {error}") from None
+    return parse_gate_report(content, path)
+
+
+def parse_gate_report(content: bytes, path: Path) -> GateReport:
+    """Parse the bytes of `metrics.json`; the path is for messages. Raises BundleError as `read_gate_report` does."""
+    try:
+        found = msgspec.json.decode(content, type=GateReport)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} holds no gate verdict: {error}") from None
     if found.passed and found.reasons:
-        raise BundleError(f"{directory / METRICS} says passed of a gate that failed: {found.reasons[0]}")
+        raise BundleError(f"{path} says passed of a gate that failed: {found.reasons[0]}")
     return found
 
 
-def require_passed(directory: Path, override: str | None = None) -> GateReport:
-    """Read the verdict; raises GateRefused if a gate failed and no `override` (`WHO: WHY`) is given."""
-    found = read_gate_report(directory)
+def require_passed(found: GateReport, override: str | None = None) -> GateReport:
+    """Return the verdict; raises GateRefused if a gate failed and no `override` (`WHO: WHY`) is given."""
     if not found.passed and not override:
         raise GateRefused(
             f"its gates failed: {' '.join(found.reasons) or 'no reason is recorded.'} "

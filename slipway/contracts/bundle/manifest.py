@@ -11,7 +11,7 @@ import msgspec
 
 from slipway.contracts.bundle import json_limits
 from slipway.contracts.schema import CONTRACT, READABLE_CONTRACTS
-from slipway.errors import BundleError
+from slipway.errors import BundleError, DamagedFile
 from slipway.system.files import file_sha256
 
 MANIFEST = "manifest.json"
@@ -72,29 +72,54 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
             the manifest lists what no bundle has, or the contract version is not readable.
     """
     manifest = read_manifest(directory, digest)
-    if unlisted := sorted(set(manifest.files) - set(FILES)):
-        raise BundleError(f"the manifest of {directory} lists {unlisted[0]!r}, which no bundle has.")
-    for name in SERVER_FILES if serving_only else FILES:
-        if name not in manifest.files:
-            raise BundleError(f"the manifest of {directory} does not list {name}.")
-        _check_file(directory, name, manifest.files[name])
+    for name in _listed(manifest, directory, SERVER_FILES if serving_only else FILES):
+        if name.endswith(".json"):
+            _read_file(directory, name, manifest.files[name])
+        else:
+            _check_plain(directory, name)
+            _check_digest(directory, name, file_sha256(directory / name), manifest.files[name])
     return manifest
+
+
+def read_verified(directory: Path, digest: str | None = None) -> tuple[Manifest, dict[str, bytes]]:
+    """Read the files of a server, by name; what was checked is what is returned, whatever the disk holds later.
+
+    Raises BundleError as `verify` does.
+    """
+    content = {MANIFEST: _read_manifest_bytes(directory, digest)}
+    manifest = _parse_manifest(directory, content[MANIFEST])
+    for name in _listed(manifest, directory, SERVER_FILES):
+        content[name] = _read_file(directory, name, manifest.files[name])
+    return manifest, content
+
+
+def read(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read files of a bundle that was verified before. Raises BundleError for one that is none, or is too large."""
+    return {name: _read_plain(directory, name) for name in names}
 
 
 def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
     """Read the manifest, after its bytes are checked against `digest`, and check its contract version."""
+    return _parse_manifest(directory, _read_manifest_bytes(directory, digest))
+
+
+def _read_manifest_bytes(directory: Path, digest: str | None) -> bytes:
     path = directory / MANIFEST
     if not path.exists():
-        raise BundleError(f"{directory} holds no manifest: there is no {path}.")
-    _check_plain(directory, MANIFEST)
-    content = path.read_bytes()
+        raise DamagedFile(f"{directory} holds no manifest: there is no {path}.")
+    content = _read_plain(directory, MANIFEST)
     found = hashlib.sha256(content).hexdigest()
     if digest is not None and found != digest:
-        raise BundleError(f"the bundle's digest is {found}, the registry says {digest}: it was changed, or mixed up.")
-    _check_nesting(directory, MANIFEST)
+        raise DamagedFile(f"the bundle's digest is {found}, the registry says {digest}: it was changed, or mixed up.")
+    return content
+
+
+def _parse_manifest(directory: Path, content: bytes) -> Manifest:
+    path = directory / MANIFEST
+    _check_nesting(directory, MANIFEST, content)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest: {error}") from None
     if manifest.contract not in READABLE_CONTRACTS:
         raise BundleError(
@@ -104,26 +129,49 @@ def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
     return manifest
 
 
-def _check_file(directory: Path, name: str, sha256: str) -> None:
-    _check_plain(directory, name)
-    if (found := file_sha256(directory / name)) != sha256:
-        raise BundleError(
+def _listed(manifest: Manifest, directory: Path, names: Sequence[str]) -> Sequence[str]:
+    """Return the names, all of which the manifest must list, and beside them nothing that no bundle has."""
+    if unlisted := sorted(set(manifest.files) - set(FILES)):
+        raise BundleError(f"the manifest of {directory} lists {unlisted[0]!r}, which no bundle has.")
+    for name in names:
+        if name not in manifest.files:
+            raise BundleError(f"the manifest of {directory} does not list {name}.")
+    return names
+
+
+def _read_file(directory: Path, name: str, sha256: str) -> bytes:
+    """Read a file and check the bytes that were read."""
+    content = _read_plain(directory, name)
+    _check_digest(directory, name, hashlib.sha256(content).hexdigest(), sha256)
+    if name.endswith(".json"):
+        _check_nesting(directory, name, content)
+    return content
+
+
+def _read_plain(directory: Path, name: str) -> bytes:
+    size = _check_plain(directory, name)
+    with (directory / name).open("rb") as file:
+        return file.read(size + 1)  # it may have grown since: with a byte more it matches no digest
+
+
+def _check_digest(directory: Path, name: str, found: str, sha256: str) -> None:
+    if found != sha256:
+        raise DamagedFile(
             f"{name} in {directory} is not what was registered: its sha256 is {found}, the manifest says {sha256}."
         )
-    if name.endswith(".json"):
-        _check_nesting(directory, name)
 
 
-def _check_plain(directory: Path, name: str) -> None:
-    """Raises BundleError for a file that is none, is too large, or would be read from outside of the directory."""
+def _check_plain(directory: Path, name: str) -> int:
+    """Return a file's size. Raises BundleError for one that is none, too large, or read from outside the directory."""
     path = directory / name
     ways = [path, *path.parents[: len(Path(name).parts) - 1]]
     if any(way.is_symlink() for way in ways) or not path.is_file():
-        raise BundleError(f"{name} is missing in {directory}, or is no plain file (a link?): fetch the bundle again.")
+        raise DamagedFile(f"{name} is missing in {directory}, or is no plain file (a link?): fetch the bundle again.")
     if (size := path.stat().st_size) > LIMITS[name]:
         raise BundleError(f"{name} in {directory} has {size} bytes, {LIMITS[name]} are allowed.")
+    return size
 
 
-def _check_nesting(directory: Path, name: str) -> None:
-    if problem := json_limits.problem((directory / name).read_bytes()):
+def _check_nesting(directory: Path, name: str, content: bytes) -> None:
+    if problem := json_limits.problem(content):
         raise BundleError(f"{name} in {directory} is refused: {problem}.")

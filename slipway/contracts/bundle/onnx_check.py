@@ -8,15 +8,12 @@ a field that stands twice, or has a number that is not known, is to both the sam
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from slipway.contracts.bundle.field_limit import check_field_count
-from slipway.contracts.bundle.manifest import LIMITS
 from slipway.contracts.bundle.onnx_subset_pb2 import (
     AttributeProto,
     GraphProto,
@@ -28,8 +25,7 @@ from slipway.contracts.bundle.onnx_subset_pb2 import (
 from slipway.errors import BundleError
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-MOST_BYTES = LIMITS["serve/model.onnx"]
-MOST_ELEMENTS = 1 << 28  # of one tensor: 1 GiB of float32
+MOST_ELEMENTS = 1 << 28  # of one tensor, and of all tensors of a row: 1 GiB of float32
 _MOST_DEPTH = 4
 _SHAPE_VALUES = 16
 _SPARSE = "it holds a sparse tensor: a few bytes may stand for gigabytes"
@@ -38,44 +34,41 @@ _REFUSED = {
     "RandomNormal": "makes a tensor of any size",
     "RandomUniform": "makes a tensor of any size",
 }
-# Operators that make a tensor as large as one of their inputs says, and which input that is.
-_GROWING = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "Upsample": 1, "Range": 1}
 # onnx.TensorProto.DataType: bits of an element; strings (8) have no fixed size.
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 8: 0, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128}
 _BITS |= {16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}
 _COMPLEX = (14, 15)
 _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
-# The types that a size can have: their form in raw bytes, and the field in which their values lie otherwise.
-_NUMBERS = {1: ("f", "float_data"), 6: ("i", "int32_data"), 7: ("q", "int64_data"), 11: ("d", "double_data")}
 
 
 class Refused(ValueError):
     """A part of the file that must not be loaded; the text is the reason."""
 
 
-def check(path: Path) -> None:
-    """Check that nothing in the file is dangerous.
+def check(content: bytes, name: str = "model.onnx") -> ModelProto:
+    """Check that nothing in the file's bytes is dangerous, and return what they hold; the name is for messages.
+
+    How large the network is that they describe, slipway.inference.network_size finds.
 
     Raises:
         BundleError: it is no ONNX file, or holds what must not reach ONNX Runtime; says what.
     """
     try:
-        _check_model(read(path))
-    except (DecodeError, OSError, ValueError) as error:
+        model = parse(content)
+        _check_model(model)
+    except (DecodeError, ValueError) as error:
         kind = "is refused" if isinstance(error, Refused) else "is no ONNX file"
-        raise BundleError(f"{path.name} {kind}: {error}.") from None
+        raise BundleError(f"{name} {kind}: {error}.") from None
+    return model
 
 
-def read(path: Path) -> ModelProto:
-    """Parse a file of limited size.
+def parse(content: bytes) -> ModelProto:
+    """Parse a file whose size was limited when it was read.
 
     Raises:
         DecodeError: it is no protobuf message, or nested more than 100 deep.
-        ValueError: it is too large or has too many fields.
+        ValueError: it has too many fields.
     """
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise Refused(f"it has {size} bytes, {MOST_BYTES} are allowed")
-    content = path.read_bytes()
     check_field_count(content, ModelProto.DESCRIPTOR)
     return ModelProto.FromString(content)
 
@@ -87,10 +80,8 @@ def _check_model(model: ModelProto) -> None:
         raise Refused("it brings training along")
     if not model.HasField("graph"):
         raise ValueError("it holds no graph")
-    graphs = list(_nested_graphs(model.graph))
-    for graph in graphs:
+    for graph in _nested_graphs(model.graph):
         _check_graph(graph)
-    _check_growth(graphs)
 
 
 def _nested_graphs(graph: GraphProto, depth: int = 0) -> Iterator[GraphProto]:
@@ -178,45 +169,6 @@ def _check_text(*texts: str | bytes) -> None:
     for text in texts:
         if isinstance(text, bytes):
             raise ValueError(f"the name {text!r} is no UTF-8")
-
-
-def _check_growth(graphs: Iterable[GraphProto]) -> None:
-    """Refuse operators that constants ask for a tensor of too many elements."""
-    asked: dict[str, float] = {}
-    for name, values in (constant for graph in graphs for constant in _constants(graph)):
-        asked[name] = max(math.prod(max(abs(value), 1.0) for value in values), asked.get(name, 0.0))
-    for node in (node for graph in graphs for node in graph.node):
-        place = _GROWING.get(node.op_type, len(node.input))
-        if place < len(node.input) and not asked.get(node.input[place], 0.0) <= MOST_ELEMENTS:
-            raise Refused(f"the operator {node.op_type} makes a tensor of more than {MOST_ELEMENTS} elements")
-
-
-def _constants(graph: GraphProto) -> Iterator[tuple[str, Sequence[float]]]:
-    """Yield name and values of each constant that is short enough for a shape."""
-    for tensor in graph.initializer:
-        yield tensor.name, _short_values(tensor)
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            for attribute in node.attribute:
-                yield node.output[0], _short_integers(attribute)
-                for tensor in _tensors(attribute):
-                    yield node.output[0], _short_values(tensor)
-
-
-def _short_values(tensor: TensorProto) -> Sequence[float]:
-    """Return the values of a checked tensor if they can be a shape."""
-    elements = math.prod(tensor.dims)
-    if elements > _SHAPE_VALUES or tensor.data_type not in _NUMBERS:
-        return ()
-    form, field = _NUMBERS[tensor.data_type]
-    if tensor.HasField("raw_data"):
-        return struct.unpack(f"<{elements}{form}", tensor.raw_data)
-    return getattr(tensor, field)
-
-
-def _short_integers(attribute: AttributeProto) -> Sequence[int]:
-    values = (*_present(attribute, "i"), *attribute.ints)
-    return values if len(values) <= _SHAPE_VALUES else ()
 
 
 def _tensors(attribute: AttributeProto) -> tuple[TensorProto, ...]:

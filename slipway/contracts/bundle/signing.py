@@ -38,10 +38,11 @@ def sign(directory: Path) -> bool:
     return True
 
 
-def require(directory: Path) -> None:
+def require(directory: Path, manifest: bytes | None = None) -> None:
     """Check the signature against the trusted keys, if there are any.
 
-    The manifest's bytes are to be checked against the digest before, the files against the manifest.
+    The manifest's bytes are to be checked against the digest before, the files against the manifest. `manifest` are
+    those bytes, where they were read already.
 
     Raises:
         BundleError: none of the trusted keys has signed the bundle.
@@ -51,7 +52,7 @@ def require(directory: Path) -> None:
     if not keys:
         return
     signature = _signature(directory / bundle.SIGNATURE)
-    manifest = (directory / bundle.MANIFEST).read_bytes()
+    manifest = manifest or (directory / bundle.MANIFEST).read_bytes()
     if not any(_signed_by(key, signature, manifest) for key in keys):
         raise BundleError(
             f"{bundle.SIGNATURE} is of none of the {len(keys)} keys in SLIPWAY_TRUSTED_KEYS, or of another manifest: "

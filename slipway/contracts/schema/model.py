@@ -113,8 +113,17 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     def load(path: Path) -> Schema:
         """Read a schema; raises BundleError if it is not of a contract version that this release reads."""
         try:
-            schema = msgspec.json.decode(path.read_bytes(), type=Schema)
-        except (OSError, msgspec.DecodeError) as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{path} is not a schema: {error}") from None
+        return Schema.parse(content, path)
+
+    @staticmethod
+    def parse(content: bytes, path: Path) -> Schema:
+        """Parse the bytes of a schema; the path is for messages. Raises BundleError as `load` does."""
+        try:
+            schema = msgspec.json.decode(content, type=Schema)
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{path} is not a schema: {error}") from None
         if schema.contract not in READABLE_CONTRACTS:
             raise BundleError(

@@ -116,3 +116,19 @@ def link_a_folder(directory: Path) -> None:
     elsewhere = directory.parent / "elsewhere"
     (directory / "serve").rename(elsewhere)
     (directory / "serve").symlink_to(elsewhere)
+
+
+@_network
+def grow(model: onnx.ModelProto) -> None:
+    """Have the network make 400 MB of each row, in steps that no size in the file tells."""
+    graph = model.graph
+    graph.node[-1].output[0] = "small"
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 100_000_000], np.int64), "wide"))
+    graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["small"], ["one"], axes=[1]),
+            helper.make_node("Expand", ["one", "wide"], ["many"]),
+            helper.make_node("ReduceMin", ["many"], ["again"], axes=[1]),
+            helper.make_node("Add", ["small", "again"], ["answer"]),
+        ]
+    )

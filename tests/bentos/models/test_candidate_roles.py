@@ -287,7 +287,7 @@ class TestRefused:
     def test_a_failure_of_the_machine_is_retried(self, world, monkeypatch):
         world = world()
         digest = world.store("2")
-        monkeypatch.setattr("bentos.models.candidate_roles.RETRY_SECONDS", 0.1)
+        monkeypatch.setattr("bentos.models.activation.RETRY_SECONDS", 0.1)
         with monkeypatch.context() as patch:
             patch.setattr(
                 "bentos.models.candidate_roles.load", lambda *a, **k: (_ for _ in ()).throw(OSError("No space left"))

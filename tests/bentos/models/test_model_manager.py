@@ -200,12 +200,14 @@ BROKEN_AS_WRITTEN = [
 
 class TestBroken:
     @pytest.mark.parametrize(("damage", "reason"), BROKEN_IN_THE_STORE)
-    def test_a_damaged_bundle_is_refused_and_the_old_one_serves(self, start_manager, var, tmp_path, damage, reason):
+    def test_a_bundle_that_is_damaged_here_is_a_failure_of_the_machine_and_the_old_one_serves(
+        self, start_manager, var, tmp_path, damage, reason
+    ):
         before = bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         digest = bundles.write(tmp_path / "two", bias=0.3)
         damage(bundles.put_in_store(var, tmp_path / "two", "2"))
-        self._is_refused(manager, var, before, digest, reason)
+        self._is_rejected(manager, var, before, digest, reason, "failed")
 
     @pytest.mark.parametrize(("options", "reason"), BROKEN_AS_WRITTEN)
     def test_a_bundle_that_may_not_replace_is_refused_and_the_old_one_serves(
@@ -269,7 +271,7 @@ class TestBroken:
         bundles.promote(var, tmp_path / "one", version="1")
         manager = start_manager()
         faults = [OSError(28, "No space left on device")]
-        monkeypatch.setattr("bentos.models.model_manager.RETRY_SECONDS", 0.2)
+        monkeypatch.setattr("bentos.models.activation.RETRY_SECONDS", 0.2)
         monkeypatch.setattr(
             "bentos.models.model_manager.load",
             lambda *a, **k: load(*a, **k) if not faults else (_ for _ in ()).throw(faults.pop()),
@@ -280,12 +282,17 @@ class TestBroken:
         until(lambda: manager.live.version == "2")
 
     def _is_refused(self, manager: ModelManager, var: Path, before: str, digest: str, reason: str) -> None:
+        self._is_rejected(manager, var, before, digest, reason, "refused")
+
+    def _is_rejected(
+        self, manager: ModelManager, var: Path, before: str, digest: str, reason: str, outcome: str
+    ) -> None:
         until(has_followed(var, bundles.point(var, "loans", digest)))
         found = state(var)
         assert manager.live.version == "1"
         assert found.serving == before
         assert found.roles["champion"].digest == digest
-        assert found.roles["champion"].outcome == "refused"
+        assert found.roles["champion"].outcome == outcome
         assert reason in found.roles["champion"].reason
 
 

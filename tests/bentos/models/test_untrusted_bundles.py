@@ -194,7 +194,9 @@ class TestWorker:
         yield held
         held.stop()
 
-    def assert_refused(self, manager: ModelManager, var: Path, folder: Path, reason: str) -> None:
+    def assert_refused(
+        self, manager: ModelManager, var: Path, folder: Path, reason: str, outcome: str = "refused"
+    ) -> None:
         digest = files_module.file_sha256(folder / bundle.MANIFEST)
         generation = bundles.point(var, NAME, digest)
 
@@ -205,7 +207,7 @@ class TestWorker:
         until(done)
         (state,) = observed.read(var / "serving", NAME)
         role = state.roles["champion"]
-        assert (role.outcome, manager.live.version) == ("refused", "1")
+        assert (role.outcome, manager.live.version) == (outcome, "1")
         assert role.reason and reason in role.reason
         assert manager.live.predictor.predict(bundles.ROWS[NAME][:1])
 
@@ -233,7 +235,7 @@ class TestWorker:
     def test_links_are_refused_where_the_bytes_are_right(self, manager, var, tmp_path, link):
         bundles.write(tmp_path / "bad", bias=0.5)
         link(bundles.put_in_store(var, tmp_path / "bad", version="2"))
-        self.assert_refused(manager, var, tmp_path / "bad", "serve/model.onnx is missing")
+        self.assert_refused(manager, var, tmp_path / "bad", "serve/model.onnx is missing", "failed")
 
     def test_a_file_larger_than_its_limit_is_not_even_hashed(self, manager, var, tmp_path, monkeypatch):
         bundles.write(tmp_path / "bad", bias=0.5)

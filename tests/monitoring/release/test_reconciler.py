@@ -156,7 +156,40 @@ def test_a_new_server_that_serves_nothing_takes_no_alias_from_those_that_serve(w
     model.alias("champion", "2")
     model.settled(served("a", ["2", "2"]), refused_by_workers("b", [None], "2", "out of date."))
     assert model.aliases == {"champion": "2"}
-    assert model.tag("2") == "refused: out of date."
+    assert model.tag("2") == "refused: out of date. (champion stays: a did not refuse it)"
+
+
+@pytest.mark.parametrize("refused", [refused_by_follower, refused_by_workers])
+def test_one_server_of_many_that_refuses_takes_no_alias_from_those_that_serve(
+    world: Callable[..., World], refused: Callable[..., ServerStatus]
+) -> None:
+    model = world("production")
+    model.alias("champion", "2")
+    model.settled(served("a", ["2"]), refused("b", ["1"], "2", "version.json is garbage."), served("c", ["2"]))
+    assert model.aliases == {"champion": "2"}
+    assert model.tag("2") == "refused: version.json is garbage. (champion stays: a, c did not refuse it)"
+    model.settled(*(refused(name, ["1"], "2", "its probe rows come out wrong.") for name in "abc"))
+    assert model.aliases == {"champion": "1"}
+
+
+@pytest.mark.parametrize("role", ["canary", "shadow"])
+def test_one_server_of_many_that_refuses_a_candidate_does_not_remove_it(world: Callable[..., World], role: str) -> None:
+    model = world()
+    model.alias("champion", "1")
+    model.alias(role, "2")
+    running, refusing = RoleState(digest("2"), "2"), RoleState(digest("2"), "2", "refused", "out of memory.")
+    model.settled(served("a", ["1"], **{role: running}), served("b", ["1"], **{role: refusing}))
+    assert model.aliases == {"champion": "1", role: "2"}
+
+
+def test_a_server_that_still_loads_is_awaited_before_an_alias_moves_back(world: Callable[..., World]) -> None:
+    model = world()
+    model.alias("champion", "2")
+    refusing = refused_by_workers("a", ["1"], "2", "it takes 9 times as long.")
+    model.settled(refusing, served("b", ["1"], champion=RoleState(digest("2"), "2", "loading")))
+    assert model.aliases == {"champion": "2"}
+    model.once(refusing, served("b", ["1"]), DOWN)
+    assert model.aliases == {"champion": "1"}
 
 
 def test_a_transient_failure_is_reported_and_moves_no_alias(world: Callable[..., World]) -> None:

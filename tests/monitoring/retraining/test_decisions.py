@@ -79,3 +79,14 @@ def test_what_a_killed_writer_or_a_person_leaves_among_the_records_is_no_start(d
 def test_whoever_asks_cannot_choose_the_file(decisions: Decisions, var: Path) -> None:
     decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": "../../jo@host"})
     assert files(var) == ["20260301-refused-drift-______jo_host-labels.json", "latest.json"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b'"\xff"', b'{"id": "\xff"}', b"[1]", b'{"evidence":' + b"[" * 100_000]
+)
+def test_a_record_that_is_none_is_replaced_by_the_next(decisions: Decisions, var: Path, content: bytes) -> None:
+    decisions.refuse(NOON, "labels", reason="Too few.", **DRIFT)
+    (var / "log" / "retraining" / "local" / "loans" / "latest.json").write_bytes(content)
+    assert decisions.latest() is None
+    decisions.refuse(NOON, "labels", reason="Still too few.", **DRIFT)
+    assert decisions.latest().reason == "Still too few."

@@ -68,8 +68,8 @@ def test_a_scheduled_monitor_counts_only_over_both_versions_and_with_every_repor
     window = {"since": "2026-03-01", "until": "2026-03-02"}
     verdict = VERDICT | {"window": window, "missing_reports": missing, "notes": ["No detailed page: broken."]}
     check = scheduled_monitor.check_all_versions_and_reports(USECASE, verdict, ["1", "2"])
-    assert check.held is held, check.seen
-    assert ("broken" in check.seen) is bool(missing)
+    assert check.held is held, check.observed
+    assert ("broken" in check.observed) is bool(missing)
 
 
 def test_one_failed_request_fails_the_check():

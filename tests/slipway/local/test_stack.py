@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from slipway.errors import PortTaken, ServiceError
+from slipway.errors import DamagedFile, PortTaken, ServiceError
 from slipway.local import Stack, local_services, running_stack, use_running_stack
+from slipway.system.locks import acquire
 from slipway.system.ports import free_port, is_free
 from slipway.system.processes import Process
+from tests.support.damages import DAMAGES, Damage
 
 SERVER = """
 import http.server, os, sys
@@ -95,7 +97,9 @@ def test_no_end_of_the_parent_leaves_a_process_behind(tmp_path, number):
 import sys, time
 from pathlib import Path
 from slipway.local import Stack
+from slipway.system.locks import acquire
 from slipway.system.processes import Process
+from tests.support.damages import DAMAGES, Damage
 with Stack(lambda _: None) as stack:
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     stack.start(Process("child", (sys.executable, "-c", child), Path({str(tmp_path)!r}) / "child.log"))
@@ -169,3 +173,11 @@ def test_no_free_port_is_an_error_that_names_the_ports_tried(monkeypatch):
     monkeypatch.setattr("slipway.system.ports.is_free", lambda *_: False)
     with pytest.raises(PortTaken, match="no port from 3000 to 3099 is free"):
         free_port(3000)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_of_a_running_stack_is_one_error_that_names_it(tmp_path: Path, damage: Damage) -> None:
+    with acquire(tmp_path / "stack.lock"):
+        damage(tmp_path / "stack.json")
+        with pytest.raises(DamagedFile, match=r"stack\.json is not what Slipway writes there"):
+            running_stack(tmp_path)

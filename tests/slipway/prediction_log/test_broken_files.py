@@ -182,7 +182,7 @@ SPOOLED = {
 
 
 @pytest.mark.parametrize("what", SPOOLED)
-def test_a_spooled_file_that_is_no_text_is_counted_and_named(log: Log, config: Settings, sound: Path, what: str) -> None:
+def test_a_spooled_binary_file_is_counted_and_named(log: Log, config: Settings, sound: Path, what: str) -> None:
     bad = config.spool / USECASE / "prediction-20260301T000000000000Z-1-aa.jsonl"
     bad.write_bytes(SPOOLED[what])
     bad.with_name("prediction-20260301T000000000001Z-1-bb.jsonl").write_bytes(prediction("c"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -188,6 +189,55 @@ def test_a_folder_that_cannot_be_made_is_an_answer(tmp_path):
     assert writer.write(b"two\n")
     writer.close()
     assert text(tmp_path) == b"two\n"
+
+
+def test_a_spool_that_is_removed_under_a_writer_is_noticed_and_counted_and_a_new_segment_begins(tmp_path):
+    writer = Writer(tmp_path, NAME, "prediction")
+    assert writer.write(b"one\ntwo\n")
+    shutil.rmtree(tmp_path / NAME)
+    assert writer.write(b"three\n")
+    assert writer.rotate_if_due() == writer.lost == 3
+    assert writer.rotate_if_due() == 0
+    assert writer.write(b"four\n")
+    writer.close()
+    assert text(tmp_path) == b"four\n"
+
+
+def test_a_removed_segment_that_is_full_or_closed_is_counted_too(tmp_path):
+    full = Writer(tmp_path, NAME, "prediction", segment_bytes=4)
+    assert full.write(b"one\n")
+    shutil.rmtree(tmp_path / NAME)
+    assert full.write(b"two\n")
+    full.close()
+    assert (full.lost, text(tmp_path)) == (1, b"two\n")
+    closed = Writer(tmp_path, NAME, "feedback")
+    assert closed.write(b"three\n")
+    shutil.rmtree(tmp_path)
+    closed.close()
+    assert closed.lost == 1
+
+
+def test_a_segment_that_is_moved_with_its_folder_is_written_on(tmp_path):
+    writer = Writer(tmp_path, NAME, "prediction")
+    assert writer.write(b"one\n")
+    (tmp_path / NAME).rename(tmp_path / "moved")
+    assert writer.rotate_if_due() == writer.lost == 0
+    assert writer.write(b"two\n")
+    assert b"".join(path.read_bytes() for path in (tmp_path / "moved").iterdir()) == b"one\ntwo\n"
+    writer.close()
+
+
+def test_an_error_does_not_end_the_thread_that_syncs(tmp_path, monkeypatch):
+    monkeypatch.setattr("slipway.prediction_log.writer.SYNC_SECONDS", 0.01)
+    writer = Writer(tmp_path, NAME, "prediction")
+    failures = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", lambda _: failures.append(1) or (_ for _ in ()).throw(OSError(24, "too many files")))
+        writer.write(b"one\n")
+        wait_until(lambda: failures)
+    writer.write(b"two\n")
+    writer.close()
+    assert all_complete(tmp_path) and text(tmp_path) == b"one\ntwo\n"
 
 
 def test_the_server_needs_no_big_library_to_log():

@@ -95,8 +95,10 @@ def test_a_failed_gate_is_refused_with_its_reason_unless_someone_overrode_it(bun
     folder, _ = bundle
     _say(folder, False, "failed")
     with pytest.raises(GateRefused, match=r"AUC 0.6 is below 0.7.*slipway\.override"):
-        gate_report.require_passed(folder)
-    assert gate_report.require_passed(folder, "ada: the new rule needs it").passed is False
+        gate_report.require_passed(gate_report.read_gate_report(folder))
+    assert (
+        gate_report.require_passed(gate_report.read_gate_report(folder), "ada: the new rule needs it").passed is False
+    )
 
 
 def test_a_verdict_that_contradicts_its_gates_is_refused(bundle: tuple[Path, str]) -> None:
@@ -110,4 +112,4 @@ def test_no_verdict_is_no_pass(bundle: tuple[Path, str]) -> None:
     folder, _ = bundle
     (folder / "metrics.json").write_text("{}")
     with pytest.raises(BundleError, match="no gate verdict"):
-        gate_report.require_passed(folder)
+        gate_report.require_passed(gate_report.read_gate_report(folder))

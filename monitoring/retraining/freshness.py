@@ -37,8 +37,8 @@ def count_new_labels(log: Log, usecase: UseCase, since: datetime | None) -> int:
     The time of a label is when it was sent, not `known_at`, which its sender states.
     """
     classes = usecase.target.classes or None
-    now = _count(log.labelled(usecase.name, labels=classes))
     before = _count(log.labelled(usecase.name, until=since, labels=classes, sent_until=since)) if since else 0
+    now = _count(log.labelled(usecase.name, labels=classes))  # last, for what it leaves out is all that is left out
     return max(now - before, 0)
 
 

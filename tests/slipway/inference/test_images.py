@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -121,6 +123,38 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded():
     assert refused.value.status == 413
     assert time.process_time() - began < 0.1
     assert decode_image(whole, GREY).shape == (8, 8, 1)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = encoded(noise("L", 8, 8))
+TINY = encoded(noise("L", 8, 8), "JPEG")
+CHUNKS = {
+    "texts of a PNG": PNG[:33] + chunk(b"tEXt", b"a\0b") * 200_000 + PNG[33:],
+    "empty data of a PNG": PNG[:33] + chunk(b"IDAT", b"") * 200_000 + PNG[33:],
+    "unknown chunks of a PNG": PNG[:33] + chunk(b"quQu", b"") * 200_000 + PNG[33:],
+    "comments of a JPEG": TINY[:2] + b"\xff\xfe\0\x02" * 200_000 + TINY[2:],
+    "filling of a JPEG": TINY[:2] + b"\xff" * 200_000 + TINY[2:],
+}
+
+
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in CHUNKS.items()])
+def test_a_file_of_very_many_chunks_is_given_up(data):
+    began = time.process_time()
+    with pytest.raises(InputError, match="too many chunks") as refused:
+        decode_image(data, GREY)
+    assert refused.value.status == 413
+    assert time.process_time() - began < 4
+
+
+def test_a_photo_in_many_small_chunks_is_decoded():
+    pixels = zlib.compress(bytes(1000 * 3001), 0)
+    parts = [chunk(b"IDAT", pixels[start : start + 500]) for start in range(0, len(pixels), 500)]
+    assert len(parts) > 6000
+    head = PNG[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 1000, 1000, 8, 2, 0, 0, 0))
+    assert not decode_image(b"".join([head, *parts, chunk(b"IEND", b"")]), GREY).any()
 
 
 def test_large_images_are_decoded_one_at_a_time_and_small_ones_together():

@@ -126,8 +126,11 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
     found = _UUID7.fullmatch(id)
     if not found:
         return None, None
-    made = from_ms(int(found[1] + found[2], 16))
-    return made - _AROUND, made + _AROUND
+    try:
+        made = from_ms(int(found[1] + found[2], 16))
+        return made - _AROUND, made + _AROUND
+    except (ValueError, OverflowError):  # the id is of a year after 9999: no server made it
+        return None, None
 
 
 def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | None:

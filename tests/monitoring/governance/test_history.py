@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitoring.analysis import verdict
-from monitoring.governance import history, registry_snapshot
+from monitoring.governance import history, registry_snapshot, trace
 from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
 from monitoring.governance.registry_watcher import RegistryWatcher
 from slipway import audit, ids, timestamps
@@ -271,3 +271,9 @@ def test_a_version_is_attributed_to_the_latest_alias_change_before_the_predictio
     assert last_change(lines, AliasChange("champion", "1"), "2026-01-31T12:30:00Z").id == "c"
     assert last_change(lines, AliasChange("champion", "3"), "2026-01-31T13:40:00Z") is None
     assert last_change([*lines, observed_late], AliasChange("champion", "3"), "2026-01-31T13:40:00Z").id == "e"
+
+
+@pytest.mark.parametrize("digits", ["0" * 12, "f" * 12, "e677d21fdbff", "e677d21fdc00"])
+def test_an_id_of_any_time_has_a_range_of_times_or_none(digits: str) -> None:
+    since, until = trace._times(f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000-0")
+    assert (since is None) == (until is None)

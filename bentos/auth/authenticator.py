@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from bentos.auth import audit_log
 from bentos.auth.api_keys import KeyRing
-from bentos.auth.clock import wall_time
 from bentos.auth.principal import InvalidToken, Principal
 from bentos.auth.rate_limits import FixedWindowCounter, Limit, WindowCount
 from bentos.auth.scopes import open_routes, required_scopes
@@ -93,7 +92,7 @@ class Authenticator:
         principal = self._ring.principals.get(context.digest)
         if principal is None or self._shared_counter is not None:
             return False
-        if wall_time() >= principal.expires or not principal.may(route):
+        if principal.has_expired() or not principal.may(route):
             return False
         context.caller = principal.mask
         if principal.limit is None:
@@ -103,6 +102,17 @@ class Authenticator:
             return False
         context.rate_limit_headers = count.lines
         return True
+
+    def may_see_details(self, context: RequestContext) -> bool:
+        """Whether an open route may tell the sender what strangers are not told: to an API key that may read the model.
+
+        Nothing is counted or logged. Where no request needs a credential, nobody is a stranger.
+        """
+        self._now()
+        if not self._required:
+            return True
+        principal = self._ring.principals.get(sha256(context.credential).digest())
+        return principal is not None and not principal.has_expired() and principal.may("model")
 
     def _now(self) -> float:
         """Return the monotonic time; the key file is checked where that is due."""
@@ -139,7 +149,7 @@ class Authenticator:
     def _authorize(
         self, principal: Principal, context: RequestContext, route: str, scope: Scope, now: float
     ) -> Awaitable[None] | None:
-        if wall_time() >= principal.expires:
+        if principal.has_expired():
             raise self._refusal(context, scope, 401, "the credential has expired.", principal, _INVALID)
         if not principal.may(route):
             scopes = required_scopes(route)

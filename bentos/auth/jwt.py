@@ -115,9 +115,9 @@ class TokenVerifier:
         return key
 
     def _outage(self) -> Unavailable:
+        """Say no more than that to who has no credential yet: where the keys are, and why not, is in the log."""
         return Unavailable(
-            f"bearer tokens cannot be verified: their public keys ({self.jwks.source}) cannot be read: "
-            f"{self.jwks.problem or 'they are too old'}. API keys still work.",
+            "bearer tokens cannot be verified now: their issuer's public keys cannot be read. API keys still work.",
             retry_after=5,
         )
 

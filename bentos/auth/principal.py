@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bentos.auth.clock import wall_time
 from bentos.auth.rate_limits import Limit
 from bentos.auth.scopes import ADMIN, allowed_routes
 from slipway.errors import SlipwayError
@@ -30,6 +31,9 @@ class Principal:
     mask: str
     expires: float = math.inf
     limit: Limit | None = None
+
+    def has_expired(self) -> bool:
+        return self.expires < math.inf and wall_time() >= self.expires
 
     def may(self, route: str) -> bool:
         return route in self.routes or ADMIN in self.scopes

@@ -19,9 +19,11 @@ from slipway.errors import BundleError, DamagedFile
 from slipway.serving_state import desired
 from slipway.serving_state.desired import StoredVersion
 from slipway.system import files
+from slipway.texts import one_line
 
 KEPT = 3  # bundles of a use case that stay though nothing uses them
 _WHO_WHY = re.compile(r"[^:]*\S[^:]*:\s*\S.*", re.DOTALL)
+_MAX_OVERRIDE = 1000  # characters of a tag that anybody may have written
 _DRAFT = ".incoming-"
 _STALE_SECONDS = 3600.0
 
@@ -40,7 +42,8 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
             f"its tag slipway.bundle_sha256 is {version.digest!r}, a sha256 is needed: it was not registered "
             "by Slipway, or the tag was changed. Train and register it again."
         )
-    stored = StoredVersion(version.name, version.version, version.digest, version.run_id, version.tags.get(OVERRIDE))
+    override = one_line(version.tags.get(OVERRIDE, ""), _MAX_OVERRIDE) or None
+    stored = StoredVersion(version.name, version.version, version.digest, version.run_id, override)
     directory = store / version.digest
     if _is_complete(directory):
         require_servable(directory, stored)

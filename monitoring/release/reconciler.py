@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
+from monitoring.release.server_status import MAX_REASON, PollServers, ServerStatus, all_server_statuses
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CANARY, SHADOW, serving_tag
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
+from slipway.texts import one_line
 from slipway.timestamps import now_iso
 
 # Elsewhere the aliases belong to production (docs/decisions/0002-whose-alias-goes-back.md)
@@ -92,7 +93,8 @@ class Reconciler:
         if version is None:
             return ""
         if reasons:
-            return self._refused(version, role, f"{REFUSED}: {'; '.join(dict.fromkeys(reasons))}", statuses)
+            told = one_line("; ".join(dict.fromkeys(reasons)), MAX_REASON)
+            return self._refused(version, role, f"{REFUSED}: {told}", statuses)
         state = self._write(version, describe_serving(statuses, role, version))
         if role == "champion" and state.startswith(SERVING):
             self._retire_others(version)
@@ -162,7 +164,7 @@ def describe_serving(statuses: Sequence[ServerStatus], role: str, version: Model
     """Describe how a version is served: `serving: 2 of 2 workers`, or why not; empty where no worker knows it."""
     failures = list(dict.fromkeys(reason for status in statuses for reason in status.failures(role, version)))
     if failures:
-        return f"{FAILED}: {'; '.join(failures)}"
+        return f"{FAILED}: {one_line('; '.join(failures), MAX_REASON)}"
     serving = sum(status.serving(role, version) for status in statuses)
     workers = sum(len(status.workers) for status in statuses)
     silent = sum(status.served is None for status in statuses)

@@ -24,6 +24,7 @@ from slipway.serving_state.observed import RoleState, WorkerState
 from slipway.texts import one_line
 
 TIMEOUT_SECONDS = 3.0
+MAX_REASON = 1000  # characters of why a version is not served, which becomes a tag
 _AT_ONCE = 16
 _POLL_SECONDS = 0.5
 
@@ -82,7 +83,7 @@ class ServerStatus:
         if self.served is None:
             return []
         refused = self.served.refused.get(version.version)
-        by_follower = [one_line(refused.reason)] if refused and refused.alias == alias else []
+        by_follower = [one_line(refused.reason, MAX_REASON)] if refused and refused.alias == alias else []
         return list(dict.fromkeys(by_follower + self._reasons(role, version, "refused")))
 
     def failures(self, role: str, version: ModelVersion) -> list[str]:
@@ -96,7 +97,7 @@ class ServerStatus:
     def _reasons(self, role: str, version: ModelVersion, outcome: str) -> list[str]:
         states = [worker.roles.get(role) for worker in self.workers]
         found = [s for s in states if s and s.outcome == outcome and _is(s, version)]
-        return list(dict.fromkeys(one_line(s.reason or outcome) for s in found))
+        return list(dict.fromkeys(one_line(s.reason or outcome, MAX_REASON) for s in found))
 
     def serving(self, role: str, version: ModelVersion) -> int:
         """Number of workers that serve this version in this role."""

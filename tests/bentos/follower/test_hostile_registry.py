@@ -12,7 +12,7 @@ import pytest
 
 from bentos.follower.desired_versions import desired_versions
 from bentos.follower.follower import Follower
-from slipway.clients.mlflow.registry import RegisteredModel, Registry
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.errors import RegistryError
 from slipway.serving_state import desired, follower_status
 from slipway.settings import settings
@@ -135,3 +135,15 @@ def test_a_tag_that_is_no_rollout_gives_the_canary_no_share(tag):
     model = RegisteredModel(NAME, {"champion": "1", "canary": "2"}, {"slipway.canary": tag})
     found = desired_versions(model, "champion")
     assert (found.champion, found.canary, found.weight) == ("1", None, 0.0)
+
+
+def test_a_tag_of_a_version_is_kept_as_one_line_of_bounded_length(following, monkeypatch):
+    digest = champion()
+    tags = {"slipway.bundle_sha256": digest, "slipway.override": "ann: " + "why\n" * 50_000}
+    monkeypatch.setattr(following.registry, "model", lambda name: RegisteredModel(name, {"champion": "1"}))
+    monkeypatch.setattr(following.registry, "version", lambda name, number: ModelVersion(name, number, "run", "", tags))
+    following.poll()
+    (version,) = {desired.stored_version(path.parent) for path in settings().store.glob("*/version.json")}
+    assert version is not None and version.override is not None
+    assert len(version.override) <= 1000 and version.override.isprintable()
+    assert not topics()

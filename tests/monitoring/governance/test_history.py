@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from monitoring.analysis import verdict
-from monitoring.governance import history, registry_snapshot
+from monitoring.governance import history, registry_snapshot, trace
 from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
 from monitoring.governance.registry_watcher import RegistryWatcher
-from monitoring.governance.trace import trace
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
@@ -279,5 +278,11 @@ def test_a_version_is_attributed_to_the_latest_alias_change_before_the_predictio
 def test_a_prediction_that_is_not_found_may_be_in_a_broken_file(var: Path) -> None:
     names = break_log(settings(), "loans")
     with pytest.raises(NotFound, match="broken in 3 files") as raised:
-        trace("loans", "no-such-id", settings())
+        trace.trace("loans", "no-such-id", settings())
     assert names[0] in str(raised.value)
+
+
+@pytest.mark.parametrize("digits", ["0" * 12, "f" * 12, "e677d21fdbff", "e677d21fdc00"])
+def test_an_id_of_any_time_has_a_range_of_times_or_none(digits: str) -> None:
+    since, until = trace._times(f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000-0")
+    assert (since is None) == (until is None)

@@ -56,10 +56,9 @@ def _takes_fast_path(settings: Settings) -> bool:
 
 def _share_with_protocols(worker: Worker, state: dict[str, Any]) -> None:
     """Put into the lifespan's state what uvicorn's protocols need of the worker."""
-    from bentos.server import slow_client
+    from bentos.server import connection_limits
 
-    timeout = slow_client.SlowClientTimeout(worker.settings.max_receive_seconds, worker.metrics)
-    state[slow_client.STATE_KEY] = timeout
+    state[connection_limits.STATE_KEY] = connection_limits.connection_limits(worker.settings, worker.metrics)
     if _takes_fast_path(worker.settings):
         from bentos.fast_path import micro_batch
 

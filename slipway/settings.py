@@ -106,7 +106,12 @@ class Settings(BaseSettings):
         256 << 20, ge=1024, description="Bytes of request bodies that a worker may hold; more get 503."
     )
     max_receive_seconds: float = Field(
-        15.0, gt=0, description="Time within which a request must be complete, headers and body; otherwise 408."
+        15.0,
+        gt=0,
+        description="Time for a request to be complete, else 408, and for a client to read on, else it is cut off.",
+    )
+    max_connections: int = Field(
+        1024, ge=1, description="Connections of a worker, at most what its file descriptors allow; more get 503."
     )
     drain_seconds: float = Field(
         0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."

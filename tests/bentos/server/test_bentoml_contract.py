@@ -74,9 +74,13 @@ def test_uvicorn_keeps_the_connection_state_that_shows_a_request_in_flight():
     protocol = inspect.getsource(httptools_impl.HttpToolsProtocol)
     for name in ("self.cycle:", "self.headers:", "self.timeout_keep_alive_task:", "self.loop =", "self.transport"):
         assert name in protocol, AFTER_AN_UPGRADE
+    assert "self.parser = None" in inspect.getsource(httptools_impl.HttpToolsProtocol.connection_lost), AFTER_AN_UPGRADE
+    for name in ("self.connections = server_state.connections", "self.pipeline: deque", "self.pipeline.appendleft("):
+        assert name in protocol, AFTER_AN_UPGRADE
     cycle = inspect.getsource(httptools_impl.RequestResponseCycle)
     for name in ("more_body", "response_started", "response_complete", "disconnected", "keep_alive"):
         assert f"self.{name} =" in cycle, AFTER_AN_UPGRADE
+    assert "self.expected_content_length -= num_bytes" in cycle, AFTER_AN_UPGRADE
 
 
 def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bodies():
@@ -85,7 +89,9 @@ def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bod
     source = inspect.getsource(httptools_impl)
     for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", 'self.scope["raw_path"]'):
         assert words in source, AFTER_AN_UPGRADE
-    for method in ("data_received(self, data: bytes)", "on_body(self, body: bytes)", "on_message_complete(self)"):
+    methods = ("data_received(self, data: bytes)", "on_header(self, name: bytes, value: bytes)")
+    methods += ("on_headers_complete(self)", "on_body(self, body: bytes)", "on_message_complete(self)")
+    for method in methods:
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
 
 

@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose web pages may use the API, such as `https://app.example.com`; empty: none."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Further names by which servers without credentials may be reached, separated by commas; `*`: any.",
+    )
     serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
     bundle: Path | None = Field(None, description="Serve only this bundle, regardless of the registry.")
     packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder per use case.")
@@ -144,7 +148,9 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
     )
 
-    @field_validator("servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", mode="before")
+    @field_validator(
+        "servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", "allowed_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

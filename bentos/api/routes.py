@@ -18,7 +18,7 @@ from bentos.api.model_metadata import describe, described_schema, list_models
 from bentos.api.static_files import NamedFiles
 from bentos.errors import MethodNotAllowed, Unavailable
 from bentos.problem_details import JSON, SAFE
-from bentos.request import read_body
+from bentos.request import is_json, read_body, wrong_content_type
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError, suggestion
@@ -75,6 +75,8 @@ class Routes:
 
         async def feedback(request: Request) -> Response:
             served, context = self._served(usecase), request.scope[CONTEXT]
+            if not is_json(context.content_type):
+                raise wrong_content_type(context.content_type, "application/json")
             limit = self._worker.settings.max_body_bytes
             body = await read_body(request.receive, context, limit, served.body_budget)  # type: ignore[arg-type]
             return _json(await asyncio.to_thread(accept, served, served.live, context, body))

@@ -16,6 +16,7 @@ from bentos.auth.scopes import open_routes, required_scopes
 from bentos.errors import Refused, Unavailable
 from bentos.request import RequestContext, Scope
 from slipway.api_keys import PREFIX
+from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Authenticator:
         self._ring = KeyRing(settings.key_file, secret, settings.rate)
         self._tokens = _token_verifier(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
+        self._same_origin = SameOriginCheck(settings.host, settings.allowed_hosts, settings.cors_origins)
         self._local_counter = FixedWindowCounter()
         redis = settings.redis_url
         self._shared_counter = _redis_counter(redis.get_secret_value(), self._local_counter) if redis else None
@@ -60,7 +62,10 @@ class Authenticator:
             Unavailable: a token cannot be verified now.
         """
         now = self._now()
-        if route in self._open or not (self._ring.present or self._tokens):
+        if not (self._ring.present or self._tokens):
+            self._require_same_origin(context, scope)
+            return None
+        if route in self._open:
             return None
         credential = context.credential
         digest = sha256(credential).digest()
@@ -79,7 +84,9 @@ class Authenticator:
     def admit_at_once(self, context: RequestContext, route: str) -> bool:
         """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
         now = self._now()
-        if route in self._open or not (self._ring.present or self._tokens):
+        if not (self._ring.present or self._tokens):
+            return self._same_origin.refusal(context.host, context.origin) is None
+        if route in self._open:
             return True
         context.digest = context.digest or sha256(context.credential).digest()
         principal = self._ring.principals.get(context.digest)
@@ -103,6 +110,13 @@ class Authenticator:
             self._refresh_at = now + REFRESH_SECONDS
             self._ring.refresh()
         return now
+
+    def _require_same_origin(self, context: RequestContext, scope: Scope) -> None:
+        """Refuse what a web page of another site sends: without credentials, its visitor's browser is let in."""
+        refusal = self._same_origin.refusal(context.host, context.origin)
+        if refusal is not None:
+            self._log(context, scope, 403, refusal)
+            raise Refused(refusal, 403, [])
 
     async def _admit_token(self, context: RequestContext, route: str, scope: Scope, digest: bytes) -> None:
         """Admit a token that was not verified before, or whose issuer's keys are not known yet."""

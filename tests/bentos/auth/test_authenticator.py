@@ -25,6 +25,43 @@ def test_without_a_key_file_every_route_is_open(start_client):
     assert "caller" not in event["slipway"]
 
 
+PATHS = ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/models/loans", "/nowhere"]
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example:3000"}, {"origin": "https://evil.example"}], ids=str)
+def test_without_credentials_no_page_of_another_site_uses_the_service(start_client, audit, headers):
+    """By DNS rebinding (Host), or across origins (Origin)."""
+    client = start_client()
+    answers = [client.get(path, **headers) for path in PATHS]
+    answers += [predict(client, **headers), client.post("/v1/feedback", FEEDBACK, **headers)]
+    assert [answer.status for answer in answers] == [403] * len(answers)
+    assert all("asks for no credential" in answer.json["detail"] for answer in answers)
+    assert client.events() == client.events(stream="feedback") == []
+    assert json.loads(audit[0])["http"]["response"]["status_code"] == 403
+
+
+def test_without_credentials_its_own_page_and_listed_origins_use_the_service(start_client, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", "https://app.example.com")
+    monkeypatch.setenv("SLIPWAY_ALLOWED_HOSTS", "models.example.com")
+    client = start_client()
+    for host, origin in (
+        ("localhost:3000", "http://localhost:3000"),
+        ("models.example.com", "https://models.example.com"),
+        ("127.0.0.1:3000", "https://app.example.com"),
+    ):
+        assert predict(client, host=host, origin=origin).status == 200
+        assert client.get("/", host=host).status == 200
+    assert predict(client, host="other.example.com").status == 403
+
+
+def test_with_credentials_any_name_leads_to_the_service(start_client, key):
+    secret, client = key("ci", "predict"), start_client()
+    named = {"host": "models.example.com", "origin": "https://app.example.com"}
+    assert predict(client, **bearer(secret), **named).status == 200
+    assert client.get("/readyz", **named).status == 200
+    assert predict(client, **named).status == 401
+
+
 def test_a_key_is_accepted_in_either_header(start_client, key):
     secret, client = key("ci", "predict"), start_client()
     assert predict(client, **bearer(secret)).status == 200

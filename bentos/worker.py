@@ -148,10 +148,11 @@ class Worker:
             await asyncio.to_thread(self._health.run)
 
     async def tick(self) -> None:
-        """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""
+        """Close old segments of the log, also without further requests, and flush metrics and audit log, repeatedly."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.metrics.flush()
+            self.authenticator.audit_log.flush()
             for served in self.served.values():
                 served.predictions.rotate_if_due()
                 served.feedback.rotate_if_due()
@@ -167,8 +168,16 @@ class Worker:
 
 
 def _set_up_logging() -> None:
-    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two."""
+    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two.
+
+    Invalid HTTP has no line: its sender is answered, and could fill the disk with them.
+    """
     logging.getLogger("slipway").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").propagate = False
     errors = logging.getLogger("uvicorn.error")
     errors.propagate = not errors.handlers
+    errors.addFilter(_is_no_invalid_request)
+
+
+def _is_no_invalid_request(record: logging.LogRecord) -> bool:
+    return record.msg != "Invalid HTTP request received."

@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bentos.auth import audit_log
 from bentos.auth.api_keys import KeyRing
+from bentos.auth.audit_log import AuditLog
 from bentos.auth.principal import InvalidToken, Principal
 from bentos.auth.rate_limits import FixedWindowCounter, Limit, WindowCount
 from bentos.auth.scopes import open_routes, required_scopes
@@ -37,7 +37,7 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
-        self._environment = settings.environment
+        self.audit_log = AuditLog(settings.environment)
         self._ring = KeyRing(settings.key_file, secret, settings.rate)
         self._tokens = _token_verifier(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
@@ -48,9 +48,9 @@ class Authenticator:
         self._refresh_at = 0.0
         if self._tokens is not None:
             self._tokens.jwks.start_reading()
-        audit_log.configure_logging()
 
     def close(self) -> None:
+        self.audit_log.flush(ended=False)
         if self._tokens is not None:
             self._tokens.jwks.close()
 
@@ -192,7 +192,7 @@ class Authenticator:
     def _log(
         self, context: RequestContext, scope: Scope, status: int, reason: str, principal: Principal | None = None
     ) -> None:
-        audit_log.log_refusal(context, scope, self._environment, status, reason, principal)
+        self.audit_log.log_refusal(context, scope, status, reason, principal)
 
 
 def _token_verifier(settings: Settings, secret: bytes) -> TokenVerifier:

@@ -95,6 +95,12 @@ def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bod
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
 
 
+def test_uvicorn_logs_invalid_http_with_the_words_that_we_leave_out():
+    from uvicorn.protocols.http import httptools_impl
+
+    assert 'msg = "Invalid HTTP request received."' in inspect.getsource(httptools_impl), AFTER_AN_UPGRADE
+
+
 def test_uvicorns_protocol_has_the_methods_that_we_override() -> None:
     """Check what bentos/fast_path/protocol.py overrides, reads and calls: see docs/decisions/0006."""
     import uvicorn

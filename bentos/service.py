@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HARDENED = "bentos.server.protocol:HardenedProtocol"
 FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
+_TRUSTED_PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's; by its default, whoever is on this machine may forge an address
 
 
 class FrontedService(bentoml.Service):
@@ -45,6 +46,7 @@ class FrontedService(bentoml.Service):
             import uvicorn
 
             uvicorn.config.HTTP_PROTOCOLS["auto"] = FAST_PATH if _takes_fast_path(_settings) else HARDENED
+        os.environ.setdefault(_TRUSTED_PROXIES, "")
         front = Application(Worker(_settings, _names), super().to_asgi(is_main), _share_with_protocols)
         return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 

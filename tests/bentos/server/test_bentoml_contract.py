@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -133,13 +134,14 @@ def test_swagger_ui_is_where_the_documents_page_reads_it():
 
 
 PROBE = """
-import json, sys
+import json, os, sys
 from uvicorn.config import HTTP_PROTOCOLS
 from bentos.service import slipway
 from bentoml._internal.configuration.containers import BentoMLContainer as c
 app = slipway.to_asgi(is_main=True)
 server = c.api_server_config
 print(json.dumps({
+    "trusted proxies": os.environ["FORWARDED_ALLOW_IPS"],
     "application": type(app).__module__,
     "protocol": HTTP_PROTOCOLS["auto"],
     "behind": type(app._behind).__module__,
@@ -181,6 +183,23 @@ def test_our_application_wraps_bentomls(configured):
     assert configured["protocol"] == FAST_PATH
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
+
+
+def test_no_proxy_is_trusted_unless_a_variable_names_it(configured):
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    assert configured["trusted proxies"] == ""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["client"][0])
+
+    for trusted in (configured["trusted proxies"], "10.0.0.0/8"):
+        for client in ("127.0.0.1", "::1", "10.0.0.1", "192.168.0.7"):
+            scope = {"type": "http", "client": (client, 1), "headers": [(b"x-forwarded-for", b"203.0.113.7")]}
+            asyncio.run(ProxyHeadersMiddleware(app, trusted)(scope, None, None))
+    assert seen[:4] == ["127.0.0.1", "::1", "10.0.0.1", "192.168.0.7"], AFTER_AN_UPGRADE
+    assert seen[4:] == ["127.0.0.1", "::1", "203.0.113.7", "192.168.0.7"], AFTER_AN_UPGRADE
 
 
 def test_bentoml_applies_our_settings_and_writes_no_access_log(configured):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from bentos import auth
-from bentos.errors import Unavailable
+from bentos.errors import NotReady
 from bentos.executor.admission import AdmissionController, BodyBudget
 from bentos.executor.dispatcher import Dispatcher
 from bentos.models import LoadedModel, ModelManager
@@ -50,10 +50,12 @@ class ServedModel:
 
     @property
     def live(self) -> LoadedModel:
-        """The model that serves. Raises Unavailable where there is none yet."""
+        """The model that serves. Raises NotReady where there is none yet."""
         live = self.manager.live
         if live is None:
-            raise Unavailable(f"{self.name} waits for {self.waits_for}")
+            raise NotReady(
+                f"{self.name} has no model that can be served yet.", f"{self.name} waits for {self.waits_for}"
+            )
         return live
 
     @property

@@ -16,7 +16,7 @@ from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema, list_models
 from bentos.api.static_files import NamedFiles
-from bentos.errors import MethodNotAllowed, Unavailable
+from bentos.errors import MethodNotAllowed, NotReady, Unavailable
 from bentos.problem_details import JSON, SAFE
 from bentos.request import is_json, read_body, wrong_content_type
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
@@ -68,7 +68,8 @@ class Routes:
 
     def _routes_of(self, usecase: str, base: str, model: str) -> list[Route]:
         async def describe_model(request: Request) -> Response:
-            return _json(await asyncio.to_thread(describe, self._served(usecase)))
+            details = await self._worker.authenticator.may_see_details(request.scope[CONTEXT])
+            return _json(await asyncio.to_thread(describe, self._served(usecase), details))
 
         async def schema(request: Request) -> Response:
             return _json(described_schema(self._served(usecase)))
@@ -122,8 +123,10 @@ class Routes:
             raise Unavailable("this server ends.")
         waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
         if waiting:
-            raise Unavailable(" ".join([*waiting, *self._worker.machine]))
-        warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
+            raise NotReady("a use case has no model yet.", " ".join([*waiting, *self._worker.machine]))
+        warnings: list[str] = []
+        if await self._worker.authenticator.may_see_details(request.scope[CONTEXT]):
+            warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
         return _text("\n".join(["ready", *warnings, ""]))
 
     async def _metrics(self, request: Request) -> Response:

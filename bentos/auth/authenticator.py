@@ -103,6 +103,29 @@ class Authenticator:
         context.rate_limit_headers = count.lines
         return True
 
+    async def may_see_details(self, context: RequestContext) -> bool:
+        """Tell whether the client may see what is for operators: paths, process ids, reasons. It is not counted.
+
+        Without credentials, that is everybody who is served at all.
+        """
+        now = self._now()
+        if not (self._ring.present or self._tokens):
+            return True
+        principal = await self._find_principal(context)
+        return principal is not None and now < principal.expires and principal.may("details")
+
+    async def _find_principal(self, context: RequestContext) -> Principal | None:
+        digest = sha256(context.credential).digest()
+        principal = self._ring.principals.get(digest)
+        if principal or self._tokens is None or not context.credential or context.credential.startswith(_KEY_PREFIX):
+            return principal
+        try:
+            if not self._tokens.jwks.known():
+                await self._tokens.read_keys()
+            return self._tokens.known(digest) or await self._tokens.verify(context.credential, digest)
+        except (InvalidToken, Unavailable):
+            return None
+
     def _now(self) -> float:
         """Return the time; the key file is checked where that is due."""
         now = time.time()

@@ -8,7 +8,8 @@ SlipwayError
 │   └── Busy               the canary's queue is full
 ├── Refused                401, 403 or 429
 └── Unavailable            503
-    └── LogUnavailable     the log cannot be written
+    ├── LogUnavailable     the log cannot be written
+    └── NotReady           a use case has no model yet
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class LogUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the log cannot be written, and nothing is answered here that is not in it.", 5)
+
+
+class NotReady(Unavailable):
+    """A use case that has no model yet. `why`, which names paths and servers, is for operators alone."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class ModelError(SlipwayError):

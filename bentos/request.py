@@ -34,7 +34,8 @@ class ByteBudget(Protocol):
 class RequestContext(msgspec.Struct):
     """The headers of a request that matter, and the ids of the request.
 
-    `uuid` is the server's own id, which row ids are derived from; clients cannot choose it. `credential` is unchecked:
+    `uuid` is the server's own id, which row ids are derived from; clients cannot choose it. `host` and `origin` hold
+    every such header, should there be several. `credential` is unchecked:
     authentication sets its `digest`, `caller` (the pseudonym of the client) and `rate_limit_headers` (header lines).
     """
 
@@ -46,6 +47,8 @@ class RequestContext(msgspec.Struct):
     encoding: bytes
     credential: bytes = b""
     digest: bytes = b""
+    host: bytes = b""
+    origin: bytes = b""
     caller: str | None = None
     rate_limit_headers: bytes = b""
 
@@ -59,14 +62,15 @@ class RequestContext(msgspec.Struct):
         uuid = uuid7()
         trace_id = uuid.replace("-", "")
         kind, length, encoding = self.content_type, self.content_length, self.encoding
-        return RequestContext(uuid, trace_id, uuid, kind, length, encoding, self.credential, self.digest)
+        credential, digest, host, origin = self.credential, self.digest, self.host, self.origin
+        return RequestContext(uuid, trace_id, uuid, kind, length, encoding, credential, digest, host, origin)
 
 
 def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     """Read the headers that matter; well-formed W3C `traceparent` and `X-Request-Id` headers are adopted."""
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
-    content_type = encoding = credential = b""
+    content_type = encoding = credential = host = origin = b""
     content_length = None
     for name, value in headers:
         if name == b"content-type":
@@ -84,9 +88,30 @@ def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
             found = _TRACEPARENT.fullmatch(value)
             if found and found.group(1) != _NO_TRACE:
                 trace_id = found.group(1).decode()
+        elif name == b"host":
+            host = b"%b, %b" % (host, value) if host else value
+        elif name == b"origin":
+            origin = b"%b, %b" % (origin, value) if origin else value
         elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
-    return RequestContext(uuid, trace_id, request_id, content_type, content_length, encoding, credential)
+    return RequestContext(
+        uuid, trace_id, request_id, content_type, content_length, encoding, credential, host=host, origin=origin
+    )
+
+
+def is_json(content_type: bytes) -> bool:
+    """Tell whether a Content-Type is that of JSON in UTF-8."""
+    if content_type == b"application/json":
+        return True
+    kind, _, parameters = content_type.lower().partition(b";")
+    charset = parameters.partition(b"charset=")[2].strip(b' "')
+    return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
+
+
+def wrong_content_type(content_type: bytes, allowed: str) -> InputError:
+    """Return the error (415) for a body whose Content-Type is absent, or is not one of those `allowed`."""
+    found = f"Content-Type {content_type[:100].decode('latin-1')!r}" if content_type else "no Content-Type"
+    return InputError(f"{found} received; send {allowed}.", status=415)
 
 
 async def read_body(receive: Receive, context: RequestContext, limit: int, budget: ByteBudget) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HARDENED = "bentos.server.protocol:HardenedProtocol"
 FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
+_TRUSTED_PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's; by its default, whoever is on this machine may forge an address
 
 
 class FrontedService(bentoml.Service):
@@ -46,6 +47,7 @@ class FrontedService(bentoml.Service):
             import uvicorn
 
             uvicorn.config.HTTP_PROTOCOLS["auto"] = FAST_PATH if _takes_fast_path(_settings) else HARDENED
+        os.environ.setdefault(_TRUSTED_PROXIES, "")
         front = Application(Worker(_settings, _names), super().to_asgi(is_main), _share_with_protocols)
         return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 
@@ -57,10 +59,9 @@ def _takes_fast_path(settings: Settings) -> bool:
 
 def _share_with_protocols(worker: Worker, state: dict[str, Any]) -> None:
     """Put into the lifespan's state what uvicorn's protocols need of the worker."""
-    from bentos.server import slow_client
+    from bentos.server import connection_limits
 
-    timeout = slow_client.SlowClientTimeout(worker.settings.max_receive_seconds, worker.metrics)
-    state[slow_client.STATE_KEY] = timeout
+    state[connection_limits.STATE_KEY] = connection_limits.connection_limits(worker.settings, worker.metrics)
     if _takes_fast_path(worker.settings):
         from bentos.fast_path import micro_batch
 

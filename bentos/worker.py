@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bentos import auth
-from bentos.errors import Unavailable
+from bentos.errors import NotReady
 from bentos.executor.admission import AdmissionController, BodyBudget
 from bentos.executor.dispatcher import Dispatcher
 from bentos.models import LoadedModel, ModelManager
@@ -52,10 +52,12 @@ class ServedModel:
 
     @property
     def live(self) -> LoadedModel:
-        """The model that serves. Raises Unavailable where there is none yet."""
+        """The model that serves. Raises NotReady where there is none yet."""
         live = self.manager.live
         if live is None:
-            raise Unavailable(f"{self.name} waits for {self.waits_for}")
+            raise NotReady(
+                f"{self.name} has no model that can be served yet.", f"{self.name} waits for {self.waits_for}"
+            )
         return live
 
     @property
@@ -161,8 +163,11 @@ class Worker:
                 await asyncio.to_thread(self._health.run)
 
     async def tick(self) -> None:
-        """Close old segments of the log, also without further requests, and flush the metrics, repeatedly."""
-        steps = [("flushing the metrics", self.metrics.flush)]
+        """Close old segments of the log, also without further requests; flush metrics and audit log; repeatedly."""
+        steps: list[tuple[str, Callable[[], object]]] = [
+            ("flushing the metrics", self.metrics.flush),
+            ("flushing the audit log", self.authenticator.audit_log.flush),
+        ]
         for name, served in self.served.items():
             steps.append((f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)))
             steps.append((f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)))
@@ -184,8 +189,16 @@ class Worker:
 
 
 def _set_up_logging() -> None:
-    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two."""
+    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two.
+
+    Invalid HTTP has no line: its sender is answered, and could fill the disk with them.
+    """
     logging.getLogger("slipway").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").propagate = False
     errors = logging.getLogger("uvicorn.error")
     errors.propagate = not errors.handlers
+    errors.addFilter(_is_no_invalid_request)
+
+
+def _is_no_invalid_request(record: logging.LogRecord) -> bool:
+    return record.msg != "Invalid HTTP request received."

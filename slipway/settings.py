@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose web pages may use the API, such as `https://app.example.com`; empty: none."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Further names by which servers without credentials may be reached, separated by commas; `*`: any.",
+    )
     serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
     bundle: Path | None = Field(None, description="Serve only this bundle, regardless of the registry.")
     packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder per use case.")
@@ -115,7 +119,12 @@ class Settings(BaseSettings):
         256 << 20, ge=1024, description="Bytes of request bodies that a worker may hold; more get 503."
     )
     max_receive_seconds: float = Field(
-        15.0, gt=0, description="Time within which a request must be complete, headers and body; otherwise 408."
+        15.0,
+        gt=0,
+        description="Time for a request to be complete, else 408, and for a client to read on, else it is cut off.",
+    )
+    max_connections: int = Field(
+        1024, ge=1, description="Connections of a worker, at most what its file descriptors allow; more get 503."
     )
     drain_seconds: float = Field(
         0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."
@@ -153,7 +162,9 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
     )
 
-    @field_validator("servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", mode="before")
+    @field_validator(
+        "servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", "allowed_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -34,7 +34,7 @@ def request(target: Target, seed: int, number: int) -> Request:
 
 def plain(method: bytes, path: bytes, body: bytes | None = None, kind: bytes = JSON, more: bytes = b"") -> bytes:
     """Make a request that is valid HTTP as far as the arguments are; `more` are header lines."""
-    lines = b"%b %b HTTP/1.1\r\nhost: x\r\n" % (method, path) + (more + b"\r\n" if more else b"")
+    lines = b"%b %b HTTP/1.1\r\nhost: localhost\r\n" % (method, path) + (more + b"\r\n" if more else b"")
     if body is not None:
         lines += b"content-type: %b\r\ncontent-length: %d\r\n" % (kind, len(body))
     return lines + b"\r\n" + (body or b"")
@@ -103,7 +103,7 @@ def _headers(rng: Random, target: Target) -> Request:
 
 def _broken_headers(rng: Random, target: Target) -> Request:
     _, path, body = _posted(rng, target)
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\n%b\r\n\r\n" % (
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: %b\r\n%b\r\n\r\n" % (
         path,
         JSON,
         rng.choice(headers.BROKEN_HEADERS),
@@ -115,7 +115,7 @@ def _length(rng: Random, target: Target) -> Request:
     """Make a request with a wrong Content-Length."""
     _, path, body = _posted(rng, target)
     length = rng.choice((0, 1, len(body) - 1, len(body) + 1, len(body) + 1000, 2**31, 2**40, 2**63))
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
     return Request("length", head % (path, JSON, length) + body, PERHAPS)
 
 
@@ -126,7 +126,10 @@ def _chunked(rng: Random, target: Target) -> Request:
         size = rng.randint(1, max(1, len(body) // 3))
         chunks.append(b"%x\r\n%b\r\n" % (len(left[:size]), left[:size]))
         left = left[size:]
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % (path, JSON)
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % (
+        path,
+        JSON,
+    )
     if rng.random() < 0.4:
         return Request("chunked", head + b"".join(chunks) + b"0\r\n\r\n")
     broken = (

@@ -14,7 +14,7 @@ from starlette.routing import Router
 
 from bentos.api.lifespan import OnStart, run_lifespan
 from bentos.api.routes import CONTEXT, Routes
-from bentos.errors import Header, MethodNotAllowed
+from bentos.errors import Header, MethodNotAllowed, NotReady, Unavailable
 from bentos.models.output_cache import HEADER, CachedResponse
 from bentos.prediction.types import PredictionCall
 from bentos.problem_details import JSON, SAFE, Send, problem, translating
@@ -65,7 +65,7 @@ class Application:
         except ClientGone:
             return
         except Exception as error:
-            status, content, headers = problem(error, context.trace_id)
+            status, content, headers = problem(await self._explain(error, context), context.trace_id)
         self._worker.metrics.request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
         await self._send(send, status, headers, content, context)
 
@@ -91,7 +91,8 @@ class Application:
         except ClientGone:
             return
         except Exception as error:
-            status, content, headers = problem(_translate(error, scope["method"]), context.trace_id)
+            error = await self._explain(_translate(error, scope["method"]), context)
+            status, content, headers = problem(error, context.trace_id)
             await self._send(send, status, headers, content, context)
         self._worker.metrics.request(usecase, label, status, time.perf_counter() - started)
 
@@ -99,6 +100,12 @@ class Application:
         """Let BentoML's application answer a path that no route of ours has."""
         self._routes.require_unreserved(scope["path"])
         await self._behind(scope, receive, translating(send, scope[CONTEXT].trace_id))
+
+    async def _explain(self, error: Exception, context: RequestContext) -> Exception:
+        """Tell an operator why there is no model yet; everybody else learns only that there is none."""
+        if isinstance(error, NotReady) and await self._worker.authenticator.may_see_details(context):
+            return Unavailable(error.why, error.retry_after)
+        return error
 
     def _headers(self, context: RequestContext) -> list[Header]:
         """Return the headers that every response has."""

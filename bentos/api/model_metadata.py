@@ -1,4 +1,8 @@
-"""Model metadata: the model that serves a use case, its source, and the state of each worker."""
+"""Model metadata: the model that serves a use case, its source, and the state of each worker.
+
+Clients that may not see details get what they need to use the model. The state of this machine, who overrode a gate,
+and why something is refused is for operators.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,10 @@ class GateSummary(msgspec.Struct):
 
 
 class ModelMetadata(msgspec.Struct):
-    """A use case and its workers; what describes the model is absent until there is one."""
+    """A use case and its workers; what describes the model is absent until there is one.
+
+    Without the scope `read`, `pointer` is null, `workers` and `refused` are empty, and `facts` is absent.
+    """
 
     name: str
     version: str | None
@@ -76,20 +83,24 @@ class ModelList(msgspec.Struct):
     models: list[ModelSummary]
 
 
-def describe(served: ServedModel) -> bytes:
+def describe(served: ServedModel, details: bool) -> bytes:
     """Return the body of `GET /v1/models/USECASE`; the states are of all workers on this machine."""
     live = served.manager.live
     folder = served.settings.serving
+    if live is not None:
+        model = _describe_model(live, details)
+    else:
+        model = {"waits_for": served.waits_for if details else "a version that can be served."}
     return msgspec.json.encode(
         ModelMetadata(
             name=served.name,
             version=live.version if live else None,
             environment=served.settings.environment,
             schema_url=f"/v1/models/{served.name}/schema",
-            pointer=_pointer(served),
-            workers=observed.read(folder, served.name),
-            refused=_refused(served),
-            **(_describe_model(live) if live else {"waits_for": served.waits_for}),
+            pointer=_pointer(served) if details else None,
+            workers=observed.read(folder, served.name) if details else [],
+            refused=_refused(served) if details else {},
+            **model,
         )
     )
 
@@ -105,7 +116,7 @@ def described_schema(served: ServedModel) -> bytes:
     return msgspec.json.encode(msgspec.to_builtins(live.schema) | {"examples": live.examples})
 
 
-def _describe_model(live: LoadedModel) -> dict[str, Any]:
+def _describe_model(live: LoadedModel, details: bool) -> dict[str, Any]:
     return {
         "digest": live.digest,
         "role": "champion",
@@ -115,8 +126,8 @@ def _describe_model(live: LoadedModel) -> dict[str, Any]:
         "task": live.schema.task,
         "synthetic": live.schema.synthetic,
         "metrics": live.scores,
-        "gate": GateSummary(live.verdict.passed, live.verdict.gates, live.override),
-        "facts": live.manifest.facts,
+        "gate": GateSummary(live.verdict.passed, live.verdict.gates, live.override if details else None),
+        "facts": live.manifest.facts if details else UNSET,
         "serving": live.serving,
     }
 

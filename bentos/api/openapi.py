@@ -25,7 +25,7 @@ _UNIT: Json = {
 _ERRORS = {
     "400": "No HTTP/1.1 that can be read, not JSON, or no multipart form",
     "401": "No credential, or none that is valid",
-    "403": "The credential lacks a scope, which is named",
+    "403": "The credential lacks a scope, which is named; without credentials: a web page of another site",
     "408": "The request was not complete in time",
     "413": "Too large, or too many instances",
     "415": "A content type or encoding that is not taken",
@@ -35,7 +35,7 @@ _ERRORS = {
     "503": "No model yet, overload, or the log cannot be written; `Retry-After` states when to retry",
 }
 _BODILESS = ("400", "401", "403", "408", "429", "500", "503")
-_OPEN = ("400", "408", "500", "503")
+_OPEN = ("400", "403", "408", "500", "503")
 _SECONDS: Json = {"required": True, "schema": {"type": "integer", "minimum": 0}}
 _HEADERS: Json = {
     "request": {
@@ -55,7 +55,7 @@ _ALWAYS = {"X-Request-Id": "request"} | _LIMITS
 _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI have no id yet
     "400": {},
     "401": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
-    "403": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
+    "403": {"X-Request-Id": "request"},
     "408": {},
     "429": _ALWAYS | {"Retry-After": "retry"},
     "503": _ALWAYS | {"Retry-After": "retry"},

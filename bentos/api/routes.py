@@ -16,9 +16,9 @@ from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept
 from bentos.api.model_metadata import describe, described_schema, list_models
 from bentos.api.static_files import NamedFiles
-from bentos.errors import MethodNotAllowed, Unavailable
+from bentos.errors import MethodNotAllowed, NotReady, Unavailable
 from bentos.problem_details import JSON, SAFE
-from bentos.request import read_body
+from bentos.request import is_json, read_body, wrong_content_type
 from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
 from slipway.credentials import credentials_required
@@ -38,7 +38,6 @@ class Routes:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._usecases: dict[str, str] = {}
-        self._withheld = ""
         fixed = [
             _get("/", self._index, "page"),
             _get("/livez", self._livez, "probe"),
@@ -71,13 +70,16 @@ class Routes:
 
     def _routes_of(self, usecase: str, base: str, model: str) -> list[Route]:
         async def describe_model(request: Request) -> Response:
-            return _json(await asyncio.to_thread(describe, self._served(usecase)))
+            details = await self._worker.authenticator.may_see_details(request.scope[CONTEXT])
+            return _json(await asyncio.to_thread(describe, self._served(usecase), details))
 
         async def schema(request: Request) -> Response:
             return _json(described_schema(self._served(usecase)))
 
         async def feedback(request: Request) -> Response:
             served, context = self._served(usecase), request.scope[CONTEXT]
+            if not is_json(context.content_type):
+                raise wrong_content_type(context.content_type, "application/json")
             limit = self._worker.settings.body_limit(images=False)
             body = await read_body(request.receive, context, limit, served.body_budget)  # type: ignore[arg-type]
             return _json(await asyncio.to_thread(accept, served, served.live, context, body))
@@ -121,22 +123,13 @@ class Routes:
     async def _readyz(self, request: Request) -> Response:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        details = self._worker.authenticator.may_see_details(request.scope[CONTEXT])
         waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
         if waiting:
-            reason = " ".join([*waiting, *self._worker.machine])
-            raise Unavailable(reason if details else self._withhold(reason))
-        if not details:
-            return _text("ready\n")
-        warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
+            raise NotReady("a use case has no model yet.", " ".join([*waiting, *self._worker.machine]))
+        warnings: list[str] = []
+        if await self._worker.authenticator.may_see_details(request.scope[CONTEXT]):
+            warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
         return _text("\n".join(["ready", *warnings, ""]))
-
-    def _withhold(self, reason: str) -> str:
-        """Write a reason that strangers are not told to the log, once."""
-        if reason != self._withheld:
-            self._withheld = reason
-            _log.warning("not ready: %s", reason)
-        return "this server is not ready. Why is in its log, and told to an API key with the scope read or predict."
 
     async def _metrics(self, request: Request) -> Response:
         content = await asyncio.to_thread(exposition)

@@ -1,4 +1,4 @@
-"""Static files of the web page and of the API documents: named files of a folder, sent with fixed headers."""
+"""Static files of the web page and of the API documents: named files, sent from memory with fixed headers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from starlette.types import Scope
 class NamedFiles(StaticFiles):
     """The files of a folder whose names are given with their media types; no other path leads to a file.
 
-    `headers` are sent with each file.
+    `headers` are sent with each file. The files are in memory: a client that does not read must not keep one open.
     """
 
     def __init__(self, directory: Path, media_types: Mapping[str, str], headers: Mapping[str, str]) -> None:
         super().__init__(directory=directory)
         self._media_types = media_types
+        self._contents = {name: (directory / name).read_bytes() for name in media_types}
         self._headers = headers
 
     def get_path(self, scope: Scope) -> str:
@@ -33,8 +34,10 @@ class NamedFiles(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        response, name = super().file_response(full_path, stat_result, scope, status_code), Path(full_path).name
         if response.status_code == status_code:
-            response.headers["content-type"] = self._media_types[Path(full_path).name]
+            validators = {field: response.headers[field] for field in ("etag", "last-modified")}
+            response = Response(self._contents[name], status_code, validators)
+            response.headers["content-type"] = self._media_types[name]
         response.headers.update(self._headers)
         return response

@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bentos.auth import audit_log
 from bentos.auth.api_keys import KeyRing
+from bentos.auth.audit_log import AuditLog
 from bentos.auth.principal import InvalidToken, Principal
 from bentos.auth.rate_limits import FixedWindowCounter, Limit, WindowCount
 from bentos.auth.scopes import open_routes, required_scopes
@@ -17,6 +17,7 @@ from bentos.errors import Refused, Unavailable
 from bentos.request import RequestContext, Scope
 from slipway.api_keys import PREFIX
 from slipway.credentials import credentials_required, record_keys
+from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ class Authenticator:
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self._settings = settings
-        self._environment = settings.environment
+        self.audit_log = AuditLog(settings.environment)
         self._ring = KeyRing(settings.key_file, secret, settings.rate, settings.keys_outage_seconds)
         self._required = False
         self._tokens = _token_verifier(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
+        self._same_origin = SameOriginCheck(settings.host, settings.allowed_hosts, settings.cors_origins)
         self._local_counter = FixedWindowCounter()
         redis = settings.redis_url
         self._shared_counter = _redis_counter(redis.get_secret_value(), self._local_counter) if redis else None
@@ -50,10 +52,10 @@ class Authenticator:
         self._check_required()
         if self._tokens is not None:
             self._tokens.jwks.start_reading()
-        audit_log.configure_logging()
 
     def close(self) -> None:
         self._ring.close()
+        self.audit_log.flush(ended=False)
         if self._tokens is not None:
             self._tokens.jwks.close()
 
@@ -65,7 +67,10 @@ class Authenticator:
             Unavailable: a token cannot be verified now.
         """
         now = self._now()
-        if route in self._open or not self._required:
+        if not self._required:
+            self._require_same_origin(context, scope)
+            return None
+        if route in self._open:
             return None
         credential = context.credential
         digest = sha256(credential).digest()
@@ -86,7 +91,9 @@ class Authenticator:
     def admit_at_once(self, context: RequestContext, route: str) -> bool:
         """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
         now = self._now()
-        if route in self._open or not self._required:
+        if not self._required:
+            return self._same_origin.refusal(context.host, context.origin) is None
+        if route in self._open:
             return True
         context.digest = context.digest or sha256(context.credential).digest()
         principal = self._ring.principals.get(context.digest)
@@ -103,16 +110,28 @@ class Authenticator:
         context.rate_limit_headers = count.lines
         return True
 
-    def may_see_details(self, context: RequestContext) -> bool:
-        """Whether an open route may tell the sender what strangers are not told: to an API key that may read the model.
+    async def may_see_details(self, context: RequestContext) -> bool:
+        """Tell whether the client may see what is for operators: paths, process ids, reasons. It is not counted.
 
-        Nothing is counted or logged. Where no request needs a credential, nobody is a stranger.
+        Without credentials, that is everybody who is served at all.
         """
         self._now()
         if not self._required:
             return True
-        principal = self._ring.principals.get(sha256(context.credential).digest())
-        return principal is not None and not principal.has_expired() and principal.may("model")
+        principal = await self._find_principal(context)
+        return principal is not None and not principal.has_expired() and principal.may("details")
+
+    async def _find_principal(self, context: RequestContext) -> Principal | None:
+        digest = sha256(context.credential).digest()
+        principal = self._ring.principals.get(digest)
+        if principal or self._tokens is None or not context.credential or context.credential.startswith(_KEY_PREFIX):
+            return principal
+        try:
+            if not self._tokens.jwks.known():
+                await self._tokens.read_keys()
+            return self._tokens.known(digest) or await self._tokens.verify(context.credential, digest)
+        except (InvalidToken, Unavailable):
+            return None
 
     def _now(self) -> float:
         """Return the monotonic time; the key file is checked where that is due."""
@@ -129,6 +148,13 @@ class Authenticator:
         if self._ring.principals:
             record_keys(self._settings)
         self._required = self._required or credentials_required(self._settings)
+
+    def _require_same_origin(self, context: RequestContext, scope: Scope) -> None:
+        """Refuse what a web page of another site sends: without credentials, its visitor's browser is let in."""
+        refusal = self._same_origin.refusal(context.host, context.origin)
+        if refusal is not None:
+            self._log(context, scope, 403, refusal)
+            raise Refused(refusal, 403, [])
 
     async def _admit_token(self, context: RequestContext, route: str, scope: Scope, digest: bytes) -> None:
         """Admit a token that was not verified before, or whose issuer's keys are not known yet."""
@@ -208,7 +234,7 @@ class Authenticator:
     def _log(
         self, context: RequestContext, scope: Scope, status: int, reason: str, principal: Principal | None = None
     ) -> None:
-        audit_log.log_refusal(context, scope, self._environment, status, reason, principal)
+        self.audit_log.log_refusal(context, scope, status, reason, principal)
 
 
 def _token_verifier(settings: Settings, secret: bytes) -> TokenVerifier:

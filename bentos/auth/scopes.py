@@ -17,6 +17,7 @@ _REQUIRED = {
     "models": frozenset({"read", "predict"}),
     "schema": frozenset({"read", "predict"}),
     "metrics": frozenset({"read"}),
+    "details": frozenset({"read"}),  # what probes, errors and the model's route show to operators alone
     "docs": frozenset({"read"}),
     "openapi": frozenset({"read"}),
     "other": _ANY,  # unknown paths and those that BentoML answers: any credential will do

@@ -73,11 +73,12 @@ class FastPathProtocol(HardenedProtocol):
 
     def on_message_begin(self) -> None:
         """Prepare for a head, without the scope that uvicorn makes: `_begin` makes up for it."""
-        self.between_messages = False
+        self.between_messages = self.head_complete = False
         self.url, self.headers, self.scope, self.expect_100_continue = b"", [], None, False  # type: ignore[assignment]
 
     def on_headers_complete(self) -> None:
         """Decide whether the request is collected for the micro-batch, or handed over to uvicorn."""
+        self.head_complete = True
         if self.queued:  # this is the next request of a pipeline: the one before it is answered first
             self.micro_batch.run()
         self._unset_keepalive_if_required()
@@ -138,12 +139,13 @@ class FastPathProtocol(HardenedProtocol):
         HttpToolsProtocol.on_message_begin(self)
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
-        HttpToolsProtocol.on_headers_complete(self)
+        HardenedProtocol.on_headers_complete(self)
 
     def _hand_over(self) -> None:
         """Hand the collected request over to uvicorn."""
         pending, self.pending = self.pending, None
         assert pending is not None
         self._begin()
+        self.cycle.keep_alive = True  # as the head says: by now, the parser goes by a trailer's `Connection`, too
         if pending.body:
             HardenedProtocol.on_body(self, pending.body)

@@ -19,9 +19,9 @@ from bentos.models import LoadedModel
 from bentos.models.output_cache import CachedResponse, CacheLookup
 from bentos.prediction import multipart, recorder
 from bentos.prediction.types import CANARY, Outcome, ParsedRows, PredictionCall
+from bentos.request import is_json, wrong_content_type
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.schema import mask
-from slipway.errors import InputError
 from slipway.ids import row_id
 from slipway.inference import InputWarning, PixelLimits, Prediction, all_true, images_decoded
 from slipway.inference.instance_parser import Request
@@ -221,23 +221,13 @@ def _parse_body(call: PredictionCall) -> Request:
     live, settings, body = call.live, call.context.settings, call.body
     max_rows = min(settings.max_instances, live.serving.get("max_instances", settings.max_instances))
     content_type = call.request.content_type
-    if content_type == b"application/json" or not content_type or _is_json(content_type):
+    if is_json(content_type):
         return live.reader.request(body, max_rows)
     if content_type.startswith(multipart.CONTENT_TYPE):
         rows = multipart.instances(live.schema, content_type, body, max_rows)
         names = live.schema.names
         return Request(names, [tuple(map(row.get, names)) for row in rows], None, None)
-    raise InputError(
-        f"Content-Type {content_type.decode('latin-1')!r} received; send application/json, or images as"
-        " multipart/form-data.",
-        status=415,
-    )
-
-
-def _is_json(content_type: bytes) -> bool:
-    kind, _, parameters = content_type.lower().partition(b";")
-    charset = parameters.partition(b"charset=")[2].strip(b' "')
-    return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
+    raise wrong_content_type(content_type, "application/json, or images as multipart/form-data")
 
 
 def _encode_response(

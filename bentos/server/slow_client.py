@@ -1,23 +1,21 @@
-"""Timeout for slow clients: a connection whose request is incomplete for too long is closed with 408."""
+"""Timeout for slow clients: a request that does not arrive in time gets 408, an unread response ends the connection."""
 
 from __future__ import annotations
 
-import uuid
 import weakref
-from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from bentos.problem_details import PROBLEM, encode
-from bentos.telemetry.metrics import Metrics
+from bentos.server.connection_limits import ConnectionLimits, refuse
 
-STATE_KEY = "slow_client"  # of the ASGI lifespan's state, where the application puts the timeout
 _POLLS = 4  # within the timeout, so that a client has at most a quarter more
+_LEAST_READ = 16 << 10  # bytes within the timeout: a client that reads less keeps memory, and gets nothing done
 
 
 class Connection(Protocol):
     """What the watch reads of uvicorn's protocol, one connection, and of its subclass in `bentos.server.protocol`."""
 
     loop: Any
+    parser: Any
     transport: Any
     cycle: Any
     headers: Any
@@ -26,27 +24,22 @@ class Connection(Protocol):
     responses_sent: int
 
 
-class SlowClientTimeout(NamedTuple):
-    """The seconds that a request may take to arrive, head and body, and the metrics that count those that do not."""
-
-    seconds: float
-    metrics: Metrics
-
-
 class SlowClientWatch:
-    """Watches one connection for a request that has been incomplete for too long.
+    """Watches one connection for a request that stays incomplete, and for a response that stays unread.
 
-    The connection is polled now and then, so a request that arrives in time costs nothing. uvicorn itself closes
-    connections that are idle between two requests.
+    The connection is polled now and then until it is lost, so a request that arrives in time and a response that is
+    read cost nothing. uvicorn itself closes connections that are idle between two requests; one that is closed lasts
+    until its last byte was read, or until this watch ends it.
     """
 
-    def __init__(self, protocol: Connection, timeout: SlowClientTimeout) -> None:
+    def __init__(self, protocol: Connection, limits: ConnectionLimits) -> None:
         self._protocol = weakref.ref(protocol)
         self._loop = protocol.loop
-        self._seconds = timeout.seconds
-        self._metrics = timeout.metrics
-        self._request: tuple[Any, bool, int] = (None, False, 0)
-        self._since: float | None = self._loop.time()
+        self._seconds = limits.seconds
+        self._metrics = limits.metrics
+        self._progress: tuple[Any, ...] = ()
+        self._incomplete_since: float | None = self._loop.time()
+        self._unread, self._unread_since = 0, self._loop.time()
 
     def poll_later(self) -> None:
         """Schedule the next poll."""
@@ -54,19 +47,31 @@ class SlowClientWatch:
 
     def _poll(self) -> None:
         protocol = self._protocol()
-        if protocol is None or protocol.transport.is_closing():
+        if protocol is None or protocol.parser is None:  # the connection is lost
             return
-        now, cycle = self._loop.time(), protocol.cycle
-        request = cycle, cycle is not None and cycle.response_complete, protocol.responses_sent
-        if not _is_incomplete(protocol):
-            self._since = None
-        elif self._since is None or request != self._request:
-            self._since = now
-        elif now - self._since >= self._seconds:
+        now, progress = self._loop.time(), _progress(protocol)
+        changed, self._progress = progress != self._progress, progress
+        if self._is_unread(protocol.transport.get_write_buffer_size(), changed, now):
+            self._count()
+            protocol.transport.abort()
+            return
+        if not protocol.transport.is_closing() and self._is_late(protocol, changed, now):
             self._close(protocol)
-            return
-        self._request = request
         self.poll_later()
+
+    def _is_unread(self, unread: int, changed: bool, now: float) -> bool:
+        """Whether the client has read less than _LEAST_READ bytes for too long, although more wait for it."""
+        if not unread or changed or unread <= self._unread - _LEAST_READ:
+            self._unread, self._unread_since = unread, now
+        return now - self._unread_since >= self._seconds
+
+    def _is_late(self, protocol: Connection, changed: bool, now: float) -> bool:
+        """Whether the request has been incomplete for too long."""
+        if not _is_incomplete(protocol):
+            self._incomplete_since = None
+        elif self._incomplete_since is None or changed:
+            self._incomplete_since = now
+        return self._incomplete_since is not None and now - self._incomplete_since >= self._seconds
 
     def _close(self, protocol: Connection) -> None:
         cycle = protocol.cycle
@@ -74,16 +79,19 @@ class SlowClientWatch:
         if protocol.headers is None or responding:
             protocol.transport.close()  # no byte was received, or a response has begun
             return
-        self._metrics.of(self._metrics.shed, "", "slow").inc()
+        self._count()
         refuse(protocol.transport, 408, f"the request was not whole after {self._seconds:g} s.")
 
+    def _count(self) -> None:
+        self._metrics.of(self._metrics.shed, "", "slow").inc()
 
-def refuse(transport: Any, status: int, detail: str) -> None:
-    """Write a response with problem details, and close the connection."""
-    body = encode(status, detail, uuid.uuid4().hex)
-    head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    transport.write(head % (status, HTTPStatus(status).phrase.encode(), PROBLEM, len(body)) + body)
-    transport.close()
+
+def _progress(protocol: Connection) -> tuple[Any, ...]:
+    """Return what changes with each request and with each part of a response."""
+    cycle = protocol.cycle
+    if cycle is None:
+        return None, False, 0, protocol.responses_sent
+    return cycle, cycle.response_complete, cycle.expected_content_length, protocol.responses_sent
 
 
 def _is_incomplete(protocol: Connection) -> bool:

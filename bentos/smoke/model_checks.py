@@ -86,7 +86,7 @@ class UseCaseChecks:
             raise ServiceError(
                 f"the workers have the versions {versions}: wait until the swap is done, or for a longer --timeout."
             )
-        found = f"{model.version} in {len(model.workers)} workers"
+        found = f"{model.version} in {len(model.workers)} workers" if model.workers else model.version or ""
         return found if expected or self._reference else f"{found}; no version was expected"
 
     def _check_predictions(self) -> str:

@@ -105,7 +105,8 @@ DEFINITIONS = (
         "shed",
         Counter,
         "slipway_requests_shed",
-        "Requests refused to keep accepted ones within their deadline; reason slow: the client sent too slowly.",
+        "Requests refused to keep accepted ones within their deadline; reason slow: the client sent or read too "
+        "slowly; connections: too many were open.",
         ("usecase", "reason"),
     ),
     Definition(

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from monitoring.log_shipping.shipper import Shipper, lag, usecases
 from slipway.errors import PortTaken
+from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 
 STUCK_SECONDS = 120.0
@@ -82,6 +83,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], settings: Settings, shipper: Shipper) -> None:
         super().__init__(address, _Handler)
         self._shipper = shipper
+        self.same_origin = SameOriginCheck(settings.status_host, settings.allowed_hosts)
         self._registry = CollectorRegistry()
         self._registry.register(ShipperCollector(settings, shipper))
 
@@ -100,7 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        status, kind, content = self.server.respond(self.path)
+        host, origin = (", ".join(self.headers.get_all(name, [])).encode() for name in ("Host", "Origin"))
+        refusal = self.server.same_origin.refusal(host, origin)
+        if refusal:
+            status, kind, content = 403, "text/plain", f"{refusal}\n".encode()
+        else:
+            status, kind, content = self.server.respond(self.path)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))

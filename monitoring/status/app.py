@@ -9,9 +9,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.analysis import verdict
 from monitoring.retraining.alertmanager_webhook import Receiver
@@ -20,6 +22,7 @@ from monitoring.status import candidate_page, exporter
 from monitoring.status.dashboard import Dashboard, flow_runs
 from monitoring.status.formatting import FILTERS
 from slipway.errors import SlipwayError
+from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 from slipway.storage import object_store
 
@@ -54,8 +57,29 @@ def application(config: Settings, board: Callable[[], Dashboard], is_alive: Call
             Route("/alerts", Receiver(config).answer, methods=["POST"]),
             *candidate_page.routes(config, templates, _PAGE_HEADERS),
             Route("/static/{name}", _static),
-        ]
+        ],
+        middleware=[Middleware(_SameOrigin, check=SameOriginCheck(config.status_host, config.allowed_hosts))],
     )
+
+
+class _SameOrigin:
+    """Middleware that refuses what a web page of another site sends, for no page here asks for a credential."""
+
+    def __init__(self, app: ASGIApp, check: SameOriginCheck) -> None:
+        self._app = app
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = self._app
+        if scope["type"] == "http":
+            host, origin = (_field(scope, name) for name in (b"host", b"origin"))
+            if refusal := self._check.refusal(host, origin):
+                app = PlainTextResponse(f"{refusal}\n", 403)
+        await app(scope, receive, send)
+
+
+def _field(scope: Scope, name: bytes) -> bytes:
+    return b", ".join(value for found, value in scope["headers"] if found == name)
 
 
 class _Pages:

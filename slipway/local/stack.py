@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.system.processes import Process, RunningProcess
 
 START_SECONDS = 120.0
+ROTATION_SECONDS = 1.0  # between two looks at the logs' sizes
 
 
 class Stack:
@@ -30,13 +32,16 @@ class Stack:
         self._env: dict[str, str] = {}
         self._ready = False
         self._signals: dict[int, Any] = {}
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
+        threading.Thread(target=self._rotate_logs, name="log-rotation", daemon=True).start()
         for number, handler in _HANDLERS.items():
             self._signals[number] = signal.signal(number, handler)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
         try:
             with _no_interruption():
                 self.stop()
@@ -99,6 +104,12 @@ class Stack:
             if not names or name in names:
                 self._running.pop(name).stop()
         self._publish()
+
+    def _rotate_logs(self) -> None:
+        """Rotate logs until the stack ends: what a client makes the service write must not fill the disk."""
+        while not self._ended.wait(ROTATION_SECONDS):
+            for running in list(self._running.values()):
+                running.rotate_log()
 
     def _publish(self) -> None:
         if self._lock:

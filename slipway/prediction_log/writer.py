@@ -15,6 +15,7 @@ from pathlib import Path
 
 from slipway.prediction_log.jsonl import count
 from slipway.prediction_log.segments import complete, create
+from slipway.system.descriptors import ReservedDescriptor
 from slipway.system.repeated_errors import RepeatedErrors
 
 SYNC_SECONDS = 1.0
@@ -28,7 +29,7 @@ class Writer:
     >>> writer.write(b'{"event":{"id":"..."}}\\n')
     True
 
-    `lost` counts the lines that `write` could not keep.
+    `lost` counts the lines that `write` could not keep. A descriptor is kept in reserve for the next segment.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Writer:
         self._limits = (segment_bytes, segment_seconds)
         self._lock = threading.Lock()
         self._descriptor: int | None = None
+        self._reserve = ReservedDescriptor()
         self._path = self._folder
         self._size = 0
         self._opened = 0.0
@@ -94,6 +96,7 @@ class Writer:
             self._rotate()
             self._closing.set()
             self._dirty.set()
+            self._reserve.close()
         self._syncer.join()
 
     def _append(self, lines: bytes) -> bool:
@@ -118,7 +121,7 @@ class Writer:
     def _open(self) -> int:
         if self._closing.is_set():
             raise OSError("the log is closed")
-        self._descriptor, self._path = create(self._folder, self._stream)
+        self._descriptor, self._path = self._reserve.opening(partial(create, self._folder, self._stream))
         self._size = 0
         self._opened = time.monotonic()
         return self._descriptor
@@ -182,11 +185,19 @@ class Writer:
     def _sync(self) -> None:
         with self._lock:
             finished, self._finished = self._finished, []
-            current = os.dup(self._descriptor) if self._descriptor is not None else None
+            current = self._duplicate()
         for descriptor, path in finished:
             _sync_and_close(descriptor, partial(complete, path))
         if current is not None:
             _sync_and_close(current)
+
+    def _duplicate(self) -> int | None:
+        """Duplicate the segment's descriptor, to sync it outside of the lock; where none is left, a later time does."""
+        try:
+            return os.dup(self._descriptor) if self._descriptor is not None else None
+        except OSError:
+            self._dirty.set()
+            return None
 
 
 def _is_removed(descriptor: int) -> bool:

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from slipway.errors import ServiceError
+from slipway.system.log_files import empty_log, rotate
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
@@ -40,7 +40,7 @@ class RunningProcess:
     def __init__(self, process: Process) -> None:
         self.process = process
         parent = os.getpid()
-        with _output(process.log) as log:
+        with empty_log(process.log) if process.log else contextlib.nullcontext() as log:
             self._popen = subprocess.Popen(
                 process.argv,
                 env={**os.environ, **process.env},
@@ -88,6 +88,11 @@ class RunningProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
+    def rotate_log(self) -> None:
+        """Rotate the log if it is too long."""
+        if self.process.log is not None:
+            rotate(self.process.log)
+
     def last_lines(self) -> str:
         if self.process.log is None:
             return ""
@@ -97,16 +102,6 @@ class RunningProcess:
     def _report(self, what: str) -> str:
         end = f" The end of {self.process.log}:\n{self.last_lines()}" if self.process.log else ""
         return f"{self.process.name} {what}.{end}"
-
-
-@contextlib.contextmanager
-def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
-    if log is None:
-        yield None
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
-        yield file
 
 
 def die_with(parent: int) -> None:

@@ -45,7 +45,7 @@ function heading(model, schema) {
       ? el("p", {class: "note"}, el("b", {}, "Synthetic: "), "this model learned from generated data. Decide nothing with it.")
       : null,
     model.gate && !model.gate.passed
-      ? el("p", {class: "note"}, el("b", {}, "Its gates failed: "), `it is served as somebody decided. ${model.gate.override}`)
+      ? el("p", {class: "note"}, el("b", {}, "Its gates failed: "), `it is served as somebody decided. ${model.gate.override || ""}`)
       : null,
   );
 }

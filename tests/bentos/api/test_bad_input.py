@@ -119,23 +119,38 @@ def test_duplicated_names_count_once(start_client):
 @pytest.mark.parametrize(
     "kind",
     [
+        "",
+        " ",
         "text/plain",
+        "text/plain; application/json",
+        "text/json",
+        "application/json-seq",
+        "application/json, text/plain",
         "application/x-www-form-urlencoded",
         "application/json; charset=utf-16",
         "multipart/form-data; boundary=B",
     ],
 )
-def test_content_of_another_type_is_415(start_client, kind):
-    answer = start_client().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind})
+@pytest.mark.parametrize("route", ["predict", "feedback"])
+def test_content_of_another_type_is_415(start_client, kind, route):
+    """A page of another site can send the types of forms, or none, without asking first."""
+    client = start_client()
+    content = body(ROW) if route == "predict" else b'{"feedback":[{"key":"a","label":"bad"}]}'
+    answer = client.post(f"/v1/models/loans/{route}", content, **{"content-type": kind})
     assert answer.status == 415
     assert "application/json" in answer.json["detail"]
+    answer = client.request("POST", f"/v1/models/loans/{route}", content, {})
+    assert answer.status == 415 and "no Content-Type received" in answer.json["detail"]
+    assert client.events() == client.events(stream="feedback") == []
 
 
 @pytest.mark.parametrize(
     "kind", ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"']
 )
 def test_json_may_name_its_charset(start_client, kind):
-    assert start_client().post("/v1/models/loans/predict", body(ROW), **{"content-type": kind}).status == 200
+    client, named = start_client(), {"content-type": kind}
+    assert client.post("/v1/models/loans/predict", body(ROW), **named).status == 200
+    assert client.post("/v1/models/loans/feedback", b'{"feedback":[{"key":"a","label":"bad"}]}', **named).status == 200
 
 
 def test_a_compressed_body_is_415(start_client):

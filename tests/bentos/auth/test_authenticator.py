@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -23,6 +24,43 @@ def test_without_a_key_file_every_route_is_open(start_client):
     assert client.get("/metrics").status == 200
     (event,) = client.events()
     assert "caller" not in event["slipway"]
+
+
+PATHS = ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/models", "/v1/models/loans", "/nowhere"]
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example:3000"}, {"origin": "https://evil.example"}], ids=str)
+def test_without_credentials_no_page_of_another_site_uses_the_service(start_client, audit, headers):
+    """By DNS rebinding (Host), or across origins (Origin)."""
+    client = start_client()
+    answers = [client.get(path, **headers) for path in PATHS]
+    answers += [predict(client, **headers), client.post("/v1/feedback", FEEDBACK, **headers)]
+    assert [answer.status for answer in answers] == [403] * len(answers)
+    assert all("asks for no credential" in answer.json["detail"] for answer in answers)
+    assert client.events() == client.events(stream="feedback") == []
+    assert json.loads(audit[0])["http"]["response"]["status_code"] == 403
+
+
+def test_without_credentials_its_own_page_and_listed_origins_use_the_service(start_client, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", "https://app.example.com")
+    monkeypatch.setenv("SLIPWAY_ALLOWED_HOSTS", "models.example.com")
+    client = start_client()
+    for host, origin in (
+        ("localhost:3000", "http://localhost:3000"),
+        ("models.example.com", "https://models.example.com"),
+        ("127.0.0.1:3000", "https://app.example.com"),
+    ):
+        assert predict(client, host=host, origin=origin).status == 200
+        assert client.get("/", host=host).status == 200
+    assert predict(client, host="other.example.com").status == 403
+
+
+def test_with_credentials_any_name_leads_to_the_service(start_client, key):
+    secret, client = key("ci", "predict"), start_client()
+    named = {"host": "models.example.com", "origin": "https://app.example.com"}
+    assert predict(client, **bearer(secret), **named).status == 200
+    assert client.get("/readyz", **named).status == 200
+    assert predict(client, **named).status == 401
 
 
 def test_a_key_is_accepted_in_either_header(start_client, key):
@@ -253,3 +291,67 @@ def test_authentication_of_a_request_costs_little(key):
             gate.admit(head, "predict", scope)
         best = min(best, (time.perf_counter() - started) / 500)
     assert best < 20e-6
+
+
+class TestWhatOnlyOperatorsSee:
+    """A key of scope `read` sees paths, process ids, reasons and names; strangers and callers do not."""
+
+    @pytest.fixture
+    def keys(self, key):
+        return {scope: key(scope, scope) for scope in ("predict", "feedback", "read", "admin")}
+
+    def shown(self, client, path, keys, header="x_api_key"):
+        """Return the body of a GET without a credential, with a wrong one, and with a key of each scope."""
+        sent = {"none": {}, "wrong": {header: "slk_wrong"}} | {scope: {header: key} for scope, key in keys.items()}
+        return {name: client.get(path, **headers) for name, headers in sent.items()}
+
+    def test_readiness_tells_strangers_that_and_operators_why(self, start_client, keys):
+        answers = self.shown(start_client(promote=False), "/readyz", keys)
+        assert {answer.status for answer in answers.values()} == {503}
+        for name, answer in answers.items():
+            knows = name in ("read", "admin")
+            assert ("slipway promote loans" in answer.json["detail"]) is knows, name
+            assert knows or answer.json["detail"] == "a use case has no model yet.", name
+
+    def test_warnings_of_a_ready_server_are_for_operators(self, start_client, keys):
+        client = start_client()
+        client.worker._health.machine = ["the volume /var/x is full"]
+        answers = self.shown(client, "/readyz", keys)
+        assert {answer.status for answer in answers.values()} == {200}
+        for name, answer in answers.items():
+            expected = b"ready\nwarning: the volume /var/x is full\n" if name in ("read", "admin") else b"ready\n"
+            assert answer.body == expected, name
+
+    def test_without_credentials_everybody_who_is_served_sees_why(self, start_client):
+        assert "slipway promote loans" in start_client(promote=False).get("/readyz").json["detail"]
+
+    def test_an_expired_key_sees_no_more_than_a_stranger(self, start_client, key):
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        secret, client = key("ops", "read", expires=past), start_client(promote=False)
+        assert client.get("/readyz", x_api_key=secret).json["detail"] == "a use case has no model yet."
+
+    def test_the_readiness_is_not_counted_against_a_rate(self, start_client, key):
+        secret = key("ops", "read", rate="1/hour")
+        client = start_client()
+        assert {client.get("/readyz", x_api_key=secret).status for _ in range(5)} == {200}
+        assert client.get("/v1/models", x_api_key=secret).status == 200
+
+    def test_the_model_route_shows_callers_no_process_path_or_override(self, start_client, keys):
+        client = start_client(override="ann: ten customers who know")
+        answers = self.shown(client, "/v1/models/loans", keys)
+        assert answers["none"].status == answers["wrong"].status == 401 and answers["feedback"].status == 403
+        caller, operator = answers["predict"].json, answers["read"].json
+        assert operator["workers"][0]["pid"] and operator["pointer"]["champion"] and "facts" in operator
+        assert (caller["workers"], caller["refused"], caller["pointer"], "facts" in caller) == ([], {}, None, False)
+        assert (caller["gate"]["override"], operator["gate"]["override"]) == (None, "ann: ten customers who know")
+        assert {"version", "device", "task", "metrics", "synthetic"} <= caller.keys()
+        assert answers["admin"].json.keys() == operator.keys()
+
+    def test_callers_do_not_learn_why_there_is_no_model(self, start_client, keys):
+        client = start_client(promote=False)
+        predicting = bearer(keys["predict"])
+        for answer in (predict(client, **predicting), client.get("/v1/models/loans/schema", **predicting)):
+            assert (answer.status, answer.json["detail"]) == (503, "loans has no model that can be served yet.")
+        assert client.get("/v1/models/loans", **predicting).json["waits_for"] == "a version that can be served."
+        assert "slipway promote" in client.get("/v1/models/loans", **bearer(keys["read"])).json["waits_for"]
+        assert "slipway promote" in predict(client, **bearer(keys["admin"])).json["detail"]

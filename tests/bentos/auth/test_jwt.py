@@ -209,3 +209,14 @@ def test_tokens_need_all_three_settings(cli, monkeypatch):
     settings.cache_clear()
     ran = cli("keys", "list")
     assert ran.code == 1 and "SLIPWAY_JWT_ISSUER, SLIPWAY_JWT_AUDIENCE" in ran.err
+
+
+def test_details_of_readiness_are_for_tokens_with_the_scope_read(start_client, issuer):
+    client = ready(start_client(promote=False))
+    for claims, known in (
+        ({"scope": "predict"}, False),
+        ({"scope": "read"}, True),
+        ({"scope": "read", "aud": "x"}, False),
+    ):
+        answer = client.get("/readyz", **bearer(issuer.token(**claims)))
+        assert ("slipway promote loans" in answer.json["detail"]) is known

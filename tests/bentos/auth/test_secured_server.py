@@ -27,7 +27,8 @@ PREDICT = ".actions button"
 def predict(server: Server, secret: str | None, host: str = "127.0.0.1") -> tuple[int, http.client.HTTPResponse, bytes]:
     """Send one prediction on a new connection, so that either worker may accept it."""
     connection = http.client.HTTPConnection(host, server.port, timeout=10)
-    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
+    headers = {"content-type": "application/json", "x-forwarded-for": "203.0.113.7"}
+    headers |= {"authorization": f"Bearer {secret}"} if secret else {}
     connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [ROW]}), headers)
     answer = connection.getresponse()
     body = answer.read()
@@ -50,7 +51,8 @@ def test_a_revoked_key_ends_within_a_second_in_every_worker(serve, var: Path, tm
     written = server.log.read_text()
     lines = [json.loads(line) for line in written.splitlines() if '"slipway.audit"' in line]
     assert len(lines) == 30
-    assert lines[0]["source"]["ip"] and lines[0]["url"]["path"] == "/v1/models/loans/predict"
+    assert {line["source"]["ip"] for line in lines} == {"127.0.0.1"}, "X-Forwarded-For is no proxy's that is trusted"
+    assert lines[0]["url"]["path"] == "/v1/models/loans/predict"
     assert secret not in written and secret.removeprefix(api_keys.PREFIX) not in written
 
 

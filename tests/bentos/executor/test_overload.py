@@ -316,7 +316,9 @@ class Flood:
         return sorted(seconds for found, seconds in self.answers if found == status)
 
     def _send_requests(self, _: int) -> None:
-        request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        request = (
+            b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        )
         with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as connection:
             file = connection.makefile("rb")
             while time.monotonic() < self._until:
@@ -356,13 +358,13 @@ def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve,
 def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans")
     server = serve("loans", SLIPWAY_MAX_RECEIVE_SECONDS="1")
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % PATH.encode()
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" % PATH.encode()
     started = {
         "half a head": head,
         "no body": head + b"content-length: 100\r\n\r\n",
         "a body that is shorter than its length": head + b"content-length: 1000\r\n\r\n" + BODY,
         "chunks without an end": head + b'transfer-encoding: chunked\r\n\r\n5\r\n{"ins\r\n',
-        "half of a second head": b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n",
+        "half of a second head": b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "nothing": b"",
     }
     with Load(server, "loans", ROW, rate=50) as load:
@@ -387,7 +389,10 @@ def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp
     bundles.promote(var, tmp_path / "loans", slow=40)
     server = serve("loans", workers=2, SLIPWAY_MAX_RECEIVE_SECONDS="2", SLIPWAY_DRAIN_SECONDS="1")
     slow = socket.create_connection(("127.0.0.1", server.port))
-    slow.sendall(b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n" % PATH.encode())
+    slow.sendall(
+        b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+        % PATH.encode()
+    )
     with Load(server, "loans", ROW, rate=200, connections=8) as load:
         time.sleep(2)
         before = len(load.ids)
@@ -408,7 +413,10 @@ def test_a_request_without_a_ticket_is_refused_alike_below_and_above_asgi(serve,
     server = serve("loans", SLIPWAY_MAX_WAITING="1")
     headers: dict[str, set[str]] = {}
     for path in (PATH, PATH + "?by=asgi"):
-        request = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
+        request = (
+            b"POST %b HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (path.encode(), len(BODY), BODY)
+        )
         connections = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(8)]
         for connection in connections:
             connection.sendall(request)

@@ -12,7 +12,8 @@ PATH = "/v1/models/loans/predict"
 def request(row: object, path: str = PATH, more: str = "") -> bytes:
     """Build the bytes of a prediction request of one row; `more` are further header lines, each with its end."""
     body = json.dumps({"instances": [row]}).encode()
-    return f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
+    fields = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
+    return f"POST {path} HTTP/1.1\r\n{fields}\r\n".encode() + body
 
 
 def answers(connection: socket.socket, number: int) -> list[tuple[int, dict]]:

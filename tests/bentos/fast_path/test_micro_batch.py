@@ -26,7 +26,7 @@ def test_a_pipeline_is_answered_in_its_order_whoever_answers(connection: socket.
         request(ROW, more="x-request-id: 1\r\n")
         + request(ROW, "/v1/predict?a=b", "x-request-id: 2\r\n")
         + request({"age": "old"}, more="x-request-id: 3\r\n")
-        + b"GET /v1/model HTTP/1.1\r\nhost: a\r\n\r\n"
+        + b"GET /v1/model HTTP/1.1\r\nhost: localhost\r\n\r\n"
         + request(ROW, more="x-request-id: 5\r\n")
     )
     found = answers(connection, 5)
@@ -80,7 +80,7 @@ def test_without_the_fast_path_the_service_answers_the_same(server: Server, tmp_
         request(ROW, more="x-request-id: 1\r\n")
         + request({"age": "old"}, more="x-request-id: 2\r\n")
         + request({**ROW, "age": 900}, more="x-request-id: 3\r\n")
-        + b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n"
+        + b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
         + b"POST /v1/predict HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"
     )
     found = []
@@ -153,7 +153,16 @@ def test_where_the_network_fails_for_a_batch_each_request_runs_alone(start_clien
 
 
 def _call(served, number: int, rows: list[dict]) -> PredictionCall:
-    head = RequestContext(f"{number:036}", "0" * 32, str(number), b"", None, b"")
+    head = RequestContext(f"{number:036}", "0" * 32, str(number), b"application/json", None, b"")
     return PredictionCall(
         served.context, served.live, head, json.dumps({"instances": rows}).encode(), time.perf_counter_ns()
     )
+
+
+def test_a_request_of_another_site_is_refused_also_with_cached_headers(connection: socket.socket) -> None:
+    foreign = request(ROW, more="origin: https://evil.example\r\n")
+    rebound = request(ROW).replace(b"host: localhost", b"host: evil.example")
+    twice = request(ROW, more="host: evil.example\r\n")
+    for data, status in ((request(ROW), 200), (foreign, 403), (rebound, 403), (twice, 403), (request(ROW), 200)) * 2:
+        connection.sendall(data)
+        assert answers(connection, 1)[0][0] == status

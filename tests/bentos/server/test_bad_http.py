@@ -16,7 +16,7 @@ from tests.bentos.server.processes import Server
 from tests.support import bundles
 
 BODY = json.dumps({"instances": bundles.ROWS["loans"][:1]}).encode()
-POST = b"POST /v1/models/loans/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+POST = b"POST /v1/models/loans/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 WHOLE = POST + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 MEGABYTES = 100
 
@@ -38,7 +38,7 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 def get(path: bytes, more: bytes = b"") -> bytes:
-    return b"GET %b HTTP/1.1\r\nhost: x\r\n%bconnection: close\r\n\r\n" % (path, more)
+    return b"GET %b HTTP/1.1\r\nhost: localhost\r\n%bconnection: close\r\n\r\n" % (path, more)
 
 
 BROKEN = {
@@ -57,11 +57,11 @@ BROKEN = {
     "a header without a name": POST + b": nothing\r\n\r\n",
     "NUL in a header": POST + b"x: a\0b\r\n\r\n",
     "a space in a header's name": POST + b"a b: c\r\n\r\n",
-    "bytes that are no path": b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
-    "no path": b"GET http://x HTTP/1.1\r\nhost: x\r\n\r\n",
-    "an unknown method": b"BREW /livez HTTP/1.1\r\nhost: x\r\n\r\n",
-    "a tunnel": b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
-    "an unknown version": b"GET /livez HTTP/9.9\r\nhost: x\r\n\r\n",
+    "bytes that are no path": b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "no path": b"GET http://x HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "an unknown method": b"BREW /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "a tunnel": b"CONNECT x:443 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "an unknown version": b"GET /livez HTTP/9.9\r\nhost: localhost\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 100,
     "no HTTP at all": b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -153,7 +153,7 @@ def test_a_trailer_without_end_is_refused(server, head):
 
 
 def test_a_websocket_upgrade_is_answered_in_http(server):
-    (answer,) = answers(server, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % WEBSOCKET)
+    (answer,) = answers(server, b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n%b\r\n\r\n" % WEBSOCKET)
     assert answer.status == 200
     (refused,) = answers(server, POST + b"%b\r\ncontent-length: %d\r\n\r\n%b" % (WEBSOCKET, len(BODY), BODY))
     assert refused.status == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -74,9 +75,13 @@ def test_uvicorn_keeps_the_connection_state_that_shows_a_request_in_flight():
     protocol = inspect.getsource(httptools_impl.HttpToolsProtocol)
     for name in ("self.cycle:", "self.headers:", "self.timeout_keep_alive_task:", "self.loop =", "self.transport"):
         assert name in protocol, AFTER_AN_UPGRADE
+    assert "self.parser = None" in inspect.getsource(httptools_impl.HttpToolsProtocol.connection_lost), AFTER_AN_UPGRADE
+    for name in ("self.connections = server_state.connections", "self.pipeline: deque", "self.pipeline.appendleft("):
+        assert name in protocol, AFTER_AN_UPGRADE
     cycle = inspect.getsource(httptools_impl.RequestResponseCycle)
     for name in ("more_body", "response_started", "response_complete", "disconnected", "keep_alive"):
         assert f"self.{name} =" in cycle, AFTER_AN_UPGRADE
+    assert "self.expected_content_length -= num_bytes" in cycle, AFTER_AN_UPGRADE
 
 
 def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bodies():
@@ -85,8 +90,16 @@ def test_uvicorn_calls_the_overridden_methods_for_upgrades_paths_and_ends_of_bod
     source = inspect.getsource(httptools_impl)
     for words in ("self._should_upgrade()", "self._unsupported_upgrade_warning()", 'self.scope["raw_path"]'):
         assert words in source, AFTER_AN_UPGRADE
-    for method in ("data_received(self, data: bytes)", "on_body(self, body: bytes)", "on_message_complete(self)"):
+    methods = ("data_received(self, data: bytes)", "on_header(self, name: bytes, value: bytes)")
+    methods += ("on_headers_complete(self)", "on_body(self, body: bytes)", "on_message_complete(self)")
+    for method in methods:
         assert f"def {method} -> None:" in source, AFTER_AN_UPGRADE
+
+
+def test_uvicorn_logs_invalid_http_with_the_words_that_we_leave_out():
+    from uvicorn.protocols.http import httptools_impl
+
+    assert 'msg = "Invalid HTTP request received."' in inspect.getsource(httptools_impl), AFTER_AN_UPGRADE
 
 
 def test_uvicorns_protocol_has_the_methods_that_we_override() -> None:
@@ -121,13 +134,14 @@ def test_swagger_ui_is_where_the_documents_page_reads_it():
 
 
 PROBE = """
-import json, sys
+import json, os, sys
 from uvicorn.config import HTTP_PROTOCOLS
 from bentos.service import slipway
 from bentoml._internal.configuration.containers import BentoMLContainer as c
 app = slipway.to_asgi(is_main=True)
 server = c.api_server_config
 print(json.dumps({
+    "trusted proxies": os.environ["FORWARDED_ALLOW_IPS"],
     "application": type(app).__module__,
     "protocol": HTTP_PROTOCOLS["auto"],
     "behind": type(app._behind).__module__,
@@ -170,6 +184,24 @@ def test_our_application_wraps_bentomls(configured):
     assert configured["protocol"] == FAST_PATH
     assert configured["behind"].startswith("starlette"), AFTER_AN_UPGRADE
     assert configured["import"] == "bentos.service:slipway", AFTER_AN_UPGRADE
+
+
+@pytest.mark.slow
+def test_no_proxy_is_trusted_unless_a_variable_names_it(configured):
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    assert configured["trusted proxies"] == ""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["client"][0])
+
+    for trusted in (configured["trusted proxies"], "10.0.0.0/8"):
+        for client in ("127.0.0.1", "::1", "10.0.0.1", "192.168.0.7"):
+            scope = {"type": "http", "client": (client, 1), "headers": [(b"x-forwarded-for", b"203.0.113.7")]}
+            asyncio.run(ProxyHeadersMiddleware(app, trusted)(scope, None, None))
+    assert seen[:4] == ["127.0.0.1", "::1", "10.0.0.1", "192.168.0.7"], AFTER_AN_UPGRADE
+    assert seen[4:] == ["127.0.0.1", "::1", "203.0.113.7", "192.168.0.7"], AFTER_AN_UPGRADE
 
 
 @pytest.mark.slow

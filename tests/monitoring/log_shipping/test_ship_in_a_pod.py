@@ -149,9 +149,9 @@ def scraped(monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings()
 
 
-def get(url: str) -> tuple[int, str]:
+def get(url: str, **headers: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -202,6 +202,12 @@ def test_it_is_alive_while_it_fails_and_not_when_it_is_stuck(scraped, write, mon
         assert get(f"{url}/livez")[0] == 503
         assert get(f"{url}/other")[0] == 404
     assert STUCK_SECONDS > 0
+
+
+def test_no_page_of_another_site_reads_the_metrics(scraped):
+    with serve_metrics(scraped, Shipper(scraped, [])) as url:
+        assert get(f"{url}/metrics", Host="evil.example")[0] == 403
+        assert get(f"{url}/livez", Origin="https://evil.example")[0] == 403
 
 
 def test_the_process_listens_at_the_configured_address(scraped):

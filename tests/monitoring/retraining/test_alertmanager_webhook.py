@@ -64,7 +64,7 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx
 
 async def _post(content: bytes, headers: dict[str, str], times: int = 1) -> httpx.Response:
     app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         answers = [client.post("/alerts", content=content, headers=headers) for _ in range(times)]
         return (await asyncio.gather(*answers))[-1]
 
@@ -198,7 +198,7 @@ def test_a_message_that_never_ends_is_given_up(post, requested, monkeypatch: pyt
                 await asyncio.sleep(0.02)
 
         app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://watch") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 
     check_problem(asyncio.run(slowly()), 408, "did not arrive within")

@@ -82,10 +82,10 @@ class Client:
     def __init__(self, app: Starlette) -> None:
         self._transport = httpx.ASGITransport(app)
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         async def call() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://status") as client:
-                return await client.get(path)
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+                return await client.get(path, headers=headers)
 
         return asyncio.run(call())
 
@@ -350,3 +350,26 @@ def test_a_rollout_is_in_the_metrics() -> None:
     assert 'slipway_rollout_rolled_back_timestamp_seconds{usecase="loans"} 1.7698608e+09' in lines
     lines = client(serving()).get("/metrics").text.splitlines()
     assert 'slipway_rollout_rolled_back_total{usecase="loans"} 0.0' in lines
+
+
+@pytest.mark.parametrize("path", ["/", "/api/status", "/metrics", "/livez", "/shadow/loans", "/static/page.css", "/no"])
+def test_no_page_of_another_site_reads_or_posts_anything(path: str) -> None:
+    """By DNS rebinding (Host), or across origins (Origin)."""
+    page = client()
+    for headers in ({"Host": "evil.example:8080"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+        answer = page.get(path, **headers)
+        assert (answer.status_code, "asks for no credential" in answer.text) == (403, True)
+    assert page.get(path, Host="127.0.0.1:8080", Origin="http://127.0.0.1:8080").status_code != 403
+
+
+def test_a_status_page_for_a_network_is_reached_by_its_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_STATUS_HOST", "0.0.0.0")
+    settings.cache_clear()
+    page = client()
+    assert (
+        page.get("/livez", Host="watch:8080").status_code == page.get("/livez", Host="10.1.2.3:8080").status_code == 200
+    )
+    assert page.get("/livez", Host="evil.example").status_code == 403
+    monkeypatch.setenv("SLIPWAY_ALLOWED_HOSTS", "status.example.com")
+    settings.cache_clear()
+    assert client().get("/livez", Host="status.example.com").status_code == 200

@@ -16,7 +16,7 @@ import yaml
 from tests.infra.kubernetes.manifests import Manifest, of_kind
 
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-CLUSTER_WIDE = {"Namespace", "PersistentVolume"}
+CLUSTER_WIDE = {"Namespace", "PersistentVolume", "PriorityClass"}
 
 
 def kubectl(*args: str, given: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:

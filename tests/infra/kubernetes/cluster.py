@@ -45,6 +45,18 @@ class Namespaces:
         answer = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given=moved)
         return DryRunResult(answer.stdout.count("(server dry run)"), answer.stderr)
 
+    def enforce(self, manifests: list[Manifest]) -> None:
+        """Create quotas and ranges of limits for real, and wait until they are enforced."""
+        for namespace in of_kind(manifests, "Namespace"):
+            self._make(namespace)
+        for kept in of_kind(manifests, "LimitRange", "ResourceQuota"):
+            moved = self._moved(kept)
+            answer = kubectl("create", "-f", "-", given=yaml.safe_dump(moved))
+            assert answer.returncode == 0, answer.stderr
+            if kept["kind"] == "ResourceQuota":
+                place = ("--namespace", moved["metadata"]["namespace"], f"resourcequota/{moved['metadata']['name']}")
+                kubectl("wait", "--for=jsonpath={.status.hard.pods}", *place, "--timeout=60s")
+
     def end(self) -> None:
         for name in self.made:
             kubectl("delete", "namespace", name, "--wait=false")

@@ -128,6 +128,12 @@ def test_services_select_existing_pods_and_ports(overlay):
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= offered, service["metadata"]["name"]
 
 
+def test_no_service_selects_a_flow_run(overlay):
+    (run,) = [pod for pod in pods(overlay) if pod.name == "flow-run"]
+    for service in of_kind(overlay, "Service"):
+        assert not service["spec"]["selector"].items() <= run.labels.items(), service["metadata"]["name"]
+
+
 def test_network_policies_select_existing_pods(overlay, rendered):
     everyone = pods(overlay) + pods(rendered("smoke"))
     for policy in of_kind(overlay, "NetworkPolicy"):

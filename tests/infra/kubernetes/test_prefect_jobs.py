@@ -21,7 +21,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base"
 PREFECTS_OWN = ("parallelism", "completions")
 
 
-def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> dict[str, Any]:
+def rendered(
+    defaults: dict[str, Any] | None = None, deployment: str = "credit_risk", **job_variables: Any
+) -> dict[str, Any]:
     """Render the Job of a worker: `defaults` are the cluster's, `job_variables` a deployment's."""
     from prefect.client.schemas.objects import Flow, FlowRun, WorkPool
     from prefect.client.schemas.responses import DeploymentResponse
@@ -34,15 +36,15 @@ def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> di
     for name, value in ({"namespace": "slipway"} | (defaults or {})).items():
         template["variables"]["properties"][name]["default"] = value
     flow = Flow(id=uuid.uuid4(), name="train")
-    deployment = DeploymentResponse(id=uuid.uuid4(), name="credit_risk", flow_id=flow.id)
-    run = FlowRun(id=uuid.uuid4(), name="Wise Owl", flow_id=flow.id, deployment_id=deployment.id)
+    deployed = DeploymentResponse(id=uuid.uuid4(), name=deployment, flow_id=flow.id)
+    run = FlowRun(id=uuid.uuid4(), name="Wise Owl", flow_id=flow.id, deployment_id=deployed.id)
     pool = WorkPool(id=uuid.uuid4(), name="slipway", type="kubernetes", default_queue_id=uuid.uuid4())
     given = {"image": "slipway-platform:0.1.0"} | job_variables
     with temporary_settings({PREFECT_API_URL: "http://prefect:4200/api"}):
         configuration = asyncio.run(
             KubernetesWorkerJobConfiguration.from_template_and_values(template, given, client=object())
         )
-        configuration.prepare_for_flow_run(run, deployment, flow, pool, "worker")
+        configuration.prepare_for_flow_run(run, deployed, flow, pool, "worker")
     return configuration.job_manifest
 
 
@@ -197,10 +199,21 @@ def test_the_clusters_own_defaults_are_such_values():
     assert errors(**{name: entry["default"] for name, entry in properties.items() if "default" in entry}) == []
 
 
-def test_network_policies_know_it_by_a_label_that_prefect_leaves_alone():
-    labels = rendered()["spec"]["template"]["metadata"]["labels"]
-    assert labels["app.kubernetes.io/component"] == "flow-run"
-    assert labels["app.kubernetes.io/name"] == "credit_risk"  # Prefect sets this one, whatever the template has
+@pytest.mark.parametrize("deployment", ["credit_risk", "mlflow", "prefect", "serving", "watch", "prefect-worker"])
+def test_its_pod_is_a_flow_run_whatever_the_deployment_is_called(deployment):
+    """Check the labels by which Services and network policies know pods: Prefect adds others."""
+    labels = rendered(deployment=deployment)["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == labels["app.kubernetes.io/component"] == "flow-run"
+    assert "app.kubernetes.io/instance" not in labels
+    assert labels["prefect.io/flow-run-name"] == "Wise-Owl"
+
+
+@pytest.mark.parametrize("name", ["app.kubernetes.io/name", "app.kubernetes.io/component", "App.Kubernetes.io/name"])
+def test_labels_of_a_run_are_its_jobs_and_change_no_identity(name):
+    job = rendered(labels={name: "serving", "team": "risk"})
+    assert "serving" not in job["spec"]["template"]["metadata"]["labels"].values()
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == "flow-run"
+    assert job["metadata"]["labels"]["team"] == "risk"
 
 
 def test_it_requests_the_measured_resources_and_no_gpu_by_default():

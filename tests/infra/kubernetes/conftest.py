@@ -31,15 +31,16 @@ def manifests(request, rendered) -> list[Manifest]:
     return rendered(request.param)
 
 
-@pytest.fixture
-def with_components(needs, tmp_path) -> Callable[..., list[Manifest]]:
+@pytest.fixture(scope="session")
+def with_components(needs, tmp_path_factory) -> Callable[..., list[Manifest]]:
     """`with_components("local", "gpu")` is the overlay with these components."""
     needs("kustomize")
 
     def build(overlay: str, *components: str) -> list[Manifest]:
-        return render(write(tmp_path, FOLDER / "overlays" / overlay, [FOLDER / "components" / c for c in components]))
+        paths = [FOLDER / "components" / name for name in components]
+        return render(write(tmp_path_factory.mktemp("components"), FOLDER / "overlays" / overlay, paths))
 
-    return build
+    return cache(build)
 
 
 def write(folder: Path, resource: Path, components: list[Path]) -> Path:

@@ -7,15 +7,9 @@ import os
 import pytest
 
 from slipway.clients.http import is_healthy
-from slipway.local import local_services, services
+from slipway.local import services
 from slipway.settings import settings
 from slipway.system.ports import free_port
-
-
-def test_a_port_is_chosen_for_each_server_that_listens_and_for_nothing_else():
-    chosen = local_services()
-    processes = [chosen.mlflow(), chosen.prefect(), chosen.service(["digits"]), chosen.watch()]
-    assert {process.url for process in processes} == {chosen.url(name) for name in chosen.ports}
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ lint: $(INSTALLED) ## Check style, formatting, types and which package imports w
 bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 	@$(BIN)/python -m benchmarks
 
-ci: ## What a clean machine runs: everything needed, no skips, then the demo.
+ci: ## What CI runs: lint, tests, audit, demo, loop and cluster; what this machine lacks is named and left out.
 	@.ci/run
 
 images: ## Build the images of the shipper and the platform; DEVICE=gpu for GPUs, BASE=IMAGE for another base.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -22,14 +23,24 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "infra" / "audit.yaml"
 LOCKS = ("all", "serving-gpu", "cluster-gpu")  # the other locks are parts of the first
 FOUND, NOT_AUDITED = 1, 3
+MOST_DAYS = 180  # an exception that nobody has to look at again is none for a time
+Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
 class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Entry of infra/audit.yaml: a vulnerability that is allowed for a time."""
+    """Entry of infra/audit.yaml: a vulnerability of a package that is allowed for a time."""
 
-    id: str
-    reason: str
+    id: Text
+    package: Text
+    reason: Text
     expires: date
+
+    def matches(self, known: Vulnerability) -> bool:
+        """Tell whether it is this vulnerability that is allowed."""
+        return self.package == known.package and self.id in known.ids
+
+    def __str__(self) -> str:
+        return f"{LIST.name}: {self.id} of {self.package}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class Report:
 
     vulnerabilities: tuple[Vulnerability, ...]
     not_audited: tuple[str, ...]
-    audited: int
+    audited: tuple[str, ...]
 
 
 def read(answers: Iterable[dict[str, Any]]) -> Report:
@@ -70,25 +81,38 @@ def read(answers: Iterable[dict[str, Any]]) -> Report:
             found[dependency["name"], ids[0]] = Vulnerability(
                 dependency["name"], dependency["version"], ids, tuple(known["fix_versions"])
             )
-    return Report(tuple(found.values()), tuple(sorted(skipped)), len(audited))
+    return Report(tuple(found.values()), tuple(sorted(skipped)), tuple(sorted(audited)))
 
 
 def problems(report: Report, allowed: Sequence[Allowed], today: date) -> Iterator[str]:
-    """One sentence for each vulnerability that is not allowed, and each entry that is expired or of no use.
-
-    Where packages could not be audited, an entry may be theirs: none counts as unused.
-    """
-    current = {entry.id for entry in allowed if today < entry.expires}
-    for entry in allowed:
-        if today >= entry.expires:
-            yield f"{LIST.name}: {entry.id} is allowed until {entry.expires} only ({entry.reason}): decide again."
+    """One sentence for each vulnerability that is not allowed, and each entry that is wrong, expired or of no use."""
+    current = [entry for entry in allowed if today < entry.expires]
     for known in report.vulnerabilities:
-        if not current.intersection(known.ids):
+        if not any(entry.matches(known) for entry in current):
             yield f"{known}. Raise the version, or allow it for a time in infra/{LIST.name}."
-    present = {id for known in report.vulnerabilities for id in known.ids}
+    for entry, times in Counter((entry.id, entry.package) for entry in allowed).items():
+        if times > 1:
+            yield f"{LIST.name}: {entry[0]} of {entry[1]} is listed {times} times: keep one entry."
     for entry in allowed:
-        if entry.id not in present and not report.not_audited:
-            yield f"{LIST.name}: nothing locked has {entry.id} any more: remove the entry."
+        yield from _dated(entry, today)
+        yield from _unused(entry, report)
+
+
+def _dated(entry: Allowed, today: date) -> Iterator[str]:
+    """The entry's problem with its date, if it has one."""
+    latest = today + timedelta(days=MOST_DAYS)
+    if today >= entry.expires:
+        yield f"{entry} is allowed until {entry.expires} only ({entry.reason}): decide again."
+    elif entry.expires > latest:
+        yield f"{entry} is allowed until {entry.expires}: give a date up to {latest}, {MOST_DAYS} days from now."
+
+
+def _unused(entry: Allowed, report: Report) -> Iterator[str]:
+    """The entry's problem if it allows nothing; none is known of a package that could not be audited."""
+    if entry.package not in (*report.audited, *report.not_audited):
+        yield f"{entry}: the locks name no such package: remove the entry, or write the name as locks/all.txt does."
+    elif entry.package in report.audited and not any(entry.matches(known) for known in report.vulnerabilities):
+        yield f"{entry}: what is locked does not have it any more: remove the entry."
 
 
 def read_list(path: Path) -> list[Allowed]:
@@ -98,7 +122,8 @@ def read_list(path: Path) -> list[Allowed]:
         SystemExit: the list is malformed.
     """
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text()) or [], list[Allowed])
+        content = yaml.safe_load(path.read_text())
+        return msgspec.convert([] if content is None else content, list[Allowed])
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise SystemExit(f"error: {path}: {error}") from None
 
@@ -135,7 +160,7 @@ def report_result(report: Report, wrong: Sequence[str]) -> int:
             f"{len(report.not_audited)} packages could NOT be audited ({names}): this package index has no "
             "vulnerability data of them. Run it where PyPI's is reached.\n"
         )
-    sys.stdout.write(f"{report.audited} packages audited, {len(report.vulnerabilities)} known vulnerabilities\n")
+    sys.stdout.write(f"{len(report.audited)} packages audited, {len(report.vulnerabilities)} known vulnerabilities\n")
     if wrong:
         return FOUND
     return NOT_AUDITED if report.not_audited else 0

@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def register(pool: str, image: str, template: dict[str, Any]) -> None:
     """Register the work pool and the deployments of this code, which `image` holds; repeating it changes nothing.
 
+    Runs in the pool may have this image only.
+
     Raises:
         ServiceError: Prefect does not answer.
         SettingsError: the pool is of another type.
@@ -61,7 +63,7 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
     uri = settings().prefect_uri
     _wait_for(uri)
     with temporary_settings({PREFECT_API_URL: uri}):
-        work_pool.ensure_work_pool(pool, template)
+        work_pool.ensure_work_pool(pool, work_pool.allow_only(template, image))
         for deployment in _all_deployments(trainings=1):  # on one machine a lock ensures it; Jobs share no folder
             deployment.paused = _paused(deployment.full_name)
             deployment.apply(work_pool_name=pool, image=image)

@@ -35,6 +35,13 @@ def ensure_work_pool(name: str, template: dict[str, Any]) -> None:
         client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
 
 
+def allow_only(template: dict[str, Any], image: str) -> dict[str, Any]:
+    """Return the template for runs of this image: it is the default, and Prefect's server refuses any other."""
+    properties = template["variables"]["properties"]
+    allowed = properties | {"image": properties.get("image", {}) | {"default": image, "enum": [image]}}
+    return template | {"variables": template["variables"] | {"properties": allowed}}
+
+
 def job_template(path: Path, variables: Path | None = None) -> dict[str, Any]:
     """Read the base job template in the YAML file `path`.
 

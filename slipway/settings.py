@@ -42,7 +42,6 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the service binds to.")
     service_port: int = Field(3000, ge=1, le=65535, description="Port of the service.")
-    grpc_port: int = Field(3001, ge=1, le=65535, description="Port of the gRPC service.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
     status_host: str = Field(

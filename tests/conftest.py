@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from unittest import mock
 import pytest
 
 from slipway.settings import settings
+from tests.support.needs import NEEDS
 
 pytest_plugins = ["tests.support.sharing", "tests.support.distribution", "tests.support.servers", "tests.support.s3"]
 
@@ -58,63 +57,6 @@ def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         _isolate(monkeypatch, tmp_path)
         yield tmp_path / "var"
     settings.cache_clear()
-
-
-def _german_data() -> str | None:
-    path = os.environ.get("SLIPWAY_TEST_GERMAN_DATA")
-    return path if path and Path(path).is_file() else None
-
-
-def _kubeconfig() -> str | None:
-    path = os.environ.get("KUBECONFIG")
-    if not path or not Path(path).is_file() or not shutil.which("kubectl"):
-        return None
-    answer = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, timeout=30, check=False)
-    return path if answer.returncode == 0 else None
-
-
-def _aws() -> str | None:
-    path = os.environ.get("SLIPWAY_TEST_AWS")
-    return path if path and Path(path).is_file() else None
-
-
-def _namespaces() -> str | None:
-    """Return the path of `unshare`, if this process may mount volumes and have its own pids with it."""
-    path = shutil.which("unshare")
-    kinds = (["--mount", "--pid", "--fork"], ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"])
-    works = path and not any(subprocess.run([path, *kind, "true"], capture_output=True).returncode for kind in kinds)
-    return path if works else None
-
-
-def _docker() -> str | None:
-    path = shutil.which("docker")
-    answered = path and subprocess.run([path, "version"], capture_output=True)
-    return path if answered and answered.returncode == 0 else None
-
-
-NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
-    "aws": (_aws, "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server"),
-    "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
-    "kustomize": (lambda: shutil.which("kustomize"), "put kustomize 5 on PATH (kubectl.docs.kubernetes.io)"),
-    "kubeconform": (lambda: shutil.which("kubeconform"), "put kubeconform on PATH (github.com/yannh/kubeconform)"),
-    "kubectl": (lambda: shutil.which("kubectl"), "put kubectl on PATH"),
-    "a cluster": (_kubeconfig, "set KUBECONFIG to a cluster's whose API server answers"),
-    "go": (lambda: shutil.which("go"), "install Go, whose module proxy has the Prometheus Operator's definitions"),
-    "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
-    "prometheus-alertmanager": (
-        lambda: shutil.which("prometheus-alertmanager"),
-        "install Debian's package prometheus-alertmanager",
-    ),
-    "curl": (lambda: shutil.which("curl"), "install curl"),
-    "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
-    "unshare": (_namespaces, "run the tests as root, with namespaces: for containers next to each other"),
-    "docker": (_docker, "install Docker and start its engine"),
-    "large images": (
-        lambda: os.environ.get("SLIPWAY_TEST_LARGE_IMAGES"),
-        "set SLIPWAY_TEST_LARGE_IMAGES=1 to build the platform's image and the one for GPUs: 7 GB, some minutes",
-    ),
-    "german.data": (_german_data, "set SLIPWAY_TEST_GERMAN_DATA to the UCI file german.data"),
-}
 
 
 @pytest.fixture(scope="session")

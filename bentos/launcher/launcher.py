@@ -41,7 +41,7 @@ class _Problem(Struct):
 
 def service_url(settings: Settings) -> str:
     """Return the URL at which this machine reaches the service."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "localhost") else settings.host
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "localhost") else settings.host  # noqa: S104, compared only
     return f"http://{host}:{settings.service_port}"
 
 

@@ -54,7 +54,7 @@ def percent(share: float) -> str:
 
 def name(column: str) -> Markup:
     """A column's name, in which a line may break after an underscore."""
-    return Markup(escape(column.removeprefix(PREDICTION)).replace("_", Markup("_<wbr>")))
+    return escape(column.removeprefix(PREDICTION)).replace("_", Markup("_<wbr>"))
 
 
 def p_value(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import secrets
 import shutil
 import sys
 import tempfile
@@ -31,7 +31,7 @@ _REQUESTS, _WARM, _LEAST = 300, 30, 30
 _MOST_SECONDS = 6.0  # of measuring: a slow network gets fewer requests
 _START_SECONDS = 120.0
 _RESPONSE_SECONDS = 60.0
-_PORTS = (20_000, 30_000)  # below the ports that a kernel gives to clients
+_PORTS = range(20_000, 30_000)  # below the ports that a kernel gives to clients
 # Measures the network alone: without deadline, cache, image capture and waiting for the log.
 _SERVING = {"deadline_ms": int(_RESPONSE_SECONDS * 1000), "cache": 0, "capture": False, "log": "best_effort"}
 
@@ -102,7 +102,7 @@ def _serving(usecase: UseCase, folders: Mapping[str, Path], scratch: Path) -> It
     with ExitStack() as stack:
         started = []
         for name, folder in folders.items():
-            ports[name] = free_port(random.randrange(*_PORTS), tuple(ports.values()))
+            ports[name] = free_port(secrets.choice(_PORTS), tuple(ports.values()))
             _write_bundle(usecase, folder, scratch / name / "bundle")
             started.append(RunningProcess(_server(name, scratch / name, ports[name])))
             stack.callback(started[-1].stop)

@@ -40,7 +40,7 @@ def pod(
     """
     volumes = {
         "scripts": ("/trial", {"configMap": {"name": SCRIPTS}}),
-        "tmp": ("/tmp", {"emptyDir": {}}),
+        "tmp": ("/tmp", {"emptyDir": {"sizeLimit": "64Mi"}}),
         **volumes,
     }
     container = {

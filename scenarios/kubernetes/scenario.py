@@ -189,7 +189,7 @@ class ClusterScenario:
         self._cluster.run("delete", "pod", name, "--ignore-not-found")
         volumes = {
             "log": ("/var/lib/slipway-log", {"persistentVolumeClaim": {"claimName": "log"}}),
-            "var": ("/var/lib/slipway", {"emptyDir": {}}),
+            "var": ("/var/lib/slipway", {"emptyDir": {"sizeLimit": "1Gi"}}),
         }
         argv = ["/trial/log_query.py", USECASE]
         self._cluster.apply(pods.scripts(), pods.pod(name, "trial", installation.images.platform, argv, volumes))

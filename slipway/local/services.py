@@ -15,7 +15,7 @@ from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
 from slipway.system.processes import Process
 
-PORTS = ("service", "grpc", "mlflow", "prefect", "status")
+PORTS = ("service", "mlflow", "prefect", "status")
 
 
 @dataclass(frozen=True)

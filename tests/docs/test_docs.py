@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.support import bundles
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 READMES = [path for folder in ("bentos", "infra", "usecases") for path in ROOT.glob(f"{folder}/**/README.md")]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("**/*.md"), *READMES])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *READMES])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(slipway [^`]+|make [^`]+)`")
 PLACEHOLDERS = {"…"}
@@ -80,6 +81,8 @@ def test_every_command_that_a_page_shows_exists_with_its_options(page):
 def test_the_roadmap_reserves_no_name_that_is_there():
     reserved = {name for program, name, *_ in commands(DOCS / "roadmap.md") if program == "slipway"}
     assert reserved.isdisjoint(COMMANDS)
+    settings = set(re.findall(r"`(SLIPWAY_\w+)`", (DOCS / "roadmap.md").read_text()))
+    assert settings and settings.isdisjoint(named_in_code(DOCS / "reference" / "settings.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -94,6 +97,19 @@ def test_links_between_pages_lead_somewhere(page):
     for target, anchor in links(page):
         assert target.exists(), f"{page.name} links to {target}"
         assert not anchor or anchor in anchors(target), f"{page.name} links to {target.name}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_table_describes_no_folder_and_no_setting_twice(page):
+    for table in re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE):
+        rows = Counter(re.findall(r"^\| (`[^`]+/`|`SLIPWAY_\w+`) \|", table, re.MULTILINE))
+        assert [row for row, times in rows.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_counts_alerts_or_runbooks_which_are_added(page):
+    number = r"(?:\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+    assert re.findall(rf"(?i)\b{number} (?:alerts|runbooks)\b", page.read_text()) == []
 
 
 def test_every_page_can_be_reached_from_the_readme():

@@ -16,7 +16,7 @@ import yaml
 from tests.infra.kubernetes.manifests import Manifest, of_kind
 
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-CLUSTER_WIDE = {"Namespace", "PersistentVolume"}
+CLUSTER_WIDE = {"Namespace", "PersistentVolume", "PriorityClass"}
 
 
 def kubectl(*args: str, given: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,18 @@ class Namespaces:
         moved = "---\n".join(yaml.safe_dump(self._moved(manifest)) for manifest in manifests)
         answer = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given=moved)
         return DryRunResult(answer.stdout.count("(server dry run)"), answer.stderr)
+
+    def enforce(self, manifests: list[Manifest]) -> None:
+        """Create quotas and ranges of limits for real, and wait until they are enforced."""
+        for namespace in of_kind(manifests, "Namespace"):
+            self._make(namespace)
+        for kept in of_kind(manifests, "LimitRange", "ResourceQuota"):
+            moved = self._moved(kept)
+            answer = kubectl("create", "-f", "-", given=yaml.safe_dump(moved))
+            assert answer.returncode == 0, answer.stderr
+            if kept["kind"] == "ResourceQuota":
+                place = ("--namespace", moved["metadata"]["namespace"], f"resourcequota/{moved['metadata']['name']}")
+                kubectl("wait", "--for=jsonpath={.status.hard.pods}", *place, "--timeout=60s")
 
     def end(self) -> None:
         for name in self.made:

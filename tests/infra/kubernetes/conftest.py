@@ -31,15 +31,16 @@ def manifests(request, rendered) -> list[Manifest]:
     return rendered(request.param)
 
 
-@pytest.fixture
-def with_components(needs, tmp_path) -> Callable[..., list[Manifest]]:
+@pytest.fixture(scope="session")
+def with_components(needs, tmp_path_factory) -> Callable[..., list[Manifest]]:
     """`with_components("local", "gpu")` is the overlay with these components."""
     needs("kustomize")
 
     def build(overlay: str, *components: str) -> list[Manifest]:
-        return render(write(tmp_path, FOLDER / "overlays" / overlay, [FOLDER / "components" / c for c in components]))
+        paths = [FOLDER / "components" / name for name in components]
+        return render(write(tmp_path_factory.mktemp("components"), FOLDER / "overlays" / overlay, paths))
 
-    return build
+    return cache(build)
 
 
 def write(folder: Path, resource: Path, components: list[Path]) -> Path:
@@ -51,14 +52,28 @@ def write(folder: Path, resource: Path, components: list[Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def second(needs, tmp_path_factory) -> list[Manifest]:
-    """Write the overlay that docs/how-to/deploy-on-kubernetes.md shows for another use case, with its base."""
+def example(needs, tmp_path_factory) -> Callable[[str], list[Manifest]]:
+    """`example("local-digits")` is the overlay that docs/how-to/deploy-on-kubernetes.md shows under this name."""
     needs("kustomize")
-    page = FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md"
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    root = tmp_path_factory.mktemp("kubernetes")
-    (root / "base").symlink_to(FOLDER / "base")
-    folder = root / "overlays" / "local-digits"
-    folder.mkdir(parents=True)
-    (folder / "kustomization.yaml").write_text(text)
-    return render(folder)
+    page = (FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text()
+
+    def build(name: str) -> list[Manifest]:
+        start = f"# infra/kubernetes/overlays/{name}/kustomization.yaml\n"
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        (text,) = [block for block in blocks if block.startswith(start)]
+        root = tmp_path_factory.mktemp("kubernetes")
+        for part in ("base", "components", *(f"overlays/{overlay}" for overlay in OVERLAYS)):
+            (root / part).parent.mkdir(exist_ok=True)
+            (root / part).symlink_to(FOLDER / part)
+        folder = root / "overlays" / name
+        folder.mkdir()
+        (folder / "kustomization.yaml").write_text(text)
+        return render(folder)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def second(example) -> list[Manifest]:
+    """Render the overlay of the docs for another use case."""
+    return example("local-digits")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import pytest
 
 from tests.infra.kubernetes.cluster import Namespaces, installed, operator_definitions
-from tests.infra.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind
+from tests.infra.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind, one, pods
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,53 @@ def test_a_misspelt_field_and_a_pod_that_is_not_restricted_are_noticed(namespace
     template = {**serving["spec"]["template"], "spec": {**serving["spec"]["template"]["spec"], "hostNetwork": True}}
     unconfined = {**serving, "spec": {**serving["spec"], "template": template}}
     assert "violate PodSecurity" in namespaces.dry_run([*of_kind(local, "Namespace"), unconfined]).messages
+
+
+@pytest.fixture(scope="module")
+def limited(needs, rendered) -> Iterator[Namespaces]:
+    """Provide the namespaces of `local` with their quotas and limits in force."""
+    needs("a cluster")
+    found = Namespaces()
+    found.enforce(rendered("local"))
+    yield found
+    found.end()
+
+
+def as_pod(manifests: list[Manifest], name: str, **changes: str) -> Manifest:
+    """Return the pod of a Deployment, whose first container has these limits."""
+    (pod,) = [pod for pod in pods(manifests) if pod.name == name]
+    spec = copy.deepcopy(dict(pod.spec)) | {"serviceAccountName": "default"}
+    spec.pop("priorityClassName", None)  # the class is none of the namespace's
+    spec["containers"][0]["resources"]["limits"] |= changes
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": pod.namespace}, "spec": spec}
+
+
+@pytest.mark.parametrize("name", ["serving", "watch", "mlflow", "prefect", "prefect-worker"])
+def test_every_pod_is_within_the_quota_and_the_limits(limited, rendered, name):
+    assert limited.dry_run([as_pod(rendered("local"), name)]).messages == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"memory": "17Gi"}, "maximum memory usage per Container is 16Gi"), ({"nvidia.com/gpu": "5"}, "exceeded quota")],
+)
+def test_a_pod_that_takes_more_is_refused(limited, rendered, changes, message):
+    assert message in limited.dry_run([as_pod(rendered("local"), "watch", **changes)]).messages
+
+
+def test_a_load_balancer_is_refused_without_its_component(limited, with_components):
+    public = one(with_components("local", "load-balancer"), "Service", "serving-public")
+    for kind in ("LoadBalancer", "NodePort"):
+        service = copy.deepcopy(public)
+        service["spec"] = {key: service["spec"][key] for key in ("selector", "ports")} | {"type": kind}
+        assert "exceeded quota: slipway" in limited.dry_run([service]).messages
+
+
+def test_a_load_balancer_is_admitted_with_its_component(needs, with_components):
+    needs("a cluster")
+    manifests, namespaces = with_components("local", "load-balancer"), Namespaces()
+    try:
+        namespaces.enforce(manifests)
+        assert namespaces.dry_run([one(manifests, "Service", "serving-public")]).messages == ""
+    finally:
+        namespaces.end()

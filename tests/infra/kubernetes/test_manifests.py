@@ -14,6 +14,8 @@ from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
 SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md creates
     "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
+    "slipway-signing": {"signing.pem"},
+    "slipway-trusted": {"signing.pub.pem"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
 }
 GRACE_SECONDS = 30  # that `slipway serve` gives the service (bentos/launcher/launcher.py)
@@ -126,6 +128,12 @@ def test_services_select_existing_pods_and_ports(overlay):
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= offered, service["metadata"]["name"]
 
 
+def test_no_service_selects_a_flow_run(overlay):
+    (run,) = [pod for pod in pods(overlay) if pod.name == "flow-run"]
+    for service in of_kind(overlay, "Service"):
+        assert not service["spec"]["selector"].items() <= run.labels.items(), service["metadata"]["name"]
+
+
 def test_network_policies_select_existing_pods(overlay, rendered):
     everyone = pods(overlay) + pods(rendered("smoke"))
     for policy in of_kind(overlay, "NetworkPolicy"):
@@ -223,13 +231,6 @@ def test_claimed_volumes_exist_and_are_large_enough(overlay):
         assert claims[name]["storageClassName"] == volume["storageClassName"]
         assert claims[name]["resources"]["requests"]["storage"] == volume["capacity"]["storage"]
         assert claims[name]["accessModes"] == volume["accessModes"]
-
-
-def test_writable_volumes_have_a_size_limit(manifests):
-    for pod in pods(manifests):
-        for volume in pod.spec.get("volumes", []):
-            if "emptyDir" in volume and pod.name in ("serving", "watch", "smoke"):
-                assert volume["emptyDir"].get("sizeLimit"), f"{pod.name}: {volume['name']}"
 
 
 def test_settings_in_manifests_are_settings(manifests):

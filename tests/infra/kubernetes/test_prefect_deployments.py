@@ -156,6 +156,43 @@ def test_a_clusters_own_defaults_are_in_the_pools_template(rollout, client, tmp_
     assert variables["log_volume"]["default"] == {"name": "log", "persistentVolumeClaim": {"claimName": "log"}}
 
 
+def test_a_run_of_another_image_or_command_is_refused(rollout, client):
+    rollout(image="slipway-platform:0.1.0")
+    rollout()
+    deployment = client.read_deployment_by_name("monitor/digits").id
+    for variables in (
+        {"image": "evil.example.com/miner:latest"},
+        {"image": "slipway-platform:0.1.0"},
+        {"env": {"LD_PRELOAD": "/tmp/a.so"}},
+        {"env.LD_PRELOAD": "/tmp/a.so"},
+        {"command": "sh"},
+    ):
+        assert "Validation failed" in refused(client, deployment, variables), variables
+    run = client.create_flow_run_from_deployment(deployment, job_variables={"image": IMAGE, "memory_limit": "4Gi"})
+    assert run.job_variables["memory_limit"] == "4Gi"
+
+
+def test_a_deployment_that_was_given_another_image_starts_no_run(rollout, client):
+    """Check the start: Prefect does not check the update of a deployment itself."""
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    rollout()
+    deployment = client.read_deployment_by_name("monitor/digits").id
+    client.update_deployment(deployment, DeploymentUpdate(job_variables={"image": "evil.example.com/miner"}))
+    assert "Validation failed for field 'image'" in refused(client, deployment, {})
+    rollout()
+    assert client.create_flow_run_from_deployment(deployment).deployment_id == deployment
+
+
+def refused(client, deployment, variables: dict) -> str:
+    """Return why Prefect's server refuses a flow run with these variables."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    with pytest.raises(PrefectHTTPStatusError) as raised:
+        client.create_flow_run_from_deployment(deployment, job_variables=variables)
+    return raised.value.response.text
+
+
 def test_a_pool_of_another_type_is_left_as_it_is(rollout, client):
     from prefect.client.schemas.actions import WorkPoolCreate
 

@@ -21,7 +21,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "kubernetes" / "base"
 PREFECTS_OWN = ("parallelism", "completions")
 
 
-def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> dict[str, Any]:
+def rendered(
+    defaults: dict[str, Any] | None = None, deployment: str = "credit_risk", **job_variables: Any
+) -> dict[str, Any]:
     """Render the Job of a worker: `defaults` are the cluster's, `job_variables` a deployment's."""
     from prefect.client.schemas.objects import Flow, FlowRun, WorkPool
     from prefect.client.schemas.responses import DeploymentResponse
@@ -34,15 +36,15 @@ def rendered(defaults: dict[str, Any] | None = None, **job_variables: Any) -> di
     for name, value in ({"namespace": "slipway"} | (defaults or {})).items():
         template["variables"]["properties"][name]["default"] = value
     flow = Flow(id=uuid.uuid4(), name="train")
-    deployment = DeploymentResponse(id=uuid.uuid4(), name="credit_risk", flow_id=flow.id)
-    run = FlowRun(id=uuid.uuid4(), name="Wise Owl", flow_id=flow.id, deployment_id=deployment.id)
+    deployed = DeploymentResponse(id=uuid.uuid4(), name=deployment, flow_id=flow.id)
+    run = FlowRun(id=uuid.uuid4(), name="Wise Owl", flow_id=flow.id, deployment_id=deployed.id)
     pool = WorkPool(id=uuid.uuid4(), name="slipway", type="kubernetes", default_queue_id=uuid.uuid4())
     given = {"image": "slipway-platform:0.1.0"} | job_variables
     with temporary_settings({PREFECT_API_URL: "http://prefect:4200/api"}):
         configuration = asyncio.run(
             KubernetesWorkerJobConfiguration.from_template_and_values(template, given, client=object())
         )
-        configuration.prepare_for_flow_run(run, deployment, flow, pool, "worker")
+        configuration.prepare_for_flow_run(run, deployed, flow, pool, "worker")
     return configuration.job_manifest
 
 
@@ -104,14 +106,114 @@ def test_it_is_restricted_and_writes_to_its_volumes_only():
         "scratch": "/var/lib/slipway",
         "log": "/var/lib/slipway-log",
         "tmp": "/tmp",
+        "signing": "/etc/slipway-signing",
     }
-    assert [volume["name"] for volume in spec["volumes"]] == ["scratch", "log", "tmp"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["scratch", "log", "tmp", "signing"]
 
 
-def test_network_policies_know_it_by_a_label_that_prefect_leaves_alone():
-    labels = rendered()["spec"]["template"]["metadata"]["labels"]
-    assert labels["app.kubernetes.io/component"] == "flow-run"
-    assert labels["app.kubernetes.io/name"] == "credit_risk"  # Prefect sets this one, whatever the template has
+def test_it_signs_where_the_cluster_has_a_key():
+    job = rendered()
+    reference = {"name": "signing", "key": "SLIPWAY_SIGNING_KEY", "optional": True}
+    assert env(job)["SLIPWAY_SIGNING_KEY"] == {"configMapKeyRef": reference}
+    (volume,) = [volume for volume in pod(job)["volumes"] if volume["name"] == "signing"]
+    assert volume["secret"] == {"secretName": "slipway-signing", "optional": True, "defaultMode": 0o440}
+    (mount,) = [mount for mount in container(job)["volumeMounts"] if mount["name"] == "signing"]
+    assert mount["readOnly"] is True
+
+
+def errors(**job_variables: Any) -> list[str]:
+    """Validate a run's variables as Prefect's server does."""
+    from prefect.utilities.schema_tools import validate
+
+    from pipelines import work_pool
+
+    template = work_pool.allow_only(work_pool.job_template(TEMPLATE), "slipway-platform:0.1.0")
+    return [error.message for error in validate(job_variables, template["variables"], ignore_required=True)]
+
+
+CLAIM = {"name": "log", "persistentVolumeClaim": {"claimName": "log"}}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"image": "slipway-platform:0.1.0"},
+        {"env": {"OMP_NUM_THREADS": "2", "TF_CPP_MIN_LOG_LEVEL": "0", "PREFECT_LOGGING_LEVEL": "DEBUG"}},
+        {"labels": {"team": "risk", "cost-center": "7"}, "annotations": {"example.com/why": "a bad week"}},
+        {"cpu_request": "500m", "memory_request": "2Gi", "memory_limit": "8Gi", "scratch_limit": "500Mi"},
+        {"gpus": 1, "node_selector": {"nvidia.com/gpu.present": "true"}, "tolerations": [{"operator": "Exists"}]},
+        {"log_volume": CLAIM},
+        {"log_volume": {"name": "log", "emptyDir": {"sizeLimit": "1Gi"}}},
+        {"finished_job_ttl": 600, "termination_grace_seconds": 120, "name": "audit", "namespace": "slipway"},
+    ],
+    ids=lambda variables: "-".join(variables),
+)
+def test_a_run_may_have_resources_and_labels_of_its_own(variables):
+    assert errors(**variables) == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"image": "evil.example.com/miner"},
+        {"image": "slipway-platform"},
+        {"command": "sh -c id"},
+        {"service_account_name": "prefect-worker"},
+        {"env": {"LD_PRELOAD": "/tmp/a.so"}},
+        {"env": {"PYTHONPATH": "/var/lib/slipway"}},
+        {"env": {"MLFLOW_TRACKING_URI": "https://evil.example.com"}},
+        {"env": {"SLIPWAY_SIGNING_KEY": ""}},
+        {"env": {"HTTPS_PROXY": "http://evil.example.com"}},
+        {"env": {"PREFECT_API_URL": "http://evil.example.com/api"}},
+        {"env": {"CUDA_INJECTION64_PATH": "/tmp/a.so"}},
+        {"env": {"TF_A": {"valueFrom": {"secretKeyRef": {"name": "slipway-databases", "key": "mlflow"}}}}},
+        {"env": [{"name": "TF_A", "valueFrom": {"secretKeyRef": {"name": "slipway-databases", "key": "mlflow"}}}]},
+        {"labels": {"app.kubernetes.io/name": "serving"}},
+        {"labels": {"App.Kubernetes.io/name": "serving"}},
+        {"labels": {"slipway/scrape": "true"}},
+        {"log_volume": {"name": "log", "secret": {"secretName": "slipway-databases"}}},
+        {"log_volume": {"name": "log", "hostPath": {"path": "/"}}},
+        {"log_volume": {"name": "log", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}},
+        {"log_volume": {"name": "log", "persistentVolumeClaim": {"claimName": "mlflow"}}},
+        {"log_volume": {"name": "tmp", "emptyDir": {}}},
+        {"memory_limit": "1Ti"},
+        {"memory_limit": ""},
+        {"cpu_request": "many"},
+        {"gpus": 100},
+        {"gpus": 0},
+        {"termination_grace_seconds": 86400},
+        {"finished_job_ttl": -1},
+        {"image_pull_policy": "Sometimes"},
+    ],
+    ids=str,
+)
+def test_a_run_cannot_have_another_image_command_secret_volume_or_identity(variables):
+    assert errors(**variables)
+
+
+def test_the_clusters_own_defaults_are_such_values():
+    from pipelines import work_pool
+
+    template = work_pool.job_template(TEMPLATE)
+    properties = template["variables"]["properties"]
+    assert errors(**{name: entry["default"] for name, entry in properties.items() if "default" in entry}) == []
+
+
+@pytest.mark.parametrize("deployment", ["credit_risk", "mlflow", "prefect", "serving", "watch", "prefect-worker"])
+def test_its_pod_is_a_flow_run_whatever_the_deployment_is_called(deployment):
+    """Check the labels by which Services and network policies know pods: Prefect adds others."""
+    labels = rendered(deployment=deployment)["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/name"] == labels["app.kubernetes.io/component"] == "flow-run"
+    assert "app.kubernetes.io/instance" not in labels
+    assert labels["prefect.io/flow-run-name"] == "Wise-Owl"
+
+
+@pytest.mark.parametrize("name", ["app.kubernetes.io/name", "app.kubernetes.io/component", "App.Kubernetes.io/name"])
+def test_labels_of_a_run_are_its_jobs_and_change_no_identity(name):
+    job = rendered(labels={name: "serving", "team": "risk"})
+    assert "serving" not in job["spec"]["template"]["metadata"]["labels"].values()
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == "flow-run"
+    assert job["metadata"]["labels"]["team"] == "risk"
 
 
 def test_it_requests_the_measured_resources_and_no_gpu_by_default():

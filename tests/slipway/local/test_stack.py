@@ -169,6 +169,12 @@ def test_a_taken_port_is_replaced_by_the_next_free_one_and_reported(monkeypatch)
     assert len(set(chosen.values())) == len(chosen)
 
 
+def test_a_port_is_chosen_for_each_server_that_listens_and_for_nothing_else():
+    chosen = local_services()
+    processes = [chosen.mlflow(), chosen.prefect(), chosen.service(["digits"]), chosen.watch()]
+    assert {process.url for process in processes} == {chosen.url(name) for name in chosen.ports}
+
+
 def test_no_free_port_is_an_error_that_names_the_ports_tried(monkeypatch):
     monkeypatch.setattr("slipway.system.ports.is_free", lambda *_: False)
     with pytest.raises(PortTaken, match="no port from 3000 to 3099 is free"):

@@ -1,0 +1,193 @@
+"""`make ci` on other machines: .ci/run with a stub for each program it calls, in a clone with nothing beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.needs import NEEDS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = ("bash", "cat", "dirname", "env", "realpath", "tail")
+APT = {"chromium", "curl", "prometheus", "prometheus-alertmanager", "redis-server", "shellcheck"}
+RECORD = '#!/bin/bash\necho "$(basename "$0") $*" >>"$RECORD"\n'
+PARTS = ["make .venv/.installed", "make lint", "make test", "make demo", "make loop"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Result of .ci/run: its exit code, its output, and what it called."""
+
+    code: int
+    output: str
+    calls: list[str]
+
+    @property
+    def makes(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("make ")]
+
+    @property
+    def left_out(self) -> str:
+        return self.output.partition("Left out, and why:\n")[2]
+
+
+class Machine:
+    """A clone, and a PATH on which nothing is that was not put there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.bin, self.clone = folder, folder / "bin", folder / "work" / "clone"
+        self.bin.mkdir()
+        for program in (*REAL, "basename"):
+            (self.bin / program).symlink_to(shutil.which(program))
+        self.stub("id", "echo 0")
+        for program in ("make", "mkdir", "rm", "ln", "iptables", "pkill", "apt-get"):
+            self.stub(program)
+        shutil.copytree(ROOT / ".ci", self.clone / ".ci")
+        self.stub("python", 'case $2 in infra.audit) exit "${AUDIT:-0}";; *) [ -z "$LACKS" ] || echo "$LACKS";; esac\n'
+                  '[ $# = 2 ] || [ -z "$LACKS" ]', self.clone / ".venv" / "bin")  # fmt: skip
+
+    def stub(self, name: str, script: str = "", folder: Path | None = None) -> None:
+        path = (folder or self.bin) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(RECORD + script + "\n")
+        path.chmod(0o755)
+
+    def tools(self, folder: Path) -> Path:
+        for name in ("docker-engine", "aws"):
+            self.stub(name, folder=folder)
+        self.stub("kubernetes", '[ "$1" != env ] || echo "export KUBECONFIG=/a/kubeconfig"', folder)
+        self.stub("go-tools", "echo /go/bin", folder)
+        return folder
+
+    def run(self, **environment: str) -> Ran:
+        record = self.folder / "record"
+        record.write_text("")
+        given = {"PATH": str(self.bin), "HOME": str(self.folder), "RECORD": str(record), "LACKS": "", **environment}
+        ran = subprocess.run(
+            [self.clone / ".ci" / "run"], env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return Ran(ran.returncode, ran.stdout, record.read_text().splitlines())
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_clone_alone_runs_all_but_the_cluster_and_says_what_was_left_out(machine):
+    ran = machine.run(LACKS="docker: install Docker")
+    assert (ran.code, ran.makes) == (0, PARTS)
+    assert ran.left_out == "  tests with docker: install Docker\n  make cluster: docker: install Docker\n"
+
+
+def test_on_a_persons_machine_nothing_is_installed(machine):
+    ran = machine.run(LACKS="chromium: install it")
+    assert not [call for call in ran.calls if call.startswith(("apt-get", "go ", "python3"))]
+
+
+def test_in_ci_what_is_missing_is_installed(machine):
+    for program in ("go", "python3", "docker"):
+        machine.stub(program)
+    ran = machine.run(CI="true")
+    installed = {call.split()[-1] for call in ran.calls if call.startswith("apt-get install")}
+    assert (ran.code, installed) == (0, APT)
+    assert {call.split("/")[-1] for call in ran.calls if call.startswith("go ")} == {"v5@v5.7.1", "kubeconform@v0.8.0"}
+    assert any(call.startswith("python3 -m venv ") for call in ran.calls)
+
+
+def test_in_ci_what_is_there_is_not_installed(machine):
+    for program in (*APT - {"prometheus"}, "promtool", "kustomize", "kubeconform", "moto_server"):
+        machine.stub(program)
+    ran = machine.run(CI="true")
+    assert not [call for call in ran.calls if call.startswith(("apt-get", "go ", "python3"))]
+
+
+def test_what_cannot_be_installed_is_told_and_ends_nothing(machine):
+    machine.stub("apt-get", "exit 100")
+    ran = machine.run(CI="true", LACKS="chromium: install Debian's package chromium")
+    assert (ran.code, ran.makes) == (0, PARTS)
+    for program in ("chromium", "promtool", "kustomize", "moto_server"):
+        assert f"{program} could not be installed" in ran.output
+    assert "tests with chromium: install Debian's package chromium" in ran.left_out
+
+
+def test_where_there_are_an_engine_and_a_cluster_the_cluster_trial_runs(machine):
+    ran = machine.run(SLIPWAY_TEST_LOAD="kind load docker-image")
+    assert ran.makes == [*PARTS, "make cluster BASE= LOAD=kind load docker-image"]
+    assert ran.left_out == ""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_with_a_folder_of_tools_everything_runs_and_nothing_may_be_skipped(machine, named):
+    tools = machine.tools(machine.clone.parent / "shared" / "tools" if not named else machine.folder / "elsewhere")
+    machine.stub("make", 'echo "NO_SKIP=$SLIPWAY_TEST_NO_SKIP CI=$CI AWS=$SLIPWAY_TEST_AWS"')
+    ran = machine.run(**({"SLIPWAY_TEST_TOOLS": str(tools)} if named else {}))
+    assert ran.code == 0
+    assert ran.makes[-1] == f"make cluster BASE=python:3.11-slim-bookworm LOAD={tools}/kubernetes load"
+    assert ran.output.count(f"NO_SKIP=1 CI=true AWS={tools}/aws") == len(ran.makes)
+    started = ran.calls.index("docker-engine "), ran.calls.index("kubernetes start"), ran.calls.index("make lint")
+    assert list(started) == sorted(started)
+    assert ran.calls.index("kubernetes stop") > ran.calls.index(ran.makes[-1])
+
+
+def test_a_failed_part_ends_the_run_and_what_was_started_is_stopped(machine):
+    machine.tools(machine.clone.parent / "shared" / "tools")
+    machine.stub("make", '[ "$1" != test ]')
+    ran = machine.run()
+    assert (ran.code, ran.makes[-1]) == (1, "make test")
+    assert {"kubernetes stop", "pkill -x dockerd"} <= set(ran.calls)
+
+
+def test_an_engine_that_ran_before_is_left_alone(machine):
+    machine.tools(machine.clone.parent / "shared" / "tools")
+    machine.stub("docker")
+    assert "pkill -x dockerd" not in machine.run().calls
+
+
+def test_nothing_of_a_person_is_stopped_or_removed_without_a_folder_of_tools(machine):
+    ran = machine.run(CI="true")
+    assert not [call for call in ran.calls if call.startswith(("pkill", "rm ", "iptables"))]
+
+
+@pytest.mark.parametrize("value", ["/nowhere", ".ci/run"])
+def test_a_folder_of_tools_that_is_none_is_an_error(machine, value):
+    ran = machine.run(SLIPWAY_TEST_TOOLS=value)
+    assert (ran.code, ran.makes) == (1, [])
+    assert f"error: SLIPWAY_TEST_TOOLS={value} is no folder: name one, or unset it." in ran.output
+
+
+@pytest.mark.parametrize(("status", "code"), [("0", 0), ("1", 1), ("2", 2), ("3", 0)])
+def test_an_audit_that_found_something_ends_the_run_and_one_without_data_is_told(machine, status, code):
+    ran = machine.run(AUDIT=status)
+    assert ran.code == code
+    assert ("make demo" in ran.makes) is (code == 0)
+    assert ("audit of some packages" in ran.left_out) is (status == "3")
+
+
+def test_the_scripts_are_clean(needs):
+    scripts = sorted(path for path in (ROOT / ".ci").iterdir())
+    checked = subprocess.run([needs("shellcheck"), "-x", *scripts], cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_what_is_missing_is_named_with_how_to_get_it(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    for name in [name for name in os.environ if name.startswith("SLIPWAY_TEST_") or name == "KUBECONFIG"]:
+        monkeypatch.delenv(name)
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == list(NEEDS)
+    assert all(line.split(": ", 1)[1] for line in lines)
+
+
+def test_names_that_are_missing_end_with_1(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["curl"]) == 1
+    assert capsys.readouterr().out == "curl: install curl\n"
+    monkeypatch.setenv("SLIPWAY_TEST_LARGE_IMAGES", "1")
+    assert main(["large images"]) == 0

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway.clients.http import is_healthy
+from slipway.clients.prefect import AUTH_STRING, authorization
+from slipway.local.prefect_login import login_file, read_login
 from slipway.local.stack import Stack
 from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
@@ -39,6 +41,7 @@ class LocalServices:
             **{f"SLIPWAY_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
+            AUTH_STRING: read_login(self.var),
         }
 
     def mlflow(self) -> Process:
@@ -53,14 +56,22 @@ class LocalServices:
         return self._module("mlflow", argv, self.url("mlflow"), "/health", env)
 
     def prefect(self) -> Process:
-        """The Prefect server."""
-        argv = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.ports["prefect"])]
-        return self._module("prefect", argv, self.url("prefect"), "/api/health")
+        """The Prefect server, with a login, and for its own page only."""
+        port = str(self.ports["prefect"])
+        argv = ["uvicorn", "--factory", "pipelines.prefect_app:create_app", "--host", "127.0.0.1", "--port", port]
+        argv += ["--lifespan", "on", "--log-level", "warning"]
+        env = {
+            "PREFECT_SERVER_API_AUTH_STRING": read_login(self.var),
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+            "PREFECT__SERVER_FINAL": "1",  # as `prefect server start` sets it: the app is made once
+        }
+        return self._module("prefect", argv, self.url("prefect"), "/api/health", env)
 
     def runner(self, usecases: Sequence[str]) -> Process:
         """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`."""
         ready = f"/api/deployments/name/train/{usecases[-1]}" if usecases else "/api/health"
-        return self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
+        runner = self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
+        return replace(runner, health_headers=authorization(self.env))
 
     def service(self, usecases: Sequence[str]) -> Process:
         """The prediction service."""
@@ -109,7 +120,9 @@ def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> Lo
         ServiceError: another stack runs from the folder.
         PortTaken: no port is free near the one that is set.
     """
-    stack.claim(settings().var.resolve(), command)
+    var = settings().var.resolve()
+    stack.claim(var, command)
+    var.chmod(0o700)  # an earlier release left it open to other users of the machine
     chosen = local_services(say=say)
     stack.publish_environment(chosen.env)
     os.environ.update(chosen.env)
@@ -137,7 +150,10 @@ def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Ite
     local = local_services(config)
     urls |= {name: local.url(name) + ("/api" if name == "prefect" else "") for name in missing}
     variables = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
-    with _environment({variables[name]: urls[name] for name in missing}), Stack(say) as stack:
+    changed = {variables[name]: urls[name] for name in missing}
+    if "prefect" in missing:
+        changed[AUTH_STRING] = read_login(local.var)
+    with _environment(changed), Stack(say) as stack:
         say(f"{' and '.join(missing)}: nothing answers at the configured address, starting here")
         stack.start(*(getattr(local, name)() for name in missing))
         yield {name: urls[name] for name in names}
@@ -159,7 +175,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def page_links(services: LocalServices, served: Sequence[str]) -> list[str]:
     """List the web pages, one line for each."""
     pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow"))]
-    pages += [("flows", services.url("prefect"))]
+    pages += [("flows", f"{services.url('prefect')} (it asks for the line in {login_file(services.var)})")]
     if served:
         pages += [("try the models", services.url("service")), ("the API", f"{services.url('service')}/docs")]
     return [f"  {title:18}{url}" for title, url in pages]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from slipway.clients.prefect import AUTH_STRING
 from slipway.errors import ServiceError
 from slipway.system.files import write_text
 from slipway.system.locks import acquire, is_held
@@ -57,7 +58,10 @@ class StackLock:
 
     def write(self, state: State) -> None:
         """Write `stack.json`."""
-        write_text(self._var / "stack.json", json.dumps(asdict(state), indent=1), durable=False)
+        content = json.dumps(asdict(state), indent=1)
+        write_text(
+            self._var / "stack.json", content, durable=False, mode=0o600
+        )  # the environment holds Prefect's login
 
     def release(self) -> None:
         """Remove `stack.json` and free the lock."""
@@ -79,5 +83,9 @@ def running_stack(var: Path) -> State | None:
 def use_running_stack(var: Path) -> None:
     """Lead this process to the servers of the stack that runs from `var`, unless its environment names others."""
     state = running_stack(var)
-    for name, value in (state.env if state else {}).items():
+    env = dict(state.env) if state else {}
+    login = env.pop(AUTH_STRING, None)
+    for name, value in env.items():
         os.environ.setdefault(name, value)
+    if login and os.environ["PREFECT_API_URL"] == env["PREFECT_API_URL"]:  # no other server gets the password
+        os.environ.setdefault(AUTH_STRING, login)

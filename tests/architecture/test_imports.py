@@ -74,7 +74,7 @@ def test_a_package_imports_no_other_and_loads_heavy_libraries_only_when_it_uses_
         heavy = set(allowed_heavy)
         if "networks" in path.parts:
             heavy.add("keras")
-        if path.name in {"training.py", "deployments.py", "flows.py", "work_pool.py"}:
+        if path.name in {"training.py", "deployments.py", "flows.py", "prefect_app.py", "work_pool.py"}:
             heavy.add("prefect")
         found = foreign(path)
         assert not found & (PACKAGES - {package, "slipway"}), path

@@ -23,6 +23,7 @@ import pytest
 
 from tests.support import sharing
 
+PREFECT_LOGIN = "slipway:of the tests' server"
 START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
 
 
@@ -46,7 +47,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Provide the address of a real Prefect server's API on SQLite. Tests use distinct names of deployments."""
+    """Provide the address of a real Prefect server's API on SQLite, as on a laptop: with a login, which
+    every test has in its environment, and one origin. Tests use distinct names of deployments."""
     return sharing.started(tmp_path_factory, "prefect", _start_prefect)
 
 
@@ -64,13 +66,14 @@ def _mlflow_command(folder: Path, uri: str) -> list[str]:
 
 def _start_prefect(folder: Path) -> sharing.Started:
     port = free_port()
-    app = ["--factory", "prefect.server.api.server:create_app", "--lifespan=on", "--log-level=error"]
+    app = ["--factory", "pipelines.prefect_app:create_app", "--lifespan=on", "--log-level=error"]
     command = [sys.executable, "-m", "uvicorn", *app, "--host=127.0.0.1", f"--port={port}"]
     database = f"sqlite+aiosqlite:///{folder}/prefect.db"
     env = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database, "PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
     env |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}  # as Prefect's own test harness starts it
-    uri = f"http://127.0.0.1:{port}/api"
-    return _start(command, folder, env, f"{uri}/health"), uri
+    origin = f"http://127.0.0.1:{port}"
+    env |= {"PREFECT_SERVER_API_AUTH_STRING": PREFECT_LOGIN, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin}
+    return _start(command, folder, env, f"{origin}/api/health"), f"{origin}/api"
 
 
 def _start(command: list[str], folder: Path, env: dict[str, str], health: str) -> int:

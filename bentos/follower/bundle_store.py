@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 import shutil
 import tempfile
 import time
@@ -13,15 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.bundle import gate_report, manifest, signing
-from slipway.contracts.registry_names import OVERRIDE, REFUSED
+from slipway.contracts.bundle import manifest, signing
+from slipway.contracts.bundle.admission import require_admissible, require_servable
 from slipway.errors import BundleError
 from slipway.serving_state import desired
 from slipway.serving_state.desired import StoredVersion
 from slipway.system import files
 
 KEPT = 3  # bundles of a use case that stay though nothing uses them
-_WHO_WHY = re.compile(r"[^:]*\S[^:]*:\s*\S.*", re.DOTALL)
 _DRAFT = ".incoming-"
 _STALE_SECONDS = 3600.0
 
@@ -33,15 +31,8 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
         BundleError: the version must not be served; the message is the reason.
         RegistryError: the registry failed: nothing is left behind, and another try may succeed.
     """
-    if refused := version.tags.get(REFUSED):
-        raise BundleError(f"it has the tag {REFUSED}: {refused} Remove the tag to have the version tried again.")
-    if version.digest is None or not re.fullmatch(r"[0-9a-f]{64}", version.digest):
-        raise BundleError(
-            f"its tag slipway.bundle_sha256 is {version.digest!r}, a sha256 is needed: it was not registered "
-            "by Slipway, or the tag was changed. Train and register it again."
-        )
-    stored = StoredVersion(version.name, version.version, version.digest, version.run_id, version.tags.get(OVERRIDE))
-    directory = store / version.digest
+    stored = require_admissible(version.name, version.version, version.run_id, version.tags)
+    directory = store / stored.digest
     if _is_complete(directory):
         require_servable(directory, stored)
     else:
@@ -49,21 +40,6 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
     if desired.stored_version(directory) != stored:
         files.write_json(directory / "version.json", stored)
     return stored
-
-
-def require_servable(directory: Path, stored: StoredVersion) -> None:
-    """Raise BundleError where a complete bundle must not be served: unsigned, another use case's, or a failed gate.
-
-    A signature is required where keys are trusted (SLIPWAY_TRUSTED_KEYS). A failed gate passes where the version's tag
-    names who overrides it, and why.
-    """
-    content = manifest.read_manifest(directory, stored.digest)
-    signing.require(directory)
-    if content.usecase != stored.name:
-        raise BundleError(f"the bundle is of the use case {content.usecase!r}, and registered as {stored.name!r}.")
-    if stored.override and not _WHO_WHY.fullmatch(stored.override):
-        raise BundleError(f"its tag {OVERRIDE} is {stored.override!r}; its form is `WHO: WHY`.")
-    gate_report.require_passed(directory, stored.override)
 
 
 def prune(store: Path, usecase: str, used: Collection[str | None]) -> None:

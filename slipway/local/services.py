@@ -49,6 +49,7 @@ class LocalServices:
         folder = self.var / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.ports["mlflow"]), "--workers", "1"]
+        argv += ["--app-name", "slipway"]  # monitoring.mlflow_app
         argv += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--serve-artifacts"]
         argv += ["--artifacts-destination", str(folder / "artifacts")]
         # 2 processes instead of 15: jobs are for scorers and the gateway, which are not used here

@@ -76,6 +76,8 @@ def test_a_package_imports_no_other_and_loads_heavy_libraries_only_when_it_uses_
             heavy.add("keras")
         if path.name in {"training.py", "deployments.py", "flows.py", "prefect_app.py", "work_pool.py"}:
             heavy.add("prefect")
+        if "mlflow_app" in path.parts:
+            heavy.add("mlflow")
         found = foreign(path)
         assert not found & (PACKAGES - {package, "slipway"}), path
         assert found & HEAVY <= heavy, path

@@ -46,6 +46,20 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def mlflow_app_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Provide the address of a real MLflow server with our app around it, without a login, as on a laptop.
+
+    Its audit lines are in `audit_of_the_app(tmp_path_factory)`.
+    """
+    return sharing.started(tmp_path_factory, "mlflow-app", _start_mlflow_app)
+
+
+def audit_of_the_app(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of `mlflow_app_server` that SLIPWAY_LOG_URL is to name."""
+    return sharing.of_the_run(factory) / "shared-mlflow-app" / "var" / "log"
+
+
+@pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Provide the address of a real Prefect server's API on SQLite, as on a laptop: with a login, which
     every test has in its environment, and one origin. Tests use distinct names of deployments."""
@@ -56,6 +70,22 @@ def _start_mlflow(folder: Path) -> sharing.Started:
     uri = f"http://127.0.0.1:{free_port()}"
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
     return _start(_mlflow_command(folder, uri), folder, env, f"{uri}/health"), uri
+
+
+def _start_mlflow_app(folder: Path) -> sharing.Started:
+    return start_mlflow_app(folder, f"http://127.0.0.1:{free_port()}", {})
+
+
+def start_mlflow_app(folder: Path, uri: str, more: Mapping[str, str]) -> sharing.Started:
+    """Start MLflow at `uri` with our app around it; `more` are further variables."""
+    env = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "1",
+        "SLIPWAY_MLFLOW_PORT": uri.rpartition(":")[2],
+    }
+    env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_LOG_URL": str(folder / "var" / "log"), **more}
+    command = [*_mlflow_command(folder, uri), "--app-name=slipway"]
+    return _start(command, folder, env, f"{uri}/health"), uri
 
 
 def _mlflow_command(folder: Path, uri: str) -> list[str]:

@@ -71,10 +71,15 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
         BundleError: a byte differs, a file is missing, too large, a link or lies behind one, JSON is nested too deep,
             the manifest lists what no bundle has, or the contract version is not readable.
     """
+    return verify_files(directory, SERVER_FILES if serving_only else FILES, digest)
+
+
+def verify_files(directory: Path, names: Sequence[str], digest: str | None = None) -> Manifest:
+    """Check these files as `verify` does."""
     manifest = read_manifest(directory, digest)
     if unlisted := sorted(set(manifest.files) - set(FILES)):
         raise BundleError(f"the manifest of {directory} lists {unlisted[0]!r}, which no bundle has.")
-    for name in SERVER_FILES if serving_only else FILES:
+    for name in names:
         if name not in manifest.files:
             raise BundleError(f"the manifest of {directory} does not list {name}.")
         _check_file(directory, name, manifest.files[name])

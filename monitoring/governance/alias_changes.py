@@ -26,7 +26,9 @@ def alias_changes(line: AuditLine) -> list[AliasChange]:
 
 
 def describe(evidence: dict[str, Any]) -> str:
-    """Describe alias changes: `champion from version 3 to 4, canary from version 4 to none`; empty without any."""
+    """Describe the changes of aliases, `champion from version 3 to 4, canary from version 4 to none`, or of a tag."""
+    if {"tag", "to"} <= evidence.keys():
+        return f"{evidence['tag']} from {evidence.get('from') or 'none'} to {evidence['to'] or 'none'}"
     return ", ".join(
         f"{each['alias']} from version {each.get('from') or 'none'} to {each['to'] or 'none'}"
         for each in _changes(evidence)

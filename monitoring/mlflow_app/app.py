@@ -6,7 +6,6 @@ With SLIPWAY_MLFLOW_LOGIN it is MLflow's own basic-auth app inside, with its use
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +22,9 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.server.fastapi_app import create_fastapi_app
 from mlflow.server.handlers import _get_request_message, get_endpoints
 
-from monitoring.mlflow_app.changes import READERS, RegistryChange
-from monitoring.mlflow_app.roles import PROMOTER, may_promote
-from monitoring.release.admissibility import has_served, require_servable_version
+from monitoring.mlflow_app.registry_changes import READERS, RegistryChange
+from monitoring.mlflow_app.login import PROMOTER, may_promote, with_login
+from monitoring.release.admissibility import require_servable_version
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION, SHADOW
@@ -42,21 +41,10 @@ def create_app(app: Flask = mlflow.server.app) -> Any:
     config = settings()
     # MLflow has put its database into MLFLOW_TRACKING_URI; this is where the server itself listens
     config = config.model_copy(update={"mlflow_tracking_uri": f"http://127.0.0.1:{config.mlflow_port}"})
-    wrapped = _with_login(app) if config.mlflow_login else create_fastapi_app(app)
+    wrapped = with_login(app, config) if config.mlflow_login else create_fastapi_app(app)
     gate = Gate(config)
     app.before_request(gate.check)  # after the login's: functions run in the order in which they were added
     return wrapped
-
-
-def _with_login(app: Flask) -> Any:
-    from mlflow.server import auth
-
-    for variable, value in (
-        ("MLFLOW_TRACKING_USERNAME", auth.auth_config.admin_username),
-        ("MLFLOW_TRACKING_PASSWORD", auth.auth_config.admin_password),
-    ):
-        os.environ.setdefault(variable, value or "")  # this app's own requests
-    return auth.create_app(app)
 
 
 class Gate:
@@ -110,7 +98,7 @@ class Gate:
             raise _Refused(INVALID_PARAMETER_VALUE, f"{what}: {error}") from None
 
     def _record(self, change: RegistryChange, user: str | None) -> None:
-        """Write the audit line; a log that is down stops every change but the way back to a version that served."""
+        """Write the audit line; a log that is down stops what it must not miss."""
         who, evidence = user or audit.UNKNOWN, {**change.evidence, "login": user is not None}
         try:
             audit.append(
@@ -122,7 +110,7 @@ class Gate:
                 config=self._config,
             )
         except (ServiceError, OSError) as error:
-            if not (change.to and has_served(change.to)):
+            if change.must_be_written:
                 reason = f"Nobody may {_deed(change)} while the audit cannot be written: {error}"
                 raise _Refused(INTERNAL_ERROR, reason, 500) from None
             _log.error("%s: %s by %s is in no audit line: %s", change.usecase, evidence, who, error)

@@ -136,7 +136,7 @@ def _services(config: Settings) -> list[ServiceStatus]:
 
 
 def _with_login(config: Settings) -> str:
-    return f"{_PURPOSES['prefect']}; its page asks for the line in {local.login_file(config.var)}"
+    return f"{_PURPOSES['prefect']}; its page asks for the login in {local.login_file(config.var, 'prefect')}"
 
 
 def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: RolloutView) -> UseCaseStatus:

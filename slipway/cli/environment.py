@@ -40,7 +40,14 @@ def _folders(var: Path) -> dict[str, str]:
     }
 
 
-_ADDRESSES = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "ELASTICSEARCH_URL")
+_ADDRESSES = (  # with the credentials for them
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "PREFECT_API_URL",
+    "PREFECT_API_AUTH_STRING",
+    "ELASTICSEARCH_URL",
+)
 _DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "True",

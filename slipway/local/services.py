@@ -11,7 +11,7 @@ from pathlib import Path
 
 from slipway.clients.http import is_healthy
 from slipway.clients.prefect import AUTH_STRING, authorization
-from slipway.local.prefect_login import login_file, read_login
+from slipway.local.logins import login_file, read_login
 from slipway.local.stack import Stack
 from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
@@ -27,6 +27,7 @@ class LocalServices:
     var: Path
     usecases: Path
     ports: dict[str, int]
+    mlflow_login: bool = False
 
     def url(self, service: str) -> str:
         """The address of a service."""
@@ -41,8 +42,19 @@ class LocalServices:
             **{f"SLIPWAY_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
-            AUTH_STRING: read_login(self.var),
+            **self.credentials("mlflow"),
+            **self.credentials("prefect"),
         }
+
+    def credentials(self, server: str) -> dict[str, str]:
+        """The variables that its clients take their credentials from; none where it has no login."""
+        if server == "mlflow" and not self.mlflow_login:
+            return {}
+        login = read_login(self.var, server)
+        if server == "prefect":
+            return {AUTH_STRING: login}
+        user, _, password = login.partition(":")
+        return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
     def mlflow(self) -> Process:
         """The MLflow server, on a SQLite database and artifacts in the state folder."""
@@ -54,6 +66,10 @@ class LocalServices:
         argv += ["--artifacts-destination", str(folder / "artifacts")]
         # 2 processes instead of 15: jobs are for scorers and the gateway, which are not used here
         env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+        if self.mlflow_login:
+            user, _, password = read_login(self.var, "mlflow").partition(":")
+            env |= {"MLFLOW_AUTH_ADMIN_USERNAME": user, "MLFLOW_AUTH_ADMIN_PASSWORD": password}
+            env |= {"SLIPWAY_MLFLOW_LOGIN": "true"}
         return self._module("mlflow", argv, self.url("mlflow"), "/health", env)
 
     def prefect(self) -> Process:
@@ -62,7 +78,7 @@ class LocalServices:
         argv = ["uvicorn", "--factory", "pipelines.prefect_app:create_app", "--host", "127.0.0.1", "--port", port]
         argv += ["--lifespan", "on", "--log-level", "warning"]
         env = {
-            "PREFECT_SERVER_API_AUTH_STRING": read_login(self.var),
+            "PREFECT_SERVER_API_AUTH_STRING": read_login(self.var, "prefect"),
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
             "PREFECT__SERVER_FINAL": "1",  # as `prefect server start` sets it: the app is made once
         }
@@ -111,7 +127,7 @@ def local_services(config: Settings | None = None, say: Callable[[str], None] = 
         ports[name] = free_port(wanted, ports.values())
         if ports[name] != wanted:
             say(f"port {wanted} is taken: {name} takes {ports[name]}")
-    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports)
+    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports, config.mlflow_login)
 
 
 def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> LocalServices:
@@ -152,8 +168,8 @@ def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Ite
     urls |= {name: local.url(name) + ("/api" if name == "prefect" else "") for name in missing}
     variables = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
     changed = {variables[name]: urls[name] for name in missing}
-    if "prefect" in missing:
-        changed[AUTH_STRING] = read_login(local.var)
+    for name in missing:
+        changed |= local.credentials(name)
     with _environment(changed), Stack(say) as stack:
         say(f"{' and '.join(missing)}: nothing answers at the configured address, starting here")
         stack.start(*(getattr(local, name)() for name in missing))
@@ -175,8 +191,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 def page_links(services: LocalServices, served: Sequence[str]) -> list[str]:
     """List the web pages, one line for each."""
-    pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow"))]
-    pages += [("flows", f"{services.url('prefect')} (it asks for the line in {login_file(services.var)})")]
+    asks = " (it asks for the login in {})"
+    mlflow = asks.format(login_file(services.var, "mlflow")) if services.mlflow_login else ""
+    pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow") + mlflow)]
+    pages += [("flows", services.url("prefect") + asks.format(login_file(services.var, "prefect")))]
     if served:
         pages += [("try the models", services.url("service")), ("the API", f"{services.url('service')}/docs")]
     return [f"  {title:18}{url}" for title, url in pages]

@@ -17,6 +17,12 @@ from slipway.errors import ServiceError
 from slipway.system.files import write_text
 from slipway.system.locks import acquire, is_held
 
+_CREDENTIALS = {  # of which address
+    AUTH_STRING: "PREFECT_API_URL",
+    "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_URI",
+}
+
 
 @dataclass(frozen=True)
 class ServiceStatus:
@@ -59,9 +65,7 @@ class StackLock:
     def write(self, state: State) -> None:
         """Write `stack.json`."""
         content = json.dumps(asdict(state), indent=1)
-        write_text(
-            self._var / "stack.json", content, durable=False, mode=0o600
-        )  # the environment holds Prefect's login
+        write_text(self._var / "stack.json", content, durable=False, mode=0o600)  # the environment holds passwords
 
     def release(self) -> None:
         """Remove `stack.json` and free the lock."""
@@ -84,8 +88,10 @@ def use_running_stack(var: Path) -> None:
     """Lead this process to the servers of the stack that runs from `var`, unless its environment names others."""
     state = running_stack(var)
     env = dict(state.env) if state else {}
-    login = env.pop(AUTH_STRING, None)
+    credentials = {name: env.pop(name) for name in _CREDENTIALS if name in env}
     for name, value in env.items():
         os.environ.setdefault(name, value)
-    if login and os.environ["PREFECT_API_URL"] == env["PREFECT_API_URL"]:  # no other server gets the password
-        os.environ.setdefault(AUTH_STRING, login)
+    for name, value in credentials.items():
+        address = _CREDENTIALS[name]
+        if os.environ[address] == env[address]:  # no other server gets the password
+            os.environ.setdefault(name, value)

@@ -6,6 +6,7 @@ Tests name their registered models apart (`unique_name`) and never delete them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -143,20 +144,22 @@ def publish(
     bundle: Path,
     tags: Mapping[str, str] | None = None,
     artifacts: Mapping[str, Path] | None = None,
+    login: str | None = None,
 ) -> str:
     """Log `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and register it.
 
-    Returns the new version of the registered model `name`, which is made when there is none. The tag
-    `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's `register` writes it.
+    Returns the new version of the registered model `name`, which is made when there is none; `login` is
+    `USER:PASSWORD`. The tag `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's
+    `register` writes it.
     """
-    created = _call(uri, "POST", "runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)})
+    created = _call(uri, "POST", "runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)}, login)
     run = created["run"]["info"]
     proxied = run["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
     files = {f"bundle/{p.relative_to(bundle).as_posix()}": p for p in bundle.rglob("*") if p.is_file()}
     for path, file in {**files, **(artifacts or {})}.items():
-        _send(uri, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{proxied}/{path}", file.read_bytes())
+        _send(uri, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{proxied}/{path}", file.read_bytes(), login)
     try:
-        _call(uri, "POST", "registered-models/create", {"name": name})
+        _call(uri, "POST", "registered-models/create", {"name": name}, login)
     except urllib.error.HTTPError as error:
         if b"RESOURCE_ALREADY_EXISTS" not in error.read():
             raise
@@ -171,6 +174,7 @@ def publish(
             "run_id": run["run_id"],
             "tags": [{"key": key, "value": value} for key, value in tags.items()],
         },
+        login,
     )
     return version["model_version"]["version"]
 
@@ -179,11 +183,14 @@ def _manifest_digest(bundle: Path) -> str:
     return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
-def _call(uri: str, method: str, route: str, body: object) -> dict:
-    return json.loads(_send(uri, method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode()))
+def _call(uri: str, method: str, route: str, body: object, login: str | None) -> dict:
+    return json.loads(_send(uri, method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode(), login))
 
 
-def _send(uri: str, method: str, path: str, body: bytes) -> bytes:
-    request = urllib.request.Request(uri + path, body, {"Content-Type": "application/json"}, method=method)
+def _send(uri: str, method: str, path: str, body: bytes, login: str | None) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    request = urllib.request.Request(uri + path, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read()

@@ -98,7 +98,7 @@ def test_up_prints_addresses_and_what_it_does_not_serve(up, ports, cli, var):
     cli("down")
     output = up.communicate(timeout=10)[0]
     assert f"http://127.0.0.1:{ports}" in output
-    assert f"it asks for the line in {login_file(var.resolve())}" in output
+    assert f"it asks for the login in {login_file(var.resolve(), 'prefect')}" in output
     assert "credit_risk has no champion, so it is not served: slipway train credit_risk" in output
 
 

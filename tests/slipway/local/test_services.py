@@ -14,7 +14,7 @@ from slipway.clients.http import is_healthy, request
 from slipway.clients.prefect import PrefectClient
 from slipway.errors import SettingsError
 from slipway.local import LocalServices, State, login_file, services, use_running_stack
-from slipway.local.prefect_login import read_login
+from slipway.local.logins import read_login
 from slipway.local.state import StackLock
 from slipway.settings import settings
 from slipway.system.ports import free_port
@@ -66,10 +66,10 @@ def local(var: Path) -> LocalServices:
 
 
 def test_every_state_folder_has_a_login_of_its_own_which_only_its_owner_reads(var, tmp_path):
-    login = read_login(var)
-    assert read_login(var) == login != read_login(tmp_path / "other")
+    login = read_login(var, "prefect")
+    assert read_login(var, "prefect") == login != read_login(tmp_path / "other", "prefect")
     assert len(login.partition(":")[2]) >= 32
-    assert stat.S_IMODE(login_file(var).stat().st_mode) == 0o600
+    assert stat.S_IMODE(login_file(var, "prefect").stat().st_mode) == 0o600
     assert local(var).env["PREFECT_API_AUTH_STRING"] == login
     assert local(var).prefect().env["PREFECT_SERVER_API_AUTH_STRING"] == login
 
@@ -77,7 +77,7 @@ def test_every_state_folder_has_a_login_of_its_own_which_only_its_owner_reads(va
 @pytest.mark.parametrize("content", [b"", b"slipway:", b"slipway:short", b":" + b"x" * 40, b"x" * 40, b"\xff:\xff"])
 def test_a_file_that_holds_no_login_starts_no_open_server(var, content):
     var.mkdir()
-    login_file(var).write_bytes(content)
+    login_file(var, "prefect").write_bytes(content)
     with pytest.raises(SettingsError, match="prefect.login"):
         local(var).prefect()
 
@@ -87,7 +87,7 @@ def test_prefects_origins_are_its_own_address_and_its_process_says_no_password(v
     assert process.env["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4200,http://localhost:4200"
     runner = local(var).runner(["digits"])
     assert runner.health_headers["Authorization"].startswith("Basic ")
-    assert read_login(var) not in " ".join(process.argv)
+    assert read_login(var, "prefect") not in " ".join(process.argv)
     assert runner.health_headers["Authorization"] not in repr(runner)
 
 
@@ -104,4 +104,4 @@ def test_the_login_of_a_running_stack_goes_to_its_own_prefect_only(var, monkeypa
     assert stat.S_IMODE((var / "stack.json").stat().st_mode) == 0o600
     use_running_stack(var)
     lock.release()
-    assert os.environ.get("PREFECT_API_AUTH_STRING") == (read_login(var) if given else None)
+    assert os.environ.get("PREFECT_API_AUTH_STRING") == (read_login(var, "prefect") if given else None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow.protos import model_registry_pb2 as requests
 
+from monitoring.release.admissibility import has_served
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.registry_names import (
     BUNDLE_SHA256,
@@ -28,6 +29,10 @@ DECISIVE_ALIASES = (CHAMPION, CANARY)
 DECISIVE_TAGS = (OVERRIDE, REFUSED, ROLLOUT, FIRST_WEIGHT, BUNDLE_SHA256)
 
 
+# Without a line these are not made; others only take something out of service, or say what happened.
+_NEVER_UNWRITTEN = (OVERRIDE, FIRST_WEIGHT, BUNDLE_SHA256)
+
+
 @dataclass(frozen=True)
 class RegistryChange:
     """A change that a request is about to make; `to` is the version that gets `alias`.
@@ -44,6 +49,14 @@ class RegistryChange:
     to: ModelVersion | None = None
     refusal: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def must_be_written(self) -> bool:
+        """Whether it brings something new into service, or lifts a refusal: a log that is down stops no rollback."""
+        if self.to is not None:
+            return not has_served(self.to)
+        lifts = self.action == TAG_REMOVED and self.evidence["tag"] == REFUSED
+        return lifts or "tags" in self.evidence or self.evidence.get("tag") in _NEVER_UNWRITTEN
 
 
 def _alias_set(request: Any, registry: Registry) -> RegistryChange | None:

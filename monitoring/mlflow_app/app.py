@@ -22,8 +22,8 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.server.fastapi_app import create_fastapi_app
 from mlflow.server.handlers import _get_request_message, get_endpoints
 
-from monitoring.mlflow_app.registry_changes import READERS, RegistryChange
 from monitoring.mlflow_app.login import PROMOTER, may_promote, with_login
+from monitoring.mlflow_app.registry_changes import READERS, RegistryChange
 from monitoring.release.admissibility import require_servable_version
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -88,8 +88,8 @@ def _move_into_place(draft: Path, directory: Path) -> None:
 @contextmanager
 def _draft(store: Path) -> Iterator[Path]:
     store.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=store))
-    draft.chmod(0o755)
+    draft = store / f"{_DRAFT}{secrets.token_hex(8)}"
+    draft.mkdir()  # with the mode that the umask leaves, where `mkdtemp` would always take 0700
     try:
         yield draft
     finally:

@@ -14,6 +14,7 @@ from slipway.contracts.schema.compatibility import require_compatible
 from slipway.errors import BundleError
 
 _SCHEMA = "serve/schema.json"
+_FILES = (manifest.METRICS, _SCHEMA)
 _HAS_SERVED = ("serving:", "replaced:")
 
 
@@ -33,23 +34,33 @@ def require_servable_version(registry: Registry, version: ModelVersion, champion
     """
     stored = require_admissible(version.name, version.version, version.run_id, version.tags)
     with tempfile.TemporaryDirectory() as folder:
-        new = _fetch(registry, version, Path(folder) / "new")
-        require_servable(new, stored)
-        if champion is None or has_served(version) or _is_refused(champion):
-            return
+        new = Path(folder) / "new"
         try:
-            serving = Schema.load(_fetch(registry, champion, Path(folder) / "champion") / _SCHEMA)
-        except BundleError:  # the champion was altered, which is no fault of this version
-            return
-        require_compatible(champion.version, serving, Schema.load(new / _SCHEMA))
+            registry.fetch_files(version, new, _FILES)
+            require_servable(new, stored)
+            serving = None if has_served(version) else _served_schema(registry, champion, Path(folder) / "champion")
+            if champion and serving:
+                require_compatible(champion.version, serving, Schema.load(new / _SCHEMA))
+        except BundleError as error:
+            raise BundleError(_without_path(str(error), new)) from None
 
 
-def _fetch(registry: Registry, version: ModelVersion, into: Path) -> Path:
+def _served_schema(registry: Registry, champion: ModelVersion | None, into: Path) -> Schema | None:
+    """The champion's schema; None where there is none, or where servers do not serve it."""
+    if champion is None or _is_refused(champion):
+        return None
     try:
-        registry.fetch_files(version, into, (manifest.METRICS, _SCHEMA))
-    except BundleError as error:
-        raise BundleError(str(error).replace(f" in {into}", "").replace(f" of {into}", "")) from None
-    return into
+        registry.fetch_files(champion, into, _FILES)
+        return Schema.load(into / _SCHEMA)
+    except BundleError:  # it was altered, which is no fault of the version that replaces it
+        return None
+
+
+def _without_path(message: str, folder: Path) -> str:
+    """Leave out where the bundle was on this machine."""
+    for place in (f" in {folder}", f" of {folder}", f"{folder}/"):
+        message = message.replace(place, "")
+    return message
 
 
 def _is_refused(version: ModelVersion) -> bool:

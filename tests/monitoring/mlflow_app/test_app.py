@@ -35,9 +35,11 @@ class Model:
 
     def publish(self, tags: dict[str, str] | None = None, schema: Any = bundles.TABULAR, **options: Any) -> str:
         directory = self.folder / str(len(list(self.folder.iterdir())))
-        usecase = options.pop("usecase", self.name)
+        usecase, content = options.pop("usecase", self.name), options.pop("content", {})
         bundles.write(directory, **options)
         schema.save(directory / "serve" / "schema.json")
+        for name, broken in content.items():
+            (directory / name).write_bytes(broken)
         bundles.rename(directory, usecase)
         return publish(self.registry.uri, self.name, directory, tags)
 
@@ -94,6 +96,14 @@ def of_another_use_case(model: Model) -> str:
     return model.publish(usecase="others")
 
 
+def without_a_verdict(model: Model) -> str:
+    return model.publish(content={"metrics.json": b"{"})
+
+
+def without_a_schema(model: Model) -> str:
+    return model.publish(content={"serve/schema.json": b"[]"})
+
+
 def incompatible(model: Model) -> str:
     grown = (*bundles.TABULAR.features, Feature("income", "number", range=(0.0, 1.0)))
     return model.publish(schema=msgspec.structs.replace(bundles.TABULAR, features=grown))
@@ -106,6 +116,8 @@ REFUSALS = [
     (not_ours, "its tag slipway.bundle_sha256 is 'none', a sha256 is needed"),
     (altered, "the registry says 0000"),
     (of_another_use_case, "the bundle is of the use case 'others', and registered as"),
+    (without_a_verdict, "metrics.json holds no gate verdict: "),
+    (without_a_schema, "serve/schema.json is not a schema: "),
     (incompatible, "requests that version 1 answers would be refused: income is new and not nullable"),
 ]
 

@@ -16,7 +16,7 @@ from slipway import audit_replica, ids, timestamps
 from slipway.errors import DataError
 from slipway.settings import Settings, settings
 
-UNKNOWN = "unknown (MLflow UI or API)"
+UNKNOWN = "not known: this MLflow has no login"
 
 
 class AuditLine(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the service binds to.")
     service_port: int = Field(3000, ge=1, le=65535, description="Port of the service.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
+    mlflow_login: bool = Field(False, description="Ask for a login, in MLflow's server with the app `slipway`.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
     status_host: str = Field(
         "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: neither requires a key."

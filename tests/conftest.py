@@ -29,6 +29,8 @@ QUIET = {
 
 def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Provide a fresh state folder, without the settings or servers of the person who runs the tests."""
+    from tests.support.servers import PREFECT_LOGIN
+
     for name in os.environ:
         if name.startswith("SLIPWAY_") and not name.startswith("SLIPWAY_TEST_"):
             patch.delenv(name)
@@ -37,6 +39,7 @@ def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("SLIPWAY_USECASES", str(ROOT / "usecases"))
     patch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     patch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    patch.setenv("PREFECT_API_AUTH_STRING", PREFECT_LOGIN)
     for name, value in QUIET.items():
         patch.setenv(name, value)
     settings.cache_clear()
@@ -98,8 +101,13 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
     def run(*args: str) -> Ran:
         capsys.readouterr()
-        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:
-            main(list(args))
+        mask = os.umask(0)
+        os.umask(mask)
+        try:
+            with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:
+                main(list(args))
+        finally:
+            os.umask(mask)  # a command changes that of its process
         written = capsys.readouterr()
         return Ran(int(ended.value.code or 0), written.out, written.err)
 

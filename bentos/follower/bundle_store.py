@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.bundle import gate_report, manifest, signing
-from slipway.contracts.registry_names import OVERRIDE, REFUSED
+from slipway.contracts.bundle import manifest, signing
+from slipway.contracts.bundle.admission import require_admissible, require_servable
 from slipway.errors import BundleError, DamagedFile
 from slipway.serving_state import desired
 from slipway.serving_state.desired import StoredVersion
 from slipway.system import files
-from slipway.texts import one_line
 
 KEPT = 3  # bundles of a use case that stay though nothing uses them
-_WHO_WHY = re.compile(r"[^:]*\S[^:]*:\s*\S.*", re.DOTALL)
-_MAX_OVERRIDE = 1000  # characters of a tag that anybody may have written
 _DRAFT = ".incoming-"
 _STALE_SECONDS = 3600.0
 
@@ -35,16 +31,8 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
         BundleError: the version must not be served; the message is the reason.
         RegistryError: the registry failed: nothing is left behind, and another try may succeed.
     """
-    if refused := version.tags.get(REFUSED):
-        raise BundleError(f"it has the tag {REFUSED}: {refused} Remove the tag to have the version tried again.")
-    if version.digest is None or not re.fullmatch(r"[0-9a-f]{64}", version.digest):
-        raise BundleError(
-            f"its tag slipway.bundle_sha256 is {version.digest!r}, a sha256 is needed: it was not registered "
-            "by Slipway, or the tag was changed. Train and register it again."
-        )
-    override = one_line(version.tags.get(OVERRIDE, ""), _MAX_OVERRIDE) or None
-    stored = StoredVersion(version.name, version.version, version.digest, version.run_id, override)
-    directory = store / version.digest
+    stored = require_admissible(version.name, version.version, version.run_id, version.tags)
+    directory = store / stored.digest
     if _is_complete(directory):
         require_servable(directory, stored)
     else:
@@ -52,21 +40,6 @@ def admit(registry: Registry, version: ModelVersion, store: Path) -> StoredVersi
     if _stored_version(directory) != stored:
         files.write_json(directory / "version.json", stored)
     return stored
-
-
-def require_servable(directory: Path, stored: StoredVersion) -> None:
-    """Raise BundleError where a complete bundle must not be served: unsigned, another use case's, or a failed gate.
-
-    A signature is required where keys are trusted (SLIPWAY_TRUSTED_KEYS). A failed gate passes where the version's tag
-    names who overrides it, and why.
-    """
-    content = manifest.read_manifest(directory, stored.digest)
-    signing.require(directory)
-    if content.usecase != stored.name:
-        raise BundleError(f"the bundle is of the use case {content.usecase!r}, and registered as {stored.name!r}.")
-    if stored.override and not _WHO_WHY.fullmatch(stored.override):
-        raise BundleError(f"its tag {OVERRIDE} is {stored.override!r}; its form is `WHO: WHY`.")
-    gate_report.require_passed(gate_report.read_gate_report(directory), stored.override)
 
 
 def prune(store: Path, usecase: str, used: Collection[str | None]) -> None:
@@ -117,8 +90,8 @@ def _move_into_place(draft: Path, directory: Path) -> None:
 @contextmanager
 def _draft(store: Path) -> Iterator[Path]:
     store.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=store))
-    draft.chmod(0o755)
+    draft = store / f"{_DRAFT}{secrets.token_hex(8)}"
+    draft.mkdir()  # with the mode that the umask leaves, where `mkdtemp` would always take 0700
     try:
         yield draft
     finally:

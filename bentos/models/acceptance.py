@@ -10,7 +10,7 @@ import numpy as np
 
 from bentos.models.loaded_model import LoadedModel
 from slipway.contracts.bundle.manifest import PROBE_TOLERANCE
-from slipway.contracts.schema import compatible
+from slipway.contracts.schema.compatibility import require_compatible
 from slipway.errors import BundleError, SettingsError
 from slipway.settings import Settings
 
@@ -28,7 +28,7 @@ def check_acceptance(new: LoadedModel, serving: LoadedModel | None, settings: Se
     _check_mask_key(new, settings)
     _check_probe(new)
     if serving is not None:
-        _check_compatibility(new, serving)
+        require_compatible(serving.version, serving.schema, new.schema)
         _check_latency(new, serving)
 
 
@@ -56,14 +56,6 @@ def _check_probe(new: LoadedModel) -> None:
         raise BundleError(
             f"its outputs for the probe rows differ by up to {worst:.2g} from those in its probe: it is not that "
             "network."
-        )
-
-
-def _check_compatibility(new: LoadedModel, serving: LoadedModel) -> None:
-    if reasons := compatible(serving.schema, new.schema):
-        raise BundleError(
-            f"requests that version {serving.version} answers would be refused: {'; '.join(reasons)}. "
-            "Make added features nullable and list removed ones as retired."
         )
 
 

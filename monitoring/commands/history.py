@@ -156,9 +156,11 @@ def _trace_lines(found: Trace) -> list[str]:
         ]
     line = found.put_there
     if line:
-        rows.append((line.action, f"{_time(line.at)} by {line.who}{': ' if line.why else ''}{line.why}"))
+        named = f" ({line.who}, says the line)" if line.who != found.promoter else ""
+        rows.append((line.action, f"{_time(line.at)}{': ' if line.why else ''}{line.why}"))
+        rows.append(("by", f"{found.promoter}{named}"))
     else:
-        rows.append(("promoted", "nobody wrote down who put this version there"))
+        rows.append(("promoted", f"no line says so; by {found.promoter}"))
     return [*_table(rows, ""), "", *(found.problems or ["ok: every byte of this version is as it was registered"])]
 
 

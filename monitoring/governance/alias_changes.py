@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from slipway.audit import AuditLine
+from slipway.audit import UNKNOWN, AuditLine
 from slipway.timestamps import parse
 
+AMBIGUOUS = "not known: several moved it within seconds"
 SLACK = timedelta(seconds=30)  # between a change and its line, and between the clocks of two machines
 
 
@@ -25,7 +26,9 @@ def alias_changes(line: AuditLine) -> list[AliasChange]:
 
 
 def describe(evidence: dict[str, Any]) -> str:
-    """Describe alias changes: `champion from version 3 to 4, canary from version 4 to none`; empty without any."""
+    """Describe the changes of aliases, `champion from version 3 to 4, canary from version 4 to none`, or of a tag."""
+    if {"tag", "to"} <= evidence.keys():
+        return f"{evidence['tag']} from {evidence.get('from') or 'none'} to {evidence['to'] or 'none'}"
     return ", ".join(
         f"{each['alias']} from version {each.get('from') or 'none'} to {each['to'] or 'none'}"
         for each in _changes(evidence)
@@ -41,6 +44,26 @@ def last_change(lines: Iterable[AuditLine], change: AliasChange, until: str) -> 
     latest = parse(until) + SLACK
     found = [line for line in lines if change in alias_changes(line) and parse(occurred_at(line)) <= latest]
     return found[-1] if found else None
+
+
+def proven_actor(lines: Sequence[AuditLine], change: AliasChange, at: str) -> str:
+    """Name who made the change that was in force at a time, as MLflow's login proved it; else say that it is not known.
+
+    Whoever writes a line may name anybody in it. Only the app around MLflow's server writes `login`, with each move;
+    one that could be in force counts, for clocks of two machines differ.
+    """
+    made = [line for line in lines if change in alias_changes(line)]
+    before = [line for line in made if parse(occurred_at(line)) <= parse(at)][-1:]
+    possible = [*before, *(line for line in made if abs(parse(occurred_at(line)) - parse(at)) <= SLACK)]
+    actors = {_proof(line, made) for line in possible}
+    return actors.pop() if len(actors) == 1 else AMBIGUOUS if actors else UNKNOWN
+
+
+def _proof(line: AuditLine, made: Sequence[AuditLine]) -> str:
+    """The actor of the move that the line is about: its own, or the one that the app wrote beside a command's line."""
+    beside = [other for other in made if "login" in other.evidence and abs(parse(other.at) - parse(line.at)) <= SLACK]
+    actors = {other.who if other.evidence["login"] else UNKNOWN for other in ([line] if line in beside else beside)}
+    return actors.pop() if len(actors) == 1 else AMBIGUOUS if actors else UNKNOWN
 
 
 def occurred_at(line: AuditLine) -> str:

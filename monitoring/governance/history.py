@@ -83,7 +83,7 @@ def gather(
     registered = {found["version"]: found["registered"] for found in facts}
     events = [
         *(_registration(found) for found in facts),
-        *(_of_line(line, registered.get(line.version or "", "")) for line in lines),
+        *(_of_line(line, registered.get(line.version or "", "")) for line in lines if not _is_state(line)),
         *(event for version in versions for event in _serving(version)),
         *_verdicts(usecase, config, since),
     ]
@@ -166,6 +166,12 @@ def _of_line(line: audit.AuditLine, registered: str) -> Event:
     """Event of an audit line, placed after the registration of its version and before what followed from it."""
     at = max(filter(None, [occurred_at(line), registered if line.at > registered else ""]), key=parse)
     return Event(at, line.action, line.version, line.who, line.why, line.evidence)
+
+
+def _is_state(line: audit.AuditLine) -> bool:
+    """Whether the line is about a tag of the reconciler or the rollout, whose deeds have events of their own."""
+    tag = str(line.evidence.get("tag", ""))
+    return tag == registry_names.ROLLOUT or tag.startswith(SERVING_PREFIX)
 
 
 def _registration(facts: dict[str, Any]) -> Event:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from monitoring.governance.alias_changes import AliasChange, last_change
+from monitoring.governance.alias_changes import AliasChange, last_change, proven_actor
 from monitoring.governance.history import readable_lines, version_facts
 from monitoring.governance.integrity import IntegrityReport, check_versions, describe_deleted
 from slipway.audit import AuditLine
@@ -46,7 +46,8 @@ class Trace:
 
     `answers` are the events of every role, the one that the caller got first; `label` is the ground truth, if known.
     `stands_on` has the facts of the version, None where it is no longer in the registry; `put_there` is the audit line
-    of the alias change that brought the version into service.
+    of the alias change that brought the version into service, whose `who` is only what its writer says; `promoter` is
+    who made the change, as far as it is proven.
     """
 
     usecase: str
@@ -55,6 +56,7 @@ class Trace:
     label: dict[str, Any] | None
     stands_on: dict[str, Any] | None
     put_there: AuditLine | None
+    promoter: str
     problems: list[str]
 
     @property
@@ -86,7 +88,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     version = _version(registry, usecase, first["version"])
     checked = check_versions(registry, config, usecase, [version], []) if version else {}
     made = checked.get(first["version"], IntegrityReport(problem=describe_deleted(first["version"], lines)))
-    alias = config.follow_alias if first["role"] == "champion" else first["role"]
+    change = AliasChange(config.follow_alias if first["role"] == "champion" else first["role"], first["version"])
     if version and version.digest != first["digest"]:
         problems.append(
             f"the bundle of the prediction had the digest {first['digest'][:12]}; version {version.version} has "
@@ -98,7 +100,8 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         answers,
         _label(usecase, id, config),
         version_facts(registry, version, made) if version else None,
-        last_change(lines, AliasChange(alias, first["version"]), first["at"]),
+        last_change(lines, change, first["at"]),
+        proven_actor(lines, change, first["at"]),
         [*filter(None, [made.problem]), *problems],
     )
 

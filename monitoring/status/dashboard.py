@@ -123,8 +123,9 @@ def _services(config: Settings) -> list[ServiceStatus]:
         ("prefect", prefect.removesuffix("/api"), "/api/health"),
         *(("service", url, "/readyz") for url in config.server_urls),
     ]
+    purposes = {**_PURPOSES, **({"prefect": _with_login(config)} if "prefect" in processes else {})}
     found = [
-        ServiceStatus(name, _PURPOSES[name], is_healthy(url + health), url, logs.get(name))
+        ServiceStatus(name, purposes[name], is_healthy(url + health), url, logs.get(name))
         for name, url, health in servers
     ]
     named = {part.name for part in found}
@@ -133,6 +134,10 @@ def _services(config: Settings) -> list[ServiceStatus]:
         ServiceStatus(part.name, _PURPOSES.get(part.name, ""), Path(f"/proc/{part.pid}").exists(), None, part.log)
         for part in others
     ]
+
+
+def _with_login(config: Settings) -> str:
+    return f"{_PURPOSES['prefect']}; its page asks for the login in {local.login_file(config.var, 'prefect')}"
 
 
 def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: RolloutView) -> UseCaseStatus:

@@ -13,6 +13,7 @@ from typing import Any
 from scenarios.kubernetes.cluster import Cluster, names, ready, wait_until
 from scenarios.kubernetes.images import Images
 from slipway import api_keys
+from slipway.clients.prefect import AUTH_STRING
 from slipway.errors import ServiceError
 from slipway.settings import settings
 
@@ -74,13 +75,16 @@ class Installation:
         return names(self.serving_pods())
 
     def _secret(self) -> dict[str, Any]:
-        """Build the Secret: key file, API key, and the mask key that the packaged model was trained with."""
+        """Build the Secret: key file, API key, the mask key that the packaged model was trained with, and Prefect's
+        login, which this process uses as well."""
         path = self.folder / "keys.json"
         _, self.key = api_keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
+        login = os.environ[AUTH_STRING] = f"slipway:{secrets.token_urlsafe(24)}"
         values = {
             "keys.json": path.read_bytes(),
             "api-key": self.key.encode(),
             "mask-key": settings().mask_secret(),
+            "prefect-login": login.encode(),
         }
         data = {name: base64.b64encode(value).decode() for name, value in values.items()}
         return {

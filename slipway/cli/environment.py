@@ -7,9 +7,13 @@ from pathlib import Path
 
 
 def prepare() -> None:
-    """Set what is not set yet, for this process and those it starts; reads no settings, so that it costs nothing."""
+    """Set what is not set yet, for this process and those it starts; reads no settings, so that it costs nothing.
+
+    What they write is for their user alone: the state folder holds predictions, labels and logins.
+    """
     from slipway.local import use_running_stack
 
+    os.umask(0o077)
     var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
     use_running_stack(var)
     for name, value in (_DEFAULTS | _folders(var)).items():
@@ -36,7 +40,14 @@ def _folders(var: Path) -> dict[str, str]:
     }
 
 
-_ADDRESSES = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ELASTICSEARCH_URL")
+_ADDRESSES = (  # with the credentials for them
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "PREFECT_API_URL",
+    "PREFECT_API_AUTH_STRING",
+    "ELASTICSEARCH_URL",
+)
 _DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "True",

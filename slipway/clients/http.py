@@ -250,10 +250,10 @@ def download(url: str, file: BinaryIO, *, timeout: float = 10.0, max_bytes: int,
         client.close()
 
 
-def is_healthy(url: str, seconds: float = 2.0) -> bool:
+def is_healthy(url: str, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> bool:
     """Tell whether a GET of the URL is answered with a status below 400."""
     try:
-        return request("GET", url, timeout=seconds).status < 400
+        return request("GET", url, timeout=seconds, headers=headers).status < 400
     except ServiceError:
         return False
 

@@ -20,6 +20,7 @@ from slipway.texts import one_line
 
 T = TypeVar("T")
 
+AUTH_STRING = "PREFECT_API_AUTH_STRING"  # Prefect's variable of a login, USER:PASSWORD
 POLL_SECONDS = 2.0
 BUSY, BUSY_TRIES, BUSY_SECONDS = 503, 10, 1.0
 DONE = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -190,7 +191,7 @@ class PrefectClient:
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Response:
         try:
-            return self._http.request(method, f"/{path}", document=body, headers=_authorization())
+            return self._http.request(method, f"/{path}", document=body, headers=authorization(os.environ))
         except ServiceError as error:
             raise ServiceError(f"Prefect does not answer at {self._uri}: {error}") from None
 
@@ -214,10 +215,10 @@ def _lives(run: _Run, now: datetime) -> bool:
     return now - state.timestamp < LONGEST_PENDING
 
 
-def _authorization() -> dict[str, str]:
-    """The credentials in Prefect's own variables, as its client sends them."""
-    if key := os.environ.get("PREFECT_API_KEY"):
-        return {"Authorization": f"Bearer {key}"}
-    if pair := os.environ.get("PREFECT_API_AUTH_STRING"):
+def authorization(environment: Mapping[str, str]) -> dict[str, str]:
+    """The credentials in Prefect's own variables, as its client sends them: a login before a key of Prefect Cloud."""
+    if pair := environment.get(AUTH_STRING):
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    if key := environment.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
     return {}

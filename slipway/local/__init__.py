@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slipway.local.logins import login_file
 from slipway.local.services import PORTS, LocalServices, claim_services, local_services, page_links, services
 from slipway.local.stack import Stack
 from slipway.local.state import State, running_stack, use_running_stack
@@ -13,6 +14,7 @@ __all__ = [
     "State",
     "claim_services",
     "local_services",
+    "login_file",
     "page_links",
     "running_stack",
     "services",

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway.clients.http import is_healthy
+from slipway.clients.prefect import AUTH_STRING, authorization
+from slipway.local.logins import login_file, read_login
 from slipway.local.stack import Stack
 from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
@@ -25,6 +27,7 @@ class LocalServices:
     var: Path
     usecases: Path
     ports: dict[str, int]
+    mlflow_login: bool = False
 
     def url(self, service: str) -> str:
         """The address of a service."""
@@ -39,28 +42,53 @@ class LocalServices:
             **{f"SLIPWAY_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
+            **self.credentials("mlflow"),
+            **self.credentials("prefect"),
         }
+
+    def credentials(self, server: str) -> dict[str, str]:
+        """The variables that its clients take their credentials from; none where it has no login."""
+        if server == "mlflow" and not self.mlflow_login:
+            return {}
+        login = read_login(self.var, server)
+        if server == "prefect":
+            return {AUTH_STRING: login}
+        user, _, password = login.partition(":")
+        return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
     def mlflow(self) -> Process:
         """The MLflow server, on a SQLite database and artifacts in the state folder."""
         folder = self.var / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.ports["mlflow"]), "--workers", "1"]
+        argv += ["--app-name", "slipway"]  # monitoring.mlflow_app
         argv += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--serve-artifacts"]
         argv += ["--artifacts-destination", str(folder / "artifacts")]
         # 2 processes instead of 15: jobs are for scorers and the gateway, which are not used here
         env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+        if self.mlflow_login:
+            user, _, password = read_login(self.var, "mlflow").partition(":")
+            env |= {"MLFLOW_AUTH_ADMIN_USERNAME": user, "MLFLOW_AUTH_ADMIN_PASSWORD": password}
+            env |= {"SLIPWAY_MLFLOW_LOGIN": "true"}
         return self._module("mlflow", argv, self.url("mlflow"), "/health", env)
 
     def prefect(self) -> Process:
-        """The Prefect server."""
-        argv = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.ports["prefect"])]
-        return self._module("prefect", argv, self.url("prefect"), "/api/health")
+        """The Prefect server, with a login, and for its own page only."""
+        port = str(self.ports["prefect"])
+        argv = ["uvicorn", "--factory", "pipelines.prefect_app:create_app", "--host", "127.0.0.1", "--port", port]
+        argv += ["--lifespan", "on", "--log-level", "warning"]
+        env = {
+            "PREFECT_SERVER_API_AUTH_STRING": read_login(self.var, "prefect"),
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+            "PREFECT__SERVER_FINAL": "1",  # as `prefect server start` sets it: the app is made once
+        }
+        return self._module("prefect", argv, self.url("prefect"), "/api/health", env)
 
     def runner(self, usecases: Sequence[str]) -> Process:
         """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`."""
         ready = f"/api/deployments/name/train/{usecases[-1]}" if usecases else "/api/health"
-        return self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
+        runner = self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
+        return replace(runner, health_headers=authorization(self.env))
 
     def service(self, usecases: Sequence[str]) -> Process:
         """The prediction service."""
@@ -99,7 +127,7 @@ def local_services(config: Settings | None = None, say: Callable[[str], None] = 
         ports[name] = free_port(wanted, ports.values())
         if ports[name] != wanted:
             say(f"port {wanted} is taken: {name} takes {ports[name]}")
-    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports)
+    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports, config.mlflow_login)
 
 
 def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> LocalServices:
@@ -109,7 +137,9 @@ def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> Lo
         ServiceError: another stack runs from the folder.
         PortTaken: no port is free near the one that is set.
     """
-    stack.claim(settings().var.resolve(), command)
+    var = settings().var.resolve()
+    stack.claim(var, command)
+    var.chmod(0o700)  # an earlier release left it open to other users of the machine
     chosen = local_services(say=say)
     stack.publish_environment(chosen.env)
     os.environ.update(chosen.env)
@@ -137,7 +167,10 @@ def services(*names: str, say: Callable[[str], None] = lambda line: None) -> Ite
     local = local_services(config)
     urls |= {name: local.url(name) + ("/api" if name == "prefect" else "") for name in missing}
     variables = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}
-    with _environment({variables[name]: urls[name] for name in missing}), Stack(say) as stack:
+    changed = {variables[name]: urls[name] for name in missing}
+    for name in missing:
+        changed |= local.credentials(name)
+    with _environment(changed), Stack(say) as stack:
         say(f"{' and '.join(missing)}: nothing answers at the configured address, starting here")
         stack.start(*(getattr(local, name)() for name in missing))
         yield {name: urls[name] for name in names}
@@ -158,8 +191,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 def page_links(services: LocalServices, served: Sequence[str]) -> list[str]:
     """List the web pages, one line for each."""
-    pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow"))]
-    pages += [("flows", services.url("prefect"))]
+    asks = " (it asks for the login in {})"
+    mlflow = asks.format(login_file(services.var, "mlflow")) if services.mlflow_login else ""
+    pages = [("status, all links", services.url("status")), ("models and runs", services.url("mlflow") + mlflow)]
+    pages += [("flows", services.url("prefect") + asks.format(login_file(services.var, "prefect")))]
     if served:
         pages += [("try the models", services.url("service")), ("the API", f"{services.url('service')}/docs")]
     return [f"  {title:18}{url}" for title, url in pages]

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -77,7 +78,8 @@ class Stack:
             self._running[process.name] = RunningProcess(process)
         self._publish()
         for process in processes:
-            self._running[process.name].wait_ready(seconds, is_healthy)
+            healthy = partial(is_healthy, headers=process.health_headers)
+            self._running[process.name].wait_ready(seconds, healthy)
             where = f" at {process.url}" if process.url else ""
             self._say(f"  {process.name} is up{where} ({time.monotonic() - started:.0f} s)")
 

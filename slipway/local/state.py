@@ -12,9 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from slipway.clients.prefect import AUTH_STRING
 from slipway.errors import ServiceError
 from slipway.system.files import read_struct, write_text
 from slipway.system.locks import acquire, is_held
+
+_CREDENTIALS = {  # of which address
+    AUTH_STRING: "PREFECT_API_URL",
+    "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_URI",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class StackLock:
 
     def write(self, state: State) -> None:
         """Write `stack.json`."""
-        write_text(self._var / "stack.json", json.dumps(asdict(state), indent=1), durable=False)
+        content = json.dumps(asdict(state), indent=1)
+        write_text(self._var / "stack.json", content, durable=False, mode=0o600)  # the environment holds passwords
 
     def release(self) -> None:
         """Remove `stack.json` and free the lock."""
@@ -82,5 +90,11 @@ def running_stack(var: Path) -> State | None:
 def use_running_stack(var: Path) -> None:
     """Lead this process to the servers of the stack that runs from `var`, unless its environment names others."""
     state = running_stack(var)
-    for name, value in (state.env if state else {}).items():
+    env = dict(state.env) if state else {}
+    credentials = {name: env.pop(name) for name in _CREDENTIALS if name in env}
+    for name, value in env.items():
         os.environ.setdefault(name, value)
+    for name, value in credentials.items():
+        address = _CREDENTIALS[name]
+        if os.environ[address] == env[address]:  # no other server gets the password
+            os.environ.setdefault(name, value)

@@ -21,7 +21,8 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True)
 class Process:
-    """A process to start: `argv` with `env` added to ours, output in `log`; up when `health_url` is healthy.
+    """A process to start: `argv` with `env` added to ours, output in `log`; up when `health_url` is healthy, to a
+    request with `health_headers`.
 
     Without a log the output goes where ours does.
     """
@@ -32,6 +33,7 @@ class Process:
     env: Mapping[str, str] = field(default_factory=dict)
     health_url: str | None = None
     url: str | None = None
+    health_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class RunningProcess:

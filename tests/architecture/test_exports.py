@@ -70,6 +70,7 @@ EXPORTED = {
         "State",
         "claim_services",
         "local_services",
+        "login_file",
         "page_links",
         "running_stack",
         "services",

@@ -75,8 +75,10 @@ def test_a_package_imports_no_other_and_loads_heavy_libraries_only_when_it_uses_
         heavy = set(allowed_heavy)
         if "networks" in path.parts:
             heavy.add("keras")
-        if path.name in {"training.py", "deployments.py", "flows.py", "work_pool.py"}:
+        if path.name in {"training.py", "deployments.py", "flows.py", "prefect_app.py", "work_pool.py"}:
             heavy.add("prefect")
+        if "mlflow_app" in path.parts:
+            heavy.add("mlflow")
         found = foreign(path)
         assert not found & (PACKAGES - {package, "slipway"}), path
         assert found & HEAVY <= heavy, path

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from bentos.follower import bundle_store
 from bentos.follower.desired_versions import desired_versions
 from bentos.models import load
 from monitoring.analysis import verdict
 from monitoring.governance.history import readable_lines
 from slipway import config
 from slipway.clients.mlflow.registry import Registry
-from slipway.contracts.bundle import gate_report, manifest
+from slipway.contracts.bundle import admission, gate_report, manifest
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION, CUTOFF, GATE, RUN_KEY, SHADOW
 from slipway.contracts.schema import RowKeyer, Schema
 from slipway.inference import Predictor
@@ -87,7 +86,7 @@ def test_a_bundle_in_the_store_is_loaded_by_a_worker(tmp_path):
     stored = desired.stored_version(directory)
     assert stored is not None
     assert (stored.name, stored.version, stored.digest) == (USECASE, "1", DIGEST)
-    bundle_store.require_servable(directory, stored)
+    admission.require_servable(directory, stored)
     loaded = load(directory, USECASE, digest=DIGEST, device="cpu")
     assert (loaded.version, loaded.digest, loaded.schema.usecase) == ("1", DIGEST, USECASE)
 

@@ -89,23 +89,23 @@ class ModelPages:
 
 @pytest.fixture(scope="module")
 def pages(
-    needs: Callable[[str], Path], mlflow_server: str, tmp_path_factory: pytest.TempPathFactory
+    needs: Callable[[str], Path], mlflow_app_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ModelPages]:
     browser = Browser(needs("chromium"), tmp_path_factory.mktemp("profile"))
-    pages = ModelPages(browser, mlflow_server)
+    pages = ModelPages(browser, mlflow_app_server)
     pages.find()
     yield pages
     browser.close()
 
 
 @pytest.fixture(scope="module")
-def registry(pages: ModelPages, mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def registry(pages: ModelPages, mlflow_app_server: str, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Two versions of each built-in model: the first is champion, the second challenger."""
-    registry = Registry(mlflow_server)
+    registry = Registry(mlflow_app_server)
     for name in NAMES:
         first = trained(name, tmp_path_factory.mktemp(name))
         for folder, alias in ((first, "champion"), (again(first), "challenger")):
-            registry.set_alias(name, alias, publish(mlflow_server, name, folder))
+            registry.set_alias(name, alias, publish(mlflow_app_server, name, folder))
     return registry
 
 
@@ -157,12 +157,13 @@ def test_a_champion_made_in_the_ui_is_soon_served_by_every_worker(
 
 
 def test_a_canary_is_set_and_removed_in_the_ui_next_to_the_champion(
-    pages: ModelPages, mlflow_server: str, tmp_path: Path
+    pages: ModelPages, mlflow_app_server: str, tmp_path: Path
 ) -> None:
-    name, registry = unique_name("loans"), Registry(mlflow_server)
+    name, registry = unique_name("loans"), Registry(mlflow_app_server)
     for bias in (0.0, 0.1):
         bundles.write(tmp_path / str(bias), bias=bias)
-        publish(mlflow_server, name, tmp_path / str(bias))
+        bundles.rename(tmp_path / str(bias), name)
+        publish(mlflow_app_server, name, tmp_path / str(bias))
     registry.set_alias(name, "champion", "1")
     pages.give(name, "2", "canary")
     pages.browser.until("document.querySelector(\"button[title='Edit aliases']\")")
@@ -170,3 +171,16 @@ def test_a_canary_is_set_and_removed_in_the_ui_next_to_the_champion(
     pages.take_away(name, "2")
     pages.browser.until("document.querySelector(\"button[title='Add aliases']\")")
     assert registry.model(name).aliases == {"champion": "1"}
+
+
+def test_a_promotion_that_servers_would_refuse_is_refused_in_the_dialog_with_its_reason(
+    pages: ModelPages, mlflow_app_server: str, tmp_path: Path
+) -> None:
+    name, registry = unique_name("loans"), Registry(mlflow_app_server)
+    bundles.write(tmp_path / "failed", passed=False)
+    bundles.rename(tmp_path / "failed", name)
+    publish(mlflow_app_server, name, tmp_path / "failed")
+    pages.give(name, "1", "champion")
+    sentence = f"{name} version 1 cannot be champion: its gates failed: ROC AUC is 0.6; at least 0.7 is needed."
+    pages.browser.until(f"document.querySelector('{DIALOG}')?.innerText.includes({json.dumps(sentence)})")
+    assert registry.model(name).aliases == {}

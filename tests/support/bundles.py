@@ -120,6 +120,12 @@ def write(
     return bundle.write(directory, schema.usecase, {"git_commit": "0" * 40, "synthetic": schema.synthetic})
 
 
+def rename(directory: Path, usecase: str) -> str:
+    """Make the bundle one of another use case, with its files as they are now; returns its digest."""
+    (directory / bundle.MANIFEST).unlink()
+    return bundle.write(directory, usecase, {})
+
+
 def put_in_store(var: Path, directory: Path, version: str = "1", *, override: str | None = None) -> Path:
     """Put the server's part of the bundle into `var/store/DIGEST`, as the follower does."""
     manifest = (directory / bundle.MANIFEST).read_bytes()

@@ -19,6 +19,7 @@ SLOW = {
     "homes_made",
     "image",
     "images",
+    "mlflow_app_server",
     "mlflow_server",
     "namespaces",
     "prefect_server",

@@ -6,6 +6,7 @@ Tests name their registered models apart (`unique_name`) and never delete them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ import pytest
 from slipway.clients.mlflow.registry import Registry
 from tests.support import sharing
 
+PREFECT_LOGIN = "slipway:of the tests' server"
 START_SECONDS = 120  # measured 10 to 14 alone; the machine may be busy with other tests
 
 
@@ -46,8 +48,23 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def mlflow_app_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Provide the address of a real MLflow server with our app around it, without a login, as on a laptop.
+
+    Its audit lines are in `audit_of_the_app(tmp_path_factory)`.
+    """
+    return sharing.started(tmp_path_factory, "mlflow-app", _start_mlflow_app)
+
+
+def audit_of_the_app(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of `mlflow_app_server` that SLIPWAY_LOG_URL is to name."""
+    return sharing.of_the_run(factory) / "shared-mlflow-app" / "var" / "log"
+
+
+@pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Provide the address of a real Prefect server's API on SQLite. Tests use distinct names of deployments."""
+    """Provide the address of a real Prefect server's API on SQLite, as on a laptop: with a login, which
+    every test has in its environment, and one origin. Tests use distinct names of deployments."""
     return sharing.started(tmp_path_factory, "prefect", _start_prefect)
 
 
@@ -55,6 +72,22 @@ def _start_mlflow(folder: Path) -> sharing.Started:
     uri = f"http://127.0.0.1:{free_port()}"
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
     return _start(_mlflow_command(folder, uri), folder, env, f"{uri}/health"), uri
+
+
+def _start_mlflow_app(folder: Path) -> sharing.Started:
+    return start_mlflow_app(folder, f"http://127.0.0.1:{free_port()}", {})
+
+
+def start_mlflow_app(folder: Path, uri: str, more: Mapping[str, str]) -> sharing.Started:
+    """Start MLflow at `uri` with our app around it; `more` are further variables."""
+    env = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "1",
+        "SLIPWAY_MLFLOW_PORT": uri.rpartition(":")[2],
+    }
+    env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_LOG_URL": str(folder / "var" / "log"), **more}
+    command = [*_mlflow_command(folder, uri), "--app-name=slipway"]
+    return _start(command, folder, env, f"{uri}/health"), uri
 
 
 def _mlflow_command(folder: Path, uri: str) -> list[str]:
@@ -65,13 +98,14 @@ def _mlflow_command(folder: Path, uri: str) -> list[str]:
 
 def _start_prefect(folder: Path) -> sharing.Started:
     port = free_port()
-    app = ["--factory", "prefect.server.api.server:create_app", "--lifespan=on", "--log-level=error"]
+    app = ["--factory", "pipelines.prefect_app:create_app", "--lifespan=on", "--log-level=error"]
     command = [sys.executable, "-m", "uvicorn", *app, "--host=127.0.0.1", f"--port={port}"]
     database = f"sqlite+aiosqlite:///{folder}/prefect.db"
     env = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database, "PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
     env |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}  # as Prefect's own test harness starts it
-    uri = f"http://127.0.0.1:{port}/api"
-    return _start(command, folder, env, f"{uri}/health"), uri
+    origin = f"http://127.0.0.1:{port}"
+    env |= {"PREFECT_SERVER_API_AUTH_STRING": PREFECT_LOGIN, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin}
+    return _start(command, folder, env, f"{origin}/api/health"), f"{origin}/api"
 
 
 def _start(command: list[str], folder: Path, env: dict[str, str], health: str) -> int:
@@ -111,20 +145,22 @@ def publish(
     bundle: Path,
     tags: Mapping[str, str] | None = None,
     artifacts: Mapping[str, Path] | None = None,
+    login: str | None = None,
 ) -> str:
     """Log `bundle` (a directory) and further `artifacts` (path in the run: file) to a new run, and register it.
 
-    Returns the new version of the registered model `name`, which is made when there is none. The tag
-    `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's `register` writes it.
+    Returns the new version of the registered model `name`, which is made when there is none; `login` is
+    `USER:PASSWORD`. The tag `slipway.bundle_sha256` is the digest of the bundle's manifest, as the pipeline's
+    `register` writes it.
     """
-    created = _call(uri, "POST", "runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)})
+    created = _call(uri, "POST", "runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)}, login)
     run = created["run"]["info"]
     proxied = run["artifact_uri"].removeprefix("mlflow-artifacts:/").lstrip("/")
     files = {f"bundle/{p.relative_to(bundle).as_posix()}": p for p in bundle.rglob("*") if p.is_file()}
     for path, file in {**files, **(artifacts or {})}.items():
-        _send(uri, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{proxied}/{path}", file.read_bytes())
+        _send(uri, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{proxied}/{path}", file.read_bytes(), login)
     try:
-        _call(uri, "POST", "registered-models/create", {"name": name})
+        _call(uri, "POST", "registered-models/create", {"name": name}, login)
     except urllib.error.HTTPError as error:
         if b"RESOURCE_ALREADY_EXISTS" not in error.read():
             raise
@@ -139,6 +175,7 @@ def publish(
             "run_id": run["run_id"],
             "tags": [{"key": key, "value": value} for key, value in tags.items()],
         },
+        login,
     )
     return version["model_version"]["version"]
 
@@ -152,11 +189,14 @@ def _manifest_digest(bundle: Path) -> str:
     return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
-def _call(uri: str, method: str, route: str, body: object) -> dict:
-    return json.loads(_send(uri, method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode()))
+def _call(uri: str, method: str, route: str, body: object, login: str | None) -> dict:
+    return json.loads(_send(uri, method, f"/api/2.0/mlflow/{route}", json.dumps(body).encode(), login))
 
 
-def _send(uri: str, method: str, path: str, body: bytes) -> bytes:
-    request = urllib.request.Request(uri + path, body, {"Content-Type": "application/json"}, method=method)
+def _send(uri: str, method: str, path: str, body: bytes, login: str | None) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    request = urllib.request.Request(uri + path, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read()

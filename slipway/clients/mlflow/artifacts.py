@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,10 @@ class Artifacts(Runs):
         Raises:
             BundleError: it is not what was registered, lacks a file, or the version has no digest.
         """
+        return self.fetch_files(version, into, manifest.SERVER_FILES if serving_only else manifest.FILES)
+
+    def fetch_files(self, version: ModelVersion, into: Path, names: Sequence[str]) -> str:
+        """Download the manifest, its signature and these files of the bundle. Returns and raises as `fetch_bundle`."""
         if version.digest is None:
             raise BundleError(
                 f"{version.name} version {version.version} has no tag {BUNDLE_SHA256}: it was not registered by "
@@ -58,11 +62,11 @@ class Artifacts(Runs):
         base = self._artifact_path(self._source(version))
         self._fetch_file(version, base, manifest.MANIFEST, into)
         manifest.read_manifest(into, version.digest)  # nothing more is downloaded of a version that was changed
-        for name in manifest.SERVER_FILES if serving_only else manifest.FILES:
+        for name in names:
             self._fetch_file(version, base, name, into)
         with contextlib.suppress(NotFound):
             self._download(f"{base}/{manifest.SIGNATURE}", into / manifest.SIGNATURE, _limit(manifest.SIGNATURE))
-        manifest.verify(into, version.digest, serving_only=serving_only)
+        manifest.verify_files(into, names, version.digest)
         return version.digest
 
     def artifacts(self, run_id: str, folder: str) -> list[str]:

@@ -71,8 +71,13 @@ def verify(directory: Path, digest: str | None = None, *, serving_only: bool = F
         BundleError: a byte differs, a file is missing, too large, a link or lies behind one, JSON is nested too deep,
             the manifest lists what no bundle has, or the contract version is not readable.
     """
+    return verify_files(directory, SERVER_FILES if serving_only else FILES, digest)
+
+
+def verify_files(directory: Path, names: Sequence[str], digest: str | None = None) -> Manifest:
+    """Check these files as `verify` does."""
     manifest = read_manifest(directory, digest)
-    for name in _listed(manifest, directory, SERVER_FILES if serving_only else FILES):
+    for name in _listed(manifest, directory, names):
         if name.endswith(".json"):
             _read_file(directory, name, manifest.files[name])
         else:

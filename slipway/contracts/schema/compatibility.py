@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.contracts.schema.model import Feature, Schema
+from slipway.errors import BundleError
 
 
 def compatible(old: Schema, new: Schema) -> list[str]:
@@ -30,6 +31,15 @@ def compatible(old: Schema, new: Schema) -> list[str]:
         f"{name} is gone and not retired" for name in gone if name not in new.retired and name not in new.by_name
     ]
     return reasons
+
+
+def require_compatible(version: str | None, serving: Schema, new: Schema) -> None:
+    """Raise BundleError where requests that the serving version answers would be refused."""
+    if reasons := compatible(serving, new):
+        raise BundleError(
+            f"requests that version {version} answers would be refused: {'; '.join(reasons)}. "
+            "Make added features nullable and list removed ones as retired."
+        )
 
 
 def _wire_form(feature: Feature) -> tuple[Any, ...]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from unittest import mock
 
 import pytest
 
 from slipway.settings import settings
-from tests.infra.kubernetes.manifests import COMPONENTS, Pod, of_kind, one, pods
+from tests.infra.kubernetes.manifests import COMPONENTS, FOLDER, Pod, of_kind, one, pods
 
 SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md creates
-    "slipway": {"mask-key", "api-key", "keys.json", "alert-secret"},
+    "slipway": {"mask-key", "api-key", "keys.json", "prefect-login", "alert-secret"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-signing": {"signing.pem"},
     "slipway-trusted": {"signing.pub.pem"},
@@ -336,3 +337,34 @@ def test_the_ingress_has_the_limits_of_the_service(with_components):
     assert int(body.removesuffix("m")) << 20 == settings().body_limit(images=True)
     assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > settings().max_receive_seconds
     assert ingress["spec"]["tls"]
+
+
+def test_prefect_asks_for_a_login_that_only_the_cluster_and_its_page_have(manifests):
+    for pod in pods(manifests):
+        containers = [*pod.spec["containers"], *pod.spec.get("initContainers", [])]
+        named = [env for container in containers for env in container.get("env", []) if "AUTH_STRING" in env["name"]]
+        for env in named:
+            if env["name"].endswith("API_AUTH_STRING"):
+                assert env["valueFrom"]["secretKeyRef"]["key"] == "prefect-login", pod.name
+        if pod.name == "prefect":
+            [server] = named
+            assert server["name"] == "PREFECT_SERVER_API_AUTH_STRING"
+            assert "optional" not in server["valueFrom"]["secretKeyRef"]  # without it no server, instead of an open one
+            values = {env["name"]: env.get("value") for env in containers[0]["env"]}
+            assert "*" not in values["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]
+        if pod.name in ("prefect-worker", "watch"):
+            assert named, pod.name
+
+
+def test_mlflow_runs_our_app_and_writes_its_audit_where_the_watch_reads_it(overlay):
+    [mlflow] = [pod for pod in pods(overlay) if pod.name == "mlflow"]
+    [watch] = [pod for pod in pods(overlay) if pod.name == "watch"]
+    [server], [reader] = mlflow.spec["containers"], watch.spec["containers"]
+    assert "--app-name=slipway" in server["args"]
+    assert {"configMapRef": {"name": "slipway"}} in server["envFrom"]
+    logs = [mount for mount in reader.get("volumeMounts", []) if mount["name"] == "log"]
+    assert [mount for mount in server["volumeMounts"] if mount["name"] == "log"] == logs
+    root = FOLDER.parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    [(name, app)] = project["entry-points"]["mlflow.app"].items()
+    assert f"[mlflow.app]\\n{name} = {app}\\n" in (root / "infra" / "images" / "Dockerfile").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.infra.kubernetes.cluster import kubectl
 
@@ -89,6 +90,20 @@ def test_it_has_the_clusters_settings_and_its_secrets_by_reference_only():
     assert env(job)["SLIPWAY_MASK_KEY"] == {"secretKeyRef": secret}
     assert env(job)["SLIPWAY_CONTAINER"] == "true"
     assert env(job)["PREFECT_API_URL"] == "http://prefect:4200/api"
+
+
+def test_the_worker_gives_it_prefects_login_by_reference(monkeypatch):
+    """Prefect's worker puts the reference in place of the value when it creates the Job, if it is told of one."""
+    from prefect_kubernetes.settings import KubernetesSettings
+
+    documents = yaml.safe_load_all((TEMPLATE.parent / "worker.yaml").read_text())
+    [worker] = [document for document in documents if document["kind"] == "Deployment"]
+    [only] = pod(worker)["containers"]
+    for entry in only["env"]:
+        if entry["name"].startswith("PREFECT_INTEGRATIONS_KUBERNETES_WORKER"):
+            monkeypatch.setenv(entry["name"], entry["value"])
+    found = KubernetesSettings().worker
+    assert (found.api_auth_string_secret_name, found.api_auth_string_secret_key) == ("slipway", "prefect-login")
 
 
 def test_it_is_restricted_and_writes_to_its_volumes_only():

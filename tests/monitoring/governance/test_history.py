@@ -11,7 +11,7 @@ import pytest
 
 from monitoring.analysis import verdict
 from monitoring.governance import history, registry_snapshot, trace
-from monitoring.governance.alias_changes import AliasChange, alias_changes, last_change
+from monitoring.governance.alias_changes import AMBIGUOUS, AliasChange, alias_changes, last_change, proven_actor
 from monitoring.governance.registry_watcher import RegistryWatcher
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.documents import Accepted
@@ -25,6 +25,7 @@ from tests.support.broken_log import break_log
 from tests.support.server_views import served
 from tests.support.servers import publish, unique_name
 
+UNPROVEN = "not known: this MLflow has no login (ann@laptop, says the line)"
 TAGS = {"slipway.gate": "passed", "slipway.data_sha256": "d" * 64, "slipway.git_commit": "c" * 40}
 
 
@@ -218,8 +219,9 @@ def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(model: Reg
     assert found["stands_on"]["digest"] == found["answers"][0]["digest"]
     assert found["stands_on"]["gates"][0]["verdict"] == "passed"
     assert found["put_there"]["who"] == "ann@laptop"
+    assert found["promoter"] == "not known: this MLflow has no login"
     output = cli("history", model.name, "--id", row).out
-    for part in (row, "as champion", "as shadow", "d" * 64, "c" * 40, "by ann@laptop: it is better", "every byte"):
+    for part in (row, "as champion", "as shadow", "d" * 64, "c" * 40, ": it is better", UNPROVEN, "every byte"):
         assert part in output, output
 
 
@@ -234,7 +236,7 @@ def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(model: Re
         changes.once(model.name)
     ran = cli("history", model.name, "--id", row)
     assert ran.code == 1
-    for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, "by ann@laptop"):
+    for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, UNPROVEN):
         assert part in ran.out, ran.out
 
 
@@ -286,3 +288,37 @@ def test_a_prediction_that_is_not_found_may_be_in_a_broken_file(var: Path) -> No
 def test_an_id_of_any_time_has_a_range_of_times_or_none(digits: str) -> None:
     since, until = trace._times(f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000-0")
     assert (since is None) == (until is None)
+
+
+def move(at: str, who: str, action: str = "alias.moved", **evidence: Any) -> audit.AuditLine:
+    moved = {"alias": "champion", "from": "1", "to": "2", **evidence}
+    return audit.AuditLine(at, f"2026-01-31T{at}Z", "local", "loans", action, who, version="2", evidence=moved)
+
+
+ANN, BOB = move("10:00:00", "ann", login=True), move("12:00:00", "bob", login=True)
+NOBODY = move("12:00:00", audit.UNKNOWN, login=False)
+SAID = move("12:00:01", "cid@laptop", "promoted")
+
+
+@pytest.mark.parametrize(
+    ("lines", "actor"),
+    [
+        ([], audit.UNKNOWN),
+        ([ANN], "ann"),
+        ([ANN, BOB], "bob"),
+        ([ANN, NOBODY], audit.UNKNOWN),  # the login was switched off
+        ([ANN, SAID], audit.UNKNOWN),  # MLflow was started without our app
+        ([ANN, BOB, SAID], "bob"),
+        ([NOBODY, SAID], audit.UNKNOWN),
+        ([ANN, move("12:20:00", "bob", login=True)], "ann"),  # after the prediction
+        ([ANN, move("12:10:10", "bob", login=True)], AMBIGUOUS),  # after it, by these two clocks
+        ([ANN, move("12:09:50", "ann", login=True)], "ann"),
+        ([move("12:09:40", "bob", login=True), move("12:09:50", "ann", login=True)], AMBIGUOUS),
+        ([ANN, move("12:30:00", audit.UNKNOWN, after="2026-01-31T12:05:00Z")], audit.UNKNOWN),  # only noticed
+        ([ANN, move("12:00:00", "eve", to="3", login=True)], "ann"),  # of another version
+        ([move("12:00:00", "eve", "rolled_back")], audit.UNKNOWN),
+    ],
+)
+def test_a_promoter_is_named_only_where_mlflows_login_proved_who_it_was(lines: list, actor: str) -> None:
+    """The prediction is of ten minutes past twelve."""
+    assert proven_actor(lines, AliasChange("champion", "2"), "2026-01-31T12:10:00Z") == actor

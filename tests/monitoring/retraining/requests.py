@@ -13,7 +13,7 @@ import pytest
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
 from tests.support import watched_loans as loans
-from tests.support.servers import publish, unique_name
+from tests.support.servers import PREFECT_LOGIN, publish, unique_name
 
 POLICY = "retraining: {min_labelled_rows: 50, cooldown_hours: 24, runs_per_week: 2}\n"
 
@@ -21,9 +21,9 @@ POLICY = "retraining: {min_labelled_rows: 50, cooldown_hours: 24, runs_per_week:
 @contextmanager
 def asking(prefect: str) -> Iterator[None]:
     """Prefect's client talks to the API at this URL."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: prefect}):
+    with temporary_settings({PREFECT_API_URL: prefect, PREFECT_API_AUTH_STRING: PREFECT_LOGIN}):
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import ServiceError
-from slipway.local import running_stack
+from slipway.local import login_file, running_stack
 from slipway.settings import settings
 from slipway.system.ports import free_port
 
@@ -95,11 +96,21 @@ def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
     assert cli("down").out.startswith("nothing runs from")
 
 
-def test_up_prints_addresses_and_what_it_does_not_serve(up, ports, cli):
+def test_up_prints_addresses_and_what_it_does_not_serve(up, ports, cli, var):
     cli("down")
     output = up.communicate(timeout=10)[0]
     assert f"http://127.0.0.1:{ports}" in output
+    assert f"it asks for the login in {login_file(var.resolve(), 'prefect')}" in output
     assert "credit_risk has no champion, so it is not served: slipway train credit_risk" in output
+
+
+def test_nobody_else_on_the_machine_may_read_what_up_writes(var, request):
+    """Also not in a state folder that an earlier release made."""
+    var.mkdir(mode=0o755)
+    request.getfixturevalue("up")
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in (var, *var.rglob("*"))}
+    assert {path.name for path in found} >= {"stack.json", "prefect.login", "ship.log", "runner.log"}
+    assert {str(path): oct(mode) for path, mode in found.items() if mode & 0o077} == {}
 
 
 def test_ctrl_c_ends_every_process_that_up_started(up, var):

@@ -134,6 +134,7 @@ def _result(
 ) -> DriftResult:
     measure = _MEASURE[method]
     minimum = thresholds.minimum(column, measure)
+    effect = float(np.nan_to_num(effect))  # of values as large as numbers are: JSON holds no infinity
     return DriftResult(column.name, column.kind, column.of, method, statistic, p_value, measure, effect, minimum)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from slipway.evaluation.bootstrap import intervals
@@ -67,8 +68,11 @@ def measure(
     answered = _count(log.predictions(schema.usecase, since, until).filter(version_filter))
     labels = log.labelled(schema.usecase, since, until, list(schema.classes) or None).filter(version_filter)
     labelled, watched = _count(labels), QualityMetrics.of(usecase)
-    live = scores(_sample(labels), schema, watched) if labelled >= MIN_LABELS else {}
-    promised = scores(reference, schema, watched) if live else {}
+    live, promised = (
+        (scores(_sample(labels), schema, watched), scores(reference, schema, watched))
+        if labelled >= MIN_LABELS
+        else ({}, {})
+    )
     metrics = METRICS[schema.task]
     compared = {name: compare_score(metrics[name], score, promised.get(name)) for name, score in live.items()}
     return {
@@ -77,7 +81,12 @@ def measure(
         "labelled": labelled,
         "coverage": labelled / answered if answered else 0.0,
         "metrics": compared,
-        "sentence": _sentence(answered, labelled, [name for name, score in compared.items() if score["worse"]]),
+        "sentence": _sentence(
+            answered,
+            labelled,
+            [name for name, score in compared.items() if score["worse"]],
+            [name for name in promised if name not in live],
+        ),
     }
 
 
@@ -85,13 +94,18 @@ def scores(frame: pd.DataFrame, schema: Schema, watched: QualityMetrics) -> dict
     """Compute the watched metrics over rows with `label`, `score` and `label_true` (or `value` and `value_true`).
 
     The log has the label of a multiclass prediction and not all its probabilities, so only metrics of labels are
-    computed there. A metric that the rows do not define (ROC AUC of one class) is left out.
+    computed there. A metric that the rows do not define is left out: ROC AUC of one class, or an error that is not
+    finite because a caller sent a label as large as numbers are.
     """
     rows = scored_predictions(schema, watched.cost, frame)
     metrics = {name: metric for name, metric in computable(schema.task, rows).items() if name in watched.names}
     found = intervals(rows, metrics, _ROUNDS)
     ordered = ((name, found[name]) for name in watched.names if name in found)
-    return {name: Score(*interval) for name, interval in ordered if interval.value is not None}
+    return {
+        name: Score(*interval)
+        for name, interval in ordered
+        if interval.value is not None and np.isfinite(interval).all()
+    }
 
 
 def compare_score(metric: Metric, live: Score, promised: Score | None) -> dict[str, Any]:
@@ -117,12 +131,13 @@ def _sample(labels: DuckDBPyRelation) -> pd.DataFrame:
     return labels.order('md5("slipway.row_id")').limit(MAX_LABELS).select(f"{predicted}, label_true, value_true").df()
 
 
-def _sentence(answered: int, labelled: int, worse: list[str]) -> str:
+def _sentence(answered: int, labelled: int, worse: list[str], undefined: list[str]) -> str:
     if not labelled:
         return "There are no labels yet: the quality of the predictions is unknown."
     share = f"{labelled:,} of {answered:,} predictions have a label"
     if labelled < MIN_LABELS:
         return f"{share}; scores need at least {MIN_LABELS}."
+    lost = f" These labels do not define {describe_metrics(undefined)}." if undefined else ""
     if worse:
-        return f"{share}. Worse than on the reference: {describe_metrics(worse)}."
-    return f"{share}. The predictions are as good as on the reference, as far as the labels show."
+        return f"{share}. Worse than on the reference: {describe_metrics(worse)}.{lost}"
+    return f"{share}. The predictions are as good as on the reference, as far as the labels show.{lost}"

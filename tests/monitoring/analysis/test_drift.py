@@ -156,3 +156,11 @@ def test_one_cutoff_separates_what_holm_rejects() -> None:
     cutoff = holm_cutoff(found, 0.05)
     assert [f.p_value <= cutoff for f in found] == [f.adjusted_p <= 0.05 for f in found]
     assert any(f.p_value <= cutoff for f in found)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 3e38])
+def test_values_as_large_as_numbers_are_have_a_finite_effect(value: float) -> None:
+    reference = {"x": np.array([0.0] * 999 + [1e-300])}
+    [finding] = compare(reference, {"x": np.full(500, value)}, [Column("x", "number")], Thresholds())
+    assert np.isfinite(finding.effect)
+    assert finding.drifted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,22 @@ def test_worse_goes_by_the_direction_of_the_metric(tmp_path: Path, digest: str) 
 
 def scored(value: float) -> Score:
     return Score(value, value - 0.01, value + 0.01)
+
+
+@pytest.mark.parametrize("label", [1e308, -1e308, 1e200])
+def test_a_label_as_large_as_numbers_are_leaves_a_verdict_that_can_be_written(label: float) -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"value": rng.normal(size=100), "value_true": rng.normal(size=100)})
+    frame.loc[99, "value_true"] = label
+    frame = frame.assign(label=None, score=None, label_true=None)
+    found = scores(frame, Schema(1, "loans", "regression", (), "price"), QualityMetrics(("mae", "rmse", "r2")))
+    json.dumps({name: vars(score) for name, score in found.items()}, allow_nan=False)
+    assert "rmse" not in found
+
+
+def test_metrics_that_the_labels_do_not_define_are_named(tmp_path: Path, digest: str) -> None:
+    frame = loans.rows(200, seed=11)
+    loans.log_labels(loans.answer(frame, digest), ["good"] * 200)
+    quality = monitor("loans", bundle=tmp_path / "bundle", detailed=False)["quality"]
+    assert "roc_auc" not in quality["metrics"]
+    assert quality["sentence"].endswith("These labels do not define ROC AUC.")

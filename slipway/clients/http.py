@@ -155,7 +155,9 @@ class HttpClient:
             request = self._client.build_request(
                 method, url, content=content, headers={**extra, **(headers or {})}, extensions=extensions
             )
-            response = self._client.send(request, stream=True, follow_redirects=follow_redirects)
+            # a password that is part of the URL stays with the server that it is for
+            follows = follow_redirects and not request.url.userinfo
+            response = self._client.send(request, stream=True, follow_redirects=follows)
         try:
             yield response
         finally:

@@ -74,6 +74,9 @@ def test_an_error_of_http_is_a_response(url: str) -> None:
 def test_a_redirect_is_followed_only_where_it_is_allowed(url: str) -> None:
     assert request("GET", f"{url}/moved").status == 302
     assert request("GET", f"{url}/moved", follow_redirects=True).content == b"/there"
+    with_password = url.replace("//", "//ann:secret@")
+    assert request("GET", f"{with_password}/moved", follow_redirects=True).status == 302
+    assert request("GET", f"{with_password}/there", follow_redirects=True).content == b"/there"
 
 
 def test_a_response_larger_than_the_limit_is_refused(url: str) -> None:

@@ -84,7 +84,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "external tensor data": (_network(_external), "lies in another file (external data)"),
     "a custom operator": (_network(_custom), "is of the domain 'com.evil'"),
     "a function that shadows an operator": (_network(_function), "it defines functions of its own"),
-    "a tensor of all the memory": (_network(_bomb), "ConstantOfShape makes a tensor of more than"),
+    "a tensor of all the memory": (_network(_bomb), "ConstantOfShape makes the tensors of a row have more than"),
     "a shape that its bytes do not fill": (_network(_shape), "elements, 268435456 are allowed"),
     "a sparse tensor": (_network(_sparse), "it holds a sparse tensor"),
     "a compressed network": (_bytes(MODEL, gzip.compress(b"\0" * 1_000_000)), "model.onnx is no ONNX file"),

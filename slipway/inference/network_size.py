@@ -1,14 +1,16 @@
-"""Size of a network: how many numbers all its tensors hold together for one row, found before it is loaded.
+"""Size of a network: how many numbers its tensors hold at once for one row, found before it is loaded.
 
 A file of a kilobyte can ask for any amount of memory: by one operator, by many in a row, or by sizes that it computes.
-So every shape is followed through the network, as ONNX Runtime will compute it, and the sum is limited. What a shape
-depends on must be constants and other shapes: no network may let the values of a row say how much memory it takes.
+So every shape is followed through the network, as ONNX Runtime will compute it, and the sum of all tensors that are
+needed at a time is limited. What a shape depends on must be constants and other shapes: no network may let the values
+of a row say how much memory it takes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from slipway.inference.shape_values import MOST_VALUES, compute, of_tensor
 
 
 def check_size(model: ModelProto, schema: Schema, name: str = "model.onnx") -> None:
-    """Check that the tensors of one row together have at most MOST_ELEMENTS elements, constants included.
+    """Check that the tensors of one row have at most MOST_ELEMENTS elements at once, constants included.
 
     Raises:
         BundleError: they have more, or a size cannot be told.
@@ -41,34 +43,49 @@ def _inputs(schema: Schema) -> dict[str, Tensor]:
 
 
 class _Walk:
-    """Follows a graph's nodes in their order, and those of the graphs inside of them."""
+    """Follows a graph's nodes in their order, and those of the graphs inside of them.
+
+    `_kept` counts the elements of constants, and of what follows from constants alone; `_live` those of the other
+    tensors from the node that makes them to the last one that needs them.
+    """
 
     def __init__(self) -> None:
-        self._elements = 0
+        self._kept = self._live = 0
 
     def through(self, graph: GraphProto, known: Mapping[str, Tensor]) -> list[Tensor]:
         """Return the graph's outputs; `known` are tensors that it may use, by name."""
-        tensors = dict(known)
+        tensors, before = dict(known), self._live
+        uses = Counter(_names_used(graph))
         for constant in graph.initializer:
             tensors[constant.name] = self._counted("a constant", _of_constant(constant))
         for node in graph.node:
-            try:
-                outputs = self._outputs(node, tensors)
-            except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
-                if isinstance(error, Refused):
-                    raise
-                raise Refused(f"the size that the operator {node.op_type} makes cannot be told: {error}") from None
-            for name, output in zip(node.output, outputs, strict=False):
-                tensors[name] = self._counted(f"the operator {node.op_type}", output)
+            outputs = dict(zip(node.output, self._made_by(node, tensors), strict=False))
+            tensors |= {name: self._counted(f"the operator {node.op_type}", made) for name, made in outputs.items()}
+            needed = list(_names_used_by(node))
+            uses.subtract(needed)
+            done = {name for name in (*needed, *outputs) if not uses[name] and name in tensors and name not in known}
+            self._live -= sum(tensors[name].elements for name in done if not tensors[name].constant)
+        self._live = before
         return [tensors[output.name] for output in graph.output if output.name in tensors]
 
     def _counted(self, maker: str, tensor: Tensor) -> Tensor:
         if any(size < 0 for size in tensor.shape):
             raise Refused(f"{maker} makes a tensor of the shape {list(tensor.shape)}")
-        self._elements += math.prod(tensor.shape)
-        if self._elements > MOST_ELEMENTS:
-            raise Refused(f"{maker} makes the tensors of a row have more than {MOST_ELEMENTS} elements together")
+        if tensor.constant:
+            self._kept += tensor.elements
+        else:
+            self._live += tensor.elements
+        if self._kept + self._live > MOST_ELEMENTS:
+            raise Refused(f"{maker} makes the tensors of a row have more than {MOST_ELEMENTS} elements at once")
         return tensor
+
+    def _made_by(self, node: NodeProto, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+        try:
+            return self._outputs(node, tensors)
+        except Refused:
+            raise
+        except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise Refused(f"the size that the operator {node.op_type} makes cannot be told: {error}") from None
 
     def _outputs(self, node: NodeProto, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -82,12 +99,29 @@ class _Walk:
         call = Call(node.op_type, inputs, attributes, len(node.output))
         shapes = list(RULES[node.op_type](call))
         shapes += shapes[:1] * (len(node.output) - len(shapes))
-        return [Tensor(shapes[0], _value(call, shapes[0])), *(Tensor(shape) for shape in shapes[1:])]
+        constant = all(given.constant for given in inputs if given)
+        first = Tensor(shapes[0], _value(call, shapes[0]), constant)
+        return [first, *(Tensor(shape, constant=constant) for shape in shapes[1:])]
 
     def _either(self, attributes: Mapping[str, AttributeProto], tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what either branch may give, each output as large as the larger one."""
         branches = [self.through(attributes[name].g, tensors) for name in ("then_branch", "else_branch")]
         return [Tensor(broadcast(one.shape, other.shape)) for one, other in zip(*branches, strict=True)]
+
+
+def _names_used(graph: GraphProto) -> Iterator[str]:
+    """Yield each name as often as the graph needs it: for its nodes, the graphs inside of them, and its outputs."""
+    for node in graph.node:
+        yield from _names_used_by(node)
+    for output in graph.output:
+        yield output.name
+
+
+def _names_used_by(node: NodeProto) -> Iterator[str]:
+    yield from node.input
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from _names_used(attribute.g)
 
 
 def _value(call: Call, shape: Shape) -> np.ndarray | None:
@@ -109,7 +143,7 @@ def _value(call: Call, shape: Shape) -> np.ndarray | None:
 
 
 def _of_constant(tensor: TensorProto) -> Tensor:
-    return Tensor(tuple(tensor.dims), of_tensor(tensor))
+    return Tensor(tuple(tensor.dims), of_tensor(tensor), constant=True)
 
 
 def _of_attribute(attributes: list[AttributeProto]) -> Tensor:
@@ -118,6 +152,6 @@ def _of_attribute(attributes: list[AttributeProto]) -> Tensor:
     if attribute.HasField("t"):
         return _of_constant(attribute.t)
     if attribute.HasField("i") or attribute.HasField("f"):
-        return Tensor((), np.array(attribute.i if attribute.HasField("i") else attribute.f))
+        return Tensor((), np.array(attribute.i if attribute.HasField("i") else attribute.f), constant=True)
     values = attribute.ints or attribute.floats
-    return Tensor((len(values),), np.array(values) if 0 < len(values) <= MOST_VALUES else None)
+    return Tensor((len(values),), np.array(values) if 0 < len(values) <= MOST_VALUES else None, constant=True)

@@ -24,10 +24,18 @@ class UnknownSize(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """What is known of a tensor: its shape, and its values where they are few and follow from constants and shapes."""
+    """What is known of a tensor: its shape, and its values where they are few and follow from constants and shapes.
+
+    A `constant` follows from constants alone: ONNX Runtime computes it when it loads the network, and keeps it.
+    """
 
     shape: Shape
     value: Value | None = None
+    constant: bool = False
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A file of a kilobyte must not stand for gigabytes: the tensors of a row are counted before anything is loaded."""
+"""A file of a kilobyte must not stand for gigabytes: the tensors of a row are counted before it is loaded."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ GROWING = {
     "many tiles side by side": [
         *(node("Tile", ["numbers", "times"], [f"t{step}"]) for step in range(300)),
         node("Sum", [f"t{step}" for step in range(300)], ["answer"]),
+        constant("times", [1 << 19, 1]),
+    ],
+    "many constants of constants": [
+        *(node("Tile", ["zeros", "times"], [f"t{step}"]) for step in range(300)),
+        *(
+            node("Add", [f"s{step}" if step else "numbers", f"t{step}"], [f"s{step + 1}" if step < 299 else "answer"])
+            for step in range(300)
+        ),
+        constant("zeros", [[0.0, 0.0]], np.float32),
         constant("times", [1 << 19, 1]),
     ],
     "twice as much, forty times": repeated("Concat", "", 0)
@@ -268,7 +277,7 @@ def refusal(content: bytes) -> str:
 def test_a_network_that_makes_gigabytes_of_a_few_bytes_is_refused(parts):
     content = network(*parts)
     assert len(content) < 150_000
-    assert "makes the tensors of a row have more than 268435456 elements together" in refusal(content)
+    assert "makes the tensors of a row have more than 268435456 elements at once" in refusal(content)
 
 
 @pytest.mark.parametrize("parts", UNTOLD.values(), ids=UNTOLD)
@@ -310,11 +319,23 @@ def test_a_shape_below_zero_is_refused(shape):
     assert f"makes a tensor of the shape {shape}" in refusal(network(*parts))
 
 
+def test_a_long_network_of_small_tensors_is_no_large_one():
+    """A thousand products of 1536 x 1536 have two thousand million elements, of which few are needed at a time."""
+    steps = [node("Add", ["square", "some"], ["t0"]), node("ReduceMax", ["numbers"], ["some"], keepdims=0)]
+    products = [node("MatMul", [f"t{step}", "t0"], [f"t{step + 1}"]) for step in range(1000)]
+    content = network(*steps[::-1], *products, node("ReduceMin", ["t1000"], ["answer"]), _square())
+    check_size(onnx_check.check(content), SCHEMA)
+
+
+def _square() -> onnx.TensorProto:
+    return constant("square", np.zeros((1536, 1536)), np.float32)
+
+
 def test_the_width_of_the_inputs_is_the_schemas_and_not_the_files():
     content = network(node("Tile", ["numbers", "times"], ["answer"]), constant("times", [1, 1 << 26]), width=1)
     check_size(onnx_check.check(content), SCHEMA)
     wider = Schema(**{**{f: getattr(SCHEMA, f) for f in SCHEMA.__struct_fields__}, "features": SCHEMA.features * 2})
-    with pytest.raises(BundleError, match="together"):
+    with pytest.raises(BundleError, match="at once"):
         check_size(onnx_check.check(content), wider)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -25,7 +24,6 @@ from slipway.credentials import credentials_required
 from slipway.errors import InputError, suggestion
 
 CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
-_log = logging.getLogger("slipway.serving")
 _SAFE = {name.decode(): value.decode() for name, value in SAFE}
 _RESERVED = "is reserved for a later version: this one does not answer it."
 
@@ -38,7 +36,6 @@ class Routes:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._usecases: dict[str, str] = {}
-        self._withheld = ""
         fixed = [
             _get("/", self._index, "page"),
             _get("/livez", self._livez, "probe"),
@@ -121,22 +118,11 @@ class Routes:
     async def _readyz(self, request: Request) -> Response:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        details = self._worker.authenticator.may_see_details(request.scope[CONTEXT])
         waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
         if waiting:
-            reason = " ".join([*waiting, *self._worker.machine])
-            raise Unavailable(reason if details else self._withhold(reason))
-        if not details:
-            return _text("ready\n")
+            raise Unavailable(" ".join([*waiting, *self._worker.machine]))
         warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
         return _text("\n".join(["ready", *warnings, ""]))
-
-    def _withhold(self, reason: str) -> str:
-        """Write a reason that strangers are not told to the log, once."""
-        if reason != self._withheld:
-            self._withheld = reason
-            _log.warning("not ready: %s", reason)
-        return "this server is not ready. Why is in its log, and told to an API key with the scope read or predict."
 
     async def _metrics(self, request: Request) -> Response:
         content = await asyncio.to_thread(exposition)

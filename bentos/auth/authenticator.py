@@ -64,7 +64,7 @@ class Authenticator:
             Refused: 401, 403 or 429.
             Unavailable: a token cannot be verified now.
         """
-        now = self._now()
+        now = self._monotonic()
         if route in self._open or not self._required:
             return None
         credential = context.credential
@@ -85,7 +85,7 @@ class Authenticator:
 
     def admit_at_once(self, context: RequestContext, route: str) -> bool:
         """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
-        now = self._now()
+        now = self._monotonic()
         if route in self._open or not self._required:
             return True
         context.digest = context.digest or sha256(context.credential).digest()
@@ -103,18 +103,7 @@ class Authenticator:
         context.rate_limit_headers = count.lines
         return True
 
-    def may_see_details(self, context: RequestContext) -> bool:
-        """Whether an open route may tell the sender what strangers are not told: to an API key that may read the model.
-
-        Nothing is counted or logged. Where no request needs a credential, nobody is a stranger.
-        """
-        self._now()
-        if not self._required:
-            return True
-        principal = self._ring.principals.get(sha256(context.credential).digest())
-        return principal is not None and not principal.has_expired() and principal.may("model")
-
-    def _now(self) -> float:
+    def _monotonic(self) -> float:
         """Return the monotonic time; the key file is checked where that is due."""
         now = time.monotonic()
         if now >= self._refresh_at:

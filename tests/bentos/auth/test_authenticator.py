@@ -104,27 +104,6 @@ def test_probes_and_page_are_open(start_client, key, path):
     assert start_client().get(path).status == 200
 
 
-def test_readiness_tells_strangers_that_and_not_why(start_client, key, monkeypatch, caplog):
-    secret, reader, labels = key("ci", "predict"), key("reader", "read"), key("labels", "feedback")
-    expired = key("expired", "read", expires=api_keys.expiry("1m"))
-    client = start_client(promote=False)
-    for held in ("", labels, "slk_wrong"):
-        answer = client.get("/readyz", **({"x_api_key": held} if held else {}))
-        assert answer.status == 503 and "loans" not in answer.body.decode()
-    assert caplog.text.count("not ready: loans waits for") == 1
-    for held in (secret, reader, expired):
-        assert "slipway promote loans" in client.get("/readyz", x_api_key=held).json["detail"]
-    monkeypatch.setattr("bentos.auth.clock.time.time", lambda real=time.time: real() + 61)
-    assert "loans" not in client.get("/readyz", x_api_key=expired).body.decode()
-
-
-def test_warnings_of_a_server_that_is_ready_are_not_for_strangers(start_client, key, monkeypatch):
-    secret, client = key("ci", "read"), start_client()
-    monkeypatch.setattr(client.worker._health, "machine", ["the registry http://10.0.0.7 does not answer: SELECT 1"])
-    assert client.get("/readyz").body == b"ready\n"
-    assert b"warning: the registry http://10.0.0.7" in client.get("/readyz", **bearer(secret)).body
-
-
 @pytest.mark.parametrize(
     "path", ["/metrics", "/docs", "/openapi.json", "/v1/models", "/v1/model", "/v2", "/x", "/page"]
 )

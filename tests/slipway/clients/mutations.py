@@ -85,8 +85,8 @@ def answer_all(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     held = [b""]
     stream = type("Stream", (), {"get_extra_info": lambda self, name: ("127.0.0.1", 9)})()
 
-    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+    def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=httpx.ByteStream(held[0]), extensions={"network_stream": stream})
 
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+    monkeypatch.setattr("slipway.clients.deadline.DeadlineTransport", lambda **_: httpx.MockTransport(handle))
     return lambda content: held.__setitem__(0, content)

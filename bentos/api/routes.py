@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -25,7 +24,6 @@ from slipway.credentials import credentials_required
 from slipway.errors import InputError, suggestion
 
 CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
-_log = logging.getLogger("slipway.serving")
 _SAFE = {name.decode(): value.decode() for name, value in SAFE}
 _RESERVED = "is reserved for a later version: this one does not answer it."
 

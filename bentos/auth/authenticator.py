@@ -66,7 +66,7 @@ class Authenticator:
             Refused: 401, 403 or 429.
             Unavailable: a token cannot be verified now.
         """
-        now = self._now()
+        now = self._monotonic()
         if not self._required:
             self._require_same_origin(context, scope)
             return None
@@ -90,7 +90,7 @@ class Authenticator:
 
     def admit_at_once(self, context: RequestContext, route: str) -> bool:
         """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
-        now = self._now()
+        now = self._monotonic()
         if not self._required:
             return self._same_origin.refusal(context.host, context.origin) is None
         if route in self._open:
@@ -115,7 +115,7 @@ class Authenticator:
 
         Without credentials, that is everybody who is served at all.
         """
-        self._now()
+        self._monotonic()
         if not self._required:
             return True
         principal = await self._find_principal(context)
@@ -133,7 +133,7 @@ class Authenticator:
         except (InvalidToken, Unavailable):
             return None
 
-    def _now(self) -> float:
+    def _monotonic(self) -> float:
         """Return the monotonic time; the key file is checked where that is due."""
         now = time.monotonic()
         if now >= self._refresh_at:

@@ -89,16 +89,11 @@ def run(settings: Settings, names: Sequence[str], bundle: Path | None, *, follow
     stop = _on_signals()
     processes = [follower_process(settings, names)] if follow else []
     with _started([*processes, service_process(settings, names, bundle)]) as running:
-        if _wait_ready(running, settings, stop, say):
+        if _wait_ready(running, service_url(settings), stop, say):
             try:
                 announce(settings, names, say)
-            except (
-                OSError,
-                ServiceError,
-                ValueError,
-                LookupError,
-                TypeError,
-            ) as error:  # the service runs all the same
+            except (OSError, ServiceError, ValueError, LookupError, TypeError) as error:
+                # the service runs all the same
                 say(f"ready; the served versions cannot be shown: {error}")
         while not stop.wait(POLL_SECONDS):
             _supervise(running, stop, say)
@@ -163,12 +158,12 @@ def _started(processes: Sequence[Process]) -> Iterator[dict[str, RunningProcess]
             one.stop(seconds=30)
 
 
-def _wait_ready(running: dict[str, RunningProcess], settings: Settings, stop: threading.Event, say: Say) -> bool:
+def _wait_ready(running: dict[str, RunningProcess], url: str, stop: threading.Event, say: Say) -> bool:
     """Wait until the service is ready, and print what it waits for; False where it is to stop before."""
     printed = None
     while not stop.wait(POLL_SECONDS):
         _supervise(running, stop, say)
-        ready, waits_for = _readiness(settings)
+        ready, waits_for = _readiness(url)
         if ready:
             return True
         if waits_for and waits_for != printed:
@@ -177,10 +172,10 @@ def _wait_ready(running: dict[str, RunningProcess], settings: Settings, stop: th
     return False
 
 
-def _readiness(settings: Settings) -> tuple[bool, str | None]:
+def _readiness(url: str) -> tuple[bool, str | None]:
     """Return whether the service is ready, and otherwise what it waits for, where it answers that."""
     try:
-        response = http.request("GET", f"{service_url(settings)}/readyz", headers=settings.authorization, timeout=2)
+        response = http.request("GET", f"{url}/readyz", timeout=2)
         return (True, None) if response.ok else (False, one_line(response.read(_Problem).detail, _MAX_REASON))
     except ServiceError:
         return False, None

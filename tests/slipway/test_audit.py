@@ -113,7 +113,7 @@ def test_changed_removed_and_pending_copies_are_distinguished(registry, log):
     registry(True)
     server, run = artifacts(name)
     server.put_artifact(run.artifact_uri, f"local/{changed.id}.json", b"{}")
-    path = f"{urlsplit(run['artifact_uri']).path.strip('/')}/local/{removed.id}.json"
+    path = f"{urlsplit(run.artifact_uri).path.strip('/')}/local/{removed.id}.json"
     assert http.request("DELETE", f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/{path}").ok
     lines, pending, problems = compared(name)
     assert (lines, pending) == (3, 1)

@@ -241,6 +241,7 @@ def test_a_revoked_key_ends_in_time_whatever_the_clock_is_set_to(key, start_clie
     assert client.post("/v1/models/loans/predict", {"instances": []}, **headers).status == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_a_rate_limit_lasts_its_window_whatever_the_clock_is_set_to(key, start_client, wall, step):
     headers, client = {"x_api_key": key("ci", "predict", rate="1/second")}, start_client()

@@ -156,7 +156,7 @@ class TestWorker:
         version.rmdir() if version.is_dir() else version.unlink()
         files.write_bytes(version, good)
         until(lambda: manager.live is not None)
-        assert manager.live.version == "1"
+        assert manager.live.digest == served_once
 
 
 class TestHealth:

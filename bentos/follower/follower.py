@@ -121,8 +121,7 @@ class Follower:
         """Read the pointer: generation 0 where there has been none, None where it is lost."""
         try:
             found = desired.read(self.settings.serving, self.usecase)
-        except DamagedFile as error:
-            _log.error("%s: %s It is written anew.", self.usecase, error)
+        except DamagedFile:
             return None
         return found or (None if self._last_good() else DesiredState(0))
 
@@ -165,6 +164,8 @@ class Follower:
         if after != found:
             after = msgspec.structs.replace(after, generation=before.generation + 1)
             desired.write(self.settings.serving, self.usecase, after)
+            if found is None:
+                _log.error("%s: the pointer was lost or damaged; it is written anew.", self.usecase)
             self._log_pointer(versions, after)
             self._prune_store(after)
 

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from slipway.contracts.bundle import manifest
-from slipway.errors import BundleError
+from slipway.errors import BundleError, DamagedFile
 from slipway.inference.predictor import Parts, Predictor
 from slipway.system.processes import die_with
 
@@ -82,6 +82,9 @@ def main(parent: str, directory: str, digest: str, memory: str) -> int:
         rows = predictor.probe_rows()
         for part in (rows[:1], rows):
             predictor.run(predictor.encode(part))
+    except (DamagedFile, OSError) as error:  # of this machine: the bundle was whole when this process began
+        sys.stderr.write(str(error))
+        return 1
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         reason = str(error) if isinstance(error, BundleError) else f"{type(error).__name__}: {error}"
         sys.stdout.write(" ".join(reason.split())[:_REASON_BYTES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -383,3 +384,14 @@ def test_a_second_follower_stands_by_until_the_first_ends(following, registry, f
     following.close()
     other.poll()
     assert pointed(found).champion == second
+
+
+def test_drafts_of_a_version_are_pruned_once_they_are_stale(found, tmp_path) -> None:
+    bundles.write(tmp_path / "one")
+    stored = bundles.put_in_store(found.var, tmp_path / "one")
+    stale, fresh = stored / ".version.json.1-a.tmp", stored / ".version.json.2-b.tmp"
+    for draft in (stale, fresh):
+        draft.write_text("{")
+    os.utime(stale, (0, 0))
+    bundle_store.prune(found.store, NAME, ())
+    assert (stale.exists(), fresh.exists()) == (False, True)

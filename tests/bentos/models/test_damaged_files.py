@@ -156,7 +156,7 @@ class TestWorker:
         version.rmdir() if version.is_dir() else version.unlink()
         files.write_bytes(version, good)
         until(lambda: manager.live is not None)
-        assert manager.live.version == "1"
+        assert manager.live.digest == served_once
 
 
 class TestHealth:
@@ -297,3 +297,19 @@ def test_what_is_loaded_are_the_bytes_that_were_checked(var: Path, tmp_path: Pat
     live = start().live
     assert live.digest == digest
     assert live.predictor.predict(bundles.ROWS[NAME][:3]) == expected
+
+
+def test_a_bundle_that_a_worker_cannot_load_for_another_reason_is_verified_now_and_then(var, followed, monkeypatch):
+    follower, digest = followed
+    failed = observed.RoleState(digest, "1", "failed", "a GPU was asked for")
+    state = observed.WorkerState(1, 1, None, None, "none", "none", "now", {"champion": failed})
+    held = observed.StateFile(var / "serving", NAME)
+    held.write(state)
+    verified = []
+    verify = manifest.verify
+    monkeypatch.setattr(manifest, "verify", lambda *given, **options: verified.append(1) or verify(*given, **options))
+    for _ in range(5):
+        follower.poll()
+    assert len(verified) == 1
+    assert desired.read(var / "serving", NAME) == DesiredState(1, digest)
+    held.remove()

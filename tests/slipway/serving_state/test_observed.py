@@ -150,3 +150,13 @@ def test_a_state_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, monk
     assert shown(tmp_path) == {"aa"}
     own.write(state("cc"))
     assert shown(tmp_path) == {"cc"}
+
+
+def test_the_drafts_of_a_dead_worker_are_removed_with_its_state(tmp_path):
+    dead = StateFile(tmp_path, "loans")
+    dead.write(state())
+    (content,) = (tmp_path / "loans" / "state").glob("*.json")
+    content.with_name(f".{content.name}.1-abcd.tmp").write_text("{")
+    del dead  # and with it its lock, as a kill does
+    observed.forget_dead(tmp_path, "loans")
+    assert list((tmp_path / "loans" / "state").iterdir()) == []

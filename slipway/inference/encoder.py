@@ -94,8 +94,8 @@ class Encoder:
 
     def count_warnings(self, feeds: Mapping[str, np.ndarray]) -> int:
         """Count what `warnings` would list, without memory for each."""
-        numbers = np.count_nonzero(~self._in_range(feeds["numbers"])) if self._numbers else 0
-        return numbers + (np.count_nonzero(feeds["codes"] < FIRST) if self._codes else 0)
+        numbers = int(np.count_nonzero(~self._in_range(feeds["numbers"]))) if self._numbers else 0
+        return numbers + (int(np.count_nonzero(feeds["codes"] < FIRST)) if self._codes else 0)
 
     def _in_range(self, numbers: np.ndarray) -> np.ndarray:
         in_range: np.ndarray = (numbers >= self._low) & (numbers <= self._high)

@@ -57,7 +57,7 @@ class Dispatcher:
                 content, failure = await _run_canary(canary, call)
                 call = msgspec.structs.replace(call, canary_failure=failure)
         if content is None:
-            if len(call.body) <= call.live.inline_bytes:
+            if call.live.runs_inline(call.body):
                 content = pipeline.run_one(call)
             else:
                 content = await self._run_on_pool(receive, call)

@@ -73,7 +73,7 @@ class MicroBatch:
         if live is None or worker.draining or served.dispatcher.has_canary:
             return False
         size, refusal = len(request.body), None
-        if size > live.inline_bytes:
+        if not live.runs_inline(request.body):
             refusal = worker.admission.refusal_reason(request.usecase, size, live.deadline)
             if refusal is None:
                 return False

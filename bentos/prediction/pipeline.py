@@ -26,6 +26,7 @@ from slipway.ids import row_id
 from slipway.inference import InputWarning, PixelLimits, Prediction, all_true, images_decoded
 from slipway.inference.instance_parser import Request
 
+MAX_WARNINGS = 250_000  # of a request: each takes about 400 bytes
 _encoder = msgspec.json.Encoder()
 
 
@@ -98,9 +99,25 @@ def parse(call: PredictionCall) -> ParsedRows:
         parsed = ParsedRows(
             ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.in_range
         )
+    _require_few_warnings(live, parsed)
     if call.canary_failure is not None:
         recorder.record_canary_failure(call, parsed)
     return parsed
+
+
+def _require_few_warnings(live: LoadedModel, parsed: ParsedRows) -> None:
+    """Raise InputError (413) for more warnings than fit into a response: an empty row gives one for each feature."""
+    if parsed.in_range or len(parsed.values) * len(live.schema.names) <= MAX_WARNINGS:
+        return
+    encoder = live.predictor.encoder
+    found = encoder.count_warnings(encoder.encode_values(parsed.values))
+    if found > MAX_WARNINGS:
+        raise InputError(
+            f"{found:,} values are missing, unknown or out of range, at most {MAX_WARNINGS:,} are answered: send"
+            " several requests.",
+            "instances",
+            413,
+        )
 
 
 def _require_awaited(call: PredictionCall) -> None:
@@ -204,6 +221,8 @@ def commit(responses: Sequence[PreparedResponse | Late]) -> list[Outcome]:
 
 def _select_warnings(warnings: Sequence[InputWarning], part: slice) -> Sequence[InputWarning]:
     """Return the warnings of one request, its instances counted from 0."""
+    if part.start == 0 and (not warnings or warnings[-1].instance < part.stop):
+        return warnings
     return [
         msgspec.structs.replace(warning, instance=warning.instance - part.start)
         for warning in warnings

@@ -82,21 +82,35 @@ class Encoder:
         found: list[InputWarning] = []
         if self._numbers:
             numbers = feeds["numbers"]
-            in_range = (numbers >= self._low) & (numbers <= self._high)
-            for row, column in np.argwhere(~in_range) if not all_true(in_range) else ():
-                reason = "missing" if np.isnan(numbers[row, column]) else "out_of_range"
-                found.append(InputWarning(int(row), self._numbers[column], reason))
+            usual = self._in_range(numbers)
+            if not all_true(usual):
+                found += _warnings(usual, np.isnan(numbers), self._numbers, "out_of_range")
         if self._codes:
             codes = feeds["codes"]
-            known = codes >= FIRST
-            for row, column in np.argwhere(~known) if not all_true(known) else ():
-                reason = "missing" if codes[row, column] == MISSING else "unknown_category"
-                found.append(InputWarning(int(row), self._codes[column], reason))
+            usual = codes >= FIRST
+            if not all_true(usual):
+                found += _warnings(usual, codes == MISSING, self._codes, "unknown_category")
         return sorted(found, key=lambda warning: warning.instance) if found else found
+
+    def count_warnings(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """Count what `warnings` would list, without memory for each."""
+        numbers = int(np.count_nonzero(~self._in_range(feeds["numbers"]))) if self._numbers else 0
+        return numbers + (int(np.count_nonzero(feeds["codes"] < FIRST)) if self._codes else 0)
+
+    def _in_range(self, numbers: np.ndarray) -> np.ndarray:
+        in_range: np.ndarray = (numbers >= self._low) & (numbers <= self._high)
+        return in_range
 
     def _refuse_infinite(self, numbers: np.ndarray) -> None:
         row, column = np.argwhere(np.isinf(numbers))[0]
         raise InputError(TOO_LARGE, f"instances[{row}].{self._numbers[column]}")
+
+
+def _warnings(usual: np.ndarray, missing: np.ndarray, names: list[str], other: str) -> list[InputWarning]:
+    """List the values that are not usual, of flags of the same shape."""
+    rows, columns = np.nonzero(~usual)
+    found = zip(rows.tolist(), columns.tolist(), missing[rows, columns].tolist(), strict=True)
+    return [InputWarning(row, names[column], "missing" if gone else other) for row, column, gone in found]
 
 
 def all_true(flags: np.ndarray) -> bool:

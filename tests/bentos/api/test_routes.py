@@ -226,7 +226,7 @@ class TestFeedback:
             ({"key": "k", "label": "bad", "known_at": "2026-01-31T12:00:00"}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "0001-01-01T00:00:00+14:00"}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "2999-12-31T00:00:00Z"}, "feedback[1].known_at"),
-            ({"key": "k", "label": "bad", "known_at": _from_now(minutes=6)}, "feedback[1].known_at"),
+            ({"key": "k", "label": "bad", "known_at": _from_now(hours=1)}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": _from_now(days=-3700)}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "1970-01-01T00:00:00Z"}, "feedback[1].known_at"),
             ({"key": "k", "label": "bad", "known_at": "9999-12-31T23:59:59-14:00"}, "feedback[1].known_at"),

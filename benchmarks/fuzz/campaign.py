@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from benchmarks.fuzz.requests import ANSWERED, Request, plain, request
 from benchmarks.fuzz.target import SECONDS, Target, get, post
+from bentos.server.connection_limits import MOST_PIPELINED
 
 THREADS = 4
 PATIENCE = 0.1  # seconds for an answer that need not come
@@ -93,7 +94,7 @@ def neighbours(target: Target) -> list[str]:
     return wrong
 
 
-def unknown_paths(target: Target, count: int, at_once: int = 50) -> None:
+def unknown_paths(target: Target, count: int, at_once: int = MOST_PIPELINED) -> None:
     """Request as many different unknown paths."""
     for first in range(0, count, at_once):
         numbers = range(first, min(first + at_once, count))

@@ -50,19 +50,20 @@ def test_workers_are_one_server_and_every_layer_speaks_problems(serve, var, tmp_
     assert len(json.loads(server.get("/v1/models/loans")[1])["workers"]) == 2
 
     for wrong in (
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: two\r\n\r\n{}",
-        b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n",
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: two\r\n\r\n{}",
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n",
         b"\x16\x03\x01rubbish\r\n\r\n",
     ):
         status, kind, content = _raw(server, wrong)
         assert (status, kind) == (400, "application/problem+json")
         assert len(content["trace_id"]) == 32
-    status, kind, content = _raw(server, b"GET /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    status, kind, content = _raw(server, b"GET /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert (status, kind, content["status"]) == (404, "application/problem+json", 404)
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(_body()), _body())
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     assert _raw(server, head + chunks)[0] == 200
 
 

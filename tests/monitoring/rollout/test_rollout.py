@@ -291,4 +291,4 @@ def test_broken_files_of_the_log_are_said_and_the_rollout_goes_on(rollout: Calla
     world.begin()
     world.predict("canary", 150)
     break_log(world.config, NAME, world.now)
-    assert "3.0 of 10 minutes. The log was read without what is broken in 6 files" in world.once(3).said
+    assert "3.0 of 10 minutes. The log was read without what is broken in 6 files" in world.once(3).message

@@ -169,7 +169,7 @@ class FlowRuns(BaseHTTPRequestHandler):
         if self.path == "/api/flow_runs/r1":
             FlowRuns.polls += 1
             state = "RUNNING" if FlowRuns.polls < 2 else "COMPLETED"
-            return self._respond({"state": {"type": state, "message": None}, "total_run_time": 7.0})
+            return self._respond({"id": "r1", "state": {"type": state, "message": None}, "total_run_time": 7.0})
         return self._respond({"detail": "not found"}, 404)
 
     def do_POST(self):

@@ -22,6 +22,7 @@ from bentos.prediction.types import CANARY, Outcome, ParsedRows, PredictionCall
 from bentos.request import is_json, wrong_content_type
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.schema import mask
+from slipway.errors import InputError
 from slipway.ids import row_id
 from slipway.inference import InputWarning, PixelLimits, Prediction, all_true, images_decoded
 from slipway.inference.instance_parser import Request

@@ -151,7 +151,8 @@ def test_a_swap_empties_the_cache_and_a_hit_is_in_the_header_and_the_log(swap_se
     )  # to one worker, which has one cache
 
     def predict() -> tuple[str | None, str, str]:
-        connection.request("POST", "/v1/models/loans/predict", json.dumps({"instances": [{**ROW, "age": 33.25}]}))
+        body = json.dumps({"instances": [{**ROW, "age": 33.25}]})
+        connection.request("POST", "/v1/models/loans/predict", body, {"content-type": "application/json"})
         answer = connection.getresponse()
         content = json.loads(answer.read())
         return answer.headers["X-Slipway-Cache"], content["model"]["version"], content["predictions"][0]["id"]

@@ -93,8 +93,8 @@ class Reconciler:
         if version is None:
             return ""
         if reasons:
-            told = one_line("; ".join(dict.fromkeys(reasons)), MAX_REASON)
-            return self._refused(version, role, f"{REFUSED}: {told}", statuses)
+            reason_line = one_line("; ".join(dict.fromkeys(reasons)), MAX_REASON)
+            return self._refused(version, role, f"{REFUSED}: {reason_line}", statuses)
         state = self._write(version, describe_serving(statuses, role, version))
         if role == "champion" and state.startswith(SERVING):
             self._retire_others(version)

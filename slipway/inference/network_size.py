@@ -26,7 +26,7 @@ def check_size(model: ModelProto, schema: Schema, name: str = "model.onnx") -> N
     """Check that the tensors of one row have at most MOST_ELEMENTS elements at once, constants included.
 
     Raises:
-        BundleError: they have more, or a size cannot be told.
+        BundleError: they have more, or a size cannot be determined.
     """
     try:
         _Walk().through(model.graph, _inputs(schema))

@@ -21,7 +21,7 @@ from slipway.settings import settings
 from tests.faults.table import OF_A_DECISION, REFUSED, Transition
 from tests.faults.workspace import NAME, Workspace
 from tests.pipelines.runs import finished_run
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 USECASE = f"""{loans.USECASE_YAML}
 auto_promote: true

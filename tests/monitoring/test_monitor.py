@@ -17,8 +17,8 @@ from monitoring.status import exporter
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
-from tests.support import watched_loans as loans
-from tests.support.broken_log import break_log
+from tests.support.prediction_log import watched_loans as loans
+from tests.support.prediction_log.broken_log import break_log
 from tests.support.servers import publish, run_document
 
 REFERENCE = loans.rows(800, seed=1)

@@ -17,7 +17,7 @@ from monitoring.status.app import read_report
 from slipway.prediction_log import segments
 from slipway.settings import settings
 from slipway.storage import object_store
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 SAME = ("version", "verdict", "sentence", "drifted", "features", "predictions", "quality", "reference")
 

@@ -29,8 +29,8 @@ export function problemView(problem) {
 }
 
 function verdict(schema, prediction) {
-  const said = prediction.label ?? `${figure(prediction.value)}${schema.unit ? ` ${schema.unit}` : ""}`;
-  return el("p", {class: "verdict"}, el("span", {class: "hint"}, title(schema.target)), el("strong", {}, said));
+  const text = prediction.label ?? `${figure(prediction.value)}${schema.unit ? ` ${schema.unit}` : ""}`;
+  return el("p", {class: "verdict"}, el("span", {class: "hint"}, title(schema.target)), el("strong", {}, text));
 }
 
 /** The score on its scale, with the threshold at which the decision turns. */

@@ -15,7 +15,7 @@ from monitoring.monitor import monitor
 from slipway.config import load
 from slipway.contracts.schema import Schema
 from slipway.evaluation.metrics import METRICS
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 GATED = "gates: {metric: f1_macro, absolute: {expected_cost: 0.9}}\n"
 

@@ -21,7 +21,7 @@ from slipway.errors import NotFound
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import bundles
-from tests.support.broken_log import break_log
+from tests.support.prediction_log.broken_log import break_log
 from tests.support.server_views import served
 from tests.support.servers import publish, unique_name
 

@@ -17,8 +17,8 @@ from slipway.prediction_log import Log, Writer
 from slipway.settings import settings
 from slipway.timestamps import now_iso
 from tests.support import bundles
-from tests.support.broken_log import break_log
 from tests.support.doubles.service_double import Service, serving
+from tests.support.prediction_log.broken_log import break_log
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057-0"
 

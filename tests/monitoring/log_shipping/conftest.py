@@ -1,5 +1,5 @@
 """A prediction log of its own for each test."""
 
-from tests.support.log_fixtures import config, log, write
+from tests.support.prediction_log.log_fixtures import config, log, write
 
 __all__ = ["config", "log", "write"]

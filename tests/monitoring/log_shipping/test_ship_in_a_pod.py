@@ -21,7 +21,7 @@ from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
 from slipway.errors import PortTaken
 from slipway.prediction_log import Log, Writer, segments, writer
 from slipway.settings import Settings, settings
-from tests.support.sample_events import USECASE, prediction
+from tests.support.prediction_log.sample_events import USECASE, prediction
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +29,7 @@ SERVER = """
 import sys, time
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.support.sample_events import USECASE, prediction
+from tests.support.prediction_log.sample_events import USECASE, prediction
 writer = Writer(settings().spool, USECASE, "prediction")
 assert writer.write(prediction(sys.argv[1]))
 print("answered", flush=True)

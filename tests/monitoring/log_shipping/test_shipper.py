@@ -16,7 +16,7 @@ import pytest
 from monitoring.log_shipping import shipper as ship_module
 from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
 from slipway.prediction_log import Log, Writer, segments
-from tests.support.sample_events import USECASE, label, prediction
+from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ WRITE_FOR_EVER = """
 import os, time
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.support.sample_events import USECASE, prediction
+from tests.support.prediction_log.sample_events import USECASE, prediction
 writer = Writer(settings().spool, USECASE, "prediction", segment_bytes=30_000)
 for number in range(10**9):
     row = f"{os.getpid()}-{number}"

@@ -12,7 +12,7 @@ import pytest
 
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 from tests.support.servers import PREFECT_LOGIN, publish, unique_name
 
 POLICY = "retraining: {min_labelled_rows: 50, cooldown_hours: 24, runs_per_week: 2}\n"

@@ -22,7 +22,7 @@ from monitoring.retraining.decisions import Decision, Decisions
 from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway.settings import settings
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 from tests.support.servers import free_port
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "retrain-from-alertmanager.md"

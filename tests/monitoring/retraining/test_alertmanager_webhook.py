@@ -18,7 +18,7 @@ from monitoring.status import dashboard
 from monitoring.status.app import application
 from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 SECRET = "a secret of alertmanager's"
 HEADERS = {"Authorization": f"Bearer {SECRET}"}

@@ -20,7 +20,7 @@ from slipway.clients.mlflow.registry import Registry
 from slipway.errors import SlipwayError, UseCaseError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests as made
-from tests.support.broken_log import break_log
+from tests.support.prediction_log.broken_log import break_log
 
 ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "http://127.0.0.1:9"

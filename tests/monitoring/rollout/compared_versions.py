@@ -13,7 +13,7 @@ import pytest
 from slipway.contracts.events import encoder, prediction_event
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 SLICES = """
 gates:

@@ -10,7 +10,7 @@ import pytest
 from monitoring.rollout import candidate_comparison
 from slipway.settings import settings
 from tests.monitoring.rollout.compared_versions import ids, log, shifted, write_champion
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from monitoring.rollout.evidence import Evidence
 from slipway import audit
 from slipway.config import Canary
 from tests.monitoring.rollout.rollout_world import FAST, NAME, World
-from tests.support.broken_log import break_log
+from tests.support.prediction_log.broken_log import break_log
 
 
 def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout: Callable[..., World]) -> None:

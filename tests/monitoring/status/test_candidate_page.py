@@ -11,8 +11,8 @@ from monitoring.release.reconciler import Reconciled
 from slipway.settings import settings
 from tests.monitoring.rollout.compared_versions import ids, log, shifted, write_champion
 from tests.monitoring.status.test_app import client
-from tests.support import watched_loans as loans
-from tests.support.broken_log import break_log
+from tests.support.prediction_log import watched_loans as loans
+from tests.support.prediction_log.broken_log import break_log
 from tests.support.server_views import served
 
 

@@ -12,7 +12,7 @@ from monitoring.release.reconciler import Reconciled
 from monitoring.status import dashboard, exporter, verdict_age
 from slipway.settings import settings
 from slipway.timestamps import iso
-from tests.support import watched_loans as loans
+from tests.support.prediction_log import watched_loans as loans
 
 NOW = datetime(2026, 1, 30, 12, 20, tzinfo=UTC)  # a Friday
 

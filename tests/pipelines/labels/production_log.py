@@ -56,9 +56,10 @@ class ProductionLog:
                 timestamp=at(start + place),
                 model_ms=0.2,
             )
+            request = prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000, caller)
             lines.append(
                 context.encode_row(
-                    prediction_event.EventRequest("t" * 32, ids[-1], 1_000_000, caller),
+                    request,
                     ids[-1],
                     masked,
                     answer=answer,

@@ -19,7 +19,7 @@ from slipway.config import schema_builder
 from slipway.contracts.schema import side
 from slipway.settings import settings
 from tests.pipelines.labels.production_log import START, ProductionLog, at
-from tests.support.broken_log import break_log
+from tests.support.prediction_log.broken_log import break_log
 
 CUTOFF = at(5e6)
 FILTERS = ["labeler_agreement", "near_duplicates"]

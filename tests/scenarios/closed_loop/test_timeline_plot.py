@@ -15,7 +15,7 @@ from scenarios.closed_loop.timeline_plot import Timeline
 from slipway.config import load
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.support import sample_events
+from tests.support.prediction_log import sample_events
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DRIFT_AT = 20.0

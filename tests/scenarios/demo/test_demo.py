@@ -20,7 +20,7 @@ from slipway.errors import ServiceError
 from slipway.local.doctor import Diagnosis
 from slipway.prediction_log import Writer
 from slipway.settings import settings
-from tests.support.sample_events import USECASE, prediction
+from tests.support.prediction_log.sample_events import USECASE, prediction
 
 VERDICT = {
     "verdict": "drift",

@@ -16,7 +16,7 @@ from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from slipway.prediction_log import Log, describe, parquet_files
 from slipway.prediction_log.left_out import LeftOut
 from slipway.settings import Settings
-from tests.support.sample_events import USECASE, label, prediction
+from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 
 def copied(select: str) -> Callable[[Path, Path], None]:

@@ -7,8 +7,8 @@ import pytest
 
 from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from slipway.settings import settings
-from tests.support.sample_events import START, USECASE, label, prediction
-from tests.support.watched_loans import USECASE_YAML
+from tests.support.prediction_log.sample_events import START, USECASE, label, prediction
+from tests.support.prediction_log.watched_loans import USECASE_YAML
 
 
 def held(relation) -> dict[str, object]:

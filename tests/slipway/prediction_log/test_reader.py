@@ -14,7 +14,7 @@ from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from slipway.errors import DataError, SettingsError
 from slipway.prediction_log import Log, Writer, connect, segments
 from slipway.settings import settings
-from tests.support.sample_events import USECASE, at, label, prediction
+from tests.support.prediction_log.sample_events import USECASE, at, label, prediction
 
 
 def rows(relation: duckdb.DuckDBPyRelation) -> list[str]:

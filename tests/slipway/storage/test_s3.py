@@ -18,9 +18,9 @@ from slipway.errors import ServiceError
 from slipway.prediction_log import Log, Writer, captured, segments
 from slipway.settings import Settings, settings
 from slipway.storage import object_store
-from tests.support.broken_log import break_log
+from tests.support.prediction_log.broken_log import break_log
+from tests.support.prediction_log.sample_events import START, USECASE, label, prediction
 from tests.support.s3 import KEYS
-from tests.support.sample_events import START, USECASE, label, prediction
 
 DAY = 86_400
 FOUND = {

@@ -9,7 +9,7 @@ import pytest
 
 from slipway.prediction_log import Log, Writer
 from slipway.settings import Settings, settings
-from tests.support.sample_events import USECASE
+from tests.support.prediction_log.sample_events import USECASE
 
 
 @pytest.fixture

@@ -230,7 +230,15 @@ def logged_ids(var: Path, usecase: str = "loans") -> Counter[str]:
 def logged(var: Path, usecase: str = "loans") -> list[dict[str, Any]]:
     """Return the events in the log, read from the files themselves; a truncated line would not parse."""
     paths = sorted((var / "spool" / usecase).glob("prediction-*"))
-    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for path in paths for line in _segment(path).splitlines()]
+
+
+def _segment(path: Path) -> bytes:
+    """Read a segment that the server may have completed, which renames it, since it was listed."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return path.with_name(path.name.removesuffix(".open")).read_bytes()
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -236,8 +236,8 @@ def test_a_use_cases_model_cannot_be_renamed(model: Model):
 
 
 def test_models_of_others_are_not_looked_at(model: Model):
-    others, run = unique_name("others"), model.registry.create_run("0", "others")["info"]
-    version = {"name": others, "source": f"{run['artifact_uri']}/x", "run_id": run["run_id"]}
+    others, run = unique_name("others"), model.registry.create_run("0", "others").info
+    version = {"name": others, "source": f"{run.artifact_uri}/x", "run_id": run.run_id}
     for path, body in (
         ("registered-models/create", {"name": others}),
         ("model-versions/create", version),

@@ -50,9 +50,9 @@ main(sys.argv[1:])
 
 @pytest.fixture
 def ports(monkeypatch) -> int:
-    """Five ports in a row that nobody else of this machine is likely to want."""
+    """Four ports in a row that nobody else of this machine is likely to want."""
     first = free_port(22000 + os.getpid() % 10000)
-    for offset, part in enumerate(("SERVICE", "GRPC", "MLFLOW", "PREFECT", "STATUS")):
+    for offset, part in enumerate(("SERVICE", "MLFLOW", "PREFECT", "STATUS")):
         monkeypatch.setenv(f"SLIPWAY_{part}_PORT", str(first + offset))
     settings.cache_clear()
     return first

@@ -5,6 +5,7 @@ SlipwayError
 │   └── MethodNotAllowed   405
 ├── ModelError             the network raised, or its output is not a number
 │   ├── Late               its deadline passed
+│   │   └── Abandoned      the same, before the model ran
 │   └── Busy               the canary's queue is full
 ├── Refused                401, 403 or 429
 └── Unavailable            503
@@ -61,6 +62,10 @@ class Late(ModelError):
 
     def __init__(self, live: Model) -> None:
         super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
+
+
+class Abandoned(Late):
+    """A request that was given up before the model ran, because nobody waits any more: no event of it is logged."""
 
 
 class Busy(ModelError):

@@ -12,7 +12,7 @@ import time
 
 import msgspec
 
-from bentos.errors import Busy, Late, ModelError, Unavailable
+from bentos.errors import Abandoned, Busy, Late, ModelError, Unavailable
 from bentos.executor.admission import AdmissionController
 from bentos.executor.canary_routing import routes_to_canary, routing_unit
 from bentos.executor.deadline import DeadlineJob
@@ -145,7 +145,7 @@ class ShadowCopy:
             return
         try:
             pipeline.run_one(self._call)
-        except Late:
+        except Abandoned:
             _shed(context, live)
         except ModelError:
             pass  # it is in the log

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bentos.errors import Late, LogUnavailable, ModelError
+from bentos.errors import Abandoned, Late, LogUnavailable, ModelError
 from bentos.models import LoadedModel
 from bentos.models.output_cache import CachedResponse, CacheLookup
 from bentos.prediction import multipart, recorder
@@ -82,7 +82,7 @@ def parse(call: PredictionCall) -> ParsedRows:
 
     Raises:
         InputError: the request is invalid.
-        Late: nobody waits for the response any more; looked at between images, and between rows that are masked.
+        Abandoned: nobody waits for the response any more; looked at between images, and between rows that are masked.
     """
     live = call.live
     request = _parse_body(call)
@@ -123,7 +123,7 @@ def _require_few_warnings(live: LoadedModel, parsed: ParsedRows) -> None:
 
 def _require_awaited(call: PredictionCall) -> None:
     if call.awaited is not None and not call.awaited():
-        raise Late(call.live)
+        raise Abandoned(call.live)
 
 
 def _while_awaited(call: PredictionCall, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -55,18 +55,19 @@ def test_the_command_follows_until_it_is_terminated(mlflow_server: str, tmp_path
     registry = Registry(mlflow_server)
     registry.set_alias(name, "champion", publish(mlflow_server, name, first))
     environment = os.environ | {"MLFLOW_TRACKING_URI": mlflow_server, "SLIPWAY_FOLLOW_SECONDS": "0.2"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "slipway.cli", "follow", name], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        until(lambda: _generation(name) == 1)
-        registry.set_alias(name, "champion", publish(mlflow_server, name, second))
-        until(lambda: _generation(name) == 2)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, output = process.communicate(timeout=20)
+    log = tmp_path / "follower.log"
+    command = [sys.executable, "-m", "slipway.cli", "follow", name]
+    with log.open("wb") as output, subprocess.Popen(command, env=environment, stderr=output) as process:
+        try:
+            until(lambda: _generation(name) == 1)
+            registry.set_alias(name, "champion", publish(mlflow_server, name, second))
+            until(lambda: _generation(name) == 2)
+            until(lambda: "champion version 2" in log.read_text())
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
     assert process.returncode == 0
-    assert "champion version 2" in output and "Traceback" not in output
+    assert "Traceback" not in log.read_text()
 
 
 def _generation(name: str) -> int:

@@ -242,6 +242,18 @@ class TestShadow:
         until(lambda: world.metric("slipway_shadow_shed_total", version="3") >= shed + 3)
         assert Counter(e["role"] for e in world.events())["champion"] == 5
 
+    def test_a_copy_that_runs_past_the_deadline_is_in_the_log_and_not_shed_as_well(self, world):
+        world = world(deadline_ms=300)
+        world.point(shadow=world.store("3"))
+        network = world.candidates.shadow.live.predictor.run
+        world.replace_network("shadow", lambda feeds: time.sleep(0.5) or network(feeds))
+        shed = world.metric("slipway_shadow_shed_total", version="3")
+        world.client.predict(ROW)
+        until(lambda: len(world.events()) == 2)
+        assert {e["role"]: e["outcome"] for e in world.events()} == {"champion": "success", "shadow": "failure"}
+        world.client.worker.stop()
+        assert world.metric("slipway_shadow_shed_total", version="3") == shed
+
     def test_a_stopping_worker_waits_for_its_queued_requests(self, world):
         world = world(deadline_ms=5000)
         world.point(shadow=world.store("3"))

@@ -130,7 +130,10 @@ class Demo:
 
         Returns the feature that drifted in each use case.
         """
-        rows = {u.name: SWAP_FACTOR * traffic.rows_for_verdict(u) for u in self._usecases}
+        # No more than a monitor's window holds: it must reach back to the responses of the first version.
+        rows = {
+            u.name: min(SWAP_FACTOR * traffic.rows_for_verdict(u), u.monitoring.window_rows) for u in self._usecases
+        }
         sending = {
             u.name: jobs.start(
                 *traffic.arguments(

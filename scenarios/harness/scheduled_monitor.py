@@ -38,10 +38,10 @@ def check_all_versions_and_reports(name: str, verdict: Mapping[str, Any], expect
     """Check that the verdict's window has responses of the expected versions, and that it has all its reports."""
     versions = _versions(name, verdict)
     missing = verdict["missing_reports"]
-    seen = f"{verdict['verdict']} over versions {' and '.join(versions)}; " + (
+    observed = f"{verdict['verdict']} over versions {' and '.join(versions)}; " + (
         f"missing: {', '.join(missing)} ({'; '.join(verdict['notes'])})" if missing else "every report is there"
     )
-    return Check(name, "scheduled monitor", set(expected) <= set(versions) and not missing, seen)
+    return Check(name, "scheduled monitor", set(expected) <= set(versions) and not missing, observed)
 
 
 def _versions(name: str, verdict: Mapping[str, Any]) -> list[str]:

@@ -51,7 +51,7 @@ def answers(client: Client, data: bytes, cuts: list[int], kind: type[HardenedPro
         batch = MicroBatch(client.worker, asyncio.get_running_loop())
         made = []
         for cut in cuts:
-            protocol = connect(client.application, protocol=kind, keep_alive=60, **{micro_batch.STATE_KEY: batch})
+            protocol = connect(client.application, protocol=kind, **{micro_batch.STATE_KEY: batch})
             protocol.data_received(data[:cut])
             await asyncio.sleep(0)
             if data[cut:] and not protocol.transport.is_closing():

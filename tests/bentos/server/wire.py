@@ -53,13 +53,12 @@ def unconnected(
     protocol: Callable[..., HardenedProtocol] = HardenedProtocol,
     seconds: float = 15.0,
     connections: int = 1024,
-    keep_alive: int = 1,
     server: ServerState | None = None,
     **state: Any,
 ) -> HardenedProtocol:
     """Make the protocol of a connection to an ASGI application; needs a running event loop."""
     state[STATE_KEY] = ConnectionLimits(seconds, connections, metrics())
-    config = Config(app, log_config=None, proxy_headers=False, timeout_keep_alive=keep_alive)
+    config = Config(app, log_config=None, proxy_headers=False, timeout_keep_alive=60)
     return protocol(config, server or ServerState(), state, asyncio.get_running_loop())
 
 

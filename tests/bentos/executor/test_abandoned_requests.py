@@ -25,6 +25,7 @@ def slowly(function: Callable, done: list[float]) -> Callable:
     return slow
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("step", ["images", "private rows"])
 def test_a_late_request_ends_at_its_next_image_or_row(start_client, monkeypatch, step):
     done: list[float] = []

@@ -113,6 +113,7 @@ def test_nothing_is_decoded_after_the_check_before_an_image_raised():
     assert [isinstance(row["image"], np.ndarray) for row in rows] == [True, True, False, False, False]
 
 
+@pytest.mark.alone
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded():
     whole = encoded(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
     last = whole.rfind(b"\xff\xda")

@@ -87,6 +87,7 @@ def test_long_base64_and_short_texts_with_wide_characters_are_read(wide):
     require_bounded(b'["%b",[' % wide + b"1.25," * 15_000 + b"1]]", 20_000)
 
 
+@pytest.mark.alone
 def test_the_elements_of_a_large_body_are_counted_sooner_than_it_would_be_decoded():
     body = b"[" + b'"a,b",' * 400_000 + b"1]"
     began = time.process_time()

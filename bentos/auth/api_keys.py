@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import os
 import time
 from pathlib import Path
 
 from bentos.auth.principal import Principal, make_principal
 from slipway import api_keys
 from slipway.errors import SettingsError
+from slipway.system.descriptors import ReservedDescriptor
 
 _log = logging.getLogger("slipway.serving")
 _Stamp = tuple[int, int, int]
@@ -37,8 +36,7 @@ class KeyRing:
         self._stamp: _Stamp | None = None
         self._failure = ""
         self._read_at = time.monotonic()
-        self._reserve: int | None = None
-        self._hold_reserve()
+        self._reserve = ReservedDescriptor()
         self._read(_stamp(path))
 
     def refresh(self) -> None:
@@ -53,7 +51,7 @@ class KeyRing:
             self._keep_known_keys(str(error))
 
     def close(self) -> None:
-        self._release_reserve()
+        self._reserve.close()
 
     def _read(self, stamp: _Stamp) -> None:
         """Read the file. Its stamp, which was taken before, is noted only now that this succeeded."""
@@ -67,11 +65,8 @@ class KeyRing:
         self._failure, self.problem = "", None
 
     def _read_file(self) -> list[api_keys.Key]:
-        self._release_reserve()
-        try:
+        with self._reserve.given_up():
             return api_keys.read(self._path)
-        finally:
-            self._hold_reserve()
 
     def _keep_known_keys(self, failure: str) -> None:
         """Log a failed reading once, have it repeated, and drop the keys when they are unconfirmed for too long."""
@@ -81,16 +76,6 @@ class KeyRing:
         self._failure = failure
         if time.monotonic() - self._read_at >= self._outage:
             self.principals, self.problem = {}, failure
-
-    def _hold_reserve(self) -> None:
-        if self._reserve is None:
-            with contextlib.suppress(OSError):
-                self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-    def _release_reserve(self) -> None:
-        if self._reserve is not None:
-            os.close(self._reserve)
-            self._reserve = None
 
     def _principal(self, key: api_keys.Key) -> Principal:
         expires = key.expires.timestamp() if key.expires else math.inf

@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +53,15 @@ class ReservedDescriptor:
                 raise
             self.close()
             return open_file()
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Do without the reserve for the length of the block, in which a file must be opened."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._take()
 
     def close(self) -> None:
         """Give the descriptor up."""

@@ -127,9 +127,7 @@ class Authenticator:
         if principal or self._tokens is None or not context.credential or context.credential.startswith(_KEY_PREFIX):
             return principal
         try:
-            if not self._tokens.jwks.known():
-                await self._tokens.read_keys()
-            return self._tokens.known(digest) or await self._tokens.verify(context.credential, digest)
+            return await _verified(self._tokens, context.credential, digest)
         except (InvalidToken, Unavailable):
             return None
 
@@ -160,9 +158,7 @@ class Authenticator:
         """Admit a token that was not verified before, or whose issuer's keys are not known yet."""
         assert self._tokens is not None
         try:
-            if not self._tokens.jwks.known():
-                await self._tokens.read_keys()
-            principal = self._tokens.known(digest) or await self._tokens.verify(context.credential, digest)
+            principal = await _verified(self._tokens, context.credential, digest)
         except InvalidToken as error:
             raise self._refusal(context, scope, 401, str(error), challenge=_INVALID) from None
         except Unavailable as error:
@@ -235,6 +231,13 @@ class Authenticator:
         self, context: RequestContext, scope: Scope, status: int, reason: str, principal: Principal | None = None
     ) -> None:
         self.audit_log.log_refusal(context, scope, status, reason, principal)
+
+
+async def _verified(tokens: TokenVerifier, credential: bytes, digest: bytes) -> Principal:
+    """Return a token's principal. Raises InvalidToken, or Unavailable where its issuer's keys cannot be read."""
+    if not tokens.jwks.known():
+        await tokens.read_keys()
+    return tokens.known(digest) or await tokens.verify(credential, digest)
 
 
 def _token_verifier(settings: Settings, secret: bytes) -> TokenVerifier:

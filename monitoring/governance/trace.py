@@ -131,10 +131,7 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
     if milliseconds is None:
         return None, None
     made = from_ms(milliseconds)
-    try:
-        return made - _AROUND, made + _AROUND
-    except OverflowError:  # the last day of the year 9999
-        return None, None
+    return made - _AROUND, made + _AROUND
 
 
 def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | None:

@@ -54,11 +54,18 @@ class NotReady(Unavailable):
 
 
 class ModelError(SlipwayError):
-    """A failure of the network: it raised, or returned NaN. The request is not to blame."""
+    """A failure of the network: it raised, or returned NaN. The request is not to blame.
+
+    `reason` is the label of the metric that counts requests whose canary failed so.
+    """
+
+    reason = "error"
 
 
 class Late(ModelError):
     """A model that did not answer within the deadline, the champion's `serving.deadline_ms`."""
+
+    reason = "late"
 
     def __init__(self, live: Model) -> None:
         super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
@@ -70,6 +77,8 @@ class Abandoned(Late):
 
 class Busy(ModelError):
     """A canary whose queue is full, so the request was not submitted."""
+
+    reason = "busy"
 
     def __init__(self, live: Model) -> None:
         super().__init__(f"{live.usecase} version {live.version} has a full queue")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bentos.errors import Abandoned, Busy, Late
+from bentos.errors import ModelError
 from bentos.models import LoadedModel
 from bentos.prediction.context import ServingContext
 from bentos.prediction.types import CANARY, SHADOW, ParsedRows, PredictionCall
@@ -66,7 +66,7 @@ def record_canary_failure(call: PredictionCall, parsed: ParsedRows) -> None:
     """
     canary = call.canary_failure
     assert canary is not None
-    reason = {Late: "late", Abandoned: "late", Busy: "busy"}.get(type(canary.error), "error")
+    reason = canary.error.reason if isinstance(canary.error, ModelError) else ModelError.reason
     context, metrics, version = call.context, call.context.metrics, canary.live.version
     metrics.of(metrics.canary_fallbacks, context.usecase, version, reason).inc()
     if reason != "busy":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,10 @@ REFERENCE = loans.rows(800, seed=1)
 def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     loans.write_usecase(tmp_path / "usecases", monkeypatch)
     return loans.write_bundle(tmp_path / "bundle", REFERENCE)
+
+
+def latest(var: Path) -> dict[str, Any]:
+    return json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
 
 
 def run(tmp_path: Path, **options: object) -> dict:
@@ -177,7 +182,7 @@ def test_a_process_that_dies_before_it_asks_for_a_training_leaves_a_readable_ver
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr("monitoring.monitor.request_retraining_if_needed", raises(Killed()))
         run(tmp_path)
-    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    found = latest(var)
     assert (found["verdict"], found["drifted"], found["retraining"]) == ("drift", ["age"], None)
     assert Decisions(settings(), "loans").recent() == []
     assert run(tmp_path)["retraining"]["asked_for"] == "drift", "the next monitoring run asks"
@@ -190,7 +195,7 @@ def test_a_process_that_dies_after_the_decision_leaves_it_in_the_verdict(
     monkeypatch.setattr("monitoring.reports.publication.render", raises(Killed()))
     with pytest.raises(Killed):
         run(tmp_path)
-    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    found = latest(var)
     assert (found["retraining"]["asked_for"], found["retraining"]["outcome"]) == ("drift", "refused")
 
 
@@ -235,7 +240,7 @@ def test_a_report_that_fails_is_a_finding_in_the_verdict(
     assert found["missing_reports"] == [report]
     assert f"{note}{type(error).__name__}: {error}." in found["notes"]
     assert found["retraining"]["asked_for"] == "drift"
-    assert json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text()) == found
+    assert latest(var) == found
 
 
 def test_a_process_that_dies_in_a_report_leaves_a_verdict_that_names_the_missing_reports(
@@ -245,7 +250,7 @@ def test_a_process_that_dies_in_a_report_leaves_a_verdict_that_names_the_missing
     monkeypatch.setattr("monitoring.reports.publication.score", raises(Killed()))
     with pytest.raises(Killed):
         run(tmp_path, detailed=True)
-    found = json.loads((var / "log" / "verdicts" / "local" / "loans" / "latest.json").read_text())
+    found = latest(var)
     assert (found["verdict"], found["missing_reports"]) == ("drift", ["page", "evidently", "mlflow"])
 
 

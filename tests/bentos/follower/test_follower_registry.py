@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +17,7 @@ from slipway.settings import settings
 from tests.bentos.models.broken_bundles import BREAKS, mix_up_the_digest
 from tests.support import bundles
 from tests.support.servers import publish, unique_name
+from tests.support.waiting import until
 
 
 def test_moving_the_alias_moves_the_pointer_unless_the_bundle_is_broken(mlflow_server: str, tmp_path: Path) -> None:
@@ -59,10 +58,10 @@ def test_the_command_follows_until_it_is_terminated(mlflow_server: str, tmp_path
     command = [sys.executable, "-m", "slipway.cli", "follow", name]
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stderr=output) as process:
         try:
-            until(lambda: _generation(name) == 1)
+            until(lambda: _generation(name) == 1, 30)
             registry.set_alias(name, "champion", publish(mlflow_server, name, second))
-            until(lambda: _generation(name) == 2)
-            until(lambda: "champion version 2" in log.read_text())
+            until(lambda: _generation(name) == 2, 30)
+            until(lambda: "champion version 2" in log.read_text(), 30)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
@@ -73,10 +72,3 @@ def test_the_command_follows_until_it_is_terminated(mlflow_server: str, tmp_path
 def _generation(name: str) -> int:
     found = desired.read(settings().serving, name)
     return found.generation if found else 0
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -19,16 +19,10 @@ from slipway.serving_state import observed
 from slipway.serving_state.desired import Canary
 from slipway.serving_state.observed import RoleState
 from tests.support import bundles
+from tests.support.waiting import until
 
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

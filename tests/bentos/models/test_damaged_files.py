@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,16 +25,10 @@ from slipway.system.files import read_struct
 from tests.support import bundles
 from tests.support.damages import DAMAGES, Damage
 from tests.support.doubles.registry_double import RegistryDouble
+from tests.support.waiting import until
 
 NAME = bundles.TABULAR.usecase
 damages = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)

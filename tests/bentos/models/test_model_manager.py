@@ -25,15 +25,7 @@ from slipway.serving_state.observed import StateFile, WorkerState
 from slipway.settings import settings
 from slipway.system import files
 from tests.support import bundles
-
-SECONDS = 20.0
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)

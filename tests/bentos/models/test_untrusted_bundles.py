@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,16 +23,10 @@ from tests.bentos.models.hostile_bundles import HOSTILE, link_a_file, link_a_fol
 from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 from tests.support.signed import key_pair
+from tests.support.waiting import until
 
 NAME = bundles.TABULAR.usecase
 MIB = 1 << 20
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def files(root: Path) -> set[str]:

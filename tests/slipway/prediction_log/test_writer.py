@@ -9,19 +9,13 @@ import time
 from pathlib import Path
 
 from slipway.prediction_log import Writer, adopt_orphans, segments
+from tests.support.waiting import until
 
 NAME = "made_up"
 
 
 def text(spool: Path) -> bytes:
     return b"".join(segment.path.read_bytes() for segment in segments(spool, NAME))
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def all_complete(spool: Path) -> bool:
@@ -73,7 +67,7 @@ def test_segments_rotate_by_age_without_traffic(tmp_path):
     writer.write(b"one\n")
     time.sleep(0.06)
     writer.rotate_if_due()
-    wait_until(lambda: all_complete(tmp_path))
+    until(lambda: all_complete(tmp_path))
     writer.close()
     assert text(tmp_path) == b"one\n"
 
@@ -234,7 +228,7 @@ def test_an_error_does_not_end_the_thread_that_syncs(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "dup", lambda _: failures.append(1) or (_ for _ in ()).throw(OSError(24, "too many files")))
         writer.write(b"one\n")
-        wait_until(lambda: failures)
+        until(lambda: failures)
     writer.write(b"two\n")
     writer.close()
     assert all_complete(tmp_path) and text(tmp_path) == b"one\ntwo\n"

@@ -6,10 +6,8 @@ A key is 256 random bits, so its plain SHA-256 can be neither guessed nor revers
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import SettingsError, suggestion
-from slipway.system.files import write_bytes
+from slipway.system.files import read_regular, write_bytes
 from slipway.system.locks import exclusive
 from slipway.timestamps import parse
 
@@ -50,7 +48,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def read(path: Path) -> list[Key]:
     """Read the keys; none if there is no file. Raises SettingsError if it is not as `slipway keys` writes it."""
     try:
-        content = _read_regular(path)
+        content = read_regular(path, _MAX_BYTES)
         found = msgspec.json.decode(content, type=_File)
     except FileNotFoundError:
         return []
@@ -63,17 +61,6 @@ def read(path: Path) -> list[Key]:
     for key in found.keys:
         _check(key, path)
     return found.keys
-
-
-def _read_regular(path: Path) -> bytes:
-    """Read a file as it is written here. Without O_NONBLOCK, a named pipe in its place would hold up the server."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no regular file")
-        content = file.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise ValueError(f"it has more than {_MAX_BYTES} bytes, which are the most that it may have")
-    return content
 
 
 def create(

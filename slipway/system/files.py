@@ -106,7 +106,7 @@ def read_struct(path: Path, kind: type[T]) -> T | None:
         DamagedFile: there is something else, or it cannot be read.
     """
     try:
-        return msgspec.json.decode(_read_limited(path), type=kind)
+        return msgspec.json.decode(read_regular(path), type=kind)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -114,12 +114,21 @@ def read_struct(path: Path, kind: type[T]) -> T | None:
         raise DamagedFile(f"{path} is not what Slipway writes there ({reason}): remove it.") from None
 
 
-def _read_limited(path: Path) -> bytes:
-    """Read a plain file of at most MOST_BYTES. Anything else is a ValueError: a pipe would block its reader."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is no plain file")
-    if found.st_size > MOST_BYTES:
-        raise ValueError(f"it has {found.st_size} bytes, {MOST_BYTES} are allowed")
-    with path.open("rb") as file:
-        return file.read(found.st_size)
+def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """Read a regular file of limited size; without O_NONBLOCK, a named pipe in its place would hold up the reader.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file, or is too large.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it has more than {most_bytes} bytes, which are the most that it may have")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -129,14 +129,14 @@ def test_a_folder_that_cannot_be_looked_at_counts_as_keys(var, monkeypatch):
 
 def failing(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], None]:
     """Have each reading of a key file fail, until the function that is returned is called."""
-    real, state = api_keys._read_regular, {"fails": True}
+    real, state = api_keys.read_regular, {"fails": True}
 
-    def read(path: Path) -> bytes:
+    def read(path: Path, most_bytes: int) -> bytes:
         if state["fails"]:
             raise OSError(number, os.strerror(number), str(path))
-        return real(path)
+        return real(path, most_bytes)
 
-    monkeypatch.setattr(api_keys, "_read_regular", read)
+    monkeypatch.setattr(api_keys, "read_regular", read)
     return lambda: state.update(fails=False)
 
 

@@ -60,7 +60,7 @@ def listening(watcher: watch.Watcher) -> Iterator[int]:
 
 
 def create_webhook(uri: str, name: str, port: int) -> str:
-    """As docs/how-to/notice-moves-in-another-mlflow.md does with MLflow's client; returns its id."""
+    """As docs/how-to/receive-mlflow-webhooks.md does with MLflow's client; returns its id."""
     events = [{"entity": "MODEL_VERSION_ALIAS", "action": action} for action in ("CREATED", "DELETED")]
     url = f"http://127.0.0.1:{port}/mlflow-webhook"
     return send(uri, "POST", "", {"name": name, "url": url, "secret": SECRET, "events": events})["webhook"][

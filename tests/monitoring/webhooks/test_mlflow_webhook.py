@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ from slipway.contracts.registry_names import OVERRIDE
 from slipway.errors import SettingsError
 from slipway.settings import settings
 
+ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a secret of mlflow's webhook"
 MOVED = {"entity": "model_version_alias", "action": "created", "timestamp": "2026-03-01T12:00:00+00:00"}
 MOVED |= {"data": {"name": "loans", "alias": "champion", "version": "2"}}
@@ -294,6 +296,12 @@ def test_senders_that_stop_hold_few_bodies_for_a_short_time(
     statuses = [answer.status_code for answer in asyncio.run(endpoint.send_all(many))]
     assert sorted(statuses) == [408] * 16 + [503] * 4
     assert endpoint.send(MOVED).status_code == 202, "places are free again"
+
+
+def test_the_docs_subscribe_to_the_events_that_are_watched() -> None:
+    page = (ROOT / "docs" / "how-to" / "receive-mlflow-webhooks.md").read_text()
+    subscribed = re.findall(r'^ +"(\w+)\.(\w+)",$', page, re.M)
+    assert set(subscribed) == mlflow_webhook.EVENTS
 
 
 class Clock:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
@@ -25,13 +26,17 @@ from slipway.settings import Settings
 from slipway.system import locks
 
 PASS_SECONDS = 5.0
+HINT_SECONDS = 0.5  # between two looks at what MLflow's webhook reported
 STUCK_SECONDS = 120.0
 _REGISTRY_SECONDS = 5.0
 _log = logging.getLogger("slipway.watch")
 
 
 class Watcher:
-    """Takes a pass every few seconds in its own thread; `board` is the last dashboard."""
+    """Takes a pass every few seconds in its own thread; `board` is the last dashboard.
+
+    Between two passes it looks at the use cases that MLflow's webhook reported.
+    """
 
     def __init__(self, names: Sequence[str], config: Settings) -> None:
         self._names = list(names)
@@ -40,6 +45,9 @@ class Watcher:
         self._reconciler = Reconciler(config, self._registry)
         self._rollouts = RolloutController(config, self._registry)
         self._changes = RegistryWatcher(config, self._registry)
+        self._current: frozenset[str] = frozenset()
+        self._hinted: set[str] = set()
+        self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
@@ -51,6 +59,7 @@ class Watcher:
 
     def stop(self) -> None:
         self._stop.set()
+        self._wake.set()
         self._thread.join(PASS_SECONDS)
 
     @property
@@ -60,19 +69,47 @@ class Watcher:
     def pass_once(self) -> None:
         """Take one pass over every use case's rollout, reconciler and registry watcher; then update the dashboard."""
         names = self._watched()
+        self._current = frozenset(names)
+        self._hinted.clear()
         rollouts = {name: self._rollouts.once(name) for name in names}
         passes = [self._reconciler.once(name) for name in names]
         changed = {name: self._changes.once(name) for name in names}
         self.board = dashboard.gather(self._config, passes, rollouts, changed)
 
+    def hint(self, usecase: str) -> bool:
+        """Have a use case looked at before the next pass; returns whether it is watched. Other threads may call it."""
+        if usecase not in self._current:
+            return False
+        self._hinted.add(usecase)
+        self._wake.set()
+        return True
+
+    def look(self, usecase: str) -> None:
+        """Compare one use case's registry with its last snapshot, and reconcile it."""
+        self._changes.once(usecase)
+        self._reconciler.once(usecase)
+
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                self.pass_once()
-            except Exception:  # whatever fails in one pass, the next one may succeed
-                _log.exception("a pass failed")
+            self._attempt(self.pass_once)
             self._last = time.monotonic()
-            self._stop.wait(PASS_SECONDS)
+            self._wait_for_hints(self._last + PASS_SECONDS)
+
+    def _wait_for_hints(self, until: float) -> None:
+        """Wait until the next pass is due, and look at what was hinted in the meantime, not all too often."""
+        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
+            if not self._wake.wait(left):
+                return
+            self._wake.clear()
+            while self._hinted and time.monotonic() < until and not self._stop.is_set():
+                self._attempt(partial(self.look, self._hinted.pop()))
+            self._stop.wait(HINT_SECONDS)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # whatever fails in one pass, the next one may succeed
+            _log.exception("a pass failed")
 
     def _watched(self) -> list[str]:
         """The given use cases, else those of SLIPWAY_SERVE, else those with a folder here, else the registry's."""
@@ -96,7 +133,7 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
         watcher.start()
         say(f"status page: http://{config.status_host}:{config.status_port}")
         say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
-        app = application(config, lambda: watcher.board, lambda: watcher.is_alive)
+        app = application(config, lambda: watcher.board, lambda: watcher.is_alive, watcher.hint)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         )

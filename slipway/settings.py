@@ -26,7 +26,7 @@ _BODY_WITH_IMAGES, _BODY_OF_ROWS = 64 << 20, 16 << 20
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret")
+_SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret", "mlflow_webhook_secret")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 
@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     alert_secret: SecretStr | None = Field(
         None,
         description="Bearer token that Alertmanager sends to `/alerts` of the status page; empty: the route is off.",
+    )
+    mlflow_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Secret that MLflow signs deliveries to `/mlflow-webhook` with; empty: the route is off.",
     )
     ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -171,7 +175,7 @@ class Settings(BaseSettings):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
-    @field_validator("mask_key", "api_key", "alert_secret")
+    @field_validator("mask_key", "api_key", "alert_secret", "mlflow_webhook_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:

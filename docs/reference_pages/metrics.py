@@ -12,6 +12,7 @@ from bentos.telemetry.metrics import Metrics
 from monitoring.log_shipping.exporter import ShipperCollector
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.status.exporter import VerdictCollector
+from monitoring.webhooks.mlflow_webhook import Deliveries
 from reference_pages.markdown import code, table
 from slipway.settings import Settings
 
@@ -27,7 +28,7 @@ def page() -> str:
     Metrics(service)
     with tempfile.TemporaryDirectory() as folder:
         config = Settings(var=Path(folder))
-        watch = list(VerdictCollector(config, dict).collect())
+        watch = [*VerdictCollector(config, dict).collect(), *Deliveries().collect()]
         shipper = list(ShipperCollector(config, Shipper(config, [])).collect())
     exporters = {
         "Prediction service: `/metrics` on its port": list(service._collector_to_names),

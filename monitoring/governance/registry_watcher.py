@@ -15,6 +15,7 @@ from datetime import timedelta
 import msgspec
 
 from monitoring.governance import registry_snapshot
+from monitoring.governance.alias_changes import NOTICED
 from monitoring.governance.artifact_check import ArtifactCheck
 from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.governance.snapshot_diff import Change, diff
@@ -122,7 +123,7 @@ class RegistryWatcher:
             who=change.who,
             why=change.why,
             version=change.version,
-            evidence={**change.evidence, "after": change.since},
+            evidence={**change.evidence, NOTICED: change.since},
             config=self._config,
         )
 

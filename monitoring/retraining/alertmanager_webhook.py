@@ -7,7 +7,6 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 from http import HTTPStatus
@@ -15,13 +14,13 @@ from typing import Any, Literal
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from monitoring.retraining.decisions import to_dict
 from monitoring.retraining.policy import REASONS, request_retraining
+from monitoring.webhooks.webhook_request import WebhookError, decode, problem_response, read_body
 from slipway import config as usecases
-from slipway.contracts.bundle import json_limits
 from slipway.errors import ServiceError, SlipwayError, UseCaseError, suggestion
 from slipway.settings import Settings
 
@@ -54,15 +53,6 @@ class Message(msgspec.Struct):
     alerts: list[Alert]
 
 
-class WebhookError(Exception):
-    """Rejection of a whole message, with its HTTP status."""
-
-    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = headers or {}
-
-
 class Receiver:
     """Endpoint of the webhook. Requests have a few threads of their own, so that many alerts delay nothing else."""
 
@@ -74,13 +64,13 @@ class Receiver:
         """Respond with the decisions, or with a problem document."""
         try:
             self._require_secret(request)
-            message = _decoded(await _body(request))
+            message = decode(await _body(request), Message, "Alertmanager")
             if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
                 busy = f"{MOST_WAITING} messages are waiting already: send it again in a moment."
                 raise WebhookError(HTTPStatus.SERVICE_UNAVAILABLE, busy, {"Retry-After": "10"})
             return JSONResponse(await to_thread.run_sync(self._decide, message.alerts, limiter=self._limiter))
         except WebhookError as problem:
-            return _problem_response(problem)
+            return problem_response(problem)
 
     def _require_secret(self, request: Request) -> None:
         if self._config.alert_secret is None:
@@ -138,33 +128,4 @@ def _ignored_because(alert: Alert) -> str | None:
 
 
 async def _body(request: Request) -> bytes:
-    content = bytearray()
-    try:
-        async with asyncio.timeout(RECEIVE_SECONDS):
-            async for chunk in request.stream():
-                content += chunk
-                if len(content) > MOST_BYTES:
-                    large = f"A message has at most {MOST_BYTES:,} bytes: let Alertmanager group fewer (`max_alerts`)."
-                    raise WebhookError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, large, {"Connection": "close"})
-    except TimeoutError:
-        late = f"The message did not arrive within {RECEIVE_SECONDS:g} s."
-        raise WebhookError(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
-    except ClientDisconnect:
-        raise WebhookError(HTTPStatus.BAD_REQUEST, "The client disconnected before the message was complete.") from None
-    return bytes(content)
-
-
-def _decoded(content: bytes) -> Message:
-    if wrong := json_limits.problem(content):
-        raise WebhookError(HTTPStatus.BAD_REQUEST, f"The message is rejected: {wrong}.")
-    try:
-        return msgspec.json.decode(content, type=Message)
-    except msgspec.ValidationError as error:
-        raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, f"This is no message of Alertmanager: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise WebhookError(HTTPStatus.BAD_REQUEST, "The message is not JSON.") from None
-
-
-def _problem_response(problem: WebhookError) -> Response:
-    body = {"title": problem.status.phrase, "status": problem.status, "detail": str(problem)}
-    return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+    return await read_body(request, MOST_BYTES, RECEIVE_SECONDS, "let Alertmanager group fewer (`max_alerts`)")

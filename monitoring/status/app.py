@@ -1,4 +1,4 @@
-"""Web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons and `/alerts`."""
+"""Web application of the watch process: the status page, its JSON, `/metrics`, reports, comparisons and webhooks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
 from monitoring.status.dashboard import Dashboard, flow_runs
 from monitoring.status.formatting import FILTERS
+from monitoring.webhooks import mlflow_webhook
 from slipway.errors import SlipwayError
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
@@ -41,10 +43,19 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 _PAGE_HEADERS = _HEADERS | {"Content-Security-Policy": _PAGE_POLICY}
 
 
-def application(config: Settings, board: Callable[[], Dashboard], is_alive: Callable[[], bool]) -> Starlette:
-    """Build the application; `board` returns the last dashboard, `is_alive` whether the watch loop still runs."""
-    templates = _templates()
-    pages = _Pages(config, templates, board, is_alive)
+def application(
+    config: Settings,
+    board: Callable[[], Dashboard],
+    is_alive: Callable[[], bool],
+    hint: Callable[[str], bool] = lambda usecase: False,
+) -> Starlette:
+    """Build the application.
+
+    `board` returns the last dashboard, `is_alive` whether the watch loop still runs; `hint` makes it read the state of
+    a use case now, and returns whether it is watched.
+    """
+    templates, mlflow = _templates(), mlflow_webhook.MlflowReceiver(config, hint)
+    pages = _Pages(config, templates, board, is_alive, mlflow.deliveries)
     return Starlette(
         routes=[
             Route("/", pages.index),
@@ -55,6 +66,7 @@ def application(config: Settings, board: Callable[[], Dashboard], is_alive: Call
             Route("/verdicts/{usecase}/{file}", pages.report),
             Route("/retraining/{usecase}", pages.retraining),
             Route("/alerts", Receiver(config).answer, methods=["POST"]),
+            Route(mlflow_webhook.PATH, mlflow.answer, methods=["POST"]),
             *candidate_page.routes(config, templates, _PAGE_HEADERS),
             Route("/static/{name}", _static),
         ],
@@ -86,13 +98,19 @@ class _Pages:
     """Endpoints of the status page."""
 
     def __init__(
-        self, config: Settings, templates: Environment, board: Callable[[], Dashboard], is_alive: Callable[[], bool]
+        self,
+        config: Settings,
+        templates: Environment,
+        board: Callable[[], Dashboard],
+        is_alive: Callable[[], bool],
+        deliveries: Collector,
     ) -> None:
         self._config = config
         self._page = templates.get_template("page.html.j2")
         self._decisions_page = templates.get_template("retraining.html.j2")
         self._board = board
         self._is_alive = is_alive
+        self._deliveries = deliveries
 
     def index(self, request: Request) -> Response:
         return HTMLResponse(self._page.render(board=self._board()), headers=_PAGE_HEADERS)
@@ -107,7 +125,8 @@ class _Pages:
 
     def metrics(self, request: Request) -> Response:
         rollouts = {usecase.name: usecase.rollout for usecase in self._board().usecases}
-        return Response(exporter.exposition(self._config, lambda: rollouts), media_type=exporter.CONTENT_TYPE)
+        content = exporter.exposition(self._config, lambda: rollouts, self._deliveries)
+        return Response(content, media_type=exporter.CONTENT_TYPE)
 
     def report(self, request: Request) -> Response:
         name = request.path_params["file"]

@@ -62,10 +62,11 @@ class VerdictCollector(Collector):
         yield from (altered, deleted)
 
 
-def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> bytes:
-    """Render the metrics; `usecases` returns the rollout of each use case (RolloutView as a mapping)."""
+def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]], *others: Collector) -> bytes:
+    """Render the metrics, `others` too; `usecases` returns each use case's rollout (RolloutView as a mapping)."""
     registry = CollectorRegistry()
-    registry.register(VerdictCollector(config, usecases))
+    for collector in (VerdictCollector(config, usecases), *others):
+        registry.register(collector)
     return generate_latest(registry)
 
 

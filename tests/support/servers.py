@@ -71,6 +71,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
 def _start_mlflow(folder: Path) -> sharing.Started:
     uri = f"http://127.0.0.1:{free_port()}"
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "1"}
+    # Webhooks may lead to this machine, and a new one is known at once
+    env |= {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
+    env |= {"MLFLOW_WEBHOOK_CACHE_TTL": "0"}
     return _start(_mlflow_command(folder, uri), folder, env, f"{uri}/health"), uri
 
 

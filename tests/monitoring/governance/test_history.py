@@ -11,7 +11,14 @@ import pytest
 
 from monitoring.analysis import verdict
 from monitoring.governance import history, registry_snapshot, trace
-from monitoring.governance.alias_changes import AMBIGUOUS, AliasChange, alias_changes, last_change, proven_actor
+from monitoring.governance.alias_changes import (
+    AMBIGUOUS,
+    SUPERSEDED,
+    AliasChange,
+    alias_changes,
+    last_change,
+    proven_actor,
+)
 from monitoring.governance.registry_watcher import RegistryWatcher
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.documents import Accepted
@@ -225,6 +232,23 @@ def test_a_prediction_is_traced_to_data_commit_gates_and_who_promoted(model: Reg
         assert part in output, output
 
 
+def test_nobody_is_named_for_a_move_that_was_only_noticed(model: RegisteredModel, cli: Callable) -> None:
+    """Ann moved the alias before, with a login; somebody else moves it where nobody logs in."""
+    changes = RegistryWatcher(settings(), model.registry, iter(range(0, 10_000, 20)).__next__)
+    for _ in range(2):
+        model.register()
+    for version, is_recorded in (("1", True), ("2", True), ("1", True), ("2", False)):
+        model.registry.set_alias(model.name, "champion", version)
+        if is_recorded:
+            evidence = {"alias": "champion", "from": None, "to": version, "login": True}
+            audit.append(model.name, "alias.moved", who="ann", version=version, evidence=evidence)
+        for _ in range(2):
+            changes.once(model.name)
+    assert audit.lines(model.name)[-1].who == audit.UNKNOWN
+    ran = cli("history", model.name, "--id", model.predict("2"))
+    assert (ran.code, "ann" in ran.out, "by" in ran.out) == (0, False, True)
+
+
 def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(model: RegisteredModel, cli: Callable) -> None:
     model.register()
     model.promote("1")
@@ -297,6 +321,11 @@ def move(at: str, who: str, action: str = "alias.moved", **evidence: Any) -> aud
 
 ANN, BOB = move("10:00:00", "ann", login=True), move("12:00:00", "bob", login=True)
 NOBODY = move("12:00:00", audit.UNKNOWN, login=False)
+TO_AND_FRO = [
+    move("10:00:20", audit.UNKNOWN, to="3", after="2026-01-31T10:00:05Z"),
+    move("10:00:21", audit.UNKNOWN, after="2026-01-31T10:00:10Z"),
+]
+AWAY = move("12:00:00", audit.UNKNOWN, to="3", after="2026-01-31T11:59:55Z")  # only noticed
 SAID = move("12:00:01", "cid@laptop", "promoted")
 
 
@@ -315,8 +344,19 @@ SAID = move("12:00:01", "cid@laptop", "promoted")
         ([ANN, move("12:09:50", "ann", login=True)], "ann"),
         ([move("12:09:40", "bob", login=True), move("12:09:50", "ann", login=True)], AMBIGUOUS),
         ([ANN, move("12:30:00", audit.UNKNOWN, after="2026-01-31T12:05:00Z")], audit.UNKNOWN),  # only noticed
-        ([ANN, move("12:00:00", "eve", to="3", login=True)], "ann"),  # of another version
+        ([ANN, move("12:30:00", "eve", to="3", login=True)], "ann"),  # of another version
         ([move("12:00:00", "eve", "rolled_back")], audit.UNKNOWN),
+        # It was moved away, and so quickly to and fro that nobody saw it, but for the prediction
+        ([ANN, AWAY], SUPERSEDED),
+        ([ANN, move("12:00:00", "bob", to="3", login=True)], SUPERSEDED),
+        ([ANN, move("12:00:00", "bob", to=None, login=True)], SUPERSEDED),
+        ([ANN, AWAY, move("12:05:00", audit.UNKNOWN, after="2026-01-31T12:04:55Z")], audit.UNKNOWN),
+        ([ANN, AWAY, move("12:05:00", "bob", login=True)], "bob"),
+        ([ANN, AWAY, move("12:10:05", "bob", login=True)], "bob"),
+        ([ANN, *TO_AND_FRO], audit.UNKNOWN),  # seconds after ann's
+        ([ANN, AWAY, move("12:20:00", "ann", login=True)], SUPERSEDED),
+        ([ANN, move("12:09:50", "bob", to="3", login=True)], "ann"),  # no server has followed yet
+        ([ANN, move("12:00:00", "bob", "canary.began", alias="canary", to="3")], "ann"),  # another alias
     ],
 )
 def test_a_promoter_is_named_only_where_mlflows_login_proved_who_it_was(lines: list, actor: str) -> None:

@@ -1,0 +1,1 @@
+"""Webhooks: requests of other servers, received within limits; MLflow's are signed."""

@@ -62,10 +62,11 @@ _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI hav
 }
 
 
-def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool) -> Json:
+def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool, alone: bool = True) -> Json:
     """Return the OpenAPI 3.1 document for the models by use case.
 
-    `most` is the limit of entries in a request, `credentials` whether a credential is needed.
+    `most` is the limit of entries in a request, `credentials` whether a credential is needed. A single model has short
+    paths if it is `alone`: there are no others, which the reader may not know of.
     """
     paths = _fixed()
     parts = openapi_schemas.shared()
@@ -74,7 +75,7 @@ def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool)
         parts |= openapi_schemas.of_usecase(live, instances, most)
         routes = _routes(live, instances)
         paths |= {f"/v1/models/{name}{end}": route for end, route in routes.items()}
-        if len(models) == 1:
+        if alone and len(models) == 1:
             paths |= {f"/v1{end or '/model'}": route for end, route in routes.items()}
     problem = {"application/problem+json": {"schema": ref("Problem")}}
     errors = {

@@ -159,7 +159,7 @@ class Authenticator:
             count = await self._shared_counter.charge(limit, rows, now)
         else:
             count = self._local_counter.charge(limit, rows, now)
-        received = f" {rows} received, {limit.amount - count.used} left." if count.refused else ""
+        received = f" {rows} received, {max(limit.amount - count.used, 0)} left." if count.refused else ""
         self._apply_limit(count, principal, context, scope, context.rate_limit_headers, received)
 
     async def _find_principal(self, context: RequestContext) -> Principal | None:

@@ -1,4 +1,4 @@
-"""Authentication, authorization by scopes, and rate limits.
+"""Authentication, authorization by scopes and use cases, and limits of requests and rows.
 
 authenticator = Authenticator(settings, secret)
 pending = authenticator.admit(context, "predict", scope, usecase)  # raises Refused or Unavailable

@@ -93,7 +93,10 @@ class Authenticator:
         return self._authorize(principal, context, route, scope, usecase, now)
 
     def admit_at_once(self, context: RequestContext, route: str, usecase: str) -> bool:
-        """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
+        """Admit a request with a known, valid API key within its rate; False, uncounted, leaves it to `admit`.
+
+        So are keys with a limit of rows: the body is not looked at here.
+        """
         now = self._monotonic()
         if not self._required:
             return self._same_origin.refusal(context.host, context.origin) is None
@@ -159,8 +162,10 @@ class Authenticator:
             count = await self._shared_counter.charge(limit, rows, now)
         else:
             count = self._local_counter.charge(limit, rows, now)
-        received = f" {rows} received, {max(limit.amount - count.used, 0)} left." if count.refused else ""
-        self._apply_limit(count, principal, context, scope, context.rate_limit_headers, received)
+        context.rate_limit_headers += count.lines
+        if count.refused:
+            detail = f"{_limited(limit)} {rows} received, {max(limit.amount - count.used, 0)} left."
+            raise self._over_limit(count, detail, principal, context, scope)
 
     async def _find_principal(self, context: RequestContext) -> Principal | None:
         digest = sha256(context.credential).digest()
@@ -239,20 +244,16 @@ class Authenticator:
         assert self._shared_counter is not None
         self._apply_limit(await self._shared_counter.hit(limit, now), principal, context, scope)
 
-    def _apply_limit(
-        self,
-        count: WindowCount,
-        principal: Principal,
-        context: RequestContext,
-        scope: Scope,
-        headers: bytes = b"",
-        received: str = "",
-    ) -> None:
-        context.rate_limit_headers = headers + count.lines
+    def _apply_limit(self, count: WindowCount, principal: Principal, context: RequestContext, scope: Scope) -> None:
+        context.rate_limit_headers = count.lines
         if count.refused:
-            detail = f"{_limited(count.limit)}{received}"
-            self._log(context, scope, 429, detail, principal)
-            raise Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
+            raise self._over_limit(count, _limited(count.limit), principal, context, scope)
+
+    def _over_limit(
+        self, count: WindowCount, detail: str, principal: Principal, context: RequestContext, scope: Scope
+    ) -> Refused:
+        self._log(context, scope, 429, detail, principal)
+        return Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
 
     def _wrong_usecase(self, principal: Principal, context: RequestContext, scope: Scope) -> Refused:
         own = ", ".join(sorted(principal.usecases or ())) or "no use case"

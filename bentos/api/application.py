@@ -76,17 +76,25 @@ class Application:
     async def _charge_rows(self, served: ServedModel, call: PredictionCall, scope: Scope) -> None:
         """Charge the client for the rows, in whatever role they are predicted, and once.
 
-        The body is parsed for it, and again where it is predicted; large ones in a thread, as part of what may wait.
+        The body is parsed for it, and again where it is predicted; unless that is short, in a thread, as part of what
+        may wait, and not for a request that admission control would refuse: in a flood, that must cost little.
         """
         if call.live.runs_inline(call.body):
             rows = pipeline.count_rows(call)
         else:
-            served.body_budget.reserve(len(call.body))
-            try:
-                rows = await asyncio.to_thread(pipeline.count_rows, call)
-            finally:
-                served.body_budget.release(len(call.body))
+            rows = await self._count_in_thread(served, call)
         await self._worker.authenticator.charge_rows(call.request, scope, rows, "instances")
+
+    async def _count_in_thread(self, served: ServedModel, call: PredictionCall) -> int:
+        size, admission = len(call.body), self._worker.admission
+        reason = admission.refusal_reason(served.name, size, call.live.deadline)
+        if reason is not None:
+            raise admission.shed(served.name, reason)
+        served.body_budget.reserve(size)
+        try:
+            return await asyncio.to_thread(pipeline.count_rows, call)
+        finally:
+            served.body_budget.release(size)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()

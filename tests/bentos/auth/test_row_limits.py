@@ -121,6 +121,17 @@ def test_rows_that_run_on_the_pool_or_arrive_in_parts_are_counted(start_client, 
     assert client.worker.admission.bytes == 0
 
 
+def test_a_request_that_is_refused_for_overload_is_not_even_parsed(start_client, key, monkeypatch):
+    monkeypatch.setattr(LoadedModel, "runs_inline", lambda *_: False)
+    secret, client = key("ci", "predict", rows="10/hour"), start_client()
+    with monkeypatch.context() as overload:
+        overload.setattr(client.worker.admission, "_max_waiting", 0)
+        overload.setattr("bentos.prediction.pipeline.count_rows", None)
+        refused = rows(client, 6, secret)
+    assert refused.status == 503 and refused.headers["retry-after"] == "1"
+    assert left(rows(client, 6, secret)) == 4
+
+
 def test_images_of_a_form_are_rows(start_client, key):
     secret, client = key("ci", "predict", rows="3/hour"), start_client(bundles.IMAGES)
     part = b'--x\r\ncontent-disposition: form-data; name="image"\r\n\r\n%b\r\n' % bundles.png()

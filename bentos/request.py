@@ -36,7 +36,8 @@ class RequestContext(msgspec.Struct):
 
     `uuid` is the server's own id, which row ids are derived from; clients cannot choose it. `host` and `origin` hold
     every such header, should there be several. `credential` is unchecked:
-    authentication sets its `digest`, `caller` (the pseudonym of the client) and `rate_limit_headers` (header lines).
+    authentication sets its `digest`, `caller` (the pseudonym of the client), `principal` (bentos.auth's, for that
+    package's questions alone) and `rate_limit_headers` (header lines).
     """
 
     uuid: str
@@ -51,6 +52,7 @@ class RequestContext(msgspec.Struct):
     origin: bytes = b""
     caller: str | None = None
     rate_limit_headers: bytes = b""
+    principal: Any = None
 
     @property
     def repeatable(self) -> bool:

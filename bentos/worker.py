@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from bentos import auth
@@ -14,6 +14,7 @@ from bentos.executor.dispatcher import Dispatcher
 from bentos.models import LoadedModel, ModelManager
 from bentos.prediction.context import ServingContext
 from bentos.prediction.image_capture import ImageCapture
+from bentos.request import RequestContext
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
@@ -140,15 +141,18 @@ class Worker:
         for served in self.served.values():
             served.manager.start()
 
+    def visible(self, context: RequestContext) -> list[str]:
+        """Return the use cases that the client of an admitted request may know of."""
+        return self.authenticator.visible(context, self.names)
+
     @property
     def machine(self) -> list[str]:
         """Problems of the machine, which affect every use case."""
         return self._health.machine
 
-    @property
-    def warnings(self) -> list[str]:
-        """Problems that a person should see to, although every use case serves."""
-        return [*self.machine, *(warning for served in self.served.values() for warning in served.warnings)]
+    def warnings(self, usecases: Iterable[str]) -> list[str]:
+        """Return the problems of the machine and of these use cases that a person should see to, although all serve."""
+        return [*self.machine, *(warning for name in usecases for warning in self.served[name].warnings)]
 
     def start_draining(self) -> None:
         """Report that this worker is not ready, and close connections after their response."""

@@ -23,14 +23,19 @@ from slipway.timestamps import parse
 PREFIX = "slk_"
 SCOPES = ("predict", "feedback", "explain", "read", "admin")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+USECASE = r"[a-z][a-z0-9_]{0,62}"
 RATE = r"[1-9]\d{0,8}/(second|minute|hour|day)"
 _PERIODS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _VERSION = 1
 _MAX_BYTES = 8 << 20
 
 
-class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry; `rate` is `N/second|minute|hour|day`, or empty for the default. Without `expires` it is for good."""
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An entry; `rate` (requests) and `rows` are `N/second|minute|hour|day`, or empty for the default.
+
+    Without `expires` it is for good, without `usecases` for all of them. Defaults are not written, so that a server of
+    an older version still reads keys that it can hold to, and refuses a file with those that it cannot.
+    """
 
     name: str
     sha256: str
@@ -38,6 +43,8 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: datetime
     rate: str = ""
     expires: datetime | None = None
+    usecases: tuple[str, ...] | None = None
+    rows: str = ""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,15 +71,23 @@ def read(path: Path) -> list[Key]:
 
 
 def create(
-    path: Path, name: str, scopes: Iterable[str], rate: str = "", expires: datetime | None = None
+    path: Path,
+    name: str,
+    scopes: Iterable[str],
+    rate: str = "",
+    expires: datetime | None = None,
+    *,
+    usecases: Iterable[str] | None = None,
+    rows: str = "",
 ) -> tuple[Key, str]:
     """Add a key; returns its entry and the key itself, which nobody can show again.
 
     Raises:
-        SettingsError: the name is taken, or a scope, a rate or a name is none.
+        SettingsError: the name is taken, or a scope, a use case, a rate or a name is none.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
-    key = Key(name, digest(secret), tuple(dict.fromkeys(scopes)), datetime.now(UTC), rate, expires)
+    only = None if usecases is None else _unique(usecases)
+    key = Key(name, digest(secret), _unique(scopes), datetime.now(UTC), rate, expires, only, rows)
     _check(key, path)
     with _changed(path) as keys:
         if any(other.name == name for other in keys):
@@ -114,6 +129,10 @@ def expiry(text: str, now: datetime | None = None) -> datetime:
     return moment
 
 
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
 def _check(key: Key, path: Path) -> None:
     where = f"the key {key.name!r} of {path}"
     if not re.fullmatch(NAME, key.name):
@@ -125,10 +144,20 @@ def _check(key: Key, path: Path) -> None:
     for scope in key.scopes:
         if scope not in SCOPES:
             raise SettingsError(f"{scope!r} is no scope.{suggestion(scope, SCOPES)} There are: {', '.join(SCOPES)}.")
-    if key.rate and not re.fullmatch(RATE, key.rate):
-        raise SettingsError(f"{key.rate!r} is no rate: write it as 100/second, or per minute, hour or day.")
+    _check_usecases(key.usecases, where)
+    for rate in (key.rate, key.rows):
+        if rate and not re.fullmatch(RATE, rate):
+            raise SettingsError(f"{rate!r} is no rate: write it as 100/second, or per minute, hour or day.")
     if key.expires is not None and key.expires.tzinfo is None:
         raise SettingsError(f"{where} expires at a time without its zone.")
+
+
+def _check_usecases(usecases: tuple[str, ...] | None, where: str) -> None:
+    if usecases == ():
+        raise SettingsError(f"{where} is for no use case: name one or more, or leave them out for a key for all.")
+    for name in usecases or ():
+        if not re.fullmatch(USECASE, name):
+            raise SettingsError(f"{name!r} is no name of a use case: small letters, digits and '_', as credit_risk.")
 
 
 @contextmanager

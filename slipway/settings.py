@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = Field(None, description="Key that Slipway's own commands send to a server.")
     rate: str = Field("", pattern=rf"^({RATE})?$", description="Rate limit of credentials that have none of their own.")
+    rows: str = Field(
+        "",
+        pattern=rf"^({RATE})?$",
+        description="Limit of rows (instances, entries of feedback) of credentials that have none of their own.",
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis in which all workers count rate limits together; empty: none."
     )

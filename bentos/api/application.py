@@ -6,6 +6,7 @@ BentoML's application, whose errors become problem details.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -16,10 +17,11 @@ from bentos.api.lifespan import OnStart, run_lifespan
 from bentos.api.routes import CONTEXT, Routes
 from bentos.errors import Header, MethodNotAllowed, NotReady, Unavailable
 from bentos.models.output_cache import HEADER, CachedResponse
+from bentos.prediction import pipeline
 from bentos.prediction.types import PredictionCall
 from bentos.problem_details import JSON, SAFE, Send, problem, translating
 from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_context
-from bentos.worker import Worker
+from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError
 
 
@@ -51,13 +53,15 @@ class Application:
         context = read_context(scope["headers"])
         status, headers = 200, []
         try:
-            pending = self._worker.authenticator.admit(context, "predict", scope)
+            pending = self._worker.authenticator.admit(context, "predict", scope, name)
             if pending is not None:
                 await pending
             served = self._worker.served[name]
             live = served.live
             body = await read_body(receive, context, served.body_limit(live), served.body_budget)
             call = PredictionCall(served.context, live, context, body, started)
+            if self._worker.authenticator.limits_rows(context):
+                await self._charge_rows(served, call, scope)
             content = await served.dispatcher.run(receive, scope, call)
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(content)), *SAFE]
             if isinstance(content, CachedResponse):
@@ -68,6 +72,29 @@ class Application:
             status, content, headers = problem(await self._explain(error, context), context.trace_id)
         self._worker.metrics.request(name, "predict", status, (time.perf_counter_ns() - started) / 1e9)
         await self._send(send, status, headers, content, context)
+
+    async def _charge_rows(self, served: ServedModel, call: PredictionCall, scope: Scope) -> None:
+        """Charge the client for the rows, in whatever role they are predicted, and once.
+
+        The body is parsed for it, and again where it is predicted; unless that is short, in a thread, as part of what
+        may wait, and not for a request that admission control would refuse: in a flood, that must cost little.
+        """
+        if call.live.runs_inline(call.body):
+            rows = pipeline.count_rows(call)
+        else:
+            rows = await self._count_in_thread(served, call)
+        await self._worker.authenticator.charge_rows(call.request, scope, rows, "instances")
+
+    async def _count_in_thread(self, served: ServedModel, call: PredictionCall) -> int:
+        size, admission = len(call.body), self._worker.admission
+        reason = admission.refusal_reason(served.name, size, call.live.deadline)
+        if reason is not None:
+            raise admission.shed(served.name, reason)
+        served.body_budget.reserve(size)
+        try:
+            return await asyncio.to_thread(pipeline.count_rows, call)
+        finally:
+            served.body_budget.release(size)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -84,7 +111,7 @@ class Application:
             await send(message)
 
         try:
-            pending = self._worker.authenticator.admit(context, label, scope)
+            pending = self._worker.authenticator.admit(context, label, scope, self._routes.named_usecase(scope["path"]))
             if pending is not None:
                 await pending
             await self._router(scope, receive, add_headers)
@@ -98,8 +125,9 @@ class Application:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let BentoML's application answer a path that no route of ours has."""
-        self._routes.require_unreserved(scope["path"])
-        await self._behind(scope, receive, translating(send, scope[CONTEXT].trace_id))
+        context = scope[CONTEXT]
+        self._routes.require_unreserved(scope["path"], self._worker.visible(context))
+        await self._behind(scope, receive, translating(send, context.trace_id))
 
     async def _explain(self, error: Exception, context: RequestContext) -> Exception:
         """Tell an operator why there is no model yet; everybody else learns only that there is none."""

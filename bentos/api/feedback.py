@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -58,14 +59,13 @@ class FeedbackResponse(msgspec.Struct):
 _decoder = msgspec.json.Decoder(FeedbackRequest)
 
 
-def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body: bytes) -> bytes:
+def accept(served: ServedModel, live: LoadedModel, context: RequestContext, entries: Sequence[FeedbackEntry]) -> bytes:
     """Log every entry or none, and return the response with the ids of their events.
 
     Raises:
-        InputError: 400 where the body is not JSON, 422 with the place where an entry is wrong.
+        InputError: 422 with the place where an entry is wrong.
         LogUnavailable: the log cannot be written; a lost label would go unnoticed.
     """
-    entries = _read(body, served.settings.max_instances)
     moment = datetime.now(UTC)
     for index, entry in enumerate(entries):
         _check(entry, live, f"feedback[{index}]", moment)
@@ -90,7 +90,12 @@ def accept(served: ServedModel, live: LoadedModel, context: RequestContext, body
     return msgspec.json.encode(FeedbackResponse(context.request_id, [event_id for event_id, _ in events]))
 
 
-def _read(body: bytes, max_entries: int) -> list[FeedbackEntry]:
+def read_entries(body: bytes, max_entries: int) -> list[FeedbackEntry]:
+    """Return the entries of a body, which `accept` checks.
+
+    Raises:
+        InputError: 400 where the body is not JSON, 413 for too many entries, 422 where one has another form.
+    """
     require_bounded(body, max_entries * _ELEMENTS)
     try:
         entries = _decoder.decode(body).feedback

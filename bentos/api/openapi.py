@@ -25,12 +25,12 @@ _UNIT: Json = {
 _ERRORS = {
     "400": "No HTTP/1.1 that can be read, not JSON, or no multipart form",
     "401": "No credential, or none that is valid",
-    "403": "The credential lacks a scope, which is named; without credentials: a web page of another site",
+    "403": "The credential lacks a scope or is for other use cases; without credentials: a web page of another site",
     "408": "The request was not complete in time",
-    "413": "Too large, or too many instances",
+    "413": "Too large, or too many instances, in general or for the credential",
     "415": "A content type or encoding that is not taken",
     "422": "A value, a name or a place is wrong; `place` says where",
-    "429": "More requests than the credential's rate; `Retry-After` states when to retry",
+    "429": "More requests or rows than the credential's limits; `Retry-After` states when to retry",
     "500": "The model or the server failed; the server's log has the reason under the `trace_id`",
     "503": "No model yet, overload, or the log cannot be written; `Retry-After` states when to retry",
 }
@@ -48,10 +48,18 @@ _HEADERS: Json = {
     "limit": {"description": "Of the credential's rate, where it has one", "schema": {"type": "string"}},
     "remaining": {"description": "Requests that are left", "schema": {"type": "integer", "minimum": 0}},
     "reset": {"description": "Seconds until the count begins anew", "schema": {"type": "integer", "minimum": 0}},
+    "rows-limit": {"description": "Of rows, where the credential has one", "schema": {"type": "string"}},
+    "rows-remaining": {"description": "Rows that are left", "schema": {"type": "integer", "minimum": 0}},
+    "rows-reset": {"description": "Seconds until rows count anew", "schema": {"type": "integer", "minimum": 0}},
     "cache": {"description": "Where the model has a cache", "schema": {"enum": ["hit", "partial", "miss"]}},
 }
 _LIMITS = {"RateLimit-Limit": "limit", "RateLimit-Remaining": "remaining", "RateLimit-Reset": "reset"}
-_ALWAYS = {"X-Request-Id": "request"} | _LIMITS
+_ROW_LIMITS = {
+    "RateLimit-Rows-Limit": "rows-limit",
+    "RateLimit-Rows-Remaining": "rows-remaining",
+    "RateLimit-Rows-Reset": "rows-reset",
+}
+_ALWAYS = {"X-Request-Id": "request"} | _LIMITS | _ROW_LIMITS
 _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI have no id yet
     "400": {},
     "401": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
@@ -62,10 +70,11 @@ _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI hav
 }
 
 
-def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool) -> Json:
+def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool, alone: bool = True) -> Json:
     """Return the OpenAPI 3.1 document for the models by use case.
 
-    `most` is the limit of entries in a request, `credentials` whether a credential is needed.
+    `most` is the limit of entries in a request, `credentials` whether a credential is needed. A single model has short
+    paths if it is `alone`: there are no others, which the reader may not know of.
     """
     paths = _fixed()
     parts = openapi_schemas.shared()
@@ -74,7 +83,7 @@ def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool)
         parts |= openapi_schemas.of_usecase(live, instances, most)
         routes = _routes(live, instances)
         paths |= {f"/v1/models/{name}{end}": route for end, route in routes.items()}
-        if len(models) == 1:
+        if alone and len(models) == 1:
             paths |= {f"/v1{end or '/model'}": route for end, route in routes.items()}
     problem = {"application/problem+json": {"schema": ref("Problem")}}
     errors = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from bentos.api import api_docs, openapi, web_page
-from bentos.api.feedback import accept
+from bentos.api.feedback import accept, read_entries
 from bentos.api.model_metadata import describe, described_schema, list_models
 from bentos.api.static_files import NamedFiles
 from bentos.errors import MethodNotAllowed, NotReady, Unavailable
@@ -66,6 +66,13 @@ class Routes:
             return self._usecases.get(path, ""), name
         return "", {"/page/": "page", "/docs/": "docs"}.get(path[:6], "other")
 
+    def named_usecase(self, path: str) -> str:
+        """Return the use case that a path names, served or not; `""` where it names none."""
+        if path in self._usecases:
+            return self._usecases[path]
+        parts = path.split("/", 4)
+        return parts[3] if parts[1:3] == ["v1", "models"] and len(parts) > 3 else ""
+
     def _routes_of(self, usecase: str, base: str, model: str) -> list[Route]:
         async def describe_model(request: Request) -> Response:
             details = await self._worker.authenticator.may_see_details(request.scope[CONTEXT])
@@ -80,7 +87,9 @@ class Routes:
                 raise wrong_content_type(context.content_type, "application/json")
             limit = self._worker.settings.body_limit(images=False)
             body = await read_body(request.receive, context, limit, served.body_budget)  # type: ignore[arg-type]
-            return _json(await asyncio.to_thread(accept, served, served.live, context, body))
+            entries = await asyncio.to_thread(read_entries, body, self._worker.settings.max_instances)
+            await self._worker.authenticator.charge_rows(context, request.scope, len(entries), "feedback")
+            return _json(await asyncio.to_thread(accept, served, served.live, context, entries))
 
         routes = [
             _get(f"{base}{model}", describe_model, "model"),
@@ -91,21 +100,21 @@ class Routes:
         self._usecases |= {route.path: usecase for route in routes}
         return routes
 
-    def require_unreserved(self, path: str) -> None:
-        """Raise InputError (404) for a path of the API that no route has."""
+    def require_unreserved(self, path: str, usecases: Sequence[str]) -> None:
+        """Raise InputError (404) for a path of the API that no route has; `usecases` are those the client may know."""
         if path == "/v2" or path.startswith("/v2/"):
             raise InputError(f"/v2 {_RESERVED}", status=404)
         if path.startswith("/v1/"):
-            raise InputError(self._describe_unknown(path), status=404)
+            raise InputError(self._describe_unknown(path, usecases), status=404)
 
-    def _describe_unknown(self, path: str) -> str:
-        names, parts = self._worker.names, path.split("/")
+    def _describe_unknown(self, path: str, names: Sequence[str]) -> str:
+        parts = path.split("/")
         if path.endswith("/explain"):
             return f"explain {_RESERVED}"
         if parts[2] == "models" and len(parts) > 3 and parts[3] not in names:
             hint = suggestion(parts[3], names)
-            return f"no use case {parts[3][:60]!r} is served here.{hint} Served: {', '.join(names)}."
-        if parts[2] in ("predict", "feedback", "model", "schema"):
+            return f"no use case {parts[3][:60]!r} is served here.{hint} Served: {', '.join(names) or 'none of yours'}."
+        if names and parts[2] in ("predict", "feedback", "model", "schema"):
             return f"several use cases are served here ({', '.join(names)}): name one, as /v1/models/{names[0]}."
         return "there is nothing at this path; /docs lists what there is."
 
@@ -121,16 +130,22 @@ class Routes:
     async def _readyz(self, request: Request) -> Response:
         if self._worker.draining:
             raise Unavailable("this server ends.")
-        waiting = [f"{s.name} waits for {s.waits_for}" for s in self._worker.served.values() if not s.manager.live]
+        context = request.scope[CONTEXT]
+        details = await self._worker.authenticator.may_see_details(context)
+        own = self._worker.visible(context)
+        waiting = [served for served in self._worker.served.values() if not served.manager.live]
         if waiting:
-            raise NotReady("a use case has no model yet.", " ".join([*waiting, *self._worker.machine]))
+            causes = [f"{served.name} waits for {served.waits_for}" for served in waiting if served.name in own]
+            message = "a use case has no model yet."
+            raise NotReady(message, " ".join([*causes, *self._worker.machine]) or message)
         warnings: list[str] = []
-        if await self._worker.authenticator.may_see_details(request.scope[CONTEXT]):
-            warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings]
+        if details:
+            warnings = [f"warning: {' '.join(warning.split())}" for warning in self._worker.warnings(own)]
         return _text("\n".join(["ready", *warnings, ""]))
 
     async def _metrics(self, request: Request) -> Response:
-        content = await asyncio.to_thread(exposition)
+        own = self._worker.visible(request.scope[CONTEXT])
+        content = await asyncio.to_thread(exposition, own if len(own) < len(self._worker.names) else None)
         return Response(content, headers=_SAFE | {"content-type": CONTENT_TYPE})
 
     async def _docs(self, request: Request) -> Response:
@@ -142,14 +157,15 @@ class Routes:
     async def _openapi(self, request: Request) -> Response:
         settings = self._worker.settings
         document = openapi.document(
-            {name: served.live for name, served in self._worker.served.items()},
+            {name: self._served(name).live for name in self._worker.visible(request.scope[CONTEXT])},
             settings.max_instances,
             credentials=credentials_required(settings),
+            alone=len(self._worker.names) == 1,
         )
         return _json(msgspec.json.encode(document))
 
     async def _models(self, request: Request) -> Response:
-        return _json(list_models(self._worker.served.values()))
+        return _json(list_models(self._served(name) for name in self._worker.visible(request.scope[CONTEXT])))
 
 
 class _OnlyPost:

@@ -1,9 +1,11 @@
-"""Authentication, authorization by scopes, and rate limits.
+"""Authentication, authorization by scopes and use cases, and limits of requests and rows.
 
 authenticator = Authenticator(settings, secret)
-pending = authenticator.admit(context, "predict", scope)  # raises Refused or Unavailable
+pending = authenticator.admit(context, "predict", scope, usecase)  # raises Refused or Unavailable
 if pending is not None:
     await pending  # a token that needs its issuer's keys, or a count in Redis
+if authenticator.limits_rows(context):
+    await authenticator.charge_rows(context, scope, rows, "instances")  # raises Refused or InputError
 """
 
 from bentos.auth.authenticator import Authenticator

@@ -20,6 +20,8 @@ _ABSENT, _UNREADABLE = (0, 0, 0), (-1, -1, -1)
 class KeyRing:
     """The principals by the SHA-256 of their keys; `problem` says why the keys are too old to be used, if they are.
 
+    `rate` and `rows` are the limits of keys that have none of their own.
+
     While the file cannot be read, it is tried again with every `refresh`, and the known keys remain valid for
     `outage_seconds`: after that any of them may have been revoked. One descriptor is held in reserve, so that a process
     that has used up its own can still read the file.
@@ -28,10 +30,10 @@ class KeyRing:
         SettingsError: the file exists and cannot be read: a server must not start with unknown keys.
     """
 
-    def __init__(self, path: Path, secret: bytes, rate: str, outage_seconds: float) -> None:
+    def __init__(self, path: Path, secret: bytes, outage_seconds: float, *, rate: str = "", rows: str = "") -> None:
         self.principals: dict[bytes, Principal] = {}
         self.problem: str | None = None
-        self._path, self._secret, self._rate = path, secret, rate
+        self._path, self._secret, self._rate, self._rows = path, secret, rate, rows
         self._outage = outage_seconds
         self._stamp: _Stamp | None = None
         self._failure = ""
@@ -79,7 +81,16 @@ class KeyRing:
 
     def _principal(self, key: api_keys.Key) -> Principal:
         expires = key.expires.timestamp() if key.expires else math.inf
-        return make_principal(key.name, key.scopes, key.sha256, self._secret, key.rate or self._rate, expires)
+        return make_principal(
+            key.name,
+            key.scopes,
+            key.sha256,
+            self._secret,
+            usecases=key.usecases,
+            rate=key.rate or self._rate,
+            rows=key.rows or self._rows,
+            expires=expires,
+        )
 
 
 def _stamp(path: Path) -> _Stamp:

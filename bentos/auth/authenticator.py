@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from bentos.errors import Refused, Unavailable
 from bentos.request import RequestContext, Scope
 from slipway.api_keys import PREFIX
 from slipway.credentials import credentials_required, record_keys
+from slipway.errors import InputError
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 
@@ -40,7 +41,8 @@ class Authenticator:
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self._settings = settings
         self.audit_log = AuditLog(settings.environment)
-        self._ring = KeyRing(settings.key_file, secret, settings.rate, settings.keys_outage_seconds)
+        outage, rate, rows = settings.keys_outage_seconds, settings.rate, settings.rows
+        self._ring = KeyRing(settings.key_file, secret, outage, rate=rate, rows=rows)
         self._required = False
         self._tokens = _token_verifier(settings, secret) if settings.jwt_jwks else None
         self._open = open_routes(settings)
@@ -59,8 +61,10 @@ class Authenticator:
         if self._tokens is not None:
             self._tokens.jwks.close()
 
-    def admit(self, context: RequestContext, route: str, scope: Scope) -> Awaitable[None] | None:
+    def admit(self, context: RequestContext, route: str, scope: Scope, usecase: str) -> Awaitable[None] | None:
         """Admit the request or refuse it. An awaitable that is returned must be awaited first, and raises the same.
+
+        `usecase` is the one that the path names, served or not; `""` where it names none.
 
         Raises:
             Refused: 401, 403 or 429.
@@ -83,13 +87,16 @@ class Authenticator:
             try:
                 principal = self._tokens.known(digest)
             except Unavailable:
-                return self._admit_token(context, route, scope, digest)
+                return self._admit_token(context, route, scope, usecase, digest)
             if principal is None:
-                return self._admit_token(context, route, scope, digest)
-        return self._authorize(principal, context, route, scope, now)
+                return self._admit_token(context, route, scope, usecase, digest)
+        return self._authorize(principal, context, route, scope, usecase, now)
 
-    def admit_at_once(self, context: RequestContext, route: str) -> bool:
-        """Admit a request with a known, valid API key within its rate limit; False, uncounted, leaves it to `admit`."""
+    def admit_at_once(self, context: RequestContext, route: str, usecase: str) -> bool:
+        """Admit a request with a known, valid API key within its rate; False, uncounted, leaves it to `admit`.
+
+        So are keys with a limit of rows: the body is not looked at here.
+        """
         now = self._monotonic()
         if not self._required:
             return self._same_origin.refusal(context.host, context.origin) is None
@@ -99,7 +106,9 @@ class Authenticator:
         principal = self._ring.principals.get(context.digest)
         if principal is None or self._shared_counter is not None:
             return False
-        if principal.has_expired() or not principal.may(route):
+        if principal.has_expired() or not principal.may(route) or principal.row_limit is not None:
+            return False
+        if principal.usecases is not None and usecase not in principal.usecases:
             return False
         context.caller = principal.mask
         if principal.limit is None:
@@ -119,7 +128,44 @@ class Authenticator:
         if not self._required:
             return True
         principal = await self._find_principal(context)
-        return principal is not None and not principal.has_expired() and principal.may("details")
+        if principal is None or principal.has_expired() or not principal.may("details"):
+            return False
+        context.principal = principal
+        return True
+
+    def visible(self, context: RequestContext, usecases: Iterable[str]) -> list[str]:
+        """Return those of the use cases that the client may know of: all, unless its credential is for some."""
+        principal: Principal | None = context.principal
+        return [name for name in usecases if principal is None or principal.may_use(name)]
+
+    def limits_rows(self, context: RequestContext) -> bool:
+        """Tell whether the rows of this admitted request must be counted, by `charge_rows`."""
+        return context.principal is not None and context.principal.row_limit is not None
+
+    async def charge_rows(self, context: RequestContext, scope: Scope, rows: int, place: str) -> None:
+        """Count the rows of an admitted request, which `place` holds, against the limit of its credential.
+
+        Raises:
+            InputError: 413 for more than the credential may ever send at once.
+            Refused: 429 for more than is left; none of them is counted.
+        """
+        if not self.limits_rows(context):
+            return
+        principal: Principal = context.principal
+        limit, now = principal.row_limit, time.monotonic()
+        assert limit is not None
+        if rows > limit.amount:
+            detail = f"{rows} rows received, at most {limit.amount} are possible: {_limited(limit)}"
+            self._log(context, scope, 413, detail, principal)
+            raise InputError(f"{detail} Send several requests.", place, 413)
+        if self._shared_counter is not None:
+            count = await self._shared_counter.charge(limit, rows, now)
+        else:
+            count = self._local_counter.charge(limit, rows, now)
+        context.rate_limit_headers += count.lines
+        if count.refused:
+            detail = f"{_limited(limit)} {rows} received, {max(limit.amount - count.used, 0)} left."
+            raise self._over_limit(count, detail, principal, context, scope)
 
     async def _find_principal(self, context: RequestContext) -> Principal | None:
         digest = sha256(context.credential).digest()
@@ -154,7 +200,9 @@ class Authenticator:
             self._log(context, scope, 403, refusal)
             raise Refused(refusal, 403, [])
 
-    async def _admit_token(self, context: RequestContext, route: str, scope: Scope, digest: bytes) -> None:
+    async def _admit_token(
+        self, context: RequestContext, route: str, scope: Scope, usecase: str, digest: bytes
+    ) -> None:
         """Admit a token that was not verified before, or whose issuer's keys are not known yet."""
         assert self._tokens is not None
         try:
@@ -164,21 +212,24 @@ class Authenticator:
         except Unavailable as error:
             self._log(context, scope, 503, str(error))
             raise
-        pending = self._authorize(principal, context, route, scope, time.monotonic())
+        pending = self._authorize(principal, context, route, scope, usecase, time.monotonic())
         if pending is not None:
             await pending
 
     def _authorize(
-        self, principal: Principal, context: RequestContext, route: str, scope: Scope, now: float
+        self, principal: Principal, context: RequestContext, route: str, scope: Scope, usecase: str, now: float
     ) -> Awaitable[None] | None:
+        """Admit a known client. The use case comes first: the refusal is the same whether or not it is served."""
         if principal.has_expired():
             raise self._refusal(context, scope, 401, "the credential has expired.", principal, _INVALID)
+        if not principal.may_use(usecase):
+            raise self._wrong_usecase(principal, context, scope)
         if not principal.may(route):
             scopes = required_scopes(route)
             detail = f"this route requires the scope {' or '.join(scopes)}, which this credential does not have."
             challenge = f'error="insufficient_scope", scope="{" ".join(scopes)}"'
             raise self._refusal(context, scope, 403, detail, principal, challenge)
-        context.caller = principal.mask
+        context.caller, context.principal = principal.mask, principal
         limit = principal.limit
         if limit is None:
             return None
@@ -194,11 +245,20 @@ class Authenticator:
         self._apply_limit(await self._shared_counter.hit(limit, now), principal, context, scope)
 
     def _apply_limit(self, count: WindowCount, principal: Principal, context: RequestContext, scope: Scope) -> None:
-        context.rate_limit_headers, limit = count.lines, count.limit
-        if count.used > limit.amount:
-            detail = f"this credential is limited to {limit.amount} requests in {limit.seconds} s."
-            self._log(context, scope, 429, detail, principal)
-            raise Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
+        context.rate_limit_headers = count.lines
+        if count.refused:
+            raise self._over_limit(count, _limited(count.limit), principal, context, scope)
+
+    def _over_limit(
+        self, count: WindowCount, detail: str, principal: Principal, context: RequestContext, scope: Scope
+    ) -> Refused:
+        self._log(context, scope, 429, detail, principal)
+        return Refused(detail, 429, [(b"retry-after", b"%d" % math.ceil(count.reset))])
+
+    def _wrong_usecase(self, principal: Principal, context: RequestContext, scope: Scope) -> Refused:
+        own = ", ".join(sorted(principal.usecases or ())) or "no use case"
+        detail = f"this credential is for {own}, not for the use case of this path: send one that is."
+        return self._refusal(context, scope, 403, detail, principal, 'error="insufficient_scope"')
 
     def _unknown_keys(self, context: RequestContext, scope: Scope, problem: str) -> Unavailable:
         self._log(context, scope, 503, problem)
@@ -231,6 +291,10 @@ class Authenticator:
         self, context: RequestContext, scope: Scope, status: int, reason: str, principal: Principal | None = None
     ) -> None:
         self.audit_log.log_refusal(context, scope, status, reason, principal)
+
+
+def _limited(limit: Limit) -> str:
+    return f"this credential is limited to {limit.amount} {limit.unit} in {limit.seconds} s."
 
 
 async def _verified(tokens: TokenVerifier, credential: bytes, digest: bytes) -> Principal:

@@ -17,7 +17,8 @@ _PREFLIGHT = [
 ]
 _EXPOSED = (
     b"access-control-expose-headers",
-    b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id",
+    b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-rows-limit, ratelimit-rows-remaining, "
+    b"ratelimit-rows-reset, retry-after, x-request-id",
 )
 _VARY = (b"vary", b"origin")
 

@@ -20,6 +20,7 @@ from slipway.settings import Settings
 LEEWAY_SECONDS = 30
 _MAX_BYTES = 8192
 _MAX_CACHED = 10_000
+_USECASES = "usecases"  # the claim of a token that is for some use cases
 
 
 class UnknownKey(InvalidToken):
@@ -31,7 +32,7 @@ class TokenVerifier:
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self.jwks = Jwks(settings.jwt_jwks, settings.jwks_outage_seconds)
-        self._secret, self._rate = secret, settings.rate
+        self._secret, self._rate, self._rows = secret, settings.rate, settings.rows
         self._registry = JWSRegistry(algorithms=settings.jwt_algorithms, strict_check_header=False)
         self._algorithms = settings.jwt_algorithms
         self._claims = jwt.JWTClaimsRegistry(
@@ -97,8 +98,10 @@ class TokenVerifier:
             _scopes(claims),
             f"{claims['iss']}\0{claims['sub']}",
             self._secret,
-            self._rate,
-            expires,
+            usecases=_usecases(claims),
+            rate=self._rate,
+            rows=self._rows,
+            expires=expires,
         )
         if len(self._verified) >= _MAX_CACHED:
             self._verified = {}
@@ -127,3 +130,18 @@ def _scopes(claims: dict[str, Any]) -> list[str]:
     found = claims.get("scope", claims.get("scp", ""))
     names = found.split() if isinstance(found, str) else [str(name) for name in found or ()]
     return [name for name in names if name in SCOPES]
+
+
+def _usecases(claims: dict[str, Any]) -> list[str] | None:
+    """Read `usecases`, a list or a string with spaces, as scopes are; None, all of them, only where there is none.
+
+    Raises:
+        InvalidToken: it is something else, from which nobody can tell what its issuer meant to allow.
+    """
+    if _USECASES not in claims:
+        return None
+    found = claims[_USECASES]
+    names = found.split() if isinstance(found, str) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidToken(f"the token's claim {_USECASES} is no list of names, nor one string of them.")
+    return names

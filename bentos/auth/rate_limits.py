@@ -1,4 +1,4 @@
-"""Rate limits by fixed-window counters, in this process or in Redis for all workers (redis_rate_limits).
+"""Limits of requests and of rows by fixed-window counters, in this process or in Redis (redis_rate_limits).
 
 The `limits` library parses rates and counts in Redis. Its counter in memory takes locks and starts a thread every 10 ms
 under load: 10 µs a request, where a dictionary of the event loop takes less than one. Without Redis each worker counts
@@ -13,18 +13,23 @@ from typing import NamedTuple
 import msgspec
 
 MAX_WINDOWS = 10_000
-_LINES = b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
+REQUESTS, ROWS = "requests", "rows"
+_LINES = {
+    REQUESTS: b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n",
+    ROWS: b"ratelimit-rows-limit: %d\r\nratelimit-rows-remaining: %d\r\nratelimit-rows-reset: %d\r\n",
+}
 
 
 class Limit(NamedTuple):
-    """A number of requests (`amount`) in a window of `seconds`; `key` names the counter."""
+    """A number (`amount`) of requests or rows (`unit`) in a window of `seconds`; `key` names the counter."""
 
     key: str
     amount: int
     seconds: int
+    unit: str = REQUESTS
 
     @classmethod
-    def of(cls, rate: str, who: str) -> Limit:
+    def of(cls, rate: str, who: str, unit: str = REQUESTS) -> Limit:
         """Parse a rate for the client `who`.
 
         >>> Limit.of("100/minute", "ann")[1:3]
@@ -33,21 +38,26 @@ class Limit(NamedTuple):
         import limits  # takes 50 ms, for which a server without keys and the supervisor need not wait
 
         item = limits.parse(rate)
-        return cls(item.key_for(who), item.amount, item.get_expiry())
+        return cls(item.key_for(*([who] if unit == REQUESTS else [unit, who])), item.amount, item.get_expiry(), unit)
 
 
 class WindowCount(msgspec.Struct, frozen=True):
-    """The requests in a window, the current one included, and the seconds until the window ends."""
+    """What is used of a window, and the seconds until it ends.
+
+    Requests are counted also where they are `refused`; rows are not, so that a smaller request may still be within.
+    """
 
     limit: Limit
     used: int
     reset: float
+    refused: bool = False
 
     @property
     def lines(self) -> bytes:
-        """The standard headers as header lines of HTTP/1.1."""
-        amount, used = self.limit.amount, self.used
-        return _LINES % (amount, amount - used if amount > used else 0, math.ceil(self.reset))
+        """Header lines of HTTP/1.1: the standard headers for requests, and similar ones for rows."""
+        limit, used = self.limit, self.used
+        amount = limit.amount
+        return _LINES[limit.unit] % (amount, amount - used if amount > used else 0, math.ceil(self.reset))
 
 
 class FixedWindowCounter:
@@ -63,7 +73,15 @@ class FixedWindowCounter:
         """Count a request, also one over the limit."""
         window = self._window(limit, now)
         window[0] += 1
-        return WindowCount(limit, int(window[0]), window[1] - now)
+        return WindowCount(limit, int(window[0]), window[1] - now, window[0] > limit.amount)
+
+    def charge(self, limit: Limit, rows: int, now: float) -> WindowCount:
+        """Count the rows of a request if they are all within the limit."""
+        window = self._window(limit, now)
+        refused = window[0] + rows > limit.amount
+        if not refused:
+            window[0] += rows
+        return WindowCount(limit, int(window[0]), window[1] - now, refused)
 
     def hit_within(self, limit: Limit, now: float) -> WindowCount | None:
         """Count a request that is within the limit; return None for another one, which is not counted."""

@@ -77,7 +77,7 @@ class MicroBatch:
             refusal = worker.admission.refusal_reason(request.usecase, size, live.deadline)
             if refusal is None:
                 return False
-        if context.encoding or not worker.authenticator.admit_at_once(context, "predict"):
+        if context.encoding or not worker.authenticator.admit_at_once(context, "predict", request.usecase):
             return False
         request.served = served
         request.call = PredictionCall(served.context, live, context, request.body, request.started)

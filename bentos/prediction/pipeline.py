@@ -106,6 +106,15 @@ def parse(call: PredictionCall) -> ParsedRows:
     return parsed
 
 
+def count_rows(call: PredictionCall) -> int:
+    """Return how many rows the body holds, before any of them is decoded, masked or predicted.
+
+    Raises:
+        InputError: the request is invalid.
+    """
+    return len(_parse_body(call).values)
+
+
 def _require_few_warnings(live: LoadedModel, parsed: ParsedRows) -> None:
     """Raise InputError (413) for more warnings than fit into a response: an empty row gives one for each feature."""
     if parsed.in_range or len(parsed.values) * len(live.schema.names) <= MAX_WARNINGS:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, multiprocess
+from prometheus_client.registry import Collector
 
 from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram
 
@@ -217,14 +219,27 @@ def _reserve_disk_space() -> None:
             _log.warning("no disk space can be reserved for metrics in %s: %s", directory, error)
 
 
-def exposition() -> bytes:
-    """Return the text of `/metrics`: of all workers under BentoML, else of this process."""
+def exposition(usecases: Collection[str] | None = None) -> bytes:
+    """Return the text of `/metrics`, of all workers under BentoML, else of this process: of some use cases, or all."""
     metrics().flush()
     registry = metrics().registry
     if _DIRECTORY in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
-    return prometheus_client.generate_latest(registry)
+    return prometheus_client.generate_latest(registry if usecases is None else _Selected(registry, usecases))
+
+
+class _Selected(Collector):
+    """The series of some use cases, and those of none."""
+
+    def __init__(self, registry: CollectorRegistry, usecases: Collection[str]) -> None:
+        self._registry = registry
+        self._shown = {"", *usecases}
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if sample.labels.get("usecase", "") in self._shown]
+            yield metric
 
 
 def forget_dead_workers() -> None:

@@ -22,8 +22,8 @@ case, `TARGET` its target, and the classes are `good` and `bad`. If only one use
 without `models/NAME` are the same.
 
 The web page at `/` needs no credential. A credential is an API key or a bearer token with one of the scopes of a
-route ([Secure the service](../how-to/secure-the-service.md)). Every error, from any layer, is
-`application/problem+json`.
+route ([Secure the service](../how-to/secure-the-service.md)); one that is for some use cases gets 403 for every other
+`NAME`, and lists show it its own. Every error, from any layer, is `application/problem+json`.
 """
 
 

@@ -38,14 +38,14 @@ class Door:
         scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
         self.authenticator._refresh_at = -1.0
         try:
-            self.authenticator.admit(read_context(headers), "predict", scope)
+            self.authenticator.admit(read_context(headers), "predict", scope, "loans")
         except Refused as error:
             found = error.status
         except Unavailable:
             found = 503
         else:
             found = 200
-        assert self.authenticator.admit_at_once(read_context(headers), "predict") == (found == 200)
+        assert self.authenticator.admit_at_once(read_context(headers), "predict", "loans") == (found == 200)
         return found
 
 
@@ -201,7 +201,7 @@ def test_unconfirmed_keys_end_after_the_stated_time_and_work_again_when_the_file
 def test_a_revocation_is_read_by_a_process_that_has_used_up_its_descriptors(key):
     path = settings().key_file
     key("ci", "predict")
-    ring = KeyRing(path, b"secret", "", 3600)
+    ring = KeyRing(path, b"secret", 3600)
     api_keys.revoke(path, "ci")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     held: list[int] = []

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from bentos.auth.rate_limits import FixedWindowCounter, Limit
+from bentos.auth.rate_limits import ROWS, FixedWindowCounter, Limit
 from bentos.auth.redis_rate_limits import REDIS_SECONDS, RETRY_SECONDS, RedisWindowCounter
 from tests.bentos.auth.credentials import bearer, predict
 from tests.support.servers import free_port
@@ -170,3 +170,45 @@ def test_an_answer_that_comes_too_late_is_no_other_callers_count():
             return [first.used, (await shared.hit(Limit.of("5/minute", "bob"), 2 * RETRY_SECONDS)).used]
 
         assert asyncio.run(twice()) == [1, 1]
+
+
+class TestRows:
+    """Rows of requests, counted in Redis only where they fit."""
+
+    def charges(self, shared: list[RedisWindowCounter], *numbers: int, at: float = 1000.0) -> list[tuple[int, bool]]:
+        limit = Limit.of("10/minute", "ann", ROWS)
+
+        async def each() -> list[tuple[int, bool]]:
+            counts = [await shared[k % len(shared)].charge(limit, number, at) for k, number in enumerate(numbers)]
+            assert all(count.reset <= 61 for count in counts)
+            return [(count.used, count.refused) for count in counts]
+
+        return asyncio.run(each())
+
+    def test_workers_count_rows_together(self, redis):
+        workers = [RedisWindowCounter(redis, FixedWindowCounter()) for _ in range(2)]
+        assert self.charges(workers, 6, 5, 3, 2, 1, 1) == [
+            (6, False),
+            (6, True),
+            (9, False),
+            (9, True),
+            (10, False),
+            (10, True),
+        ]
+
+    def test_of_two_that_look_at_once_the_later_is_refused(self, redis):
+        limit = Limit.of("10/minute", "ann", ROWS)
+        workers = [RedisWindowCounter(redis, FixedWindowCounter()) for _ in range(2)]
+
+        async def together() -> list[bool]:
+            counts = await asyncio.gather(*(worker.charge(limit, 6, 1000.0) for worker in workers))
+            return sorted(count.refused for count in counts)
+
+        assert asyncio.run(together()) == [False, True]
+
+    @pytest.mark.parametrize("lie", LIES)
+    def test_a_redis_that_answers_no_count_costs_no_request_and_lifts_no_limit(self, lie):
+        with lying(LIES[lie]) as url:
+            shared = RedisWindowCounter(url, FixedWindowCounter())
+            assert self.charges([shared], 6, 5, 4) == [(6, False), (6, True), (10, False)]
+            assert shared._retry_at == 1000.0 + RETRY_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.support import bundles
@@ -17,15 +17,15 @@ PATH = "/v1/models/loans/predict"
 class Connection:
     """Connection whose `gone` is set when the client disconnects; `sent` are the application's messages."""
 
-    def __init__(self, client: Any, *parts: bytes) -> None:
+    def __init__(self, client: Any, *parts: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._client = client
+        self._headers = [(b"content-type", b"application/json"), *headers]
         self._parts = list(parts or (BODY,))
         self.gone = asyncio.Event()
         self.sent: list[dict] = []
 
     async def answered(self) -> int | None:
-        headers = [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": self._headers, "query_string": b""}
         await self._client.application(scope, self._receive, self._send)
         return self.sent[0]["status"] if self.sent else None
 

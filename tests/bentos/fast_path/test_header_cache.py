@@ -132,12 +132,14 @@ def test_a_connection_stays_open_while_requests_arrive_and_not_much_longer(conne
 
 @pytest.mark.slow
 def test_a_key_is_verified_for_each_request_with_cached_headers(tmp_path: Path) -> None:
-    """Refuse cached headers whose key is revoked, over its limit, or of another scope."""
+    """Refuse cached headers whose key is revoked, over a limit, or for another use case."""
     bundles.promote(tmp_path / "var", tmp_path / "one")
     file = Settings(var=tmp_path / "var").key_file
     (kept_key, text), (_, limited) = (
         api_keys.create(file, name, ["predict"], rate) for name, rate in (("one", ""), ("two", "3/hour"))
     )
+    _, other = api_keys.create(file, "three", ["admin"], usecases=["prices"])
+    _, few = api_keys.create(file, "four", ["predict"], usecases=["loans"], rows="2/hour")
     with (
         Server(tmp_path / "var", ("loans",)) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=20) as connected,
@@ -149,6 +151,8 @@ def test_a_key_is_verified_for_each_request_with_cached_headers(tmp_path: Path) 
 
         assert [status(limited) for _ in range(5)] == [200, 200, 200, 429, 429]
         assert [status(text) for _ in range(3)] == [200] * 3
+        assert [status(other) for _ in range(3)] == [403] * 3
+        assert [status(few) for _ in range(3)] == [200, 200, 429]
         api_keys.revoke(file, kept_key.name)
         time.sleep(1)
         assert [status(text) for _ in range(3)] == [401] * 3

@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "infra" / "audit.yaml"
-LOCKS = ("all", "serving-gpu", "cluster-gpu")  # the other locks are parts of the first
+LOCKS = ("all", "image-tools", "serving-gpu", "cluster-gpu")  # the other locks are parts of the first
 FOUND, NOT_AUDITED = 1, 3
 MOST_DAYS = 180  # an exception that nobody has to look at again is none for a time
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]

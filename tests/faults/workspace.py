@@ -26,7 +26,7 @@ from tests.support.servers import publish
 
 NAME = "loans"
 START_SECONDS = 120
-IMPORTED = ("tests.faults.acts", "duckdb", "encodings.idna", "numpy", "scipy.special")
+IMPORTED = ("tests.faults.acts", "slipway.clients.deadline", "duckdb", "encodings.idna", "numpy", "scipy.special")
 
 
 class Zygote:

@@ -99,7 +99,7 @@ class Server:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen in time:\n{self.log.read_text()}"
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def states(self, usecase: str = "loans") -> list[WorkerState]:
         """Return the observed state that the workers wrote."""

@@ -19,9 +19,8 @@ import uvicorn
 import yaml
 
 from monitoring.retraining.decisions import Decision, Decisions
-from monitoring.status import dashboard
-from monitoring.status.app import application
 from slipway.settings import settings
+from tests.support import watch_app
 from tests.support.prediction_log import watched_loans as loans
 from tests.support.servers import free_port
 
@@ -36,7 +35,7 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     loans.write_usecase(tmp_path / "usecases", monkeypatch)
     monkeypatch.setenv("SLIPWAY_ALERT_SECRET", SECRET)
     settings.cache_clear()
-    app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
+    app = watch_app.build_empty()
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -14,10 +14,9 @@ import pytest
 
 from monitoring.retraining import alertmanager_webhook
 from monitoring.retraining.decisions import Decisions
-from monitoring.status import dashboard
-from monitoring.status.app import application
 from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
+from tests.support import watch_app
 from tests.support.prediction_log import watched_loans as loans
 
 SECRET = "a secret of alertmanager's"
@@ -63,16 +62,9 @@ def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., httpx
 
 
 async def _post(content: bytes, headers: dict[str, str], times: int = 1) -> httpx.Response:
-    app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+    async with watch_app.connect(watch_app.build_empty()) as client:
         answers = [client.post("/alerts", content=content, headers=headers) for _ in range(times)]
         return (await asyncio.gather(*answers))[-1]
-
-
-def check_problem(answer: httpx.Response, status: int, words: str) -> None:
-    problem = answer.json()
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert (problem["status"], words in problem["detail"]) == (status, True), problem["detail"]
 
 
 def test_a_firing_alert_requests_retraining_and_receives_the_decision(post, requested) -> None:
@@ -113,7 +105,7 @@ def test_a_resolved_alert_asks_for_nothing_and_is_no_error(post, requested) -> N
 def test_an_alert_without_use_case_or_reason_is_refused_and_the_others_are_processed(
     post, requested, labels: dict[str, str], why: str
 ) -> None:
-    check_problem(post(message(firing(**labels))), 422, why)
+    watch_app.check_problem(post(message(firing(**labels))), 422, why)
     assert requested == []
     answer = post(message(firing(**labels), FIRING))
     assert (answer.status_code, len(requested)) == (200, 1)
@@ -133,7 +125,7 @@ def test_an_alert_without_use_case_or_reason_is_refused_and_the_others_are_proce
 )
 def test_a_forged_message_is_refused_before_it_is_read(post, requested, headers: dict[str, str]) -> None:
     answer = post(b"not even JSON", headers)
-    check_problem(answer, 401, "SLIPWAY_ALERT_SECRET")
+    watch_app.check_problem(answer, 401, "SLIPWAY_ALERT_SECRET")
     assert (answer.headers["www-authenticate"], requested) == ("Bearer", [])
     assert SECRET not in answer.text
 
@@ -141,7 +133,7 @@ def test_a_forged_message_is_refused_before_it_is_read(post, requested, headers:
 def test_without_a_secret_no_alert_is_taken(post, requested, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_ALERT_SECRET")
     settings.cache_clear()
-    check_problem(post(message(FIRING)), 404, "set SLIPWAY_ALERT_SECRET")
+    watch_app.check_problem(post(message(FIRING)), 404, "set SLIPWAY_ALERT_SECRET")
     assert requested == []
 
 
@@ -163,7 +155,7 @@ def test_without_a_secret_no_alert_is_taken(post, requested, monkeypatch: pytest
 def test_a_malformed_message_is_refused_with_the_reason(
     post, requested, content: bytes, status: int, words: str
 ) -> None:
-    check_problem(post(content), status, words)
+    watch_app.check_problem(post(content), status, words)
     assert requested == []
 
 
@@ -173,7 +165,7 @@ def test_alertmanager_must_retry_if_the_log_fails(post, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
-    check_problem(answer, 503, "S3 does not answer")
+    watch_app.check_problem(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"
 
 
@@ -185,7 +177,7 @@ def test_many_messages_are_processed_one_by_one_and_refused_beyond_a_bound(
     assert len(requested) == 100
     assert Decisions(settings(), "loans").latest().times >= 50, "two at once may count as one"
     monkeypatch.setattr(alertmanager_webhook, "MOST_WAITING", 0)
-    check_problem(asyncio.run(_post(content, HEADERS, times=100)), 503, "are waiting already")
+    watch_app.check_problem(asyncio.run(_post(content, HEADERS, times=100)), 503, "are waiting already")
 
 
 def test_a_message_that_never_ends_is_given_up(post, requested, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,11 +189,10 @@ def test_a_message_that_never_ends_is_given_up(post, requested, monkeypatch: pyt
                 yield b" "
                 await asyncio.sleep(0.02)
 
-        app = application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        async with watch_app.connect(watch_app.build_empty()) as client:
             return await client.post("/alerts", content=forever(), headers=HEADERS)
 
-    check_problem(asyncio.run(slowly()), 408, "did not arrive within")
+    watch_app.check_problem(asyncio.run(slowly()), 408, "did not arrive within")
     assert requested == []
 
 

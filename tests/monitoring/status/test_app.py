@@ -23,6 +23,7 @@ from monitoring.status.app import application, read_report
 from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
+from tests.support import watch_app
 from tests.support.server_views import served
 
 DOWN = ServerStatus("http://a", error="http://a does not answer: refused.")
@@ -80,11 +81,11 @@ class Client:
     """Asks the application without a socket."""
 
     def __init__(self, app: Starlette) -> None:
-        self._transport = httpx.ASGITransport(app)
+        self._app = app
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         async def call() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+            async with watch_app.connect(self._app) as client:
                 return await client.get(path, headers=headers)
 
         return asyncio.run(call())

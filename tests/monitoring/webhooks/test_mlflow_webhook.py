@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import re
 import time
@@ -18,14 +15,13 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from monitoring.status import dashboard
-from monitoring.status.app import application
 from monitoring.webhooks import mlflow_signature, mlflow_webhook
 from monitoring.webhooks.mlflow_signature import SignatureCheck, SignedHeaders, sign
 from monitoring.webhooks.webhook_request import WebhookError
 from slipway.contracts.registry_names import OVERRIDE
 from slipway.errors import SettingsError
 from slipway.settings import settings
+from tests.support import watch_app
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a secret of mlflow's webhook"
@@ -36,13 +32,11 @@ MOVED |= {"data": {"name": "loans", "alias": "champion", "version": "2"}}
 def delivery(body: bytes, id: str | None = None, at: object = None, secret: str = SECRET) -> dict[str, str]:
     """The headers that MLflow 3.17 sends (mlflow/webhooks/delivery.py)."""
     id, at = id or str(uuid.uuid4()), str(int(time.time()) if at is None else at)
-    digest = hmac.new(secret.encode(), f"{id}.{at}.".encode("latin-1") + body, hashlib.sha256).digest()
-    signature = f"v1,{base64.b64encode(digest).decode()}"
     return {
         "Content-Type": "application/json",
         "X-MLflow-Delivery-Id": id,
         "X-MLflow-Timestamp": at,
-        "X-MLflow-Signature": signature,
+        "X-MLflow-Signature": sign(secret.encode(), id, at, body),
     }
 
 
@@ -54,7 +48,7 @@ class Endpoint:
         self.app = self.start()
 
     def start(self) -> Starlette:
-        return application(settings(), lambda: dashboard.Dashboard("local", "", [], []), lambda: True, self._hint)
+        return watch_app.build_empty(self._hint)
 
     def _hint(self, usecase: str) -> bool:
         self.hints += [usecase] * (usecase == "loans")
@@ -66,28 +60,23 @@ class Endpoint:
         return answer
 
     async def send_all(self, deliveries: list[tuple[Any, Any]], host: str = "localhost") -> list[httpx.Response]:
-        async with self._client(host) as client:
+        async with watch_app.connect(self.app, host) as client:
             sent = [client.post("/mlflow-webhook", content=body, headers=headers) for body, headers in deliveries]
             return await asyncio.gather(*sent)
 
     def get(self, path: str) -> httpx.Response:
         async def get() -> httpx.Response:
-            async with self._client("localhost") as client:
+            async with watch_app.connect(self.app) as client:
                 return await client.get(path)
 
         return asyncio.run(get())
-
-    def _client(self, host: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=f"http://{host}")
 
     def counts(self) -> dict[str, int]:
         pattern = r'^slipway_mlflow_webhook_deliveries_total\{outcome="(\w+)"\} (\d+)'
         return {outcome: int(count) for outcome, count in re.findall(pattern, self.get("/metrics").text, re.M)}
 
     def refuses(self, answer: httpx.Response, status: int, words: str) -> None:
-        problem = answer.json()
-        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), problem
-        assert (problem["status"], words in problem["detail"]) == (status, True), problem["detail"]
+        watch_app.check_problem(answer, status, words)
         assert self.hints == []
         assert SECRET not in answer.text
 

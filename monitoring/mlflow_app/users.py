@@ -43,8 +43,13 @@ def ensure_user(store: Any, name: str, password: str, role: str | None = None) -
     """Make the user, or set its password if it is another one, and give it the role.
 
     Raises:
-        SettingsError: MLflow does not take the password.
+        SettingsError: MLflow does not take the password, or it would not be the one that clients send.
     """
+    if password != password.strip():
+        raise SettingsError(
+            f"the password of MLflow's user {name} begins or ends with a space or a line break: remove that "
+            "(`tr -d '\\n'`), since clients and people would not agree whether to send it."
+        )
     try:
         if not store.has_user(name):
             with _unless_made():
@@ -70,7 +75,7 @@ def read_passwords(folder: Path) -> dict[str, str]:
         unknown = [path.name for path in files if path.name not in SERVICES]
         if unknown:
             raise ValueError(f"{', '.join(unknown)} is no service; services are {', '.join(SERVICES)}")
-        return {path.name: read_regular(path, _MOST_BYTES).decode().strip() for path in files}
+        return {path.name: read_regular(path, _MOST_BYTES).decode() for path in files}
     except (OSError, ValueError) as error:
         raise SettingsError(f"SLIPWAY_MLFLOW_USERS={folder} is no folder of services' passwords: {error}.") from None
 

@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     folder = tmp_path_factory.mktemp("login")
     (folder / "services").mkdir()
     for service in SERVICES:
-        (folder / "services" / service).write_text(f"{PASSWORD}\n")
+        (folder / "services" / service).write_text(PASSWORD)
     login = {"SLIPWAY_MLFLOW_LOGIN": "true", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
     login["SLIPWAY_MLFLOW_USERS"] = str(folder / "services")
     pid, uri = start_mlflow_app(folder, f"http://127.0.0.1:{free_port()}", login)
@@ -261,6 +261,9 @@ def test_a_start_sets_the_passwords_that_are_configured_and_keeps_what_people_we
     assert after == before
     with pytest.raises(SettingsError, match="the password of MLflow's user watch is not accepted: .* 12 characters"):
         users.ensure_user(store, "watch", "short", users.PROMOTER)
+    for password in (f"{PASSWORD}\n", f" {PASSWORD}"):
+        with pytest.raises(SettingsError, match="watch begins or ends with a space or a line break"):
+            users.ensure_user(store, "watch", password, users.PROMOTER)
 
 
 def test_files_of_passwords_are_of_services_only(tmp_path):
@@ -269,7 +272,7 @@ def test_files_of_passwords_are_of_services_only(tmp_path):
     with pytest.raises(SettingsError, match="SLIPWAY_MLFLOW_USERS=.*none is no folder"):
         read_passwords(tmp_path / "none")
     (tmp_path / "..data").mkdir()  # as Kubernetes mounts a Secret
-    (tmp_path / "..data" / "watch").write_text(f"{PASSWORD}\n")
+    (tmp_path / "..data" / "watch").write_text(PASSWORD)
     (tmp_path / "watch").symlink_to("..data/watch")
     assert read_passwords(tmp_path) == {"watch": PASSWORD}
     (tmp_path / "ann").write_text(PASSWORD)

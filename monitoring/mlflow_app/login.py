@@ -74,5 +74,9 @@ def prepare(config: Settings, environment: MutableMapping[str, str]) -> None:
 
 def _database(folder: Path, tables: str) -> str:
     """Name the database of users and roles: that of MLflow's tables if it is a server, which outlasts the pod."""
-    kind = tables.partition(":")[0].partition("+")[0]
-    return tables if kind in _DATABASE_SERVERS else f"sqlite:///{folder / 'login.db'}"
+    if tables.partition(":")[0].partition("+")[0] in _DATABASE_SERVERS:
+        return tables
+    file = folder / "login.db"
+    file.touch()
+    file.chmod(0o600)  # SQLite would leave the hashes of passwords to every user of the machine
+    return f"sqlite:///{file}"

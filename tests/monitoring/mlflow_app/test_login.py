@@ -151,7 +151,8 @@ def test_the_files_of_the_login_are_its_owners(server):
     from slipway.local.logins import read_login
 
     folder = server[1] / "var" / "mlflow"
-    assert stat.S_IMODE((folder / "forms.key").stat().st_mode) == 0o600
+    for file in ("forms.key", "login.ini", "login.db"):
+        assert stat.S_IMODE((folder / file).stat().st_mode) == 0o600, file
     local = LocalServices(server[1], Path("usecases"), dict.fromkeys(("mlflow", "prefect"), 5000), mlflow_login=True)
     user, _, password = read_login(server[1], "mlflow").partition(":")
     assert local.mlflow().env["MLFLOW_AUTH_ADMIN_PASSWORD"] == local.env["MLFLOW_TRACKING_PASSWORD"] == password

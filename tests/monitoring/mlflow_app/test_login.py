@@ -25,7 +25,7 @@ from tests.support.servers import free_port, publish, start_mlflow_app, unique_n
 
 PASSWORD = "the tests' own password"
 SERVICES = ("serving", "watch", "flow-run")
-DECISIVE = [OVERRIDE, REFUSED, "slipway.canary_weight", "slipway.bundle_sha256"]
+DECISIVE = [OVERRIDE, REFUSED, "slipway.canary_weight", "slipway.bundle_sha256", "slipway.serving.local"]
 
 pytestmark = pytest.mark.slow
 
@@ -191,6 +191,16 @@ def deeds(server: tuple[str, Path], published: str) -> dict[str, Deed]:
             "model-versions/create",
             {"name": name, "source": run["artifact_uri"], "run_id": run["run_id"]},
         ),
+        "register as served": (
+            "POST",
+            "model-versions/create",
+            {
+                "name": name,
+                "source": run["artifact_uri"],
+                "run_id": run["run_id"],
+                "tags": [{"key": "slipway.serving.local", "value": "replaced: by nobody"}],
+            },
+        ),
         "challenger": (*alias, second | {"alias": "challenger"}),
         "champion": (*alias, second | {"alias": "champion"}),
         "canary": (*alias, second | {"alias": "canary"}),
@@ -206,8 +216,15 @@ def deeds(server: tuple[str, Path], published: str) -> dict[str, Deed]:
 
 READING = {"read"}
 TRAINING = READING | {"write a run", "measure", "make an experiment", "make a model", "describe a model", "register"}
-TRAINING |= {"challenger", "refuse", "delete a run"}
-PROMOTING = TRAINING - {"delete a run"} | {"champion", "canary", "override", "lose challenger"}
+TRAINING |= {"challenger", "delete a run"}
+PROMOTING = TRAINING - {"delete a run"} | {
+    "champion",
+    "canary",
+    "override",
+    "refuse",
+    "register as served",
+    "lose challenger",
+}
 
 
 @pytest.mark.parametrize(("user", "may"), [("serving", READING), ("flow-run", TRAINING), ("watch", PROMOTING)])

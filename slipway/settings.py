@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     service_port: int = Field(3000, ge=1, le=65535, description="Port of the service.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the local MLflow server.")
     mlflow_login: bool = Field(False, description="Ask for a login, in MLflow's server with the app `slipway`.")
+    mlflow_users: Path | None = Field(
+        None,
+        description="Folder of the services' passwords in MLflow's login, a file each: `serving`, `watch`, `flow-run`.",
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the local Prefect server.")
     status_host: str = Field(
         "127.0.0.1", description="Address of the status page and of the shipper's `/metrics`: neither requires a key."

@@ -22,8 +22,9 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.server.fastapi_app import create_fastapi_app
 from mlflow.server.handlers import _get_request_message, get_endpoints
 
-from monitoring.mlflow_app.login import PROMOTER, may_promote, with_login
+from monitoring.mlflow_app.login import with_login
 from monitoring.mlflow_app.registry_changes import READERS, RegistryChange
+from monitoring.mlflow_app.users import PROMOTER, READER, may_only_read, may_promote
 from monitoring.release.admissibility import require_servable_version
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
@@ -32,6 +33,7 @@ from slipway.errors import BundleError, NotFound, RegistryError, ServiceError, S
 from slipway.settings import Settings, settings
 
 SERVED = (CHAMPION, CHALLENGER, CANARY, SHADOW)
+_READS = ("GET", "HEAD", "OPTIONS")
 _AT_ONCE = 8  # of MLflow's 40 threads: each change asks this same server for what it changes
 _log = logging.getLogger("slipway.mlflow")
 
@@ -57,19 +59,21 @@ class Gate:
 
     def check(self) -> Response | None:
         """Refuse the change that the request makes, or write it into the audit before MLflow makes it."""
+        user = g.get("mlflow_authenticated_user")
+        if user and request.method not in _READS and may_only_read(mlflow.server.auth.store, user):
+            return _error(PERMISSION_DENIED, f"{user} has the role {READER!r}, and may only read.", 403)
         found = self._readers.get((request.url_rule.rule, request.method)) if request.url_rule else None
         if found is None:
             return None
         if not self._free.acquire(blocking=False):
             return _error(TEMPORARILY_UNAVAILABLE, "too many changes at once: try again.", 503)
         try:
-            return self._check(*found)
+            return self._check(*found, user)
         finally:
             self._free.release()
 
-    def _check(self, message: type, reader: Any) -> Response | None:
+    def _check(self, message: type, reader: Any, user: str | None) -> Response | None:
         registry = Registry(self._config.registry_uri)
-        user = g.get("mlflow_authenticated_user")
         try:
             change = _read(message, reader, registry)
             if change:

@@ -21,6 +21,7 @@ from slipway.contracts.registry_names import (
     PREFIX,
     REFUSED,
     ROLLOUT,
+    SERVING_PREFIX,
 )
 
 MOVED, TAG_SET, TAG_REMOVED = "alias.moved", "tag.set", "tag.removed"
@@ -107,12 +108,17 @@ def _tag(request: Any, version: str | None, tags: Mapping[str, str], to: str | N
         return None
     evidence = {"tag": request.key, "from": before, "to": to}
     action = TAG_REMOVED if to is None else TAG_SET
-    return RegistryChange(request.name, action, version, evidence, request.key in DECISIVE_TAGS)
+    return RegistryChange(request.name, action, version, evidence, _decides_tag(request.key))
+
+
+def _decides_tag(key: str) -> bool:
+    """Whether a tag decides; what servers said of a version spares it checks, so only the reconciler may say it."""
+    return key in DECISIVE_TAGS or key.startswith(SERVING_PREFIX)
 
 
 def _created(request: Any, registry: Registry) -> RegistryChange | None:
     """A version or a model whose first tags decide something already."""
-    tags = {tag.key: tag.value for tag in request.tags if tag.key in (OVERRIDE, REFUSED, ROLLOUT, FIRST_WEIGHT)}
+    tags = {tag.key: tag.value for tag in request.tags if _decides_tag(tag.key) and tag.key != BUNDLE_SHA256}
     return RegistryChange(request.name, TAG_SET, None, {"tags": tags}, True) if tags else None
 
 

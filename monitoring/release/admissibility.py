@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.contracts.bundle import manifest
+from slipway.contracts.bundle import manifest, signing
 from slipway.contracts.bundle.admission import require_admissible, require_servable
 from slipway.contracts.registry_names import SERVING_PREFIX
 from slipway.contracts.schema import Schema
@@ -31,6 +31,7 @@ def require_servable_version(registry: Registry, version: ModelVersion, champion
     Raises:
         BundleError: they would refuse it; the message is the reason.
         RegistryError: the registry does not answer.
+        SettingsError: a file that SLIPWAY_TRUSTED_KEYS names is no public key.
     """
     stored = require_admissible(version.name, version.version, version.run_id, version.tags)
     with tempfile.TemporaryDirectory() as folder:
@@ -38,6 +39,7 @@ def require_servable_version(registry: Registry, version: ModelVersion, champion
         try:
             registry.fetch_files(version, new, _FILES)
             require_servable(new, stored)
+            signing.require(new)
             serving = None if has_served(version) else _served_schema(registry, champion, Path(folder) / "champion")
             if champion and serving:
                 require_compatible(champion.version, serving, Schema.load(new / _SCHEMA))

@@ -10,6 +10,7 @@ from scenarios.harness.checks import Check
 from scenarios.harness.release_checks import eventually
 from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
+from slipway.clients.mlflow.rest import authorization
 from slipway.contracts.registry_names import RUN_KEY, serving_tag
 from slipway.local import LocalServices
 from slipway.settings import settings
@@ -57,14 +58,13 @@ def check_reconciled(name: str, version: str) -> Check:
 
 
 def check_pages(services: LocalServices) -> Check:
-    """Check that every web page answers."""
-    urls = [
-        services.url("service") + "/",
-        services.url("service") + "/docs",
-        services.url("status"),
-        services.url("mlflow"),
-    ]
-    silent = [url for url in [*urls, services.url("prefect")] if not is_healthy(url, seconds=10)]
+    """Check that every web page answers, MLflow's to who has its login."""
+    service = services.url("service")
+    urls = [f"{service}/", f"{service}/docs", services.url("status"), services.url("prefect")]
+    silent = [url for url in urls if not is_healthy(url, seconds=10)]
+    registry = services.url("mlflow")
+    if not is_healthy(registry, seconds=10, headers=authorization()):
+        silent.append(registry)
     return Check("all", "pages", not silent, f"silent: {', '.join(silent)}" if silent else f"{len(urls) + 1} answer")
 
 

@@ -1,4 +1,4 @@
-"""Installation of Slipway in the cluster: the overlay `local` with the scenario's images and a Secret."""
+"""Installation of Slipway in the cluster: the overlay `local` with the scenario's images and its Secrets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from scenarios.kubernetes.cluster import Cluster, names, ready, wait_until
 from scenarios.kubernetes.images import Images
+from scenarios.kubernetes.mlflow_users import MlflowUsers
 from slipway import api_keys
 from slipway.clients.prefect import AUTH_STRING
 from slipway.errors import ServiceError
@@ -33,13 +34,14 @@ class Installation:
         self.images = images
         self.folder = settings().var.resolve() / "cluster"
         self.key = ""
+        self.mlflow_users = MlflowUsers()
 
     def apply(self) -> None:
-        """Apply the Secret, which pods read when they start, and then the overlay."""
+        """Apply the Secrets, which pods read when they start, and then the overlay."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.cluster.run("apply", "--filename", str(NAMESPACE))
-        self.cluster.apply(self._secret())
+        self.cluster.apply(self._secret("slipway", self._credentials()), self._mlflow_secret())
         self._apply(OVERLAY)
 
     def smoke(self) -> str:
@@ -74,23 +76,29 @@ class Installation:
         """Return the names of the ready pods of the service."""
         return names(self.serving_pods())
 
-    def _secret(self) -> dict[str, Any]:
-        """Build the Secret: key file, API key, the mask key that the packaged model was trained with, and Prefect's
-        login, which this process uses as well."""
+    def _credentials(self) -> dict[str, bytes]:
+        """Make the key file, an API key and Prefect's login, which this process uses as well, beside the mask key that
+        the packaged model was trained with."""
         path = self.folder / "keys.json"
         _, self.key = api_keys.create(path, f"trial-{secrets.token_hex(4)}", ["admin"], "", None)
         login = os.environ[AUTH_STRING] = f"slipway:{secrets.token_urlsafe(24)}"
-        values = {
+        return {
             "keys.json": path.read_bytes(),
             "api-key": self.key.encode(),
             "mask-key": settings().mask_secret(),
             "prefect-login": login.encode(),
         }
-        data = {name: base64.b64encode(value).decode() for name, value in values.items()}
+
+    def _mlflow_secret(self) -> dict[str, Any]:
+        passwords = self.mlflow_users.secret
+        return self._secret("slipway-mlflow", {name: password.encode() for name, password in passwords.items()})
+
+    def _secret(self, name: str, values: dict[str, bytes]) -> dict[str, Any]:
+        data = {key: base64.b64encode(value).decode() for key, value in values.items()}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "slipway", "namespace": self.cluster.namespace},
+            "metadata": {"name": name, "namespace": self.cluster.namespace},
             "data": data,
         }
 

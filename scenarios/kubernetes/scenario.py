@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -14,11 +15,12 @@ from scenarios.kubernetes import disruptions, images, pods
 from scenarios.kubernetes.background_load import BackgroundLoad, under_load
 from scenarios.kubernetes.cluster import Cluster, wait_until
 from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
+from scenarios.kubernetes.mlflow_users import ADMINISTRATOR, PROMOTER, TRAINING
 from slipway.clients import http
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
 from slipway.contracts.registry_names import CHALLENGER, CHAMPION, serving_tag
-from slipway.errors import ServiceError
+from slipway.errors import RegistryError, ServiceError
 
 MLFLOW_PORT, PREFECT_PORT, STATUS_PORT = 5000, 4200, 8080
 FIRST_PREDICTION_SECONDS = 180
@@ -38,6 +40,7 @@ class ClusterScenario:
         self._cluster = cluster
         self._write = say
         self._loads: list[BackgroundLoad] = []
+        self._predicted = ""
         self.checks: list[Check] = []
 
     def run(self, built: images.Images, broken: str) -> None:
@@ -51,6 +54,8 @@ class ClusterScenario:
         self._first_prediction(installation)
         self._say("Training as a Job of the cluster, through Prefect")
         version = self._train(installation)
+        self._say("Moving `champion` without a login, and without the role")
+        self._refuse(installation, version)
         self._say("Promoting that version under load")
         self._promote(installation, version)
         for what, disruption, allowed in (
@@ -65,9 +70,10 @@ class ClusterScenario:
         self._say("The smoke test, as a Job")
         self._check("smoke", True, installation.smoke())
         self._say("Monitoring, as a Job of the cluster, and the state that the reconciler reports")
-        self._monitor(version)
+        self._monitor(installation, version)
         self._say("Comparing the log with the responses")
         self._compare(installation)
+        self._trace(installation)
 
     def _first_prediction(self, installation: Installation) -> None:
         started = time.monotonic()
@@ -91,13 +97,13 @@ class ClusterScenario:
         for name in ("mlflow", "prefect", "prefect-worker", "watch"):
             self._cluster.wait_for_rollout(name, START_SECONDS)
         self._flow_run("training", f"train/{USECASE}", {"overrides": {"seed": SEED}})
-        with self._registry() as registry:
+        with self._registry(installation) as registry:
             version = registry.model(USECASE).aliases.get(CHALLENGER)
         if version is None:
             raise ServiceError("the training registered no version that passed its gates.")
         return version
 
-    def _monitor(self, version: str) -> None:
+    def _monitor(self, installation: Installation, version: str) -> None:
         """Monitor a window of the load, which repeats one row and so must be reported as drift."""
         self._flow_run("monitoring", f"monitor/{USECASE}", {})
         drift = re.compile(rf'^slipway_drift_detected{{.*usecase="{USECASE}".*}} 1', re.MULTILINE)
@@ -106,7 +112,7 @@ class ClusterScenario:
             missing = re.findall(rf'^slipway_report_missing{{.*usecase="{USECASE}".*}} 1', _metrics(url), re.MULTILINE)
         self._check("verdict", True, "watch shows drift of the load, which repeats one row")
         self._check("reports", not missing, ", ".join(missing) or "none is missing")
-        with self._registry() as registry:
+        with self._registry(installation) as registry:
             tag = registry.version(USECASE, version).tags.get(serving_tag("local"), "no tag")
         self._check("reconciler", tag.startswith("serving"), f"version {version}: {tag}")
 
@@ -129,10 +135,26 @@ class ClusterScenario:
     def _jobs(self) -> set[str]:
         return {job["metadata"]["name"] for job in self._cluster.get("jobs")["items"]}
 
+    def _refuse(self, installation: Installation, version: str) -> None:
+        """Check that neither a stranger nor a training can move `champion`, and make a person who can."""
+        for what, user, reason in (
+            ("no login", None, "answered 401"),
+            ("no role", TRAINING, f"{TRAINING} may not move 'champion' of {USECASE}"),
+        ):
+            with self._registry(installation, user) as registry:
+                try:
+                    registry.set_alias(USECASE, CHAMPION, version)
+                    observed = "it was moved"
+                except RegistryError as error:
+                    observed = str(error)
+            self._check(what, reason in observed, observed)
+        with self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url:
+            installation.mlflow_users.add_promoter(url)
+
     def _promote(self, installation: Installation, version: str) -> None:
         with (
             under_load(installation, f"promotion-{self._id}") as load,
-            self._registry() as registry,
+            self._registry(installation, PROMOTER) as registry,
             ExitStack() as stack,
         ):
             urls = [
@@ -148,6 +170,9 @@ class ClusterScenario:
                 SWAP_SECONDS * 6,
             )
             seconds = time.monotonic() - moved
+            example = _request(installation, f"{urls[0]}/v1/models/{USECASE}/schema")["examples"][0]
+            answer = _request(installation, f"{urls[0]}/v1/models/{USECASE}/predict", {"instances": [example]})
+            self._predicted = answer["predictions"][0]["id"]
         self._check("promotion", seconds <= SWAP_SECONDS, f"{seconds:.1f} s until all of {len(urls)} pods serve it")
         self._check_load(load, "under the promotion", ())
 
@@ -184,6 +209,12 @@ class ClusterScenario:
         observed = f"{total} responses, {missing} not in the log, {doubled} twice"
         self._check("events", not missing and not doubled, observed)
 
+    def _trace(self, installation: Installation) -> None:
+        """Check that the history of a prediction names who moved `champion`."""
+        command = ("exec", "deployment/watch", "--", "slipway", "history", USECASE, "--id", self._predicted, "--json")
+        found = json.loads(self._cluster.run(*command))
+        self._check("promoter", found["promoter"] == PROMOTER, f"history --id names {found['promoter']}")
+
     def _logged(self, installation: Installation) -> dict[str, dict[int, int]]:
         name = "trial-logged"
         self._cluster.run("delete", "pod", name, "--ignore-not-found")
@@ -202,9 +233,12 @@ class ClusterScenario:
         return bool(workers) and all(worker["serving"] == digest for worker in workers)
 
     @contextmanager
-    def _registry(self) -> Iterator[Registry]:
-        """Provide the registry under the service's own port, which MLflow checks in the Host header."""
-        with self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url:
+    def _registry(self, installation: Installation, user: str | None = ADMINISTRATOR) -> Iterator[Registry]:
+        """Provide the registry to a user, under the service's own port, which MLflow checks in the Host header."""
+        with (
+            self._cluster.forward("service/mlflow", MLFLOW_PORT, MLFLOW_PORT) as url,
+            installation.mlflow_users.logged_in(user),
+        ):
             yield Registry(url)
 
     def _check(self, what: str, held: bool, observed: str) -> None:

@@ -72,7 +72,7 @@ class MlflowRest:
 
     def _request(self, method: str, path: str, *, document: Any = None, content: bytes | None = None) -> Response:
         try:
-            response = self._client.request(method, path, document=document, content=content, headers=_authorization())
+            response = self._client.request(method, path, document=document, content=content, headers=authorization())
         except ServiceError as error:
             raise self._unreachable(error) from None
         self._require_success(response)
@@ -82,7 +82,7 @@ class MlflowRest:
     def _stream(self, path: str) -> Iterator[httpx.Response]:
         """A response whose content is read by the block, through `read_chunks`; one that is an error raises here."""
         try:
-            with self._client.stream("GET", path, headers=_authorization(), slowest=SLOWEST_DOWNLOAD) as response:
+            with self._client.stream("GET", path, headers=authorization(), slowest=SLOWEST_DOWNLOAD) as response:
                 if response.is_success:
                     yield response
                     return
@@ -129,8 +129,8 @@ def _error(response: Response) -> Error:
         return Error()
 
 
-def _authorization() -> dict[str, str]:
-    """The credentials in MLflow's own variables, as its client sends them."""
+def authorization() -> dict[str, str]:
+    """Read the credentials in MLflow's own variables, as its client sends them."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):

@@ -14,11 +14,13 @@ from tests.infra.kubernetes.manifests import COMPONENTS, FOLDER, Pod, of_kind, o
 
 SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md creates
     "slipway": {"mask-key", "api-key", "keys.json", "prefect-login", "alert-secret"},
+    "slipway-mlflow": {"admin", "serving", "watch", "flow-run"},
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-signing": {"signing.pem"},
     "slipway-trusted": {"signing.pub.pem"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
 }
+SERVICES = ("serving", "watch", "flow-run")  # users of MLflow
 GRACE_SECONDS = 30  # that `slipway serve` gives the service (bentos/launcher/launcher.py)
 PRIVILEGED = {"slipway-volumes", "nvidia-device-plugin"}
 OUTSIDE = {"ingress-nginx", "prometheus", "alertmanager", "kube-dns"}  # pods of others, in namespaces of their own
@@ -354,6 +356,56 @@ def test_prefect_asks_for_a_login_that_only_the_cluster_and_its_page_have(manife
             assert "*" not in values["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]
         if pod.name in ("prefect-worker", "watch"):
             assert named, pod.name
+
+
+def variables(container: dict) -> dict[str, str | tuple[str, str, bool]]:
+    """Map variables to their values; one from a Secret to its name, its key, and whether it may be missing."""
+    found = {}
+    for env in container.get("env", []):
+        secret = env.get("valueFrom", {}).get("secretKeyRef")
+        found[env["name"]] = (
+            (secret["name"], secret["key"], secret.get("optional", False)) if secret else env.get("value")
+        )
+    return found
+
+
+def test_mlflow_has_a_login_without_whose_secret_there_is_no_server(overlay):
+    [mlflow] = [pod for pod in pods(overlay) if pod.name == "mlflow"]
+    [server] = mlflow.spec["containers"]
+    given = variables(server)
+    assert given["SLIPWAY_MLFLOW_LOGIN"] == "true"
+    assert given["MLFLOW_AUTH_ADMIN_PASSWORD"] == ("slipway-mlflow", "admin", False)
+    [mounted] = [m for m in server["volumeMounts"] if m["mountPath"] == given["SLIPWAY_MLFLOW_USERS"]]
+    [users] = [volume["secret"] for volume in mlflow.spec["volumes"] if volume["name"] == mounted["name"]]
+    assert users["secretName"] == "slipway-mlflow" and not users.get("optional")
+    assert {item["key"]: item["path"] for item in users["items"]} == {name: name for name in SERVICES}
+
+
+@pytest.mark.parametrize(
+    ("name", "container"), [("serving", "follow"), ("watch", "watch"), ("flow-run", "prefect-job")]
+)
+def test_each_client_of_mlflow_has_its_own_login_and_no_other(manifests, name, container):
+    for pod in (pod for pod in pods(manifests) if pod.name in (*SERVICES, "prefect", "prefect-worker", "smoke")):
+        secrets = {
+            c["name"]: [s[1] for s in variables(c).values() if s and s[0] == "slipway-mlflow"] for c in pod.containers
+        }
+        if pod.name == name:
+            assert secrets.pop(container) == [name]
+            [client] = [c for c in pod.containers if c["name"] == container]
+            given = variables(client)
+            assert given["MLFLOW_TRACKING_USERNAME"] == name
+            assert given["MLFLOW_TRACKING_PASSWORD"] == ("slipway-mlflow", name, True)
+        if pod.name not in SERVICES or pod.name == name:
+            assert not any(secrets.values()), pod.name
+        for volume in pod.spec.get("volumes", []):
+            assert volume.get("secret", {}).get("secretName") != "slipway-mlflow", pod.name
+
+
+def test_the_docs_make_a_password_for_every_user_of_mlflow():
+    page = (FOLDER.parents[1] / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text()
+    [made] = re.findall(r"for user in ([\w\- ]+); do", page)
+    assert set(made.split()) == SECRETS["slipway-mlflow"] == {"admin", *SERVICES}
+    assert "create secret generic slipway-mlflow --from-file=$secrets/mlflow" in page
 
 
 def test_mlflow_runs_our_app_and_writes_its_audit_where_the_watch_reads_it(overlay):

@@ -46,22 +46,23 @@ def test_flow_runs_sign_with_the_private_key(rendered, name):
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_whatever_loads_a_bundle_to_serve_it_trusts_the_public_key_only(rendered, name):
+def test_whatever_serves_a_bundle_or_lets_it_be_served_trusts_the_public_key_only(rendered, name):
     manifests = rendered(name)
-    for container in ("service", "follow"):
-        path = setting(manifests, pod_of(manifests, "serving"), container, "SLIPWAY_TRUSTED_KEYS")
-        assert path == f"{mounted(manifests, PUBLIC)['serving'][container]}/signing.pub.pem"
+    for name, container in (("serving", "service"), ("serving", "follow"), ("mlflow", "mlflow")):
+        path = setting(manifests, pod_of(manifests, name), container, "SLIPWAY_TRUSTED_KEYS")
+        assert path == f"{mounted(manifests, PUBLIC)[name][container]}/signing.pub.pem"
 
 
 def test_nobody_but_flow_runs_has_the_private_key(overlay):
     assert mounted(overlay, PRIVATE).keys() == {"flow-run"}
-    assert mounted(overlay, PUBLIC).keys() == {"serving"}
+    assert mounted(overlay, PUBLIC).keys() == {"serving", "mlflow"}
 
 
 def test_a_cluster_without_the_component_signs_nothing_and_asks_for_no_signature(rendered):
     manifests = rendered("local")
     assert setting(manifests, pod_of(manifests, "flow-run"), "prefect-job", "SLIPWAY_SIGNING_KEY") is None
     assert setting(manifests, pod_of(manifests, "serving"), "service", "SLIPWAY_TRUSTED_KEYS") is None
+    assert setting(manifests, pod_of(manifests, "mlflow"), "mlflow", "SLIPWAY_TRUSTED_KEYS") is None
 
 
 def test_a_second_service_trusts_the_same_keys(second, rendered):

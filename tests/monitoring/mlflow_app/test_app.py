@@ -15,12 +15,14 @@ import pytest
 
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.bundle import signing
 from slipway.contracts.registry_names import BUNDLE_SHA256, OVERRIDE, REFUSED
 from slipway.contracts.schema import Feature
-from slipway.errors import NotFound, RegistryError, ServiceError
+from slipway.errors import BundleError, NotFound, RegistryError, ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support import bundles
 from tests.support.servers import audit_of_the_app, publish, unique_name
+from tests.support.signed import key_pair
 
 ROUTES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow")
 
@@ -150,6 +152,42 @@ def test_no_form_of_the_request_passes_by(model: Model, route: str, form: str):
     status, answer = model.send("POST", f"{route}/registered-models/alias", body, kind)
     assert status == 400, answer
     assert model.aliases == {}
+
+
+@pytest.mark.parametrize(
+    ("signed", "sentence"),
+    [
+        ("trusted", ""),
+        ("other", "manifest.sig is of none of the 1 keys in SLIPWAY_TRUSTED_KEYS"),
+        ("nobody", "it has no manifest.sig, and SLIPWAY_TRUSTED_KEYS is set"),
+        ("garbage", "manifest.sig is not base64"),
+        ("trusted, the key is gone", "mount the secret that holds it"),
+    ],
+)
+def test_where_signatures_are_asked_for_a_bundle_without_one_is_not_servable(
+    model: Model, monkeypatch, tmp_path, signed: str, sentence: str
+):
+    from monitoring.release.admissibility import require_servable_version
+
+    keys = {name: key_pair(tmp_path, name) for name in ("trusted", "other")}
+    bundles.write(tmp_path / "bundle")
+    bundles.rename(tmp_path / "bundle", model.name)
+    if key := keys.get(signed.partition(",")[0]):
+        monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(key[0]))
+        settings.cache_clear()
+        signing.sign(tmp_path / "bundle")
+    elif signed == "garbage":
+        (tmp_path / "bundle" / "manifest.sig").write_text("?")
+    version = model.registry.version(model.name, publish(model.registry.uri, model.name, tmp_path / "bundle"))
+    public = keys["trusted"][1]
+    monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(public.with_name("gone") if "gone" in signed else public))
+    settings.cache_clear()
+    if not sentence:
+        require_servable_version(model.registry, version, None)
+        return
+    with pytest.raises((BundleError, SettingsError), match=sentence) as raised:
+        require_servable_version(model.registry, version, None)
+    assert "/new" not in str(raised.value)
 
 
 def test_every_move_is_written_with_what_it_moved_from(model: Model):

@@ -87,7 +87,7 @@ def test_refusals_for_a_foreign_host_and_over_the_rate_are_summed_too(
 def test_invalid_http_writes_nothing_to_the_log(caplog: pytest.LogCaptureFixture, message: str, kept: bool) -> None:
     _set_up_logging()
     logger = logging.getLogger("uvicorn.error")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger=logger.name):
         logger.addHandler(caplog.handler)
         logger.warning(message)
         logger.removeHandler(caplog.handler)

@@ -114,21 +114,18 @@ def read_struct(path: Path, kind: type[T]) -> T | None:
         raise DamagedFile(f"{path} is not what Slipway writes there ({reason}): remove it.") from None
 
 
-def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+def read_regular(path: Path, most_bytes: int = MOST_BYTES, *, follow_link: bool = True) -> bytes:
     """Read a regular file of limited size; without O_NONBLOCK, a named pipe in its place would hold up the reader.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is no regular file, or is too large.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
+    extra = os.O_NONBLOCK if follow_link else os.O_NONBLOCK | os.O_NOFOLLOW
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is no regular file")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"it has more than {most_bytes} bytes, which are the most that it may have")
     return content
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,8 +1,8 @@
 """Damaged files: whatever is in place of a file that server, follower or watch read, what served serves on.
 
-A server runs; in each case one to three files of its state folder are damaged, and server, a worker that starts, the
-follower, watch and the readers of the log meet them. Each case is derived from the seed and its number, given the files
-that are there.
+A server runs; in each case one to three files of its state folder are damaged, and server, a worker that starts,
+follower, shipper, watch and the readers of the log meet them. Each case is derived from the seed and its number, given
+the files that are there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.fuzz.target import Target
 from bentos.follower.follower import Follower
 from bentos.models import ModelManager
 from monitoring.analysis import verdict
+from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from monitoring.retraining.decisions import Decisions
 from monitoring.watch import Watcher
 from slipway import api_keys, audit
@@ -220,9 +221,11 @@ def _write_files(running: World) -> None:
 
 def _readers(config: Settings, follower: Follower) -> dict[str, Callable[[], Any]]:
     watch, decisions, log = Watcher([USECASE], config), Decisions(config, USECASE), Log(config)
+    shipper = Shipper(config, [ParquetSink(config)])
     return {
         "a worker that starts": lambda: _start_worker(config),
         "the follower": follower.poll,
+        "the shipper": shipper.ship,
         "watch": watch.pass_once,
         "the key file": lambda: api_keys.read(config.key_file),
         "the verdict": lambda: verdict.latest(config, USECASE),

@@ -63,15 +63,17 @@ def copy_pending(config: Settings, usecase: str) -> int:
     """
     store, waiting = object_store(config), f"{folder(config, usecase)}/{_PENDING}"
     left = [name for name in store.names(waiting) if not name.startswith(".")]
+    # A mark counts by its name: whoever can write into one could have any file copied.
+    names = {_id(name): name for name in _names(config, usecase)} if left else {}
     while left:
-        mark = f"{waiting}/{left[-1]}"
-        with suppress(FileNotFoundError):  # its writer is about to write it, or was killed before, or has copied it
-            content = store.read(store.read(mark).decode())
-            try:
-                _copy(_registry(config), config, usecase, left[-1], content)
-            except RegistryError:
-                return len(left)
-            store.remove(mark)
+        with suppress(OSError):  # a line that cannot be read costs itself
+            if name := names.get(left[-1]):  # else its writer is about to write it, or was killed before
+                content = store.read(name)
+                try:
+                    _copy(_registry(config), config, usecase, left[-1], content)
+                except RegistryError:
+                    return len(left)
+                store.remove(f"{waiting}/{left[-1]}")
         left.pop()
     return 0
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from slipway.api_keys import RATE
 from slipway.errors import SettingsError, suggestion
-from slipway.system.files import create_once
+from slipway.system.files import create_once, open_regular
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
 _LEAST_SECRET = 16
+_MOST_SECRET = 4096  # bytes
 _BODY_WITH_IMAGES, _BODY_OF_ROWS = 64 << 20, 16 << 20
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
@@ -286,7 +287,8 @@ class Settings(BaseSettings):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 create_once(path, secrets.token_hex(32))
-            secret = path.read_bytes().strip()
+            with open_regular(path) as file:
+                secret = file.read(_MOST_SECRET).strip()
         except OSError as error:
             raise SettingsError(
                 f"SLIPWAY_MASK_KEY is not set, and {path} cannot be made or read ({error.strerror}): set the variable."

@@ -32,33 +32,35 @@ class Answer(NamedTuple):
 
 @dataclass
 class Found:
-    """Result of a campaign. `answers` counts (kind, status), None if there was no response and none was required."""
+    """Result of a campaign. `answers` counts (kind, outcome): the status of a response, None if there was none and none
+    was required, or what became of another case.
+    """
 
     seed: int
-    answers: Counter[tuple[str, int | None]] = field(default_factory=Counter)
+    answers: Counter[tuple[str, int | str | None]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     lock: Any = field(default_factory=threading.Lock)
 
     @property
     def sent(self) -> int:
-        """Return the number of requests sent."""
+        """Return the number of cases: of the requests sent."""
         return sum(self.answers.values())
 
-    def note(self, kind: str, status: int | None) -> None:
+    def note(self, kind: str, outcome: int | str | None) -> None:
         with self.lock:
-            self.answers[kind, status] += 1
+            self.answers[kind, outcome] += 1
 
     def fail(self, what: str) -> None:
         with self.lock:
             self.failures.append(f"seed {self.seed}, {what}")
 
     def table(self) -> list[str]:
-        """Format a line per kind with its statuses."""
+        """Format a line per kind with its outcomes."""
         kinds: dict[str, Counter[str]] = {}
-        for (kind, status), count in self.answers.items():
-            kinds.setdefault(kind, Counter())[str(status or "-")] += count
+        for (kind, outcome), count in self.answers.items():
+            kinds.setdefault(kind, Counter())[str(outcome or "-")] += count
         return [
-            f"{kind:15} {sum(by.values()):7}  " + ", ".join(f"{status}: {by[status]}" for status in sorted(by))
+            f"{kind:30} {sum(by.values()):7}  " + ", ".join(f"{outcome}: {by[outcome]}" for outcome in sorted(by))
             for kind, by in sorted(kinds.items())
         ]
 

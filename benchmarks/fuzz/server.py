@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,13 @@ PICTURES = Schema(
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
-    """Start a server, provide its port, log and process when it is ready, and stop it after the block."""
+def served(
+    folder: Path, before: Callable[[], None] | None = None
+) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
+    """Start a server, provide its port, log and process when it is ready, and stop it after the block.
+
+    Its process calls `before` first, as to limit itself.
+    """
     row = {"age": 30, "visits": 3, "job": "nurse", "member": True, "income": "< 1000", "email": "tok_" + "0" * 32}
     png = saved(Image.new("RGB", (SIZE, SIZE), "green"), "PNG")
     _promote(folder / "var", TABLE, [row | {"age": 30 + k} for k in range(10)])
@@ -79,7 +84,7 @@ def served(folder: Path) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:slipway"]
     with log.open("wb") as file:
         env = {**os.environ, **SETTINGS, **own}
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT, preexec_fn=before)
     try:
         _wait(port, process, log)
         yield port, log, process
@@ -101,7 +106,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _promote(var: Path, schema: Schema, rows: list[dict[str, Any]]) -> None:
-    """Put the bundle into the store and the desired state."""
+    """Put a bundle into the store and the desired state."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()

@@ -19,6 +19,7 @@ from joserfc.jwk import JWKRegistry, Key
 
 from slipway.clients import http
 from slipway.errors import ServiceError, SettingsError
+from slipway.system.files import read_regular
 from slipway.texts import one_line
 
 REFRESH_SECONDS = 300.0
@@ -88,11 +89,7 @@ class Jwks:
 
 def _read_source(source: str) -> bytes:
     if "://" not in source:
-        with Path(source).open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ServiceError(f"the file has more than {_MAX_BYTES} bytes")
-        return content
+        return read_regular(Path(source), _MAX_BYTES)
     # no redirects: the keys come from the configured URL and from nowhere else
     response = http.request("GET", source, timeout=TIMEOUT_SECONDS, max_bytes=_MAX_BYTES, follow_redirects=False)
     if not response.ok:

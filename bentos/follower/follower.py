@@ -23,7 +23,7 @@ from bentos.follower.status import StatusReporter
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CANARY, CHAMPION, OVERRIDE, REFUSED, SHADOW
 from slipway.errors import BundleError, DamagedFile, NotFound, RegistryError, SlipwayError
-from slipway.serving_state import desired, follower_status, observed
+from slipway.serving_state import desired, follower_status, last_good, observed
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import Settings
@@ -193,10 +193,7 @@ class Follower:
         bundle_store.prune(self.settings.store, self.usecase, used)
 
     def _last_good(self) -> str | None:
-        """Read the digest that a worker loaded last (bentos.models writes it): the next worker may need it."""
-        with contextlib.suppress(DamagedFile):
-            return files.read_struct(self.settings.serving / self.usecase / "served.json", str)
-        return None
+        return last_good.read(self.settings.serving, self.usecase)
 
     def _write_refusals(self) -> None:
         refusals = {number: refusal for number, (_, refusal) in self._refused.items()}

@@ -89,7 +89,7 @@ def run(settings: Settings, names: Sequence[str], bundle: Path | None, *, follow
     stop = _on_signals()
     processes = [follower_process(settings, names)] if follow else []
     with _started([*processes, service_process(settings, names, bundle)]) as running:
-        if _wait_ready(running, service_url(settings), stop, say):
+        if _wait_ready(running, settings, stop, say):
             try:
                 announce(settings, names, say)
             except (OSError, ServiceError, ValueError, LookupError, TypeError) as error:
@@ -158,12 +158,12 @@ def _started(processes: Sequence[Process]) -> Iterator[dict[str, RunningProcess]
             one.stop(seconds=30)
 
 
-def _wait_ready(running: dict[str, RunningProcess], url: str, stop: threading.Event, say: Say) -> bool:
+def _wait_ready(running: dict[str, RunningProcess], settings: Settings, stop: threading.Event, say: Say) -> bool:
     """Wait until the service is ready, and print what it waits for; False where it is to stop before."""
     printed = None
     while not stop.wait(POLL_SECONDS):
         _supervise(running, stop, say)
-        ready, waits_for = _readiness(url)
+        ready, waits_for = _readiness(settings)
         if ready:
             return True
         if waits_for and waits_for != printed:
@@ -172,10 +172,11 @@ def _wait_ready(running: dict[str, RunningProcess], url: str, stop: threading.Ev
     return False
 
 
-def _readiness(url: str) -> tuple[bool, str | None]:
-    """Return whether the service is ready, and otherwise what it waits for, where it answers that."""
+def _readiness(settings: Settings) -> tuple[bool, str | None]:
+    """Return whether the service is ready, and otherwise what it waits for, as far as this machine's key may know."""
+    url = f"{service_url(settings)}/readyz"
     try:
-        response = http.request("GET", f"{url}/readyz", timeout=2)
+        response = http.request("GET", url, timeout=2, headers=settings.authorization)
         return (True, None) if response.ok else (False, one_line(response.read(_Problem).detail, _MAX_REASON))
     except ServiceError:
         return False, None

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bentos.models.load_journal import LoadJournal
-from slipway.errors import BundleError, DamagedFile
+from slipway.errors import BundleError
 from slipway.inference import sandbox
-from slipway.serving_state import desired
+from slipway.serving_state import desired, last_good
 from slipway.settings import Settings
 from slipway.system import files, locks, memory
 
@@ -30,7 +30,6 @@ class LocalState:
         self._settings = settings
         self._usecase = usecase
         self._folder = settings.serving / usecase
-        self._last_good = self._folder / "served.json"
         self._journal = LoadJournal(self._folder / "loads.json")
 
     def stored(self, digest: str) -> Path:
@@ -64,13 +63,11 @@ class LocalState:
 
     def last_good(self) -> str | None:
         """Return the digest that a worker loaded last: the fallback of one that starts under a refused pointer."""
-        with contextlib.suppress(DamagedFile):
-            return files.read_struct(self._last_good, str)
-        return None
+        return last_good.read(self._settings.serving, self._usecase)
 
     def remember_good(self, digest: str) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep a model from serving
-            files.write_json(self._last_good, digest)
+            last_good.write(self._settings.serving, self._usecase, digest)
 
     def remove_drafts(self) -> None:
         """Remove the drafts of killed workers."""

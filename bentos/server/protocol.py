@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bentos.server.connection_limits import MOST_HEAD_BYTES, MOST_PIPELINED, STATE_KEY, ConnectionLimits, refuse
@@ -25,7 +25,8 @@ class HardenedProtocol(HttpToolsProtocol):
     """One connection.
 
     `head_bytes` are the bytes of the head or trailer that is being received, and `head_complete` tells whether fields
-    that follow are a trailer's. `overrun` tells that too many requests were pipelined: no more are read. `queued` tells
+    that follow are a trailer's. `overrun` tells that too many requests were pipelined: no more are read. `answering` is
+    the first request without a complete response, where uvicorn's `cycle` is the last of a pipeline. `queued` tells
     whether a request waits in a micro-batch, and `responses_sent` counts the responses that were written below ASGI:
     both stay as they are without `bentos.fast_path`.
     """
@@ -40,6 +41,7 @@ class HardenedProtocol(HttpToolsProtocol):
         HttpToolsProtocol.__init__(self, config, server_state, app_state, _loop)
         self.head_bytes = 0
         self.head_complete = self.overrun = False
+        self.answering: RequestResponseCycle | None = None
         self.queued = False
         self.responses_sent = 0
         self._limits: ConnectionLimits = app_state[STATE_KEY]
@@ -52,6 +54,13 @@ class HardenedProtocol(HttpToolsProtocol):
         if len(self.connections) > most:
             metrics.of(metrics.shed, "", "connections").inc()
             refuse(transport, 503, f"{most} connections are open, as many as are accepted (SLIPWAY_MAX_CONNECTIONS).")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered, too, not only the last one: it would write to a closed transport."""
+        HttpToolsProtocol.connection_lost(self, exc)
+        if self.answering is not None:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes; refuse a head or trailer that is too long, which is all that neither belongs to a body nor
@@ -80,6 +89,13 @@ class HardenedProtocol(HttpToolsProtocol):
             self.overrun, self.cycle.keep_alive = True, False
             raise _TooManyRequests
         HttpToolsProtocol.on_headers_complete(self)
+        if not self.pipeline:
+            self.answering = self.cycle
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self.answering, _ = self.pipeline[-1]
+        HttpToolsProtocol.on_response_complete(self)
 
     def on_body(self, body: bytes) -> None:
         self.head_bytes = 0

@@ -7,16 +7,32 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scenarios.harness.checks import Check
-from scenarios.harness.release_checks import eventually
+from scenarios.harness.release_checks import check_challenger, eventually
 from slipway.clients.http import is_healthy
-from slipway.clients.mlflow.registry import Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.clients.mlflow.rest import authorization
-from slipway.contracts.registry_names import RUN_KEY, serving_tag
+from slipway.contracts.registry_names import GATE, REFUSED, RUN_KEY, serving_tag
 from slipway.local import LocalServices
 from slipway.settings import settings
 
 if TYPE_CHECKING:
     from slipway.prediction_log import Log
+
+
+def check_trained(registry: Registry, name: str, besides: str | None) -> tuple[ModelVersion, Check]:
+    """Return the version that goes on, and its check: the newest, which its gates made the challenger.
+
+    A version of a repeated run has to be better than the champion on the labels of the runs before, and may fail that
+    for good reason. Then the newest version that passed goes on, other than `besides`; a first run has none.
+    """
+    newest, check = check_challenger(registry, name)
+    if check.held or newest.tags.get(GATE) != "failed":
+        return newest, check
+    for earlier in registry.versions(name):
+        if earlier.tags.get(GATE) == "passed" and REFUSED not in earlier.tags and earlier.version != besides:
+            observed = f"gates failed, as a repeated run may; version {earlier.version} of an earlier run goes on"
+            return earlier, Check(name, check.what, True, observed)
+    return newest, check
 
 
 def check_verdict(name: str, verdict: Mapping[str, Any], expected: str, feature: str | None) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from scenarios.demo import assertions, traffic
@@ -68,7 +69,8 @@ class Demo:
         self._say("Traffic as in the holdout: no drift")
         self._no_drift(jobs)
         self._say("A second version, with another seed")
-        second = self._train(services, {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases})
+        seeds = {usecase.name: {"seed": str(usecase.seed + 1)} for usecase in self._usecases}
+        second = self._train(services, seeds, besides=first)
         self._say("Promoting it while requests with drift on purpose flow")
         features = self._swap(services, jobs, first, second)
         self._say("The scheduled monitors, over the responses of both versions")
@@ -90,11 +92,16 @@ class Demo:
         if wrong:
             raise ServiceError("; ".join(f"{f.detail}. Fix: {f.fix}" for f in wrong))
 
-    def _train(self, services: LocalServices, overrides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        """Train every use case at the same time, and return the version of each.
+    def _train(
+        self,
+        services: LocalServices,
+        overrides: Mapping[str, Mapping[str, str]],
+        besides: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, str]:
+        """Train every use case at the same time, and return the version of each that goes on, other than `besides`.
 
         Raises:
-            ServiceError: a flow run failed, or its version did not pass its gates.
+            ServiceError: a flow run failed, or its version did not pass its gates and no earlier one did.
         """
         prefect, registry = PrefectClient(settings().prefect_uri), Registry()
         runs = {name: prefect.start(f"train/{name}", {"overrides": overrides.get(name, {})}) for name in self._names}
@@ -105,7 +112,7 @@ class Demo:
             )
             if not run.completed:
                 raise ServiceError(f"train/{name} ended {run.state}: {run.message} See {services.var}/logs/runner.log.")
-            version, check = release_checks.check_challenger(registry, name)
+            version, check = assertions.check_trained(registry, name, besides.get(name))
             self._check(check)
             if not check.held:
                 raise ServiceError(f"no version of {name} passed its gates: {check.observed}")

@@ -6,10 +6,11 @@ import secrets
 from pathlib import Path
 
 from slipway.errors import SettingsError
-from slipway.system.files import create_once
+from slipway.system.files import create_once, open_regular
 
 _USER = "slipway"
 _LEAST = 16
+_MOST = 4096  # bytes
 
 
 def login_file(var: Path, server: str) -> Path:
@@ -28,7 +29,8 @@ def read_login(var: Path, server: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             create_once(path, f"{_USER}:{secrets.token_urlsafe(24)}")
-        found = path.read_text().strip()
+        with open_regular(path) as file:
+            found = file.read(_MOST).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}, the login of {server}, cannot be made or read: {error}.") from None
     user, colon, password = found.partition(":")

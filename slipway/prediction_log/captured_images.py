@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway.storage.base import MOST_BYTES
+from slipway.system.files import read_regular
+
 if TYPE_CHECKING:
     from slipway.storage import ObjectStore
 
@@ -26,5 +29,5 @@ def move_image(image: Path, store: ObjectStore) -> None:
     """Move an image from the spool to the object store, where each digest is kept once."""
     name = f"{IMAGES}/{image.name}"
     if not store.has(name):
-        store.put(name, image.read_bytes())
+        store.put(name, read_regular(image, MOST_BYTES))
     image.unlink()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.prediction_log.jsonl import count
+from slipway.system.files import open_regular
 
 _NAMED = 3
 
@@ -31,7 +32,7 @@ def kept_lines(files: Mapping[str, Path]) -> list[LeftOut]:
     found = []
     for name, path in files.items():
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 found.append(bad_lines(name, count(file)))
         except OSError as error:
             found.append(LeftOut(name, why_not_opened(error)))

@@ -11,6 +11,7 @@ from slipway.prediction_log.layout import BAD, PARQUET, partitions
 from slipway.prediction_log.segments import Segment
 from slipway.prediction_log.spool_reader import create, insert
 from slipway.storage.factory import object_store
+from slipway.system.files import open_regular
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -25,7 +26,7 @@ def archive(connection: DuckDBPyConnection, settings: Settings, usecase: str, se
     leaves no part of a file behind.
     """
     store, folder = object_store(settings), partitions(settings, segment.stream, usecase)
-    with segment.path.open("rb") as lines:
+    with open_regular(segment.path) as lines:
         create(connection, "segment", segment.stream)
         events = insert(connection, "segment", [lines], segment.stream)
         for (date,) in connection.execute(f"SELECT DISTINCT {_DATE} FROM segment").fetchall():

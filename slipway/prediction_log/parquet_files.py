@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from slipway.prediction_log.jsonl import literals, quoted
 from slipway.prediction_log.left_out import LeftOut, why_not_opened
+from slipway.system.files import open_regular
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -63,6 +64,8 @@ class _Check:
         import duckdb
 
         try:
+            for path in files:
+                open_regular(path).close()  # DuckDB would wait for a pipe for ever
             return self._together(files)
         except Exception as error:  # DuckDB raises its own errors and others, such as UnicodeDecodeError
             if isinstance(error, (duckdb.InternalError, duckdb.FatalException)):
@@ -131,8 +134,7 @@ def _query(layout: Columns, paths: Sequence[Path], columns: Mapping[str, str]) -
 def _reason(file: Path, error: Exception) -> str:
     """Why a file cannot be read. Raises OSError if the reason is this process, and not the file."""
     try:
-        with file.open("rb"):
-            pass
+        open_regular(file).close()
     except OSError as refused:
         return why_not_opened(refused)
     return str(error).partition("\n")[0].replace(f"'{file}'", "it")[:200] or type(error).__name__

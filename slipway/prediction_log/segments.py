@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slipway.prediction_log.jsonl import count
+from slipway.system.files import IrregularFile, open_regular
 from slipway.system.locks import lock
 from slipway.timestamps import for_name, parse_name
 
 OPEN = ".open"
 COMPLETE = ".jsonl"
-_NOT_AN_ORPHAN = (FileNotFoundError, BlockingIOError, IsADirectoryError, PermissionError)
+_NO_SEGMENT = (IsADirectoryError, IrregularFile)
+_NOT_AN_ORPHAN = (FileNotFoundError, BlockingIOError, PermissionError, *_NO_SEGMENT)
 
 
 @dataclass(frozen=True, order=True)
@@ -88,13 +90,13 @@ def open_lines(segment: Segment) -> BinaryIO | None:
     """Open the segment's file under either of its names; None if it was shipped and removed."""
     for path in segment.names:
         with suppress(FileNotFoundError):
-            return path.open("rb")
+            return open_regular(path)
     return None
 
 
 def lines_in(segment: Segment) -> int:
-    """Count its lines now; 0 if it was shipped and removed, or is a folder of that name."""
-    with suppress(IsADirectoryError):
+    """Count its lines now; 0 if it was shipped and removed, or is no file."""
+    with suppress(*_NO_SEGMENT):
         if file := open_lines(segment):
             with file:
                 return count(file)
@@ -106,7 +108,7 @@ def adopt_orphans(spool: Path, usecase: str) -> None:
     for segment in segments(spool, usecase):
         if segment.complete:
             continue
-        with suppress(*_NOT_AN_ORPHAN), segment.path.open("rb") as lines:
+        with suppress(*_NOT_AN_ORPHAN), open_regular(segment.path) as lines:
             lock(lines)
             complete(segment.path)
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+MOST_BYTES = 64 << 20  # of an object that is read whole: far more than any verdict, page or line of the audit has
+
 
 class ObjectStore(Protocol):
     """An object store. A remote one raises ServiceError if it does not respond, one of this machine OSError."""
@@ -24,7 +26,7 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """Read an object. Raises FileNotFoundError."""
+        """Read an object of at most MOST_BYTES. Raises FileNotFoundError."""
 
     def local(self, names: Sequence[str]) -> list[Path]:
         """Give files on this machine with the content of objects, which never change once they are written.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from slipway.system.files import replacing, write_bytes
+from slipway.storage.base import MOST_BYTES
+from slipway.system.files import read_regular, replacing, write_bytes
 
 
 class LocalStore:
@@ -27,8 +27,11 @@ class LocalStore:
         return (self._path / name).is_file()
 
     def read(self, name: str) -> bytes:
-        with open(self._path / name, "rb", opener=_no_link) as file:
-            return file.read()
+        # Through a link, whoever can write a name into the store could have another file read.
+        try:
+            return read_regular(self._path / name, MOST_BYTES, follow_link=False)
+        except ValueError as error:
+            raise OSError(f"{self._path / name} cannot be read: {error}") from None
 
     def local(self, names: Sequence[str]) -> list[Path]:
         return [self._path / name for name in names]
@@ -41,8 +44,3 @@ class LocalStore:
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
-
-
-def _no_link(path: str, flags: int) -> int:
-    """Open a file but no link, so that nobody who can write a name into the store can have another file read."""
-    return os.open(path, flags | os.O_NOFOLLOW)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import ServiceError
+from slipway.storage.base import MOST_BYTES
 from slipway.system.files import replacing
 
 if TYPE_CHECKING:
@@ -63,10 +64,15 @@ class S3Store:
             files = _files()
             try:
                 with files.open_input_stream(self._at(name)) as file:
-                    return file.read()
+                    content = file.read(MOST_BYTES + 1)
             except FileNotFoundError:
                 self._refuse_no_bucket(files)
                 raise
+        if len(content) > MOST_BYTES:
+            raise ServiceError(
+                f"{self.url}/{name} has more than {MOST_BYTES} bytes, which are the most that it may have"
+            )
+        return content
 
     def local(self, names: Sequence[str]) -> list[Path]:
         paths = [self._cache / name for name in names]

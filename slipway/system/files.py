@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -114,21 +115,33 @@ def read_struct(path: Path, kind: type[T]) -> T | None:
         raise DamagedFile(f"{path} is not what Slipway writes there ({reason}): remove it.") from None
 
 
-def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """Read a regular file of limited size; without O_NONBLOCK, a named pipe in its place would hold up the reader.
+class IrregularFile(OSError):
+    """A pipe, a device or a socket where a regular file belongs."""
+
+
+def open_regular(path: Path, *, follow_link: bool = True) -> BinaryIO:
+    """Open a regular file; without O_NONBLOCK, a named pipe in its place would hold up the reader.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no regular file, or is too large.
+        OSError: it cannot be opened; IrregularFile where there is no regular file.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no regular file")
+    extra = os.O_NONBLOCK if follow_link else os.O_NONBLOCK | os.O_NOFOLLOW
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra))  # noqa: SIM115, for the caller
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise IrregularFile(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_regular(path: Path, most_bytes: int = MOST_BYTES, *, follow_link: bool = True) -> bytes:
+    """Read a regular file of limited size.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is too large.
+    """
+    with open_regular(path, follow_link=follow_link) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"it has more than {most_bytes} bytes, which are the most that it may have")
     return content
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)

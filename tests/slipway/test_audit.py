@@ -11,6 +11,7 @@ from slipway.clients.mlflow.registry import Registry
 from slipway.errors import DataError
 from slipway.settings import settings
 from tests.conftest import NOWHERE
+from tests.support.damages import DAMAGES
 from tests.support.servers import unique_name
 
 
@@ -41,6 +42,30 @@ def test_another_use_case_and_another_environment_have_their_own(log, monkeypatc
     monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
     settings.cache_clear()
     assert audit.lines("loans") == []
+
+
+@pytest.mark.parametrize("mark", ["../../secret", "audit/local/loans/seen.json", "/etc/hostname", "\udcff", ""])
+def test_a_mark_copies_its_own_line_whatever_it_names(log, monkeypatch, mark):
+    line = audit.append("loans", "promoted", who="ann@laptop")  # no registry answers here: it is pending
+    [path] = log.rglob(f"pending/{line.id}")
+    [written] = log.rglob(f"{line.id}.json")
+    path.write_text(mark, errors="surrogateescape")
+    copied = []
+    monkeypatch.setattr(audit_replica, "_copy", lambda *args: copied.append(args[-1]))
+    assert audit_replica.copy_pending(settings(), "loans") == 0
+    assert copied == [written.read_bytes()]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", ["a folder", "a pipe", "a file of gigabytes"])
+def test_a_line_that_cannot_be_read_does_not_keep_the_others_from_being_copied(log, monkeypatch, damage):
+    lines = [audit.append("loans", "promoted", who="ann@laptop") for _ in range(3)]
+    [path] = log.rglob(f"{lines[1].id}.json")
+    DAMAGES[damage](path)
+    copied = []
+    monkeypatch.setattr(audit_replica, "_copy", lambda *args: copied.append(args[-2]))
+    assert audit_replica.copy_pending(settings(), "loans") == 0
+    assert copied == [lines[2].id, lines[0].id]
 
 
 def test_a_line_that_was_changed_to_something_else_is_named(log):

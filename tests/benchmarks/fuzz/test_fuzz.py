@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from benchmarks.fuzz import clients, damaged_files, held_connections, mutated_responses
 from benchmarks.fuzz.campaign import Answer, faults_of, neighbours, run, series, unknown_paths
 from benchmarks.fuzz.requests import request
 from benchmarks.fuzz.target import Target, UseCase
+from slipway.system import files
 from tests.support import bundles
 
 SEED, REQUESTS, UNKNOWN_PATHS = 4, 20_000, 10_000
@@ -45,6 +49,45 @@ def test_a_request_can_be_made_again_from_its_seed_and_number():
     first = [request(target, 1, number) for number in range(200)]
     assert first == [request(target, 1, number) for number in range(200)]
     assert first != [request(target, 2, number) for number in range(200)]
+
+
+def test_a_connection_can_be_made_again_from_its_seed_and_number():
+    first = [held_connections.case(TARGET, 1, number) for number in range(100)]
+    assert first == [held_connections.case(TARGET, 1, number) for number in range(100)]
+    assert len({case.kind for case in first}) == 9 and len({case.end for case in first}) == 4
+
+
+def test_mutated_responses_are_read_or_refused():
+    found = mutated_responses.run(SEED, 20)
+    assert found.failures == [] and found.sent == 20
+    assert {outcome for _, outcome in found.answers} == {"read", "refused"}
+
+
+def test_a_client_that_fails_is_reported_with_the_seed_and_the_response(monkeypatch):
+    read = clients.Read(lambda url: {}["missing"], {"a": 1})
+    monkeypatch.setattr(mutated_responses, "READS", {"a client": read})
+    found = mutated_responses.run(7, 1)
+    name, content = mutated_responses.case(7, 0)
+    assert found.failures == [f"seed 7, case 0 ({name}): KeyError 'missing'; received {content[:500]!r}"]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_damaged_file_is_restored_unless_somebody_mended_it(tmp_path, number):
+    path, mended = tmp_path / "pointer.json", b'{"generation":2}'
+    path.write_bytes(b'{"generation":1}')
+    damage = damaged_files._damage(Random(number), "pointer.json", path)
+    damage.do()
+    if damage.content == damage.before:
+        return
+    assert damage.is_there()
+    damage.undo()
+    assert path.read_bytes() == damage.before
+    damage.do()
+    if not path.is_dir() or path.is_symlink():
+        files.write_bytes(path, mended)
+        assert not damage.is_there()
+        damage.undo()
+        assert path.read_bytes() == mended
 
 
 FINE = b'{"status":422,"detail":"no","trace_id":"%b"}' % (b"0" * 32)

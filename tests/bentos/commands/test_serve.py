@@ -19,7 +19,8 @@ import msgspec
 import psutil
 import pytest
 
-from bentos.launcher import curl_example
+from bentos.launcher import curl_example, launcher
+from slipway.clients import http
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
 from tests.support import bundles
@@ -161,6 +162,26 @@ def test_without_a_champion_it_names_the_promote_command_to_run(cli, mlflow_serv
 def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     ran = cli("serve", "loans")
     assert ran.code == 1 and "does not answer" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [("read", "slipway promote loans"), ("admin", "slipway promote loans"), ("predict", "a use case has no model")],
+)
+def test_what_a_use_case_waits_for_is_asked_for_with_this_machines_key(
+    start_client, key, monkeypatch, scope, expected
+) -> None:
+    setting(monkeypatch, SLIPWAY_API_KEY=key("me", scope))
+    client = start_client(promote=False)
+
+    def request(method: str, url: str, *, headers: dict[str, str], **_: object) -> http.Response:
+        sent = {name.lower(): value for name, value in headers.items()}
+        answer = client.get(url.removeprefix(launcher.service_url(settings())), **sent)
+        return http.Response(answer.status, answer.body)
+
+    monkeypatch.setattr(http, "request", request)
+    ready, waits_for = launcher._readiness(settings())
+    assert not ready and expected in waits_for
 
 
 def test_it_serves_the_champion_and_the_next_one_and_its_curl_line_works(serve, needs, mlflow_server, tmp_path) -> None:

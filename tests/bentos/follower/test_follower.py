@@ -18,7 +18,7 @@ from bentos.follower.follower import Follower
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, NotFound, RegistryError
-from slipway.serving_state import desired, follower_status
+from slipway.serving_state import desired, follower_status, last_good
 from slipway.serving_state.desired import Canary
 from slipway.serving_state.observed import StateFile, WorkerState
 from slipway.settings import Settings, settings
@@ -362,7 +362,7 @@ def test_the_last_bundle_of_an_ended_worker_is_kept(following, registry, found, 
         registry.aliases["champion"] = str(number)
         following.poll()
         if number == 1:
-            files.write_json(found.serving / NAME / "served.json", digests[0])
+            last_good.write(found.serving, NAME, digests[0])
     assert {path.name for path in found.store.iterdir()} == {digests[0], *digests[2:]}
 
 

@@ -97,6 +97,44 @@ def test_a_long_head_after_a_full_pipeline_is_not_answered_before_the_pipeline()
     assert statuses(run(scenario)) == [200] * MOST_PIPELINED
 
 
+class ClosedTransport(Transport):
+    """A transport as uvloop's: nothing can be written once it is closed."""
+
+    def write(self, data: Any) -> None:
+        if self.closing:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+        super().write(data)
+
+
+@pytest.mark.parametrize("pipelined", [1, 2, 5, MOST_PIPELINED])
+@pytest.mark.parametrize("answered", [0, 1, 3])
+def test_a_client_that_leaves_ends_the_request_that_is_being_answered_whatever_it_pipelined(
+    pipelined: int, answered: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn told the last request of a pipeline alone: the first wrote a stack trace into the log, for anybody."""
+    begun, gone = [], []
+
+    async def answer_until_left(scope: dict, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        if len(begun) > answered:
+            await receive()
+            gone.append((await receive())["type"])
+        await answer_ok(scope, receive, send)
+
+    async def scenario() -> None:
+        protocol = connect(answer_until_left, ClosedTransport())
+        protocol.data_received(GET * pipelined)
+        await asyncio.sleep(0.01)
+        protocol.transport.close()
+        protocol.connection_lost(ConnectionResetError())
+        await asyncio.sleep(0.01)
+
+    run(scenario)
+    assert gone == ["http.disconnect"] * (answered < pipelined)
+    assert len(begun) == min(answered + 1, pipelined), "the others are not begun"
+    assert "Traceback" not in caplog.text
+
+
 def watched(transport: Transport, requests: bytes, seconds: float = 0.2, read: int = 0) -> Transport:
     """Send the requests, have the client read so many bytes every tenth of the time, and wait for four times that."""
 

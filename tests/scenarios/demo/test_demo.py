@@ -13,7 +13,7 @@ from scenarios.demo import Demo, assertions, traffic
 from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, table
 from scenarios.harness.jobs import Jobs
-from slipway.clients.mlflow.registry import ModelVersion
+from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel
 from slipway.clients.prefect import PrefectClient
 from slipway.config import load
 from slipway.errors import ServiceError
@@ -89,6 +89,48 @@ def test_the_check_of_a_refused_version_names_its_gates(monkeypatch):
     newest, check = release_checks.check_challenger(Registry(), "loans")
     assert newest.version == "3"
     assert (check.held, check.observed) == (False, "gates refused, challenger is 2")
+
+
+class Versions:
+    """Registry of versions with these gates, the newest first; the challenger is the newest that passed."""
+
+    def __init__(self, **gates: str) -> None:
+        tags = {number: {"slipway.gate": gate} for number, gate in gates.items()}
+        self._versions = [ModelVersion("loans", number[1:], "run", "source", tags[number]) for number in tags]
+
+    def versions(self, name):
+        return self._versions
+
+    def model(self, name):
+        passed = [version.version for version in self._versions if version.tags["slipway.gate"] == "passed"]
+        return RegisteredModel(name, {"challenger": passed[0]} if passed else {})
+
+
+@pytest.mark.parametrize(
+    ("gates", "besides", "goes_on", "held"),
+    [
+        ({"v1": "passed"}, None, "1", True),
+        ({"v2": "passed", "v1": "passed"}, "1", "2", True),
+        ({"v1": "failed"}, None, "1", False),
+        ({"v2": "failed", "v1": "passed"}, "1", "2", False),
+        ({"v3": "failed", "v2": "passed", "v1": "passed"}, None, "2", True),
+        ({"v4": "failed", "v3": "passed", "v2": "failed", "v1": "passed"}, "3", "1", True),
+        ({"v2": "no verdict", "v1": "passed"}, None, "2", False),
+    ],
+)
+def test_gates_that_fail_in_a_repeated_run_do_not_end_it_and_an_earlier_version_goes_on(gates, besides, goes_on, held):
+    version, check = assertions.check_trained(Versions(**gates), "loans", besides)
+    assert (version.version, check.held) == (goes_on, held)
+    newest = next(iter(gates)).removeprefix("v")
+    assert check.what == f"version {newest} registered"
+    assert (f"version {goes_on} of an earlier run goes on" in check.observed) is (goes_on != newest)
+
+
+def test_a_version_that_servers_refused_does_not_go_on():
+    registry = Versions(v3="failed", v2="passed", v1="passed")
+    registry.versions("loans")[1].tags["slipway.refused"] = "slow"
+    version, _ = assertions.check_trained(registry, "loans", None)
+    assert version.version == "1"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("digits", "brightness"), ("credit_risk", "shift")])

@@ -16,6 +16,7 @@ from monitoring.log_shipping.shipper import ParquetSink, Shipper
 from slipway.prediction_log import Log, describe, parquet_files
 from slipway.prediction_log.left_out import LeftOut
 from slipway.settings import Settings
+from tests.support.damages import DAMAGES
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 
@@ -168,7 +169,7 @@ def test_a_process_without_descriptors_calls_no_file_broken(
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         log.predictions(USECASE)
 
@@ -195,24 +196,41 @@ def test_a_spooled_binary_file_is_counted_and_named(log: Log, config: Settings, 
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.open"])
-def test_a_folder_with_a_segments_name_ends_neither_reader_nor_shipper(
-    log: Log, config: Settings, sound: Path, write: Callable[..., None], ending: str
+@pytest.mark.parametrize(("damage", "why"), [("a folder", "Is a directory"), ("a pipe", "it is no regular file")])
+def test_what_is_no_file_with_a_segments_name_ends_neither_reader_nor_shipper(
+    log: Log, config: Settings, sound: Path, write: Callable[..., None], ending: str, damage: str, why: str
 ) -> None:
     bad = config.spool / USECASE / f"prediction-20260301T000000000000Z-1-aa{ending}"
-    bad.mkdir()
+    DAMAGES[damage](bad)
     write(prediction("c"))
     assert rows(log.predictions(USECASE)) == ["a", "b", "c"]
-    assert log.left_out == [LeftOut(str(bad), "Is a directory")]
+    assert log.left_out == [LeftOut(str(bad), why)]
     shipper = Shipper(config, [ParquetSink(config)])
     assert shipper.ship().segments == 1
     assert shipper.left() == 0
     assert rows(log.predictions(USECASE)) == ["a", "b", "c"]
 
 
-def test_a_folder_with_the_name_of_kept_lines_is_named(log: Log, sound: Path) -> None:
-    sound.with_suffix(".bad").mkdir()
+@pytest.mark.parametrize(("damage", "why"), [("a folder", "Is a directory"), ("a pipe", "it is no regular file")])
+@pytest.mark.parametrize("ending", [".bad", "-2.parquet"])
+def test_what_is_no_file_with_the_name_of_kept_lines_or_of_parquet_is_named(
+    log: Log, sound: Path, damage: str, why: str, ending: str
+) -> None:
+    DAMAGES[damage](sound.with_name(f"{sound.stem}{ending}"))
     assert rows(log.predictions(USECASE)) == ["a", "b"]
-    assert [each.why for each in log.left_out] == ["Is a directory"]
+    assert [each.why for each in log.left_out] == [why]
+
+
+def test_a_pipe_among_captured_images_delays_no_event(
+    config: Settings, sound: Path, write: Callable[..., None]
+) -> None:
+    folder = config.spool / USECASE / "images"
+    folder.mkdir()
+    DAMAGES["a pipe"](folder / ("a" * 64))
+    write(prediction("c"))
+    shipped = Shipper(config, [ParquetSink(config)]).ship()
+    assert shipped.segments == 1
+    assert "no regular file" in shipped.failed[0]
 
 
 def test_what_is_left_out_is_one_sentence(log: Log) -> None:

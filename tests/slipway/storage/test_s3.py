@@ -164,6 +164,13 @@ def test_a_bucket_that_is_not_there_is_no_empty_log(s3, monkeypatch):
     assert "there is no bucket nobody-made-this" in failed
 
 
+def test_an_object_that_is_larger_than_any_is_an_error(s3, monkeypatch):
+    object_store(settings()).put("latest.json", b"x" * 11)
+    monkeypatch.setattr("slipway.storage.s3.MOST_BYTES", 10)
+    with pytest.raises(ServiceError, match="latest.json has more than 10 bytes"):
+        object_store(settings()).read("latest.json")
+
+
 def test_access_that_is_refused_says_what_to_set_and_shows_no_secret(s3, monkeypatch):
     """The API that tests use lets everybody in, so the answer is made up, as S3 gives it."""
     body = b"<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.</Message></Error>"

@@ -53,7 +53,7 @@ class Dispatcher:
         if candidates is not None and candidates.canary is not None:
             canary = candidates.canary
             unit = routing_unit(scope, call.request.uuid)
-            if routes_to_canary(canary.live.version, unit, candidates.weight):
+            if routes_to_canary(canary.live.version, unit, candidates.weight, candidates.salt):
                 content, failure = await _run_canary(canary, call)
                 call = msgspec.structs.replace(call, canary_failure=failure)
         if content is None:

@@ -119,6 +119,8 @@ async def _run_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[by
 class ShadowCopy:
     """A copy of a request for the shadow. Its response goes to the log and nowhere else."""
 
+    caller = None  # nobody waits for it
+
     def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()
         self._call = msgspec.structs.replace(

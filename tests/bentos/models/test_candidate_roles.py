@@ -114,6 +114,21 @@ class TestCanary:
         shown = world.client.get("/v1/models/loans").json["pointer"]["canary"]
         assert (shown["weight"], "salt" in shown) == (40, False)
 
+    def test_one_caller_makes_it_busy_for_itself_only(self, world, key, monkeypatch):
+        secrets = {name: key(name, "predict") for name in ("mallory", "shop")}
+        world = world()
+        world.point(world.store("2"))
+        runner = world.client.worker.served["loans"].manager.roles.candidates.canary
+        callers = set()
+        monkeypatch.setattr(runner, "_has_share", lambda work: not callers or work.caller in callers)
+        versions = []
+        for name in ("mallory", "shop", "mallory"):
+            body = {"instances": [ROW]}
+            answer = world.client.post("/v1/models/loans/predict", body, x_api_key=secrets[name])
+            versions.append(answer.json["model"]["version"])
+            callers = callers or {event["caller"] for event in world.events()}
+        assert versions == ["2", "1", "2"]
+
     def test_its_event_is_the_one_that_is_answered(self, world):
         world = world()
         world.point(world.store("2"))

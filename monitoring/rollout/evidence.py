@@ -221,7 +221,7 @@ WITH arms AS (
     FROM events WHERE "slipway.row_id" LIKE '%-0' AND {_ARMS}
 ), fell AS (SELECT row FROM arms WHERE canary AND NOT ok)
 SELECT * EXCLUDE (row), CASE WHEN canary AND NOT ok THEN row END AS fallen
-FROM arms WHERE canary OR row NOT IN (FROM fell)"""
+FROM arms WHERE canary OR row NOT IN (FROM fell) ORDER BY answer"""  # sorted once, and not for each caller
 _LABELLED = f"""
 SELECT "slipway.role" = 'canary' AS canary, epoch_ms(known_at) AS moment,
     coalesce("slipway.label" <> label_true, false) AS wrong, coalesce(label_true = {{positive}}, false) AS positive,

@@ -145,7 +145,11 @@ def _refused(served: ServedModel) -> dict[str, Refusal]:
 
 
 def _pointer(served: ServedModel) -> DesiredState | UnreadablePointer | None:
+    """The desired state without the canary's salt, by which callers could choose who answers them."""
     try:
-        return desired.read(served.settings.serving, served.name)
+        found = desired.read(served.settings.serving, served.name)
     except DamagedFile as error:
         return UnreadablePointer(str(error))
+    if found is None or found.canary is None:
+        return found
+    return msgspec.structs.replace(found, canary=msgspec.structs.replace(found.canary, salt=""))

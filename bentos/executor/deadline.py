@@ -40,6 +40,10 @@ class DeadlineJob:
     def model(self) -> LoadedModel:
         return self.call.live
 
+    @property
+    def caller(self) -> str | None:
+        return self.call.request.caller
+
     def is_awaited(self) -> bool:
         """Whether a client still waits: a job that is late or cancelled before it begins is not run."""
         return not (self.late or self._cancelled or self._expired)

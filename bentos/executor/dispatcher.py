@@ -53,7 +53,7 @@ class Dispatcher:
         if candidates is not None and candidates.canary is not None:
             canary = candidates.canary
             unit = routing_unit(scope, call.request.uuid)
-            if routes_to_canary(canary.live.version, unit, candidates.weight):
+            if routes_to_canary(canary.live.version, unit, candidates.weight, candidates.salt):
                 content, failure = await _run_canary(canary, call)
                 call = msgspec.structs.replace(call, canary_failure=failure)
         if content is None:
@@ -118,6 +118,8 @@ async def _run_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[by
 
 class ShadowCopy:
     """A copy of a request for the shadow. Its response goes to the log and nowhere else."""
+
+    caller = None  # nobody waits for it
 
     def __init__(self, call: PredictionCall, live: LoadedModel) -> None:
         now = time.perf_counter_ns()

@@ -9,33 +9,39 @@ from msgspec import Meta, Struct
 from slipway.clients.http import decode
 from slipway.clients.mlflow.registry import RegisteredModel
 from slipway.contracts.registry_names import CANARY, ROLLOUT, SHADOW
+from slipway.serving_state.desired import SALT
 
 
 class DesiredVersions(NamedTuple):
-    """Version numbers by role; a canary counts once its rollout has given it a weight."""
+    """Version numbers by role; a canary counts once its rollout has given it a weight, of the units that `salt` gives
+    it."""
 
     champion: str | None
     canary: str | None
     weight: float
     shadow: str | None
+    salt: str = ""
 
 
 def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
-    """Read the aliases and the rollout's tag (`{version, weight, stage}`); `alias` is the champion's."""
-    canary = model.aliases.get(CANARY)
-    weight = _canary_weight(model.tags.get(ROLLOUT, ""), canary)
-    return DesiredVersions(model.aliases.get(alias), canary if weight else None, weight, model.aliases.get(SHADOW))
+    """Read the aliases and the rollout's tag (`{version, weight, stage, salt}`); `alias` is the champion's."""
+    canary, champion, shadow = (model.aliases.get(name) for name in (CANARY, alias, SHADOW))
+    rollout = _rollout(model.tags.get(ROLLOUT, ""), canary)
+    if rollout is None or not rollout.weight:
+        return DesiredVersions(champion, None, 0.0, shadow)
+    return DesiredVersions(champion, canary, rollout.weight, shadow, rollout.salt)
 
 
 class _Rollout(Struct):
     version: str | int
     weight: Annotated[float, Meta(ge=0, le=100)]
+    salt: Annotated[str, Meta(pattern=SALT)] = ""
 
 
-def _canary_weight(tag: str, canary: str | None) -> float:
-    """Read the weight from the tag, which anybody may write who may write to the registry: 0 where it holds none."""
+def _rollout(tag: str, canary: str | None) -> _Rollout | None:
+    """Read the tag, which anybody may write who may write to the registry; None where it is not of this canary."""
     try:
         found = decode(tag.encode(), _Rollout)
     except ValueError:
-        return 0.0
-    return found.weight if canary and str(found.version) == canary else 0.0
+        return None
+    return found if canary and str(found.version) == canary else None

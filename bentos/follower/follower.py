@@ -157,7 +157,7 @@ class Follower:
         after = DesiredState(
             before.generation,
             self._admitted.get(versions.champion or "", before.champion),
-            Canary(canary, versions.weight) if canary else None,
+            Canary(canary, versions.weight, versions.salt) if canary else None,
             shadow,
         )
         self._report_missing_champion(versions, before)

@@ -24,11 +24,13 @@ OnChange = Callable[[str, LoadedModel | None, LoadedModel | None], None]
 
 
 class Candidates(NamedTuple):
-    """The models that run besides the champion; `weight` is the canary's share of requests, in percent."""
+    """The models that run besides the champion; `weight` is the canary's share of requests, in percent, and `salt`
+    decides with a request's unit whether it is one of them."""
 
     canary: CandidateRunner | None
     weight: float
     shadow: CandidateRunner | None
+    salt: bytes = b""
 
 
 class CandidateRoles:
@@ -39,7 +41,7 @@ class CandidateRoles:
 
     def __init__(self, usecase: str, settings: Settings, local: LocalState, on_change: OnChange) -> None:
         self.candidates: Candidates | None = None
-        self._weight = 0.0
+        self._weight, self._salt = 0.0, b""
         self._on_change = on_change
         self._canary, self._shadow = (
             CandidateRole(name, usecase, settings, local, self._publish) for name in ("canary", "shadow")
@@ -51,7 +53,7 @@ class CandidateRoles:
 
     def set_weight(self, canary: Canary | None) -> None:
         """Apply the weight at once where this canary runs already; otherwise it applies once the canary is loaded."""
-        self._weight = canary.weight if canary else 0.0
+        self._weight, self._salt = (canary.weight, canary.salt.encode()) if canary else (0.0, b"")
         live = self._canary.live
         if canary is not None and live is not None and live.digest == canary.digest:
             self._publish("canary", live, live)
@@ -72,7 +74,7 @@ class CandidateRoles:
 
     def _publish(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
         canary, shadow = self._canary.runner, self._shadow.runner
-        self.candidates = Candidates(canary, self._weight, shadow) if canary or shadow else None
+        self.candidates = Candidates(canary, self._weight, shadow, self._salt) if canary or shadow else None
         if before is not after:
             self._on_change(role, before, after)
 

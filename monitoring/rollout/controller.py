@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -119,7 +120,7 @@ class RolloutController:
             return self._reject(usecase, canary, version)
         now = iso(self._now())
         weight = _first_weight(version) or float(policy.canary.stages[0])
-        running = RolloutState(canary, weight, 1, now, now, champion, first=weight)
+        running = RolloutState(canary, weight, 1, now, now, champion, weight, secrets.token_hex(16))
         transitions.save(self._registry, usecase, running)
         if FIRST_WEIGHT in version.tags:
             self._registry.delete_version_tag(usecase, canary, FIRST_WEIGHT)

@@ -1,18 +1,22 @@
 """Evidence of a rollout: the statistics of the prediction log that the tests use.
 
 A request counts once, by its first row, so that one large batch does not decide. A row that was routed to the canary is
-the canary's, also where it failed and the champion answered: such rows are successes of neither.
+the canary's, also where it failed and the champion answered: such rows are successes of neither. The same statistics
+are collected without each caller, so that no single one can turn a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from monitoring.analysis.caller_groups import CallerGroup, caller_groups, describe_group
 from monitoring.rollout import sequential_tests
 from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
@@ -36,8 +40,9 @@ class Evidence:
     """Samples of the canary and of the champion by test.
 
     `scores` are the numbers of scores of both, `distance` is their Kolmogorov-Smirnov distance. `predictions` counts
-    the canary's in this stage, `labelled` its labels since the rollout began. `left_out` says which files of the log
-    could not be read.
+    the canary's in this stage, `labelled` its labels since the rollout began, `requests` those of both since then.
+    `without` is the evidence that is left without each caller, by the caller's name; where there is one caller only,
+    `single_caller` says so. `left_out` says which files of the log could not be read.
     """
 
     predictions: int = 0
@@ -45,7 +50,19 @@ class Evidence:
     means: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
     scores: tuple[int, int] = (0, 0)
     distance: float = 0.0
+    requests: int = 0
+    without: dict[str, Evidence] = field(default_factory=dict)
+    single_caller: str = ""
     left_out: str = ""
+
+    @property
+    def fewest_predictions(self) -> tuple[int, str]:
+        """The canary's predictions in this stage without the caller that sent most of them, and that caller."""
+        return min((each.predictions, name) for name, each in ({"": self} | self.without).items())
+
+    @property
+    def fewest_labelled(self) -> int:
+        return min(each.labelled for each in (self, *self.without.values()))
 
 
 def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evidence:
@@ -56,21 +73,49 @@ def gather(log: Log, usecase: str, running: RolloutState, policy: Policy) -> Evi
     """
     since = parse(running.began)
     events = log.predictions(usecase, since, answered=False)
-    found = events.query("events", _EVENTS.format(**_arms(running))).fetchnumpy()
-    canary, ok = found["canary"].astype(bool), found["ok"].astype(bool)
-    champion, fallen = ~canary, sorted(set(np.ma.masked_equal(found["fallen"], None).compressed()))
-    stage = parse(running.since).timestamp() * 1000
-    labels = _labels(log, usecase, since, running, policy, fallen)
-    answer = _numbers(found["answer"])
+    requests = events.query("events", _EVENTS.format(**_arms(running))).fetchnumpy()
+    labels = _labelled(log, usecase, since, running, policy, requests)
+    collect = partial(_collect, stage=parse(running.since).timestamp() * 1000, policy=policy)
+    groups = caller_groups(requests["caller"]) if policy.canary.callers == "several" else []
+    without = {describe_group(each): collect(_without(requests, each), _without(labels, each)) for each in groups}
+    whole = collect(requests, labels)
+    return replace(
+        whole, without=without, single_caller=_single_caller(requests["caller"]), left_out=describe(log.left_out)
+    )
+
+
+def _single_caller(callers: np.ndarray) -> str:
+    """Say that all requests are of one caller, where they are: then no verdict can hold without it."""
+    if len(found := set(callers)) != 1:
+        return ""
+    return (
+        f"all requests are of caller {found.pop()}"
+        if found != {""}
+        else ("no request had a credential, so all callers count as one")
+    )
+
+
+def _without(rows: dict[str, Any], callers: CallerGroup) -> dict[str, Any]:
+    """The rows that none of the callers requested or labelled."""
+    theirs = [pd.Series(rows[name]).isin(callers) for name in ("caller", "labeler") if name in rows]
+    kept = ~np.logical_or.reduce(theirs)
+    return {name: column[kept] for name, column in rows.items()}
+
+
+def _collect(requests: dict[str, Any], labels: dict[str, Any], stage: float, policy: Policy) -> Evidence:
+    """Collect the evidence of these requests and labels; `stage` is the stage's start in milliseconds."""
+    canary, ok = requests["canary"].astype(bool), requests["ok"].astype(bool)
+    champion, answer = ~canary, _numbers(requests["answer"])
     scores = [answer[arm & ok & np.isfinite(answer)] for arm in (canary, champion)]
-    means = {"errors": _samples(~ok, canary, champion), "time": _slow(found, ok, canary, champion, policy)} | labels
+    means = {"errors": _samples(~ok, canary, champion), "time": _slow(requests, ok, canary, champion, policy)}
+    losses = _losses(labels, policy)
     return Evidence(
-        predictions=int(np.sum(canary & (found["moment"] >= stage))),
-        labelled=int(labels["loss"][0].n),
-        means=means,
+        predictions=int(np.sum(canary & (requests["moment"] >= stage))),
+        labelled=int(losses["loss"][0].n),
+        means=means | losses,
         scores=(len(scores[0]), len(scores[1])),
         distance=sequential_tests.distance(*scores),
-        left_out=describe(log.left_out),
+        requests=len(canary),
     )
 
 
@@ -94,22 +139,27 @@ def _slow(
     return _samples(slow, canary & ran, champion & ran)
 
 
-def _labels(
-    log: Log, usecase: str, since: datetime, running: RolloutState, policy: Policy, fallen: list[str]
-) -> dict[str, tuple[Sample, Sample]]:
-    """The losses over all labelled predictions and over each declared slice."""
+def _labelled(
+    log: Log, usecase: str, since: datetime, running: RolloutState, policy: Policy, requests: dict[str, Any]
+) -> dict[str, Any]:
+    """The labelled predictions: who requested and labelled each, what is needed for its loss, and its slices."""
+    fallen = sorted(set(np.ma.masked_equal(requests["fallen"], None).compressed()))
     named = _arms(running) | {
         "fallen": literals(fallen) if fallen else "[]::VARCHAR[]",
         "positive": literal(policy.positive or ""),
         "slices": "".join(f", {slice_sql(each)} AS slice_{number}" for number, each in enumerate(policy.slices)),
     }
-    labelled = log.labelled(usecase, since, labels=policy.classes or None).query("labelled", _LABELLED.format(**named))
-    found = labelled.fetchnumpy()
-    canary = found["canary"].astype(bool)
-    loss, usable = _loss(found, ~canary, policy)
+    labelled = log.labelled(usecase, since, labels=policy.classes or None)
+    return labelled.query("labelled", _LABELLED.format(**named)).fetchnumpy()
+
+
+def _losses(labels: dict[str, Any], policy: Policy) -> dict[str, tuple[Sample, Sample]]:
+    """The losses over all labelled predictions and over each declared slice."""
+    canary = labels["canary"].astype(bool)
+    loss, usable = _loss(labels, ~canary, policy)
     return {
         name: _samples(loss, canary & rows & usable, ~canary & rows & usable)
-        for name, rows in [("loss", np.ones(len(canary), bool)), *_sliced(found, policy)]
+        for name, rows in [("loss", np.ones(len(canary), bool)), *_sliced(labels, policy)]
     }
 
 
@@ -166,13 +216,15 @@ _EVENTS = f"""
 WITH arms AS (
     SELECT "slipway.role" = 'canary' AS canary, "slipway.row_id" AS row, "event.outcome" = 'success' AS ok,
         epoch_ms("@timestamp") AS moment, coalesce("slipway.cached", false) AS cached,
-        coalesce("slipway.model_ms", 0) AS ms, coalesce("slipway.score", "slipway.value") AS answer
+        coalesce("slipway.model_ms", 0) AS ms, coalesce("slipway.score", "slipway.value") AS answer,
+        coalesce("slipway.caller", '') AS caller
     FROM events WHERE "slipway.row_id" LIKE '%-0' AND {_ARMS}
 ), fell AS (SELECT row FROM arms WHERE canary AND NOT ok)
 SELECT * EXCLUDE (row), CASE WHEN canary AND NOT ok THEN row END AS fallen
-FROM arms WHERE canary OR row NOT IN (FROM fell)"""
+FROM arms WHERE canary OR row NOT IN (FROM fell) ORDER BY answer"""  # sorted once, and not for each caller
 _LABELLED = f"""
 SELECT "slipway.role" = 'canary' AS canary, epoch_ms(known_at) AS moment,
     coalesce("slipway.label" <> label_true, false) AS wrong, coalesce(label_true = {{positive}}, false) AS positive,
-    abs("slipway.value" - value_true) AS error {{slices}}
+    abs("slipway.value" - value_true) AS error, coalesce("slipway.caller", '') AS caller,
+    coalesce(nullif(label_caller, ''), "slipway.caller", '') AS labeler {{slices}}
 FROM labelled WHERE {_ARMS} AND NOT list_contains({{fallen}}, "slipway.row_id")"""

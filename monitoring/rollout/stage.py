@@ -16,6 +16,7 @@ from monitoring.rollout.decision import (
     EvidenceResult,
     Progress,
     choose_action,
+    describe_callers,
     evaluate,
     inconclusive_tests,
     is_required,
@@ -65,13 +66,9 @@ class StageRunner:
             evidence = self._gather(usecase, running, policy)
         except OSError as error:
             return self._views.running(usecase, running, policy, f"waits: the log cannot be read: {error}")
-        self._next_poll[usecase] = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - began)
         results = evaluate(evidence, policy)
-        minutes = running.minutes(self._now())
-        progress = Progress(running.weight, evidence.predictions, minutes, evidence.labelled)
-        return self._act(
-            usecase, running, policy, progress, results, " ".join(filter(None, [warning, evidence.left_out]))
-        )
+        self._next_poll[usecase] = time.monotonic() + PAUSE_FACTOR * (time.monotonic() - began)
+        return self._act(usecase, running, policy, evidence, results, warning)
 
     def record(self, usecase: str, running: RolloutState, evidence: dict[str, Any] | None = None) -> None:
         """Write the audit lines of the start and of this stage, once, also where a process ended before it did."""
@@ -98,25 +95,32 @@ class StageRunner:
         usecase: str,
         running: RolloutState,
         policy: Policy,
-        progress: Progress,
+        evidence: Evidence,
         results: list[EvidenceResult],
         warning: str,
     ) -> RolloutView:
+        minutes = running.minutes(self._now())
+        progress = Progress(running.weight, evidence.fewest_predictions[0], minutes, evidence.fewest_labelled)
         inconclusive = inconclusive_tests(results)
         harmful = any(result.verdict == HARMFUL for result in results)
-        action = choose_action(policy, progress, harmful, inconclusive)
+        disputed = any(result.disputed for result in results)
+        action = choose_action(policy, progress, harmful, inconclusive, disputed)
         if action == "back":
-            return self._roll_back(usecase, running, results)
+            return self._roll_back(usecase, running, results, evidence.single_caller)
         if action == "on":
             return self._advance(usecase, running, policy, results)
         if action == "finish":
-            return self._finish(usecase, running, results)
+            return self._finish(usecase, running, results, evidence.single_caller)
         unmet = unmet_conditions(policy, progress, inconclusive)
-        message = " ".join(filter(None, [f"waits for {', '.join(unmet)}." if unmet else "", warning]))
-        return self._views.running(usecase, running, policy, message, results)
+        waiting = f"waits for {', '.join(unmet)}." if unmet else ""
+        notes = [waiting, describe_callers(evidence, results, policy), warning, evidence.left_out]
+        return self._views.running(usecase, running, policy, " ".join(filter(None, notes)), results)
 
-    def _roll_back(self, usecase: str, running: RolloutState, results: list[EvidenceResult]) -> RolloutView:
-        why = "; ".join(result.sentence for result in results if result.verdict == HARMFUL)
+    def _roll_back(
+        self, usecase: str, running: RolloutState, results: list[EvidenceResult], single_caller: str
+    ) -> RolloutView:
+        harm = (result.sentence for result in results if result.verdict == HARMFUL)
+        why = "; ".join(filter(None, [*harm, single_caller]))
         self._end(usecase, running, ROLLED_BACK, why, results)
         _log.warning("%s: version %s is rolled back: %s", usecase, running.version, why)
         return self._views.rolled_back(usecase, f"version {running.version} was rolled back: {why}.")
@@ -132,9 +136,11 @@ class StageRunner:
         _log.info("%s: version %s advances to %g %%", usecase, running.version, weight)
         return self._views.running(usecase, running, policy, f"advances to {weight:g} %.", results)
 
-    def _finish(self, usecase: str, running: RolloutState, results: list[EvidenceResult]) -> RolloutView:
+    def _finish(
+        self, usecase: str, running: RolloutState, results: list[EvidenceResult], single_caller: str
+    ) -> RolloutView:
         safe = ", ".join(result.test for result in results if is_required(result.test))
-        why = f"every stage passed; shown to be safe: {safe}"
+        why = "; ".join(filter(None, ["every stage passed", f"shown to be safe: {safe}", single_caller]))
         self._end(usecase, running, FINISHED, why, results)
         _log.info("%s: version %s is the champion: %s", usecase, running.version, why)
         return self._views.idle(usecase, f"version {running.version} became the champion: {why}.")

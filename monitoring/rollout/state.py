@@ -1,7 +1,7 @@
 """State of a rollout: the tag `slipway.canary` of the registered model, and nothing else.
 
-Servers read version and weight (bentos.follower.desired_versions): a weight of 0 stops the canary at the followers'
-next poll. An `outcome` is written before it is carried out, so that the next process knows what is left to do.
+Servers read version, weight and salt (bentos.follower.desired_versions): a weight of 0 stops the canary at the
+followers' next poll. An `outcome` is written before it is carried out, so that the next process knows what is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     """State of a rollout; `champion` is the version that it is compared with, times are ISO 8601 in UTC.
 
     `began` is the start of the rollout, `since` that of this stage; `stage` counts from 1, `first` is the weight of the
-    first one. With an `outcome`, `why`, `who` and `evidence` go into the audit.
+    first one. `salt` decides which units the canary answers, and callers must not know it. With an `outcome`, `why`,
+    `who` and `evidence` go into the audit.
     """
 
     version: str
@@ -36,6 +37,7 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     began: str
     champion: str
     first: Weight = 0.0
+    salt: str = ""
     outcome: str = ""
     why: str = ""
     who: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,12 +22,16 @@ from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
 from monitoring.status.dashboard import Dashboard, flow_runs
 from monitoring.status.formatting import FILTERS
+from monitoring.status.shared_results import SharedResults, TooManyResults
 from monitoring.webhooks import mlflow_webhook
 from slipway.errors import SlipwayError
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 from slipway.storage import object_store
 
+SECONDS = 5.0
+"""How old metrics, a report or decisions may be that are shown: as old as the dashboard."""
+_PIECE = 64 << 10
 _HERE = Path(__file__).parent
 _STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
 _FILE = re.compile(r"[\w-][\w.-]*\.(html|json)")
@@ -70,6 +74,7 @@ def application(
             *candidate_page.routes(config, templates, _PAGE_HEADERS),
             Route("/static/{name}", _static),
         ],
+        exception_handlers={TooManyResults: _crowded},
         middleware=[Middleware(_SameOrigin, check=SameOriginCheck(config.status_host, config.allowed_hosts))],
     )
 
@@ -95,7 +100,7 @@ def _field(scope: Scope, name: bytes) -> bytes:
 
 
 class _Pages:
-    """Endpoints of the status page."""
+    """Endpoints of the status page. What reads files is shared by all who ask within `SECONDS`."""
 
     def __init__(
         self,
@@ -111,6 +116,9 @@ class _Pages:
         self._board = board
         self._is_alive = is_alive
         self._deliveries = deliveries
+        self._metrics = SharedResults(self._exposition, SECONDS)
+        self._reports = SharedResults(lambda key: read_report(config, *key), SECONDS, most=8)
+        self._decisions = SharedResults(lambda usecase: Decisions(config, usecase).recent(), SECONDS)
 
     def index(self, request: Request) -> Response:
         return HTMLResponse(self._page.render(board=self._board()), headers=_PAGE_HEADERS)
@@ -118,30 +126,28 @@ class _Pages:
     def status(self, request: Request) -> Response:
         return JSONResponse(self._board().to_dict(), headers=_HEADERS)
 
-    def alive(self, request: Request) -> Response:
+    async def alive(self, request: Request) -> Response:
         if self._is_alive():
             return PlainTextResponse("ok\n")
         return PlainTextResponse("the watch loop is stuck\n", 503)
 
-    def metrics(self, request: Request) -> Response:
-        rollouts = {usecase.name: usecase.rollout for usecase in self._board().usecases}
-        content = exporter.exposition(self._config, lambda: rollouts, self._deliveries)
-        return Response(content, media_type=exporter.CONTENT_TYPE)
+    async def metrics(self, request: Request) -> Response:
+        return Response(await self._metrics.get("all"), media_type=exporter.CONTENT_TYPE)
 
-    def report(self, request: Request) -> Response:
-        name = request.path_params["file"]
-        content = read_report(self._config, request.path_params["usecase"], name)
+    async def report(self, request: Request) -> Response:
+        usecase, name = request.path_params["usecase"], request.path_params["file"]
+        content = await self._reports.get((usecase, name)) if is_report(usecase, name) else None
         if content is None:
             return PlainTextResponse("There is no such report.\n", 404)
-        headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY}
-        return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
+        headers = _HEADERS | {"Content-Security-Policy": _REPORT_POLICY, "Content-Length": str(len(content))}
+        return StreamingResponse(_pieces(content), media_type=mimetypes.guess_type(name)[0], headers=headers)
 
-    def retraining(self, request: Request) -> Response:
+    async def retraining(self, request: Request) -> Response:
         usecase = request.path_params["usecase"]
         if not _USECASE.fullmatch(usecase):
             return PlainTextResponse("There is no such use case.\n", 404)
         try:
-            decisions = Decisions(self._config, usecase).recent()
+            decisions = await self._decisions.get(usecase)
         except (SlipwayError, OSError) as error:
             return PlainTextResponse(f"The decisions cannot be read: {error}\n", 503)
         content = self._decisions_page.render(
@@ -152,13 +158,32 @@ class _Pages:
         )
         return HTMLResponse(content, headers=_PAGE_HEADERS)
 
+    def _exposition(self, _: str) -> bytes:
+        rollouts = {usecase.name: usecase.rollout for usecase in self._board().usecases}
+        return exporter.exposition(self._config, lambda: rollouts, self._deliveries)
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """Send by pieces: the server waits for a slow reader after each, and keeps no copy of the whole for it."""
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
+
+
+async def _crowded(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("Too much is being read for others: try again in a moment.\n", 503)
+
+
+def is_report(usecase: str, name: str) -> bool:
+    """Whether it may be a file of a verdict. No such name reaches outside the use case's folder of verdicts."""
+    return bool(_USECASE.fullmatch(usecase) and _FILE.fullmatch(name))
+
 
 def read_report(config: Settings, usecase: str, name: str) -> bytes | None:
-    """Read a file of a verdict; None where there is none. No name reaches outside the use case's folder of verdicts."""
-    if not (_USECASE.fullmatch(usecase) and _FILE.fullmatch(name)):
-        return None
+    """Read a file of a verdict; None where there is none."""
     try:
-        return object_store(config).read(f"{verdict.folder(config, usecase)}/{name}")
+        return (
+            object_store(config).read(f"{verdict.folder(config, usecase)}/{name}") if is_report(usecase, name) else None
+        )
     except (SlipwayError, OSError):
         return None
 

@@ -259,6 +259,11 @@ class Canary(Section):
     max_loss_excess: float = Field(
         0.05, gt=0, le=1, description="Accepted increase of the mean loss of labelled predictions."
     )
+    callers: Literal["several", "any"] = Field(
+        "several",
+        description="Whose requests decide: `several`, what decides must hold without the requests of any one caller; "
+        "`any`, one caller may decide. Without credentials all callers are one, and it decides.",
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> Canary:

@@ -7,17 +7,24 @@ slipway.serving_state.observed.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from slipway.system.files import read_struct, write_json
 
+SALT = r"^[0-9a-f]{0,64}$"  # the key of a blake2b hash has 64 bytes at most
 
-class Canary(msgspec.Struct, frozen=True):
-    """A canary's digest, and the percent of requests that it answers."""
+
+class Canary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A canary's digest, and the percent of requests that it answers.
+
+    `salt` decides which units are among them. No response shows it.
+    """
 
     digest: str
     weight: float
+    salt: Annotated[str, msgspec.Meta(pattern=SALT)] = ""
 
 
 class DesiredState(msgspec.Struct, frozen=True):

@@ -27,6 +27,16 @@ def test_another_version_assigns_the_units_anew():
     assert 0.15 < len(first & second) / len(first) < 0.35
 
 
+def test_the_salt_of_a_rollout_assigns_the_units_anew_so_that_nobody_computes_who_goes_first():
+    computed = {unit for unit in UNITS if routes_to_canary("7", unit, 25)}
+    for salt in (b"a", b"0" * 64):
+        chosen = {unit for unit in UNITS if routes_to_canary("7", unit, 25, salt)}
+        assert abs(len(chosen) / len(UNITS) - 0.25) < 0.03
+        assert 0.15 < len(computed & chosen) / len(computed) < 0.35
+        assert chosen == {unit for unit in UNITS if routes_to_canary("7", unit, 25, salt)}
+        assert chosen < {unit for unit in UNITS if routes_to_canary("7", unit, 50, salt)}
+
+
 def test_version_and_unit_are_hashed_without_ambiguity():
     assert bucket("1", b"1x") != bucket("11", b"x")
 

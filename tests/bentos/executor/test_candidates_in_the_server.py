@@ -20,6 +20,7 @@ from tests.support import bundles
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}
 LOOSE = {"swap_ratio": 1e6}
+SALT = "ab12"
 
 
 class Caller:
@@ -49,7 +50,7 @@ def put(var: Path, tmp_path: Path) -> Callable[..., str]:
 
 def point(server: Server, champion: str, canary: str | None = None, weight: float = 0, shadow: str | None = None):
     """Set the desired state and wait until every worker has followed it."""
-    roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
+    roles = {"canary": Canary(canary, weight, SALT) if canary else None, "shadow": shadow}
     generation = bundles.point(server.var, "loans", champion, **roles)
     for role, digest in (("champion", champion), ("canary", canary), ("shadow", shadow)):
         server.wait_for(lambda role=role, digest=digest: server.all_have(generation, digest, role=role))
@@ -65,7 +66,7 @@ def test_a_canary_gets_its_share_and_its_units_and_a_failing_or_promoted_one_hur
     bound = 4.5 * math.sqrt(400 * 0.25 * 0.75)
     assert abs(versions["2"] - 100) < bound, versions
     for unit in ("ann", "bob", "cy", "di", "eve", "flo"):
-        expected = "2" if routes_to_canary("2", unit.encode(), 25) else "1"
+        expected = "2" if routes_to_canary("2", unit.encode(), 25, SALT.encode()) else "1"
         assert {Caller(server).version(ROW, unit) for _ in range(6)} == {expected}
 
     point(server, champion, faulty, 100)

@@ -155,9 +155,9 @@ def test_a_promotion_of_a_stored_bundle_fetches_nothing(following, registry, fou
 def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
     one, two, three = make("1"), make("2"), make("3")
     registry.aliases |= {"champion": "1", "canary": "2", "shadow": "3"}
-    registry.tags["slipway.canary"] = json.dumps({"version": "2", "weight": 25, "stage": 1})
+    registry.tags["slipway.canary"] = json.dumps({"version": "2", "weight": 25, "stage": 1, "salt": "ab12"})
     following.poll()
-    assert pointed(found) == desired.DesiredState(1, one, Canary(two, 25.0), three)
+    assert pointed(found) == desired.DesiredState(1, one, Canary(two, 25.0, "ab12"), three)
     del registry.aliases["canary"], registry.aliases["shadow"]
     following.poll()
     assert pointed(found) == desired.DesiredState(2, one)
@@ -166,7 +166,7 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
 @pytest.mark.parametrize("tag", ["", "no json", "[]", '{"version": "1", "weight": 5}', '{"version": "2"}'])
 def test_a_canary_without_a_weight_of_its_own_gets_no_traffic(tag: str) -> None:
     model = RegisteredModel(NAME, {"champion": "1", "canary": "2"}, {"slipway.canary": tag})
-    assert desired_versions(model, "champion") == ("1", None, 0.0, None)
+    assert desired_versions(model, "champion") == ("1", None, 0.0, None, "")
 
 
 def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:

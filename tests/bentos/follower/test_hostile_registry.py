@@ -126,6 +126,9 @@ TAGS = [
     '{"version": "2", "weight": true}',
     '{"version": ["2"], "weight": 10}',
     '{"version": "3", "weight": 10}',
+    '{"version": "2", "weight": 10, "salt": 5}',
+    '{"version": "2", "weight": 10, "salt": "no hex"}',
+    '{"version": "2", "weight": 10, "salt": "%s"}' % ("a" * 65),
     "\x00",
 ]
 

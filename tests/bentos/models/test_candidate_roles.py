@@ -23,6 +23,7 @@ from tests.support.waiting import until
 
 ROW = bundles.ROWS["loans"][0]
 OLD = {**ROW, "age": 99.0}
+SALT = "ab12"
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ class World:
 
     def point(self, canary: str | None = None, weight: float = 100.0, shadow: str | None = None) -> None:
         """Set the desired state and wait until the worker has followed it."""
-        roles = {"canary": Canary(canary, weight) if canary else None, "shadow": shadow}
+        roles = {"canary": Canary(canary, weight, SALT) if canary else None, "shadow": shadow}
         generation = bundles.point(self.var, "loans", self.champion, **roles)
         digests = {"champion": self.champion, "canary": canary, "shadow": shadow}
         desired = {role: digest for role, digest in digests.items() if digest is not None}
@@ -105,7 +106,28 @@ class TestCanary:
                 world.client.post("/v1/models/loans/predict", body, **{"x-slipway-unit": unit}).json["model"]["version"]
                 for _ in range(3)
             }
-            assert versions == {"2" if routes_to_canary("2", unit.encode(), 40) else "1"}
+            assert versions == {"2" if routes_to_canary("2", unit.encode(), 40, SALT.encode()) else "1"}
+
+    def test_no_response_shows_by_what_its_units_are_chosen(self, world):
+        world = world()
+        world.point(world.store("2"), weight=40)
+        shown = world.client.get("/v1/models/loans").json["pointer"]["canary"]
+        assert (shown["weight"], "salt" in shown) == (40, False)
+
+    def test_one_caller_makes_it_busy_for_itself_only(self, world, key, monkeypatch):
+        secrets = {name: key(name, "predict") for name in ("mallory", "shop")}
+        world = world()
+        world.point(world.store("2"))
+        runner = world.client.worker.served["loans"].manager.roles.candidates.canary
+        callers = set()
+        monkeypatch.setattr(runner, "_has_share", lambda work: not callers or work.caller in callers)
+        versions = []
+        for name in ("mallory", "shop", "mallory"):
+            body = {"instances": [ROW]}
+            answer = world.client.post("/v1/models/loans/predict", body, x_api_key=secrets[name])
+            versions.append(answer.json["model"]["version"])
+            callers = callers or {event["caller"] for event in world.events()}
+        assert versions == ["2", "1", "2"]
 
     def test_its_event_is_the_one_that_is_answered(self, world):
         world = world()

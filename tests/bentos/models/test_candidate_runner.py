@@ -8,13 +8,14 @@ import time
 import pytest
 
 from bentos.models.candidate_runner import MAX_BYTES, MAX_JOBS, CandidateRunner
+from tests.support.waiting import until
 
 
 class Task:
     """Task that runs until it is released, or for some seconds."""
 
-    def __init__(self, size: int = 1, seconds: float = 20.0) -> None:
-        self.size, self.late = size, False
+    def __init__(self, size: int = 1, seconds: float = 20.0, caller: str | None = None) -> None:
+        self.size, self.late, self.caller = size, False, caller
         self.begun, self.go = threading.Event(), threading.Event()
         self._seconds = seconds
 
@@ -58,6 +59,20 @@ def test_large_bodies_are_bounded_in_total_and_a_single_one_is_accepted(runner):
     while not runner.submit(alone):
         assert time.monotonic() < deadline
     assert alone.begun.wait(5)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, MAX_JOBS // 2), (MAX_BYTES // 8, 4), (MAX_BYTES // 2 - 1, 1)])
+def test_one_caller_makes_the_model_busy_for_itself_only(runner, size, most):
+    running = occupied(runner)
+    sent = [Task(size, 0, "mallory") for _ in range(MAX_JOBS)]
+    accepted = [task for task in sent if runner.submit(task)]
+    assert len(accepted) == most
+    others = [Task(1, 0, caller) for caller in ("shop", None)]
+    assert all(runner.submit(task) for task in others)
+    running.go.set()
+    assert others[-1].begun.wait(5)
+    until(lambda: not runner._held)
+    assert runner.submit(Task(size, 0, "mallory"))
 
 
 def test_while_a_task_is_past_its_deadline_nothing_is_queued_after_it(runner):

@@ -96,7 +96,8 @@ class World:
             answer = {"label": label(k), "score": score(k)} if value is None else {"value": value(k)}
             lines.append(self._line(role, version, name, failed, ms(k), {} if failed else answer, row(k), caller))
             if failed and role == "canary":
-                lines.append(self._line("champion", "1", name, False, 100.0, {"label": "good", "score": 0.99}, row(k)))
+                fallback = {"label": "good", "score": 0.99}
+                lines.append(self._line("champion", "1", name, False, 100.0, fallback, row(k), caller))
             if truth is not None and (known := truth(k)) is not None:
                 labels.append(self._label(name, known, labeler))
         self._write("prediction", lines)

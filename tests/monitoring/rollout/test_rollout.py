@@ -28,6 +28,22 @@ def test_a_canary_begins_with_the_first_stage_and_says_what_it_waits_for(rollout
     assert world.actions == ["canary.began"]
 
 
+def test_each_rollout_has_a_salt_of_its_own_and_keeps_it_through_its_stages(rollout: Callable[..., World]) -> None:
+    salts = []
+    for _ in range(2):
+        world = rollout(**FAST)
+        world.begin()
+        salts.append(world.running.salt)
+        world.predict("champion", 100)
+        world.predict("canary", 60)
+        assert world.once(1).stage == 2
+        world.restart()
+        assert world.running.salt == salts[-1]
+        assert salts[-1] not in repr(world.once().to_dict()) + repr(audit.lines(NAME, world.config))
+    assert [len(salt) for salt in salts] == [32, 32]
+    assert salts[0] != salts[1]
+
+
 @pytest.mark.slow
 def test_an_equal_canary_goes_through_all_stages_and_becomes_champion_on_evidence(
     rollout: Callable[..., World],

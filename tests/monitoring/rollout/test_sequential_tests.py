@@ -74,7 +74,8 @@ def test_the_true_distance_is_outside_at_any_time_no_more_often_than_alpha() -> 
 def test_the_distance_is_the_fields() -> None:
     rng = np.random.default_rng(5)
     new, old = rng.integers(0, 20, 300) / 20, rng.normal(0.5, 0.2, 500)
-    assert distance(new, old) == pytest.approx(ks_2samp(new, old).statistic)
+    for some, others in ((new, old), (old, new), (new, new), (new, old + 10), (new + 10, old), (new[:1], new)):
+        assert distance(some, others) == pytest.approx(ks_2samp(some, others).statistic)
     assert distance(new, np.empty(0)) == 0.0
 
 

@@ -12,7 +12,7 @@ from slipway.system import files
 
 def test_a_pointer_with_all_its_roles_outlasts_its_file(tmp_path: Path) -> None:
     assert desired.read(tmp_path, "loans") is None
-    whole = DesiredState(4, "aa", Canary("bb", 0.1), "cc")
+    whole = DesiredState(4, "aa", Canary("bb", 0.1, "ab12"), "cc")
     desired.write(tmp_path, "loans", whole)
     assert desired.read(tmp_path, "loans") == whole
 

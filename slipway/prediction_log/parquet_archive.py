@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from slipway.prediction_log.jsonl import count, literal
+from slipway.prediction_log.jsonl import MAX_LINE, count, literal
 from slipway.prediction_log.layout import BAD, PARQUET, partitions
 from slipway.prediction_log.segments import Segment
 from slipway.prediction_log.spool_reader import create, insert
@@ -47,12 +47,20 @@ _COPY = f"""COPY (
 
 
 def _keep_others(lines: BinaryIO, ids: set[str], into: Path) -> None:
-    """Copy the lines whose event is not among the ids, byte for byte, so that a person can find out what is wrong."""
+    """Copy the lines whose event is not among the ids, byte for byte, so that a person can find out what is wrong.
+
+    A line that is too long for an event is copied by pieces.
+    """
     lines.seek(0)
+    ends, is_long = True, False
     with into.open("wb") as file:
-        for line in lines:
-            if _id(line) not in ids:
-                file.write(line if line.endswith(b"\n") else line + b"\n")
+        while piece := lines.readline(MAX_LINE + 1):
+            is_long = len(piece) > MAX_LINE or (is_long and not ends)
+            ends = piece.endswith(b"\n")
+            if is_long or _id(piece) not in ids:
+                file.write(piece)
+        if not ends:
+            file.write(b"\n")
 
 
 def _id(line: bytes) -> str | None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import duckdb
 import pytest
 
 from monitoring.log_shipping.shipper import ParquetSink, Shipper
-from slipway.prediction_log import Log, describe, parquet_files
+from slipway.prediction_log import Log, describe, parquet_archive, parquet_files
 from slipway.prediction_log.left_out import LeftOut
 from slipway.settings import Settings
 from tests.support.damages import DAMAGES
@@ -193,6 +194,25 @@ def test_a_spooled_binary_file_is_counted_and_named(log: Log, config: Settings, 
     assert not Shipper(config, [ParquetSink(config)]).ship().failed
     assert rows(log.predictions(USECASE)) == ["a", "b", "c"]
     assert [(Path(each.file).suffix, each.lines) for each in log.left_out] == [(".bad", lines)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_too_long_for_an_event_is_kept_and_never_held_whole(
+    config: Settings, sound: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr(parquet_archive, "MAX_LINE", 1 << 16)
+    event = prediction("c").rstrip(b"\n")
+    long = event + b" " * (8 << 20) + event
+    segment = config.spool / USECASE / "prediction-20260301T000000000000Z-1-aa.jsonl"
+    segment.write_bytes(event + b"\n" + b"no event\n" + long + end)
+    tracemalloc.start()
+    shipped = Shipper(config, [ParquetSink(config)]).ship()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not shipped.failed
+    [kept] = config.var.rglob("*.bad")
+    assert kept.read_bytes() == b"no event\n" + long + b"\n"
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.open"])

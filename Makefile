@@ -20,6 +20,9 @@ IMAGE = docker build --file infra/images/Dockerfile $(BASE:%=--build-arg=BASE=%)
 PLATFORM := slipway-platform:$(RELEASE)$(if $(filter gpu,$(DEVICE)),-gpu)
 SHIP := slipway-ship:$(RELEASE)
 
+# Commands and tests start hundreds of processes: without compiled files each of them would compile the project again
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo loop up down cluster test test-quick lint bench ci images sbom audit lock clean
 

@@ -14,7 +14,13 @@ import pytest
 from slipway.settings import settings
 from tests.support.needs import NEEDS
 
-pytest_plugins = ["tests.support.sharing", "tests.support.distribution", "tests.support.servers", "tests.support.s3"]
+pytest_plugins = [
+    "tests.support.sharing",
+    "tests.support.distribution",
+    "tests.support.garbage",
+    "tests.support.servers",
+    "tests.support.s3",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from slipway.errors import DataError, NotFound, RegistryError, ServiceError
+from tests.support.servers import asking
 
 
 @pytest.fixture
@@ -27,11 +28,8 @@ def deployments() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def prefect() -> Iterator[None]:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with temporary_settings({PREFECT_API_URL: None}), prefect_test_harness(server_startup_timeout=120):
+def prefect(prefect_server: str) -> Iterator[None]:
+    with asking(prefect_server):
         yield
 
 

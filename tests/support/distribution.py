@@ -6,6 +6,9 @@ A file's tests go to one worker, for they share servers (`--dist loadfile`). Slo
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,7 @@ SLOW = {
     "watch",
 }
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 # Each worker computes on one thread: several with one for each core would wait for each other.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -43,12 +47,28 @@ if IS_WORKER:
         os.environ.setdefault(name, "1")
 
 
+class _Folder(pytest.Dir):
+    """A folder whose collection begins at another place in each worker, so that no two compile the same files."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        found = list(super().collect())
+        first = len(found) * int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) // WORKERS
+        return found[first:] + found[:first]
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect folders in a worker's own order; they are sorted below."""
+    return _Folder.from_parent(parent, path=path) if IS_WORKER else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m is evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start a server as slow; a worker runs files with slow tests first, so that none is the last."""
+    """Mark tests that start a server as slow. Workers run files with slow tests first, then those with most tests, so
+    that none runs long when the others are done."""
     for item in items:
         if SLOW.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     if IS_WORKER:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.path not in slow, 0 if item.path in slow else -tests[item.path], item.path))

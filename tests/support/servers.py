@@ -17,7 +17,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Provide the address of a real Prefect server's API on SQLite, as on a laptop: with a login, which
     every test has in its environment, and one origin. Tests use distinct names of deployments."""
     return sharing.started(tmp_path_factory, "prefect", _start_prefect)
+
+
+@contextmanager
+def asking(prefect: str) -> Iterator[None]:
+    """Have Prefect's client use the API at this URL, that of `prefect_server`."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect, PREFECT_API_AUTH_STRING: PREFECT_LOGIN}):
+        yield
 
 
 def _start_mlflow(folder: Path) -> sharing.Started:

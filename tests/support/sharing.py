@@ -50,14 +50,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is None or hasattr(session.config, "workerinput"):
         return
-    for record in of_the_run(factory).glob("shared-*/started.json"):
-        end(json.loads(record.read_text())[0])
+    records = of_the_run(factory).glob("shared-*/started.json")
+    end(*(json.loads(record.read_text())[0] for record in records))
 
 
-def end(leader: int) -> None:
-    """End a session of processes: SIGTERM, then SIGKILL."""
-    with suppress(ProcessLookupError, psutil.NoSuchProcess):
-        os.killpg(leader, signal.SIGTERM)
-        _, still = psutil.wait_procs([psutil.Process(leader)], END_SECONDS)
-        if still:
-            os.killpg(leader, signal.SIGKILL)
+def end(*leaders: int) -> None:
+    """End sessions of processes, all at once: SIGTERM, then SIGKILL."""
+    running = []
+    for leader in leaders:
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            running.append(psutil.Process(leader))
+            os.killpg(leader, signal.SIGTERM)
+    _, still = psutil.wait_procs(running, END_SECONDS)
+    for process in still:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -28,8 +28,6 @@ from tests.bentos.fast_path.connection import BODY, PATH, ROW, Connection, until
 from tests.bentos.server.processes import Load, Server, logged_ids
 from tests.support import bundles
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def blocked(start_client, monkeypatch):
@@ -44,6 +42,7 @@ def blocked(start_client, monkeypatch):
     release.set()
 
 
+@pytest.mark.alone
 def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(blocked):
     client, release = blocked
     admission = client.worker.admission
@@ -70,6 +69,7 @@ def test_beyond_the_queue_requests_are_refused_at_once_and_queued_ones_answered(
     assert len(client.events()) == 5
 
 
+@pytest.mark.alone
 def test_a_client_that_goes_away_frees_its_ticket(blocked):
     client, release = blocked
     admission = client.worker.admission
@@ -91,6 +91,7 @@ def test_a_client_that_goes_away_frees_its_ticket(blocked):
     assert len(client.events()) == THREADS, "what nobody waited for was not run"
 
 
+@pytest.mark.alone
 def test_threads_that_hang_are_not_waited_for_and_come_back(blocked):
     client, release = blocked
     admission = client.worker.admission
@@ -108,6 +109,7 @@ def test_threads_that_hang_are_not_waited_for_and_come_back(blocked):
     asyncio.run(scenario())
 
 
+@pytest.mark.alone
 def test_a_body_in_parts_reserves_capacity_and_releases_it(blocked):
     client, release = blocked
     admission = client.worker.admission
@@ -143,6 +145,7 @@ class Holding(Work):
         self.done.wait(10)
 
 
+@pytest.mark.alone
 class TestAdmissionController:
     @pytest.fixture
     def admission(self, start_client):
@@ -238,6 +241,7 @@ class TestAdmissionController:
         several[0].done.set()
 
 
+@pytest.mark.alone
 def test_a_blocked_event_loop_is_noticed_and_forgotten():
     lag = EventLoopLag()
 
@@ -255,6 +259,7 @@ def test_a_blocked_event_loop_is_noticed_and_forgotten():
     assert lag.seconds < 0.001
 
 
+@pytest.mark.alone
 def test_an_answer_after_the_deadline_is_discarded_even_if_the_timer_is_late():
     async def scenario() -> None:
         live: Any = SimpleNamespace(usecase="loans", version="1", deadline=0.05)
@@ -342,6 +347,7 @@ def answer(file: Any) -> tuple[int, Any]:
     return status, json.loads(file.read(length))
 
 
+@pytest.mark.alone
 def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
     server = serve("loans", SLIPWAY_BATCHING="off")  # in batches it gets all of this flood done
@@ -355,6 +361,7 @@ def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve,
     assert server.get("/readyz")[0] == 200
 
 
+@pytest.mark.alone
 def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans")
     server = serve("loans", SLIPWAY_MAX_RECEIVE_SECONDS="1")
@@ -385,6 +392,7 @@ def test_slow_senders_are_cut_off_and_others_are_served(serve, var: Path, tmp_pa
     server.wait_for_metric(5, "slipway_requests_shed_total", reason="slow")
 
 
+@pytest.mark.alone
 def test_sigterm_under_load_drops_nothing_and_ends_in_time(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=40)
     server = serve("loans", workers=2, SLIPWAY_MAX_RECEIVE_SECONDS="2", SLIPWAY_DRAIN_SECONDS="1")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,9 @@ import pytest
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
 from tests.support.prediction_log import watched_loans as loans
-from tests.support.servers import PREFECT_LOGIN, publish, unique_name
+from tests.support.servers import publish, unique_name
 
 POLICY = "retraining: {min_labelled_rows: 50, cooldown_hours: 24, runs_per_week: 2}\n"
-
-
-@contextmanager
-def asking(prefect: str) -> Iterator[None]:
-    """Prefect's client talks to the API at this URL."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: prefect, PREFECT_API_AUTH_STRING: PREFECT_LOGIN}):
-        yield
 
 
 def deploy(usecase: str) -> None:

@@ -21,6 +21,7 @@ from slipway.errors import SlipwayError, UseCaseError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests as made
 from tests.support.prediction_log.broken_log import break_log
+from tests.support.servers import asking
 
 ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "http://127.0.0.1:9"
@@ -48,7 +49,7 @@ print(*(request_retraining(name, "drift", "alertmanager").outcome for _ in range
 
 @pytest.fixture
 def prefect(prefect_server: str) -> Iterator[str]:
-    with made.asking(prefect_server):
+    with asking(prefect_server):
         yield prefect_server
 
 

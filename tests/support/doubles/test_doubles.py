@@ -16,7 +16,7 @@ from tests.monitoring.retraining import requests
 from tests.support import bundles
 from tests.support.doubles.mlflow_double import MlflowDouble
 from tests.support.doubles.prefect_double import PrefectDouble
-from tests.support.servers import publish, unique_name
+from tests.support.servers import asking, publish, unique_name
 
 
 @pytest.fixture(params=["the double", pytest.param("MLflow", marks=pytest.mark.slow)])
@@ -120,7 +120,7 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectC
         requests.deploy(usecase)
         return PrefectClient(uri)
 
-    with requests.asking(uri):
+    with asking(uri):
         yield deployed
 
 

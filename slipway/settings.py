@@ -18,6 +18,7 @@ from slipway.system.files import create_once, open_regular
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "SLIPWAY_"
 _NOT_SETTINGS = ("SLIPWAY_TEST_",)
@@ -175,6 +176,18 @@ class Settings(BaseSettings):
     elasticsearch_url: str = Field(
         "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment alone: looking for a `.env` file, which there is not, takes as long again."""
+        return init_settings, env_settings
 
     @field_validator(
         "servers", "serve", "trusted_keys", "jwt_algorithms", "cors_origins", "allowed_hosts", mode="before"

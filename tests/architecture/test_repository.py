@@ -1,4 +1,4 @@
-"""Files that the platform reads: who reviews what, and how a vulnerability is reported."""
+"""Files that somebody else reads: who reviews what, how a vulnerability is reported, how tests are distributed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import slipway
+from tests.support.distribution import LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = (ROOT / ".github" / "CODEOWNERS").read_text().splitlines()
@@ -47,3 +48,8 @@ def test_the_security_policy_says_how_to_report_what_is_supported_and_what_is_in
 
 def test_the_newest_release_is_the_supported_version():
     assert f"the newest release ({slipway.__version__.rpartition('.')[0]})" in POLICY
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_test_files_that_one_worker_runs_for_their_library_are_there(library):
+    assert [file for file in LIBRARIES[library] if f"/tests/{file}" not in tracked()] == []

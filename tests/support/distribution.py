@@ -1,6 +1,7 @@
-"""Which tests are slow, and in which order workers run them.
+"""Which tests are slow, which go to the same worker, and in which order workers run them.
 
-A file's tests go to one worker, for they share servers (`--dist loadfile`). Slow files go first.
+A file's tests go to one worker, for they share servers (`--dist loadfile`), and so do files that import the same large
+library. Slow files go first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # Fixtures that start a server, a browser or containers, build an image, or train
 SLOW = {
@@ -37,6 +40,37 @@ SLOW = {
     "trained",
     "watch",
 }
+# Files that import a library for which a worker needs seconds
+LIBRARIES = {
+    "TensorFlow": (
+        "benchmarks/models/test_credit_risk.py",
+        "pipelines/commands/test_train.py",
+        "pipelines/labels/test_retraining_data.py",
+        "pipelines/modeling/test_networks.py",
+        "pipelines/steps/test_training_steps.py",
+        "pipelines/steps/test_validate.py",
+        "usecases/test_conformance.py",
+    ),
+    "Evidently": (
+        "monitoring/analysis/test_drift_evidently.py",
+        "monitoring/reports/test_scripts_of_callers.py",
+        "monitoring/test_monitor.py",
+        "monitoring/test_monitor_s3.py",
+    ),
+    "Prefect": (
+        "infra/kubernetes/test_prefect_deployments.py",
+        "infra/kubernetes/test_prefect_jobs.py",
+        "monitoring/retraining/test_policy.py",
+        "pipelines/test_flows.py",
+    ),
+    "MLflow": (
+        "monitoring/mlflow_app/test_app.py",
+        "monitoring/mlflow_app/test_login.py",
+        "pipelines/steps/test_register.py",
+        "scenarios/closed_loop/test_tampered_version.py",
+    ),
+}
+_LIBRARY_OF = {file: library for library, files in LIBRARIES.items() for file in files}
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 # Each worker computes on one thread: several with one for each core would wait for each other.
@@ -45,6 +79,18 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", 
 if IS_WORKER:
     for name in THREADS:
         os.environ.setdefault(name, "1")
+
+
+class _Scheduling(LoadFileScheduling):
+    """Distribution by file, or by the library that it imports."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return _LIBRARY_OF.get(file.removeprefix("tests/"), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return _Scheduling(config, log)
 
 
 class _Folder(pytest.Dir):

@@ -70,7 +70,7 @@ def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
 
     if temperature is None:
         return network
-    return keras.Model(network.input, Temperature(temperature, name="temperature")(network.output))
+    return keras.Model(network.input, Temperature(temperature, name="slipway_temperature")(network.output))
 
 
 def predict(network: keras.Model, features: dict[str, np.ndarray]) -> np.ndarray:

@@ -60,12 +60,12 @@ _ALIAS = re.compile(r'\bAS "?([a-z_]+)"?')
 
 def names_in_code() -> list[str]:
     """List what the code calls a column: indices, keywords of `assign`, names in SQL, and what follows a prefix."""
-    found = {"self", "recent", *(name.rpartition(".")[2] for name in PREDICTION_COLUMNS)}
+    found = {"self", "recent", "__index_level_0__", *(name.rpartition(".")[2] for name in PREDICTION_COLUMNS)}
     found |= {value.removeprefix(columns.OWN) for value in vars(columns).values() if isinstance(value, str)}
     for package in TABLES:
         for path in (ROOT / package).rglob("*.py"):
             found.update(_columns(ast.parse(path.read_text())))
-    return sorted(name for name in found - {TARGET} if re.fullmatch(r"[a-z][a-z0-9_]*", name))
+    return sorted(name for name in found - {TARGET} if re.fullmatch(r"[a-z_][a-z0-9_]*", name))
 
 
 def _columns(tree: ast.Module) -> Iterator[str]:

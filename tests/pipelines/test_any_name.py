@@ -43,8 +43,8 @@ TABLES = ("pipelines", "monitoring/analysis", "slipway/contracts", "slipway/eval
 KINDS = ("number", "integer", "category", "boolean")
 TARGET, GROUP = "label_true", "split_group"
 PARAMS = {
-    "epochs": 8,
-    "learning_rate": 0.02,
+    "epochs": 4,
+    "learning_rate": 0.005,
     "members": 1,
     "width": 8,
     "bins": 2,
@@ -107,10 +107,11 @@ class Naming:
         return {"features": features, "target": target, "split": {"group": self.group}}
 
     def rows(self, count: int, seed: int) -> list[dict[str, Any]]:
-        """Draw rows: the same values under any names."""
+        """Draw rows: the same values under any names, of which each number tells of the target."""
         rng = np.random.default_rng(seed)
+        risk = rng.normal(size=count)
         drawn = {
-            "number": lambda: rng.normal(50, 9, count).round(2).tolist(),
+            "number": lambda: (50 + 9 * (risk + rng.normal(size=count))).round(2).tolist(),
             "integer": lambda: rng.integers(1, 90, count).tolist(),
             "category": lambda: rng.choice(["low", "middle", "high"], count).tolist(),
             "boolean": lambda: (rng.random(count) < 0.5).tolist(),
@@ -158,9 +159,10 @@ def life(usecase, equally_fast, monkeypatch, tmp_path):
 
 
 def _labelled_rows(naming: Naming) -> pd.DataFrame:
-    """Rows with a target that follows from one of the numbers."""
+    """Rows with a target that follows from the numbers."""
     frame = pd.DataFrame(naming.rows(400, seed=1))
-    return frame.assign(**{naming.target: np.where(frame[naming.features[0]] > 50, "yes", "no")})
+    numbers = [name for name, kind in naming.kinds.items() if kind == "number"]
+    return frame.assign(**{naming.target: np.where(frame[numbers].mean(axis=1) > 50, "yes", "no")})
 
 
 def _production(naming: Naming, run: RunPaths) -> Log:

@@ -38,8 +38,9 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
     least = usecase.monitoring.min_rows
     schema = Schema.load(bundle / "serve" / "schema.json")
     thresholds = Thresholds.load(bundle / "monitor" / "thresholds.json")
-    frame = windows.load_reference(bundle)
+    frame = windows.load_reference(bundle, schema)
     reference = windows.reference_columns(frame, schema)
+    promised = windows.reference_predictions(frame, schema)
     sample = windows.read(log, schema, period)
     columns, notes = windows.columns(schema), []
     if sample.own < least <= period.rows:
@@ -53,6 +54,6 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
         len(frame),
         sample.rows,
         compare(reference, sample.table, columns, thresholds) if period.rows >= least else [],
-        quality.measure(log, usecase, schema, period.version, labels_since, period.until, frame),
+        quality.measure(log, usecase, schema, period.version, labels_since, period.until, promised),
         notes,
     )

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from monitoring.analysis.drift import NUMERIC, Column
+from slipway.contracts.columns import PREDICTION, of_image, prediction_columns, reference_names
 from slipway.contracts.events.prediction_event import logged_features
-from slipway.contracts.schema import IMAGE_STATISTICS
 from slipway.errors import BundleError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from slipway.prediction_log import Log
 
 SAMPLE_ROWS = 10_000
-PREDICTION = "prediction."
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def columns(schema: Schema) -> list[Column]:
     found: list[Column] = []
     for feature in schema.features:
         if feature.kind == "image":
-            found += [Column(f"{feature.name}_{statistic}", "number") for statistic in IMAGE_STATISTICS]
+            found += [Column(name, "number") for name in of_image(feature.name).values()]
         elif feature.private != "drop":
             found.append(Column(feature.name, feature.kind, unit=feature.unit))
     if schema.task == "regression":
@@ -86,28 +85,39 @@ def read(log: Log, schema: Schema, period: Period) -> Window:
     own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.version]
     table = {}
     for column in columns(schema):
-        rows, name = (features, column.name) if column.of == "feature" else (own, _plain(column))
+        rows, name = (features, column.name) if column.of == "feature" else (own, column.name.removeprefix(PREDICTION))
         table[column.name] = typed((row.get(name) for row in rows), column)
     return Window(table, len(events), len(own))
 
 
-def load_reference(folder: Path) -> pd.DataFrame:
-    """Read the bundle's `monitor/reference.parquet`. Raises BundleError if it is no Parquet file."""
+def load_reference(folder: Path, schema: Schema) -> pd.DataFrame:
+    """Read the bundle's `monitor/reference.parquet`, with the names of this release.
+
+    Raises:
+        BundleError: it is no Parquet file, or lacks a column.
+    """
     path = folder / "monitor" / "reference.parquet"
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is no Parquet file: {error}") from None
-
-
-def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
-    """The reference's features and predictions. Raises BundleError if one is missing."""
-    missing = [_plain(column) for column in columns(schema) if _plain(column) not in frame]
-    if missing:
+    frame = frame.rename(columns=reference_names(frame.columns, schema.task))
+    wanted = [*(column.name for column in columns(schema)), *_predictions(schema)]
+    if missing := sorted(set(wanted) - set(frame)):
         raise BundleError(
             f"the bundle's reference lacks the columns {missing}: train the model again with this release."
         )
-    return {column.name: typed(frame[_plain(column)], column) for column in columns(schema)}
+    return frame
+
+
+def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+    """The reference's features and predictions."""
+    return {column.name: typed(frame[column.name], column) for column in columns(schema)}
+
+
+def reference_predictions(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The reference's predictions and true labels, under their names in the prediction log."""
+    return frame[_predictions(schema)].rename(columns=lambda name: name.removeprefix(PREDICTION))
 
 
 def typed(values: Iterable[Any], column: Column) -> np.ndarray:
@@ -143,8 +153,8 @@ def _flat(features: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _plain(column: Column) -> str:
-    return column.name.removeprefix(PREDICTION) if column.of == "prediction" else column.name
+def _predictions(schema: Schema) -> list[str]:
+    return [f"{PREDICTION}{name}" for name in prediction_columns(schema.task)]
 
 
 def _last(name: str) -> str:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from monitoring.analysis.drift import CHI2, KS, MISSING, DriftResult, Table, holm_cutoff
 from monitoring.analysis.statistical_tests import contingency, homogeneity
+from slipway.contracts.columns import OWN
 
 HOMOGENEITY = "slipway_chi2"
 _DATA = re.compile(r"^    var (?:additional_graphs_)?metric_[0-9a-f]{32} = .*;$", re.MULTILINE)
@@ -117,7 +118,7 @@ def _threshold(result: DriftResult, cutoff: float) -> float:
 
 
 def _column(result: DriftResult) -> str:
-    return f"{result.name} (missing)" if result.method == MISSING else result.name
+    return f"{OWN}missing.{result.name}" if result.method == MISSING else result.name
 
 
 def _values(result: DriftResult, table: Table) -> np.ndarray:

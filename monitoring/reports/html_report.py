@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 
 from monitoring.analysis.drift import Table
 from monitoring.analysis.quality import TITLES
-from monitoring.analysis.windows import PREDICTION
 from monitoring.reports.histogram import draw
+from slipway.contracts.columns import PREDICTION
 from slipway.timestamps import parse, readable
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")

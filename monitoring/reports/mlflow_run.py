@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slipway.clients.mlflow.metric_keys import allowed_keys
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts import registry_names
 from slipway.errors import RegistryError
 
 _MOST_AT_ONCE = 1000  # MLflow's own limit of one request
-_NOT_IN_A_NAME = re.compile(r"[^\w\-. /]")
 
 
 def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
@@ -38,15 +37,16 @@ def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
 
 
 def metrics(verdict: dict[str, Any]) -> dict[str, float]:
-    """All figures of a verdict, under names that MLflow allows."""
+    """All figures of a verdict, under keys that MLflow allows."""
     tests = [*verdict["features"], *verdict["predictions"]]
+    key = allowed_keys(test["name"] for test in tests)
     found = {"drift_detected": float(verdict["verdict"] == "drift"), "window_rows": float(verdict["window"]["rows"])}
-    found |= {f"effect/{test['name']}/{test['method']}": test["effect"]["value"] for test in tests}
-    found |= {f"adjusted_p/{test['name']}/{test['method']}": test["adjusted_p"] for test in tests}
+    found |= {f"effect/{key[test['name']]}/{test['method']}": test["effect"]["value"] for test in tests}
+    found |= {f"adjusted_p/{key[test['name']]}/{test['method']}": test["adjusted_p"] for test in tests}
     if verdict["quality"]:
         found["label_coverage"] = verdict["quality"]["coverage"]
         found |= {f"quality/{name}": score["value"] for name, score in verdict["quality"]["metrics"].items()}
-    return {_NOT_IN_A_NAME.sub("_", name): float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in found.items()}
 
 
 def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:

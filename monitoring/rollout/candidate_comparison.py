@@ -21,7 +21,7 @@ from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError
 from slipway.evaluation.slices import DataSlice, data_slices
 from slipway.prediction_log import Log, describe
-from slipway.prediction_log.jsonl import literal
+from slipway.prediction_log.jsonl import feature_text, literal
 from slipway.settings import Settings
 from slipway.timestamps import iso
 
@@ -183,7 +183,7 @@ def _read(events: DuckDBPyRelation, role: str, last: dict[str, Any], features: S
         "champion": literal(last[CHAMPION][0]),
         "began": literal((last[role][2] - _BEFORE).isoformat()),
         "most": MAX_ROWS,
-        "features": "".join(f", {_feature_text(name)} AS feature_{number}" for number, name in enumerate(features)),
+        "features": "".join(f", {feature_text(name)} AS feature_{number}" for number, name in enumerate(features)),
         "chosen": "row_id IN (SELECT row_id FROM mine)" if role == SHADOW else "true",
     }
     return events.query("events", _ROWS.format(**named)).df()
@@ -265,11 +265,6 @@ def _mean(rows: pd.DataFrame, schema: Schema) -> float | None:
 
 def _column(schema: Schema) -> str:
     return "value" if schema.task == "regression" else "score"
-
-
-def _feature_text(feature: str) -> str:
-    path = '$."' + feature.replace('"', '\\"') + '"'
-    return f'("slipway.features" ->> {literal(path)})'
 
 
 _LAST = """

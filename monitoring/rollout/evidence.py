@@ -22,9 +22,8 @@ from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
 from slipway.contracts.schema import bin_labels
-from slipway.evaluation.slices import MISSING
 from slipway.prediction_log import describe
-from slipway.prediction_log.jsonl import literal, literals
+from slipway.prediction_log.jsonl import feature_text, literal, literals
 from slipway.timestamps import parse
 
 if TYPE_CHECKING:
@@ -197,13 +196,12 @@ def _numbers(column: np.ndarray) -> np.ndarray:
 
 def slice_sql(declared: PolicySlice) -> str:
     """SQL expression for the slice of a row, as `data_slices` names it."""
-    path = '$."' + declared.feature.replace('"', '\\"') + '"'
-    text = f'("slipway.features" ->> {literal(path)})'
+    text = feature_text(declared.feature)
     if not declared.edges:
-        return f"coalesce({text}, {literal(MISSING)})"
+        return f"coalesce({text}, {literal(declared.missing)})"
     number = f"try_cast({text} AS DOUBLE)"
     above = " + ".join(f"({number} >= {edge!r})::INTEGER" for edge in declared.edges)
-    return f"coalesce({literals(bin_labels(declared.edges))}[1 + {above}], {literal(MISSING)})"
+    return f"coalesce({literals(bin_labels(declared.edges))}[1 + {above}], {literal(declared.missing)})"
 
 
 def _arms(running: RolloutState) -> dict[str, str]:

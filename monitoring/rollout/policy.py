@@ -9,7 +9,7 @@ from slipway import config as usecases
 from slipway.config import Canary, UseCase
 from slipway.config.schema_builder import from_usecase
 from slipway.errors import UseCaseError
-from slipway.evaluation.slices import declared_values
+from slipway.evaluation.slices import MISSING, declared_values, missing_name
 
 _SHARES = {"errors": 0.25, "time": 0.25, "scores": 0.125, "loss": 0.125}  # of alpha: more for what is urgent
 _SLICES = 0.25
@@ -17,11 +17,15 @@ _SLICES = 0.25
 
 @dataclass(frozen=True)
 class PolicySlice:
-    """A declared slice of the data: each of its `values` is a test. A number is in an interval between the `edges`."""
+    """A declared slice of the data: each of its `values` is a test. A number is in an interval between the `edges`.
+
+    `missing` is the value of rows that lack the feature; it is a test only where it is one of the `values`.
+    """
 
     feature: str
     values: tuple[str, ...]
     edges: tuple[float, ...] = ()
+    missing: str = MISSING
 
 
 @dataclass(frozen=True)
@@ -89,4 +93,5 @@ def _slices(usecase: UseCase) -> Iterator[PolicySlice]:
         feature = schema.by_name[declared.feature]
         if values := declared_values(feature, declared.bins):
             is_number = feature.kind in ("number", "integer")
-            yield PolicySlice(feature.name, values, tuple(declared.bins or ()) if is_number else ())
+            edges = tuple(declared.bins or ()) if is_number else ()
+            yield PolicySlice(feature.name, values, edges, missing_name(feature.vocabulary or ()))

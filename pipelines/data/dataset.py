@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from slipway.contracts import columns
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 from slipway.inference import encode, rows_from_frame
@@ -35,14 +36,20 @@ def read_side(split: Path, side: str, schema: Schema) -> pd.DataFrame:
 
 def read_rows(path: Path, schema: Schema) -> pd.DataFrame:
     """Read labelled rows with every feature; a feature that is newer than the rows is missing in all of them."""
-    frame = pd.read_parquet(path)
+    frame = read_holdout(path)
     newer = [f.name for f in schema.features if f.private != "drop" and f.name not in frame]
-    return frame.assign(**dict.fromkeys(newer))
+    return frame.join(pd.DataFrame(None, frame.index, newer, object))
+
+
+def read_holdout(path: Path) -> pd.DataFrame:
+    """Read labelled rows with the columns of this release; a holdout may have been frozen by an earlier one."""
+    frame = pd.read_parquet(path)
+    return frame.rename(columns=columns.holdout_names(frame.columns))
 
 
 def encode_rows(frame: pd.DataFrame, schema: Schema) -> EncodedRows:
     """Encode the frame's rows, in their order."""
-    weight = frame["weight"].to_numpy("float32") if "weight" in frame else None
+    weight = frame[columns.WEIGHT].to_numpy("float32") if columns.WEIGHT in frame else None
     normalized = None if weight is None else weight / weight.mean()
     return EncodedRows(encode(schema, rows_from_frame(schema, frame)), target_values(frame, schema), normalized)
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pipelines.artifacts import ChangePoint
 from pipelines.data.dataset import encode_rows
+from slipway.contracts import columns
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
 from slipway.system import files
@@ -50,7 +51,7 @@ def detect_change(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, sour
     facts = manifest.read_manifest(champion).facts
     earlier = (facts.get("production") or {}).get("change") if facts.get("data_sha256") == source else None
     known = msgspec.convert(earlier, ChangePoint | None)
-    own = rows[rows["bundle_sha256"] == files.file_sha256(champion / manifest.MANIFEST)]
+    own = rows[rows[columns.BUNDLE_SHA256] == files.file_sha256(champion / manifest.MANIFEST)]
     predictor = Predictor(champion, "cpu")
     if own.empty or not _is_comparable(predictor, own) or not _is_comparable(predictor, frozen):
         return known
@@ -60,7 +61,11 @@ def detect_change(champion: Path, frozen: pd.DataFrame, rows: pd.DataFrame, sour
         return known
     first = own.iloc[found.position]
     return ChangePoint(
-        at=first["at"].isoformat(), before=found.before, after=found.after, p=found.p, seen_by=first["version"]
+        at=first[columns.AT].isoformat(),
+        before=found.before,
+        after=found.after,
+        p=found.p,
+        seen_by=first[columns.VERSION],
     )
 
 

@@ -12,6 +12,7 @@ from pipelines.artifacts import Disagreement
 from pipelines.labels.labeler_agreement import find_disagreeing, within_share
 from pipelines.labels.near_duplicates import near_duplicates
 from slipway.config import UseCase
+from slipway.contracts import columns
 from slipway.contracts.schema import Schema
 from slipway.errors import UseCaseError, suggestion
 
@@ -37,7 +38,7 @@ def _near_holdout(rows: pd.DataFrame, holdout: pd.DataFrame, schema: Schema, use
 
 
 def _above_share(rows: pd.DataFrame, holdout: pd.DataFrame, schema: Schema, usecase: UseCase) -> np.ndarray:
-    return ~within_share(rows["caller"], usecase.retraining.caller_share)
+    return ~within_share(rows[columns.CALLER], usecase.retraining.caller_share)
 
 
 LABEL_FILTERS: Mapping[str, LabelFilter] = {

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
+from slipway.contracts import columns
 from slipway.contracts import schema as schemas
 from slipway.contracts.events.prediction_event import logged_features
 from slipway.contracts.schema import Feature, Schema
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 MOST_ROWS = 100_000
-LOG_COLUMNS = ("row_id", "at", "caller", "version", "bundle_sha256")
+LOG_COLUMNS = {
+    "row_id": columns.ROW_ID,
+    "at": columns.AT,
+    "caller": columns.CALLER,
+    "version": columns.VERSION,
+    "bundle_sha256": columns.BUNDLE_SHA256,
+}
 _LARGEST = float(np.finfo(np.float32).max)
 _EVENT = {
     "slipway.row_id": "row_id",
@@ -67,8 +74,8 @@ def read_labels(
     voted on its label, else one row with the label decided on; labels of callers in `without` count as never sent.
     """
     truth = "value_true" if usecase.task == "regression" else "label_true"
-    columns = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())
-    found = _labelled(usecase, until, without, each_caller).select(f"{columns}, {truth} AS truth")
+    named = ", ".join(f'"{name}" AS "{short}"' for name, short in _EVENT.items())
+    found = _labelled(usecase, until, without, each_caller).select(f"{named}, {truth} AS truth")
     return found.order('"at" DESC, row_id DESC, caller DESC').limit(MOST_ROWS).df()[::-1].reset_index(drop=True)
 
 
@@ -80,7 +87,7 @@ def left_out_files(usecase: UseCase, until: str) -> str:
 
 
 def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
-    """Convert predictions to rows of the cleaned layout: features, target, columns of the split and `LOG_COLUMNS`.
+    """Convert predictions to rows of the cleaned layout, and add `LOG_COLUMNS`.
 
     A row is left out as `unusable` if a value does not match its feature's present definition, `not captured` if its
     image is not kept, and `side not known` if a prediction does not hold the columns of the split.
@@ -89,17 +96,17 @@ def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
     logged = [schemas.mask(logged_features(text), schema, secret) for text in labels["features"]]
     features = [feature for feature in schema.features if feature.private != "drop"]
     images = _CapturedImages(usecase.name)
-    columns, usable, kept = {}, np.ones(len(labels), bool), np.ones(len(labels), bool)
+    cells, usable, kept = {}, np.ones(len(labels), bool), np.ones(len(labels), bool)
     for feature in features:
         values, valid = _check_column([row.get(feature.name) for row in logged], feature)
         usable &= valid
         if feature.kind == "image":
             values = images.read_all(values)
             kept &= np.array([value is not None for value in values], bool)
-        columns[feature.name] = values
+        cells[feature.name] = values
     known = _has_split_columns(schema)
-    frame = pd.DataFrame(columns)[usable & kept & known].reset_index(drop=True)
-    frame = frame.assign(**{feature.name: _cast(frame[feature.name], feature) for feature in features})
+    found = pd.DataFrame(cells)[usable & kept & known].reset_index(drop=True)
+    frame = pd.DataFrame({feature.name: _cast(found[feature.name], feature) for feature in features}, index=found.index)
     chosen = labels[usable & kept & known].reset_index(drop=True)
     frame[schema.target] = chosen["truth"]
     left_out = {
@@ -108,7 +115,7 @@ def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
         "side not known": 0 if known else int((usable & kept).sum()),
     }
     rows = with_split_columns(frame, schema, secret) if len(frame) else frame
-    return TypedRows(pd.concat([rows, chosen[list(LOG_COLUMNS)]], axis=1), left_out)
+    return TypedRows(pd.concat([rows, chosen[list(LOG_COLUMNS)].rename(columns=LOG_COLUMNS)], axis=1), left_out)
 
 
 def _labelled(

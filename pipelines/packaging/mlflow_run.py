@@ -28,6 +28,7 @@ from pipelines.artifacts import (
     read_history,
 )
 from pipelines.packaging.mlflow_signature import write_mlmodel
+from slipway.clients.mlflow.metric_keys import allowed_keys
 from slipway.config import UseCase
 from slipway.contracts.registry_names import PRODUCTION_ROWS, RUN_KEY, SYNTHETIC
 from slipway.contracts.schema import Schema
@@ -112,9 +113,10 @@ def _log_numbers(mlflow: MlflowClient, run_id: str, usecase: UseCase, run: RunPa
         name: getattr(training, name)
         for name in ("network", "device", "strategy", "best_epoch", "temperature", "threshold")
     }
-    used = {**training.params, **results, "seed": usecase.seed, "split.salt": usecase.split.salt}
-    used |= _label_params(provenance.production)
-    params = [Param(name, str(value)[:_LONGEST]) for name, value in used.items()]
+    own = {**results, "seed": usecase.seed, "split.salt": usecase.split.salt, **_label_params(provenance.production)}
+    used = {f"params.{name}" if name in own else name: value for name, value in training.params.items()} | own
+    key = allowed_keys(used)
+    params = [Param(key[name], str(value)[:_LONGEST]) for name, value in used.items()]
     mlflow.log_batch(run_id, params=params)
     metrics = [*_scores(GatedReport.read(run.gate)), *_curves(read_history(run.train))]
     for start in range(0, len(metrics), _MOST_METRICS):

@@ -7,19 +7,19 @@ from typing import Any
 import pandas as pd
 
 from slipway.config import Monitoring
-from slipway.contracts.schema import IMAGE_STATISTICS, Schema
+from slipway.contracts import columns
+from slipway.contracts.schema import Schema
 from slipway.inference import decode_image, image_statistics
 
 MOST_ROWS = 50_000
 LEAST_ROWS = 100
 _SEED = 7
-_PREDICTION = "prediction."
 
 
 def reference_rows(
     schema: Schema, sides: dict[str, pd.DataFrame], predictions: dict[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """Return at most 50,000 rows: features as logged, true label, prediction and `side`, without row keys.
+    """Return at most 50,000 rows: features as logged, true label, prediction and `SIDE`, without row keys.
 
     After a change point these are the validation rows since then, as they describe the current population.
     """
@@ -29,7 +29,7 @@ def reference_rows(
         )
     rows = pd.concat(
         [
-            _logged(schema, frame).join(predictions[side][_prediction_columns(schema)]).assign(side=side)
+            _logged(schema, frame).join(_predictions(schema, predictions[side])).assign(**{columns.SIDE: side})
             for side, frame in sides.items()
         ],
         ignore_index=True,
@@ -48,35 +48,35 @@ def thresholds(schema: Schema, monitoring: Monitoring) -> dict[str, Any]:
 
 def _since_change(validation: pd.DataFrame) -> pd.Series | None:
     """Return which rows are from after a change point; None if there is none, or they are too few to compare with."""
-    if "weight" not in validation:
+    if columns.WEIGHT not in validation:
         return None
-    since = validation["weight"] == validation["weight"].max()
+    since = validation[columns.WEIGHT] == validation[columns.WEIGHT].max()
     return since if since.sum() >= LEAST_ROWS else None
 
 
 def _columns(schema: Schema) -> list[tuple[str, str]]:
-    columns: list[tuple[str, str]] = []
+    found: list[tuple[str, str]] = []
     for feature in schema.features:
         if feature.kind == "image":
-            columns += [(f"{feature.name}_{statistic}", "number") for statistic in IMAGE_STATISTICS]
+            found += [(name, "number") for name in columns.of_image(feature.name).values()]
         elif feature.private != "drop":
-            columns.append((feature.name, feature.kind))
-    if schema.task == "regression":
-        return [*columns, (f"{_PREDICTION}value", "number")]
-    return [*columns, (f"{_PREDICTION}label", "category"), (f"{_PREDICTION}score", "number")]
+            found.append((feature.name, feature.kind))
+    predicted = {"value": "number"} if schema.task == "regression" else {"label": "category", "score": "number"}
+    return [*found, *((f"{columns.PREDICTION}{name}", kind) for name, kind in predicted.items())]
 
 
-def _prediction_columns(schema: Schema) -> list[str]:
-    return ["value_true", "value"] if schema.task == "regression" else ["label_true", "label", "score"]
+def _predictions(schema: Schema, table: pd.DataFrame) -> pd.DataFrame:
+    return table[[*columns.prediction_columns(schema.task)]].add_prefix(columns.PREDICTION)
 
 
 def _logged(schema: Schema, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the features as prediction events hold them; an image as its statistics."""
-    columns: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for feature in schema.features:
         if feature.kind == "image":
-            found = [image_statistics(decode_image(data, feature)) for data in frame[feature.name]]
-            columns |= {f"{feature.name}_{name}": [part[name] for part in found] for name in IMAGE_STATISTICS}
+            statistics = [image_statistics(decode_image(data, feature)) for data in frame[feature.name]]
+            named = columns.of_image(feature.name).items()
+            found |= {column: [part[name] for part in statistics] for name, column in named}
         elif feature.private != "drop":
-            columns[feature.name] = frame[feature.name].to_numpy()
-    return pd.DataFrame(columns)
+            found[feature.name] = frame[feature.name].to_numpy()
+    return pd.DataFrame(found)

@@ -15,6 +15,7 @@ from slipway.evaluation.metrics import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _MOST_NAMED = 20
 
@@ -72,15 +73,16 @@ def reliability(axes: Axes, rows: Scored, schema: Schema) -> None:
 def roc(axes: Axes, rows: Scored, schema: Schema) -> None:
     """Draw one ROC curve for the positive class, or one for each class against the rest."""
     shown = range(len(schema.classes)) if rows.positive is None else [rows.positive]
+    lines: list[Line2D] = []
     for k in shown:
         order = np.argsort(-rows.outputs[:, k], kind="stable")
         hits = (rows.truth == k)[order]
         found, false = np.cumsum(hits) / max(hits.sum(), 1), np.cumsum(~hits) / max((~hits).sum(), 1)
-        axes.plot([0, *false], [0, *found], label=schema.classes[k])
+        lines += axes.plot([0, *false], [0, *found])
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="Holdout: ROC")
     if len(shown) <= _MOST_NAMED:
-        axes.legend(loc="lower right")
+        axes.legend(lines, [schema.classes[k] for k in shown], loc="lower right")
 
 
 def predicted_against_true(axes: Axes, rows: Scored, schema: Schema) -> None:
@@ -93,9 +95,14 @@ def predicted_against_true(axes: Axes, rows: Scored, schema: Schema) -> None:
 
 
 def _save(path: Path, draw: Callable[[Axes], None]) -> None:
-    """Save a figure without pyplot, which keeps every figure and selects a window system."""
+    """Save a figure without pyplot, which keeps every figure and selects a window system.
+
+    Names are text: `$` begins no formula in them.
+    """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 5), dpi=110, layout="constrained")
-    draw(figure.subplots())
-    figure.savefig(path)
+    with rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(6, 5), dpi=110, layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(path)

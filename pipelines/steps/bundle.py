@@ -41,7 +41,8 @@ def bundle(
     predictions = {side: pd.read_parquet(evaluated / f"{side}_predictions.parquet") for side in _SIDES}
     shutil.copytree(exported / "serve", folder / "serve")
     (folder / "monitor").mkdir()
-    reference_rows(schema, frames, predictions).to_parquet(folder / "monitor" / "reference.parquet", compression="zstd")
+    reference = reference_rows(schema, frames, predictions)
+    reference.to_parquet(folder / "monitor" / "reference.parquet", index=False, compression="zstd")
     write_json(folder / "monitor" / "thresholds.json", thresholds(schema, usecase.monitoring))
     shutil.copyfile(gated / "metrics.json", folder / "metrics.json")
     facts = BundleFacts(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.artifacts import ChangePoint, CleaningReport, Disagreement, LabelCounts, LabelReport
+from pipelines.data.dataset import read_holdout
 from pipelines.data.row_identity import identity_column, in_holdout, with_row_keys
 from pipelines.labels.change_point import detect_change
 from pipelines.labels.filters import enabled_filters
@@ -22,13 +23,14 @@ from pipelines.steps.clean import apply_cleaning
 from slipway import audit
 from slipway.config import UseCase, schema_builder
 from slipway.console import say
+from slipway.contracts import columns
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
 from slipway.settings import settings
 from slipway.system.files import file_sha256
 
 MIN_WINDOW_ROWS = 100
-_NOT_TRAINED_ON = ["caller", "version", "bundle_sha256"]
+_NOT_TRAINED_ON = [columns.CALLER, columns.VERSION, columns.BUNDLE_SHA256]
 
 
 @dataclass
@@ -82,10 +84,10 @@ def _collect(usecase: UseCase, cutoff: str) -> CollectedLabels | None:
     voted = labels[~labels["caller"].isin(rejected)]["row_id"]
     decided = decided[decided["row_id"].isin(voted)].reset_index(drop=True)  # many votes: fewer rows than were read
     typed = to_rows(usecase, decided)
-    rows = typed.frame.drop(columns=list(LOG_COLUMNS))
+    rows = typed.frame.drop(columns=[*LOG_COLUMNS.values()])
     rows = rows if rows.empty else apply_cleaning(usecase, rows)
     schema = schema_builder.from_usecase(usecase)
-    frame = with_row_keys(rows, schema, settings().mask_secret()).join(typed.frame[list(LOG_COLUMNS)])
+    frame = with_row_keys(rows, schema, settings().mask_secret()).join(typed.frame[[*LOG_COLUMNS.values()]])
     labelled = labels["row_id"].nunique()
     left_out = {
         "disagreeing caller": labelled - voted.nunique(),
@@ -110,7 +112,7 @@ def _write_tables(
         collected.left_out["too few"] = len(collected.rows)
         say(f"production: {len(collected.rows)} labelled rows, {needed} are needed: none used")
     else:
-        frozen = pd.read_parquet(baseline / "holdout.parquet")
+        frozen = read_holdout(baseline / "holdout.parquet")
         source = CleaningReport.read(cleaned).source.snapshot_sha256
         change = detect_change(baseline / "bundle", frozen, collected.rows, source)
         tables = _divide(usecase, collected, change, frozen)
@@ -129,13 +131,13 @@ def _divide(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide the rows into those to train on and the window, and leave out what must not be trained on."""
     schema = schema_builder.from_usecase(usecase)
-    collected.rows["recent"] = collected.rows["at"] >= pd.Timestamp(change.at) if change else False
+    collected.rows[columns.SINCE_CHANGE] = collected.rows[columns.AT] >= pd.Timestamp(change.at) if change else False
     window = collected.rows[len(collected.rows) - _window_rows(usecase, collected.rows, change is not None) :]
     identity = identity_column(collected.rows)
     collected.leave_out(collected.rows.index >= window.index[0], "window")
     collected.leave_out(collected.rows[identity].isin(set(window[identity])), "equal to the window")
-    collected.rows["side"] = _sides(collected.rows, schema)
-    held_out = (collected.rows["side"] == "holdout") | in_holdout(collected.rows, frozen, schema)
+    collected.rows[columns.SIDE] = _sides(collected.rows, schema)
+    held_out = (collected.rows[columns.SIDE] == "holdout") | in_holdout(collected.rows, frozen, schema)
     collected.leave_out(held_out, "holdout side")
     for one in enabled_filters(usecase):
         collected.leave_out(one.reject_rows(collected.rows, frozen, schema, usecase), one.reason)
@@ -153,12 +155,12 @@ def _with_tables(
         digests[name] = file_sha256(path)
     say(f"production: {len(rows)} labelled rows to train on, the newest {len(window)} to evaluate with")
     used = pd.concat([rows, window])
-    versions = used["version"].value_counts().sort_index()
+    versions = used[columns.VERSION].value_counts().sort_index()
     return msgspec.structs.replace(
         report,
         rows=LabelCounts(len(rows), len(window)),
-        since=used["at"].min().isoformat(),
-        until=used["at"].max().isoformat(),
+        since=used[columns.AT].min().isoformat(),
+        until=used[columns.AT].max().isoformat(),
         versions={str(version): int(count) for version, count in versions.items()},
         change=change,
         sha256=digests,
@@ -171,7 +173,7 @@ def _window_rows(usecase: UseCase, rows: pd.DataFrame, changed: bool) -> int:
     After a change point the window has at least 100 rows, even if fewer are half of those since.
     """
     wanted, half = usecase.retraining.window_rows or usecase.monitoring.window_rows, len(rows) // 2
-    recent = int(rows["recent"].sum()) // 2 if changed else half
+    recent = int(rows[columns.SINCE_CHANGE].sum()) // 2 if changed else half
     return min(wanted, half, max(recent, MIN_WINDOW_ROWS))
 
 
@@ -184,4 +186,4 @@ def _sides(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
     if schema.split.time:
         trained = fractions["train"] / (fractions["train"] + fractions["validation"])
         return np.where(np.arange(len(rows)) < trained * len(rows), "train", "validation").astype(object)
-    return np.array([schemas.side(number, fractions) for number in rows["split_bucket"]], dtype=object)
+    return np.array([schemas.side(number, fractions) for number in rows[columns.SPLIT_BUCKET]], dtype=object)

@@ -10,6 +10,7 @@ from pipelines.artifacts import DataSource
 from pipelines.data import column_types, sources
 from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
+from slipway.contracts import columns
 from slipway.contracts import schema as schemas
 from slipway.errors import DataError
 from slipway.settings import settings
@@ -55,18 +56,19 @@ def require_learnable(frame: pd.DataFrame, usecase: UseCase, origin: str) -> Non
 
 
 def mask_private_values(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
-    """Return the frame without private values: masked features, `row_key` and `split_bucket`, the group as a token.
+    """Return the frame without private values: masked features, `ROW_KEY` and `SPLIT_BUCKET`, the group as a token.
 
-    `row_key` and `split_bucket` are set here only if `split.key` names columns; else they follow from cleaned values.
+    `ROW_KEY` and `SPLIT_BUCKET` are set here only if `split.key` names columns; else they follow from cleaned values.
     """
     schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
     private = [feature.name for feature in schema.masked]
     rows = [schemas.mask(row, schema, secret) for row in frame[private].to_dict("records")]
     kept = [feature.name for feature in schema.masked if feature.private != "drop"]
-    result = frame.drop(columns=private).assign(**{name: [row.get(name) for row in rows] for name in kept})
+    masked = pd.DataFrame({name: [row.get(name) for row in rows] for name in kept}, index=frame.index)
+    result = frame.drop(columns=private).join(masked)
     result, split = with_split_columns(result, schema, secret), schema.split
     if split.time:
-        result["split_time"] = _times(result[split.time], split.time)
+        result[columns.SPLIT_TIME] = _times(result[split.time], split.time)
     return result.drop(columns=column_types.extra_names(usecase))[[*_column_order(result, usecase)]]
 
 
@@ -85,4 +87,5 @@ def _times(column: pd.Series, name: str) -> pd.Series:
 
 def _column_order(frame: pd.DataFrame, usecase: UseCase) -> list[str]:
     names = [feature.name for feature in usecase.features] + [usecase.target.name]
-    return [name for name in [*names, "row_key", "split_bucket", "split_group", "split_time"] if name in frame]
+    own = [columns.ROW_KEY, columns.SPLIT_BUCKET, columns.SPLIT_GROUP, columns.SPLIT_TIME]
+    return [name for name in [*names, *own] if name in frame]

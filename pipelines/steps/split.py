@@ -17,9 +17,11 @@ import pandas as pd
 
 from pipelines.artifacts import AddedLabels, CleaningReport, SplitReport
 from pipelines.data import schema_completion
+from pipelines.data.dataset import read_holdout
 from pipelines.data.row_identity import identity_column, in_holdout, rows_in, with_row_keys
 from pipelines.labels.sample_weights import with_sample_weights
 from slipway.config import UseCase, schema_builder
+from slipway.contracts import columns
 from slipway.contracts import schema as schemas
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
@@ -53,7 +55,7 @@ def split(
     source = CleaningReport.read(cleaned).source
     draft = msgspec.structs.replace(schema_builder.from_usecase(usecase), synthetic=source.synthetic)
     frame = with_row_keys(pd.read_parquet(cleaned / "cleaned.parquet"), draft, settings().mask_secret())
-    sides = divide(frame, draft, pd.read_parquet(frozen) if frozen else None)
+    sides = divide(frame, draft, read_holdout(frozen) if frozen else None)
     added: AddedLabels | None = None
     if production and (production / "production.parquet").exists():
         train, validation, added = with_sample_weights(sides.train, sides.validation, production, draft)
@@ -75,7 +77,7 @@ def split(
 
 def divide(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> Sides:
     """Divide a frame with row keys; with a frozen holdout, none of its rows or groups is on the other sides."""
-    side = _by_time(frame, schema) if "split_time" in frame else _by_hash(frame, schema)
+    side = _by_time(frame, schema) if columns.SPLIT_TIME in frame else _by_hash(frame, schema)
     parts = {name: frame[side == name].reset_index(drop=True) for name in SIDES}
     if frozen is None:
         return Sides(**parts, reserve=0)
@@ -84,12 +86,14 @@ def divide(frame: pd.DataFrame, schema: Schema, frozen: pd.DataFrame | None) -> 
 
 
 def _by_hash(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    return np.array([schemas.side(number, schema.split.fractions) for number in frame["split_bucket"]], dtype=object)
+    return np.array(
+        [schemas.side(number, schema.split.fractions) for number in frame[columns.SPLIT_BUCKET]], dtype=object
+    )
 
 
 def _by_time(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Put the oldest rows into training, the newest into the holdout; equal rows and groups follow their newest row."""
-    time = frame["split_time"].groupby(frame[identity_column(frame)]).transform("max")
+    time = frame[columns.SPLIT_TIME].groupby(frame[identity_column(frame)]).transform("max")
     fractions = schema.split.fractions
     position = (time.rank(method="max") - 1) / max(len(time) - 1, 1)
     held_out, validated = 1 - fractions["holdout"], 1 - fractions["holdout"] - fractions["validation"]

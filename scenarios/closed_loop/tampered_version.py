@@ -33,8 +33,8 @@ def register(name: str, champion: str, kind: str, part: faulty_models.Slice, scr
 
 
 def _holdout(registry: Registry, run_id: str, bundle: Path, scratch: Path) -> list[dict]:
-    import pandas as pd
+    from pipelines.data.dataset import read_holdout
 
     [path] = [path for path in registry.artifacts(run_id, "holdout") if path.endswith(".parquet")]
-    frame = pd.read_parquet(registry.fetch_artifact(run_id, path, scratch / "holdout.parquet"))
+    frame = read_holdout(registry.fetch_artifact(run_id, path, scratch / "holdout.parquet"))
     return rows_from_frame(Schema.load(bundle / "serve" / "schema.json"), frame)

@@ -100,7 +100,9 @@ def choose_feature(schema: Schema, kind: str, feature: str | None) -> Feature | 
 def inject(rows: pd.DataFrame, feature: Feature, kind: str, strength: float, rng: np.random.Generator) -> pd.DataFrame:
     """Return new rows in which `feature` has drifted; the argument stays unchanged."""
     change, _ = _FITS[kind]
-    return rows.assign(**{feature.name: change(rows[feature.name], feature, strength, rng)})
+    drifted = rows.copy()
+    drifted[feature.name] = change(rows[feature.name], feature, strength, rng)
+    return drifted
 
 
 def prior_drift_mask(target: Column, schema: Schema, strength: float, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
+from pipelines.data.dataset import read_holdout
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CHAMPION
 from slipway.contracts.schema import Schema
@@ -27,7 +28,7 @@ from slipway.system.files import file_sha256
 
 @dataclass(frozen=True)
 class Holdout:
-    """Rows that a version was evaluated on: feature columns, the target, `row_key` and `split_bucket`."""
+    """Rows that a version was evaluated on: feature columns, the target, and columns of Slipway."""
 
     usecase: str
     schema: Schema
@@ -59,7 +60,7 @@ def of_champion(usecase: str, registry: Registry | None = None) -> Holdout:
     if not schema.exists():
         registry.fetch_artifact(champion.run_id, "bundle/serve/schema.json", schema)
     file = next(folder.glob("*.parquet"), None) or _fetch(registry, champion, folder)
-    return Holdout(usecase, Schema.load(schema), pd.read_parquet(file), file.stem)
+    return Holdout(usecase, Schema.load(schema), read_holdout(file), file.stem)
 
 
 def draw(holdout: Holdout, rows: int | None, seed: int, restart: bool, keep: np.ndarray | None = None) -> Drawn:

@@ -50,7 +50,11 @@ class Source(Section):
 
 
 class Feature(Section):
-    name: str = Field(min_length=1, max_length=200, description="Name in requests and logs.")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Name in requests and logs; none begins with `slipway.` or `prediction.`.",
+    )
     kind: Kind = Field(description="Kind of value.")
     unit: str = Field("", description="Unit, for people.")
     description: str = Field("", description="What the feature means, for people.")
@@ -119,6 +123,11 @@ class Split(Section):
     time: str | None = Field(None, description="Column to split by time instead of by hash.")
     salt: str = Field("slipway", description="Salt of the hash that assigns rows to sides.")
     fractions: Fractions = Field(Fractions(), description="Sizes of the sides.")
+
+    @property
+    def columns(self) -> list[str]:
+        """Each column that it names."""
+        return [*self.key, *filter(None, [self.group, self.time])]
 
 
 class Schedule(Section):

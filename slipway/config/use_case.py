@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from slipway.config.names import require_free_names
 from slipway.config.sections import (
     Canary,
     Feature,
@@ -64,7 +65,8 @@ class UseCase(Section):
             raise ValueError(f"the target {self.target.name!r} is a feature, too: the model would be told the answer")
         if not any(feature.private not in ("drop", "token") for feature in self.features):
             raise ValueError("every feature is private (drop or token): nothing is left for the model to see")
-        for key in [*self.split.key, *filter(None, [self.split.group])]:
+        require_free_names(self.features, self.target, self.split, self.retired)
+        for key in self.split.columns:
             if key == self.target.name:
                 raise ValueError(f"the split cannot go by the target {key!r}")
         for place, name in self.gates.named:

@@ -6,7 +6,7 @@ value. Rows that lack the value are a slice, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,20 @@ def declared_values(feature: Feature, bins: Sequence[float] | None) -> tuple[str
     """
     if not feature.is_input or feature.kind == "image":
         return None
-    missing = (MISSING,) if feature.nullable else ()
+    missing = (missing_name(feature.vocabulary or ()),) if feature.nullable else ()
     if feature.kind in _NUMBERS:
         return (*bin_labels(bins), *missing) if bins else None
     if feature.kind == "boolean":
         return ("false", "true", *missing)
     return (*feature.vocabulary, *missing) if feature.vocabulary else None
+
+
+def missing_name(values: Collection[str]) -> str:
+    """Name the slice of rows without a value: `missing`, in parentheses where a value is called that."""
+    name = MISSING
+    while name in values:
+        name = f"({name})"
+    return name
 
 
 def scores(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored, metric: Metric) -> list[dict[str, Any]]:
@@ -105,23 +113,25 @@ def require_separable(usecase: UseCase) -> None:
 def _of_feature(feature: Feature, bins: list[float] | None, column: Any, max_values: int | None) -> list[DataSlice]:
     cells = pd.Series(column).reset_index(drop=True)
     named, values = _intervals(cells, bins) if feature.kind in _NUMBERS else _categories(cells, max_values)
-    return [DataSlice(feature.name, value, (named == value).to_numpy()) for value in [*values, MISSING]]
+    found = [DataSlice(feature.name, value, (named == value).to_numpy()) for value in values]
+    name = missing_name({*values, *(feature.vocabulary or ())})
+    return [*found, DataSlice(feature.name, name, named.isna().to_numpy())]
 
 
 def _intervals(cells: pd.Series, bins: list[float] | None) -> tuple[pd.Series, list[str]]:
-    """Each row's interval, and all intervals in order."""
+    """Each row's interval, NaN where it is missing, and all intervals in order."""
     numbers = pd.to_numeric(cells, errors="coerce")
     edges = bins or sorted(set(numbers.quantile(_QUARTILES).dropna())) or [0.0]
     names = list(bin_labels(edges))
     named = pd.Series(np.array(names)[np.searchsorted(edges, numbers, side="right")], cells.index)
-    return named.mask(numbers.isna(), MISSING), names
+    return named.mask(numbers.isna()), names
 
 
 def _categories(cells: pd.Series, max_values: int | None) -> tuple[pd.Series, list[str]]:
-    """Each row's category as text, and the categories in order."""
+    """Each row's category as text, NaN where it is missing, and the categories in order."""
     named = cells.map(lambda value: str(value).lower() if isinstance(value, bool | np.bool_) else str(value))
     commonest = named[cells.notna()].value_counts().index[:max_values]
-    return named.mask(cells.isna(), MISSING), sorted(commonest)
+    return named.mask(cells.isna()), sorted(commonest)
 
 
 def _or_none(value: float) -> float | None:

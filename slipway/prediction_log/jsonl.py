@@ -76,6 +76,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def feature_text(name: str) -> str:
+    """Write the expression for the text of a logged feature; NULL if it is null or absent.
+
+    A JSON pointer finds every name: a path takes `*` for all features, and a backslash for an escape.
+    """
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    return f'("slipway.features" ->> {literal(pointer)})'
+
+
 def _lines(files: Iterable[object]) -> str:
     """The CSV reader with one column, for read_json fails as a whole on an overlong line. The delimiter is a byte that
     JSON does not allow. A line that is too long or no UTF-8 is left out; whoever counts the newlines misses it."""

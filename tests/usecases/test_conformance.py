@@ -14,6 +14,7 @@ import pytest
 
 from pipelines.artifacts.json_files import read_json
 from slipway.config import UseCase, load
+from slipway.contracts import columns
 from slipway.contracts.bundle import gate_report, manifest
 from slipway.inference import Predictor, rows_from_frame
 from slipway.inference.instance_parser import InstanceParser
@@ -120,7 +121,7 @@ def test_its_probe_is_a_request_that_the_server_accepts(trained):
 def test_its_bundle_contains_no_private_values(trained):
     reference = pd.read_parquet(trained.bundle / "monitor" / "reference.parquet")
     probe = read_json(trained.bundle / "serve" / "probe.json")
-    assert not {"row_key", "split_bucket", "key"} & set(reference.columns)
+    assert not {columns.ROW_KEY, columns.SPLIT_BUCKET, "key"} & set(reference.columns)
     for feature in trained.usecase.features:
         if feature.private == "drop":
             assert feature.name not in reference and not any(feature.name in row for row in probe["rows"])

@@ -6,17 +6,18 @@ import {el, figure, title} from "./dom.js";
 import {imageControl} from "./image.js";
 
 export function field(feature, examples, changed) {
-  const id = `field-${feature.name}`;
+  const name = encodeURIComponent(feature.name);
+  const [id, hintId, problemId] = [`field-${name}`, `hint-${name}`, `problem-${name}`];
   const control = controlFor(feature, id, examples, changed);
-  const problem = el("p", {class: "problem", id: `${id}-problem`, hidden: true});
+  const problem = el("p", {class: "problem", id: problemId, hidden: true});
   const hint = hintFor(feature);
-  control.target.setAttribute("aria-describedby", `${id}-hint ${id}-problem`);
+  control.target.setAttribute("aria-describedby", `${hintId} ${problemId}`);
   const element = el(
     "div",
     {class: `field ${feature.kind}`},
     el("label", {for: id, title: feature.name}, title(feature.name)),
     control.element,
-    el("p", {class: "hint", id: `${id}-hint`}, hint),
+    el("p", {class: "hint", id: hintId}, hint),
     problem,
   );
   return {

@@ -52,14 +52,13 @@ def load(usecase: UseCase, path: Path) -> keras.Model:
 
 
 def trainable(network: keras.Model) -> keras.Model:
-    """Return the model to fit: with the layer `members` [n, members, k] as output, so that each has its own loss."""
+    """Return the model to fit: with the layer `Members` [n, members, k] as output, so that each has its own loss."""
     import keras
 
-    from pipelines.modeling.networks.layers import MEMBERS
+    from pipelines.modeling.networks.layers import Members
 
-    if MEMBERS not in {layer.name for layer in network.layers}:
-        return network
-    return keras.Model(network.input, network.get_layer(MEMBERS).output)
+    members = [layer for layer in network.layers if isinstance(layer, Members)]
+    return keras.Model(network.input, members[0].output) if members else network
 
 
 def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
@@ -70,7 +69,7 @@ def calibrated(network: keras.Model, temperature: float | None) -> keras.Model:
 
     if temperature is None:
         return network
-    return keras.Model(network.input, Temperature(temperature, name="temperature")(network.output))
+    return keras.Model(network.input, Temperature(temperature, name="slipway_temperature")(network.output))
 
 
 def predict(network: keras.Model, features: dict[str, np.ndarray]) -> np.ndarray:

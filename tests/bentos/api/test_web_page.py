@@ -98,7 +98,7 @@ def test_a_row_is_filled_in_answered_and_labelled(browser: Browser, server: Serv
     assert browser.run("document.getElementById('field-age').value") == "20"
     assert browser.run("document.getElementById('field-job').value") == "clerk"
     assert browser.run("document.getElementById('field-member').value") == "true"
-    assert "18 to 100" in browser.text("#field-age-hint") and "years" in browser.text(".field .unit")
+    assert "18 to 100" in browser.text("#hint-age") and "years" in browser.text(".field .unit")
     browser.run("document.getElementById('field-age').value = 300, document.getElementById('field-visits').value = ''")
     browser.click(PREDICT)
     browser.until("document.querySelector('.verdict')")
@@ -122,12 +122,12 @@ def test_a_refusal_of_the_server_is_shown_at_the_field(browser: Browser, server:
     browser.click(PREDICT)
     browser.until("document.querySelector('.refused')")
     assert browser.run("document.getElementById('field-age').getAttribute('aria-invalid')") == "true"
-    assert browser.text("#field-age-problem") and browser.text(".refused code")
+    assert browser.text("#problem-age") and browser.text(".refused code")
     assert browser.run("document.activeElement.id") == "field-age"
     browser.run("document.getElementById('field-age').value = '30'")
     browser.click(PREDICT)
     browser.until("document.querySelector('.verdict')")
-    assert browser.text("#field-age-problem") == ""
+    assert browser.text("#problem-age") == ""
 
 
 def test_another_example_fills_the_form_anew(browser: Browser, server: Server) -> None:
@@ -156,7 +156,7 @@ def test_an_image_is_answered_and_a_broken_one_refused_at_its_field(
     (tmp_path / "broken.png").write_bytes(bundles.png(seed=5)[:40])
     browser.choose_file("#field-image", tmp_path / "broken.png")
     browser.until("document.querySelector('.refused')")
-    assert "image" in browser.text("#field-image-problem")
+    assert "image" in browser.text("#problem-image")
     assert browser.run("document.documentElement.scrollWidth") <= 400, "nothing sticks out on a telephone"
 
 
@@ -173,7 +173,7 @@ def test_private_values_have_fields_as_the_schema_defines_them(browser: Browser,
     assert not browser.run("document.getElementById('field-nation')"), "what is dropped is not asked for"
     assert browser.run("document.getElementById('field-income').value") == "1000 – 3000"
     assert browser.run("document.getElementById('field-email').value") == "", "a token tells nobody anything"
-    assert "masked" in browser.text("#field-email-hint")
+    assert "masked" in browser.text("#hint-email")
     browser.run("document.getElementById('field-email').value = 'ann@example.org'")
     browser.click(PREDICT)
     browser.until("document.querySelector('.verdict')")

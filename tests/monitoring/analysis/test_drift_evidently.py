@@ -43,3 +43,13 @@ def test_a_column_without_values_is_left_out_of_evidently_but_its_missing_share_
     reference, window = {"x": np.arange(300.0)}, {"x": np.full(300, np.nan)}
     findings = compare(reference, window, [Column("x", "number")], THRESHOLDS)
     assert list(score(reference, window, findings, 0.05).drifted) == [("x", "feature", "chi2_missing")]
+
+
+def test_the_missing_values_of_a_column_and_a_column_named_so_stay_two() -> None:
+    rng = np.random.default_rng(3)
+    names = ("x", "x (missing)", "missing.x")
+    reference = {name: np.where(rng.random(300) < 0.2, np.nan, rng.normal(size=300)) for name in names}
+    window = {name: np.where(rng.random(300) < 0.4, np.nan, rng.normal(size=300)) for name in names}
+    findings = compare(reference, window, [Column(name, "number") for name in names], THRESHOLDS)
+    found = score(reference, window, findings, 0.05).p_values
+    assert found == {(f.name, f.of, f.method): pytest.approx(f.p_value, abs=1e-12) for f in findings}

@@ -20,15 +20,26 @@ ROWS = pd.DataFrame(
         "age": [25.0, 24.999, 40.0, None, 60.5, 0.0, -3.0],
         "housing": ["rent", "own", None, "own", "castle", "rent", "own"],
         "member": [True, False, None, True, True, False, False],
+        "note": ["missing", None, "(missing)", "missing", None, "none", "other"],
+        "state": ["missing", "there", None, "missing", None, "there", "there"],
     }
 )
 FEATURES = [
     {"name": "age", "kind": "number", "nullable": True},
     {"name": "housing", "kind": "category", "vocabulary": ["rent", "own"], "nullable": True},
     {"name": "member", "kind": "boolean", "nullable": True},
+    {"name": "note", "kind": "category", "vocabulary": ["missing", "(missing)", "none"], "nullable": True},
+    {"name": "state", "kind": "category", "vocabulary": ["missing", "there"]},
     {"name": "income", "kind": "number"},
 ]
-SLICES = [{"feature": "age", "bins": [25, 40]}, {"feature": "housing"}, {"feature": "member"}, {"feature": "income"}]
+SLICES = [
+    {"feature": "age", "bins": [25, 40]},
+    {"feature": "housing"},
+    {"feature": "member"},
+    {"feature": "income"},
+    {"feature": "note"},
+    {"feature": "state"},
+]
 
 
 @pytest.fixture
@@ -58,6 +69,8 @@ def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(world: Wo
         "age": ("< 25", "25 – 40", "≥ 40", "missing"),
         "housing": ("rent", "own", "missing"),
         "member": ("false", "true", "missing"),
+        "note": ("missing", "(missing)", "none", "((missing))"),
+        "state": ("missing", "there"),
     }
 
 

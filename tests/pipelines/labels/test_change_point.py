@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.artifacts import ChangePoint
 from pipelines.labels.change_point import detect_change, find_rise, losses
+from slipway.contracts import columns
 from slipway.contracts.bundle import manifest
 from slipway.inference import Predictor
 from slipway.system import files
@@ -79,8 +80,8 @@ def rows(folder, count: int, wrong_from: int) -> pd.DataFrame:
     good_loss = losses(Predictor(folder, "cpu"), frame.assign(risk="good"))
     right = np.where(good_loss < 0.25, "good", "bad")
     frame["risk"] = np.where(np.arange(count) < wrong_from, right, np.where(right == "good", "bad", "good"))
-    frame["at"] = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(count), unit="s")
-    return frame.assign(bundle_sha256=files.file_sha256(folder / manifest.MANIFEST), version="4")
+    frame[columns.AT] = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(count), unit="s")
+    return frame.assign(**{columns.BUNDLE_SHA256: files.file_sha256(folder / manifest.MANIFEST), columns.VERSION: "4"})
 
 
 def test_the_degradation_of_the_champion_is_found_with_its_time(champion):
@@ -88,13 +89,13 @@ def test_the_degradation_of_the_champion_is_found_with_its_time(champion):
     frame = rows(folder, 600, wrong_from=300)
     found = detect_change(folder, rows(folder, 200, wrong_from=200), frame, SOURCE)
     assert found.seen_by == "4" and found.after > found.before and found.p < 0.01
-    assert abs(pd.Timestamp(found.at) - frame["at"][300]) < pd.Timedelta("10s")
+    assert abs(pd.Timestamp(found.at) - frame[columns.AT][300]) < pd.Timedelta("10s")
 
 
 def test_predictions_of_other_versions_and_other_classes_are_no_evidence(champion):
     folder = champion()
     frozen, frame = rows(folder, 200, wrong_from=200), rows(folder, 600, wrong_from=300)
-    assert detect_change(folder, frozen, frame.assign(bundle_sha256="c" * 64), SOURCE) is None
+    assert detect_change(folder, frozen, frame.assign(**{columns.BUNDLE_SHA256: "c" * 64}), SOURCE) is None
     assert detect_change(folder, frozen.assign(risk="another"), frame, SOURCE) is None
     assert detect_change(folder / "none", frozen, frame, SOURCE) is None
 

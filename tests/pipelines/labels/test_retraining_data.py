@@ -17,6 +17,7 @@ from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from pipelines.steps.train import train
 from slipway.config.schema_builder import from_usecase
+from slipway.contracts import columns
 from slipway.contracts.bundle import manifest
 from slipway.contracts.schema import Schema, mask
 from slipway.inference import Predictor
@@ -106,8 +107,8 @@ def test_after_a_change_the_new_rule_is_learned(found, baseline, step):
         {"validation": table, "holdout": table[: len(held_out)]},
     )
     compared = reference_rows(schema, frames, predictions)
-    assert set(compared["side"]) == {"validation"}
-    assert len(compared) == (validation["weight"] == 1.0).sum() >= 100
+    assert set(compared[columns.SIDE]) == {"validation"}
+    assert len(compared) == (validation[columns.WEIGHT] == 1.0).sum() >= 100
 
 
 def test_with_too_few_rows_since_the_reference_is_as_before(found, baseline, step):
@@ -115,9 +116,9 @@ def test_with_too_few_rows_since_the_reference_is_as_before(found, baseline, ste
     sides = step(split, found, cleaned, frozen=folder / "holdout.parquet")
     schema = Schema.load(sides / "schema.json")
     frames = {side: read_side(sides, side, schema) for side in ("validation", "holdout")}
-    frames["validation"]["weight"] = [1.0] * 20 + [0.1] * (len(frames["validation"]) - 20)
+    frames["validation"][columns.WEIGHT] = [1.0] * 20 + [0.1] * (len(frames["validation"]) - 20)
     predictions = {
         side: pd.DataFrame({"label_true": frame["returned"], "label": "no", "score": 0.1})
         for side, frame in frames.items()
     }
-    assert set(reference_rows(schema, frames, predictions)["side"]) == {"validation", "holdout"}
+    assert set(reference_rows(schema, frames, predictions)[columns.SIDE]) == {"validation", "holdout"}

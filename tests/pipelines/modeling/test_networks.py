@@ -178,6 +178,16 @@ def test_a_network_of_another_form_is_refused(outputs, named):
         networks.build(NoFolder(TABLE, build), Inputs(TABLE, train.features, train.target), {})
 
 
+def test_layers_of_a_model_may_have_the_names_of_ours():
+    import keras
+
+    source = keras.Input((4,), name="numbers")
+    layer = keras.layers.Dense(8, name="temperature")(source)
+    network = keras.Model(source, keras.layers.Dense(2, "softmax", name="members")(layer))
+    assert networks.trainable(network) is network
+    assert networks.calibrated(network, 0.7).output.shape == (None, 2)
+
+
 def test_it_trains_mirrored_over_all_devices():
     """Two logical processors stand for two GPUs; TensorFlow must be configured before it starts."""
     code = """

@@ -93,7 +93,7 @@ def _write_reports(run: RunPaths) -> None:
         rows={"train": 30, "validation": 5},
         network="default",
         weights=100,
-        params={"epochs": 2, "width": 8},
+        params={"epochs": 2, "width": 8, "temperature": 3, "rate (%)": 5, "rate [%]": 6},
         threshold=0.5,
         target_scale=1.0,
         temperature=1.1,

@@ -16,6 +16,7 @@ from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from slipway import audit
 from slipway.config import schema_builder
+from slipway.contracts import columns
 from slipway.contracts.schema import side
 from slipway.settings import settings
 from tests.pipelines.labels.production_log import START, ProductionLog, at
@@ -101,12 +102,15 @@ def test_labelled_rows_are_divided_into_the_newest_window_and_what_is_trained_on
     shop.predict_and_label(rows)
     result, used, window = shop.collect()
     assert result["rows"] == {"production": len(used), "window": 100}
-    assert used["at"].max() < window["at"].min()
+    assert used[columns.AT].max() < window[columns.AT].min()
     assert window["amount"].tolist() == [row["amount"] for row in rows[-100:]]
     assert set(used["returned"]) == {"no", "yes"}
     assert sum(result["left_out"].values()) + len(used) == result["labelled"] == 400
     assert (result["cutoff"], result["environment"], result["versions"]) == (CUTOFF, "local", {"1": len(used) + 100})
-    assert (result["since"], result["until"]) == (used["at"].min().isoformat(), window["at"].max().isoformat())
+    assert (result["since"], result["until"]) == (
+        used[columns.AT].min().isoformat(),
+        window[columns.AT].max().isoformat(),
+    )
 
 
 def test_private_values_are_those_of_the_snapshot(world):
@@ -115,7 +119,7 @@ def test_private_values_are_those_of_the_snapshot(world):
     _, used, _ = shop.collect()
     assert used["email"].str.startswith("tok_").all() and "phone" not in used
     assert set(used["age"]) == {"< 30", "30 – 60", "≥ 60"}
-    assert not {"caller", "key", "version"} & set(used)
+    assert not {columns.CALLER, columns.VERSION, "key"} & set(used)
 
 
 def test_the_window_is_never_more_than_half_of_the_labelled_rows(world):
@@ -128,7 +132,7 @@ def test_what_hashes_to_the_holdout_is_never_trained_on(world):
     shop = world()
     shop.predict_and_label(made(400))
     result, used, _ = shop.collect()
-    assert {side(bucket, FRACTIONS) for bucket in used["split_bucket"]} == {"train", "validation"}
+    assert {side(bucket, FRACTIONS) for bucket in used[columns.SPLIT_BUCKET]} == {"train", "validation"}
     assert 30 < result["left_out"]["holdout side"] < 90
 
 
@@ -151,8 +155,8 @@ def test_rows_of_the_frozen_holdout_and_their_near_duplicates_are_never_trained_
     ids = shop.predict_and_label([*mine, *hair, *far, *made(400)])
     result, used, _ = shop.collect()
     near, others = ids[: 2 * len(mine)], ids[2 * len(mine) : 3 * len(mine)]
-    assert not set(used["row_id"]) & set(near)
-    assert set(used["row_id"]) & set(others)
+    assert not set(used[columns.ROW_ID]) & set(near)
+    assert set(used[columns.ROW_ID]) & set(others)
     assert result["left_out"]["near-duplicate of the holdout"] >= len(mine) // 2
 
 
@@ -173,7 +177,7 @@ def test_a_row_that_is_in_the_window_again_is_not_trained_on(world):
     shop.predict_and_label([*rows, *rows[:100]])
     result, used, window = shop.collect()
     assert result["left_out"]["equal to the window"] == 100
-    assert not set(used["row_key"]) & set(window["row_key"])
+    assert not set(used[columns.ROW_KEY]) & set(window[columns.ROW_KEY])
 
 
 def test_with_no_registry_no_frozen_holdout_or_no_label_nothing_is_left(world):
@@ -234,7 +238,7 @@ def test_callers_who_contradict_each_other_about_a_row_keep_it_out(world):
     shop.log.labelled(ids[10:20], truths(rows[10:20]), sent=2e6, caller="b")
     result, used, window = shop.collect()
     assert result["left_out"]["contradictory"] == 10
-    assert not set(used["row_id"]) & set(ids[:10])
+    assert not set(used[columns.ROW_ID]) & set(ids[:10])
 
 
 def test_a_caller_neither_changes_nor_removes_the_labels_of_anothers_rows(world):
@@ -285,7 +289,7 @@ def test_no_caller_gives_more_than_its_share(world):
         shop.log.labelled(ids[part], truths(rows[part]), caller=f"small{number}")
     result, used, _ = shop.collect(caller_share=0.2)
     given = dict(zip(ids, ["big"] * 500 + [f"small{n}" for n in range(6) for _ in range(50)], strict=True))
-    shares = used["row_id"].map(given).value_counts(normalize=True)
+    shares = used[columns.ROW_ID].map(given).value_counts(normalize=True)
     assert shares["big"] <= 0.25 and result["left_out"]["caller's share"] > 200
 
 
@@ -338,8 +342,8 @@ def test_a_group_that_is_a_feature_stays_on_its_side(world):
     rows = [{**row, "email": f"group {number % 40}"} for number, row in enumerate(made(500))]
     shop.predict_and_label(rows)
     result, used, window = shop.collect(window_rows=10)
-    assert used.groupby("email")["side"].nunique().max() == 1
-    assert not set(used["split_group"]) & set(window["split_group"])
+    assert used.groupby("email")[columns.SIDE].nunique().max() == 1
+    assert not set(used[columns.SPLIT_GROUP]) & set(window[columns.SPLIT_GROUP])
     assert result["left_out"]["holdout side"] > 0
 
 
@@ -347,8 +351,8 @@ def test_where_time_divides_the_newer_rows_validate(world):
     shop = world(split={"time": "day"})
     shop.predict_and_label(made(400))
     _, used, _ = shop.collect()
-    trained, validated = used[used["side"] == "train"], used[used["side"] == "validation"]
-    assert trained["at"].max() < validated["at"].min()
+    trained, validated = used[used[columns.SIDE] == "train"], used[used[columns.SIDE] == "validation"]
+    assert trained[columns.AT].max() < validated[columns.AT].min()
     assert len(validated) == pytest.approx(len(used) / 4, abs=20)
 
 

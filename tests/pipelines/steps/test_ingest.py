@@ -17,6 +17,7 @@ from pipelines.artifacts.json_files import read_json
 from pipelines.steps.ingest import ingest
 from slipway.config import load
 from slipway.config.schema_builder import from_usecase
+from slipway.contracts import columns
 from slipway.contracts.schema import key_text, mask, row_key
 from slipway.errors import DataError, ServiceError, UseCaseError
 from slipway.settings import settings
@@ -74,14 +75,14 @@ def test_training_and_server_give_a_row_the_same_key(usecase, orders, step):
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
     schema, secret = from_usecase(found), settings().mask_secret()
     instance = mask({"email": "person7@example.com"}, schema, secret)
-    assert row_key(secret, key_text(instance, schema)) == snapshot["row_key"][7]
+    assert row_key(secret, key_text(instance, schema)) == snapshot[columns.ROW_KEY][7]
 
 
 def test_key_columns_that_are_no_features_leave_only_their_pseudonym(usecase, orders, step):
     found = usecase(orders.assign(customer=range(300)), split={"key": ["customer"], "group": "country"})
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
-    assert "customer" not in snapshot and snapshot["row_key"].nunique() == 300
-    assert snapshot["split_group"].nunique() == 3
+    assert "customer" not in snapshot and snapshot[columns.ROW_KEY].nunique() == 300
+    assert snapshot[columns.SPLIT_GROUP].nunique() == 3
 
 
 def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_path):

@@ -157,6 +157,8 @@ def test_everything_is_reached_from_the_run(registry, registered, name, tmp_path
     params = {item["key"]: item["value"] for item in run["data"]["params"]}
     metrics = {item["key"]: item["value"] for item in run["data"]["metrics"]}
     assert params["epochs"] == "2" and params["device"] == "cpu"
+    assert (params["temperature"], params["params.temperature"]) == ("1.1", "3")
+    assert {value for name, value in params.items() if name.startswith("rate ")} == {"5", "6"}
     assert (metrics["roc_auc"], metrics["roc_auc_low"], metrics["baseline_roc_auc"]) == (0.8, 0.75, 0.78)
     assert metrics["val_loss"] == 0.6 and "ece" not in metrics
     dataset = run["inputs"]["dataset_inputs"][0]["dataset"]

@@ -12,6 +12,7 @@ from pipelines.artifacts.json_files import read_json
 from pipelines.steps.clean import clean
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import SIDES, split
+from slipway.contracts import columns
 from slipway.contracts.schema import Schema, bucket, key_text, mask, row_key, side
 from slipway.errors import DataError
 from slipway.settings import settings
@@ -37,31 +38,31 @@ def parts(out) -> dict[str, pd.DataFrame]:
 def test_every_row_is_on_one_side_in_the_configured_fractions(sides, orders):
     found = parts(sides(orders))
     assert sum(map(len, found.values())) == 300
-    assert len(pd.concat(found.values())["row_key"].unique()) == 300
+    assert len(pd.concat(found.values())[columns.ROW_KEY].unique()) == 300
     assert 0.5 < len(found["train"]) / 300 < 0.7
 
 
 def test_the_server_finds_the_same_side(sides, orders):
     out = sides(orders)
     schema, secret = Schema.load(out / "schema.json"), settings().mask_secret()
-    held_out = set(parts(out)["holdout"]["row_key"])
+    held_out = set(parts(out)["holdout"][columns.ROW_KEY])
     request = {"amount": float(orders["amount"][0]), "items": int(orders["items"][0]), "country": orders["country"][0]}
     request |= {"gift": orders["gift"][0] == "true", "email": orders["email"][0], "age": int(orders["age"][0])}
     text = key_text(mask({**request, "phone": "anything"}, schema, secret), schema)
     on_holdout = side(bucket(schema.split.salt, text), schema.split.fractions) == "holdout"
     assert (row_key(secret, text) in held_out) == on_holdout
-    assert row_key(secret, text) in set(pd.concat(parts(out).values())["row_key"])
+    assert row_key(secret, text) in set(pd.concat(parts(out).values())[columns.ROW_KEY])
 
 
 def test_equal_rows_stay_together(sides, orders):
     twice = pd.concat([orders, orders], ignore_index=True)
     found = parts(sides(twice))
-    assert all((frame["row_key"].value_counts() == 2).all() for frame in found.values())
+    assert all((frame[columns.ROW_KEY].value_counts() == 2).all() for frame in found.values())
 
 
 def test_groups_stay_together(sides, orders):
     found = parts(sides(orders.assign(shop=np.arange(300) // 6), split={"group": "shop"}))
-    groups = [set(frame["split_group"]) for frame in found.values()]
+    groups = [set(frame[columns.SPLIT_GROUP]) for frame in found.values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 50
 
 
@@ -69,8 +70,8 @@ def test_time_splits_keep_the_newest_for_the_holdout(sides, orders):
     days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(300)[::-1], "D")
     found = parts(sides(orders.assign(day=days), split={"time": "day"}))
     assert [len(found[name]) for name in SIDES] == [180, 60, 60]
-    assert found["train"]["split_time"].max() < found["validation"]["split_time"].min()
-    assert found["validation"]["split_time"].max() < found["holdout"]["split_time"].min()
+    assert found["train"][columns.SPLIT_TIME].max() < found["validation"][columns.SPLIT_TIME].min()
+    assert found["validation"][columns.SPLIT_TIME].max() < found["holdout"][columns.SPLIT_TIME].min()
 
 
 def test_an_unreadable_time_is_named(sides, orders):
@@ -157,8 +158,8 @@ def produced(source: pd.DataFrame, rows: int, side: str, recent: bool = False, o
     """Rows like the source's, and equal to none of them."""
     made = source.sample(rows, replace=True, random_state=3).reset_index(drop=True)
     made["amount"] = offset + np.arange(rows)
-    made["row_key"] = [f"{side}{offset}{number}" for number in range(rows)]
-    return made.assign(side=side, recent=recent)
+    made[columns.ROW_KEY] = [f"{side}{offset}{number}" for number in range(rows)]
+    return made.assign(**{columns.SIDE: side, columns.SINCE_CHANGE: recent})
 
 
 def test_production_rows_join_their_sides_and_the_holdout_stays(with_production):
@@ -172,12 +173,15 @@ def test_production_rows_join_their_sides_and_the_holdout_stays(with_production)
     assert len(after["validation"]) == len(before["validation"]) + 20
     assert after["holdout"].equals(before["holdout"])
     assert result["production"] == {"train": 50, "validation": 20, "weight_before_change": None}
-    assert "weight" not in after["train"] and set(after["train"]) == set(before["train"])
+    assert columns.WEIGHT not in after["train"] and set(after["train"]) == set(before["train"])
 
 
 def test_a_source_row_that_is_in_the_window_is_not_trained_on(with_production):
     before, after, _ = with_production(
-        lambda source: (produced(source["train"], 5, "train"), source["train"][:7].assign(side="train", recent=False))
+        lambda source: (
+            produced(source["train"], 5, "train"),
+            source["train"][:7].assign(**{columns.SIDE: "train", columns.SINCE_CHANGE: False}),
+        )
     )
     assert len(after["train"]) == len(before["train"]) + 5 - 7
 
@@ -185,7 +189,7 @@ def test_a_source_row_that_is_in_the_window_is_not_trained_on(with_production):
 def test_a_production_row_that_equals_a_source_row_goes_where_that_one_is(with_production):
     _, after, result = with_production(
         lambda source: (
-            source["train"][:7].assign(side="validation", recent=False),
+            source["train"][:7].assign(**{columns.SIDE: "validation", columns.SINCE_CHANGE: False}),
             produced(source["train"], 5, "train"),
         )
     )
@@ -207,11 +211,11 @@ def test_rows_from_before_a_change_count_a_twentieth_together(with_production):
         )
     )
     train = after["train"]
-    since = train["weight"] == 1.0
+    since = train[columns.WEIGHT] == 1.0
     assert since.sum() == 200
-    assert train["weight"][~since].sum() == pytest.approx(0.05 * 200)
-    assert train["weight"][~since].nunique() == 1
-    assert (after["validation"]["weight"] == 1.0).sum() == 60
+    assert train[columns.WEIGHT][~since].sum() == pytest.approx(0.05 * 200)
+    assert train[columns.WEIGHT][~since].nunique() == 1
+    assert (after["validation"][columns.WEIGHT] == 1.0).sum() == 60
     assert result["production"]["weight_before_change"] == pytest.approx(10 / (~since).sum())
 
 
@@ -224,4 +228,4 @@ def test_a_change_with_too_few_rows_since_or_one_class_only_weighs_nothing(with_
         )
 
     _, after, result = with_production(make)
-    assert "weight" not in after["train"] and result["production"]["weight_before_change"] is None
+    assert columns.WEIGHT not in after["train"] and result["production"]["weight_before_change"] is None

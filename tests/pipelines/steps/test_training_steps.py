@@ -35,6 +35,7 @@ from pipelines.steps.gate import gate
 from pipelines.steps.ingest import ingest
 from pipelines.steps.split import split
 from slipway.config import UseCase, load
+from slipway.contracts import columns
 from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundles
 from slipway.contracts.schema import Schema
@@ -260,10 +261,10 @@ def test_the_bundle_is_signed_where_a_key_is_set(steps, monkeypatch):
 def test_the_reference_is_of_rows_that_were_not_trained_on_and_holds_no_keys(steps):
     frame = pd.read_parquet(steps.bundle / "bundle" / "monitor" / "reference.parquet")
     counts = read_json(steps.split / "split.json")["counts"]
-    assert frame["side"].value_counts().to_dict() == {side: counts[side] for side in ("validation", "holdout")}
-    assert not {"row_key", "split_bucket"} & set(frame)
-    truth = {"value_true", "value"} if steps.usecase.task == "regression" else {"label_true", "label", "score"}
-    assert truth | {"hours", "school", "age", "name", "side"} == set(frame)
+    assert frame[columns.SIDE].value_counts().to_dict() == {side: counts[side] for side in ("validation", "holdout")}
+    assert not {columns.ROW_KEY, columns.SPLIT_BUCKET} & set(frame)
+    predicted = {f"prediction.{name}" for name in columns.prediction_columns(steps.usecase.task)}
+    assert predicted | {"hours", "school", "age", "name", columns.SIDE} == set(frame)
 
 
 def test_thresholds_pin_a_method_for_every_column(steps):

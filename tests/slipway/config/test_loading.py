@@ -9,6 +9,7 @@ from slipway import config
 from slipway.errors import UseCaseError
 from slipway.settings import settings
 
+PHOTO = {"name": "photo", "kind": "image", "size": [8, 8], "channels": 1}
 PLAIN = {
     "name": "plain",
     "owner": "us",
@@ -52,6 +53,22 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"features": [{"name": "a", "kind": "number", "private": "drop"}]}, "nothing is left for the model"),
         ({"gates": {"slices": [{"feature": "cty"}]}}, "Did you mean 'city'"),
         ({"name": "other"}, "must be the folder's"),
+        (
+            {"features": [{"name": "slipway.weight", "kind": "number"}]},
+            "features: .slipway.weight. begins",
+        ),
+        ({"features": [{"name": "Prediction.label", "kind": "number"}]}, "begins with .prediction.*`column: Pred"),
+        ({"target": {"name": "SLIPWAY.x", "classes": ["a", "b"], "positive": "b"}}, "target: .SLIPWAY.x. begins"),
+        ({"split": {"key": ["slipway.id"]}}, "split: .slipway.id. begins with .*decode.py"),
+        ({"split": {"group": "slipway.id"}}, "split: .slipway.id. begins with"),
+        ({"split": {"time": "prediction.at"}}, "split: .prediction.at. begins with"),
+        ({"split": {"time": "outcome"}}, "cannot go by the target .outcome"),
+        (
+            {"features": [PHOTO, {"name": "photo_contrast", "kind": "number"}]},
+            "photo_contrast.* statistics",
+        ),
+        ({"features": [PHOTO, {**PHOTO, "name": "photo_entropy"}]}, "photo_entropy.* statistics of the image .photo"),
+        ({"retired": ["age", "fax"]}, "retired: .*age.* are features, too"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dict, message: str) -> None:
@@ -84,3 +101,8 @@ def test_functions_are_loaded_from_the_folder_and_a_missing_one_is_named(write, 
     assert loaded.function("clean", "clean")("rows") == "rows"
     with pytest.raises(UseCaseError, match="no function 'build'"):
         loaded.function("clean", "build")
+
+
+def test_a_feature_that_was_retired_may_have_had_any_name(write) -> None:
+    write(retired=["slipway.weight", "prediction.label"])
+    assert config.load("plain").retired == ["slipway.weight", "prediction.label"]

@@ -47,6 +47,14 @@ def test_values_and_their_text_in_the_log_give_the_same_slices():
     assert counted(declared, values) == {"false": 1, "true": 2, "cook": 1, "smith": 1, "missing": 1}
 
 
+def test_a_value_called_missing_and_no_value_stay_two():
+    jobs = ["missing", None, "missing", "cook"]
+    found = counted([Slice(feature="job")], {"job": jobs})
+    assert found == {"cook": 1, "missing": 2, "(missing)": 1}
+    odd = Feature("job", "category", vocabulary=("missing", "(missing)"), nullable=True)
+    assert declared_values(odd, None) == ("missing", "(missing)", "((missing))")
+
+
 def test_a_report_has_the_commonest_values_alone():
     jobs = ["cook"] * 3 + ["smith"] * 2 + ["baker"]
     assert counted([Slice(feature="job")], {"job": jobs}, max_values=2) == {"cook": 3, "smith": 2}

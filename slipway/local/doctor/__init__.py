@@ -12,7 +12,7 @@ __all__ = ["Diagnosis", "examine"]
 def examine() -> Iterator[Diagnosis]:
     """Check everything and give each diagnosis as soon as it is known; nothing on the machine is changed."""
     from slipway.errors import SettingsError
-    from slipway.local.doctor import accelerators, machine, packages, services
+    from slipway.local.doctor import accelerators, machine, network, packages, services
     from slipway.local.doctor.diagnosis import error
     from slipway.settings import settings
 
@@ -21,6 +21,9 @@ def examine() -> Iterator[Diagnosis]:
     yield from packages.pairs()
     yield from packages.extras()
     yield machine.memory()
+    yield machine.temporary_files()
+    yield network.host_name()
+    yield from network.certificates()
     try:
         found = settings()
     except SettingsError as problem:
@@ -28,6 +31,7 @@ def examine() -> Iterator[Diagnosis]:
     else:
         yield machine.disk(found)
         yield from machine.ports(found)
+        yield from network.proxy(found)
         yield from services.unsafe(found)
         yield from services.use_cases()
         yield from services.servers(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def disk(settings: Settings) -> Diagnosis:
         return warning("disk", detail, f"a demo needs about {DISK_WANTED:.0f} GB")
     if not os.access(folder, os.W_OK):
         return error("disk", f"{folder} cannot be written to", "set SLIPWAY_VAR to a folder of your own")
+    return ok("disk", detail)
+
+
+def temporary_files() -> Diagnosis:
+    """Check the free space for temporary files, such as bundles that are being verified."""
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # no folder can be written to
+        return error("disk", "no folder takes temporary files: all are full or read-only", "free some, or set TMPDIR")
+    free = shutil.disk_usage(folder).free / GB
+    detail = f"{free:.1f} GB free for temporary files in {folder}"
+    if free < DISK_NEEDED:
+        return warning("disk", detail, "free some space there, or set TMPDIR to a folder on another disk")
     return ok("disk", detail)
 
 

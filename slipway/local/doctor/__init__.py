@@ -36,4 +36,5 @@ def examine() -> Iterator[Diagnosis]:
         yield from services.use_cases()
         yield from services.servers(found)
         yield from services.agreement(found)
+        yield from services.aliases(found)
     yield from accelerators.diagnoses(probes)

@@ -62,8 +62,8 @@ class Newcomers:
             found = []
         for name in found:
             self._known.add(name)
-            self._schedule(name)
             self._serve(name)
+            self._schedule(name)
         self._next = time.monotonic() + LOOK_SECONDS
 
     def _is_new(self, name: str) -> bool:

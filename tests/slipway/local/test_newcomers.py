@@ -82,7 +82,7 @@ def test_a_use_case_is_served_and_scheduled_when_it_is_promoted(registry, watch)
     assert "runner" in stack.running, "the runner that may have a training under way is left alone"
     assert "loans was promoted" in said[0]
     found.look()
-    assert stack.started == ["runner-loans", "service"], "once"
+    assert stack.started == ["service", "runner-loans"], "once"
     registry["prices"] = {"champion": "7"}
     found.look()
     assert stack.served == ["digits", "loans", "prices"]

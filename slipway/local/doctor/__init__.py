@@ -22,6 +22,7 @@ def examine() -> Iterator[Diagnosis]:
     yield from packages.extras()
     yield machine.memory()
     yield machine.temporary_files()
+    yield machine.text_encoding()
     yield network.host_name()
     yield from network.certificates()
     try:
@@ -30,6 +31,7 @@ def examine() -> Iterator[Diagnosis]:
         yield error("settings", str(problem), "correct or unset the variable")
     else:
         yield machine.disk(found)
+        yield machine.file_system(found)
         yield from machine.ports(found)
         yield from network.proxy(found)
         yield from services.unsafe(found)

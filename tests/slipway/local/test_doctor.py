@@ -17,6 +17,7 @@ from slipway.serving_state import desired, follower_status
 from slipway.serving_state.desired import DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import settings
+from slipway.system.ports import free_port, is_free, url_at
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -236,3 +237,39 @@ def test_no_room_for_temporary_files_is_found(monkeypatch):
 
     monkeypatch.setattr(machine.tempfile, "gettempdir", full)
     assert "TMPDIR" in machine.temporary_files().fix
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("server:/homes {} nfs4 rw 0 0", "warning"),
+        ("//server/homes {} cifs rw 0 0", "warning"),
+        ("/dev/sda1 {} ext4 rw 0 0", "ok"),
+        ("server:/other /elsewhere nfs rw 0 0", "ok"),
+    ],
+)
+def test_a_state_folder_on_a_network_file_system_is_a_warning(monkeypatch, tmp_path, line, state):
+    home = tmp_path / "home of ann"
+    monkeypatch.setenv("SLIPWAY_VAR", str(home / "var"))
+    settings.cache_clear()
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda2 / ext4 rw 0 0\n" + line.format(str(home).replace(" ", "\\040")) + "\n")
+    assert machine.file_system(settings(), mounts).state == state
+    assert machine.file_system(settings(), tmp_path / "none").state == "ok"
+
+
+def test_text_that_is_not_utf_8_is_a_warning(monkeypatch):
+    assert machine.text_encoding().state == "ok"
+    monkeypatch.setattr(machine.locale, "getpreferredencoding", lambda _: "ISO-8859-1")
+    assert "PYTHONUTF8=1" in machine.text_encoding().fix
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_ports_of_both_families_are_found(host):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert not is_free(port, host)
+        assert free_port(port, host=host) > port
+        assert url_at(host, port) == (f"http://[::1]:{port}" if ":" in host else f"http://127.0.0.1:{port}")

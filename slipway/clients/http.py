@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -151,7 +151,7 @@ class HttpClient:
         from slipway.clients.deadline import Deadline
 
         deadline = Deadline(PATIENCE * self._timeout, slowest)
-        with _explained():
+        with _explained(self._through):
             url, extra, extensions = self._target(path)
             extensions["timeout"] = deadline.timeouts(self._timeout)
             request = self._client.build_request(
@@ -172,6 +172,14 @@ class HttpClient:
             client.close()
 
     @cached_property
+    def _proxy(self) -> str | None:
+        return proxy_for(self.url) if self._use_proxy else None
+
+    def _through(self) -> str:
+        proxy = self.__dict__.get("_proxy")  # not yet known, if it is the URL that is wrong
+        return f" (through the proxy {without_login(proxy)})" if proxy else ""
+
+    @cached_property
     def _client(self) -> httpx.Client:
         import httpx
 
@@ -190,7 +198,7 @@ class HttpClient:
                 trust_env=False,
                 limits=limits,
                 retries=self._retries,
-                proxy=proxy_for(self.url) if self._use_proxy else None,
+                proxy=self._proxy,
             ),
         )
 
@@ -303,14 +311,14 @@ def read_chunks(response: httpx.Response, max_bytes: int = MAX_BYTES) -> Iterato
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn httpx's errors into a ServiceError whose message is the reason."""
+def _explained(through: Callable[[], str] = str) -> Iterator[None]:
+    """Turn httpx's errors into a ServiceError whose message is the reason, and what the request went through."""
     import httpx
 
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-        raise ServiceError(one_line(str(error)) or type(error).__name__) from None
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, ImportError) as error:
+        raise ServiceError((one_line(str(error)) or type(error).__name__) + through()) from None
 
 
 def proxies() -> dict[str, str]:
@@ -328,6 +336,16 @@ def proxy_for(url: str) -> str | None:
         return None
     found = proxies()
     return found.get(parts.scheme) or found.get("all")
+
+
+def without_login(url: str) -> str:
+    """Leave out user and password of a URL.
+
+    >>> without_login("http://ann:secret@proxy:3128")
+    'http://proxy:3128'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _is_excepted(parts: SplitResult) -> bool:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from slipway.clients.http import proxies, proxy_for
+from slipway.clients.http import proxies, proxy_for, without_login
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
 
@@ -58,13 +58,3 @@ def host_name() -> Diagnosis:
     except OSError as problem:
         return warning("host name", f"{name} does not resolve ({problem})", f"add `127.0.1.1 {name}` to /etc/hosts")
     return ok("host name", f"{name} resolves")
-
-
-def without_login(url: str) -> str:
-    """Leave out user and password of a URL.
-
-    >>> without_login("http://ann:secret@proxy:3128")
-    'http://proxy:3128'
-    """
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

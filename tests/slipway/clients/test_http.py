@@ -193,3 +193,22 @@ def test_other_addresses_are_reached_through_the_proxy_that_the_environment_name
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert proxy_for(url) == expected
+
+
+def test_an_error_names_the_proxy_that_the_request_went_through(monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://ann:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ServiceError, match=r"refused \(through the proxy http://127\.0\.0\.1:9\)") as refused:
+        request("GET", "http://models.example/")
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ServiceError) as direct:
+        request("GET", "http://127.0.0.1:9/")
+    assert "proxy" not in str(direct.value)
+
+
+def test_a_proxy_that_needs_another_package_is_an_error_that_names_it(monkeypatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("http_proxy", "")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ServiceError, match="socksio"):
+        request("GET", "http://models.example/")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HARDENED = "bentos.server.protocol:HardenedProtocol"
 FAST_PATH = "bentos.fast_path.protocol:FastPathProtocol"
-_TRUSTED_PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's; by its default, whoever is on this machine may forge an address
 
 
 class FrontedService(bentoml.Service):
@@ -39,6 +38,7 @@ class FrontedService(bentoml.Service):
     def to_asgi(self, is_main: bool = True) -> Any:
         try:
             from bentos.api.application import Application
+            from bentos.api.path_prefix import TRUSTED_PROXIES
             from bentos.worker import Worker
         except ImportError:  # the next start would fail, too: the supervisor would try for ever, with its port open
             supervisor.stop_supervisor(_settings, _names)
@@ -47,7 +47,8 @@ class FrontedService(bentoml.Service):
             import uvicorn
 
             uvicorn.config.HTTP_PROTOCOLS["auto"] = FAST_PATH if _takes_fast_path(_settings) else HARDENED
-        os.environ.setdefault(_TRUSTED_PROXIES, "")
+        # by uvicorn's default, whoever is on this machine may forge an address
+        os.environ.setdefault(TRUSTED_PROXIES, "")
         front = Application(Worker(_settings, _names), super().to_asgi(is_main), _share_with_protocols)
         return auth.Cors(front, _settings.cors_origins) if _settings.cors_origins else front
 

@@ -115,9 +115,7 @@ class Worker:
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
         self.names = tuple(names)
-        self.predict_paths = {f"/v1/models/{name}/predict": name for name in names}
-        if len(names) == 1:
-            self.predict_paths["/v1/predict"] = names[0]
+        self.predict_paths = _predict_paths(self.names, settings.root_path)
         self.served: dict[str, ServedModel] = {}
         self.metrics = metrics()
         self.draining = False
@@ -190,6 +188,14 @@ class Worker:
         for served in self.served.values():
             served.close()
         self.metrics.flush()
+
+
+def _predict_paths(names: Sequence[str], root_path: str) -> dict[str, str]:
+    """Map the paths of predictions to their use cases: also below the path of a proxy, which not every one removes."""
+    paths = {f"/v1/models/{name}/predict": name for name in names}
+    if len(names) == 1:
+        paths["/v1/predict"] = names[0]
+    return paths | {root_path + path: name for path, name in paths.items()}
 
 
 def _set_up_logging() -> None:

@@ -24,6 +24,7 @@ from slipway.clients.mlflow.registry import Registry
 from slipway.errors import PortTaken, RegistryError, ServiceError
 from slipway.settings import Settings
 from slipway.system import locks
+from slipway.system.ports import url_at
 
 PASS_SECONDS = 5.0
 HINT_SECONDS = 0.5  # between two looks at what MLflow's webhook reported
@@ -131,7 +132,7 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
     with _exclusive(config), _bound(config.status_host, config.status_port) as listening, _stopped_by_signals():
         watcher = Watcher(names, config)
         watcher.start()
-        say(f"status page: http://{config.status_host}:{config.status_port}")
+        say(f"status page: {url_at(config.status_host, config.status_port)}")
         say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
         app = application(config, lambda: watcher.board, lambda: watcher.is_alive, watcher.hint)
         server = uvicorn.Server(

@@ -1,7 +1,7 @@
 """Prefect deployments `train/USECASE` and `monitor/USECASE` with the use cases' schedules.
 
-`python -m pipelines.deployments` serves them in this process. With `--pool NAME` it registers them for a Kubernetes
-work pool, whose worker runs each flow run as a Job, and ends.
+`python -m pipelines.deployments` serves them in this process, or with names those of these use cases only. With `--pool
+NAME` it registers all of them for a Kubernetes work pool, whose worker runs each flow run as a Job, and ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.pool:
             register(options.pool, options.image, work_pool.job_template(options.job_template, options.job_variables))
         else:
-            _serve()
+            _serve(options.names)
     except SlipwayError as error:
         raise SystemExit(f"Error: {error}") from None
 
@@ -96,8 +96,9 @@ def _all_deployments(trainings: int | None = None) -> list[RunnerDeployment]:
     return [deployment for name in names() for deployment in deployments_for(load(name), trainings)]
 
 
-def _serve() -> None:
-    deployments = _all_deployments()
+def _serve(chosen: Sequence[str]) -> None:
+    deployments = [deployment for name in chosen for deployment in deployments_for(load(name))]
+    deployments = deployments or _all_deployments()
     watch_heartbeats()
     with flows.heartbeats():
         serve(*deployments, print_starting_message=False)
@@ -116,6 +117,7 @@ def _wait_for(uri: str) -> None:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipelines.deployments", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="use cases to serve here; none: all")
     parser.add_argument("--pool", help="register for this Kubernetes work pool instead of serving")
     parser.add_argument("--image", help="image that holds this code: what the pool's Jobs run")
     parser.add_argument("--job-template", type=Path, help="Prefect's base job template, as YAML")
@@ -123,6 +125,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.pool and not (options.image and options.job_template):
         parser.error("--pool needs --image and --job-template")
+    if options.pool and options.names:
+        parser.error("--pool registers all use cases: leave their names out")
     return options
 
 

@@ -7,6 +7,7 @@ lock, and none can break another's line. MLflow holds a second copy (slipway.aud
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 from typing import Any
 
@@ -79,7 +80,11 @@ def lines(usecase: str, config: Settings | None = None) -> list[AuditLine]:
 
 def person() -> str:
     """Name the person who runs this command, as USER@HOST."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # as in a container that runs under a number of its own
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def decode_line(name: str, content: bytes) -> AuditLine:

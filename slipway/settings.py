@@ -30,6 +30,8 @@ EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret", "mlflow_webhook_secret")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
+ROOT_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"
+_OWN_PATHS = ("v1", "v2", "page", "docs")
 
 
 class Settings(BaseSettings):
@@ -69,6 +71,11 @@ class Settings(BaseSettings):
         description="URLs of servers to watch, separated by commas; a name stands for all its addresses; empty: local.",
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
+    root_path: str = Field(
+        "",
+        pattern=rf"^({ROOT_PATH})?$",
+        description="Path under which a proxy publishes the service, such as `/ml`, removed by it or not; empty: none.",
+    )
     fast_path: str = Field(
         "on", pattern=r"^(on|off)$", description="Whether small JSON predictions are answered below ASGI."
     )
@@ -140,6 +147,12 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(
         1024, ge=1, description="Connections of a worker, at most what its file descriptors allow; more get 503."
+    )
+    keep_alive_seconds: float = Field(
+        75.0,
+        gt=0,
+        description="Time for which a connection without a request stays open; 5 s at most while more than half of "
+        "SLIPWAY_MAX_CONNECTIONS are open.",
     )
     drain_seconds: float = Field(
         0.5, ge=0, description="Time after SIGTERM in which a worker is not ready but still accepts requests."
@@ -213,6 +226,18 @@ class Settings(BaseSettings):
         wrong = [name for name in value if name not in _ALGORITHMS]
         if wrong or not value:
             raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
+        return value
+
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _without_last_slash(cls, value: object) -> object:
+        return value.rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _no_own_path(cls, value: str) -> str:
+        if value.lstrip("/").partition("/")[0] in _OWN_PATHS:
+            raise ValueError(f"the service has paths of its own there; choose another beginning than {value}")
         return value
 
     @field_validator("log_url")

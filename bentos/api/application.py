@@ -99,6 +99,7 @@ class Application:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         context = read_context(scope["headers"])
+        scope["path"] = self._routes.prefix.strip(scope["path"])
         usecase, label = self._routes.labels(scope["path"])
         scope[CONTEXT], scope["app"] = context, self  # with an `app`, Starlette's routes raise their errors
         status = 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from slipway.contracts.events.feedback_event import feedback_line, is_plausible
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import InputError, suggestion
 from slipway.ids import ROW_ID, made_ms
-from slipway.inference.json_errors import split_message
+from slipway.inference.json_errors import describe_syntax, split_message
 from slipway.inference.json_limits import require_bounded
 from slipway.timestamps import from_ms, iso
 
@@ -98,12 +99,12 @@ def read_entries(body: bytes, max_entries: int) -> list[FeedbackEntry]:
     """
     require_bounded(body, max_entries * _ELEMENTS)
     try:
-        entries = _decoder.decode(body).feedback
+        entries = _decoder.decode(body.removeprefix(codecs.BOM_UTF8)).feedback
     except msgspec.ValidationError as error:
         wrong, place = split_message(str(error))
         raise InputError(f"{wrong}.", place) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f'the body is not JSON: {error}. Send {{"feedback": [{{…}}]}}.', status=400) from None
+        raise InputError(f'{describe_syntax(body, error)} Send {{"feedback": [{{…}}]}}.', status=400) from None
     if not entries:
         raise InputError("no feedback received; at least one entry is needed.", "feedback")
     if len(entries) > max_entries:

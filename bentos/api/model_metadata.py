@@ -83,8 +83,11 @@ class ModelList(msgspec.Struct):
     models: list[ModelSummary]
 
 
-def describe(served: ServedModel, details: bool) -> bytes:
-    """Return the body of `GET /v1/models/USECASE`; the states are of all workers on this machine."""
+def describe(served: ServedModel, details: bool, prefix: str = "") -> bytes:
+    """Return the body of `GET /v1/models/USECASE`; the states are of all workers on this machine.
+
+    `prefix` is the path under which the client sees the service.
+    """
     live = served.manager.live
     folder = served.settings.serving
     if live is not None:
@@ -96,7 +99,7 @@ def describe(served: ServedModel, details: bool) -> bytes:
             name=served.name,
             version=live.version if live else None,
             environment=served.settings.environment,
-            schema_url=f"/v1/models/{served.name}/schema",
+            schema_url=f"{prefix}/v1/models/{served.name}/schema",
             pointer=_pointer(served) if details else None,
             workers=observed.read(folder, served.name) if details else [],
             refused=_refused(served) if details else {},
@@ -105,9 +108,9 @@ def describe(served: ServedModel, details: bool) -> bytes:
     )
 
 
-def list_models(served: Iterable[ServedModel]) -> bytes:
-    """Return the body of `GET /v1/models`."""
-    return msgspec.json.encode(ModelList([_summarize(each) for each in served]))
+def list_models(served: Iterable[ServedModel], prefix: str = "") -> bytes:
+    """Return the body of `GET /v1/models`, for a client that sees the service under the path `prefix`."""
+    return msgspec.json.encode(ModelList([_summarize(each, prefix) for each in served]))
 
 
 def described_schema(served: ServedModel) -> bytes:
@@ -132,9 +135,10 @@ def _describe_model(live: LoadedModel, details: bool) -> dict[str, Any]:
     }
 
 
-def _summarize(served: ServedModel) -> ModelSummary:
+def _summarize(served: ServedModel, prefix: str) -> ModelSummary:
     live = served.manager.live
-    return ModelSummary(served.name, live.version if live else None, live is not None, f"/v1/models/{served.name}")
+    url = f"{prefix}/v1/models/{served.name}"
+    return ModelSummary(served.name, live.version if live else None, live is not None, url)
 
 
 def _refused(served: ServedModel) -> dict[str, Refusal]:

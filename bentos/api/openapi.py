@@ -70,11 +70,14 @@ _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI hav
 }
 
 
-def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool, alone: bool = True) -> Json:
+def document(
+    models: Mapping[str, LoadedModel], most: int, *, credentials: bool, alone: bool = True, root_path: str = ""
+) -> Json:
     """Return the OpenAPI 3.1 document for the models by use case.
 
     `most` is the limit of entries in a request, `credentials` whether a credential is needed. A single model has short
-    paths if it is `alone`: there are no others, which the reader may not know of.
+    paths if it is `alone`: there are no others, which the reader may not know of. `root_path` is the path under which
+    the reader sees the service.
     """
     paths = _fixed()
     parts = openapi_schemas.shared()
@@ -93,6 +96,7 @@ def document(models: Mapping[str, LoadedModel], most: int, *, credentials: bool,
     return {
         "openapi": "3.1.0",
         "info": {"title": "Slipway", "version": __version__, "description": "Models as a service, and their feedback."},
+        **({"servers": [{"url": root_path}]} if root_path else {}),
         "security": [*([] if credentials else [{}]), *({name: []} for name in _CREDENTIALS)],
         "paths": paths,
         "components": {

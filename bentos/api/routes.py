@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from bentos.api import api_docs, openapi, web_page
 from bentos.api.feedback import accept, read_entries
 from bentos.api.model_metadata import describe, described_schema, list_models
+from bentos.api.path_prefix import PathPrefix
 from bentos.api.static_files import NamedFiles
 from bentos.errors import MethodNotAllowed, NotReady, Unavailable
 from bentos.problem_details import JSON, SAFE
@@ -35,6 +36,7 @@ class Routes:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.prefix = PathPrefix(worker.settings.root_path)
         self._usecases: dict[str, str] = {}
         fixed = [
             _get("/", self._index, "page"),
@@ -76,7 +78,8 @@ class Routes:
     def _routes_of(self, usecase: str, base: str, model: str) -> list[Route]:
         async def describe_model(request: Request) -> Response:
             details = await self._worker.authenticator.may_see_details(request.scope[CONTEXT])
-            return _json(await asyncio.to_thread(describe, self._served(usecase), details))
+            prefix = self.prefix.of(request.scope)
+            return _json(await asyncio.to_thread(describe, self._served(usecase), details, prefix))
 
         async def schema(request: Request) -> Response:
             return _json(described_schema(self._served(usecase)))
@@ -122,6 +125,8 @@ class Routes:
         return self._worker.served[usecase]
 
     async def _index(self, request: Request) -> Response:
+        if self.prefix.lacks_slash(request.scope):  # the page's links are relative
+            return RedirectResponse(f"{self.prefix.root_path}/", headers=web_page.HEADERS)
         return Response(web_page.render(self._worker.names), media_type="text/html", headers=web_page.HEADERS)
 
     async def _livez(self, request: Request) -> Response:
@@ -161,11 +166,13 @@ class Routes:
             settings.max_instances,
             credentials=credentials_required(settings),
             alone=len(self._worker.names) == 1,
+            root_path=self.prefix.of(request.scope),
         )
         return _json(msgspec.json.encode(document))
 
     async def _models(self, request: Request) -> Response:
-        return _json(list_models(self._served(name) for name in self._worker.visible(request.scope[CONTEXT])))
+        visible = [self._served(name) for name in self._worker.visible(request.scope[CONTEXT])]
+        return _json(list_models(visible, self.prefix.of(request.scope)))
 
 
 class _OnlyPost:

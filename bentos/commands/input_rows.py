@@ -62,6 +62,7 @@ def _read(one: str, schema: Schema) -> Iterator[Any] | list[Any]:
 
 def _json(text: str, where: str) -> list[Any]:
     """Parse an instance, a list of instances, a request's body, or one instance per line."""
+    text = text.removeprefix("\ufeff")
     try:
         found = json.loads(text)
     except ValueError as error:

@@ -116,8 +116,8 @@ class FastPathProtocol(HardenedProtocol):
             self._hand_over()
         HardenedProtocol.on_message_complete(self)
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, or wait again if the micro-batch answered it meanwhile.
+    def timeout_keep_alive_handler(self, idle: float | None = None) -> None:
+        """Close a connection that is idle for too long, or wait again if the micro-batch answered it meanwhile.
 
         Requests with cached headers leave uvicorn's timer alone.
         """
@@ -127,7 +127,7 @@ class FastPathProtocol(HardenedProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         else:
-            HttpToolsProtocol.timeout_keep_alive_handler(self)
+            HardenedProtocol.timeout_keep_alive_handler(self, idle)
 
     def shutdown(self) -> None:
         self.micro_batch.run()

@@ -16,7 +16,7 @@ from bentos.launcher import curl_example
 from slipway.clients import http
 from slipway.errors import PortTaken, ServiceError
 from slipway.settings import Settings
-from slipway.system.ports import free_port
+from slipway.system.ports import free_port, url_at
 from slipway.system.processes import Process, RunningProcess
 from slipway.texts import one_line
 
@@ -24,6 +24,7 @@ POLL_SECONDS = 0.25
 RESTART_SECONDS = 5.0
 Say = Callable[[str], None]
 _MAX_REASON = 2000  # characters of what a use case waits for
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}  # noqa: S104, compared only
 
 
 class _Model(Struct):
@@ -41,8 +42,8 @@ class _Problem(Struct):
 
 def service_url(settings: Settings) -> str:
     """Return the URL at which this machine reaches the service."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "localhost") else settings.host  # noqa: S104, compared only
-    return f"http://{host}:{settings.service_port}"
+    host = _REACHED_AT.get(settings.host, settings.host)
+    return url_at(host, settings.service_port)
 
 
 def require_free_port(settings: Settings, names: Sequence[str]) -> None:

@@ -13,18 +13,22 @@ from slipway.settings import Settings
 from slipway.system import descriptors
 
 STATE_KEY = "connection_limits"  # of the ASGI lifespan's state, where the application puts the limits
+PEER = "peer"  # of a request's state: the address of the connection, whatever `X-Forwarded-For` says
 MOST_HEAD_BYTES = 64 << 10  # of a head or a trailer; the parser copies a long header again with every read
 MOST_PIPELINED = 16  # requests under way on one connection: each holds kilobytes, whatever the client reads
+IDLE_IN_A_CROWD = 5.0  # seconds: while many connections are open, strangers that are idle hold none for long
 _RESERVED = 128  # descriptors for segments of the log, the key file, bundles and clients
 _log = logging.getLogger("slipway.serving")
 
 
 class ConnectionLimits(NamedTuple):
-    """The seconds for a request to arrive and for bytes to be read, the number of connections, and their metrics."""
+    """The seconds for a request to arrive and for bytes to be read, the number of connections, their metrics, and the
+    seconds that a connection may be idle for between two requests."""
 
     seconds: float
     connections: int
     metrics: Metrics
+    idle_seconds: float
 
 
 def connection_limits(settings: Settings, metrics: Metrics) -> ConnectionLimits:
@@ -39,7 +43,7 @@ def connection_limits(settings: Settings, metrics: Metrics) -> ConnectionLimits:
             *(settings.max_connections, limit, connections, reserved),
         )
     _log.info("%d file descriptors (%d before), at most %d connections.", limit, before, connections)
-    return ConnectionLimits(settings.max_receive_seconds, connections, metrics)
+    return ConnectionLimits(settings.max_receive_seconds, connections, metrics, settings.keep_alive_seconds)
 
 
 def refuse(transport: Any, status: int, detail: str) -> None:

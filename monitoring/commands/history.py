@@ -58,6 +58,7 @@ def _history_lines(found: History) -> list[str]:
         "",
         "Current state",
         *_table(_aliases(found), "No alias and no tag is set."),
+        *(f"  warning: {warning}" for warning in found.warnings),
         *_table(_versions(found), "No version is registered."),
         *_table(_servers(found), "No server is known."),
         "",

@@ -99,10 +99,11 @@ def _lines(status: dict[str, Any], found: Settings) -> list[str]:
     stack = status["stack"]
     what = f"`slipway {stack['command']}` (pid {stack['pid']})" if stack else "no stack; `slipway up` starts one"
     lines = [f"{found.var.resolve()}: {what}"]
+    width = max((len(part["name"]) for part in status["parts"]), default=0)
     for part in status["parts"]:
         state = {True: "up", False: "does not answer", None: "runs"}[part["answers"]]
         pid = f"pid {part['pid']}" if part["pid"] else ""
-        lines.append(f"  {part['name']:9}{state:17}{pid:12}{part['url'] or ''}".rstrip())
+        lines.append(f"  {part['name']:{width}} {state:17}{pid:12}{part['url'] or ''}".rstrip())
     for model in status["models"]:
         served = {worker["version"] for worker in model["workers"]}
         by = (

@@ -44,6 +44,7 @@ class History:
 
     `versions` are those of the registry, the newest first; `servers` has what the workers of each server serve, or its
     error. `problems` name altered bytes, versions that are gone, and differences between the two copies of the audit.
+    `warnings` name aliases that are not what they look like.
     """
 
     usecase: str
@@ -55,6 +56,7 @@ class History:
     servers: list[dict[str, Any]]
     audit: dict[str, int]
     problems: list[str]
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def is_verified(self) -> bool:
@@ -98,6 +100,7 @@ def gather(
         [_server(status) for status in poll(config.server_urls, usecase)],
         {"lines": copies.lines, "pending": copies.pending},
         [*gone, *problems, *copies.problems],
+        registry_names.describe_lookalikes(aliases, config.follow_alias),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from monitoring.log_shipping.shipper import Shipper, lag, usecases
 from slipway.errors import PortTaken
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
+from slipway.system.ports import url_at
 
 STUCK_SECONDS = 120.0
 
@@ -73,7 +75,7 @@ def serve_metrics(settings: Settings, shipper: Shipper) -> Iterator[str]:
         ) from None
     threading.Thread(target=server.serve_forever, name="ship-metrics", daemon=True).start()
     try:
-        yield f"http://{address[0]}:{server.server_port}"
+        yield url_at(address[0], server.server_port)
     finally:
         server.shutdown()
         server.server_close()
@@ -81,6 +83,7 @@ def serve_metrics(settings: Settings, shipper: Shipper) -> Iterator[str]:
 
 class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], settings: Settings, shipper: Shipper) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
         self._shipper = shipper
         self.same_origin = SameOriginCheck(settings.status_host, settings.allowed_hosts)

@@ -14,10 +14,25 @@ def prepare() -> None:
     from slipway.local import use_running_stack
 
     os.umask(0o077)
+    _except_this_machine()
     var = Path(os.environ.get("SLIPWAY_VAR") or "var").resolve()
     use_running_stack(var)
-    for name, value in (_DEFAULTS | _folders(var)).items():
+    for name, value in (_DEFAULTS | _certificates() | _folders(var)).items():
         os.environ.setdefault(name, value)
+
+
+def _except_this_machine() -> None:
+    """Let no library reach this machine's servers through a proxy: MLflow's and Prefect's clients go by `no_proxy`."""
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES) and excepted.strip() != "*":
+        names = [name.strip() for name in excepted.split(",") if name.strip()]
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *_THIS_MACHINE]))
+
+
+def _certificates() -> dict[str, str]:
+    """The certificates of SSL_CERT_FILE for MLflow's client, too, which knows another variable."""
+    given = os.environ.get("SSL_CERT_FILE")
+    return {"REQUESTS_CA_BUNDLE": given} if given and not os.environ.get("CURL_CA_BUNDLE") else {}
 
 
 def move(var: Path, usecases: Path) -> None:
@@ -40,6 +55,8 @@ def _folders(var: Path) -> dict[str, str]:
     }
 
 
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _ADDRESSES = (  # with the credentials for them
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",

@@ -13,13 +13,15 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -35,7 +37,7 @@ MAX_ERROR_BYTES = 64 << 10  # of a response that is no success; the rest is not 
 # The whole of an exchange may take so many times the wait for its next bytes.
 PATIENCE = 3.0
 SLOWEST_DOWNLOAD = 64 << 10  # bytes a second, after the time that any exchange may take
-# Servers close idle connections, uvicorn after 5 s: a request sent into that moment would look like a failed one.
+# Servers close idle connections, many of them after 5 s: a request sent into that moment would look like a failed one.
 REUSE_SECONDS = 2.0
 _CHUNK = 1 << 20
 
@@ -149,7 +151,7 @@ class HttpClient:
         from slipway.clients.deadline import Deadline
 
         deadline = Deadline(PATIENCE * self._timeout, slowest)
-        with _explained():
+        with _explained(self._through):
             url, extra, extensions = self._target(path)
             extensions["timeout"] = deadline.timeouts(self._timeout)
             request = self._client.build_request(
@@ -170,6 +172,14 @@ class HttpClient:
             client.close()
 
     @cached_property
+    def _proxy(self) -> str | None:
+        return proxy_for(self.url) if self._use_proxy else None
+
+    def _through(self) -> str:
+        proxy = self.__dict__.get("_proxy")  # not yet known, if it is the URL that is wrong
+        return f" (through the proxy {without_login(proxy)})" if proxy else ""
+
+    @cached_property
     def _client(self) -> httpx.Client:
         import httpx
 
@@ -188,7 +198,7 @@ class HttpClient:
                 trust_env=False,
                 limits=limits,
                 retries=self._retries,
-                proxy=_proxy(self.url) if self._use_proxy else None,
+                proxy=self._proxy,
             ),
         )
 
@@ -301,25 +311,59 @@ def read_chunks(response: httpx.Response, max_bytes: int = MAX_BYTES) -> Iterato
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn httpx's errors into a ServiceError whose message is the reason."""
+def _explained(through: Callable[[], str] = str) -> Iterator[None]:
+    """Turn httpx's errors into a ServiceError whose message is the reason, and what the request went through."""
     import httpx
 
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-        raise ServiceError(one_line(str(error)) or type(error).__name__) from None
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, ImportError) as error:
+        raise ServiceError((one_line(str(error)) or type(error).__name__) + through()) from None
 
 
-def _proxy(url: str) -> str | None:
-    """The proxy of the environment for a URL, found as urllib finds it; none to reach this machine."""
-    from urllib.request import getproxies, proxy_bypass
+def proxies() -> dict[str, str]:
+    """Read the proxies of the environment as URLs, by the scheme of the addresses that they are for, or `all`."""
+    from urllib.request import getproxies
 
+    found = {scheme: url for scheme, url in getproxies().items() if scheme in ("http", "https", "all")}
+    return {scheme: url if "://" in url else f"http://{url}" for scheme, url in found.items()}
+
+
+def proxy_for(url: str) -> str | None:
+    """Find the proxy of the environment for a URL; none to reach this machine, or what `no_proxy` names."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
+    if is_this_machine(parts.hostname or "") or _is_excepted(parts):
         return None
-    return getproxies().get(parts.scheme)
+    found = proxies()
+    return found.get(parts.scheme) or found.get("all")
+
+
+def without_login(url: str) -> str:
+    """Leave out user and password of a URL.
+
+    >>> without_login("http://ann:secret@proxy:3128")
+    'http://proxy:3128'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _is_excepted(parts: SplitResult) -> bool:
+    """Whether `no_proxy` names the host, as its name, its domain, with its port, or by its address or network."""
+    from urllib.request import proxy_bypass
+
+    host = parts.hostname or ""
+    if proxy_bypass(host) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return True
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return any(_is_in_network(host, network.strip()) for network in excepted.split(",") if "/" in network)
+
+
+def _is_in_network(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
@@ -330,3 +374,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host is this machine: by its name, or an address of one of its interfaces. Nothing is resolved."""
+    name = host.lower().rstrip(".")
+    if is_loopback(name) or name.endswith(".localhost") or name == socket.gethostname().lower():
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((name, 0))
+    except OSError:
+        return False
+    return True

@@ -22,13 +22,15 @@ def command(
 ) -> None:
     """Start the whole stack and keep it running until Ctrl-C or `slipway down`.
 
-    It goes on from what is in the state folder: nothing is trained again.
+    It goes on from what is in the state folder: nothing is trained again. A use case that is promoted later is served
+    and scheduled, too, within seconds, for which the service starts again; with NAMEs only those.
     """
     if detach:
         _detach(names or [])
         return
     from slipway.config import names as known
     from slipway.local import Stack, claim_services, page_links
+    from slipway.local.newcomers import Newcomers
 
     with Stack(say) as stack:
         local = claim_services(stack, "up", say)
@@ -37,12 +39,13 @@ def command(
         served = _champions(names or known())
         say("starting what serves and watches")
         server = [local.service(served)] if served else []
-        stack.start(local.ship(), local.runner(known()), *server, local.watch())  # what starts first ends last
+        scheduled = known()
+        stack.start(local.ship(), local.runner(scheduled), *server, local.watch())  # what starts first ends last
         stack.ready()
         typer.echo("\n".join(page_links(local, served)))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
         try:
-            stack.keep()
+            stack.keep(look=Newcomers(stack, local, names or [], served, scheduled, say).look)
         except (KeyboardInterrupt, SystemExit):  # a person asked for it, here or with `down`: that is no failure
             say("ending all of it")
 
@@ -50,17 +53,13 @@ def command(
 def _champions(names: list[str]) -> list[str]:
     """Select the use cases that have a champion to serve; report the others."""
     from slipway.clients.mlflow.registry import Registry
-    from slipway.contracts.registry_names import CHAMPION
-    from slipway.errors import NotFound
+    from slipway.local.newcomers import has_champion
 
     registry, found = Registry(), []
     for name in names:
-        try:
-            if CHAMPION in registry.model(name).aliases:
-                found.append(name)
-                continue
-        except NotFound:
-            pass
+        if has_champion(registry, name):
+            found.append(name)
+            continue
         say(f"  {name} has no champion, so it is not served: slipway train {name}; slipway promote {name} VERSION")
     return found
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Aliases of a registered model.
 CHAMPION = "champion"  # the version that production serves
 CHALLENGER = "challenger"  # the newest version that passed its gates; staging serves it
 SHADOW = "shadow"  # a version that gets a copy of the requests
 CANARY = "canary"  # a version that answers a share of the requests
+ALIASES = (CHAMPION, CHALLENGER, SHADOW, CANARY)
 
 # Tags of a model version, written by training.
 RUN_KEY = "slipway.run_key"  # the run's fingerprint: a run registers once
@@ -37,6 +40,24 @@ MODEL_VERSION = "slipway.model_version"  # the version that was watched
 
 PREFIX = "slipway."  # of every tag that Slipway writes
 SERVING_PREFIX = "slipway.serving."  # of the tags that `serving_tag` names
+
+
+def lookalikes(aliases: Iterable[str], followed: str = CHAMPION) -> dict[str, str]:
+    """Find aliases that differ in case only from one of Slipway's, or from the one that servers follow, by that.
+
+    >>> lookalikes(["champion", "Champion", "best"])
+    {'Champion': 'champion'}
+    """
+    own = {alias.lower(): alias for alias in (*ALIASES, followed)}
+    return {alias: own[alias.lower()] for alias in sorted(aliases) if own.get(alias.lower(), alias) != alias}
+
+
+def describe_lookalikes(aliases: Iterable[str], followed: str) -> list[str]:
+    """Say of each such alias what it does not do, and what to do."""
+    return [
+        f"the alias {alias} is not {own}: nothing follows it. Set {own}, or remove {alias}."
+        for alias, own in lookalikes(aliases, followed).items()
+    ]
 
 
 def serving_tag(environment: str) -> str:

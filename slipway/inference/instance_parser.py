@@ -6,6 +6,7 @@ is read; what is refused names its place, as `instances[3].age`.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ import msgspec
 from slipway.contracts.events.prediction_event import MAX_TEXT, MAX_TEXTS
 from slipway.contracts.schema import Feature, Schema, is_canonical, key_text
 from slipway.errors import InputError, suggestion
-from slipway.inference.json_errors import split_message
+from slipway.inference import base64_text
+from slipway.inference.json_errors import describe_syntax, split_message
 from slipway.inference.json_limits import require_bounded
 
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
@@ -43,7 +45,10 @@ _WANTED = {
 
 
 class EncodedImage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """An image of a request, `{"b64": "…"}`: a PNG, JPEG, WebP or BMP file in base64."""
+    """An image of a request, `{"b64": "…"}`: a PNG, JPEG, WebP or BMP file in base64.
+
+    Line breaks, a data URI, the alphabet of URLs and missing padding are understood, too.
+    """
 
     b64: bytes
 
@@ -131,11 +136,7 @@ class InstanceParser:
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """Check rows that are dictionaries, as those of a file."""
-        try:
-            parsed: list[Any] = msgspec.convert(list(instances), list[self._object])  # type: ignore[name-defined]
-        except msgspec.ValidationError as error:
-            self._refuse(str(error).replace("at `$", "at `$.instances"))
-        values = self._values(parsed)
+        values = self._values(self._convert(list(instances)))
         self._check(values)
         return Request(self._names, values, None, None).instances
 
@@ -168,13 +169,34 @@ class InstanceParser:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
+    def _convert(self, instances: list[Any]) -> list[Any]:
+        try:
+            return msgspec.convert(instances, list[self._object])  # type: ignore[name-defined]
+        except msgspec.ValidationError as error:
+            message = str(error)
+        standard = base64_text.standard_rows(instances) if base64_text.NOT_BASE64 in message else instances
+        if standard == instances:
+            self._refuse(message.replace("at `$", "at `$.instances"))
+        return self._convert(standard)
+
     def _parse(self, body: bytes) -> Any:
+        """Parse any body, also behind a byte order mark (RFC 8259, section 8.1) and with base64 as clients write it."""
+        body = body.removeprefix(codecs.BOM_UTF8)
+        try:
+            return self._decode(body)
+        except InputError as error:
+            if base64_text.NOT_BASE64 not in str(error):
+                raise
+        return self._decode(base64_text.standard_body(body))
+
+    def _decode(self, body: bytes) -> Any:
         try:
             return self._objects.decode(body)
         except msgspec.ValidationError as error:
             message = str(error)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f'the body is not JSON: {error}. Send {{"instances": [{{…}}]}}.', status=400) from None
+            found = describe_syntax(body, error)
+            raise InputError(f'{found} Send {{"instances": [{{…}}]}}.', status=400) from None
         except RecursionError:
             raise InputError("the body is nested too deeply: instances are flat.", status=400) from None
         if not _LISTED.fullmatch(message):

@@ -5,6 +5,7 @@ An element of two bytes becomes an object of a hundred, and one wide character m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ SMALL = 64 << 10  # bytes, of a body or of a text: it takes a few megabytes at m
 _ELEMENTS = b",{["
 _QUOTE = b'"'
 _BEGINS_ELEMENT = np.isin(np.arange(256, dtype=np.uint8), list(_ELEMENTS))
+_WIDE = re.compile(rb"\\u(?!00[0-7])")
 
 
 def require_bounded(body: bytes, max_elements: int) -> None:
@@ -55,7 +57,7 @@ def _long_texts(body: bytes) -> Iterator[bytes]:
 
 
 def _is_narrow(text: bytes) -> bool:
-    return text.isascii() and rb"\u" not in text
+    return text.isascii() and not (rb"\u" in text and _WIDE.search(text))
 
 
 def _without_escaped_quotes(body: bytes) -> bytes:

@@ -84,10 +84,11 @@ class LocalServices:
         }
         return self._module("prefect", argv, self.url("prefect"), "/api/health", env)
 
-    def runner(self, usecases: Sequence[str]) -> Process:
-        """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`."""
+    def runner(self, usecases: Sequence[str], *, alone: bool = False) -> Process:
+        """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`: of all, or `alone` of these."""
         ready = f"/api/deployments/name/train/{usecases[-1]}" if usecases else "/api/health"
-        runner = self._module("runner", ["pipelines.deployments"], None, f"{self.url('prefect')}{ready}")
+        name, chosen = ("runner-" + "-".join(usecases), usecases) if alone else ("runner", ())
+        runner = self._module(name, ["pipelines.deployments", *chosen], None, f"{self.url('prefect')}{ready}")
         return replace(runner, health_headers=authorization(self.env))
 
     def service(self, usecases: Sequence[str]) -> Process:

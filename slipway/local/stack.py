@@ -88,8 +88,8 @@ class Stack:
         self._ready = True
         self._publish()
 
-    def keep(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Watch the processes until an error or a signal ends it.
+    def keep(self, sleep: Callable[[float], None] = time.sleep, look: Callable[[], None] = lambda: None) -> None:
+        """Watch the processes until an error or a signal ends it; `look` is called once a second.
 
         Raises:
             ServiceError: a process ended by itself; with the end of its log.
@@ -98,6 +98,7 @@ class Stack:
             for name, running in self._running.items():
                 if not running.alive:
                     raise ServiceError(f"{name} ended. The end of {running.process.log}:\n{running.last_lines()}")
+            look()
             sleep(1.0)
 
     def stop(self, *names: str) -> None:

@@ -10,14 +10,24 @@ from slipway.errors import PortTaken
 SEARCH = 100
 
 
+def url_at(host: str, port: int) -> str:
+    """Write the address of a server, IPv6 in brackets.
+
+    >>> url_at("::1", 3000)
+    'http://[::1]:3000'
+    """
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether a server could bind to the port now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 

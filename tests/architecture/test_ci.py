@@ -14,7 +14,15 @@ from tests.support.needs import NEEDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ("bash", "cat", "dirname", "env", "realpath", "tail")
-APT = {"chromium", "curl", "prometheus", "prometheus-alertmanager", "redis-server", "shellcheck"}
+APT = {
+    "chromium",
+    "curl",
+    "default-jdk-headless",
+    "prometheus",
+    "prometheus-alertmanager",
+    "redis-server",
+    "shellcheck",
+}
 RECORD = '#!/bin/bash\necho "$(basename "$0") $*" >>"$RECORD"\n'
 PARTS = ["make .venv/.installed", "make lint", "make test", "make demo", "make loop"]
 
@@ -101,7 +109,14 @@ def test_in_ci_what_is_missing_is_installed(machine):
 
 
 def test_in_ci_what_is_there_is_not_installed(machine):
-    for program in (*APT - {"prometheus"}, "promtool", "kustomize", "kubeconform", "moto_server"):
+    for program in (
+        *APT - {"prometheus", "default-jdk-headless"},
+        "java",
+        "promtool",
+        "kustomize",
+        "kubeconform",
+        "moto_server",
+    ):
         machine.stub(program)
     ran = machine.run(CI="true")
     assert not [call for call in ran.calls if call.startswith(("apt-get", "go ", "python3"))]

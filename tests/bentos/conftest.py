@@ -145,7 +145,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real server of the use case `loans`, for the tests of a module together."""
     folder = tmp_path_factory.mktemp("server")
     bundles.promote(folder / "var", folder / "loans")
-    with Server(folder / "var", ("loans",)) as running:
+    with Server(folder / "var", ("loans",), SLIPWAY_KEEP_ALIVE_SECONDS="5") as running:
         yield running
         assert "Traceback" not in running.log.read_text()
 

@@ -1,5 +1,6 @@
 """Lines of the audit are added one by one, read in their order, and what became of either copy is noticed."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -179,3 +180,11 @@ def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server,
 def test_a_line_that_is_none_is_one_error_that_names_it(content: bytes) -> None:
     with pytest.raises(DataError, match=r"audit/line\.json is no line of the audit any more"):
         audit.decode_line("audit/line.json", content)
+
+
+def test_a_person_without_a_name_on_this_machine_is_the_number_of_the_user(monkeypatch):
+    """As in a container that runs under a number of its own."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert audit.person().startswith(f"uid{os.getuid()}@")

@@ -63,6 +63,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
         "install Debian's package prometheus-alertmanager",
     ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
+    "java": (lambda: shutil.which("java"), "install a JDK of Java 17 or newer, such as Debian's default-jdk-headless"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
     "shellcheck": (lambda: shutil.which("shellcheck"), "install Debian's package shellcheck"),
     "unshare": (_namespaces, "run the tests as root, with namespaces: for containers next to each other"),

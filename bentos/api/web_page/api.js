@@ -27,10 +27,10 @@ function post(path, body) {
   return ask(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
 }
 
-/** The routes of one use case. */
+/** The routes of one use case, relative to the page: a proxy may publish the service under a path. */
 export class Api {
   constructor(usecase) {
-    this.root = `/v1/models/${encodeURIComponent(usecase)}`;
+    this.root = `v1/models/${encodeURIComponent(usecase)}`;
   }
 
   model() {

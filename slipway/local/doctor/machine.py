@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from slipway.system.ports import is_free
 GB = 1e9
 DISK_NEEDED, DISK_WANTED = 0.5, 2.0
 MEMORY_WANTED = 3.5
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph")
 
 
 def python() -> Diagnosis:
@@ -41,6 +44,46 @@ def disk(settings: Settings) -> Diagnosis:
         return warning("disk", detail, f"a demo needs about {DISK_WANTED:.0f} GB")
     if not os.access(folder, os.W_OK):
         return error("disk", f"{folder} cannot be written to", "set SLIPWAY_VAR to a folder of your own")
+    return ok("disk", detail)
+
+
+def file_system(settings: Settings, mounts: Path = Path("/proc/self/mounts")) -> Diagnosis:
+    """Check that the state folder is on a disk of this machine: SQLite and locks cannot rely on a network's."""
+    folder = settings.var.resolve()
+    kind = _kind_of_mount(folder, mounts.read_text() if mounts.exists() else "")
+    if kind in _NETWORK:
+        fix = "set SLIPWAY_VAR to a folder on a disk of this machine"
+        return warning("disk", f"{folder} is on a network file system ({kind}), whose locks may fail", fix)
+    return ok("disk", f"{folder} is on {kind or 'a file system that is not known'}")
+
+
+def _kind_of_mount(folder: Path, mounts: str) -> str:
+    """Find the file system of the mount that is nearest above a folder, in lines as of `/proc/mounts`."""
+    found = {}
+    for line in mounts.splitlines():
+        _, place, kind, *_ = line.split()
+        found[Path(place.replace("\\040", " "))] = kind
+    return next((found[path] for path in (folder, *folder.parents) if path in found), "")
+
+
+def text_encoding() -> Diagnosis:
+    """Check that text is UTF-8, which files of use cases and terminals are taken for."""
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") == "utf8":
+        return ok("locale", f"text is {encoding}")
+    return warning("locale", f"text is {encoding}, not UTF-8", "set LANG=C.UTF-8, or PYTHONUTF8=1")
+
+
+def temporary_files() -> Diagnosis:
+    """Check the free space for temporary files, such as bundles that are being verified."""
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # no folder can be written to
+        return error("disk", "no folder takes temporary files: all are full or read-only", "free some, or set TMPDIR")
+    free = shutil.disk_usage(folder).free / GB
+    detail = f"{free:.1f} GB free for temporary files in {folder}"
+    if free < DISK_NEEDED:
+        return warning("disk", detail, "free some space there, or set TMPDIR to a folder on another disk")
     return ok("disk", detail)
 
 

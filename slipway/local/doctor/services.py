@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from slipway import config
 from slipway.clients.http import is_healthy
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts import registry_names
 from slipway.errors import NotFound, SlipwayError
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.serving_state import desired, follower_status
@@ -75,6 +76,16 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Diagnosis:
         f"{name}: version {aliased.version} is {alias}, the pointer names {str(digest)[:12]}",
         "start a follower: `slipway serve` has one, or `slipway follow`",
     )
+
+
+def aliases(settings: Settings) -> Iterator[Diagnosis]:
+    """Check for aliases that differ from Slipway's in case only."""
+    registry = Registry()
+    for model in registry.models() if registry.alive() else ():
+        for found in registry_names.describe_lookalikes(model.aliases, settings.follow_alias):
+            yield warning(
+                "aliases", f"{model.name}: {found}", f"MLflow's page, or `slipway promote {model.name} VERSION`"
+            )
 
 
 def unsafe(settings: Settings) -> Iterator[Diagnosis]:

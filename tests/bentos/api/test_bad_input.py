@@ -225,3 +225,24 @@ def test_a_form_that_cannot_be_read_is_refused(start_client, kind, content, stat
     answer = start_client(bundles.IMAGES).post("/v1/models/shapes/predict", content, **{"content-type": kind.decode()})
     assert answer.status == status if status else 400 <= answer.status < 500
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/v1/models/loans/predict", "/v1/models/loans/feedback"])
+def test_a_byte_order_mark_before_the_json_is_passed_over(start_client, path):
+    """RFC 8259, section 8.1: a parser may ignore it; PowerShell and editors of Windows write it."""
+    client = start_client()
+    id = client.predict(ROW).json["predictions"][0]["id"]
+    content = {"instances": [ROW]} if path.endswith("predict") else {"feedback": [{"id": id, "label": "good"}]}
+    plain, marked = (client.post(path, mark + json.dumps(content).encode()) for mark in (b"", b"\xef\xbb\xbf"))
+    assert (plain.status, marked.status) == (200, 200)
+    assert plain.json.keys() == marked.json.keys()
+    twice = client.post(path, b"\xef\xbb\xbf" * 2 + json.dumps(content).encode())
+    assert (twice.status, "is not JSON" in twice.json["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("path", ["/v1/models/loans/predict", "/v1/models/loans/feedback"])
+def test_json_in_utf_16_is_refused_with_the_encoding_to_send(start_client, path, encoding):
+    answer = start_client().post(path, json.dumps({"instances": [ROW]}).encode(encoding))
+    assert answer.status == 400
+    assert answer.json["detail"].startswith("the body is in UTF-16 or UTF-32: JSON is sent in UTF-8.")

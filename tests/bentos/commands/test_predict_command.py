@@ -73,7 +73,7 @@ def test_rows_are_read_in_every_format_that_the_server_accepts(cli, loans, text)
 
 
 def test_json_lines_are_read_from_standard_input(cli, loans, monkeypatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{json.dumps(ROW)}\n{json.dumps({**ROW, 'age': 50})}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{json.dumps(ROW)}\n{json.dumps({**ROW, 'age': 50})}\n"))
     assert len(cli("predict", "loans", "-", "--bundle", loans).out.splitlines()) == 2
 
 

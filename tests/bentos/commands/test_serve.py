@@ -270,3 +270,17 @@ def follower_of(served: Served) -> psutil.Process | None:
             if "follow" in one.cmdline():
                 return one
     return None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::1", "[::1]"),
+        ("::", "[::1]"),
+    ],
+)
+def test_the_service_is_reached_at_an_address_of_its_own_family(host: str, expected: str) -> None:
+    assert launcher.service_url(settings().model_copy(update={"host": host})) == f"http://{expected}:3000"

@@ -46,6 +46,15 @@ def test_a_request_in_pieces_is_answered_wherever_it_is_cut(connection: socket.s
         assert (status, len(content["predictions"])) == (200, 1)
 
 
+def test_a_client_that_asks_for_http2_is_answered_also_by_its_cached_head(connection: socket.socket) -> None:
+    for _ in range(3):
+        connection.sendall(
+            request(ROW, more="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n")
+        )
+        ((status, content),) = answers(connection, 1)
+        assert (status, len(content["predictions"])) == (200, 1)
+
+
 def test_a_connection_that_is_idle_after_a_direct_answer_is_closed_as_any_other(connection: socket.socket) -> None:
     connection.sendall(request(ROW))
     answers(connection, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import subprocess
 import time
 
 import pytest
@@ -159,6 +160,35 @@ def test_a_websocket_upgrade_is_answered_in_http(server):
     assert refused.status == 400
     assert b"without `Upgrade`" in refused.body
     assert not faults_of(refused)
+
+
+JAVA = """
+import java.net.URI; import java.net.http.*;
+public class Ask { public static void main(String[] given) throws Exception {
+  var client = HttpClient.newHttpClient();
+  for (int n = 0; n < 3; n++) {
+    var request = HttpRequest.newBuilder(URI.create(given[0])).header("Content-Type", "application/json")
+      .POST(HttpRequest.BodyPublishers.ofString(given[1])).build();
+    System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+  } } }
+"""
+
+
+@pytest.mark.slow
+def test_javas_client_is_answered_as_it_comes(server, needs, tmp_path):
+    """It asks for HTTP/2 with every request over plain HTTP, until it is told otherwise."""
+    (tmp_path / "Ask.java").write_text(JAVA)
+    url = f"http://127.0.0.1:{server.port}/v1/predict"
+    quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+    asked = subprocess.run([needs("java"), *quick, tmp_path / "Ask.java", url, BODY.decode()], capture_output=True)
+    assert asked.stdout.split() == [b"200"] * 3, asked.stderr.decode()
+
+
+def test_curl_that_asks_for_http2_is_answered(server, needs):
+    asked = [needs("curl"), "-s", "--http2", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code} %{num_connects} "]
+    sent = ["-H", "Content-Type: application/json", "--data-binary", BODY, f"http://127.0.0.1:{server.port}/v1/predict"]
+    ran = subprocess.run([*asked, *sent, "--next", *asked[1:], *sent], capture_output=True)
+    assert ran.stdout.split() == [b"200", b"1", b"200", b"0"], "one connection"
 
 
 NOWHERE = [

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,6 +17,9 @@ import pytest
 import uvloop
 from uvicorn.server import ServerState
 
+from bentos.fast_path.header_cache import HeaderCache
+from bentos.fast_path.micro_batch import STATE_KEY as MICRO_BATCH
+from bentos.fast_path.protocol import FastPathProtocol
 from bentos.server import connection_limits
 from bentos.server.connection_limits import MOST_PIPELINED
 from bentos.server.protocol import HardenedProtocol
@@ -216,6 +220,48 @@ def test_a_connection_above_the_limit_is_refused_with_503_and_one_that_ends_make
     problem = json.loads(sent(made[3]).partition(b"\r\n\r\n")[2])
     assert "SLIPWAY_MAX_CONNECTIONS" in problem["detail"]
     assert made[3].transport.is_closing()
+
+
+async def idle_closed_after(
+    *, idle: float, others: int = 0, connections: int = 8, protocol: Any = None, **state: Any
+) -> float:
+    """Make a request, and return the seconds until the server closes the connection; 1.0 if it did not in that time."""
+    server, made = ServerState(), {} if protocol is None else {"protocol": protocol}
+    watched = connect(answer_ok, idle=idle, connections=connections, server=server, **made, **state)
+    for _ in range(others):
+        connect(answer_ok, connections=connections, server=server)
+    watched.data_received(GET)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    started = loop.time()
+    while not watched.transport.is_closing() and loop.time() - started < 1.0:
+        await asyncio.sleep(0.005)
+    assert statuses(watched) == [200]
+    return loop.time() - started
+
+
+@pytest.mark.parametrize("protocol", [HardenedProtocol, FastPathProtocol])
+def test_an_idle_connection_lives_as_long_as_the_setting_says(protocol: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A balancer that keeps connections for 60 s meets none that the server closes at that moment."""
+    monkeypatch.setattr("bentos.server.protocol.IDLE_IN_A_CROWD", 0.04)
+    state = {} if protocol is HardenedProtocol else {MICRO_BATCH: SimpleNamespace(usecases={}, headers=HeaderCache())}
+    for seconds in (0.02, 0.3):
+        closed = run(lambda seconds=seconds: idle_closed_after(idle=seconds, protocol=protocol, **state))
+        assert seconds <= closed < seconds + 0.2
+
+
+def test_idle_connections_are_closed_sooner_where_more_than_half_of_them_are_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So strangers that send one request and wait hold half of the connections at most, and the others as ever."""
+    monkeypatch.setattr("bentos.server.protocol.IDLE_IN_A_CROWD", 0.04)
+    assert run(lambda: idle_closed_after(idle=60.0, others=4)) < 0.3
+    assert run(lambda: idle_closed_after(idle=60.0, others=3)) == pytest.approx(1.0, abs=0.2)
+
+
+def test_idle_connections_live_75_seconds_unless_a_setting_says_otherwise() -> None:
+    assert connection_limits.connection_limits(Settings(), metrics()).idle_seconds == 75.0
+    assert connection_limits.connection_limits(Settings(keep_alive_seconds=620), metrics()).idle_seconds == 620.0
 
 
 @pytest.mark.parametrize(

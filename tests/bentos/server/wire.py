@@ -54,11 +54,12 @@ def unconnected(
     seconds: float = 15.0,
     connections: int = 1024,
     server: ServerState | None = None,
+    idle: float = 60.0,
     **state: Any,
 ) -> HardenedProtocol:
     """Make the protocol of a connection to an ASGI application; needs a running event loop."""
-    state[STATE_KEY] = ConnectionLimits(seconds, connections, metrics())
-    config = Config(app, log_config=None, proxy_headers=False, timeout_keep_alive=60)
+    state[STATE_KEY] = ConnectionLimits(seconds, connections, metrics(), idle)
+    config = Config(app, log_config=None, proxy_headers=False)
     return protocol(config, server or ServerState(), state, asyncio.get_running_loop())
 
 

@@ -25,6 +25,7 @@ from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.events import encoder, feedback_event, prediction_event
 from slipway.errors import NotFound
+from slipway.local.doctor import services
 from slipway.prediction_log import Writer
 from slipway.settings import settings
 from tests.support import bundles
@@ -362,3 +363,22 @@ SAID = move("12:00:01", "cid@laptop", "promoted")
 def test_a_promoter_is_named_only_where_mlflows_login_proved_who_it_was(lines: list, actor: str) -> None:
     """The prediction is of ten minutes past twelve."""
     assert proven_actor(lines, AliasChange("champion", "2"), "2026-01-31T12:10:00Z") == actor
+
+
+def test_an_alias_that_differs_from_ours_in_case_only_is_warned_of(
+    model: RegisteredModel, cli: Callable[..., Any]
+) -> None:
+    """MLflow keeps `Champion` beside `champion`: who set it believes that servers follow it."""
+    first = model.register()
+    model.promote(first)
+    for alias in ("Champion", "SHADOW", "best"):
+        model.registry.set_alias(model.name, alias, first)
+    found = gathered(model)
+    assert [warning.partition(":")[0] for warning in found.warnings] == [
+        "the alias Champion is not champion",
+        "the alias SHADOW is not shadow",
+    ]
+    assert found.is_verified, "nothing was altered"
+    assert "  warning: the alias Champion is not champion: nothing follows it." in cli("history", model.name).out
+    warned = {finding.detail.partition(": ")[0] for finding in services.aliases(settings())}
+    assert model.name in warned

@@ -222,3 +222,10 @@ def _responds(url: str) -> bool:
     with suppress(OSError):
         return get(url)[0] == 200
     return False
+
+
+def test_the_metrics_are_served_on_ipv6_too(scraped):
+    on_ipv6 = scraped.model_copy(update={"status_host": "::1", "ship_port": 0})
+    with serve_metrics(on_ipv6, Shipper(on_ipv6, [])) as url:
+        assert url.startswith("http://[::1]:")
+        assert get(f"{url}/livez")[0] == 200

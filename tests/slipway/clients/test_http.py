@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from slipway.clients.http import HttpClient, download, is_healthy, is_loopback, request
+from slipway.clients.http import HttpClient, download, is_healthy, is_loopback, proxy_for, request
 from slipway.errors import ResponseTooLarge, ServiceError
 
 
@@ -147,3 +147,68 @@ def test_this_machine_is_reached_without_the_proxy_of_the_environment(url: str, 
 @pytest.mark.parametrize(("host", "expected"), [("localhost", True), ("::1", True), ("0.0.0.0", False), ("a", False)])
 def test_loopback_is_recognized_by_name_or_address(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "localhost.", "mlflow.localhost", "[::1]", "0.0.0.0"]
+    + [socket.gethostname()],
+)
+def test_no_name_or_address_of_this_machine_is_reached_through_a_proxy(host: str, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    assert proxy_for(f"http://{host}:5000/health") is None
+
+
+@pytest.mark.parametrize(
+    "excepted",
+    ["*", "mlflow.example", ".example", "other.example, mlflow.example", "mlflow.example:5000", "10.0.0.0/8,fd00::/8"],
+)
+def test_what_no_proxy_names_is_reached_directly(excepted: str, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", excepted)
+    hosts = ["10.1.2.3", "[fd00::7]"] if "/" in excepted else ["mlflow.example"]
+    assert [proxy_for(f"http://{host}:5000") for host in hosts] == [None] * len(hosts)
+    if excepted != "*":
+        assert proxy_for("http://192.0.2.1:5000") == "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "expected"),
+    [
+        ({"https_proxy": "http://proxy:3128"}, "https://models.example", "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128"}, "http://models.example", None),
+        ({"HTTPS_PROXY": "proxy:3128"}, "https://models.example", "http://proxy:3128"),
+        ({"all_proxy": "http://proxy:1"}, "https://models.example", "http://proxy:1"),
+        ({"all_proxy": "http://proxy:1", "http_proxy": "http://proxy:2"}, "http://models.example", "http://proxy:2"),
+        ({"http_proxy": ""}, "http://models.example", None),
+    ],
+)
+def test_other_addresses_are_reached_through_the_proxy_that_the_environment_names(
+    variables: dict[str, str], url: str, expected: str | None, monkeypatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for(url) == expected
+
+
+def test_an_error_names_the_proxy_that_the_request_went_through(monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://ann:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ServiceError, match=r"refused \(through the proxy http://127\.0\.0\.1:9\)") as refused:
+        request("GET", "http://models.example/")
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ServiceError) as direct:
+        request("GET", "http://127.0.0.1:9/")
+    assert "proxy" not in str(direct.value)
+
+
+def test_a_proxy_that_needs_another_package_is_an_error_that_names_it(monkeypatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("http_proxy", "")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ServiceError, match="socksio"):
+        request("GET", "http://models.example/")

@@ -61,7 +61,7 @@ def test_commas_in_texts_do_not_count_against_a_body():
 
 
 LONG = b"x" * (SMALL + 10)
-WIDE = ["ü".encode(), "\U0001f600".encode(), rb"\ud83d\ude00", rb"\u0000"]
+WIDE = ["ü".encode(), "\U0001f600".encode(), rb"\ud83d\ude00", rb"\u00e9", rb"\u0080"]
 
 
 @pytest.mark.parametrize("wide", WIDE)
@@ -85,6 +85,12 @@ def test_long_base64_and_short_texts_with_wide_characters_are_read(wide):
     require_bounded(b'{"instances":[{"image":{"b64":"' + LONG + rb'\/"}}],"keys":["' + wide + b'"]}', 20_000)
     require_bounded(b"[" + b'"%b",' % wide * 10_000 + b"1]", 20_000)
     require_bounded(b'["%b",[' % wide + b"1.25," * 15_000 + b"1]]", 20_000)
+
+
+@pytest.mark.parametrize("escape", [rb"\u002b", rb"\u002B", rb"\u0000", rb"\/"])
+def test_a_long_text_with_escaped_ascii_is_read(escape):
+    """As .NET escapes the plus of base64."""
+    require_bounded(b'{"instances":[{"image":{"b64":"' + LONG + escape + b'"}}]}', 20_000)
 
 
 @pytest.mark.alone

@@ -12,11 +12,12 @@ import pytest
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.commands import doctor as doctor_command
-from slipway.local.doctor import Diagnosis, accelerators, machine, packages, services
+from slipway.local.doctor import Diagnosis, accelerators, machine, network, packages, services
 from slipway.serving_state import desired, follower_status
 from slipway.serving_state.desired import DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import settings
+from slipway.system.ports import free_port, is_free, url_at
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -176,3 +177,99 @@ def test_a_wrong_setting_is_a_finding_and_not_the_end_of_the_examination(monkeyp
     found = list(doctor.examine())
     assert any("SLIPWAY_MLFLOW_PORT" in f.detail and f.state == "error" for f in found)
     assert found[-1].check == "GPU"
+
+
+@pytest.fixture
+def proxied(monkeypatch):
+    """Set the variables of a proxy for one test, and no others."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return lambda **variables: [monkeypatch.setenv(name, value) for name, value in variables.items()]
+
+
+def test_the_proxy_of_the_environment_is_named_without_its_password(proxied, monkeypatch):
+    [found] = network.proxy(settings())
+    assert (found.state, found.detail) == ("ok", "none is set")
+    proxied(http_proxy="http://ann:secret@proxy:3128", no_proxy="corp.example")
+    [found] = network.proxy(settings())
+    assert found.state == "ok", "the local servers are reached directly"
+    assert found.detail == "http_proxy=http://proxy:3128; not for corp.example"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    settings.cache_clear()
+    _, through = network.proxy(settings())
+    assert through.state == "warning"
+    assert "MLflow at http://mlflow.example:5000 is reached through http://proxy:3128" in through.detail
+    assert "add mlflow.example to no_proxy" in through.fix
+    assert "secret" not in str(through)
+
+
+def test_a_proxy_that_no_client_can_use_is_an_error(proxied):
+    proxied(all_proxy="socks5://127.0.0.1:1080")
+    found = list(network.proxy(settings()))
+    assert [finding.state for finding in found] == ["ok", "error"]
+    assert "socksio" in found[1].fix
+
+
+def test_certificates_that_are_not_there_are_an_error(monkeypatch, tmp_path):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    [found] = network.certificates()
+    assert (found.state, found.fix) == ("error", "correct SSL_CERT_FILE, or unset it")
+    (tmp_path / "none.pem").touch()
+    assert states(network.certificates()) == {"ok"}
+
+
+def test_a_host_name_that_does_not_resolve_is_a_warning(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "laptop.invalid")
+    assert network.host_name().fix == "add `127.0.1.1 laptop.invalid` to /etc/hosts"
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    assert network.host_name().state == "ok"
+
+
+def test_no_room_for_temporary_files_is_found(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100e9, 0, 0.1e9))
+    assert machine.temporary_files().state == "warning"
+
+    def full() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(machine.tempfile, "gettempdir", full)
+    assert "TMPDIR" in machine.temporary_files().fix
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("server:/homes {} nfs4 rw 0 0", "warning"),
+        ("//server/homes {} cifs rw 0 0", "warning"),
+        ("/dev/sda1 {} ext4 rw 0 0", "ok"),
+        ("server:/other /elsewhere nfs rw 0 0", "ok"),
+    ],
+)
+def test_a_state_folder_on_a_network_file_system_is_a_warning(monkeypatch, tmp_path, line, state):
+    home = tmp_path / "home of ann"
+    monkeypatch.setenv("SLIPWAY_VAR", str(home / "var"))
+    settings.cache_clear()
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda2 / ext4 rw 0 0\n" + line.format(str(home).replace(" ", "\\040")) + "\n")
+    assert machine.file_system(settings(), mounts).state == state
+    assert machine.file_system(settings(), tmp_path / "none").state == "ok"
+
+
+def test_text_that_is_not_utf_8_is_a_warning(monkeypatch):
+    assert machine.text_encoding().state == "ok"
+    monkeypatch.setattr(machine.locale, "getpreferredencoding", lambda _: "ISO-8859-1")
+    assert "PYTHONUTF8=1" in machine.text_encoding().fix
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_ports_of_both_families_are_found(host):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert not is_free(port, host)
+        assert free_port(port, host=host) > port
+        assert url_at(host, port) == (f"http://[::1]:{port}" if ":" in host else f"http://127.0.0.1:{port}")

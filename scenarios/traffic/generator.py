@@ -181,7 +181,7 @@ def _value(cell: Any, feature: Feature) -> Any:
         return {"b64": base64.b64encode(cell).decode()}
     if cell is None or cell is pd.NA or cell != cell:
         return None
-    if isinstance(cell, str):
+    if isinstance(cell, str) or feature.kind == "integer" and cell % 1:
         return cell
     return {"integer": int, "boolean": bool, "category": str}.get(feature.kind, float)(cell)
 
@@ -192,9 +192,10 @@ def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Ge
     if not len(picked):
         return {}
     target = frame[schema.target].tolist()
+    known = [row for row in picked if target[row] is not None]
     if schema.task == "regression":
-        return {row: {"value": float(target[row])} for row in picked}
-    return {row: {"label": str(target[row])} for row in picked}
+        return {row: {"value": float(target[row])} for row in known}
+    return {row: {"label": str(target[row])} for row in known}
 
 
 def _check_service(url: str, usecase: str) -> None:

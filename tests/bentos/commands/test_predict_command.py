@@ -138,8 +138,8 @@ def test_invalid_rows_are_reported(cli, loans, text, message) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
-        ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
-        ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str received"),
+        ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not utf-8"),
+        ("a.csv", b"age,job\nold,nurse\n", "a.csv:2: age is of the kind number, and holds 'old'. Correct the rows"),
         ("a.parquet", b"nothing", "is not Parquet"),
         ("a.png", b"nothing", "takes no image"),
     ],

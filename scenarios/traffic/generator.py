@@ -183,7 +183,8 @@ def _value(cell: Any, feature: Feature) -> Any:
         return None
     if isinstance(cell, str) or feature.kind == "integer" and cell % 1:
         return cell
-    return {"integer": int, "boolean": bool, "category": str}.get(feature.kind, float)(cell)
+    kind = "number" if feature.bins else feature.kind
+    return {"integer": int, "boolean": bool, "category": str}.get(kind, float)(cell)
 
 
 def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -16,7 +17,7 @@ _HAS_FORMS = re.compile(r"[+-]?\d+(\.0+)?|True|False", re.ASCII)  # another colu
 class TextValues:
     """The texts of a schema's rows, which are tuples of the values of `schema.names`.
 
-    Nearly all texts are values of a vocabulary, and are passed over with one comparison of a row.
+    Nearly all texts are values of a vocabulary, and are passed over with one comparison.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -35,9 +36,9 @@ class TextValues:
 
     def normalize(self, rows: list[tuple[Any, ...]]) -> list[int]:
         """Replace the rows that have a text in another form; returns their positions."""
-        if not self._columns:
-            return []
         usual, pick = self._usual, self._pick
+        if not self._columns or usual.issuperset(chain.from_iterable(map(pick, rows))):
+            return []
         unusual = [position for position, row in enumerate(rows) if not usual.issuperset(pick(row))]
         return [position for position in unusual if self._normalize(rows, position)]
 
@@ -59,5 +60,5 @@ def _is_text(feature: Feature) -> bool:
     return feature.kind == "category" or feature.private == "token"
 
 
-def _has_one_form(word: str, missing: Sequence[str] | frozenset[str]) -> bool:
+def _has_one_form(word: str, missing: Collection[str]) -> bool:
     return word == word.strip() and word not in missing and not _HAS_FORMS.fullmatch(word)

@@ -26,6 +26,10 @@ class Csv(Section):
     def _readable(self) -> Csv:
         if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
             raise ValueError(f"`columns` names {twice} more than once: give each column a name of its own")
+        if "\\" in self.separator and self.separator not in (r"\s+", r"\t"):
+            raise ValueError(
+                f"`separator` {self.separator!r} is a pattern: only \\s+ and \\t are, else write it as it is"
+            )
         if self.separator == self.decimal:
             raise ValueError(f"`separator` and `decimal` are both {self.decimal!r}: set the one that the file has")
         return self

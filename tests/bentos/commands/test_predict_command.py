@@ -112,7 +112,9 @@ def trained(tmp_path: Path) -> str:
 
 
 def test_the_very_file_that_was_trained_on_is_predicted(cli, trained, tmp_path) -> None:
-    content = "Größe;Alter;visits;Beruf;member;Risiko\n1,8;42,5; 3;nurse ;yes;bad\n-;30;-; clerk;NA;\n".encode("latin-1")
+    content = "Größe;Alter;visits;Beruf;member;Risiko\n1,8;42,5; 3;nurse ;yes;bad\n-;30;-; clerk;NA;\n".encode(
+        "latin-1"
+    )
     names = ("source.data", "source.csv", "source.txt", "source.csv.gz")
     for name in names:
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)

@@ -62,6 +62,8 @@ def _read(one: str, schema: Schema, decode: Decode | None) -> list[Any]:
 
 def _table(path: Path, schema: Schema, decode: Decode | None) -> list[dict[str, Any]]:
     """Read a table, and say which of its columns are not used and which features it lacks."""
+    if schema.table.decoded and decode is None:
+        say(f"{path.name}: read as clients write rows; with --decode as the source, whose codes decode.py replaces")
     found = feature_rows.read(path, schema, decode=decode)
     known = {*schema.retired, schema.target}
     if ignored := [name for name in found.ignored if name not in known]:

@@ -27,7 +27,7 @@ _SHORT_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*,\d+", re.ASCII)
 _INFINITE = "Infinities are no numbers: leave the value empty."
-_NO_NUMBER = "Correct the rows, or make it a category."
+_NO_NUMBER = "Correct the rows, add a word for missing values to source.missing, or make it a category."
 _COMMA = (
     "Set source.csv.decimal to ',' where the comma is a decimal mark; decode.py is the place to remove other signs."
 )

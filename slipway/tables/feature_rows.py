@@ -67,6 +67,8 @@ def table_form(path: Path, schema: Schema) -> TableFormat:
     """Return the form of the file that finds most of the features in it: the source's own, or else the plain one."""
     own = schema.table
     plain = TableFormat(missing=own.missing)
+    if own == plain:
+        return own
     # without a header any file has the declared columns, so its first line tells
     forms = [own, plain] if own.header else [plain, own]
     return max(forms, key=lambda form: _features_found(path, schema, form))

@@ -150,7 +150,14 @@ def _rows_of_file(usecase: str, url: str, file: Path, plan: TrafficPlan) -> _Row
         raise DataError(f"--drift {plan.drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
     if plan.labels and schema.target not in frame:
         raise DataError(f"--labels: {file} has no column {schema.target!r} to take labels from.")
+    if plan.labels and schema.task == "regression":
+        _require_numbers(frame[schema.target], file)
     return _Rows(schema, frame.head(len(frame) if plan.rows is None else plan.rows))
+
+
+def _require_numbers(target: pd.Series, file: Path) -> None:
+    if texts := [cell for cell in target if isinstance(cell, str)]:
+        raise DataError(f"--labels: {file} holds {texts[0]!r} in {target.name!r}, where a number is needed.")
 
 
 def _rows_of_holdout(usecase: str, plan: TrafficPlan, rng: np.random.Generator) -> _Rows:

@@ -55,7 +55,7 @@ def table_format(usecase: UseCase) -> TableFormat:
         format=source.format,
         separator=csv.separator,
         header=csv.header,
-        columns=tuple(csv.columns),
+        columns=tuple(name.strip() for name in csv.columns),
         encoding=csv.encoding,
         decimal=csv.decimal,
         missing=tuple(source.missing),

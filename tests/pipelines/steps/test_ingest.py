@@ -221,6 +221,26 @@ def test_columns_without_names_are_numbers(usecase, orders, step, tmp_path):
     assert "Did you mean '7'? It has: ['0', '1'" in message
 
 
+def test_the_column_of_times_is_read_in_one_format(usecase, orders, step):
+    days = pd.date_range("2023-01-01", periods=300).strftime("%d/%m/%y")
+    ambiguous = usecase(orders.assign(day=days), split={"time": "day"})
+    assert "Set split.time_format" in refused(step, ambiguous)
+    declared = usecase(split={"time": "day", "time_format": "%d/%m/%y"})
+    times = pd.read_parquet(step(ingest, declared) / "snapshot.parquet")["split_time"]
+    assert times.is_monotonic_increasing and times[0] == pd.Timestamp("2023-01-01", tz="UTC")
+    counters = usecase(orders.assign(day=range(731, 1031)), split={"time": "day"})
+    snapshot = pd.read_parquet(step(ingest, counters) / "snapshot.parquet")
+    assert snapshot["split_time"].tolist() == [*range(731, 1031)]
+
+
+def test_names_of_columns_are_read_without_blanks(usecase, orders, step, tmp_path):
+    columns = [f" {name}" for name in orders]
+    orders.to_csv(tmp_path / "orders.csv", index=False, header=False)
+    source = {"path": str(tmp_path / "orders.csv"), "csv": {"header": False, "columns": columns}}
+    features = [{"name": "amount", "kind": "number", "column": " amount"}]
+    assert step(ingest, usecase(source=source, features=features))
+
+
 def test_a_message_does_not_show_a_private_value(usecase, orders, step):
     orders.loc[5, "age"] = "secret-age"
     assert "secret-age" not in refused(step, usecase(orders))

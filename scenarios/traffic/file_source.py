@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from slipway.console import say
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 from slipway.tables import feature_rows
@@ -23,6 +24,8 @@ def read(path: Path, schema: Schema) -> pd.DataFrame:
         found = feature_rows.read(path, schema, strict=False)
     except (OSError, DataError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
+    if schema.table.decoded:
+        say(f"{path.name}: sent as clients write rows: decode.py, which replaces codes of the source, is not applied")
     names = [name for name in schema.by_name if name not in found.absent]
     if not found.rows or not names:
         raise DataError(

@@ -146,6 +146,14 @@ def test_what_a_table_lacks_is_told(cli, loans, tmp_path) -> None:
     assert "ignored, as they are no features: visit" in ran.err and "has no column of visits, member" in ran.err
 
 
+def test_a_table_of_a_decoded_source_is_told_to_be_read_as_words(cli, tmp_path) -> None:
+    table = TableFormat(decoded=True)
+    bundles.write(tmp_path / "decoded", msgspec.structs.replace(version_of("loans"), table=table))
+    (tmp_path / "rows.csv").write_text("age,job\n42,nurse\n")
+    ran = cli("predict", "loans", str(tmp_path / "rows.csv"), "--bundle", str(tmp_path / "decoded"))
+    assert ran.code == 0 and "rows.csv: read as clients write rows; with --decode as the source" in ran.err
+
+
 def test_codes_are_decoded_where_the_option_says_so(cli, loans, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "usecases" / "loans"
     folder.mkdir(parents=True)

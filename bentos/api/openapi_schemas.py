@@ -14,7 +14,7 @@ from bentos.api.feedback import FeedbackRequest, FeedbackResponse
 from bentos.api.model_metadata import GateSummary, ModelList, ModelMetadata, ModelSummary, UnreadablePointer
 from bentos.models.batch_size import BatchSize
 from bentos.problem_details import Problem
-from slipway.contracts.schema import Feature, Schema, Split
+from slipway.contracts.schema import Feature, Schema, Split, TableFormat
 from slipway.inference import InputWarning, Prediction
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
@@ -29,7 +29,7 @@ _SENT: tuple[type[msgspec.Struct], ...] = (
     *(Problem, InputWarning, FeedbackResponse),
     *(ModelMetadata, ModelList, ModelSummary, GateSummary, BatchSize),
     *(DesiredState, Canary, UnreadablePointer, WorkerState, RoleState, Refusal),
-    *(Schema, Feature, Split),
+    *(Schema, Feature, Split, TableFormat),
 )
 _INTEGER: Json = {"minimum": 1 - 2**63, "maximum": 2**63 - 1}
 _TEXT: Json = {"type": "string"}

@@ -1,32 +1,36 @@
-"""Input rows of `slipway predict`: from JSON text, or files of JSON, JSON lines, CSV, Parquet or images."""
+"""Input rows of `slipway predict`: from JSON text, or files of JSON, JSON lines, CSV, Parquet or images.
+
+A table is read as training reads its source, so the very file that was trained on can be given.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.config import tabular
+from slipway.console import say
 from slipway.errors import DataError, InputError
+from slipway.tables import feature_rows
 
 if TYPE_CHECKING:
-    from slipway.contracts.schema import Feature, Schema
+    from slipway.contracts.schema import Schema
+    from slipway.tables.feature_rows import Decode
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-TABLES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+JSON = (".json", ".jsonl", ".ndjson")
+TABLES = (".csv", ".parquet")
 
 
-def read(inputs: list[str], schema: Schema) -> list[Any]:
-    """Read the rows of all inputs in order, unchecked, as objects by feature name.
+def read(inputs: list[str], schema: Schema, decode: Decode | None = None) -> list[Any]:
+    """Read the rows of all inputs in order, unchecked, as objects by feature name; `decode` is for tables.
 
     Raises:
         DataError: an input is neither JSON nor a readable file, or there are no rows.
     """
-    rows = [_by_name(row, schema) for one in inputs for row in _read(one, schema)]
+    rows = [_by_name(row, schema) for one in inputs for row in _read(one, schema, decode)]
     if not rows:
         raise DataError("the input has no rows; at least one is needed.")
     return rows
@@ -39,25 +43,40 @@ def _by_name(row: Any, schema: Schema) -> Any:
     return row
 
 
-def _read(one: str, schema: Schema) -> Iterator[Any] | list[Any]:
+def _read(one: str, schema: Schema, decode: Decode | None) -> list[Any]:
     if one == "-":
         return _json(sys.stdin.read(), "standard input")
     if one.lstrip()[:1] in ("{", "["):
         return _json(one, "the argument")
     path = Path(one)
     kind = path.suffix.lower()
-    if kind not in (*IMAGES, *TABLES):
-        allowed = ", ".join((*TABLES, *IMAGES))
-        raise DataError(f"{one!r} is neither JSON such as '{{\"age\": 42}}' nor a file of a supported kind: {allowed}")
     if not path.is_file():
-        raise DataError(f"there is no file {one}.")
+        if kind in (*JSON, *IMAGES) or feature_rows.is_table(path):
+            raise DataError(f"there is no file {one}.")
+        allowed = ", ".join((*JSON, *TABLES, *IMAGES))
+        raise DataError(f"{one!r} is neither JSON such as '{{\"age\": 42}}' nor a file of a supported kind: {allowed}")
     if kind in IMAGES:
         return [_image(path, schema)]
-    if kind == ".csv":
-        return _csv(path, schema)
-    if kind == ".parquet":
-        return _parquet(path, schema)
-    return _json(_text(path), str(path))
+    return _json(_text(path), str(path)) if kind in JSON else _table(path, schema, decode)
+
+
+def _table(path: Path, schema: Schema, decode: Decode | None) -> list[dict[str, Any]]:
+    """Read a table, and say which of its columns are not used and which features it lacks."""
+    if schema.table.decoded and decode is None:
+        say(f"{path.name}: read as clients write rows; with --decode as the source, whose codes decode.py replaces")
+    found = feature_rows.read(path, schema, decode=decode)
+    known = {*schema.retired, schema.target}
+    if ignored := [name for name in found.ignored if name not in known]:
+        say(f"{path.name}: ignored, as they are no features: {', '.join(ignored)}")
+    if found.absent and found.rows:
+        say(f"{path.name}: has no column of {', '.join(found.absent)}")
+    for image in schema.images:
+        found.rows[:] = [{**row, image.name: _encoded(row.get(image.name))} for row in found.rows]
+    return found.rows
+
+
+def _encoded(value: Any) -> Any:
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
 def _json(text: str, where: str) -> list[Any]:
@@ -66,7 +85,7 @@ def _json(text: str, where: str) -> list[Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]  # a text may hold other ends of lines
         try:
             return [json.loads(line) for line in lines if len(lines) > 1] or _refuse(where, error)
         except ValueError:
@@ -84,44 +103,10 @@ def _refuse(where: str, error: ValueError) -> Any:
     raise DataError(f"{where} is not JSON: {error}.") from None
 
 
-def _csv(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
-    """Read rows with cells converted by the schema; an empty cell is missing, an invalid number stays text."""
-    features = schema.by_name
-    for _, row in tabular.csv_rows(path):
-        yield {name: _cell(cell, features.get(name)) for name, cell in row.items() if name != schema.target}
-
-
-def _cell(cell: str, feature: Feature | None) -> Any:
-    if cell == "":
-        return None
-    if feature is None or feature.kind == "category" and not feature.bins:
-        return cell
-    if feature.kind == "boolean":
-        return _WORDS.get(cell.strip().lower(), cell)
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
-
-
-def _parquet(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
-    features = schema.by_name
-    for _, row in tabular.parquet_rows(path):
-        yield {name: _value(value, features.get(name)) for name, value in row.items() if name != schema.target}
-
-
-def _value(value: Any, feature: Feature | None) -> Any:
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, bytes) and feature is not None and feature.kind == "image":
-        return {"b64": base64.b64encode(value).decode()}
-    return value
-
-
 def _image(path: Path, schema: Schema) -> dict[str, Any]:
     if not schema.images:
         raise InputError(f"{schema.usecase} takes no image; pass rows of {', '.join(schema.by_name)}.")
-    return {schema.images[0].name: {"b64": base64.b64encode(path.read_bytes()).decode()}}
+    return {schema.images[0].name: _encoded(path.read_bytes())}
 
 
 def _text(path: Path) -> str:

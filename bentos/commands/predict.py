@@ -22,17 +22,26 @@ Inputs = Annotated[
 ]
 Version = Annotated[str | None, typer.Option("--version", metavar="N", help="This version instead of the champion.")]
 Bundle = Annotated[Path | None, typer.Option("--bundle", metavar="DIR", help="This bundle, without a registry.")]
+Decode = Annotated[
+    bool, typer.Option("--decode", help="Decode tables by the use case's decode.py first, as training does.")
+]
 _BATCH = 1000
 _MOST_WARNINGS = 20
 
 
 def command(
-    name: UseCaseName, inputs: Inputs, version: Version = None, bundle: Bundle = None, as_json: Json = False
+    name: UseCaseName,
+    inputs: Inputs,
+    version: Version = None,
+    bundle: Bundle = None,
+    decode: Decode = False,
+    as_json: Json = False,
 ) -> None:
     """Predict rows, a file or images without a server.
 
-    Rows are JSON ('{"age": 42}', a list, a request's body) or a .json, .jsonl, .csv or .parquet file. The champion
-    predicts: the one on this machine if a server follows it here, else the registry's.
+    Rows are JSON ('{"age": 42}', a list, a request's body), a .json or .jsonl file, or a table: a file of the form that
+    the model was trained on, a .csv file with a header, or .parquet. The champion predicts: the one on this machine if
+    a server follows it here, else the registry's.
     """
     from bentos.commands import input_rows
     from slipway.inference import Predictor
@@ -47,7 +56,8 @@ def command(
     stored = desired.stored_version(directory)
     predictor = Predictor(directory, config.device)
     try:
-        result = _predict(predictor, input_rows.read(inputs, predictor.schema), config)
+        rows = input_rows.read(inputs, predictor.schema, _decoder(name) if decode else None)
+        result = _predict(predictor, rows, config)
     except InputError as error:
         raise SlipwayError(f"{error.place}: {error}" if error.place else str(error)) from None
     result = {"model": {"name": name, "version": stored.version if stored else number}, **result}
@@ -56,6 +66,17 @@ def command(
         print_json(result)
     else:
         _print_predictions(result, predictor.schema)
+
+
+def _decoder(name: str) -> Any:
+    """Load the `decode` of the use case's folder on this machine."""
+    from slipway.config import load
+    from slipway.errors import UseCaseError
+
+    found = load(name).function("decode", "decode")
+    if found is None:
+        raise UseCaseError(f"--decode: the use case {name} has no decode.py; leave --decode out.")
+    return found
 
 
 def _resolve_bundle(name: str, version: str | None, config: Settings) -> Path:

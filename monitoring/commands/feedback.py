@@ -35,19 +35,19 @@ def command(
         raise typer.BadParameter("--offline sends nothing: leave --url out")
     rows = label_table.read_rows(file)
     if offline:
-        entries = label_table.parse_entries(rows, upload.stored_schema(name))
-        sent = upload.append(name, entries)
+        table = label_table.parse(rows, upload.stored_schema(name))
+        sent = upload.append(name, table.entries)
     else:
         address = url or settings().server_urls[0]
-        entries = label_table.parse_entries(rows, upload.served_schema(name, address))
-        sent = upload.send(name, entries, address, track)
+        table = label_table.parse(rows, upload.served_schema(name, address))
+        sent = upload.send(name, table.entries, address, track)
     say(f"labels of {name}: {sent.labels} went to {sent.to}")
     try:
-        found = label_summary.summarize(name, entries, log_is_here=offline or url is None)
+        found = label_summary.summarize(name, table.entries, log_is_here=offline or url is None)
     except (ServiceError, OSError) as error:
         say(f"the prediction log cannot be read, so it is not known which predictions the labels match: {error}")
-        found = label_summary.summarize(name, entries, log_is_here=False)
-    for sentence in found.sentences:
+        found = label_summary.summarize(name, table.entries, log_is_here=False)
+    for sentence in [*table.sentences, *found.sentences]:
         say(sentence)
     if as_json:
-        print_json(asdict(found) | sent.to_dict())
+        print_json(asdict(found) | sent.to_dict() | {"unlabelled": table.unlabelled})

@@ -1,31 +1,55 @@
 """Table of labels: reads CSV, Parquet or JSON lines, and checks the rows as entries of feedback.
 
-    entries = parse_entries(read_rows(Path("labels.csv")), schema)
+    table = parse(read_rows(Path("labels.csv")), schema)
+    table.entries, table.unlabelled
 
-Columns: `id` (from the response) or `key` (the caller's own), `label` or `value`, and `known_at` if it is known.
+Columns: `id` (from the response) or `key` (the caller's own), `label` or `value`, and `known_at` if it is known. Rows
+whose label is still missing are passed over. Cells mean what they mean in training: `1.0` is the class `1`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.config import tabular
 from slipway.contracts.events.feedback_event import is_plausible
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError, suggestion
+from slipway.tables import cells, compressed_files, csv_files, parquet_files
 from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
+_FLOAT_KEY = re.compile(r"(-?\d+)\.0")
 
 Unchecked = tuple[str, dict[str, Any]]  # the row's position ("labels.csv:12"), and its cells
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Checked entries, the number of rows without a label, and whether keys such as `1000.0` were read as `1000`."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    unlabelled: int = 0
+    whole_keys: bool = False
+
+    @property
+    def sentences(self) -> list[str]:
+        """Messages for a person, one sentence each."""
+        messages = []
+        if self.unlabelled:
+            messages.append(f"{self.unlabelled:,} rows have no label yet: they were passed over.")
+        if self.whole_keys:
+            messages.append("All keys end in '.0', as where a tool made numbers of them: 1000.0 is sent as 1000.")
+        return messages
 
 
 def read_rows(path: Path) -> list[Unchecked]:
@@ -35,7 +59,7 @@ def read_rows(path: Path) -> list[Unchecked]:
         DataError: no such file, a file type that is not supported, no rows, or an unknown column.
     """
     readers = {".csv": _csv, ".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines}
-    reader = readers.get(path.suffix.lower())
+    reader = readers.get(compressed_files.plain_suffix(path))
     if reader is None:
         raise DataError(
             f"{path}: files ending in {path.suffix or 'nothing'!r} are not supported; {', '.join(readers)} are."
@@ -53,30 +77,52 @@ def read_rows(path: Path) -> list[Unchecked]:
     return rows
 
 
-def parse_entries(rows: list[Unchecked], schema: Schema) -> list[dict[str, Any]]:
+def parse(rows: list[Unchecked], schema: Schema) -> LabelTable:
     """Check the rows as entries of feedback: either id or key, a label of the schema's classes or a finite value.
 
     Raises:
-        DataError: rows are wrong; the message shows the first five, each with its position.
+        DataError: rows are wrong, or none has a label; the message shows the first five, each with its position.
     """
+    given = [(position, _given(row, schema)) for position, row in rows]
+    labelled = [(position, row) for position, row in given if "label" in row or "value" in row]
+    unlabelled, whole_keys = len(given) - len(labelled), _has_whole_keys(given)
     entries, wrong = [], []
-    for position, row in rows:
+    for position, row in labelled or given:
         try:
-            entries.append(_entry({name: cell for name, cell in row.items() if not _empty(cell)}, schema))
+            entries.append(_entry(row, schema, whole_keys))
         except ValueError as error:
             wrong.append(f"{position}: {error}")
     if wrong:
         more = f"\n… and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         shown = "\n".join(wrong[:_SHOWN])
         raise DataError(f"{len(wrong)} of {len(rows)} rows are wrong, nothing was sent:\n{shown}{more}")
-    return entries
+    return LabelTable(entries, unlabelled, whole_keys)
 
 
-def _entry(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _given(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the cells of a row that are not empty, without the blanks around them, and its label if it has one."""
+    words = (cells.MISSING | set(schema.table.missing)) - set(schema.classes)
+    trimmed = {name: cell.strip() if isinstance(cell, str) else cell for name, cell in row.items()}
+    return {
+        name: cell
+        for name, cell in trimmed.items()
+        if not (_empty(cell) or name in ("label", "value") and isinstance(cell, str) and cell in words)
+    }
+
+
+def _has_whole_keys(rows: list[Unchecked]) -> bool:
+    """Whether the keys were integers that a tool has written as floats, as pandas does where one is missing."""
+    keys = [row["key"] for _, row in rows if "key" in row]
+    return bool(keys) and all(isinstance(key, str) and _FLOAT_KEY.fullmatch(key) for key in keys)
+
+
+def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, Any]:
     names = [name for name in ("id", "key") if name in row]
     if len(names) != 1:
         raise ValueError(f"a row has either an id or a key; this one has {' and '.join(names) or 'neither'}")
-    name = str(row[names[0]])
+    name = cells.converter("category", missing=())(row[names[0]])
+    if names == ["key"] and whole_keys:
+        name = name.removesuffix(".0")
     if len(name) > MAX_TEXT:
         raise ValueError(f"the {names[0]} has {len(name)} characters, at most {MAX_TEXT} are allowed")
     entry = {names[0]: name, **_truth(row, schema)}
@@ -92,7 +138,7 @@ def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
         raise ValueError(f"{schema.usecase} is a {schema.task} task and needs a {wanted}; {given} was given")
     if wanted == "value":
         return {"value": _finite(row["value"])}
-    label = str(row["label"])
+    label = cells.converter("category", known=schema.classes, missing=())(row["label"])
     if label not in schema.classes:
         hint = suggestion(label, schema.classes)
         raise ValueError(f"label {label[:_SHOWN_CHARACTERS]!r} is no class.{hint} Classes: {', '.join(schema.classes)}")
@@ -126,7 +172,7 @@ def _empty(cell: Any) -> bool:
 
 
 def _csv(path: Path) -> Iterator[Unchecked]:
-    for line, row in tabular.csv_rows(path):
+    for line, row in csv_files.rows(path):
         yield f"{path.name}:{line}", row
 
 
@@ -144,5 +190,5 @@ def _json_lines(path: Path) -> Iterator[Unchecked]:
 
 
 def _parquet(path: Path) -> Iterator[Unchecked]:
-    for number, row in tabular.parquet_rows(path):
+    for number, row in parquet_files.rows(path):
         yield f"{path.name}, row {number}", row

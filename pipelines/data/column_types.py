@@ -6,18 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from slipway.config import Feature, UseCase
+from slipway.config import Feature, UseCase, schema_builder
+from slipway.contracts.schema import TableFormat
 from slipway.errors import DataError, InputError, suggestion
-
-MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"}
-TRUE, FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
-_LARGEST = float(np.finfo(np.float32).max)  # beyond it a number is infinite for the network
+from slipway.tables import cells
+from slipway.tables.cells import CellError, Converter
 
 
 def to_typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
@@ -26,13 +23,13 @@ def to_typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
     Raises:
         DataError: a column is missing, or holds a value of another kind.
     """
-    columns = {feature.name: feature.column or feature.name for feature in usecase.features}
-    columns[usecase.target.name] = usecase.target.column or usecase.target.name
+    raw, form = raw.rename(columns=str), schema_builder.table_format(usecase)
+    columns = {name: form.names.get(name, name) for name in [f.name for f in usecase.features] + [usecase.target.name]}
     columns |= {name: name for name in extra_names(usecase)}
     _require(raw, list(columns.values()), usecase, origin)
-    frame = {f.name: _convert(raw[columns[f.name]], f, origin) for f in usecase.features}
-    frame[usecase.target.name] = _target(raw[columns[usecase.target.name]], usecase, origin)
-    frame |= {name: raw[name].reset_index(drop=True) for name in extra_names(usecase)}
+    frame = {f.name: _convert(raw[columns[f.name]], f, form, origin) for f in usecase.features}
+    frame[usecase.target.name] = _target(raw[columns[usecase.target.name]], usecase, form, origin)
+    frame |= {name: _trimmed(raw[name]) for name in extra_names(usecase)}
     return pd.DataFrame(frame)
 
 
@@ -44,10 +41,12 @@ def extra_names(usecase: UseCase) -> list[str]:
 
 
 def _require(raw: pd.DataFrame, wanted: list[str], usecase: UseCase, origin: str) -> None:
-    missing = [name for name in wanted if name not in raw.columns]
+    existing = list(raw.columns)
+    if twice := sorted({name for name in wanted if existing.count(name) > 1}):
+        raise DataError(f"{origin} has several columns of one name: {twice}. Rename them in the file or in decode.py.")
+    missing = [name for name in wanted if name not in existing]
     if not missing:
         return
-    existing = [str(name) for name in raw.columns]
     target = usecase.target.column or usecase.target.name
     what = f"the target column {target!r}" if target in missing else f"the columns {missing}"
     hint = suggestion(target if target in missing else missing[0], existing)
@@ -56,46 +55,62 @@ def _require(raw: pd.DataFrame, wanted: list[str], usecase: UseCase, origin: str
     )
 
 
-def _convert(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
-    convert: dict[str, Callable[[pd.Series, Feature, str], pd.Series]] = {
-        "number": _numbers,
-        "integer": _integers,
-        "boolean": _booleans,
-        "category": _categories,
-        "image": _images,
-    }
-    return convert[feature.kind](column.reset_index(drop=True), feature, origin)
+def _trimmed(column: pd.Series) -> pd.Series:
+    return column.map(lambda cell: cell.strip() if isinstance(cell, str) else cell).reset_index(drop=True)
 
 
-def _numbers(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
-    if pd.api.types.is_datetime64_any_dtype(column):
+def _convert(column: pd.Series, feature: Feature, form: TableFormat, origin: str) -> pd.Series:
+    if feature.kind == "image":
+        return _images(column.reset_index(drop=True), feature, origin)
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         raise DataError(
-            f"{origin}: {feature.name} holds dates, which are no feature. "
+            f"{origin}: {feature.name} holds dates or durations, which are no feature. "
             "Use what is known at prediction time, for instance an age in days."
         )
-    values = column.mask(_is_missing(column))
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    _refuse(values.notna() & numbers.isna(), column, feature, origin, "Correct the rows, or make it a category.")
-    _refuse(numbers.abs() > _LARGEST, column, feature, origin, "Infinities are no numbers: leave the value empty.")
-    return numbers
+    convert = cells.converter(
+        feature.kind,
+        known=frozenset(feature.vocabulary or ()),
+        missing=cells.MISSING | set(form.missing),
+        decimal=form.decimal,
+    )
+    values = _values(column, convert, feature, origin)
+    if feature.kind == "number":
+        return pd.Series(values, dtype="float64")
+    return _integers(values, feature, origin) if feature.kind == "integer" else pd.Series(values, dtype=object)
 
 
-def _integers(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
-    numbers = _numbers(column, feature, origin)
-    _refuse(numbers % 1 > 0, column, feature, origin, "Make the feature a `number` if fractions are right.")
-    return numbers if numbers.isna().any() else numbers.astype("int64")
+def _values(column: pd.Series, convert: Converter, feature: Feature, origin: str) -> list[Any]:
+    """Convert each cell; the first that cannot be is named, with the number of those."""
+    unchecked = column.astype(object).where(column.notna(), None).tolist()
+    values: list[Any] = []
+    wrong: list[tuple[int, CellError]] = []
+    for row, cell in enumerate(unchecked):
+        try:
+            values.append(convert(cell))
+        except CellError as error:
+            wrong.append((row, error))
+    if wrong:
+        row, error = wrong[0]
+        _refuse(unchecked[row], row, len(wrong), len(unchecked), str(error), feature, origin)
+    return values
 
 
-def _booleans(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
-    missing = _is_missing(column)
-    words = column.astype(str).str.strip().str.lower()
-    hint = "Allowed are true, false, yes, no, 1 and 0; anything else is a category."
-    _refuse(~(missing | words.isin(TRUE | FALSE)), column, feature, origin, hint)
-    return words.isin(TRUE).astype(object).mask(missing, None)
+def _integers(values: list[Any], feature: Feature, origin: str) -> pd.Series:
+    if None not in values:
+        return pd.Series(values, dtype="int64")
+    rounded = [row for row, value in enumerate(values) if value is not None and abs(value) > cells.LARGEST_EXACT_FLOAT]
+    if rounded:
+        advice = "Beside missing values, integers up to 2^53 are exact: make it a category, or drop the rows without."
+        _refuse(values[rounded[0]], rounded[0], len(rounded), len(values), advice, feature, origin)
+    return pd.Series(values, dtype="float64")
 
 
-def _categories(column: pd.Series, feature: Feature, _origin: str) -> pd.Series:
-    return _words(column, set(feature.vocabulary or ()))
+def _refuse(cell: Any, row: int, count: int, rows: int, advice: str, feature: Feature, origin: str) -> None:
+    value = "a value (private, not shown)" if feature.private else repr(cell)
+    raise DataError(
+        f"{origin}: {feature.name} is declared {feature.kind}, and row {row + 1} holds {value}; "
+        f"{count} of {rows} rows do. {advice}"
+    )
 
 
 def _images(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
@@ -114,38 +129,9 @@ def _images(column: pd.Series, feature: Feature, origin: str) -> pd.Series:
     return column
 
 
-def _target(column: pd.Series, usecase: UseCase, origin: str) -> pd.Series:
+def _target(column: pd.Series, usecase: UseCase, form: TableFormat, origin: str) -> pd.Series:
+    """Convert the target as a number, or as a category of the classes."""
     target = usecase.target
     if usecase.task == "regression":
-        return _numbers(column.reset_index(drop=True), Feature(name=target.name, kind="number"), origin)
-    return _words(column.reset_index(drop=True), set(target.classes))
-
-
-def _words(column: pd.Series, known: set[str]) -> pd.Series:
-    """Convert to text: `5.0` becomes "5"; a word for missing that is a known value is kept."""
-    missing = _is_missing(column, known)
-    return column.map(_word).astype(object).mask(missing, None)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def _is_missing(column: pd.Series, known: set[str] | None = None) -> pd.Series:
-    words = MISSING - (known or set())
-    return column.isna() | column.map(lambda value: isinstance(value, str) and value.strip() in words)
-
-
-def _refuse(wrong: pd.Series, column: pd.Series, feature: Feature, origin: str, hint: str) -> None:
-    if not wrong.any():
-        return
-    row = int(wrong.to_numpy().argmax())
-    value = "a value (private, not shown)" if feature.private else repr(column.iloc[row])
-    raise DataError(
-        f"{origin}: {feature.name} is declared {feature.kind}, and row {row + 1} holds {value}; "
-        f"{int(wrong.sum())} of {len(wrong)} rows do. {hint}"
-    )
+        return _convert(column, Feature(name=target.name, kind="number"), form, origin)
+    return _convert(column, Feature(name=target.name, kind="category", vocabulary=target.classes), form, origin)

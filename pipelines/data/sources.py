@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from slipway.clients import http
-from slipway.config import Source, UseCase, tabular
+from slipway.config import Source, UseCase, schema_builder
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
 from slipway.system import files
 from slipway.system.files import file_sha256
+from slipway.tables import csv_files, parquet_files
 
 _TIMEOUT_SECONDS = 60
 _MAX_BYTES = 1 << 40
@@ -41,7 +42,7 @@ def read(usecase: UseCase) -> RawData:
     path = _download(source) if source.url else Path(source.path or "")
     origin = source.url or str(path)
     digest = _check(path, origin, source.sha256)
-    frame = _read_table(path, origin, source)
+    frame = _read_table(path, origin, usecase)
     return RawData(frame, origin, digest, synthetic=False)
 
 
@@ -122,11 +123,12 @@ def _unavailable(url: str, reason: str) -> ServiceError:
     return ServiceError(f"{url} does not answer as expected: {reason}. Try again, or download it and set source.path.")
 
 
-def _read_table(path: Path, origin: str, source: Source) -> pd.DataFrame:
+def _read_table(path: Path, origin: str, usecase: UseCase) -> pd.DataFrame:
     """Read CSV with every value as text, since the feature's kind decides what is missing or a number; or Parquet."""
-    if source.format == "csv":
-        return tabular.csv_frame(path, source.csv, origin=origin)
+    form = schema_builder.table_format(usecase)
+    if form.format == "csv":
+        return csv_files.frame(path, form, origin)
     try:
-        return tabular.parquet_frame(path, origin)
+        return parquet_files.frame(path, origin)
     except DataError as error:
         raise DataError(f"{error} Set source.format if it is CSV.") from None

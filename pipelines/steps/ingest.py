@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.artifacts import DataSource
-from pipelines.data import column_types, sources
+from pipelines.data import column_types, sources, split_times
 from pipelines.data.row_identity import with_split_columns
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import columns
@@ -68,21 +68,8 @@ def mask_private_values(frame: pd.DataFrame, usecase: UseCase) -> pd.DataFrame:
     result = frame.drop(columns=private).join(masked)
     result, split = with_split_columns(result, schema, secret), schema.split
     if split.time:
-        result[columns.SPLIT_TIME] = _times(result[split.time], split.time)
+        result[columns.SPLIT_TIME] = split_times.read(result[split.time], usecase.split)
     return result.drop(columns=column_types.extra_names(usecase))[[*_column_order(result, usecase)]]
-
-
-def _times(column: pd.Series, name: str) -> pd.Series:
-    """Return numbers as they are, anything else as times, in UTC unless a value names a zone."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    times = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise DataError(
-            f"split.time: {name} of row {row + 1} holds {column.iloc[row]!r}; a time is needed in each row."
-        )
-    return times
 
 
 def _column_order(frame: pd.DataFrame, usecase: UseCase) -> list[str]:

@@ -6,32 +6,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from slipway.config import tabular
+from slipway.console import say
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
+from slipway.tables import feature_rows
 
 
 def read(path: Path, schema: Schema) -> pd.DataFrame:
-    """Read the file's rows without validation, which is the service's.
+    """Read the file's rows as training reads them; a cell that is no value of its feature is left to the service.
 
     Raises:
         DataError: the file cannot be read, or it has no row or no column of the schema.
     """
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".parquet"):
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
         raise DataError(f"--from {path}: rows are read from .csv and .parquet files.")
-    text = {f.name: str for f in schema.features if f.kind == "category"} | {schema.target: str}
     try:
-        frame = (
-            tabular.parquet_frame(path)
-            if kind == ".parquet"
-            else tabular.csv_frame(path, text=text, parse_missing=True)
-        )
+        found = feature_rows.read(path, schema, strict=False)
     except (OSError, DataError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
-    if frame.empty or not set(schema.names) & set(frame.columns):
+    if schema.table.decoded:
+        say(f"{path.name}: sent as clients write rows: decode.py, which replaces codes of the source, is not applied")
+    names = [name for name in schema.by_name if name not in found.absent]
+    if not found.rows or not names:
         raise DataError(
-            f"--from {path} has {len(frame)} rows of the columns {', '.join(map(str, frame.columns))}; "
+            f"--from {path} has {len(found.rows)} rows of the columns {', '.join([*names, *found.ignored])}; "
             f"{schema.usecase} takes {', '.join(schema.names)}."
         )
-    return frame.reset_index(drop=True)
+    frame = pd.DataFrame({name: pd.Series([row[name] for row in found.rows], dtype=object) for name in names})
+    return frame if found.targets is None else frame.assign(**{schema.target: pd.Series(found.targets, dtype=object)})

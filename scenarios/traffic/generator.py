@@ -150,7 +150,14 @@ def _rows_of_file(usecase: str, url: str, file: Path, plan: TrafficPlan) -> _Row
         raise DataError(f"--drift {plan.drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
     if plan.labels and schema.target not in frame:
         raise DataError(f"--labels: {file} has no column {schema.target!r} to take labels from.")
+    if plan.labels and schema.task == "regression":
+        _require_numbers(frame[schema.target], file)
     return _Rows(schema, frame.head(len(frame) if plan.rows is None else plan.rows))
+
+
+def _require_numbers(target: pd.Series, file: Path) -> None:
+    if texts := [cell for cell in target if isinstance(cell, str)]:
+        raise DataError(f"--labels: {file} holds {texts[0]!r} in {target.name!r}, where a number is needed.")
 
 
 def _rows_of_holdout(usecase: str, plan: TrafficPlan, rng: np.random.Generator) -> _Rows:
@@ -181,9 +188,10 @@ def _value(cell: Any, feature: Feature) -> Any:
         return {"b64": base64.b64encode(cell).decode()}
     if cell is None or cell is pd.NA or cell != cell:
         return None
-    if isinstance(cell, str):
+    if isinstance(cell, str) or feature.kind == "integer" and cell % 1:
         return cell
-    return {"integer": int, "boolean": bool, "category": str}.get(feature.kind, float)(cell)
+    kind = "number" if feature.bins else feature.kind
+    return {"integer": int, "boolean": bool, "category": str}.get(kind, float)(cell)
 
 
 def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:
@@ -192,9 +200,10 @@ def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Ge
     if not len(picked):
         return {}
     target = frame[schema.target].tolist()
+    known = [row for row in picked if target[row] is not None]
     if schema.task == "regression":
-        return {row: {"value": float(target[row])} for row in picked}
-    return {row: {"label": str(target[row])} for row in picked}
+        return {row: {"value": float(target[row])} for row in known}
+    return {row: {"label": str(target[row])} for row in known}
 
 
 def _check_service(url: str, usecase: str) -> None:

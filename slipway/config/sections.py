@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,10 +16,23 @@ class Section(BaseModel):
 
 
 class Csv(Section):
-    separator: str = Field(",", description="Column separator.")
+    separator: str = Field(",", min_length=1, description="Column separator; `\\s+` is any number of blanks.")
     header: bool = Field(True, description="Whether the first line holds the column names.")
-    columns: list[str] = Field([], description="Column names of a file without a header.")
+    columns: list[str] = Field([], description="Column names of a file without a header, or in place of its own.")
     encoding: str = Field("utf-8", description="Text encoding of the file.")
+    decimal: Literal[".", ","] = Field(".", description="Decimal mark of numbers.")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Csv:
+        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+            raise ValueError(f"`columns` names {twice} more than once: give each column a name of its own")
+        if "\\" in self.separator and self.separator not in (r"\s+", r"\t"):
+            raise ValueError(
+                f"`separator` {self.separator!r} is a pattern: only \\s+ and \\t are, else write it as it is"
+            )
+        if self.separator == self.decimal:
+            raise ValueError(f"`separator` and `decimal` are both {self.decimal!r}: set the one that the file has")
+        return self
 
 
 class Source(Section):
@@ -31,6 +45,9 @@ class Source(Section):
     )
     format: Literal["csv", "parquet"] = Field("csv", description="File format.")
     csv: Csv = Field(Csv(), description="How a CSV file is read.")
+    missing: list[str] = Field(
+        [], description="Words for missing values, beside `NA`, `N/A`, `NaN`, `nan`, `null`, `NULL`, `?` and nothing."
+    )
     generator: str | None = Field(
         None,
         pattern=r"^\w+:\w+$",
@@ -121,6 +138,10 @@ class Split(Section):
     key: list[str] = Field([], description="Columns that identify a row; all feature values if empty.")
     group: str | None = Field(None, description="Column whose equal values stay on one side.")
     time: str | None = Field(None, description="Column to split by time instead of by hash.")
+    time_format: str | None = Field(
+        None, description="Format of its texts, such as `%d.%m.%Y %H:%M`; ISO 8601 and numbers need none."
+    )
+    time_zone: str = Field("UTC", description="Zone of times that name none, such as `Europe/Berlin`.")
     salt: str = Field("slipway", description="Salt of the hash that assigns rows to sides.")
     fractions: Fractions = Field(Fractions(), description="Sizes of the sides.")
 
@@ -128,6 +149,16 @@ class Split(Section):
     def columns(self) -> list[str]:
         """Each column that it names."""
         return [*self.key, *filter(None, [self.group, self.time])]
+
+    @model_validator(mode="after")
+    def _known_zone(self) -> Split:
+        if self.time_zone == "UTC":  # needs no database of zones, which a small image may lack
+            return self
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"`time_zone` {self.time_zone!r} is no zone: write it as Europe/Berlin or UTC") from None
+        return self
 
 
 class Schedule(Section):

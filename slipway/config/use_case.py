@@ -72,8 +72,16 @@ class UseCase(Section):
         for place, name in self.gates.named:
             if name not in names:
                 raise ValueError(f"gates.{place}: no feature {name!r}.{suggestion(name, names)}")
+        self._check_missing_words()
         self._check_target()
         return self
+
+    def _check_missing_words(self) -> None:
+        for feature in self.features:
+            if both := sorted(set(self.source.missing) & set(feature.vocabulary or ())):
+                raise ValueError(f"source.missing and the vocabulary of {feature.name!r} both hold {both}: keep one")
+        if both := sorted(set(self.source.missing) & set(self.target.classes)):
+            raise ValueError(f"source.missing and target.classes both hold {both}: keep one")
 
     def _check_target(self) -> None:
         classes, positive = self.target.classes, self.target.positive

@@ -21,11 +21,11 @@ from slipway.errors import InputError, suggestion
 from slipway.inference import base64_text
 from slipway.inference.json_errors import describe_syntax, split_message
 from slipway.inference.json_limits import require_bounded
+from slipway.inference.text_values import TextValues
+from slipway.tables.cells import LARGEST_EXACT_FLOAT, LARGEST_FLOAT, LARGEST_INTEGER
 
 TOO_LARGE = "the number is infinite, or too large for 32 bits (3.4e38)."
-_LARGEST = 2**63 - 1
 _SHOWN = 60  # characters of what a caller sent, in an error
-LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 _Float = Annotated[float, msgspec.Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
 _KINDS = {"number": _Float, "integer": int | float, "boolean": bool}
 _astuple = msgspec.structs.astuple
@@ -97,6 +97,7 @@ class InstanceParser:
         self._integers = [n for n, name in enumerate(self._names) if schema.by_name[name].kind == "integer"]
         buckets = {n: schema.by_name[name] for n, name in enumerate(self._names)}
         self._buckets = {n: frozenset(f.vocabulary or ()) for n, f in buckets.items() if f.bins}
+        self._text_values = TextValues(schema)
         text = _text_type(schema)
         fields = {feature.name: _field(position, feature, text) for position, feature in enumerate(schema.features)}
         retired = {name: (f"r{position}", Any, None) for position, name in enumerate(schema.retired)}
@@ -130,13 +131,15 @@ class InstanceParser:
         instances = parsed.instances
         self._check_count(instances, parsed.keys, max_instances)
         values = self._values(instances)
+        changed = [] if in_range else self._text_values.normalize(values)
         self._check(values)
-        texts = self._texts(instances, values) if self._schema.plain else None
+        texts = self._texts(instances, values, changed) if self._schema.plain else None
         return Request(self._names, values, texts, parsed.keys, in_range)
 
     def rows(self, instances: Sequence[Any]) -> list[dict[str, Any]]:
         """Check rows that are dictionaries, as those of a file."""
         values = self._values(self._convert(list(instances)))
+        self._text_values.normalize(values)
         self._check(values)
         return Request(self._names, values, None, None).instances
 
@@ -146,13 +149,15 @@ class InstanceParser:
             return [self._sorted(row) for row in rows]
         return [row[: self._width] for row in rows] if self._schema.retired else rows
 
-    def _texts(self, instances: list[Any], values: list[tuple[Any, ...]]) -> list[bytes]:
-        """Of most rows the JSON of the struct as it is, whose fields are sorted."""
+    def _texts(self, instances: list[Any], values: list[tuple[Any, ...]], changed: list[int]) -> list[bytes]:
+        """Of most rows the JSON of the struct as it is, whose fields are sorted; not of the changed ones."""
         if instances[0].__class__ is self._array:
             return [self._text(row) for row in values]
         lines = _encode_lines(instances)
         texts = lines.split(b"\n")
         texts.pop()  # behind the last line
+        for position in changed:
+            texts[position] = self._text(values[position])
         if is_canonical(lines):
             return texts
         return [text if is_canonical(text) else self._text(row) for text, row in zip(texts, values, strict=True)]
@@ -230,8 +235,13 @@ class InstanceParser:
                 if value.__class__ is float and not value.is_integer():
                     shown = "a private value" if self._schema.by_name[self._names[column]].private else value
                     raise InputError(f"{shown} received, an integer is needed.", self._place(position, column))
-                if value is not None and value.__class__ is not str and abs(value) > _LARGEST:
+                if value is not None and value.__class__ is not str and abs(value) > LARGEST_INTEGER:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
+                if value.__class__ is float and abs(value) > LARGEST_EXACT_FLOAT:
+                    raise InputError(
+                        "a float beyond 2^53 may have been rounded: send an integer without point and exponent.",
+                        self._place(position, column),
+                    )
         for column, buckets in self._buckets.items():
             for position, row in enumerate(rows):
                 value = row[column]
@@ -306,7 +316,8 @@ def _in_range_kind(feature: Feature) -> Any:
     low, high = feature.range or (-LARGEST_FLOAT, LARGEST_FLOAT)
     if feature.kind == "number":
         return Annotated[float, msgspec.Meta(ge=low, le=high)]
-    return Annotated[int, msgspec.Meta(ge=max(math.ceil(low), -_LARGEST), le=min(math.floor(high), _LARGEST))]
+    lowest, highest = max(math.ceil(low), -LARGEST_EXACT_FLOAT), min(math.floor(high), LARGEST_EXACT_FLOAT)
+    return Annotated[int, msgspec.Meta(ge=lowest, le=highest)]
 
 
 def _request(instance: type) -> type:

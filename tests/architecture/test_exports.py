@@ -36,6 +36,7 @@ EXPORTED = {
         "RowKeyer",
         "Schema",
         "Split",
+        "TableFormat",
         "bin_labels",
         "bucket",
         "compatible",

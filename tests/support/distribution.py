@@ -49,6 +49,7 @@ LIBRARIES = {
         "pipelines/modeling/test_networks.py",
         "pipelines/steps/test_training_steps.py",
         "pipelines/steps/test_validate.py",
+        "pipelines/test_any_name.py",
         "usecases/test_conformance.py",
     ),
     "Evidently": (

@@ -12,6 +12,7 @@ from slipway.contracts.schema.model import (
     Feature,
     Schema,
     Split,
+    TableFormat,
     bin_labels,
 )
 from slipway.contracts.schema.row_keys import BUCKETS, RowKeyer, bucket, is_canonical, key_text, row_key, side
@@ -25,6 +26,7 @@ __all__ = [
     "RowKeyer",
     "Schema",
     "Split",
+    "TableFormat",
     "bin_labels",
     "bucket",
     "compatible",

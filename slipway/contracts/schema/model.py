@@ -44,6 +44,24 @@ class Split(msgspec.Struct, frozen=True):
     fractions: dict[str, float] = msgspec.field(default_factory=dict)
 
 
+class TableFormat(msgspec.Struct, frozen=True):
+    """How the table that a model was trained on is read, so that a file of its kind is read alike.
+
+    `missing` are words for missing values beside the usual ones, `names` the columns of features and target that have
+    another name, and `decoded` says whether the use case decodes the table before its cells are read.
+    """
+
+    format: str = "csv"
+    separator: str = ","
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
+    names: dict[str, str] = msgspec.field(default_factory=dict)
+    decoded: bool = False
+
+
 class Schema(msgspec.Struct, frozen=True, dict=True):
     contract: int
     usecase: str
@@ -57,6 +75,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
     retired: tuple[str, ...] = ()
     split: Split = Split()
     synthetic: bool = False
+    table: TableFormat = TableFormat()
 
     @cached_property
     def inputs(self) -> tuple[Feature, ...]:

@@ -21,7 +21,7 @@ TEXTS = {
     "control characters": "\x01" * LONGEST,
     "NUL": "\0" * LONGEST,
     "quotes and backslashes": '"\\' * (LONGEST // 2),
-    "line ends": "\r\n\u2028\u0085",
+    "line ends": "a\r\n\u2028\u0085b",
     "markup": "</script>",
     "no characters": "\ufffe\uffff\U0010ffff",
     "empty": "",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from slipway.contracts.schema import TableFormat
 from slipway.settings import settings
 from tests.support import bundles
 from tests.support.servers import publish, unique_name
@@ -31,8 +34,6 @@ def shapes(tmp_path: Path) -> str:
 
 def version_of(name: str):
     """Return the tabular schema under another name."""
-    import msgspec
-
     bundles.ROWS[name] = bundles.ROWS["loans"]
     return msgspec.structs.replace(bundles.TABULAR, usecase=name)
 
@@ -94,6 +95,82 @@ def test_tables_are_read_by_the_schema(cli, loans, tmp_path) -> None:
     assert len(answers) == 1 and len(answers.pop().splitlines()) == 2
 
 
+TRAINED = TableFormat(
+    separator=";",
+    encoding="latin-1",
+    decimal=",",
+    missing=("-",),
+    names={"age": "Alter", "job": "Beruf", "risk": "Risiko"},
+)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> str:
+    """A bundle whose source has a form of its own."""
+    bundles.write(tmp_path / "trained", msgspec.structs.replace(version_of("loans"), table=TRAINED))
+    return str(tmp_path / "trained")
+
+
+def test_the_very_file_that_was_trained_on_is_predicted(cli, trained, tmp_path) -> None:
+    content = "Größe;Alter;visits;Beruf;member;Risiko\n1,8;42,5; 3;nurse ;yes;bad\n-;30;-; clerk;NA;\n".encode(
+        "latin-1"
+    )
+    names = ("source.data", "source.csv", "source.txt", "source.csv.gz")
+    for name in names:
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (tmp_path / "plain.csv").write_text("age,visits,job,member\n42.5,3,nurse,yes\n30,,clerk,\n")
+    plain = cli("predict", "loans", str(tmp_path / "plain.csv"), "--bundle", trained)
+    assert plain.code == 0 and "ignored" not in plain.err
+    for name in names:
+        ran = cli("predict", "loans", str(tmp_path / name), "--bundle", trained)
+        assert ran.out == plain.out, ran.err
+        assert f"{name}: ignored, as they are no features: Größe" in ran.err
+
+
+def test_a_file_without_a_header_is_predicted_by_the_declared_columns(cli, tmp_path) -> None:
+    table = TableFormat(header=False, columns=("visits", "age", "member", "job", "risk"))
+    bundles.write(tmp_path / "bare", msgspec.structs.replace(version_of("loans"), table=table))
+    (tmp_path / "bare.data").write_text("3, 42, yes, nurse, good\n?, 30, ?, clerk, bad\n")
+    (tmp_path / "named.csv").write_text("age,job,member,visits\n42,nurse,yes,3\n30,clerk,,\n")
+    bare, named = (
+        cli("predict", "loans", str(tmp_path / name), "--bundle", str(tmp_path / "bare"))
+        for name in ("bare.data", "named.csv")
+    )
+    assert bare.code == 0 and bare.out == named.out
+
+
+def test_what_a_table_lacks_is_told(cli, loans, tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text("age,job,visit\n42,nurse,3\n")
+    ran = cli("predict", "loans", str(tmp_path / "rows.csv"), "--bundle", loans)
+    assert ran.code == 0
+    assert "ignored, as they are no features: visit" in ran.err and "has no column of visits, member" in ran.err
+
+
+def test_a_table_of_a_decoded_source_is_told_to_be_read_as_words(cli, tmp_path) -> None:
+    table = TableFormat(decoded=True)
+    bundles.write(tmp_path / "decoded", msgspec.structs.replace(version_of("loans"), table=table))
+    (tmp_path / "rows.csv").write_text("age,job\n42,nurse\n")
+    ran = cli("predict", "loans", str(tmp_path / "rows.csv"), "--bundle", str(tmp_path / "decoded"))
+    assert ran.code == 0 and "rows.csv: read as clients write rows; with --decode as the source" in ran.err
+
+
+def test_codes_are_decoded_where_the_option_says_so(cli, loans, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "usecases" / "loans"
+    folder.mkdir(parents=True)
+    (folder / "usecase.yaml").write_text(
+        "{name: loans, owner: us, task: regression, source: {path: x}, features: [{name: age, kind: number}], "
+        "target: {name: risk}}"
+    )
+    monkeypatch.setenv("SLIPWAY_USECASES", str(folder.parent))
+    settings.cache_clear()
+    (tmp_path / "codes.csv").write_text("age,job\n42,N\n")
+    missing = cli("predict", "loans", str(tmp_path / "codes.csv"), "--decode", "--bundle", loans)
+    assert missing.code == 1 and "has no decode.py" in missing.err
+    (folder / "decode.py").write_text("def decode(frame):\n    return frame.replace({'job': {'N': 'nurse'}})\n")
+    decoded = cli("predict", "loans", str(tmp_path / "codes.csv"), "--decode", "--bundle", loans)
+    assert decoded.out == cli("predict", "loans", '{"age": 42, "job": "nurse"}', "--bundle", loans).out
+
+
 def test_images_are_answered_one_by_one(cli, shapes, tmp_path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):
@@ -138,8 +215,8 @@ def test_invalid_rows_are_reported(cli, loans, text, message) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"age,job\n42,nurse,3\n", "not as many cells"),
-        ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not UTF-8"),
-        ("a.csv", b"age,job\nold,nurse\n", "instances[0].age: str received"),
+        ("a.csv", b"age,job\n42,Z\xfcrich\n", "is not utf-8"),
+        ("a.csv", b"age,job\nold,nurse\n", "a.csv:2: age is of the kind number, and holds 'old'. Correct the rows"),
         ("a.parquet", b"nothing", "is not Parquet"),
         ("a.png", b"nothing", "takes no image"),
     ],

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -39,7 +40,7 @@ def table(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def entries(path: Path, schema=bundles.TABULAR) -> list[dict]:
-    return label_table.parse_entries(label_table.read_rows(path), schema)
+    return label_table.parse(label_table.read_rows(path), schema).entries
 
 
 def test_csv_parquet_and_json_lines_are_read_alike(table: Callable, tmp_path: Path) -> None:
@@ -56,6 +57,54 @@ def test_csv_parquet_and_json_lines_are_read_alike(table: Callable, tmp_path: Pa
     assert entries(table("labels.csv", text)) == rows
     assert entries(table("labels.jsonl", lines)) == rows
     assert entries(tmp_path / "labels.parquet") == rows
+
+
+BINARY = msgspec.structs.replace(bundles.TABULAR, classes=("0", "1"), positive="1")
+
+
+@pytest.mark.parametrize("label", ["1.0", "1", " 1 ", "1.00"])
+def test_a_class_that_a_tool_wrote_as_a_float_is_understood(table: Callable, label: str) -> None:
+    assert entries(table("labels.csv", f"key,label\na,{label}\nb,0.0\n"), BINARY) == [
+        {"key": "a", "label": "1"},
+        {"key": "b", "label": "0"},
+    ]
+
+
+def test_labels_of_a_typed_column_are_understood(tmp_path: Path) -> None:
+    pd.DataFrame({"key": [1000.0, 1001.0], "label": [1.0, None]}).to_parquet(tmp_path / "labels.parquet")
+    found = label_table.parse(label_table.read_rows(tmp_path / "labels.parquet"), BINARY)
+    assert found.entries == [{"key": "1000", "label": "1"}] and found.unlabelled == 1
+
+
+@pytest.mark.parametrize("label", ["", "  ", "NA", "nan", "?"])
+def test_a_row_without_a_label_is_passed_over_and_counted(
+    service: Service, table: Callable, cli: Callable, label: str
+) -> None:
+    path = table("labels.csv", f"key,label\n1000,bad\n1001,{label}\n1002,good\n")
+    ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
+    assert ran.code == 0, ran.err
+    assert [entry["key"] for entry in service.feedback] == ["1000", "1002"]
+    assert json.loads(ran.out)["unlabelled"] == 1 and "1 rows have no label yet: they were passed over." in ran.err
+
+
+def test_a_value_that_is_missing_is_passed_over(table: Callable) -> None:
+    path = table("prices.csv", "key,value\na,nan\nb,12.5\nc,\n")
+    assert entries(path, bundles.REGRESSION) == [{"key": "b", "value": 12.5}]
+
+
+def test_a_class_is_no_missing_word(table: Callable) -> None:
+    schema = msgspec.structs.replace(bundles.TABULAR, classes=("NA", "?"), positive="NA")
+    assert [entry["label"] for entry in entries(table("labels.csv", "key,label\n1,NA\n2,?\n"), schema)] == ["NA", "?"]
+
+
+def test_keys_that_a_tool_wrote_as_floats_are_sent_as_integers_and_told(
+    service: Service, table: Callable, cli: Callable
+) -> None:
+    ran = cli("feedback", "loans", str(table("a.csv", "key,label\n1000.0,bad\n1001.0,good\n")), "--url", service.url)
+    assert [entry["key"] for entry in service.feedback] == ["1000", "1001"]
+    assert "1000.0 is sent as 1000" in ran.err
+    mixed = table("b.csv", "key,label\n1.0,bad\n1.1,good\n")
+    assert [entry["key"] for entry in entries(mixed)] == ["1.0", "1.1"]
 
 
 def test_a_regression_takes_values(table: Callable) -> None:
@@ -98,7 +147,7 @@ def test_a_file_that_cannot_be_read_is_named(table: Callable, name: str, text: s
         entries(table(name, text))
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "high"])
+@pytest.mark.parametrize("value", ["-inf", "inf", "high"])
 def test_a_value_is_a_finite_number(table: Callable, value: str) -> None:
     with pytest.raises(DataError, match=f"value '{value}' is no finite number"):
         entries(table("prices.csv", f"key,value\n1,{value}\n"), bundles.REGRESSION)

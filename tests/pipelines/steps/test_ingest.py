@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import threading
@@ -140,6 +141,107 @@ def test_a_value_of_another_kind_is_named_with_its_row(usecase, orders, step, co
     assert all(part in message for part in parts), message
 
 
+def test_integers_stay_exact_or_are_refused(usecase, orders, step):
+    exact = [2**53 + 1, 2**63 - 1, 1 - 2**63]
+    orders.loc[:2, "items"] = [str(number) for number in exact]
+    assert pd.read_parquet(step(ingest, usecase(orders)) / "snapshot.parquet")["items"][:3].tolist() == exact
+    orders.loc[5, "items"] = ""
+    message = refused(step, usecase(orders))
+    assert "row 1 holds 9007199254740993" in message and "integers up to 2^53 are exact" in message
+    orders.loc[5, "items"] = "9223372036854775808"
+    assert "row 6 holds '9223372036854775808'; 1 of 300 rows do. 64 bits do not hold it" in refused(
+        step, usecase(orders)
+    )
+
+
+def test_integers_of_parquet_stay_exact_or_are_refused(usecase, orders, step, tmp_path):
+    found = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
+    items = pd.Series([2**63 - 1, *range(299)], dtype="uint64")
+    orders.assign(items=items).to_parquet(tmp_path / "orders.parquet")
+    assert pd.read_parquet(step(ingest, found) / "snapshot.parquet")["items"][0] == 2**63 - 1
+    orders.assign(items=items + 1).to_parquet(tmp_path / "orders.parquet")
+    assert "row 1 holds 9223372036854775808" in refused(step, found)
+    orders.assign(items=2.0**60).to_parquet(tmp_path / "orders.parquet")
+    assert "A float beyond 2^53" in refused(step, found)
+
+
+def test_a_named_index_of_parquet_is_a_column(usecase, orders, step, tmp_path):
+    orders.set_index("items").to_parquet(tmp_path / "orders.parquet")
+    found = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
+    snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
+    assert snapshot["items"].tolist() == orders["items"].astype(int).tolist()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_of_another_width_is_refused(usecase, orders, step, tmp_path, first):
+    found = usecase(orders)
+    lines = (tmp_path / "orders.csv").read_text().splitlines()
+    lines[1 if first else 200] += ",extra"
+    (tmp_path / "orders.csv").write_text("\n".join(lines))
+    assert f"orders.csv:{2 if first else 201}: has not as many cells" in refused(step, found)
+    (tmp_path / "orders.csv").write_text("\n".join([*lines[:1], *lines[2:100], lines[100][:9]]))
+    assert "instead of 8" in refused(step, found)
+
+
+def test_the_form_of_numbers_and_more_missing_words_are_declared(usecase, orders, step, tmp_path):
+    german = orders.assign(amount=orders["amount"].str.replace(".", ","))
+    german.loc[3:4, "amount"] = ["keine", " - "]
+    german.to_csv(tmp_path / "orders.csv", index=False, sep=";")
+    source = {"path": str(tmp_path / "orders.csv"), "missing": ["keine", "-"]}
+    found = usecase(source=source | {"csv": {"separator": ";", "decimal": ","}})
+    amount = pd.read_parquet(step(ingest, found) / "snapshot.parquet")["amount"]
+    assert amount[[3, 4]].isna().all() and amount.drop([3, 4]).tolist() == [
+        float(text) for text in orders["amount"].drop([3, 4])
+    ]
+    assert "source.csv.decimal" in refused(step, usecase(source=source | {"csv": {"separator": ";"}}))
+
+
+def test_blanks_are_no_part_of_a_cell_or_of_a_name(usecase, orders, step, tmp_path):
+    plain = step(ingest, usecase(orders, split={"key": ["email"]})) / "snapshot.parquet"
+    lines = (tmp_path / "orders.csv").read_text().splitlines()
+    (tmp_path / "orders.csv").write_text("\n".join(line.replace(",", " , ") for line in lines))
+    blanks = step(ingest, usecase(split={"key": ["email"]})) / "snapshot.parquet"
+    assert file_sha256(blanks) == file_sha256(plain)
+
+
+def test_classes_that_a_tool_wrote_as_floats_are_understood(usecase, orders, step):
+    floats = orders.assign(returned=np.where(orders["returned"] == "yes", "1.0", "0.0"))
+    target = {"name": "returned", "classes": ["0", "1"], "positive": "1"}
+    snapshot = pd.read_parquet(step(ingest, usecase(floats, target=target)) / "snapshot.parquet")
+    assert set(snapshot["returned"]) == {"0", "1"}
+
+
+def test_columns_without_names_are_numbers(usecase, orders, step, tmp_path):
+    orders.to_csv(tmp_path / "orders.csv", index=False, header=False)
+    source = {"path": str(tmp_path / "orders.csv"), "csv": {"header": False}}
+    features = [{"name": "amount", "kind": "number", "column": "0"}]
+    target = {"name": "returned", "classes": ["no", "yes"], "positive": "yes"}
+    found = usecase(source=source, features=features, target=target | {"column": "7"})
+    assert step(ingest, found)
+    message = refused(step, usecase(source=source, features=features, target=target | {"column": "77"}))
+    assert "Did you mean '7'? It has: ['0', '1'" in message
+
+
+def test_the_column_of_times_is_read_in_one_format(usecase, orders, step):
+    days = pd.date_range("2023-01-01", periods=300).strftime("%d/%m/%y")
+    ambiguous = usecase(orders.assign(day=days), split={"time": "day"})
+    assert "Set split.time_format" in refused(step, ambiguous)
+    declared = usecase(split={"time": "day", "time_format": "%d/%m/%y"})
+    times = pd.read_parquet(step(ingest, declared) / "snapshot.parquet")["split_time"]
+    assert times.is_monotonic_increasing and times[0] == pd.Timestamp("2023-01-01", tz="UTC")
+    counters = usecase(orders.assign(day=range(731, 1031)), split={"time": "day"})
+    snapshot = pd.read_parquet(step(ingest, counters) / "snapshot.parquet")
+    assert snapshot["split_time"].tolist() == [*range(731, 1031)]
+
+
+def test_names_of_columns_are_read_without_blanks(usecase, orders, step, tmp_path):
+    columns = [f" {name}" for name in orders]
+    orders.to_csv(tmp_path / "orders.csv", index=False, header=False)
+    source = {"path": str(tmp_path / "orders.csv"), "csv": {"header": False, "columns": columns}}
+    features = [{"name": "amount", "kind": "number", "column": " amount"}]
+    assert step(ingest, usecase(source=source, features=features))
+
+
 def test_a_message_does_not_show_a_private_value(usecase, orders, step):
     orders.loc[5, "age"] = "secret-age"
     assert "secret-age" not in refused(step, usecase(orders))
@@ -149,6 +251,8 @@ def test_dates_are_refused_with_a_hint(usecase, orders, step, tmp_path):
     orders.assign(amount=pd.Timestamp("2026-01-01")).to_parquet(tmp_path / "orders.parquet")
     found = usecase(source={"path": str(tmp_path / "orders.parquet"), "format": "parquet"})
     assert "holds dates" in refused(step, found)
+    orders.assign(amount=pd.Timedelta("1 day")).to_parquet(tmp_path / "orders.parquet")
+    assert "durations, which are no feature" in refused(step, found)
 
 
 def test_a_missing_column_is_named_with_the_closest_one(usecase, orders, step):
@@ -224,6 +328,15 @@ def test_a_url_is_fetched_once_and_checked(usecase, orders, step, server, var):
     assert "does not answer" in refused(step, usecase(source={"url": f"{url}/gone.csv", "sha256": "1" * 64}))
     with pytest.raises(UseCaseError, match="sha256"):
         usecase(source={"url": f"{url}/orders.csv"})
+
+
+def test_a_compressed_url_is_read(usecase, orders, step, server):
+    folder, url, _ = server
+    plain = step(ingest, usecase(orders)) / "snapshot.parquet"
+    content = gzip.compress(orders.to_csv(index=False).encode())
+    (folder / "orders.csv.gz").write_bytes(content)
+    found = usecase(source={"url": f"{url}/orders.csv.gz", "sha256": hashlib.sha256(content).hexdigest()})
+    assert file_sha256(step(ingest, found) / "snapshot.parquet") == file_sha256(plain)
 
 
 def test_only_web_addresses_are_fetched(usecase, step):

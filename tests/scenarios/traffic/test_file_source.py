@@ -66,6 +66,26 @@ def test_the_first_rows_of_a_file_and_again_the_first(service: Service, file: Pa
     assert in_order(service) == [ROWS[0], ROWS[0], ROWS[1], ROWS[1]]
 
 
+def test_cells_are_sent_as_training_reads_them_and_wrong_ones_as_they_are(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("age,visits,job,member,risk,other\n40.5, 3, nurse,YES,bad,1\nNA,2.5,?,maybe,,2\n")
+    report = generator.send("loans", generator.TrafficPlan(rate=50, labels=1.0, file=path), service.url)
+    assert report.sent == 2
+    sent = sorted(service.instances, key=lambda row: str(row["visits"]), reverse=True)
+    assert sent == [
+        {"age": 40.5, "visits": 3, "job": "nurse", "member": True},
+        {"age": None, "visits": "2.5", "job": None, "member": "maybe"},
+    ]
+    assert [entry["label"] for entry in service.feedback] == ["bad"], "a row without a label has none"
+
+
+def test_labels_of_a_regression_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("area,rooms,price\n40,1,cheap\n")
+    with serving("prices", bundles.REGRESSION) as running, pytest.raises(DataError, match="holds 'cheap' in 'price'"):
+        generator.send("prices", generator.TrafficPlan(labels=1.0, file=path), running.url)
+
+
 def test_a_file_without_labels_can_be_sent_without_them_only(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     FRAME.drop(columns="risk").to_parquet(path)

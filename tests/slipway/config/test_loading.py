@@ -69,6 +69,20 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ),
         ({"features": [PHOTO, {**PHOTO, "name": "photo_entropy"}]}, "photo_entropy.* statistics of the image .photo"),
         ({"retired": ["age", "fax"]}, "retired: .*age.* are features, too"),
+        ({"source": {"path": "x", "csv": {"separator": ""}}}, "source.csv.separator: .*at least 1 character"),
+        ({"source": {"path": "x", "csv": {"separator": "[;,]\\|"}}}, "source.csv: `separator` .* is a pattern"),
+        ({"source": {"path": "x", "csv": {"decimal": ","}}}, "source.csv: `separator` and `decimal` are both ','"),
+        ({"source": {"path": "x", "csv": {"decimal": "'"}}}, "source.csv.decimal"),
+        ({"source": {"path": "x", "csv": {"columns": ["x", "x", "y"]}}}, r"`columns` names \['x'\] more than once"),
+        ({"source": {"path": "x", "missing": ["good"]}}, r"target.classes both hold \['good'\]"),
+        (
+            {
+                "source": {"path": "x", "missing": ["-", "none"]},
+                "features": [{"name": "a", "kind": "category", "vocabulary": ["none", "some"]}],
+            },
+            r"the vocabulary of 'a' both hold \['none'\]",
+        ),
+        ({"split": {"time": "day", "time_zone": "CEST?"}}, "split: `time_zone` 'CEST\\?' is no zone"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dict, message: str) -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from slipway.contracts.schema import Feature, Schema, bin_labels
+from slipway.contracts.schema import Feature, Schema, TableFormat, bin_labels, mask
 from slipway.errors import InputError
 from slipway.inference import Encoder
 from slipway.inference.instance_parser import InstanceParser
@@ -58,6 +58,65 @@ def test_a_masked_integer_is_valid() -> None:
 
 def test_a_whole_float_is_an_integer() -> None:
     assert read(GOOD | {"age of owner": 41.0}) == read(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("sent", "city"),
+    [
+        (" Rome", "Rome"),
+        ("Rome\t", "Rome"),
+        ("\u00a0Kiel ", "Kiel"),
+        (" Oslo ", "Oslo"),
+        ("NA", None),
+        (" ? ", None),
+        ("", None),
+        ("Rome", "Rome"),
+    ],
+)
+def test_a_text_means_what_it_means_in_training(sent: str, city: str | None) -> None:
+    assert [row["city"] for row in read(GOOD | {"city": sent}, GOOD)] == [city, None]
+    assert read([41, sent, 12.5, None])[0]["city"] == city
+    assert READER.rows([GOOD | {"city": sent}])[0]["city"] == city
+
+
+def test_a_known_value_is_no_missing_word_and_declared_words_are() -> None:
+    features = (
+        Feature("code", "category", vocabulary=("NA", "1"), nullable=True),
+        Feature("grade", "category", vocabulary=("1.0", "A")),
+    )
+    parser = InstanceParser(Schema(1, "u", "binary", features, "y", table=TableFormat(missing=("-",))))
+    sent = [{"code": code, "grade": "A"} for code in ("NA", " NA", "-", "null", "1.0", "x")]
+    found = parser.request(json.dumps({"instances": sent}).encode(), 10)
+    assert [row["code"] for row in found.instances] == ["NA", "NA", None, None, "1", "x"]
+    grades = [{"code": "NA", "grade": grade} for grade in ("1", "1.0", " A", "-", "")]
+    found = parser.request(json.dumps({"instances": grades}).encode(), 10)
+    assert [row["grade"] for row in found.instances] == ["1.0", "1.0", "A", "-", ""], "it may not be left out"
+
+
+def test_rows_of_trimmed_texts_have_the_key_of_the_trimmed_ones() -> None:
+    row = {"age": 42.0, "visits": 3, "job": "nurse", "member": True}
+    parser = InstanceParser(bundles.TABULAR)
+    bodies = [json.dumps({"instances": [row, row | {"job": job}, row]}).encode() for job in ("pilot", " pilot")]
+    plain, blank = (parser.request(body, 10) for body in bodies)
+    assert plain.texts == blank.texts and plain.values == blank.values
+
+
+def test_a_private_text_has_one_token_with_and_without_blanks() -> None:
+    features = (Feature("mail", "category", private="token", nullable=True),)
+    schema = Schema(1, "u", "binary", features, "y")
+    rows = InstanceParser(schema).rows([{"mail": mail} for mail in (" a@b.c", "a@b.c", "a@b.c ", "NA")])
+    tokens = [mask(row, schema, b"secret")["mail"] for row in rows]
+    assert len(set(tokens[:3])) == 1 and tokens[3] is None
+
+
+@pytest.mark.parametrize("number", ["9007199254740994.0", "1e17", "-9.1e15"])
+def test_an_integer_that_may_have_been_rounded_is_refused(number: str) -> None:
+    with pytest.raises(InputError, match="beyond 2\\^53"):
+        READER.request(b'{"instances": [{"age of owner": %b, "income": 1}]}' % number.encode(), 10)
+
+
+def test_an_integer_beyond_what_floats_hold_stays_exact() -> None:
+    assert read(GOOD | {"age of owner": 2**53 + 1})[0]["age of owner"] == 2**53 + 1
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class RolloutController:
         self._registry = registry
         self._now = now
         self._moves_aliases = config.environment in ALIAS_ENVIRONMENTS
-        self._tried: set[tuple[str, str]] = set()
+        self._tried: set[tuple[str, str, str | None]] = set()
         self._views = RolloutViews(config)
         self.stages = StageRunner(config, registry, log or Log(config), self._views, now)
 
@@ -152,17 +152,17 @@ class RolloutController:
     def _begin_automatically(self, usecase: str, model: RegisteredModel, policy: Policy) -> RolloutView:
         """With `auto_promote`, make an untried challenger the canary; the next pass begins its rollout."""
         found = find_candidate(self._registry, model) if policy.auto_promote else None
-        if found is None or (usecase, found) in self._tried:
+        if found is None or (usecase, found.version, found.digest) in self._tried:
             return self._views.idle(usecase)
-        if was_canary(usecase, found, self._config):
-            self._tried.add((usecase, found))
+        if was_canary(found, self._config):
+            self._tried.add((usecase, found.version, found.digest))
             return self._views.idle(usecase)
-        why = "auto_promote: the newest version that passed its gates"
-        evidence = {"alias": CANARY, "from": None, "to": found}
-        facts = {"who": transitions.ROLLOUT, "why": why, "version": found, "evidence": evidence}
+        number, why = found.version, "auto_promote: the newest version that passed its gates"
+        evidence = {"alias": CANARY, "from": None, "to": number}
+        facts = {"who": transitions.ROLLOUT, "why": why, "version": number, "evidence": evidence}
         audit.append(usecase, "promoted", config=self._config, **facts)
-        self._registry.set_alias(usecase, CANARY, found)
-        return self._views.idle(usecase, f"version {found} becomes the canary: {why}.")
+        self._registry.set_alias(usecase, CANARY, number)
+        return self._views.idle(usecase, f"version {number} becomes the canary: {why}.")
 
     def _version(self, usecase: str, number: str) -> ModelVersion | None:
         try:

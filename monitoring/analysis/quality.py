@@ -60,7 +60,7 @@ class QualityMetrics:
 def measure(
     log: Log, usecase: UseCase, schema: Schema, digest: str, since: datetime, until: datetime, reference: pd.DataFrame
 ) -> dict[str, Any]:
-    """The verdict's `quality`: label coverage, and each metric live and on the reference, of the bundle with the digest.
+    """The verdict's `quality`: label coverage, and each metric live and on the reference, of one bundle.
 
     Below 30 labels there are no metrics: their intervals would be too wide to tell anything.
     """

@@ -108,7 +108,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
 
 def _answers(usecase: str, id: str, log: Log) -> list[dict[str, Any]]:
     names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
-    events = log.predictions(usecase, *_times(id), answered=False)
+    events = log.predictions(usecase, *_times(id), answered=False, tests=True)
     found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:

@@ -12,11 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from monitoring.governance import registry_watcher
 from monitoring.release import promotion, reconciler
+from monitoring.release.server_status import ServerStatus
 from monitoring.retraining import policy
 from monitoring.rollout import rollback, stage
 from monitoring.watch import Watcher
+from slipway.clients.mlflow.registry import Registry
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
 from slipway.storage import object_store
@@ -84,9 +88,28 @@ def watch_with_server(role: str) -> None:
     else:
         status = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
     watcher = Watcher([NAME], settings())
+    status = _of_registered(status)
     watcher._reconciler._poll = lambda *_: [status]
     watcher.pass_once()
     watcher.pass_once()
+
+
+def _of_registered(status: ServerStatus) -> ServerStatus:
+    """The status with the digests that the versions have in the registry."""
+    registry, served = Registry(), status.served
+    digests = {number: registry.version(NAME, number).digest for number in ("1", "2")}
+    workers = tuple(
+        msgspec.structs.replace(
+            worker,
+            serving=digests[worker.version],
+            roles={
+                name: msgspec.structs.replace(state, digest=digests[state.version])
+                for name, state in worker.roles.items()
+            },
+        )
+        for worker in served.workers
+    )
+    return ServerStatus(status.address, msgspec.structs.replace(served, workers=workers))
 
 
 def promote(version: str, alias: str = "champion") -> None:

@@ -20,10 +20,10 @@ from monitoring.release.server_status import ServerStatus
 from monitoring.retraining import policy
 from monitoring.rollout import rollback, stage
 from monitoring.watch import Watcher
-from slipway.clients.mlflow.registry import Registry
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
 from slipway.storage import object_store
+from slipway.system.files import file_sha256
 from tests.faults.workspace import NAME
 from tests.support.server_views import digest, refused_by_workers, served
 
@@ -95,9 +95,10 @@ def watch_with_server(role: str) -> None:
 
 
 def _of_registered(status: ServerStatus) -> ServerStatus:
-    """The status with the digests that the versions have in the registry."""
-    registry, served = Registry(), status.served
-    digests = {number: registry.version(NAME, number).digest for number in ("1", "2")}
+    """The status with the digests of the bundles that the workspace has registered as versions 1 and 2."""
+    served, folder = status.served, settings().var.parent
+    bundles = {"1": "bundle-True-0", "2": "bundle-True-0.1"}
+    digests = {number: file_sha256(folder / name / "manifest.json") for number, name in bundles.items()}
     workers = tuple(
         msgspec.structs.replace(
             worker,

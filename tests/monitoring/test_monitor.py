@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from monitoring.analysis import reference_bundle
 from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import RolloutView
 from monitoring.status import exporter
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
@@ -423,6 +425,19 @@ def test_reference_and_record_come_from_and_go_to_the_registry(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     settings.cache_clear()
     assert monitor("loans", detailed=False)["drifted"] == ["age"]
+
+
+def test_the_reference_is_the_bundles_that_predicted_whatever_its_number_is_by_now(
+    tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an export into another registry, where another bundle has the number."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    loans.write_bundle(tmp_path / "other", loans.rows(300, seed=5))
+    number = publish(mlflow_server, "loans", tmp_path / "other")
+    publish(mlflow_server, "loans", tmp_path / "bundle")
+    folder = reference_bundle.fetch(settings(), "loans", number, digest)
+    assert manifest.verify(folder, digest)
 
 
 def test_a_version_whose_bundle_is_not_the_one_that_predicted_is_refused(

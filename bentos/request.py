@@ -35,7 +35,8 @@ class RequestContext(msgspec.Struct):
     """The headers of a request that matter, and the ids of the request.
 
     `uuid` is the server's own id, which row ids are derived from; clients cannot choose it. `host` and `origin` hold
-    every such header, should there be several. `credential` is unchecked:
+    every such header, should there be several. `is_test` is what the client says of its request, and no more than that
+    (bentos.models.published_rows). `credential` is unchecked:
     authentication sets its `digest`, `caller` (the pseudonym of the client), `principal` (bentos.auth's, for that
     package's questions alone) and `rate_limit_headers` (header lines).
     """
@@ -50,14 +51,19 @@ class RequestContext(msgspec.Struct):
     digest: bytes = b""
     host: bytes = b""
     origin: bytes = b""
+    is_test: bool = False
     caller: str | None = None
     rate_limit_headers: bytes = b""
     principal: Any = None
 
     @property
     def repeatable(self) -> bool:
-        """Whether all ids are the server's own: headers with an id of the client's will hardly be sent again."""
-        return self.request_id == self.uuid and self.trace_id == self.uuid.replace("-", "")
+        """Whether all ids are the server's own: headers with an id of the client's will hardly be sent again.
+
+        Nor will those of a test.
+        """
+        own = self.request_id == self.uuid and self.trace_id == self.uuid.replace("-", "")
+        return own and not self.is_test
 
     def renew(self) -> RequestContext:
         """Return the context of another request with the same header bytes; this one must be repeatable."""
@@ -73,7 +79,7 @@ def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     uuid = uuid7()
     trace_id, request_id = uuid.replace("-", ""), uuid
     content_type = encoding = credential = host = origin = b""
-    content_length = None
+    content_length, is_test = None, False
     for name, value in headers:
         if name == b"content-type":
             content_type = value
@@ -94,10 +100,21 @@ def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
             host = b"%b, %b" % (host, value) if host else value
         elif name == b"origin":
             origin = b"%b, %b" % (origin, value) if origin else value
+        elif name == b"x-slipway-test":
+            is_test = value.lower() == b"true"
         elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value.decode()
     return RequestContext(
-        uuid, trace_id, request_id, content_type, content_length, encoding, credential, host=host, origin=origin
+        uuid,
+        trace_id,
+        request_id,
+        content_type,
+        content_length,
+        encoding,
+        credential,
+        host=host,
+        origin=origin,
+        is_test=is_test,
     )
 
 

@@ -22,6 +22,13 @@ _UNIT: Json = {
     "schema": {"type": "string"},
     "description": "Unit of canary routing, such as a user's id: all its requests are answered by the same model.",
 }
+_TEST: Json = {
+    "name": "X-Slipway-Test",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "`true` for a test: if its instances are the schema's examples or rows of the bundle's probe, it is "
+    "logged as a test, and counts in no statistics.",
+}
 _ERRORS = {
     "400": "No HTTP/1.1 that can be read, not JSON, or no multipart form",
     "401": "No credential, or none that is valid",
@@ -130,7 +137,7 @@ def _routes(live: LoadedModel, max_instances: int) -> Json:
     predict = _post(f"Predict {schema.target}", content, ref(f"{name}.Answer"))
     predict["responses"]["200"]["headers"] |= _headers({"X-Slipway-Cache": "cache"})
     return {
-        "/predict": {"post": predict | {"parameters": [_UNIT]}},
+        "/predict": {"post": predict | {"parameters": [_UNIT, _TEST]}},
         "/feedback": {
             "post": _post(f"Send the true {schema.target} of predictions", feedback, ref("FeedbackResponse"))
         },

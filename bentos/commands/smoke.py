@@ -49,8 +49,8 @@ def command(
     """Check a deployment as a client does, and print the verdict.
 
     Health, schema, version, predictions, access, an invalid request, ids and latency. It sends about sixty predictions
-    for each use case, and with --bundle the probe's rows: they are logged like all others. The key in SLIPWAY_API_KEY
-    is sent. Exits with 1 where a check failed.
+    for each use case, and with --bundle the probe's rows: they are logged as tests, and count in no statistics. The key
+    in SLIPWAY_API_KEY is sent. Exits with 1 where a check failed.
     """
     from bentos.smoke import Client, Expected, read_reference
     from slipway.settings import settings

@@ -104,7 +104,9 @@ async def _cancel_on_disconnect(receive: Receive, job: DeadlineJob) -> None:
 async def _run_canary(canary: CandidateRunner, call: PredictionCall) -> tuple[bytes | None, CanaryFailure | None]:
     """Return the canary's response, or why there is none. The champion repeats a request that the canary refused."""
     began = time.perf_counter_ns()
-    job = DeadlineJob(msgspec.structs.replace(call, live=canary.live, role=CANARY), call.live.deadline)
+    job = DeadlineJob(
+        msgspec.structs.replace(call, live=canary.live, role=CANARY, champion=call.live), call.live.deadline
+    )
     if not canary.submit(job):
         # A canary that was closed this moment is not to blame.
         return None, None if canary.closed else CanaryFailure(canary.live, Busy(canary.live), began)
@@ -127,6 +129,7 @@ class ShadowCopy:
             call,
             live=live,
             role=SHADOW,
+            champion=call.live,
             started=now,
             canary_failure=None,
             claim=self._is_in_time,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bentos.follower import bundle_store
 from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.console import say
 from slipway.contracts.bundle import manifest
 from slipway.contracts.registry_names import CHALLENGER, GATE
 from slipway.errors import BundleError, NotFound, RegistryError, suggestion
@@ -17,21 +18,25 @@ from slipway.settings import Settings
 def resolve_version(name: str, number: str, settings: Settings) -> Path:
     """Return the directory of the version's server files: in this machine's store already, or fetched into it.
 
+    The registry says which bundle has the number: it comes again when a version is deleted and another registered.
+    Where it does not answer, what this machine fetched under that number counts, and a message says so.
+
     Raises:
-        BundleError: the version must not be served.
-        RegistryError: the registry is needed and does not answer, or has no such version.
+        BundleError: the version must not be served, or the store has several bundles with this number.
+        RegistryError: the registry does not answer and the store has no such version, or the registry has none.
     """
-    for path in settings.store.glob("*/version.json"):
-        with contextlib.suppress(BundleError):
-            stored = desired.stored_version(path.parent)
-            if stored and (stored.name, stored.version) == (name, number):
-                manifest.verify(path.parent, stored.digest, serving_only=True)
-                return path.parent
     registry = Registry(settings.registry_uri)
     try:
-        return _admit(registry, registry.version(name, number), settings)
+        version = registry.version(name, number)
     except NotFound:
         raise NotFound(f"there is no version {number!r} of {name}.{_list_versions(registry, name)}") from None
+    except RegistryError as error:
+        stored = _stored_under(name, number, settings)
+        if stored is None:
+            raise
+        say(f"warning: {error} Version {number} is the bundle {stored.name[:12]}, as it was when it was fetched.")
+        return stored
+    return _admit(registry, version, settings)
 
 
 def resolve_champion(name: str, settings: Settings) -> Path:
@@ -72,6 +77,21 @@ def aliased_version(registry: Registry, name: str, settings: Settings) -> ModelV
     if found is None:
         raise NotFound(f"{name} has no {settings.follow_alias} yet. {_advice(registry, name, settings)}")
     return found
+
+
+def _stored_under(name: str, number: str, settings: Settings) -> Path | None:
+    """Find the complete bundle that was fetched as this version; None without any."""
+    found = []
+    for path in settings.store.glob("*/version.json"):
+        with contextlib.suppress(BundleError):
+            stored = desired.stored_version(path.parent)
+            if stored and (stored.name, stored.version) == (name, number):
+                manifest.verify(path.parent, stored.digest, serving_only=True)
+                found.append(path.parent)
+    if len(found) > 1:
+        paths = ", ".join(map(str, sorted(found)))
+        raise BundleError(f"several bundles were version {number} of {name}: name one with --bundle: {paths}.")
+    return found[0] if found else None
 
 
 def _advice(registry: Registry, name: str, settings: Settings) -> str:

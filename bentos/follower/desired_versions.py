@@ -14,13 +14,17 @@ from slipway.serving_state.desired import SALT
 
 class DesiredVersions(NamedTuple):
     """Version numbers by role; a canary counts once its rollout has given it a weight, of the units that `salt` gives
-    it."""
+    it.
+
+    `model_created_ms` tells a model from one that was deleted before it and had the same numbers.
+    """
 
     champion: str | None
     canary: str | None
     weight: float
     shadow: str | None
     salt: str = ""
+    model_created_ms: int = 0
 
 
 def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
@@ -28,8 +32,8 @@ def desired_versions(model: RegisteredModel, alias: str) -> DesiredVersions:
     canary, champion, shadow = (model.aliases.get(name) for name in (CANARY, alias, SHADOW))
     rollout = _rollout(model.tags.get(ROLLOUT, ""), canary)
     if rollout is None or not rollout.weight:
-        return DesiredVersions(champion, None, 0.0, shadow)
-    return DesiredVersions(champion, canary, rollout.weight, shadow, rollout.salt)
+        return DesiredVersions(champion, None, 0.0, shadow, model_created_ms=model.created_ms)
+    return DesiredVersions(champion, canary, rollout.weight, shadow, rollout.salt, model.created_ms)
 
 
 class _Rollout(Struct):

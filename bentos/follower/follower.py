@@ -144,7 +144,8 @@ class Follower:
             self._admitted[number] = bundle_store.admit(self.registry, version, self.settings.store).digest
             self._refused.pop(number, None)
         except BundleError as error:
-            self._refused[number] = (version, Refusal(number, alias, one_line(str(error), MAX_REASON), now_iso()))
+            reason = one_line(str(error), MAX_REASON)
+            self._refused[number] = (version, Refusal(number, alias, reason, now_iso(), version.digest or ""))
             _log.error(
                 "%s: version %s (%s) is refused: %s", self.usecase, number, alias, self._refused[number][1].reason
             )

@@ -14,12 +14,14 @@ _MAX_BODY = 4096  # terminals handle longer lines badly; the body then goes into
 def curl_command(url: str, usecase: str, schema: dict[str, Any], folder: Path, with_key: bool = False) -> str:
     """Build the command from the response to `GET …/schema`; a file that it needs is written to `folder`.
 
+    It is marked as a test, which it is as long as its row is the example.
     An image is sent as a file in a form, anything else as JSON in the command. The key is read from the shell's
     variable, so that no terminal shows it.
     """
     route = f"{url}/v1/models/{usecase}/predict"
     if with_key:
         route += ' -H "Authorization: Bearer $SLIPWAY_API_KEY"'
+    route += " -H 'X-Slipway-Test: true'"
     example = schema["examples"][0]
     images = [feature["name"] for feature in schema["features"] if feature["kind"] == "image"]
     needed = [feature["name"] for feature in schema["features"] if not feature.get("nullable")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from bentos.models.batch_size import UNMEASURED, BatchSize, measure_batch_size
 from bentos.models.output_cache import OutputCache
+from bentos.models.published_rows import PublishedRows
 from bentos.models.validation import validate
 from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundle
@@ -63,6 +65,11 @@ class LoadedModel:
     def examples(self) -> list[dict[str, Any]]:
         """The first rows of the probe, in the form that a client sends."""
         return self.predictor.probe["rows"][:8]
+
+    @cached_property
+    def published_rows(self) -> PublishedRows:
+        """The rows of the probe, as the parser reads those of a request."""
+        return PublishedRows(self.schema, self.reader.rows(self.predictor.probe["rows"]))
 
     def runs_inline(self, body: bytes) -> bool:
         """Whether the event loop answers this body: one with few bytes, and few rows, however short these are."""

@@ -86,9 +86,10 @@ def parse(call: PredictionCall) -> ParsedRows:
     """
     live = call.live
     request = _parse_body(call)
+    is_test = call.request.is_test and (call.champion or live).published_rows.include(request)
     ids = [row_id(call.request.uuid, index).encode() for index in range(len(request.values))]
     if request.texts is not None:
-        parsed = ParsedRows(ids, request.values, [], request.texts, request.keys, request.in_range)
+        parsed = ParsedRows(ids, request.values, [], request.texts, request.keys, request.in_range, is_test)
     else:
         rows = request.instances
         if live.schema.images:
@@ -98,7 +99,13 @@ def parse(call: PredictionCall) -> ParsedRows:
         if live.schema.masked:
             rows = [mask(row, live.schema, call.context.secret) for row in _while_awaited(call, rows)]
         parsed = ParsedRows(
-            ids, [tuple(map(row.get, request.names)) for row in rows], rows, None, request.keys, request.in_range
+            ids,
+            [tuple(map(row.get, request.names)) for row in rows],
+            rows,
+            None,
+            request.keys,
+            request.in_range,
+            is_test,
         )
     _require_few_warnings(live, parsed)
     if call.canary_failure is not None:

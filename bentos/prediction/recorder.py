@@ -94,7 +94,8 @@ def event_lines(
     for call, one in zip(calls, parsed, strict=True):
         number = len(one.ids)
         context = call.request
-        request = EventRequest(context.trace_id, context.request_id, ran.ended - call.started, context.caller)
+        taken = ran.ended - call.started
+        request = EventRequest(context.trace_id, context.request_id, taken, context.caller, one.is_test)
         requests.append((request, number))
         rows += one.ids
         features += one.texts or [_encode(_logged_row(call, row, events.answered)) for row in one.rows]

@@ -26,7 +26,8 @@ class CanaryFailure(NamedTuple):
 class PredictionCall(msgspec.Struct, frozen=True):
     """One request to one model, in one role.
 
-    `started` is `perf_counter_ns()` at the first byte of the request; `canary_failure` is the canary's whose place is
+    `started` is `perf_counter_ns()` at the first byte of the request; `champion` is the model that the client knows,
+    where a candidate has its place; `canary_failure` is the canary's whose place is
     taken. `claim()` is called last, before anything is written: it returns False if the deadline has passed.
     `awaited()` is called in between: it returns False if nobody waits for the response any more.
     """
@@ -37,6 +38,7 @@ class PredictionCall(msgspec.Struct, frozen=True):
     body: bytes
     started: int
     role: str = CHAMPION
+    champion: LoadedModel | None = None
     canary_failure: CanaryFailure | None = None
     claim: Callable[[], bool] | None = None
     awaited: Callable[[], bool] | None = None
@@ -46,7 +48,8 @@ class ParsedRows(msgspec.Struct, frozen=True):
     """The rows of a request, masked, each with its id; `keys` are the client's own.
 
     `values` are each row's, in the order of the schema's `names`. Where the schema is plain, `texts` are the rows' key
-    texts, and `rows` is empty. Rows that are `in_range` have no warnings.
+    texts, and `rows` is empty. Rows that are `in_range` have no warnings. Those of a test are published ones, and were
+    sent as a test.
     """
 
     ids: list[bytes]
@@ -55,3 +58,4 @@ class ParsedRows(msgspec.Struct, frozen=True):
     texts: list[bytes] | None
     keys: list[str] | None
     in_range: bool
+    is_test: bool = False

@@ -110,6 +110,7 @@ class Client:
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
+            "X-Slipway-Test": "true",
             "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01",
             "X-Request-Id": request_id,
             **authorization,

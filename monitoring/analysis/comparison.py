@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from monitoring.analysis import quality, windows
-from monitoring.analysis.drift import DriftResult, Table, Thresholds, compare
-from monitoring.analysis.windows import Period
+from monitoring.analysis.drift import Column, DriftResult, Table, Thresholds, compare, present
+from monitoring.analysis.windows import Period, Window
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.prediction_log import Log
@@ -33,7 +33,8 @@ class Comparison:
 def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, labels_since: datetime) -> Comparison:
     """Test the period's sample against the bundle's reference, and score the labelled predictions since `labels_since`.
 
-    Fewer rows than `monitoring.min_rows` are not tested; nor are the predictions if fewer are of the watched version.
+    Fewer rows than `monitoring.min_rows` are not tested; nor are the predictions if fewer are of the watched version,
+    a feature if fewer are of versions that have it, and one that the reference has no value of.
     """
     least = usecase.monitoring.min_rows
     schema = Schema.load(bundle / "serve" / "schema.json")
@@ -42,10 +43,7 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
     reference = windows.reference_columns(frame, schema)
     promised = windows.reference_predictions(frame, schema)
     sample = windows.read(log, schema, period)
-    columns, notes = windows.columns(schema), []
-    if sample.own < least <= period.rows:
-        columns = [column for column in columns if column.of == "feature"]
-        notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
+    columns, notes = _comparable(windows.columns(schema), reference, sample, period, least)
     return Comparison(
         schema,
         thresholds.significance,
@@ -54,6 +52,28 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
         len(frame),
         sample.rows,
         compare(reference, sample.table, columns, thresholds) if period.rows >= least else [],
-        quality.measure(log, usecase, schema, period.version, labels_since, period.until, promised),
+        quality.measure(log, usecase, schema, period.digest, labels_since, period.until, promised),
         notes,
     )
+
+
+def _comparable(
+    columns: list[Column], reference: Table, sample: Window, period: Period, least: int
+) -> tuple[list[Column], list[str]]:
+    """The columns that both sides have enough of, and a note on each of the others."""
+    if period.rows < least:
+        return columns, []
+    notes = []
+    if sample.own < least:
+        columns = [column for column in columns if column.of == "feature"]
+        notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
+    compared = []
+    for column in columns:
+        rows = len(sample.table[column.name])
+        if not len(present(reference[column.name])):
+            notes.append(f"The reference has no value of {column.name}, so it was not compared: train the model again.")
+        elif rows < least:
+            notes.append(f"Only {rows} predictions are of versions that have {column.name}: it was not compared.")
+        else:
+            compared.append(column)
+    return compared, notes

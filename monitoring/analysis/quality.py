@@ -58,15 +58,15 @@ class QualityMetrics:
 
 
 def measure(
-    log: Log, usecase: UseCase, schema: Schema, version: str, since: datetime, until: datetime, reference: pd.DataFrame
+    log: Log, usecase: UseCase, schema: Schema, digest: str, since: datetime, until: datetime, reference: pd.DataFrame
 ) -> dict[str, Any]:
-    """The verdict's `quality`: label coverage, and each metric live and on the reference, of the watched version.
+    """The verdict's `quality`: label coverage, and each metric live and on the reference, of one bundle.
 
     Below 30 labels there are no metrics: their intervals would be too wide to tell anything.
     """
-    version_filter = f'"slipway.model_version" = {literal(version)}'
-    answered = _count(log.predictions(schema.usecase, since, until).filter(version_filter))
-    labels = log.labelled(schema.usecase, since, until, list(schema.classes) or None).filter(version_filter)
+    of_bundle = f'"slipway.bundle_sha256" = {literal(digest)}'
+    answered = _count(log.predictions(schema.usecase, since, until).filter(of_bundle))
+    labels = log.labelled(schema.usecase, since, until, list(schema.classes) or None).filter(of_bundle)
     labelled, watched = _count(labels), QualityMetrics.of(usecase)
     live, promised = (
         (scores(_sample(labels), schema, watched), scores(reference, schema, watched))

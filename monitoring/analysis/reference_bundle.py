@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from slipway.clients.mlflow.registry import Registry
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.bundle import manifest
 from slipway.errors import NotFound
 from slipway.settings import Settings
@@ -35,10 +35,17 @@ def fetch(settings: Settings, usecase: str, version: str, digest: str) -> Path:
 def _download(usecase: str, version: str, digest: str, into: Path) -> None:
     registry = Registry()
     try:
-        registry.fetch_bundle(registry.version(usecase, version), into, serving_only=False)
+        registry.fetch_bundle(_find_version(registry, usecase, version, digest), into, serving_only=False)
     except NotFound:
         raise NotFound(
             f"{usecase} version {version} made the latest predictions, but {registry.uri} has no such version: "
             "give its folder with --bundle."
         ) from None
     manifest.read_manifest(into, digest)
+
+
+def _find_version(registry: Registry, usecase: str, number: str, digest: str) -> ModelVersion:
+    """Find the version with the bundle, whatever its number is by now; else the one with the number, which is refused
+    as soon as its manifest is read."""
+    same = (version for version in registry.versions(usecase) if version.digest == digest)
+    return next(same, None) or registry.version(usecase, number)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.analysis.drift import NUMERIC, Column
-from slipway.contracts.columns import PREDICTION, of_image, prediction_columns, reference_names
+from slipway.contracts.columns import PREDICTION, SIDE, of_image, prediction_columns, reference_names
 from slipway.contracts.events.prediction_event import logged_features
 from slipway.errors import BundleError
 
@@ -38,7 +39,9 @@ class Period:
 class Window:
     """A bounded sample of a period: `rows` of features, of which the watched version predicted `own`.
 
-    The prediction columns have those `own` rows only: another version's predictions say nothing about this one's.
+    The prediction columns have those `own` rows only: another version's predictions say nothing about this one's. A
+    feature's column lacks the rows of versions that do not have the feature. A version is its bundle's digest: its
+    number comes again when a model is deleted and trained anew.
     """
 
     table: dict[str, np.ndarray]
@@ -47,12 +50,15 @@ class Window:
 
 
 def columns(schema: Schema) -> list[Column]:
-    """Columns that are compared: each logged feature, an image by its statistics, and the predictions."""
+    """Columns that are compared: each logged feature, an image by its statistics, and the predictions.
+
+    The token of a private number is no number, and another one for each value: there is nothing to compare.
+    """
     found: list[Column] = []
     for feature in schema.features:
         if feature.kind == "image":
             found += [Column(name, "number") for name in of_image(feature.name).values()]
-        elif feature.private != "drop":
+        elif feature.private != "drop" and not (feature.private == "token" and feature.kind in NUMERIC):
             found.append(Column(feature.name, feature.kind, unit=feature.unit))
     if schema.task == "regression":
         return [*found, Column(PREDICTION + "value", "number", "prediction", schema.unit)]
@@ -81,12 +87,16 @@ def read(log: Log, schema: Schema, period: Period) -> Window:
     """Read the period's sample: at most 10,000 predictions, with the smallest digests of their `row_id`."""
     answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
     events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
-    features = [_flat(logged_features(event[0])) for event in events]
-    own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.version]
-    table = {}
-    for column in columns(schema):
-        rows, name = (features, column.name) if column.of == "feature" else (own, column.name.removeprefix(PREDICTION))
-        table[column.name] = typed((row.get(name) for row in rows), column)
+    features: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for text, digest, *_ in events:
+        features[str(digest)].append(_flat(logged_features(text)))
+    own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.digest]
+    table = {
+        column.name: _feature_values(features, column, period.digest)
+        if column.of == "feature"
+        else typed((row.get(column.name.removeprefix(PREDICTION)) for row in own), column)
+        for column in columns(schema)
+    }
     return Window(table, len(events), len(own))
 
 
@@ -112,7 +122,12 @@ def load_reference(folder: Path, schema: Schema) -> pd.DataFrame:
 
 def reference_columns(frame: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
     """The reference's features and predictions."""
-    return {column.name: typed(frame[column.name], column) for column in columns(schema)}
+    return {
+        column.name: typed(
+            frame[column.name] if column.of == "prediction" else _without_empty_sides(frame, column.name), column
+        )
+        for column in columns(schema)
+    }
 
 
 def reference_predictions(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -130,6 +145,24 @@ def typed(values: Iterable[Any], column: Column) -> np.ndarray:
         return np.where(np.isfinite(numbers), numbers, np.nan)
     texts = [_text(value, column.kind) for value in values]
     return np.array(texts, dtype=object) if texts else np.empty(0, dtype=object)
+
+
+def _feature_values(features: Mapping[str, Sequence[Mapping[str, Any]]], column: Column, watched: str) -> np.ndarray:
+    """The feature's values, by digest, of the watched version and of every other that has any of its kind.
+
+    The log does not tell a feature that a version lacks from one that is missing in all its rows.
+    """
+    by_version = {digest: typed((row.get(column.name) for row in rows), column) for digest, rows in features.items()}
+    kept = [values for digest, values in by_version.items() if digest == watched or not pd.isna(values).all()]
+    return np.concatenate(kept) if kept else typed((), column)
+
+
+def _without_empty_sides(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The feature in the sides of the split that have any value of it: a holdout may be older than the feature."""
+    if SIDE not in frame:
+        return frame[name]
+    known = frame[name].notna().groupby(frame[SIDE]).transform("any")
+    return frame[name][known] if known.any() else frame[name]
 
 
 def _number(value: Any) -> float:
@@ -164,4 +197,4 @@ def _last(name: str) -> str:
 
 
 _CLASSIFIED = (("label", "category"), ("score", "number"))
-_READ = ("features", "model_version", "label", "score", "value")
+_READ = ("features", "bundle_sha256", "label", "score", "value")

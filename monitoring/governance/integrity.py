@@ -39,7 +39,7 @@ def check_versions(
     known = remembered.versions if remembered else {}
     for version in versions:
         before = known.get(version.version)
-        if before and before.first != version.digest:
+        if before and before.is_of(version.created_ms) and before.first != version.digest:
             altered = msgspec.structs.replace(before, digest=version.digest)
             found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, altered))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()

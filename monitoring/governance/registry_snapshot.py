@@ -39,6 +39,10 @@ class VersionSnapshot(msgspec.Struct, frozen=True):
     data_sha256: str | None = None
     git_commit: str | None = None
 
+    def is_of(self, created_ms: int) -> bool:
+        """Whether a version that was registered then is this one, and not another that got its number."""
+        return self.created_ms in (0, created_ms)
+
 
 class RegistrySnapshot(msgspec.Struct, frozen=True):
     """Snapshot of a registered model, taken at `at`.
@@ -70,14 +74,17 @@ def take_snapshot(
 ) -> RegistrySnapshot:
     """Take a snapshot of the current state; facts of the past are copied from the snapshot `before`."""
     known = before.versions if before else {}
-    numbers = {version.version for version in versions}
+    there = {version.version: version.created_ms for version in versions}
+    numbers = {number for number, created in there.items() if number not in known or known[number].is_of(created)}
     altered = before.altered.items() if before else ()
     return RegistrySnapshot(
         at,
         dict(aliases),
         tags.get(RETRAINING),
         {
-            version.version: _version(version, known.get(version.version))
+            version.version: _version(
+                version, known[version.version] if version.version in numbers & known.keys() else None
+            )
             for version in sorted(versions, key=lambda version: int(version.version))
         },
         {file: problem for file, problem in altered if file.partition("/")[0] in numbers},

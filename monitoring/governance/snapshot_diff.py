@@ -73,7 +73,7 @@ def _versions(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
     found = []
     for number, old in before.versions.items():
         new = now.versions.get(number)
-        if new is None:
+        if new is None or not old.is_of(new.created_ms):
             facts = {"data_sha256": old.data_sha256, "git_commit": old.git_commit, "run_id": old.run_id}
             evidence = {"bundle_sha256": old.first, **facts}
             found.append(Change("version.deleted", number, before.at, evidence=evidence))
@@ -87,7 +87,8 @@ def _versions(before: RegistrySnapshot, now: RegistrySnapshot) -> list[Change]:
             evidence = {"refused": old.refused}
             found.append(Change("refusal.lifted", number, before.at, evidence=evidence))
     # A version that was registered since the last snapshot may have been overridden by now.
-    fresh = now.versions.keys() - before.versions.keys()
+    deleted = {change.version for change in found if change.action == "version.deleted"}
+    fresh = now.versions.keys() - (before.versions.keys() - deleted)
     return found + [_override(n, tag, before) for n in sorted(fresh, key=int) if (tag := now.versions[n].override)]
 
 

@@ -18,7 +18,7 @@ from slipway.ids import made_ms
 from slipway.prediction_log import Log, describe
 from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
-from slipway.timestamps import from_ms, iso
+from slipway.timestamps import from_ms, iso, parse
 
 _AROUND = timedelta(days=1)
 _COLUMNS = {
@@ -85,9 +85,9 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         )
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
-    version = _version(registry, usecase, first["version"])
-    checked = check_versions(registry, config, usecase, [version], []) if version else {}
-    made = checked.get(first["version"], IntegrityReport(problem=describe_deleted(first["version"], lines)))
+    version = _version(registry, usecase, first)
+    gone = IntegrityReport(problem=describe_deleted(first["version"], lines))
+    made = check_versions(registry, config, usecase, [version], [])[version.version] if version else gone
     change = AliasChange(config.follow_alias if first["role"] == "champion" else first["role"], first["version"])
     if version and version.digest != first["digest"]:
         problems.append(
@@ -108,7 +108,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
 
 def _answers(usecase: str, id: str, log: Log) -> list[dict[str, Any]]:
     names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
-    events = log.predictions(usecase, *_times(id), answered=False)
+    events = log.predictions(usecase, *_times(id), answered=False, tests=True)
     found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:
@@ -134,8 +134,17 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
     return made - _AROUND, made + _AROUND
 
 
-def _version(registry: Registry, usecase: str, number: str) -> ModelVersion | None:
+def _version(registry: Registry, usecase: str, answer: dict[str, Any]) -> ModelVersion | None:
+    """The version that made the prediction, whatever its number is by now; None where it is gone.
+
+    It has the bundle's digest, unless its tag was altered. One that was registered later is another one: a number comes
+    again when a version is deleted, or the model trained anew.
+    """
     try:
-        return registry.version(usecase, number)
+        versions = registry.versions(usecase)
     except NotFound:
         return None
+    numbered = [version for version in versions if version.version == answer["version"]]
+    same = [version for version in [*numbered, *versions] if version.digest == answer["digest"]]
+    older = [version for version in numbered if from_ms(version.created_ms) <= parse(answer["at"])]
+    return next(iter([*same, *older]), None)

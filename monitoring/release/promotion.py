@@ -180,7 +180,7 @@ def _check_override(override: str | None) -> None:
 
 
 def _serves(status: ServerStatus, promoted: Promotion) -> bool:
-    return bool(status.workers) and all(worker.version == promoted.version.version for worker in status.workers)
+    return bool(status.workers) and status.serving(CHAMPION, promoted.version) == len(status.workers)
 
 
 def _describe(status: ServerStatus, promoted: Promotion) -> str:

@@ -103,7 +103,7 @@ class Reconciler:
     def _refused(self, version: ModelVersion, role: str, reason: str, statuses: list[ServerStatus]) -> str:
         """Write the reason first, so that no alias ever moves without one."""
         alias = self._alias_of[role]
-        if not self._moves_back or not self._has_settled(version.name, role, version.version):
+        if not self._moves_back or not self._has_settled(version, role):
             return self._write(version, reason)
         if elsewhere := find_undecided(statuses, role, alias, version):
             return self._write(version, f"{reason} ({alias} stays: {', '.join(elsewhere)} did not refuse it)")
@@ -114,13 +114,17 @@ class Reconciler:
             self._audit(version, alias, None, reason)
             self._registry.delete_alias(version.name, alias)
             return written
-        instead = find_still_served(statuses, alias, version)
+        instead = self._number_of(version.name, find_still_served(statuses, alias, version))
         if instead is None:
             return self._write(version, reason)
         written = self._write(version, f"{reason} ({alias} went back to version {instead})")
         self._audit(version, alias, instead, reason)
         self._registry.set_alias(version.name, alias, instead)
         return written
+
+    def _number_of(self, usecase: str, digest: str | None) -> str | None:
+        """The newest version with this bundle; None where it is no longer in the registry."""
+        return next((found.version for found in self._registry.versions(usecase) if found.digest == digest), None)
 
     def _audit(self, version: ModelVersion, alias: str, instead: str | None, why: str) -> None:
         """Write the audit line, before the alias leaves the version."""
@@ -135,8 +139,8 @@ class Reconciler:
             config=self._config,
         )
 
-    def _has_settled(self, usecase: str, role: str, version: str) -> bool:
-        since = self._refused_since.setdefault((usecase, role, version), self._clock())
+    def _has_settled(self, version: ModelVersion, role: str) -> bool:
+        since = self._refused_since.setdefault((version.name, role, _identity(version)), self._clock())
         return self._clock() - since >= SETTLE_SECONDS
 
     def _write(self, version: ModelVersion, state: str) -> str:
@@ -151,13 +155,18 @@ class Reconciler:
 
     def _retire_others(self, version: ModelVersion) -> None:
         """Once every worker serves the version, mark those that it replaced."""
-        if self._served_by_all.get(version.name) == version.version:
+        if self._served_by_all.get(version.name) == _identity(version):
             return
         for other in self._registry.versions(version.name):
             state = other.tags.get(self._key, "")
             if other.version != version.version and state.startswith((f"{SERVING}:", f"{LOADING}:")):
                 self._write(other, f"{REPLACED}: by version {version.version}")
-        self._served_by_all[version.name] = version.version
+        self._served_by_all[version.name] = _identity(version)
+
+
+def _identity(version: ModelVersion) -> str:
+    """What a version is, whatever its number: its bundle's digest, where it has one."""
+    return version.digest or version.version
 
 
 def describe_serving(statuses: Sequence[ServerStatus], role: str, version: ModelVersion) -> str:
@@ -186,9 +195,9 @@ def find_undecided(statuses: Sequence[ServerStatus], role: str, alias: str, vers
 
 
 def find_still_served(statuses: Sequence[ServerStatus], alias: str, refused: ModelVersion) -> str | None:
-    """Find the version that the refusing servers serve instead; None where they serve none, or no other."""
+    """Find the bundle that the refusing servers serve instead; None where they serve none, or no other."""
     workers = [
         worker for status in statuses if status.refusals("champion", alias, refused) for worker in status.workers
     ]
-    others = Counter(worker.version for worker in workers if worker.version not in (None, "", refused.version))
+    others = Counter(worker.serving for worker in workers if worker.serving not in (None, "", refused.digest))
     return others.most_common(1)[0][0] if others else None

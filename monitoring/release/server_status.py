@@ -83,7 +83,8 @@ class ServerStatus:
         if self.served is None:
             return []
         refused = self.served.refused.get(version.version)
-        by_follower = [one_line(refused.reason, MAX_REASON)] if refused and refused.alias == alias else []
+        is_same = refused and refused.alias == alias and refused.digest in ("", version.digest or "")
+        by_follower = [one_line(refused.reason, MAX_REASON)] if refused and is_same else []
         return list(dict.fromkeys(by_follower + self._reasons(role, version, "refused")))
 
     def failures(self, role: str, version: ModelVersion) -> list[str]:
@@ -102,14 +103,14 @@ class ServerStatus:
     def serving(self, role: str, version: ModelVersion) -> int:
         """Number of workers that serve this version in this role."""
         if role == "champion":
-            return sum(worker.version == version.version for worker in self.workers)
+            return sum(worker.serving == version.digest for worker in self.workers) if version.digest else 0
         states = [worker.roles.get(role) for worker in self.workers]
         return sum(s is not None and s.outcome == "serving" and _is(s, version) for s in states)
 
 
 def _is(state: RoleState, version: ModelVersion) -> bool:
-    """Whether a state is of the version. A worker that refuses a bundle unread knows its digest only."""
-    return state.digest == version.digest or state.version == version.version
+    """Whether a state is of the version: of its bundle, for a deleted version's number comes again."""
+    return state.digest == version.digest
 
 
 def server_status(url: str, usecase: str, address: str | None = None) -> ServerStatus:

@@ -179,8 +179,8 @@ def _read(events: DuckDBPyRelation, role: str, last: dict[str, Any], features: S
     """Read the candidate's newest rows, and the champion's: of the same ids for a shadow, else its newest."""
     named = {
         "role": literal(role),
-        "version": literal(last[role][0]),
-        "champion": literal(last[CHAMPION][0]),
+        "digest": literal(last[role][1]),
+        "champion": literal(last[CHAMPION][1]),
         "began": literal((last[role][2] - _BEFORE).isoformat()),
         "most": MAX_ROWS,
         "features": "".join(f", {feature_text(name)} AS feature_{number}" for number, name in enumerate(features)),
@@ -196,7 +196,7 @@ def _labels(log: Log, name: str, schema: Schema, since: datetime, until: datetim
 
 def _copied_share(events: DuckDBPyRelation, last: dict[str, Any]) -> float | None:
     """Share of the champion's rows of which the shadow had a copy."""
-    query = _COPIED.format(champion=literal(last[CHAMPION][0]), shadow=literal(last[SHADOW][0]))
+    query = _COPIED.format(champion=literal(last[CHAMPION][1]), shadow=literal(last[SHADOW][1]))
     [(answered, copied)] = events.query("events", query).fetchall()
     return min(copied / answered, 1.0) if answered else None
 
@@ -272,20 +272,20 @@ SELECT "slipway.role", "slipway.model_version", "slipway.bundle_sha256", min("@t
 FROM events WHERE "slipway.role" IN ('champion', 'shadow', 'canary') GROUP BY ALL ORDER BY max("@timestamp")"""
 _ROWS = """
 WITH named AS (
-    SELECT "slipway.role" AS role, "slipway.model_version" AS version, "slipway.row_id" AS row_id,
+    SELECT "slipway.role" AS role, "slipway.bundle_sha256" AS digest, "slipway.row_id" AS row_id,
         "@timestamp" AS moment, "event.outcome" AS outcome, "error.type" AS error, "slipway.label" AS label,
         "slipway.score" AS score, "slipway.value" AS value, "slipway.model_ms" AS model_ms,
         coalesce("slipway.cached", false) AS cached {features}
     FROM events WHERE "@timestamp" >= TIMESTAMPTZ {began}
 ), mine AS (
-    FROM named WHERE role = {role} AND version = {version} ORDER BY moment DESC, row_id LIMIT {most}
+    FROM named WHERE role = {role} AND digest = {digest} ORDER BY moment DESC, row_id LIMIT {most}
 ), theirs AS (
-    FROM named WHERE role = 'champion' AND version = {champion} AND {chosen} ORDER BY moment DESC, row_id LIMIT {most}
+    FROM named WHERE role = 'champion' AND digest = {champion} AND {chosen} ORDER BY moment DESC, row_id LIMIT {most}
 )
 FROM mine UNION ALL FROM theirs"""
 # Ids rise with time: the rows since the first copy.
 _COPIED = """
-WITH copies AS (FROM events WHERE "slipway.role" = 'shadow' AND "slipway.model_version" = {shadow})
+WITH copies AS (FROM events WHERE "slipway.role" = 'shadow' AND "slipway.bundle_sha256" = {shadow})
 SELECT count(*), (SELECT count(*) FROM copies)
-FROM events WHERE "slipway.role" = 'champion' AND "slipway.model_version" = {champion} AND "slipway.answered"
+FROM events WHERE "slipway.role" = 'champion' AND "slipway.bundle_sha256" = {champion} AND "slipway.answered"
     AND "slipway.row_id" >= (SELECT min("slipway.row_id") FROM copies)"""

@@ -42,7 +42,7 @@ class RolloutController:
         self._registry = registry
         self._now = now
         self._moves_aliases = config.environment in ALIAS_ENVIRONMENTS
-        self._tried: set[tuple[str, str]] = set()
+        self._tried: set[tuple[str, str, str | None]] = set()
         self._views = RolloutViews(config)
         self.stages = StageRunner(config, registry, log or Log(config), self._views, now)
 
@@ -87,7 +87,7 @@ class RolloutController:
         if outcome == FINISHED and champion != running.version and not _may_finish(running, champion, version):
             outcome = ""
         if not outcome:
-            why = self._why_it_ended(running, canary, champion, version)
+            why = self._why_it_ended(usecase, running, canary, champion, version)
             if not why:
                 return running
             running = transitions.decide(self._registry, usecase, running, ENDED, why=why, who=audit.UNKNOWN)
@@ -96,11 +96,18 @@ class RolloutController:
         return None
 
     def _why_it_ended(
-        self, running: RolloutState, canary: str | None, champion: str | None, version: ModelVersion | None
+        self,
+        usecase: str,
+        running: RolloutState,
+        canary: str | None,
+        champion: str | None,
+        version: ModelVersion | None,
     ) -> str:
         """The change in the registry that ends the rollout; empty where it goes on."""
         if version is None:
             return f"version {running.version} is gone from the registry"
+        if running.digest and version.digest != running.digest:
+            return f"version {running.version} is another one now: it was deleted, and its number came again"
         if reason := version.tags.get(REFUSED):
             return f"version {running.version} carries the tag {REFUSED}: {reason}"
         if canary is None:
@@ -112,6 +119,8 @@ class RolloutController:
             return f"version {running.version} was made the champion"
         if champion != running.champion:
             return f"the alias {CHAMPION} was moved from version {running.champion} to {champion or 'none'}"
+        if running.champion_digest and self._digest(usecase, running.champion) != running.champion_digest:
+            return f"version {running.champion}, the champion, is another one now: its number came again"
         return ""
 
     def _begin(self, usecase: str, canary: str, champion: str, policy: Policy) -> RolloutView:
@@ -120,7 +129,8 @@ class RolloutController:
             return self._reject(usecase, canary, version)
         now = iso(self._now())
         weight = _first_weight(version) or float(policy.canary.stages[0])
-        running = RolloutState(canary, weight, 1, now, now, champion, weight, secrets.token_hex(16))
+        digests = {"digest": version.digest or "", "champion_digest": self._digest(usecase, champion)}
+        running = RolloutState(canary, weight, 1, now, now, champion, weight, secrets.token_hex(16), **digests)
         transitions.save(self._registry, usecase, running)
         if FIRST_WEIGHT in version.tags:
             self._registry.delete_version_tag(usecase, canary, FIRST_WEIGHT)
@@ -142,17 +152,17 @@ class RolloutController:
     def _begin_automatically(self, usecase: str, model: RegisteredModel, policy: Policy) -> RolloutView:
         """With `auto_promote`, make an untried challenger the canary; the next pass begins its rollout."""
         found = find_candidate(self._registry, model) if policy.auto_promote else None
-        if found is None or (usecase, found) in self._tried:
+        if found is None or (usecase, found.version, found.digest) in self._tried:
             return self._views.idle(usecase)
-        if was_canary(usecase, found, self._config):
-            self._tried.add((usecase, found))
+        if was_canary(found, self._config):
+            self._tried.add((usecase, found.version, found.digest))
             return self._views.idle(usecase)
-        why = "auto_promote: the newest version that passed its gates"
-        evidence = {"alias": CANARY, "from": None, "to": found}
-        facts = {"who": transitions.ROLLOUT, "why": why, "version": found, "evidence": evidence}
+        number, why = found.version, "auto_promote: the newest version that passed its gates"
+        evidence = {"alias": CANARY, "from": None, "to": number}
+        facts = {"who": transitions.ROLLOUT, "why": why, "version": number, "evidence": evidence}
         audit.append(usecase, "promoted", config=self._config, **facts)
-        self._registry.set_alias(usecase, CANARY, found)
-        return self._views.idle(usecase, f"version {found} becomes the canary: {why}.")
+        self._registry.set_alias(usecase, CANARY, number)
+        return self._views.idle(usecase, f"version {number} becomes the canary: {why}.")
 
     def _version(self, usecase: str, number: str) -> ModelVersion | None:
         try:
@@ -160,10 +170,16 @@ class RolloutController:
         except NotFound:
             return None
 
+    def _digest(self, usecase: str, number: str) -> str:
+        version = self._version(usecase, number)
+        return (version.digest or "") if version else ""
+
 
 def _may_finish(running: RolloutState, champion: str | None, version: ModelVersion | None) -> bool:
     """Whether nobody has moved the champion, or refused the version, since the outcome was decided."""
-    return champion == running.champion and version is not None and REFUSED not in version.tags
+    if champion != running.champion or version is None or REFUSED in version.tags:
+        return False
+    return not running.digest or version.digest == running.digest
 
 
 def _first_weight(version: ModelVersion) -> float | None:

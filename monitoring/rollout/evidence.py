@@ -205,11 +205,19 @@ def slice_sql(declared: PolicySlice) -> str:
 
 
 def _arms(running: RolloutState) -> dict[str, str]:
-    return {"canary": literal(running.version), "champion": literal(running.champion)}
+    return {
+        "canary": _of_version(running.version, running.digest),
+        "champion": _of_version(running.champion, running.champion_digest),
+    }
 
 
-_ARMS = """(("slipway.role" = 'canary' AND "slipway.model_version" = {canary})
-    OR ("slipway.role" = 'champion' AND "slipway.model_version" = {champion}))"""
+def _of_version(number: str, digest: str) -> str:
+    """SQL for the events of a version: by its digest, where the state has it."""
+    column, value = ("bundle_sha256", digest) if digest else ("model_version", number)
+    return f'"slipway.{column}" = {literal(value)}'
+
+
+_ARMS = """(("slipway.role" = 'canary' AND {canary}) OR ("slipway.role" = 'champion' AND {champion}))"""
 _EVENTS = f"""
 WITH arms AS (
     SELECT "slipway.role" = 'canary' AS canary, "slipway.row_id" AS row, "event.outcome" = 'success' AS ok,

@@ -17,6 +17,7 @@ from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CHAMPION, REFUSED, serving_tag
 from slipway.errors import NotFound, ServiceError
 from slipway.settings import Settings
+from slipway.timestamps import from_ms, parse
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def resume(registry: Registry, usecase: str, champion: str, config: Settings) ->
 def find_previous(registry: Registry, usecase: str, champion: str, config: Settings) -> str | None:
     """Find the previous champion: by the audit, else by the tags of the reconciler."""
     versions = {version.version: version for version in registry.versions(usecase)}
-    for number in [*_by_audit(usecase, champion, config), *_by_tags(versions, champion, config)]:
+    for number in [*_by_audit(usecase, versions, champion, config), *_by_tags(versions, champion, config)]:
         if number != champion and number in versions and REFUSED not in versions[number].tags:
             return number
     return None
@@ -76,7 +77,8 @@ def _move_alias(registry: Registry, rollback: ChampionRollback, config: Settings
     registry.set_alias(usecase, CHAMPION, instead)
 
 
-def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
+def _by_audit(usecase: str, versions: dict[str, ModelVersion], champion: str, config: Settings) -> Iterator[str]:
+    """The champions before; a line that is older than the version is about another one that had its number."""
     try:
         lines = transitions.audit_lines(usecase, config)
     except (ServiceError, OSError):  # the tags may name it as well
@@ -84,7 +86,9 @@ def _by_audit(usecase: str, champion: str, config: Settings) -> Iterator[str]:
     for line in reversed(lines):
         for moved in [line.evidence, *line.evidence.get("moved", [])]:
             if moved.get("alias") == CHAMPION and str(moved.get("to")) == champion and moved.get("from"):
-                yield str(moved["from"])
+                version = versions.get(str(moved["from"]))
+                if version and parse(line.at) >= from_ms(version.created_ms):
+                    yield version.version
 
 
 def _by_tags(versions: dict[str, ModelVersion], champion: str, config: Settings) -> Iterator[str]:

@@ -25,6 +25,8 @@ Weight = Annotated[float, msgspec.Meta(ge=0, le=100)]
 class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     """State of a rollout; `champion` is the version that it is compared with, times are ISO 8601 in UTC.
 
+    `digest` and `champion_digest` are the bundles of both, which say what their numbers do not: a number comes again
+    when a version is deleted and another registered. They are empty in a state of an earlier release.
     `began` is the start of the rollout, `since` that of this stage; `stage` counts from 1, `first` is the weight of the
     first one. `salt` decides which units the canary answers, and callers must not know it. With an `outcome`, `why`,
     `who` and `evidence` go into the audit.
@@ -42,6 +44,8 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     who: str = ""
     evidence: dict[str, Any] = {}
+    digest: str = ""
+    champion_digest: str = ""
 
     def minutes(self, now: datetime) -> float:
         """Minutes of this stage."""

@@ -36,11 +36,14 @@ def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str
 
 
 def carry_out(registry: Registry, usecase: str, running: RolloutState, config: Settings) -> None:
-    """Carry out the outcome; idempotent."""
+    """Carry out the outcome; idempotent. Another version that has the canary's number by now is left alone."""
     aliases = registry.model(usecase).aliases
+    is_same = _is_same_version(registry, usecase, running)
+    if not is_same:
+        aliases.pop(CANARY, None)
     if running.outcome == FINISHED and aliases.get(CHAMPION) == running.champion:
         registry.set_alias(usecase, CHAMPION, running.version)
-    if running.outcome == ROLLED_BACK:
+    if running.outcome == ROLLED_BACK and is_same:
         with contextlib.suppress(NotFound):
             registry.set_version_tag(usecase, running.version, REFUSED, f"{TAKEN_BACK}{running.who}: {running.why}")
     if aliases.get(CANARY) == running.version:
@@ -77,6 +80,14 @@ def audit_lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
         return audit.lines(usecase, config)
     except DataError:
         return []
+
+
+def _is_same_version(registry: Registry, usecase: str, running: RolloutState) -> bool:
+    """Whether the canary's number still means the rollout's bundle, or nothing."""
+    try:
+        return not running.digest or registry.version(usecase, running.version).digest == running.digest
+    except NotFound:
+        return True
 
 
 def _moved(running: RolloutState, before: dict[str, str]) -> list[dict[str, str | None]]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Time = datetime | str | None
 _CLOCKS_APART = timedelta(days=1)
-_ANSWERED = '"slipway.answered"'
+_COUNTS = '"slipway.test" IS NOT TRUE'
+_ANSWERED = f'"slipway.answered" AND {_COUNTS}'
 _EACH_ONCE = 'SELECT DISTINCT ON ("event.id") *'
 
 
@@ -40,6 +41,9 @@ class Log:
     The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order, of the
     log at the time of the call. A file that cannot be read costs itself: `left_out` has those of the last call's dates,
     and those with lines that are no events, `bad_lines` in all.
+
+    Predictions that were made to test the service are left out of everything but `predictions(tests=True)`: they say
+    nothing about the world.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -51,11 +55,12 @@ class Log:
         return sum(each.lines for each in self.left_out)
 
     def predictions(
-        self, usecase: str, since: Time = None, until: Time = None, answered: bool = True
+        self, usecase: str, since: Time = None, until: Time = None, answered: bool = True, tests: bool = False
     ) -> DuckDBPyRelation:
         """Read prediction events; `answered=False` adds those that no client got (shadow, failures)."""
+        chosen = [*(['"slipway.answered"'] if answered else []), *([] if tests else [_COUNTS])]
         connection = self._connect("prediction", usecase, parse_instant(since), parse_instant(until))
-        return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {_ANSWERED if answered else True}")
+        return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {' AND '.join(chosen) or True}")
 
     def feedback(self, usecase: str, since: Time = None, until: Time = None) -> DuckDBPyRelation:
         """Read feedback events as they were sent: a row may have several, or none that is valid."""

@@ -10,12 +10,16 @@ from slipway.system.files import read_struct, write_json
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A version that the follower refused, and why; `serving/USECASE/refused.json` holds them by version."""
+    """A version that the follower refused, and why; `serving/USECASE/refused.json` holds them by version.
+
+    `digest` is its bundle's, empty where the version has none: another version may get its number.
+    """
 
     version: str
     alias: str
     reason: str
     at: str
+    digest: str = ""
 
 
 class HealthWarning(msgspec.Struct, frozen=True):

@@ -12,14 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from monitoring.governance import registry_watcher
 from monitoring.release import promotion, reconciler
+from monitoring.release.server_status import ServerStatus
 from monitoring.retraining import policy
 from monitoring.rollout import rollback, stage
 from monitoring.watch import Watcher
 from slipway.serving_state.observed import RoleState
 from slipway.settings import settings
 from slipway.storage import object_store
+from slipway.system.files import file_sha256
 from tests.faults.workspace import NAME
 from tests.support.server_views import digest, refused_by_workers, served
 
@@ -84,9 +88,29 @@ def watch_with_server(role: str) -> None:
     else:
         status = served("a", ["1", "1"], **{role: RoleState(digest("2"), "2", "refused", "another schema.")})
     watcher = Watcher([NAME], settings())
+    status = _of_registered(status)
     watcher._reconciler._poll = lambda *_: [status]
     watcher.pass_once()
     watcher.pass_once()
+
+
+def _of_registered(status: ServerStatus) -> ServerStatus:
+    """The status with the digests of the bundles that the workspace has registered as versions 1 and 2."""
+    served, folder = status.served, settings().var.parent
+    bundles = {"1": "bundle-True-0", "2": "bundle-True-0.1"}
+    digests = {number: file_sha256(folder / name / "manifest.json") for number, name in bundles.items()}
+    workers = tuple(
+        msgspec.structs.replace(
+            worker,
+            serving=digests[worker.version],
+            roles={
+                name: msgspec.structs.replace(state, digest=digests[state.version])
+                for name, state in worker.roles.items()
+            },
+        )
+        for worker in served.workers
+    )
+    return ServerStatus(status.address, msgspec.structs.replace(served, workers=workers))
 
 
 def promote(version: str, alias: str = "champion") -> None:

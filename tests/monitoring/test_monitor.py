@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from monitoring.analysis import reference_bundle
 from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import RolloutView
 from monitoring.status import exporter
+from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
@@ -36,7 +39,7 @@ def latest(var: Path) -> dict[str, Any]:
 
 
 def run(tmp_path: Path, **options: object) -> dict:
-    return monitor("loans", bundle=tmp_path / "bundle", **{"detailed": False, **options})
+    return monitor("loans", **{"bundle": tmp_path / "bundle", "detailed": False, **options})
 
 
 def test_predictions_from_the_same_population_are_no_drift(tmp_path: Path, digest: str) -> None:
@@ -110,6 +113,68 @@ def test_too_few_predictions_of_a_new_version_are_reported_and_not_compared(tmp_
     found = run(tmp_path)
     assert (found["version"], found["verdict"], found["predictions"]) == ("1", "none", [])
     assert "made only 20 of the predictions" in found["notes"][0]
+
+
+def compared_notes(verdict: dict[str, Any]) -> list[str]:
+    return [note for note in verdict["notes"] if "compared" in note]
+
+
+def test_a_feature_that_came_later_is_compared_in_the_rows_that_can_have_it(tmp_path: Path, digest: str) -> None:
+    """The versions before did not have it, and what they did not log is not missing."""
+    loans.answer(loans.rows(600, seed=7).drop(columns="visits"), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(300, seed=19), "1" * 64, version="2", minutes_ago=10)  # this one has it as well
+    loans.answer(loans.rows(400, seed=8), digest, version="3", minutes_ago=5)
+    found = run(tmp_path)
+    assert (found["window"]["sampled"], found["verdict"], compared_notes(found)) == (1300, "none", [])
+    [missing] = [test for test in found["features"] if test["method"] == "chi2_missing"]
+    assert (missing["name"], missing["effect"]["value"] < 0.01) == ("visits", True)
+
+
+def test_a_feature_of_another_kind_in_another_version_is_no_missing_one(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(600, seed=7).assign(visits="often"), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(400, seed=8), digest, version="2", minutes_ago=5)
+    assert run(tmp_path)["verdict"] == "none"
+
+
+def test_a_feature_that_the_watched_version_lost_is_drift_whatever_others_have(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(400, seed=7), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(400, seed=8).drop(columns="visits"), digest, version="2", minutes_ago=5)
+    assert run(tmp_path)["drifted"] == ["visits"]
+
+
+def test_a_feature_that_few_rows_can_have_is_named_and_not_compared(tmp_path: Path, digest: str) -> None:
+    loans.answer(loans.rows(400, seed=7).drop(columns="visits"), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(50, seed=8, missing=1.0), digest, version="2", minutes_ago=5)
+    found = run(tmp_path)
+    assert (found["verdict"], "visits" in {test["name"] for test in found["features"]}) == ("none", False)
+    assert "Only 50 predictions are of versions that have visits: it was not compared." in found["notes"]
+
+
+@pytest.mark.parametrize(("sides", "compared"), [(["holdout"], True), (["holdout", "validation"], False)])
+def test_a_holdout_that_is_older_than_a_feature_is_no_drift_of_it(
+    tmp_path: Path, digest: str, sides: list[str], compared: bool
+) -> None:
+    side = pd.Series("validation", REFERENCE.index).where(REFERENCE.index < 500, "holdout")
+    loans.write_bundle(tmp_path / "older", REFERENCE.assign(visits=REFERENCE["visits"].mask(side.isin(sides))), side)
+    loans.answer(loans.rows(600, seed=2), digest)
+    found = run(tmp_path, bundle=tmp_path / "older")
+    assert (found["verdict"], "visits" in {test["name"] for test in found["features"]}) == ("none", compared)
+    unknown = "The reference has no value of visits, so it was not compared: train the model again."
+    assert compared_notes(found) == ([] if compared else [unknown])
+
+
+def test_a_number_that_comes_again_is_another_version(tmp_path: Path, digest: str) -> None:
+    """As of a model that is deleted and trained anew: its first version is 1 again."""
+    before = loans.rows(500, seed=7).assign(score=0.9)
+    wrong = ["good" if label == "bad" else "bad" for label in before["label"]]
+    loans.log_labels(loans.answer(before, "0" * 64, version="1", minutes_ago=20), wrong)
+    now = loans.rows(400, seed=8)
+    loans.log_labels(loans.answer(now, digest, version="1", minutes_ago=5), now["label_true"].tolist())
+    found = run(tmp_path)
+    assert (found["window"]["sampled"], found["verdict"]) == (900, "none")
+    quality = found["quality"]
+    assert (quality["predictions"], quality["labelled"]) == (400, 400)
+    assert not any(metric["worse"] for metric in quality["metrics"].values())
 
 
 def test_a_verdict_that_is_no_reason_requests_nothing_and_the_last_decision_is_reported(
@@ -360,6 +425,19 @@ def test_reference_and_record_come_from_and_go_to_the_registry(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     settings.cache_clear()
     assert monitor("loans", detailed=False)["drifted"] == ["age"]
+
+
+def test_the_reference_is_the_bundles_that_predicted_whatever_its_number_is_by_now(
+    tmp_path: Path, digest: str, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an export into another registry, where another bundle has the number."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    settings.cache_clear()
+    loans.write_bundle(tmp_path / "other", loans.rows(300, seed=5))
+    number = publish(mlflow_server, "loans", tmp_path / "other")
+    publish(mlflow_server, "loans", tmp_path / "bundle")
+    folder = reference_bundle.fetch(settings(), "loans", number, digest)
+    assert manifest.verify(folder, digest)
 
 
 def test_a_version_whose_bundle_is_not_the_one_that_predicted_is_refused(

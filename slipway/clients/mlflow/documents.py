@@ -35,6 +35,7 @@ class Model(Struct, frozen=True):
     name: Name
     aliases: tuple[Alias, ...] = ()
     tags: tuple[Tag, ...] = ()
+    creation_timestamp: Milliseconds = 0
 
 
 class Version(Struct, frozen=True):

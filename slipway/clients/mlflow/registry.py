@@ -14,11 +14,12 @@ __all__ = ["ModelVersion", "RegisteredModel", "Registry"]
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A registered model; `aliases` maps an alias to a version's number, as a string."""
+    """A registered model; `aliases` maps an alias to a version's number, as a string; `created_ms` counts from 1970."""
 
     name: str
     aliases: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    created_ms: int = 0
 
 
 class Registry(Artifacts):
@@ -81,7 +82,8 @@ class Registry(Artifacts):
 
 
 def _model(item: documents.Model) -> RegisteredModel:
-    return RegisteredModel(item.name, {entry.alias: entry.version for entry in item.aliases}, _tags(item.tags))
+    aliases = {entry.alias: entry.version for entry in item.aliases}
+    return RegisteredModel(item.name, aliases, _tags(item.tags), item.creation_timestamp)
 
 
 def _version(item: documents.Version) -> ModelVersion:

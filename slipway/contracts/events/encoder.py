@@ -117,6 +117,8 @@ def _request_parts(template: bytes, requests: Iterable[tuple[EventRequest, int]]
     parts: list[bytes] = []
     for request, number in requests:
         caller = b"" if request.caller is None else b',"caller":"%b"' % request.caller.encode()
+        if request.is_test:
+            caller += b',"test":true'
         ids = request.trace_id.encode(), request.request_id.encode()
         parts += [template % (caller, *ids, request.duration_ns)] * number
     return parts

@@ -41,6 +41,7 @@ PREDICTION_COLUMNS = {
     "slipway.warnings": "JSON",
     "slipway.cached": "BOOLEAN",
     "slipway.model_ms": "DOUBLE",
+    "slipway.test": "BOOLEAN",
 }
 
 
@@ -59,3 +60,4 @@ class EventRequest(msgspec.Struct, frozen=True):
     request_id: str
     duration_ns: int
     caller: str | None = None
+    is_test: bool = False

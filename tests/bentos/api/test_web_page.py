@@ -81,8 +81,19 @@ def open_usecase(browser: Browser, server: Server, usecase: str, **options: obje
 
 
 def feedback_lines(server: Server, usecase: str) -> list[dict]:
-    paths = (server.var / "spool" / usecase).glob("feedback-*")
+    return lines(server, usecase, "feedback")
+
+
+def lines(server: Server, usecase: str, stream: str) -> list[dict]:
+    paths = (server.var / "spool" / usecase).glob(f"{stream}-*")
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def is_test(browser: Browser, server: Server, usecase: str) -> bool:
+    """Whether the prediction that the page shows is logged as a test."""
+    row = browser.text(".origin dd:last-of-type")
+    [ours] = [event["slipway"] for event in lines(server, usecase, "prediction") if event["slipway"]["row_id"] == row]
+    return ours.get("test", False)
 
 
 def test_an_override_is_shown_with_who_and_why(browser: Browser, server: Server) -> None:
@@ -114,6 +125,7 @@ def test_a_row_is_filled_in_answered_and_labelled(browser: Browser, server: Serv
     (sent,) = feedback_lines(server, "loans")
     assert sent["slipway"]["label"] == "bad"
     assert sent["slipway"]["row_id"] == browser.text(".origin dd:last-of-type")
+    assert not is_test(browser, server, "loans"), "this row is nobody's example"
 
 
 def test_a_refusal_of_the_server_is_shown_at_the_field(browser: Browser, server: Server) -> None:
@@ -141,6 +153,7 @@ def test_a_sample_image_answers_with_one_click(browser: Browser, server: Server)
     browser.click(".samples button:nth-child(3)")
     browser.until("document.querySelector('.verdict')")
     assert browser.text(".verdict strong") in bundles.IMAGES.classes
+    assert is_test(browser, server, "shapes")
     assert browser.run("document.querySelectorAll('.bars li').length") == 3
     assert browser.run("document.querySelector('.drop img').naturalWidth") == 8
     assert not browser.run("document.querySelector('.note')"), "these images are real"

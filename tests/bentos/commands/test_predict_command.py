@@ -12,8 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.schema import TableFormat
+from slipway.errors import NotFound
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 from tests.support import bundles
 from tests.support.servers import publish, unique_name
 
@@ -254,7 +257,40 @@ def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     assert ran.code == 1 and "does not answer" in ran.err and "MLFLOW_TRACKING_URI" in ran.err
 
 
-def test_the_registry_is_read_once_and_then_the_store(cli, mlflow_server, tmp_path, monkeypatch) -> None:
+def test_a_number_that_comes_again_is_the_registrys_version_and_not_the_stored_one(
+    cli, var, tmp_path, monkeypatch
+) -> None:
+    """As of a model that is deleted and trained anew: this machine's store has the version 1 from before."""
+    for name, bias in {"old": 0.0, "new": 2.0}.items():
+        bundles.write(tmp_path / name, bias=bias)
+        bundles.put_in_store(var, tmp_path / name)
+    old, new = (
+        cli("predict", "loans", json.dumps(ROW), "--bundle", str(tmp_path / name)).out for name in ("old", "new")
+    )
+    digest = file_sha256(tmp_path / "new" / "manifest.json")
+    registered = ModelVersion("loans", "1", "run", "", {"slipway.bundle_sha256": digest})
+    monkeypatch.setattr(Registry, "version", lambda *_: registered)
+    assert old != new
+    assert cli("predict", "loans", json.dumps(ROW), "--version", "1").out == new
+
+    def gone(*_: str) -> None:
+        raise NotFound("no such version")
+
+    monkeypatch.setattr(Registry, "version", gone)
+    monkeypatch.setattr(Registry, "versions", lambda *_: [])
+    ran = cli("predict", "loans", json.dumps(ROW), "--version", "1")
+    assert ran.code == 1 and "there is no version '1' of loans" in ran.err
+
+
+def test_a_store_with_two_bundles_of_one_number_does_not_guess_without_a_registry(cli, var, tmp_path) -> None:
+    for name, bias in {"old": 0.0, "new": 2.0}.items():
+        bundles.write(tmp_path / name, bias=bias)
+        bundles.put_in_store(var, tmp_path / name)
+    ran = cli("predict", "loans", json.dumps(ROW), "--version", "1")
+    assert ran.code == 1 and "several bundles were version 1 of loans: name one with --bundle" in ran.err
+
+
+def test_the_registry_is_asked_and_without_one_the_store(cli, mlflow_server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     settings.cache_clear()
     name = unique_name("loans")
@@ -270,4 +306,5 @@ def test_the_registry_is_read_once_and_then_the_store(cli, mlflow_server, tmp_pa
     assert unknown.code == 1 and "There are: 1." in unknown.err
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     settings.cache_clear()
-    assert cli("predict", name, json.dumps(ROW), "--version", "1").out == first.out
+    again = cli("predict", name, json.dumps(ROW), "--version", "1")
+    assert again.out == first.out and "warning: " in again.err and "as it was when it was fetched" in again.err

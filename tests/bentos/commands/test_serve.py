@@ -238,7 +238,7 @@ def test_a_service_that_ends_by_itself_is_an_error(serve, loans) -> None:
 def test_a_long_example_is_written_to_a_file(tmp_path) -> None:
     schema = {"features": [{"name": "text", "kind": "category"}], "examples": [{"text": "it's " * 2000}]}
     line = curl_example.curl_command("http://x", "loans", schema, tmp_path)
-    assert line.endswith(f"-d @{tmp_path / 'example.json'}")
+    assert line.endswith(f"-d @{tmp_path / 'example.json'}") and "-H 'X-Slipway-Test: true'" in line
     assert json.loads((tmp_path / "example.json").read_text()) == {"instances": schema["examples"]}
 
 

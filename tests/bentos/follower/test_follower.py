@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bentos.follower import bundle_store
-from bentos.follower.desired_versions import desired_versions
+from bentos.follower.desired_versions import DesiredVersions, desired_versions
 from bentos.follower.follower import Follower
 from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel, Registry
 from slipway.contracts.bundle import manifest
@@ -49,6 +49,7 @@ class MemoryRegistry(Registry):
         self.known: dict[str, tuple[ModelVersion, Path]] = {}
         self.calls: list[str] = []
         self.down = False
+        self.created_ms = 1
 
     def add(self, directory: Path, number: str, **tags: str) -> str:
         digest = files.file_sha256(directory / manifest.MANIFEST)
@@ -64,7 +65,7 @@ class MemoryRegistry(Registry):
         self._answer("model")
         if not self.known:
             raise NotFound("no such model")
-        return RegisteredModel(name, dict(self.aliases), dict(self.tags))
+        return RegisteredModel(name, dict(self.aliases), dict(self.tags), self.created_ms)
 
     def version(self, name: str, version: str) -> ModelVersion:
         self._answer(f"version {version}")
@@ -143,6 +144,18 @@ def test_a_poll_without_a_change_is_one_request(following, registry, make) -> No
     assert registry.calls == ["model", "model"]
 
 
+def test_a_model_that_was_made_anew_between_two_polls_is_noticed(following, registry, found, make, tmp_path) -> None:
+    """Its champion is version 1, as that of the model which was deleted."""
+    make("1")
+    registry.aliases["champion"] = "1"
+    following.poll()
+    bundles.write(tmp_path / "anew", bias=5.0)
+    digest = registry.add(tmp_path / "anew", "1")
+    registry.created_ms = 2
+    following.poll()
+    assert pointed(found) == desired.DesiredState(2, digest)
+
+
 def test_a_promotion_of_a_stored_bundle_fetches_nothing(following, registry, found, make) -> None:
     first, second = make("1"), make("2")
     for number in ("1", "2", "1"):
@@ -166,7 +179,7 @@ def test_every_role_is_in_the_pointer(following, registry, found, make) -> None:
 @pytest.mark.parametrize("tag", ["", "no json", "[]", '{"version": "1", "weight": 5}', '{"version": "2"}'])
 def test_a_canary_without_a_weight_of_its_own_gets_no_traffic(tag: str) -> None:
     model = RegisteredModel(NAME, {"champion": "1", "canary": "2"}, {"slipway.canary": tag})
-    assert desired_versions(model, "champion") == ("1", None, 0.0, None, "")
+    assert desired_versions(model, "champion") == DesiredVersions("1", None, 0.0, None)
 
 
 def test_staging_follows_the_challenger(registry, make, monkeypatch) -> None:

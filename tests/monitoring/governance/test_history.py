@@ -43,9 +43,9 @@ class RegisteredModel:
     def __init__(self, registry: Registry, folder: Path) -> None:
         self.registry, self.name, self._folder = registry, unique_name("loans"), folder
 
-    def register(self, **tags: str) -> str:
+    def register(self, bias: float = 0.0, **tags: str) -> str:
         folder = self._folder / f"bundle-{len(list(self._folder.iterdir()))}"
-        bundles.write(folder)
+        bundles.write(folder, bias=bias)
         return publish(self.registry.uri, self.name, folder, {**TAGS, **tags})
 
     def digest(self, version: str) -> str:
@@ -263,6 +263,32 @@ def test_a_prediction_of_a_deleted_version_still_names_data_and_commit(model: Re
     assert ran.code == 1
     for part in ("version 1 is no longer in the registry", "d" * 64, "c" * 40, UNPROVEN):
         assert part in ran.out, ran.out
+
+
+def test_a_number_that_comes_again_is_not_the_version_of_older_predictions(
+    model: RegisteredModel, cli: Callable
+) -> None:
+    """The model is deleted and trained anew: its first version is 1 again, of another bundle."""
+    model.register()
+    model.promote("1")
+    row, digest = model.predict("1"), model.digest("1")
+    now = registry_snapshot.take_snapshot(timestamps.now_iso(), {}, {}, model.registry.versions(model.name), None)
+    registry_snapshot.write(settings(), model.name, now)
+    model.registry._send(Accepted, "DELETE", "registered-models/delete", name=model.name)
+    model.register(bias=2.0)
+    assert model.digest("1") != digest
+    found = json.loads(cli("history", model.name, "--id", row, "--json").out)
+    assert (found["stands_on"], found["answers"][0]["digest"]) == (None, digest)
+    assert found["problems"][0].startswith("version 1 is no longer in the registry")
+    assert not [problem for problem in gathered(model).problems if "altered" in problem]
+
+
+def test_a_version_is_found_by_its_bundle_whatever_its_number_is_by_now(model: RegisteredModel, cli: Callable) -> None:
+    model.register(bias=2.0)
+    model.register()
+    row = model.predict("1", digest=model.digest("2"))
+    found = json.loads(cli("history", model.name, "--id", row, "--json").out)
+    assert (found["stands_on"]["version"], found["verified"]) == ("2", True)
 
 
 def test_a_prediction_by_another_bundle_than_the_registry_has_is_noticed(model: RegisteredModel, cli: Callable) -> None:

@@ -187,6 +187,20 @@ def test_a_deleted_model_is_recorded_version_by_version(model: RegisteredModel) 
     ]
 
 
+def test_a_model_that_is_made_anew_was_deleted_and_not_altered(model: RegisteredModel, tmp_path: Path) -> None:
+    """Its versions have the numbers of those that are gone, and other bundles."""
+    model.registry._send(Accepted, "DELETE", "registered-models/delete", name=model.name)
+    bundles.write(tmp_path / "new", bias=2.0)
+    publish(model.registry.uri, model.name, tmp_path / "new")
+    assert sorted(model.settled()) == [f"version {number} was deleted from the registry." for number in ("1", "2")]
+    deleted = [("version.deleted", "1"), ("version.deleted", "2")]
+    assert [(action, version) for action, version, _ in model.audit_entries()] == deleted
+    model.restart()
+    model.settled()
+    assert not [warning for warning in model.rounds() if "altered" in warning]
+    assert len(model.audit_entries()) == 2
+
+
 def test_a_replaced_digest_is_reported_until_it_is_restored(model: RegisteredModel) -> None:
     right = model.registry.version(model.name, "1").digest
     model.tag("1", "slipway.bundle_sha256", "e" * 64)

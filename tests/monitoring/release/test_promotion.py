@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from monitoring.release.promotion import promote, wait_until_served
 from monitoring.release.server_status import ServerStatus
 from slipway import audit
 from slipway.clients.mlflow.registry import Registry
+from slipway.contracts.registry_names import BUNDLE_SHA256
 from slipway.errors import BundleError, GateRefused, NotFound, RegistryError, ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support import bundles
-from tests.support.server_views import refused_by_follower, served
+from tests.support.server_views import digest, refused_by_follower, served
 from tests.support.servers import publish, unique_name
 
 Publish = Callable[..., str]
@@ -184,7 +186,9 @@ def test_an_unreachable_registry_is_an_error() -> None:
 
 @pytest.fixture
 def promoted(name: str, registered: Publish) -> promotion.Promotion:
-    return promote(name, registered())
+    """Version 1, with the digest of the simulated servers' version 1."""
+    done = promote(name, registered())
+    return replace(done, version=replace(done.version, tags=done.version.tags | {BUNDLE_SHA256: digest("1")}))
 
 
 def polled(*statuses: list[ServerStatus]) -> Callable[..., list[ServerStatus]]:
@@ -197,6 +201,14 @@ def test_waiting_ends_when_every_worker_of_every_server_serves_the_version(promo
     then = [served("a", ["1", "1"]), served("b", ["1", "1"])]
     poll = polled([served("a", ["1", None]), served("b", [])], [served("a", ["1", "1"]), served("b", ["1", "0"])], then)
     assert wait_until_served(promoted, 30, poll=poll).serving == 4
+
+
+def test_a_bundle_that_had_the_number_before_is_not_waited_for(promoted: promotion.Promotion) -> None:
+    """As of a model that is deleted, trained anew and promoted: all of it is version 1 again."""
+    again = replace(promoted, version=replace(promoted.version, tags={BUNDLE_SHA256: digest("2")}))
+    with pytest.raises(ServiceError, match="a serves it in 0 of 2 workers"):
+        wait_until_served(again, 0.1, poll=polled([served("http://a", ["1", "1"])]))
+    assert wait_until_served(again, 0.1, poll=polled([served("http://a", ["2", "2"])])).serving == 2
 
 
 def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promotion) -> None:

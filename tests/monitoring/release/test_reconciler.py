@@ -131,6 +131,31 @@ def test_a_refused_champion_goes_back_to_what_serves_with_the_reason(
     assert line.evidence == {"alias": "champion", "from": "2", "to": "1"}
 
 
+def test_an_alias_never_goes_back_to_a_version_that_has_the_number_of_what_serves(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """The bundle that serves is of a version that was deleted, and its number came again."""
+    model = world()
+    model.alias("champion", "2")
+    old = refused_by_workers("a", ["5", "5"], "2", "its probe rows come out wrong.")
+    workers = tuple(msgspec.structs.replace(worker, version="1") for worker in old.workers)
+    serving = ServerStatus("a", msgspec.structs.replace(old.served, workers=workers))
+    model.settled(serving)
+    assert (model.aliases["champion"], model.tag("2")) == ("2", "refused: its probe rows come out wrong.")
+    publish(model.registry.uri, model.name, tmp_path, {"slipway.bundle_sha256": digest("5")})
+    model.once(serving)
+    assert model.aliases["champion"] == "3", "the version that has these bytes, whatever its number"
+
+
+def test_a_refusal_of_a_bundle_is_not_of_the_next_one_with_its_number(world: Callable[..., World]) -> None:
+    model = world()
+    model.alias("champion", "2")
+    before = refused_by_follower("a", ["1"], "2", "it was altered.")
+    stale = {"2": msgspec.structs.replace(before.served.refused["2"], digest=digest("9"))}
+    model.settled(ServerStatus("a", msgspec.structs.replace(before.served, refused=stale)))
+    assert (model.aliases["champion"], model.tag("2")) == ("2", "")
+
+
 def test_a_refusal_is_reported_at_once_and_acted_on_only_if_it_persists(world: Callable[..., World]) -> None:
     model = world()
     model.alias("champion", "2")

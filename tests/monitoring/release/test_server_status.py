@@ -15,6 +15,7 @@ from monitoring.release import server_status
 from monitoring.release.reconciler import describe_serving
 from monitoring.release.server_status import all_server_statuses
 from slipway.clients.mlflow.registry import ModelVersion
+from slipway.contracts.registry_names import BUNDLE_SHA256
 
 NAME = "serving-pods.example"
 
@@ -90,7 +91,7 @@ def test_a_pod_that_ends_or_starts_is_reported_as_unreachable(port: int, resolve
     statuses = all_server_statuses([f"http://{NAME}:{port}"], "loans")
     assert [status.served is None for status in statuses] == [False, False, True]
     assert f"http://127.0.0.4:{port} does not answer" in statuses[2].error
-    version = ModelVersion("loans", "1", "", "")
+    version = ModelVersion("loans", "1", "", "", {BUNDLE_SHA256: "d"})
     assert describe_serving(statuses, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
 
 

@@ -11,7 +11,9 @@ import yaml
 from monitoring.rollout import RolloutController, RolloutView, state
 from monitoring.rollout.state import RolloutState
 from slipway import audit
+from slipway.clients.mlflow.registry import ModelVersion
 from slipway.contracts.events import encoder, feedback_event, prediction_event
+from slipway.contracts.registry_names import BUNDLE_SHA256
 from slipway.prediction_log import Log, Writer
 from slipway.settings import Settings
 from tests.support.doubles.registry_in_memory import RegistryInMemory
@@ -34,6 +36,8 @@ class World:
         self.registry = RegistryInMemory(NAME, "1", "2", "3")
         self.registry.aliases = {"champion": "1"}
         self.now = BEGAN
+        for version in ("1", "2", "3"):
+            self.register(version, version * 64)
         self.requests = 0
         self._folder = usecases / NAME
         self.write(canary=canary)
@@ -65,6 +69,11 @@ class World:
         self.now += timedelta(minutes=minutes)
         self.rollouts.stages._next_poll.clear()
         return self.rollouts.once(NAME)
+
+    def register(self, version: str, digest: str) -> None:
+        """Register a version now; one that had the number before is gone, as after `delete` in MLflow."""
+        created, tags = int(self.now.timestamp() * 1000), {BUNDLE_SHA256: digest}
+        self.registry.found[version] = ModelVersion(NAME, version, f"run of {digest[:4]}", "", tags, created)
 
     def begin(self) -> RolloutView:
         self.registry.aliases["canary"] = "2"
@@ -129,7 +138,7 @@ class World:
             environment=self.config.environment,
             usecase=NAME,
             version=version,
-            bundle_sha256="b" * 64,
+            bundle_sha256=self.registry.found[version].digest or "",
             role=role,
             answered=not failed,
             timestamp=iso(self.now),

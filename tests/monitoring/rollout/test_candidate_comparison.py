@@ -93,11 +93,12 @@ def test_a_canary_has_rows_of_its_own_and_no_pairs(digest: str) -> None:
     assert all(row.agreement is None for row in found.slices)
 
 
-def test_only_versions_that_serve_now_are_compared(digest: str) -> None:
+@pytest.mark.parametrize("before", [("0", "1"), ("1", "2")], ids=["other numbers", "numbers that came again"])
+def test_only_versions_that_serve_now_are_compared(digest: str, before: tuple[str, str]) -> None:
     frame = loans.rows(30, seed=8)
     rows = ids(frame)
-    log(frame, rows, "c" * 64, "champion", "0")
-    log(frame, rows, "d" * 64, "shadow", "1")
+    log(frame, rows, "c" * 64, "champion", before[0])
+    log(frame, rows, "d" * 64, "shadow", before[1])
     again = ids(frame)
     log(frame[:10], again[:10], digest, "champion", "1")
     log(frame[:10], again[:10], "b" * 64, "shadow", "2")

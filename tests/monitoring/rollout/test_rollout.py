@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -102,7 +102,7 @@ def test_a_person_says_where_the_stages_begin(rollout: Callable[..., World]) -> 
     world.registry.found["2"].tags["slipway.canary_weight"] = "10"
     view = world.begin()
     assert (view.weight, view.stages) == (10, [10, 25, 50, 100])
-    assert world.registry.found["2"].tags == {}
+    assert "slipway.canary_weight" not in world.registry.found["2"].tags
     world.predict("champion", 500)
     world.predict("canary", 60)
     view = world.once(1)
@@ -258,6 +258,20 @@ class TestAutoPromote:
         world.registry.aliases["challenger"] = "3"
         world.once()
         assert world.once().version == "3"
+
+    def test_a_version_whose_number_comes_again_was_no_canary_before(self, rollout) -> None:
+        world = rollout()
+        world.write(auto_promote=True)
+        world.registry.aliases["challenger"] = "2"
+        world.registry.found["2"].tags["slipway.gate"] = "passed"
+        world.once()
+        world.once()
+        del world.registry.aliases["canary"]
+        assert [world.once().version for _ in range(2)] == [None, None]
+        world.now = datetime.now(UTC) + timedelta(hours=1)
+        world.register("2", "d" * 64)
+        world.registry.found["2"].tags["slipway.gate"] = "passed"
+        assert "version 2 becomes the canary" in world.once().message
 
     @pytest.mark.parametrize("tags", [{"slipway.gate": "failed"}, {"slipway.gate": "passed", "slipway.refused": "no"}])
     def test_one_that_failed_or_was_refused_does_not(self, rollout, tags: dict[str, str]) -> None:

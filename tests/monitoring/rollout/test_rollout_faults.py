@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitoring.rollout import rollback
+from monitoring.rollout import rollback, transitions
 from monitoring.rollout.rollback import roll_back
+from monitoring.rollout.state import ROLLED_BACK
 from slipway import audit
 from slipway.errors import NotFound, RegistryError
 from tests.monitoring.rollout.rollout_world import FAST, NAME, World
@@ -144,6 +146,20 @@ def test_a_rollback_goes_by_the_audit_then_by_the_tags_and_never_to_a_refused_ve
         roll_back(NAME, config=world.config)  # version 3 was before, and is refused
 
 
+def test_a_rollback_never_goes_to_a_version_that_has_the_number_of_a_previous_champion(rollout, monkeypatch) -> None:
+    world = rollout(**FAST)
+    monkeypatch.setattr(rollback, "Registry", lambda: world.registry)
+    world.registry.aliases = {"champion": "3"}
+    audit.append(NAME, "promoted", who="a", evidence={"alias": "champion", "from": "1", "to": "2"}, config=world.config)
+    audit.append(NAME, "promoted", who="a", evidence={"alias": "champion", "from": "2", "to": "3"}, config=world.config)
+    world.now = datetime.now(UTC) + timedelta(hours=1)
+    world.register("2", "d" * 64)
+    with pytest.raises(NotFound, match="no previous champion"):
+        roll_back(NAME, config=world.config)
+    audit.append(NAME, "promoted", who="a", evidence={"alias": "champion", "from": "1", "to": "3"}, config=world.config)
+    assert roll_back(NAME, config=world.config).instead == "1"
+
+
 @pytest.mark.parametrize(
     ("meddle", "why"),
     [
@@ -173,6 +189,50 @@ def test_what_a_person_or_the_reconciler_does_in_the_middle_ends_the_rollout(rol
     assert world.registry.tags == {}
     line = audit.lines(NAME, world.config)[-1]
     assert (line.action, line.why, line.who) == ("canary.ended", why, audit.UNKNOWN)
+
+
+def test_a_version_whose_number_comes_again_is_a_rollout_of_its_own(rollout) -> None:
+    world = rollout(**FAST)
+    world.begin()
+    world.predict("champion", 100)
+    world.predict("canary", 60, fails=lambda k: True)
+    world.register("2", "d" * 64)
+    view = world.once(1)
+    assert (world.actions, world.refused()) == (["canary.began", "canary.ended", "canary.began"], "")
+    assert audit.lines(NAME, world.config)[1].why.startswith("version 2 is another one now")
+    assert (world.running.digest, world.running.began, view.stage) == ("d" * 64, view.began, 1)
+    assert world.once(1).message.startswith("waits for 0 of 50 predictions")
+
+
+def test_a_champion_whose_number_comes_again_is_another_champion(rollout) -> None:
+    world = rollout(**FAST)
+    world.begin()
+    world.register("1", "d" * 64)
+    world.once(1)
+    assert (world.running, world.registry.aliases) == (None, {"champion": "1"})
+    assert audit.lines(NAME, world.config)[-1].why.startswith("version 1, the champion, is another one now")
+
+
+def test_the_predictions_of_a_bundle_that_had_the_number_before_are_no_evidence(rollout) -> None:
+    world = rollout(**FAST)
+    new = {number: world.registry.found[number] for number in ("1", "2")}
+    world.begin()
+    for number in new:
+        world.register(number, "e" * 64)
+    world.predict("champion", 100)
+    world.predict("canary", 60, fails=lambda k: True)
+    world.registry.found |= new
+    view = world.once(1)
+    assert (view.stage, world.refused(), view.message) == (1, "", "waits for 0 of 50 predictions.")
+
+
+def test_a_rollback_that_was_broken_off_refuses_no_other_version_of_that_number(rollout) -> None:
+    world = rollout(**FAST)
+    world.begin()
+    decided = transitions.decide(world.registry, NAME, world.running, ROLLED_BACK, who="a person", why="too early")
+    world.register("2", "d" * 64)
+    transitions.carry_out(world.registry, NAME, decided, world.config)
+    assert (world.refused(), world.registry.aliases["canary"], world.registry.tags) == ("", "2", {})
 
 
 def test_a_person_who_moves_the_champion_in_the_middle_of_its_promotion_is_not_overruled(rollout) -> None:

@@ -89,6 +89,23 @@ def test_only_answers_are_read_unless_all_events_are_wanted(log, write):
     assert rows(log.predictions(USECASE, answered=False)) == ["a", "a", "b"]
 
 
+def test_a_test_of_the_service_is_in_the_log_and_in_no_statistics(log, config, write):
+    write(
+        prediction("a"),
+        prediction("b", 1, key="k"),
+        prediction("test", 2, key="k", test=True),
+        prediction("test", 2, role="shadow", answered=False, test=True),
+    )
+    write(label(60, 60, row="test", label="bad"), label(60, 60, key="k", label="bad"), stream="feedback")
+    for _ in ("spool", "parquet"):
+        assert rows(log.predictions(USECASE)) == rows(log.predictions(USECASE, answered=False)) == ["a", "b"]
+        assert rows(log.sample(USECASE)) == ["a", "b"]
+        assert rows(log.labelled(USECASE)) == rows(log.labelled(USECASE, each_caller=True)) == ["b"]
+        assert rows(log.predictions(USECASE, tests=True)) == ["a", "b", "test"]
+        assert rows(log.predictions(USECASE, answered=False, tests=True)) == ["a", "b", "test", "test"]
+        ship(config)
+
+
 BROKEN = {
     "a cut line": prediction("x")[:60] + b"\n",
     "an empty line": b"\n",
@@ -126,14 +143,15 @@ def test_a_sample_is_the_rows_with_the_smallest_digests_whatever_the_order(log, 
     assert rows(log.sample(USECASE)) == sorted(ids)
 
 
-def test_parquet_written_before_a_column_was_added_is_read(log, config, write):
+@pytest.mark.parametrize("column", ["slipway.cached", "slipway.test"])
+def test_parquet_written_before_a_column_was_added_is_read(log, config, write, column):
     write(prediction("old"))
     ship(config)
     (path,) = (config.var / "log").rglob("*.parquet")
-    older = f"SELECT * EXCLUDE (\"slipway.cached\") FROM read_parquet('{path}')"
+    older = f"SELECT * EXCLUDE (\"{column}\") FROM read_parquet('{path}')"
     duckdb.sql(f"COPY ({older}) TO '{path}.new' (FORMAT parquet)")
     path.with_name(path.name + ".new").rename(path)
-    assert log.predictions(USECASE).select('"slipway.row_id", "slipway.cached"').fetchall() == [("old", None)]
+    assert log.predictions(USECASE).select(f'"slipway.row_id", "{column}"').fetchall() == [("old", None)]
     write(prediction("new"))
     assert rows(log.predictions(USECASE)) == ["new", "old"]
 

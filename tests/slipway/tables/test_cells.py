@@ -14,7 +14,7 @@ from slipway.tables.cells import MISSING, CellError, converter
 
 
 @pytest.mark.parametrize("kind", ["number", "integer", "boolean", "category"])
-@pytest.mark.parametrize("cell", [*MISSING, " NA ", "\t", "\u00a0", None, math.nan, np.float64("nan")])
+@pytest.mark.parametrize("cell", [*sorted(MISSING), " NA ", "\t", "\u00a0", None, math.nan, np.float64("nan")])
 def test_words_for_missing_values_are_missing_in_every_kind(kind: str, cell: Any) -> None:
     assert converter(kind)(cell) is None
 

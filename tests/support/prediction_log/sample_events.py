@@ -26,7 +26,8 @@ def prediction(row: str, seconds: float = 0, *, role: str = "champion", answered
         model_ms=0.2,
     )
     answer = {"label": "good", "score": 0.25, "probabilities": more.pop("probabilities", {})}
-    request = prediction_event.EventRequest("t" * 32, row, 1_000_000, more.pop("caller", None))
+    caller, is_test = more.pop("caller", None), more.pop("test", False)
+    request = prediction_event.EventRequest("t" * 32, row, 1_000_000, caller, is_test)
     return context.encode_row(request, row, {"age": 40, "purpose": "car"}, answer=answer, **more)
 
 

@@ -63,10 +63,10 @@ def write_usecase(folder: Path, patch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
-def write_bundle(folder: Path, reference: pd.DataFrame) -> str:
+def write_bundle(folder: Path, reference: pd.DataFrame, side: pd.Series | str = "holdout") -> str:
     """Write a complete bundle with that reference and return its digest."""
     bundles.write(folder, bundles.TABULAR)
-    reference.assign(side="holdout").to_parquet(folder / "monitor" / "reference.parquet")
+    reference.assign(side=side).to_parquet(folder / "monitor" / "reference.parquet")
     age = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": 0.1}}
     (folder / "monitor" / "thresholds.json").write_text(json.dumps({"significance": 0.05, "features": {"age": age}}))
     (folder / manifest.MANIFEST).unlink()
@@ -88,7 +88,7 @@ def answer(
     request = prediction_event.EventRequest("t" * 32, "r", 1, caller)
     lines = []
     for row_id, row in zip(ids, frame.to_dict("records"), strict=True):
-        features = {name: _json(row[name]) for name in ("age", "visits", "job", "member")}
+        features = {name: _json(row[name]) for name in ("age", "visits", "job", "member") if name in row}
         lines.append(
             context.encode_row(request, row_id, features, answer={"label": row["label"], "score": row["score"]})
         )

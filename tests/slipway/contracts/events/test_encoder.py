@@ -39,7 +39,7 @@ def _columns(event: dict[str, Any], prefix: str = "") -> set[str]:
 def test_a_prediction_is_one_line_with_every_column_of_the_contract() -> None:
     context = _context(outcome="failure", error_type="timeout")
     answer = {"label": "bad", "score": 0.7, "probabilities": {"bad": 0.7}, "value": 1.0}
-    request = prediction_event.EventRequest("t", "r", 5, "c")
+    request = prediction_event.EventRequest("t", "r", 5, "c", True)
     line = context.encode_row(request, "x-0", {"age": 1}, row_key="ab", split_bucket=7, key="mine", answer=answer)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -50,7 +50,7 @@ def test_what_there_is_nothing_of_is_absent() -> None:
     event = json.loads(_context().encode_row(REQUEST, "x-0", {"age": None}))
     assert set(prediction_event.PREDICTION_COLUMNS) - _columns(event) == {
         "error.type",
-        *(f"slipway.{name}" for name in ("row_key", "split_bucket", "key", "caller")),
+        *(f"slipway.{name}" for name in ("row_key", "split_bucket", "key", "caller", "test")),
         *(f"slipway.{name}" for name in ("label", "value", "score", "probabilities")),
     }
 

@@ -74,6 +74,7 @@ def test_a_compressed_file_is_read_whatever_its_name_is(tmp_path: Path, content:
         (zipped(), "an archive of 0 files"),
         (tarred("a.csv", "b.csv"), "an archive of 2 files"),
     ],
+    ids=["gzip", "gzip without its end", "bzip2", "xz", "zip", "zip of two", "zip of none", "tar of two"],
 )
 def test_a_cut_file_and_an_archive_of_several_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Value = TypeVar("Value")
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
 Reason = Literal["drift", "quality", "age", "labels"]
+
+
+def _distinct(values: list[Value]) -> list[Value]:
+    """Refuse a list that is a set and has a value twice."""
+    twice = [value for value, times in Counter(map(repr, values)).items() if times > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is given more than once: keep one of each")
+    return values
+
+
+def _rising(values: list[float]) -> list[float]:
+    """Refuse edges of which one is not above the one before it."""
+    if sorted(set(values)) != values:
+        raise ValueError(f"{values} are not rising edges: each must be above the one before it")
+    return values
+
+
+Names = Annotated[list[str], AfterValidator(_distinct)]
+Edges = Annotated[list[float], AfterValidator(_rising)]
 
 
 class Section(BaseModel):
@@ -17,7 +39,7 @@ class Section(BaseModel):
 class Csv(Section):
     separator: str = Field(",", description="Column separator.")
     header: bool = Field(True, description="Whether the first line holds the column names.")
-    columns: list[str] = Field([], description="Column names of a file without a header.")
+    columns: Names = Field([], description="Column names of a file without a header.")
     encoding: str = Field("utf-8", description="Text encoding of the file.")
 
 
@@ -58,12 +80,12 @@ class Feature(Section):
     range: tuple[float, float] | None = Field(
         None, description="Usual range `[lowest, highest]`, learned if not set; values outside get a warning."
     )
-    vocabulary: list[str] | None = Field(None, description="Known categories; learned from the data if not set.")
+    vocabulary: Names | None = Field(None, description="Known categories; learned from the data if not set.")
     nullable: bool = Field(False, description="Whether requests may leave it out.")
     private: Literal["drop", "token", "bucket"] | None = Field(
         None, description="Masking: `drop` removes it, `token` replaces it by an HMAC, `bucket` by its bin."
     )
-    bins: list[float] | None = Field(None, description="Rising bin edges of `private: bucket`.")
+    bins: Edges | None = Field(None, description="Rising bin edges of `private: bucket`.")
     size: tuple[int, int] | None = Field(None, description="Image size `[height, width]`.")
     channels: Literal[1, 3] | None = Field(None, description="Image channels: 1 is grey, 3 is RGB.")
 
@@ -77,8 +99,8 @@ class Feature(Section):
             raise ValueError(f"{self.name}: only a number or an integer has a `range: [lowest, highest]`")
         if (self.private == "bucket") != (self.bins is not None):
             raise ValueError(f"{self.name}: `private: bucket` and `bins` go together")
-        if self.bins is not None and (self.kind not in ("number", "integer") or sorted(set(self.bins)) != self.bins):
-            raise ValueError(f"{self.name}: `bins` are rising edges of a number")
+        if self.bins is not None and self.kind not in ("number", "integer"):
+            raise ValueError(f"{self.name}: only a number or an integer has `bins`")
         if self.private and self.kind == "image":
             raise ValueError(f"{self.name}: an image cannot be `private`; leave it out instead")
         return self
@@ -92,7 +114,7 @@ class Cost(Section):
 class Target(Section):
     name: str = Field(description="Name of the target.")
     column: str | None = Field(None, description="Column of the source; the name if not set.")
-    classes: list[str] = Field([], description="Classes of a classification, in order.")
+    classes: Names = Field([], description="Classes of a classification, in order.")
     positive: str | None = Field(None, description="Positive class of a binary task.")
     cost: Cost | None = Field(
         None, description="Costs of the two errors; they set the decision threshold of a binary task."
@@ -114,7 +136,7 @@ class Fractions(Section):
 
 
 class Split(Section):
-    key: list[str] = Field([], description="Columns that identify a row; all feature values if empty.")
+    key: Names = Field([], description="Columns that identify a row; all feature values if empty.")
     group: str | None = Field(None, description="Column whose equal values stay on one side.")
     time: str | None = Field(None, description="Column to split by time instead of by hash.")
     salt: str = Field("slipway", description="Salt of the hash that assigns rows to sides.")
@@ -130,7 +152,7 @@ class Schedule(Section):
 
 class Slice(Section):
     feature: str = Field(description="Feature to slice by.")
-    bins: list[float] | None = Field(None, description="Bin edges of a number; its quartiles if not set.")
+    bins: Edges | None = Field(None, description="Bin edges of a number; its quartiles if not set.")
 
 
 class Robustness(Section):
@@ -163,11 +185,13 @@ class Gates(Section):
     window_margin: float = Field(
         0.0, ge=0, description="How much better than the champion a challenger must be on the newest labelled window."
     )
-    slices: list[Slice] = Field([], description="Slices that must not be much worse than the whole.")
+    slices: Annotated[list[Slice], AfterValidator(_distinct)] = Field(
+        [], description="Slices that must not be much worse than the whole."
+    )
     slice_margin: float = Field(0.1, ge=0, description="How much worse a slice may be.")
     min_slice_rows: int = Field(30, ge=2, description="Rows that a slice needs to be tested.")
     robustness: Robustness = Field(Robustness(), description="Perturbation tests.")
-    invariant: list[str] = Field([], description="Features whose value must not change decisions.")
+    invariant: Names = Field([], description="Features whose value must not change decisions.")
     max_variant: float = Field(
         0.05, ge=0, le=1, description="Largest accepted share of decisions changed by an invariant feature."
     )
@@ -281,7 +305,7 @@ class Retraining(Section):
     given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
     """
 
-    reasons: list[Reason] = Field(
+    reasons: Annotated[list[Reason], AfterValidator(_distinct)] = Field(
         ["drift", "quality", "age", "labels"], description="Reasons that may start a training; empty: none."
     )
     min_labelled_rows: int = Field(500, ge=1, description="New labelled rows that a training needs.")
@@ -289,7 +313,7 @@ class Retraining(Section):
     runs_per_week: int = Field(3, ge=1, description="Largest number of starts in 7 days.")
     max_age_days: float | None = Field(None, gt=0, description="Age of the champion that is a reason to train.")
     new_labels: int | None = Field(None, ge=1, description="Number of new labelled rows that is a reason to train.")
-    label_filters: list[str] = Field(
+    label_filters: Names = Field(
         [], description="Optional filters of labelled training rows: `labeler_agreement`, `near_duplicates`."
     )
     caller_share: float = Field(

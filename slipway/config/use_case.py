@@ -15,6 +15,7 @@ from slipway.config.sections import (
     Feedback,
     Gates,
     Monitoring,
+    Names,
     Retraining,
     Schedule,
     Section,
@@ -37,7 +38,7 @@ class UseCase(Section):
     source: Source = Field(description="Where the data comes from.")
     features: list[Feature] = Field(min_length=1, description="Inputs of the model.")
     target: Target = Field(description="What is predicted.")
-    retired: list[str] = Field([], description="Former features: accepted in requests and ignored.")
+    retired: Names = Field([], description="Former features: accepted in requests and ignored.")
     split: Split = Field(Split(), description="How rows are divided into train, validation and holdout.")
     params: dict[str, Any] = Field({}, description="Hyperparameters of the network.")
     seed: int = Field(7, description="Seed of every random choice.")

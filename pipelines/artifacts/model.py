@@ -54,13 +54,14 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class BaselineScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Score of the naive model `name` on the holdout."""
+    """Score of the baseline model `name` on the holdout; `difference` is how much better the network is, paired."""
 
     name: str
     metric: str
     value: float | None
     low: float | None
     high: float | None
+    difference: Score | None = None
 
 
 class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,8 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationReport(Artifact, frozen=True, kw_only=True):
     """`metrics.json` of evaluate: scores on the holdout. `metric` is the one that comparisons and slices use.
 
+    `trivial` is the model that knows no feature, `baseline` the linear one, None for images; earlier files lack both.
+
     `calibration` and `confusion` (true class by predicted class) are None in a regression; `rows` counts each side.
     """
 
@@ -96,6 +99,7 @@ class EvaluationReport(Artifact, frozen=True, kw_only=True):
     slices: list[SliceScore]
     rows: dict[str, int] = {}
     temperature: float | None = None
+    trivial: BaselineScore | None = None
     baseline: BaselineScore | None = None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pipelines.gates.baselines import baselines
 from pipelines.gates.behavior import directions, invariance
 from pipelines.gates.candidate import Candidate
 from pipelines.gates.comparison import absolute, champion, compatibility, slices, window
@@ -18,6 +19,6 @@ from slipway.contracts.bundle.gate_report import Gate
 __all__ = ["GATES"]
 
 GATES: Sequence[Callable[[Candidate], list[Gate]]] = (
-    *(absolute, window, champion, compatibility, slices),
+    *(absolute, baselines, window, champion, compatibility, slices),
     *(robustness, invariance, directions, size, latency),
 )

@@ -24,7 +24,7 @@ from slipway.evaluation.slices import scores
 def absolute(candidate: Candidate) -> list[Gate]:
     """Check the bounds of `gates.absolute`: lower bounds where more is better, else upper bounds."""
     bounds = candidate.usecase.gates.absolute.items()
-    return _on_current_rows(
+    return on_current_rows(
         candidate, lambda rows: [_check_bound(candidate, rows, name, bound) for name, bound in bounds]
     )
 
@@ -79,10 +79,10 @@ def compatibility(candidate: Candidate) -> list[Gate]:
 
 def slices(candidate: Candidate) -> list[Gate]:
     """Require every slice with enough rows to be no worse than all rows, by `gates.slice_margin`."""
-    return _on_current_rows(candidate, lambda rows: _check_slices(candidate, rows))
+    return on_current_rows(candidate, lambda rows: _check_slices(candidate, rows))
 
 
-def _on_current_rows(candidate: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
+def on_current_rows(candidate: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
     """Return the verdicts on the current rows, and waived failures on the holdout if that is stale."""
     current = verdicts(candidate.current)
     if candidate.current == candidate.holdout:

@@ -89,6 +89,11 @@ class Candidate:
         return fit_linear(schema, encode_rows(read_side(self.split, "train", schema), schema))
 
     @property
+    def baseline(self) -> BaselineModel:
+        """Baseline model to be better than: the linear one, or for images the trivial one."""
+        return self.linear or self.trivial
+
+    @property
     def comparable(self) -> bool:
         """Whether there is a champion with the same task and classes."""
         return self.incumbent is not None and _classes(self.incumbent.schema) == _classes(self.challenger.schema)

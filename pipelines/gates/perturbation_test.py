@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.baseline_models import BaselineModel
 from pipelines.data.dataset import target_values
 from pipelines.gates.candidate import Candidate, predict, read_frame
 from slipway.evaluation.metrics import Scored, scored
@@ -43,15 +42,10 @@ class PerturbationTest:
         predictor = self.candidate.challenger
         return scored(predictor.schema, self.candidate.usecase.target.cost, self.truth, predict(predictor, rows))
 
-    @property
-    def baseline(self) -> BaselineModel:
-        """Baseline model to compare with: the linear one, or the trivial one for images."""
-        return self.candidate.linear or self.candidate.trivial
-
     def predict_baseline(self, rows: Sequence[Row]) -> Scored:
         """Predict the rows by the baseline model."""
         schema = self.candidate.challenger.schema
-        outputs = self.baseline.predict(encode(schema, rows))
+        outputs = self.candidate.baseline.predict(encode(schema, rows))
         return scored(schema, self.candidate.usecase.target.cost, self.truth, outputs)
 
     @property

@@ -93,7 +93,7 @@ def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callabl
     if not gate.failed or bound in test.candidate.usecase.gates.robustness.model_fields_set:
         return gate
     before, after = (test.predict_baseline(rows) for rows in (test.rows, each.rows))
-    better, name = difference(each.after, after, test.candidate.skill_metric), test.baseline.name
+    better, name = difference(each.after, after, test.candidate.skill_metric), test.candidate.baseline.name
     if loss(before, after) >= loss(each.before, each.after):
         reason = f"{name} loses no less by it"
     elif better.value is not None and better.value > 0:

@@ -109,12 +109,12 @@ def test_a_default_still_refuses_who_is_no_better_than_the_baselines(verdict, or
 
 
 def test_a_model_that_loses_no_more_than_the_baseline_is_not_refused_by_a_default(verdict):
-    def half_by_amount(rows):
-        return candidates.probabilities([0.4 * row["gift"] + 0.6 * (row["amount"] or 450) / 900 for row in rows])
+    def also_by_gift(rows):
+        return candidates.probabilities([0.35 * row["gift"] + 0.65 * (row["amount"] or 450) / 900 for row in rows])
 
-    found = verdict(half_by_amount, gates={"robustness": NOISE | {"numbers": 2.0}})
-    assert found["robustness:numbers:score"].verdict == found["robustness:numbers:decisions"].verdict == "passed"
-    assert "LogisticRegression" in found["robustness:numbers:decisions"].sentence
+    found = verdict(also_by_gift, gates={"robustness": NOISE | {"numbers": 2.0}})["robustness:numbers:decisions"]
+    assert found.verdict == "passed" and found.figure > found.threshold
+    assert found.sentence.endswith("max_changed, and LogisticRegression loses no less by it.")
 
 
 def test_a_regression_says_what_a_changed_decision_is(verdict, orders):
@@ -128,3 +128,17 @@ def test_a_regression_says_what_a_changed_decision_is(verdict, orders):
     )
     sentence = found["robustness:numbers:decisions"].sentence
     assert "of the values move by more than 2" in sentence and " EUR (a tenth of the target's standard dev" in sentence
+
+
+def test_a_slice_margin_that_nobody_declares_refuses_nobody_who_is_better_there_than_the_baseline(verdict, waves):
+    def by_waves_but_of_gifts(rows):
+        sure = [0.1 if row["gift"] else 0.45 for row in rows]
+        return candidates.probabilities(
+            [0.5 + (s if wave(row["amount"] or 0) else -s) for row, s in zip(rows, sure, strict=True)]
+        )
+
+    slices = {"slices": [{"feature": "gift"}], "min_slice_rows": 10, "metric": "log_loss"}
+    found = verdict(by_waves_but_of_gifts, gates=slices | {"robustness": QUIET["robustness"]})["slice:gift=true"]
+    assert found.verdict == "passed" and "does not declare gates.slice_margin" in found.sentence
+    declared = slices | {"robustness": QUIET["robustness"], "slice_margin": 0.1}
+    assert verdict(by_waves_but_of_gifts, gates=declared)["slice:gift=true"].verdict == "failed"

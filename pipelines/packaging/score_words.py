@@ -33,7 +33,7 @@ def _compare(base: BaselineScore) -> str:
     if found is None or found.low is None or found.high is None:
         return sentence
     verdict = "is better" if found.low > 0 else "is worse" if found.high < 0 else "is not shown to be better or worse"
-    return f"{sentence}; the model {verdict}, by {found.low:+.3f} to {found.high:+.3f}"
+    return f"{sentence}; the model {verdict} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def _conclude(better_than_trivial: Score) -> str:

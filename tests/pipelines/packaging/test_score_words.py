@@ -28,9 +28,9 @@ def explained(usecase, orders, **changes) -> list[str]:
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0.1, 0.3, "the model is better, by +0.100 to +0.300"),
-        (-0.1, 0.3, "the model is not shown to be better or worse, by -0.100 to +0.300"),
-        (-0.3, -0.1, "the model is worse, by -0.300 to -0.100"),
+        (0.1, 0.3, "the model is better (+0.100 to +0.300)"),
+        (-0.1, 0.3, "the model is not shown to be better or worse (-0.100 to +0.300)"),
+        (-0.3, -0.1, "the model is worse (-0.300 to -0.100)"),
     ],
 )
 def test_a_baseline_is_compared_in_words(usecase, orders, low, high, words):

@@ -61,7 +61,7 @@ class BaselineScore(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None
     low: float | None
     high: float | None
-    difference: Score | None = None
+    difference: Score | UnsetType = UNSET
 
 
 class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationReport(Artifact, frozen=True, kw_only=True):
     """`metrics.json` of evaluate: scores on the holdout. `metric` is the one that comparisons and slices use.
 
-    `trivial` is the model that knows no feature, `baseline` the linear one, None for images; earlier files lack both.
+    `trivial` is the model that knows no feature, `baseline` the linear one, None for images; earlier files lack the first.
 
     `calibration` and `confusion` (true class by predicted class) are None in a regression; `rows` counts each side.
     """
@@ -99,8 +99,8 @@ class EvaluationReport(Artifact, frozen=True, kw_only=True):
     slices: list[SliceScore]
     rows: dict[str, int] = {}
     temperature: float | None = None
-    trivial: BaselineScore | None = None
     baseline: BaselineScore | None = None
+    trivial: BaselineScore | UnsetType = UNSET
 
 
 class GatedReport(EvaluationReport, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ def format_score(score: Score | BaselineScore | None) -> str:
 def _compare(base: BaselineScore) -> str:
     sentence = f"{base.name} has {format_score(base)}"
     found = base.difference
-    if found is None or found.low is None or found.high is None:
+    if not found or found.low is None or found.high is None:
         return sentence
     verdict = "is better" if found.low > 0 else "is worse" if found.high < 0 else "is not shown to be better or worse"
     return f"{sentence}; the model {verdict} ({found.low:+.3f} to {found.high:+.3f})"

@@ -1,7 +1,7 @@
 """Robustness to small perturbations of the inputs: loss of score, and changed decisions.
 
-A bound that the use case does not declare refuses no model that is better than the baseline model on the same perturbed
-rows, and none that loses no more by them than the baseline model does.
+A bound that the use case does not declare refuses no model that is not shown to be worse than the baseline model on the
+same perturbed rows, and none that loses no more by them than the baseline model does.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _check_decisions(each: Perturbed) -> Gate:
 
 
 def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callable[[Scored, Scored], float]) -> Gate:
-    """Let a failed gate pass if its bound is not declared, and the baseline model is not better by it or by score."""
+    """Let a failed gate pass if nobody declared its bound, and the baseline model loses no less or scores no better."""
     test = each.test
     if not gate.failed or bound in test.candidate.usecase.gates.robustness.model_fields_set:
         return gate
@@ -96,12 +96,12 @@ def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callabl
     better, name = difference(each.after, after, test.candidate.skill_metric), test.candidate.baseline.name
     if loss(before, after) >= loss(each.before, each.after):
         reason = f"{name} loses no less by it"
-    elif better.value is not None and better.value > 0:
+    elif better.high is not None and better.high > 0:
         reason = (
             f"its {test.candidate.skill_metric.title} there differs from that of {name} by {format_difference(better)}"
         )
     else:
-        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} Nor is it better there than {name}.")
+        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {name}, too.")
     sentence = f"{gate.sentence} The use case does not declare gates.robustness.{bound}, and {reason}."
     return msgspec.structs.replace(gate, verdict="passed", sentence=sentence)
 

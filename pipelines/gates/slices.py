@@ -1,7 +1,7 @@
 """Compare the candidate's score on each slice of the data with that on all rows.
 
-A margin that the use case does not declare refuses no model that is better on the slice than the baseline model, and
-none that is no further behind there than the baseline model.
+A margin that the use case does not declare refuses no model that is not shown to be worse on the slice than the
+baseline model, and none that is no further behind there than the baseline model.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any]) -> Gate
 
 
 def _relative_to_baseline(candidate: Candidate, rows: Rows, gate: Gate, behind: float) -> Gate:
-    """Let a slice pass that is as far behind all rows with the baseline model, or is better with the candidate."""
+    """Let a slice pass that the baseline model is as far behind on, or does not score better on."""
     model, schema, metric = candidate.baseline, candidate.challenger.schema, candidate.skill_metric
     parts = data_slices(candidate.usecase.gates.slices, schema, read_frame(rows, schema))
     mask = next(part.rows for part in parts if gate.name == f"slice:{part.feature}={part.value}")
@@ -54,9 +54,9 @@ def _relative_to_baseline(candidate: Candidate, rows: Rows, gate: Gate, behind: 
     better = difference(its.at(mask), baselines.at(mask), metric)
     if (against_all(mask, baselines, candidate.metric).value or 0.0) <= behind:
         reason = f"{model.name} is no less behind there"
-    elif better.value is not None and better.value > 0:
+    elif better.high is not None and better.high > 0:
         reason = f"its {metric.title} there differs from that of {model.name} by {format_difference(better)}"
     else:
-        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} Nor is it better there than {model.name}.")
+        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {model.name}, too.")
     sentence = f"{gate.sentence} The use case does not declare gates.slice_margin, and {reason}."
     return msgspec.structs.replace(gate, verdict="passed", sentence=sentence)

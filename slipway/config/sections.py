@@ -193,14 +193,14 @@ class Robustness(Section):
     max_drop: float = Field(
         0.05,
         ge=0,
-        description="Largest accepted loss of score; if not set, a model that is better than the baseline passes.",
+        description="Largest accepted loss of score; if not set, a model that is no worse than the baseline passes.",
     )
     max_changed: float = Field(
         0.1,
         ge=0,
         le=1,
         description="Largest accepted share of changed decisions (in a regression, of values that move by a tenth of "
-        "the target's standard deviation); if not set, a model that is better than the baseline passes.",
+        "the target's standard deviation); if not set, a model that is no worse than the baseline passes.",
     )
 
 
@@ -230,7 +230,7 @@ class Gates(Section):
     slice_margin: float = Field(
         0.1,
         ge=0,
-        description="How much worse a slice may be; if not set, one that is better than the baseline passes.",
+        description="How much worse a slice may be; if not set, one that is no worse than the baseline passes.",
     )
     min_slice_rows: int = Field(30, ge=2, description="Rows that a slice needs to be tested.")
     robustness: Robustness = Field(Robustness(), description="Perturbation tests.")

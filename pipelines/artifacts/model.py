@@ -85,7 +85,8 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationReport(Artifact, frozen=True, kw_only=True):
     """`metrics.json` of evaluate: scores on the holdout. `metric` is the one that comparisons and slices use.
 
-    `trivial` is the model that knows no feature, which earlier files lack, and `baseline` the linear one, None for images.
+    `trivial` is the model that knows no feature (not in earlier files), `baseline` the linear one, None for images.
+
     `calibration` and `confusion` (true class by predicted class) are None in a regression; `rows` counts each side.
     """
 

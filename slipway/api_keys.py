@@ -83,11 +83,11 @@ def create(
     """Add a key; returns its entry and the key itself, which nobody can show again.
 
     Raises:
-        SettingsError: the name is taken, or a scope, a use case, a rate or a name is none.
+        SettingsError: the name is taken, or a scope, a use case, a rate or a name is none, or one is given twice.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
-    only = None if usecases is None else _unique(usecases)
-    key = Key(name, digest(secret), _unique(scopes), datetime.now(UTC), rate, expires, only, rows)
+    only = None if usecases is None else _distinct(usecases, "usecases")
+    key = Key(name, digest(secret), _distinct(scopes, "scopes"), datetime.now(UTC), rate, expires, only, rows)
     _check(key, path)
     with _changed(path) as keys:
         if any(other.name == name for other in keys):
@@ -129,8 +129,11 @@ def expiry(text: str, now: datetime | None = None) -> datetime:
     return moment
 
 
-def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+def _distinct(names: Iterable[str], what: str) -> tuple[str, ...]:
+    found = tuple(names)
+    if twice := [name for name in dict.fromkeys(found) if found.count(name) > 1]:
+        raise SettingsError(f"{what}: {', '.join(twice)} is given more than once: name each once.")
+    return found
 
 
 def _check(key: Key, path: Path) -> None:

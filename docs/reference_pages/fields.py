@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -21,6 +23,29 @@ def default(value: Any) -> str:
     if isinstance(value, bool):
         return code(str(value).lower())
     return code(",".join(value) if isinstance(value, tuple) else str(value).replace("'", ""))
+
+
+def example(field: FieldInfo) -> Any:
+    """Return the field's example, else its default; of a section, those of its required keys, or of its first one."""
+    if inner := model_in(field.annotation):
+        keys = {name: part for name, part in inner.model_fields.items() if part.is_required()}
+        first = dict(list(inner.model_fields.items())[:1])
+        value = {name: example(part) for name, part in (keys or first).items()}
+        return [value] if get_origin(field.annotation) is list else value
+    return field.examples[0] if field.examples else field.default
+
+
+def as_yaml(name: str, value: Any) -> str:
+    """Write a key and its value as one line of YAML."""
+    return yaml.safe_dump({name: value}, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key holds, by itself, in a list, or as null."""
+    for inner in (annotation, *get_args(annotation)):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner
+    return None
 
 
 def constraints(field: FieldInfo) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from pipelines.modeling.hyperparameters import Fitting, Network
-from reference_pages.fields import constraints, default, type_name
+from reference_pages.fields import as_yaml, constraints, default, example, model_in, type_name
 from reference_pages.markdown import code, table
 from slipway.config import UseCase
 
@@ -17,7 +16,17 @@ HEAD = """# usecase.yaml
 `usecases/NAME/usecase.yaml` describes a model: its data, features, target, split, gates, and how it is served and
 monitored. An unknown key is an error that suggests the right one. `slipway train NAME --set KEY=VALUE` overrides a
 key for one run: `--set split.salt=two` sets a key of this page, and a name that is no key, as in `--set epochs=2`,
-sets a hyperparameter (`params`). The two use cases in `usecases/` are short examples.
+sets a hyperparameter (`params`). The two use cases in `usecases/` are short examples, and
+[the code of a use case](usecase-code.md) describes the functions beside the file.
+
+**YAML.** Text that YAML reads as something else needs quotes: `"no"`, `"yes"`, `"0"`, `"2024-01-01"`, and text that
+begins with one of ``> | @ ` % & * !``, as `">50K"`. Where text is needed and YAML reads something else, the error says
+so with the line and the text in quotes; `010` and `1:30`, which YAML reads as 8 and 90, are errors anywhere. A key that
+is given twice is an error with both lines, and so is a value that a list has twice, but for lists that are no sets.
+Messages of `slipway train` name line and key. With `--set`, the shell takes quotes away:
+`--set 'target.positive="no"'` keeps them.
+
+An empty default means that the key is left out; a section has a table of its own below.
 """
 
 
@@ -37,21 +46,20 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
     """The table of a section, then those of the sections in it."""
     yield f"\n## {code(path) or 'Top level'}\n\n{_table(model)}"
     for name, field in model.model_fields.items():
-        if inner := _model_in(field.annotation):
+        if inner := model_in(field.annotation):
             yield from _section(".".join(filter(None, [path, name])), inner)
 
 
 def _table(model: type[BaseModel]) -> str:
     rows = [
-        [code(name), type_name(field.annotation), default(field.default), f"{field.description}{constraints(field)}"]
+        [
+            code(name),
+            type_name(field.annotation),
+            default(field.default),
+            code(as_yaml(name, example(field))),
+            f"{field.description}{constraints(field)}",
+        ]
         for name, field in model.model_fields.items()
         if not field.exclude
     ]
-    return table(["key", "type", "default", "meaning"], rows)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for inner in (annotation, *get_args(annotation)):
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            return inner
-    return None
+    return table(["key", "type", "default", "example", "meaning"], rows)

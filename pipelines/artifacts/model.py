@@ -54,13 +54,14 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class BaselineScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Score of the naive model `name` on the holdout."""
+    """Score of the baseline model `name` on the holdout; `difference` is how much better the network is, paired."""
 
     name: str
     metric: str
     value: float | None
     low: float | None
     high: float | None
+    difference: Score | UnsetType = UNSET
 
 
 class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,8 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationReport(Artifact, frozen=True, kw_only=True):
     """`metrics.json` of evaluate: scores on the holdout. `metric` is the one that comparisons and slices use.
 
+    `trivial` is the model that knows no feature (not in earlier files), `baseline` the linear one, None for images.
+
     `calibration` and `confusion` (true class by predicted class) are None in a regression; `rows` counts each side.
     """
 
@@ -97,6 +100,7 @@ class EvaluationReport(Artifact, frozen=True, kw_only=True):
     rows: dict[str, int] = {}
     temperature: float | None = None
     baseline: BaselineScore | None = None
+    trivial: BaselineScore | UnsetType = UNSET
 
 
 class GatedReport(EvaluationReport, frozen=True, kw_only=True):

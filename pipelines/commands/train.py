@@ -81,8 +81,8 @@ def _require_named_servers() -> None:
 
 
 def _summary(result: dict[str, Any]) -> str:
-    lines = [f"device   {result['device']}", *_scores(result["scores"])]
-    lines.append(f"gates    {result['gate']}" + "".join(f"\n         {reason}" for reason in result["reasons"]))
+    lines = [f"device   {result['device']}", *_listed("scores", _scores(result["scores"]))]
+    lines += [*_listed("meaning", result["meaning"]), *_listed("gates", [_gates(result), *result["reasons"]])]
     if result["synthetic"]:
         lines.append("data     synthetic: made by the use case's generator, since its file is not there")
     name, version = result["usecase"], result["version"]
@@ -96,10 +96,20 @@ def _summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _listed(title: str, lines: list[str]) -> list[str]:
+    """Write the title before the first line, and blanks before the others."""
+    return [f"{title if number == 0 else '':8} {line}" for number, line in enumerate(lines)]
+
+
 def _scores(scores: dict[str, Any]) -> list[str]:
-    """Format scores as `roc_auc 0.781 (0.705 – 0.850)`, one a line."""
-    rows = []
-    for name, score in scores.items():
-        interval = f" ({score['low']:.3f} – {score['high']:.3f})" if score.get("low") is not None else ""
-        rows.append(f"         {name} {score['value']:.3f}{interval}")
-    return ["scores " + rows[0][7:], *rows[1:]] if rows else []
+    """Format scores as `roc_auc 0.781 (0.705 – 0.850)`."""
+    from pipelines.artifacts import Score
+    from pipelines.packaging.score_words import format_score
+
+    return [f"{name} {format_score(Score(**score))}" for name, score in scores.items()]
+
+
+def _gates(result: dict[str, Any]) -> str:
+    if result["declared"]:
+        return result["gate"]
+    return f"{result['gate']}; gates.absolute declares no bound, so it had to be better than a model without features"

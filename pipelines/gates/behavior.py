@@ -59,7 +59,7 @@ def _check_invariance(test: PerturbationTest, feature: Feature) -> Gate:
     rows = [{**row, feature.name: other} for row, other in zip(test.rows, others, strict=True)]
     found = mean(test.changed(test.predict(test.rows), test.predict(rows)))
     assert found.low is not None
-    sentence = f"{test.where}, with another {feature.name} in each, {format_share(found)} of the decisions change"
+    sentence = f"{test.where}, with another {feature.name} in each, {format_share(found)} {test.change}"
     verdict = "failed" if found.low > most else "passed"
     return Gate(label, found.low, most, verdict, f"{sentence}; at most {most:.1%} may.")
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.data.dataset import read_rows, target_values
+from pipelines.baseline_models import BaselineModel, fit_linear, fit_trivial
+from pipelines.data.dataset import encode_rows, read_rows, read_side, target_values
 from pipelines.packaging import prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.evaluation.bootstrap import Interval, fall
-from slipway.evaluation.metrics import METRICS, Metric, Scored, scored
+from slipway.evaluation.metrics import METRICS, Metric, Scored, scored, skill_metric
 from slipway.inference import Predictor, Row, rows_from_frame
 
 _PREDICTED_AT_ONCE = 1000
@@ -58,6 +59,11 @@ class Candidate:
         """Metric that comparisons and slices use."""
         return METRICS[self.usecase.task][self.metric_name]
 
+    @property
+    def skill_metric(self) -> Metric:
+        """Metric that comparisons with baseline models use: no constant prediction is best by it."""
+        return METRICS[self.usecase.task][skill_metric(self.usecase.task, self.metric_name)]
+
     @cached_property
     def challenger(self) -> Predictor:
         """Predictor of the new model."""
@@ -67,6 +73,25 @@ class Candidate:
     def incumbent(self) -> Predictor | None:
         """Predictor of the champion."""
         return Predictor(self.champion, "cpu") if self.champion else None
+
+    @cached_property
+    def trivial(self) -> BaselineModel:
+        """Baseline model that knows no feature."""
+        schema = self.challenger.schema
+        return fit_trivial(schema, target_values(read_side(self.split, "train", schema), schema))
+
+    @cached_property
+    def linear(self) -> BaselineModel | None:
+        """Linear baseline model; None for images."""
+        schema = self.challenger.schema
+        if schema.images:
+            return None
+        return fit_linear(schema, encode_rows(read_side(self.split, "train", schema), schema))
+
+    @property
+    def baseline(self) -> BaselineModel:
+        """Baseline model to be better than: the linear one, or for images the trivial one."""
+        return self.linear or self.trivial
 
     @property
     def comparable(self) -> bool:
@@ -110,6 +135,12 @@ class Candidate:
         """Score the champion on the rows."""
         assert self.incumbent is not None
         return self._score(self.incumbent, rows)
+
+    def score_baseline(self, model: BaselineModel, rows: Rows) -> Scored:
+        """Score a baseline model on the rows."""
+        schema = self.challenger.schema
+        found = encode_rows(read_frame(rows, schema), schema)
+        return scored(schema, self.usecase.target.cost, found.target, model.predict(found.features))
 
     def _score(self, predictor: Predictor, rows: Rows) -> Scored:
         frame = read_frame(rows, predictor.schema)

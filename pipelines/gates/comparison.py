@@ -1,4 +1,4 @@
-"""Compare the candidate's scores with bounds, with the champion's scores, and slices with all rows.
+"""Compare the candidate's scores with bounds, and with the champion's scores.
 
 Scores are computed on the frozen holdout. If the champion has degraded on the newest labelled window, concept drift has
 made the holdout stale: bounds and slices are then checked on the window, and failures on the holdout are waived with
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
 
 import msgspec
 
-from pipelines.gates.candidate import Candidate, Rows, read_frame
+from pipelines.gates.candidate import Candidate, Rows
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import compatible
 from slipway.evaluation.bootstrap import Interval, difference
 from slipway.evaluation.metrics import METRICS
-from slipway.evaluation.slices import scores
 
 
 def absolute(candidate: Candidate) -> list[Gate]:
     """Check the bounds of `gates.absolute`: lower bounds where more is better, else upper bounds."""
     bounds = candidate.usecase.gates.absolute.items()
-    return _on_current_rows(
+    return on_current_rows(
         candidate, lambda rows: [_check_bound(candidate, rows, name, bound) for name, bound in bounds]
     )
 
@@ -77,12 +75,7 @@ def compatibility(candidate: Candidate) -> list[Gate]:
     return [Gate("compatible", 0.0, 0.0, "passed", "Every request that the champion answers stays valid.")]
 
 
-def slices(candidate: Candidate) -> list[Gate]:
-    """Require every slice with enough rows to be no worse than all rows, by `gates.slice_margin`."""
-    return _on_current_rows(candidate, lambda rows: _check_slices(candidate, rows))
-
-
-def _on_current_rows(candidate: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
+def on_current_rows(candidate: Candidate, verdicts: Callable[[Rows], list[Gate]]) -> list[Gate]:
     """Return the verdicts on the current rows, and waived failures on the holdout if that is stale."""
     current = verdicts(candidate.current)
     if candidate.current == candidate.holdout:
@@ -111,31 +104,12 @@ def _check_bound(candidate: Candidate, rows: Rows, name: str, bound: float) -> G
     return Gate(label, figure, bound, verdict, f"{title} on {rows} is {figure:.4g}; {needed}.")
 
 
-def _check_slices(candidate: Candidate, rows: Rows) -> list[Gate]:
-    schema, least = candidate.challenger.schema, candidate.usecase.gates.min_slice_rows
-    found = scores(
-        candidate.usecase, schema, read_frame(rows, schema), candidate.score_challenger(rows), candidate.metric
-    )
-    return [_check_slice(candidate, rows, part) for part in found if part["rows"] >= least]
-
-
 def _compare_with_champion(candidate: Candidate, rows: Rows) -> tuple[Interval, str]:
     """Return the paired difference of the candidate's score from the champion's, as an interval and as a sentence."""
     found = difference(candidate.score_challenger(rows), candidate.score_champion(rows), candidate.metric)
     if found.value is None:
         return found, f"The rows of {rows} define no {candidate.metric.title}."
     return found, f"On {rows} its {candidate.metric.title} differs from the champion's by {format_difference(found)}"
-
-
-def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
-    label, margin = f"slice:{part['feature']}={part['value']}", candidate.usecase.gates.slice_margin
-    found = Interval(**part["difference"])
-    where = f"On {rows.name}, where {part['feature']} is {part['value']} ({part['rows']:,} rows),"
-    if found.high is None:
-        return Gate(label, None, -margin, "passed", f"{where} the rows define no {candidate.metric.title}.")
-    sentence = f"{where} its {candidate.metric.title} differs from that over all rows by {format_difference(found)}"
-    verdict, not_ = ("failed", "") if found.high < -margin else ("passed", "not ")
-    return Gate(label, found.high, -margin, verdict, f"{sentence}: {not_}worse by more than the margin of {margin:g}.")
 
 
 def format_difference(found: Interval) -> str:

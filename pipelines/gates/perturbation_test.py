@@ -10,12 +10,13 @@ import numpy as np
 from pipelines.data.dataset import target_values
 from pipelines.gates.candidate import Candidate, predict, read_frame
 from slipway.evaluation.metrics import Scored, scored
-from slipway.inference import Row, rows_from_frame
+from slipway.inference import Row, encode, rows_from_frame
 
 MOST_ROWS = 2000
 SEED = 7
 # A regression has no decision: a value that moves by a tenth of the target's standard deviation counts as changed.
 _CHANGED_VALUE = 0.1
+_CHANGED_VALUE_IN_WORDS = "a tenth of the target's standard deviation, which counts as a changed decision"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ class PerturbationTest:
         """Predict the rows, changed or not, and score them with the labels of the unchanged ones."""
         predictor = self.candidate.challenger
         return scored(predictor.schema, self.candidate.usecase.target.cost, self.truth, predict(predictor, rows))
+
+    def predict_baseline(self, rows: Sequence[Row]) -> Scored:
+        """Predict the rows by the baseline model."""
+        schema = self.candidate.challenger.schema
+        outputs = self.candidate.baseline.predict(encode(schema, rows))
+        return scored(schema, self.candidate.usecase.target.cost, self.truth, outputs)
+
+    @property
+    def change(self) -> str:
+        """What counts as a changed decision, the end of a sentence about a share of rows."""
+        schema = self.candidate.challenger.schema
+        if schema.classes:
+            return "of the decisions change"
+        unit = f" {schema.unit}" if schema.unit else ""
+        return f"of the values move by more than {_CHANGED_VALUE * self.scale():.3g}{unit} ({_CHANGED_VALUE_IN_WORDS})"
 
     def scale(self) -> float:
         """Return the unit of outputs: 1 for probabilities, the target's standard deviation in a regression."""

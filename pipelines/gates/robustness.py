@@ -1,9 +1,15 @@
-"""Robustness to small perturbations of the inputs: loss of score, and changed decisions."""
+"""Robustness to small perturbations of the inputs: loss of score, and changed decisions.
+
+A bound that the use case does not declare refuses no model that is not shown to be worse than the baseline model on the
+same perturbed rows, and none that loses no more by them than the baseline model does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from pipelines.gates.candidate import Candidate
@@ -13,13 +19,39 @@ from pipelines.gates.perturbations import PERTURBATIONS
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.evaluation.bootstrap import Interval, difference, mean
 from slipway.evaluation.metrics import Scored
+from slipway.inference import Row
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """The rows of a test after one kind of perturbation, and the model's predictions before and after it."""
+
+    test: PerturbationTest
+    kind: str
+    rows: list[Row]
+    before: Scored
+    after: Scored
+
+    @property
+    def where(self) -> str:
+        """The rows and the perturbation, the beginning of a sentence."""
+        return f"{self.test.where}, disturbed by {_describe(self.test, self.kind)},"
+
+    def difference(self, before: Scored, after: Scored) -> Interval:
+        """How much better the score is after the perturbation."""
+        return difference(after, before, self.test.candidate.metric)
+
+    def changed(self, before: Scored, after: Scored) -> Interval:
+        """The share of rows whose decision the perturbation changes."""
+        return mean(self.test.changed(before, after))
 
 
 def robustness(candidate: Candidate) -> list[Gate]:
     """Limit the loss of score and the share of changed decisions under each perturbation, by `gates.robustness`."""
     test = PerturbationTest.of(candidate)
     before = test.predict(test.rows)
-    return [verdict for kind in PERTURBATIONS for verdict in _check(test, kind, before)]
+    perturbed = filter(None, (_perturb(test, kind, before) for kind in PERTURBATIONS))
+    return [gate for each in perturbed for gate in (_check_score(each), _check_decisions(each))]
 
 
 def format_share(found: Interval) -> str:
@@ -27,37 +59,51 @@ def format_share(found: Interval) -> str:
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
-def _check(test: PerturbationTest, kind: str, before: Scored) -> Iterator[Gate]:
-    budget = test.candidate.usecase.gates.robustness
-    size: float = getattr(budget, kind)
-    perturbed = PERTURBATIONS[kind](test.rows, test.candidate.challenger.schema, size, np.random.default_rng(SEED))
-    if not size or perturbed is None:
-        return
-    after = test.predict(perturbed)
-    yield _check_score(test, kind, difference(after, before, test.candidate.metric))
-    yield _check_decisions(test, kind, mean(test.changed(before, after)))
+def _perturb(test: PerturbationTest, kind: str, before: Scored) -> Perturbed | None:
+    """Perturb the rows; None if the use case has no such feature, or wants none of it."""
+    size: float = getattr(test.candidate.usecase.gates.robustness, kind)
+    rows = PERTURBATIONS[kind](test.rows, test.candidate.challenger.schema, size, np.random.default_rng(SEED))
+    return Perturbed(test, kind, rows, before, test.predict(rows)) if size and rows is not None else None
 
 
-def _check_score(test: PerturbationTest, kind: str, found: Interval) -> Gate:
-    label, most, title = (
-        f"robustness:{kind}:score",
-        test.candidate.usecase.gates.robustness.max_drop,
-        test.candidate.metric.title,
-    )
-    where = f"{test.where}, disturbed by {_describe(test, kind)},"
+def _check_score(each: Perturbed) -> Gate:
+    candidate = each.test.candidate
+    most, title = candidate.usecase.gates.robustness.max_drop, candidate.metric.title
+    label, found = f"robustness:{each.kind}:score", each.difference(each.before, each.after)
     if found.high is None:
-        return Gate(label, None, -most, "passed", f"{where} {title} is not defined.")
+        return Gate(label, None, -most, "passed", f"{each.where} {title} is not defined.")
     verdict, not_ = ("failed", "") if found.high < -most else ("passed", "not ")
-    sentence = f"{where} its {title} differs from that on the rows as they are by {format_difference(found)}"
-    return Gate(label, found.high, -most, verdict, f"{sentence}: {not_}worse by more than {most:g}.")
+    sentence = f"{each.where} its {title} differs from that on the rows as they are by {format_difference(found)}"
+    gate = Gate(label, found.high, -most, verdict, f"{sentence}: {not_}worse by more than {most:g}.")
+    return _relative_to_baseline(each, gate, "max_drop", lambda *scored: -(each.difference(*scored).value or 0.0))
 
 
-def _check_decisions(test: PerturbationTest, kind: str, found: Interval) -> Gate:
+def _check_decisions(each: Perturbed) -> Gate:
+    found, most = each.changed(each.before, each.after), each.test.candidate.usecase.gates.robustness.max_changed
     assert found.low is not None
-    most = test.candidate.usecase.gates.robustness.max_changed
-    sentence = f"{test.where}, disturbed by {_describe(test, kind)}, {format_share(found)} of the decisions change"
+    sentence = f"{each.where} {format_share(found)} {each.test.change}; at most {most:.1%} may."
     verdict = "failed" if found.low > most else "passed"
-    return Gate(f"robustness:{kind}:decisions", found.low, most, verdict, f"{sentence}; at most {most:.1%} may.")
+    gate = Gate(f"robustness:{each.kind}:decisions", found.low, most, verdict, sentence)
+    return _relative_to_baseline(each, gate, "max_changed", lambda *scored: each.changed(*scored).value or 0.0)
+
+
+def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callable[[Scored, Scored], float]) -> Gate:
+    """Let a failed gate pass if nobody declared its bound, and the baseline model loses no less or scores no better."""
+    test = each.test
+    if not gate.failed or bound in test.candidate.usecase.gates.robustness.model_fields_set:
+        return gate
+    before, after = (test.predict_baseline(rows) for rows in (test.rows, each.rows))
+    better, name = difference(each.after, after, test.candidate.skill_metric), test.candidate.baseline.name
+    if loss(before, after) >= loss(each.before, each.after):
+        reason = f"{name} loses no less by it"
+    elif better.high is not None and better.high > 0:
+        reason = (
+            f"its {test.candidate.skill_metric.title} there differs from that of {name} by {format_difference(better)}"
+        )
+    else:
+        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {name}, too.")
+    sentence = f"{gate.sentence} The use case does not declare gates.robustness.{bound}, and {reason}."
+    return msgspec.structs.replace(gate, verdict="passed", sentence=sentence)
 
 
 def _describe(test: PerturbationTest, kind: str) -> str:

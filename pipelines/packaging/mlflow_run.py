@@ -137,10 +137,11 @@ def _label_params(labels: LabelReport | None) -> dict[str, Any]:
 
 
 def _scores(report: GatedReport) -> list[Metric]:
-    """Return `roc_auc`, `roc_auc_low` and `roc_auc_high` and so on; those of the naive model as `baseline_roc_auc`."""
+    """Return `roc_auc`, `roc_auc_low`, `roc_auc_high` and so on; of the baselines, `trivial_…` and `baseline_…`."""
     named: dict[str, Score | BaselineScore] = dict(report.scores)
-    if base := report.baseline:
-        named[f"baseline_{base.metric}"] = base
+    for prefix, base in (("trivial", report.trivial), ("baseline", report.baseline)):
+        if base:
+            named[f"{prefix}_{base.metric}"] = base
     parts = [
         (f"{name}{end}", value)
         for name, score in named.items()

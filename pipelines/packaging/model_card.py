@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.artifacts import BaselineScore, BundleFacts, GatedReport, LabelReport, Score, TrainingReport
+from pipelines.packaging.score_words import explain_score
 from slipway.config import UseCase
 from slipway.contracts.schema import Feature, Schema
 from slipway.evaluation.metrics import METRICS
@@ -84,13 +85,21 @@ def _labels(labels: LabelReport | None) -> str:
 
 def _scores(usecase: UseCase, report: GatedReport) -> str:
     titles = METRICS[usecase.task]
-    lines = [f"| {metric.title} | {_interval(report.scores[name])} |" for name, metric in titles.items()]
-    if base := report.baseline:
-        lines.append(f"| {titles[base.metric].title} of {base.name}, same inputs and rows | {_interval(base)} |")
+    lines = [
+        f"| {metric.title} | {metric.meaning} | {_interval(report.scores[name])} |"
+        for name, metric in titles.items()
+        if name in report.scores
+    ]
+    for base, what in ((report.trivial, "knows no feature"), (report.baseline, "same inputs and rows")):
+        if base:
+            lines.append(f"| {titles[base.metric].title} of {base.name} | {what} | {_interval(base)} |")
     return (
         "## Scores\n\nOn the holdout, which neither training nor calibration saw; with 95 % bootstrap intervals.\n\n"
-        "| metric | value |\n| --- | --- |\n" + "\n".join(lines)
-    )
+        "| metric | | value |\n| --- | --- | --- |\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + " ".join(f"{line}." for line in explain_score(usecase, report)[1:])
+    ).rstrip()
 
 
 def _slices(usecase: UseCase, report: GatedReport) -> str:

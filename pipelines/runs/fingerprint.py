@@ -35,13 +35,18 @@ def fingerprint(usecase: UseCase, register: bool) -> dict[str, Any]:
     """
     return {
         "data": sources.digest(usecase),
-        "configuration": digest_of(usecase.model_dump(mode="json")),
+        "configuration": digest_of([usecase.model_dump(mode="json"), _declared_gates(usecase)]),
         "code": code_digest(usecase),
         "lock": lock_digest(),
         "seed": usecase.seed,
         "mask": hashlib.sha256(b"slipway mask key\0" + settings().mask_secret()).hexdigest(),
         "register": register,
     }
+
+
+def _declared_gates(usecase: UseCase) -> dict[str, Any]:
+    """Return the gates that the use case sets: a bound is another one than a default of the same value."""
+    return usecase.gates.model_dump(mode="json", exclude_unset=True)
 
 
 def digest_of(content: Any) -> str:

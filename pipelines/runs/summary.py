@@ -17,19 +17,25 @@ from pipelines.artifacts import (
     SplitReport,
     TrainingReport,
 )
+from pipelines.packaging.score_words import explain_score
 from pipelines.runs.run import Run
 from slipway.config import UseCase
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Result of a run. `version` is None if it is not registered; `already` tells whether it was finished before."""
+    """Result of a run. `version` is None if it is not registered; `already` tells whether it was finished before.
+
+    `meaning` says in words what the scores mean, a line each; `declared` is whether the use case declares a bound.
+    """
 
     usecase: str
     version: str | None
     gate: str
     reasons: list[str]
+    declared: bool
     scores: dict[str, Any]
+    meaning: list[str]
     device: str
     synthetic: bool
     already: bool
@@ -70,7 +76,9 @@ def summarize(usecase: UseCase, run: Run) -> RunSummary:
         version=Registration.read(run.paths.register).version if run.registers else None,
         gate="passed" if report.passed else "refused",
         reasons=[gate.sentence for gate in report.gates if gate.failed],
+        declared=bool(usecase.gates.absolute),
         scores=msgspec.to_builtins(report.scores),
+        meaning=explain_score(usecase, report),
         device=TrainingReport.read(run.paths.train).device,
         synthetic=DataSource.read(run.paths.ingest).synthetic,
         already=run.finished_before,

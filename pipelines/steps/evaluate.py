@@ -1,4 +1,4 @@
-"""Evaluate the trained network on the holdout: scores with intervals, in slices, and compared with a naive model."""
+"""Evaluate the trained network on the holdout: scores with intervals, in slices, and compared with baseline models."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipelines.artifacts import (
     TrainingReport,
     read_history,
 )
+from pipelines.baseline_models import BaselineModel, fit_linear, fit_trivial
 from pipelines.data.dataset import EncodedRows, encode_rows, read_side
 from pipelines.modeling import networks
-from pipelines.modeling.baseline import fit_naive_model
 from pipelines.packaging import plots, prediction_table
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.evaluation import metrics, slices
-from slipway.evaluation.bootstrap import intervals
-from slipway.evaluation.metrics import METRICS, PRIMARY
+from slipway.evaluation.bootstrap import difference, intervals
+from slipway.evaluation.metrics import METRICS, PRIMARY, Scored, skill_metric
 
 
 def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
@@ -38,13 +38,15 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     predictions = {side: _predict(network, schema, rows[side]) for side in ("validation", "holdout")}
     for side, table in predictions.items():
         table.to_parquet(out / f"{side}_predictions.parquet")
+    holdout = prediction_table.to_scored(schema, usecase.target.cost, predictions["holdout"])
+    trivial, linear = fit_trivial(schema, rows["train"].target), fit_linear(schema, rows["train"])
     msgspec.structs.replace(
         measure(usecase, schema, frames["holdout"], predictions["holdout"]),
         rows={side: len(frame) for side, frame in frames.items()},
         temperature=temperature,
-        baseline=_score_baseline(usecase, schema, rows["train"], rows["holdout"]),
+        trivial=_score_baseline(usecase, schema, trivial, rows["holdout"], holdout),
+        baseline=linear and _score_baseline(usecase, schema, linear, rows["holdout"], holdout),
     ).write(out)
-    holdout = prediction_table.to_scored(schema, usecase.target.cost, predictions["holdout"])
     plots.draw_plots(schema, holdout, read_history(trained), out / "plots")
 
 
@@ -71,11 +73,19 @@ def _predict(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
     return prediction_table.to_table(schema, rows.target, networks.predict(network, rows.features))
 
 
-def _score_baseline(usecase: UseCase, schema: Schema, train: EncodedRows, holdout: EncodedRows) -> BaselineScore | None:
-    """Score the naive model on the holdout; None for images."""
-    naive, name = fit_naive_model(schema, train, holdout), primary(usecase)
-    if naive is None:
-        return None
-    rows = metrics.scored(schema, usecase.target.cost, holdout.target, naive.outputs)
-    score = intervals(rows, {name: METRICS[usecase.task][name]})[name]
-    return BaselineScore(name=naive.name, metric=name, value=score.value, low=score.low, high=score.high)
+def _score_baseline(
+    usecase: UseCase, schema: Schema, model: BaselineModel, holdout: EncodedRows, network: Scored
+) -> BaselineScore:
+    """Score a baseline model on the holdout, and compare the network's predictions of the same rows."""
+    rows = metrics.scored(schema, usecase.target.cost, holdout.target, model.predict(holdout.features))
+    name = skill_metric(usecase.task, primary(usecase))
+    metric = METRICS[usecase.task][name]
+    score, better = intervals(rows, {name: metric})[name], difference(network, rows, metric)
+    return BaselineScore(
+        name=model.name,
+        metric=name,
+        value=score.value,
+        low=score.low,
+        high=score.high,
+        difference=Score(*better),
+    )

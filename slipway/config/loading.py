@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from slipway.config.use_case import UseCase
+from slipway.config.yaml_document import YamlDocument
 from slipway.errors import UseCaseError, suggestion
 from slipway.settings import settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+_INTERNAL = {name for name, field in UseCase.model_fields.items() if field.exclude}
+_Written = Mapping[tuple[int | str, ...], YamlDocument]  # the file, under (), and each `--set` under the place it sets
 
 
 def names() -> list[str]:
@@ -29,7 +32,7 @@ def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
     `params.KEY`. Values are read as YAML.
 
     Raises:
-        UseCaseError: no such use case, or its file is not as it must be; the message names the key.
+        UseCaseError: no such use case, or its file is not as it must be; the message names the line and the key.
     """
     path = settings().usecases / name / "usecase.yaml"
     if not path.exists():
@@ -37,44 +40,64 @@ def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
         raise UseCaseError(
             f"no use case {name!r} in {settings().usecases}/.{suggestion(name, known)} There are: {known}."
         )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UseCaseError(f"{path} is not YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UseCaseError(f"{path} holds {type(content).__name__}, a mapping of keys is needed.")
-    if content.get("name") != name:
-        raise UseCaseError(f"{path}: name is {content.get('name')!r}; it must be the folder's, {name!r}.")
+    document = _read(path)
+    _require_name(document, path, name)
+    written: dict[tuple[int | str, ...], YamlDocument] = {(): document}
     for key, value in (overrides or {}).items():
-        _override(content, key, value)
+        part = YamlDocument(value, f"--set {key}={value}", numbered=False)
+        written[_override(document.content, key, part.content)] = part
     try:
-        return UseCase(**content, folder=path.parent, overridden=tuple(overrides or ()))
+        return UseCase.model_validate({**document.content, "folder": path.parent, "overridden": tuple(overrides or ())})
     except ValidationError as error:
-        raise UseCaseError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
+        raise UseCaseError("\n".join(_sentence(written, problem) for problem in error.errors())) from None
 
 
-def _override(content: dict[str, Any], key: str, value: str) -> None:
+def _read(path: Path) -> YamlDocument:
+    """Read a file that holds a mapping of keys."""
+    try:
+        document = YamlDocument(path.read_text(encoding="utf-8-sig"), str(path))
+    except UnicodeDecodeError as error:
+        raise UseCaseError(f"{path} is not UTF-8 text ({error}): save it as UTF-8.") from None
+    if not isinstance(document.content, dict):
+        raise UseCaseError(f"{path} holds {type(document.content).__name__}, a mapping of keys is needed.")
+    if internal := _INTERNAL & document.content.keys():
+        raise UseCaseError(f"{path}: {min(internal)}: unknown key. Allowed here: {', '.join(sorted(_keys_at(())))}.")
+    return document
+
+
+def _require_name(document: YamlDocument, path: Path, name: str) -> None:
+    found = document.content.get("name")
+    if isinstance(found, str) and found != name:
+        raise UseCaseError(f"{document.where(['name'])}: name is {found!r}; it must be the folder's, {name!r}.")
+
+
+def _override(content: dict[str, Any], key: str, value: Any) -> tuple[str, ...]:
+    """Set the value, and return its place."""
     parts = key.split(".") if "." in key or key in UseCase.model_fields else ["params", key]
     place = content
     for part in parts[:-1]:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
             raise UseCaseError(f"--set {key}: {part!r} is no mapping, so it has no keys to set.")
-    try:
-        place[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UseCaseError(f"--set {key}={value}: the value is not YAML: {error}") from None
+    place[parts[-1]] = value
+    return tuple(parts)
 
 
-def _sentence(path: Path, problem: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
+def _sentence(written: _Written, problem: ErrorDetails) -> str:
+    place, start = problem["loc"], max((start for start in written if problem["loc"][: len(start)] == start), key=len)
+    document, rest = written[start], place[len(start) :]
+    where = ": ".join(filter(None, [document.where(rest), ".".join(map(str, place))]))
     if problem["type"] == "extra_forbidden":
-        allowed = sorted(_keys_at(problem["loc"]))
-        key = str(problem["loc"][-1])
-        return f"{path}: {place}: unknown key.{suggestion(key, allowed)} Allowed here: {', '.join(allowed)}."
+        allowed = sorted(_keys_at(place))
+        return f"{where}: unknown key.{suggestion(str(place[-1]), allowed)} Allowed here: {', '.join(allowed)}."
+    if problem["type"] == "string_type" and (misread := document.misread(rest)):
+        shell = " (the shell takes quotes away: put all of KEY=VALUE into single ones)" if start else ""
+        return f"{where}: {misread}{shell}."
+    if problem["type"] == "invalid_key" or place[-1:] == ("[key]",):
+        return f"{where}: a key is text: put it in quotes (received: {problem['input']!r})"
     message = problem["msg"].removeprefix("Value error, ")
     received = "" if problem["type"] in ("missing", "value_error") else f" (received: {problem['input']!r})"
-    return f"{path}: {place + ': ' if place else ''}{message}{received}"
+    return f"{where}: {message}{received}"
 
 
 def _keys_at(place: tuple[int | str, ...]) -> set[str]:
@@ -83,7 +106,7 @@ def _keys_at(place: tuple[int | str, ...]) -> set[str]:
     for part in place[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
-    return set(model.model_fields) - {"folder", "overridden"}
+    return set(model.model_fields) - _INTERNAL
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

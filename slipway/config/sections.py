@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Value = TypeVar("Value")
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
 Reason = Literal["drift", "quality", "age", "labels"]
+
+
+def _distinct(values: list[Value]) -> list[Value]:
+    """Refuse a list that is a set and has a value twice."""
+    twice = [value for value, times in Counter(map(repr, values)).items() if times > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is given more than once: keep one of each")
+    return values
+
+
+def _rising(values: list[float]) -> list[float]:
+    """Refuse edges of which one is not above the one before it."""
+    if sorted(set(values)) != values:
+        raise ValueError(f"{values} are not rising edges: each must be above the one before it")
+    return values
+
+
+Names = Annotated[list[str], AfterValidator(_distinct)]
+Edges = Annotated[list[float], AfterValidator(_rising)]
 
 
 class Section(BaseModel):
@@ -18,14 +40,16 @@ class Section(BaseModel):
 class Csv(Section):
     separator: str = Field(",", min_length=1, description="Column separator; `\\s+` is any number of blanks.")
     header: bool = Field(True, description="Whether the first line holds the column names.")
-    columns: list[str] = Field([], description="Column names of a file without a header, or in place of its own.")
+    columns: Names = Field(
+        [],
+        description="Column names of a file without a header, or in place of its own.",
+        examples=[["months", "plan", "cancelled"]],
+    )
     encoding: str = Field("utf-8", description="Text encoding of the file.")
     decimal: Literal[".", ","] = Field(".", description="Decimal mark of numbers.")
 
     @model_validator(mode="after")
     def _readable(self) -> Csv:
-        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
-            raise ValueError(f"`columns` names {twice} more than once: give each column a name of its own")
         if "\\" in self.separator and self.separator not in (r"\s+", r"\t"):
             raise ValueError(
                 f"`separator` {self.separator!r} is a pattern: only \\s+ and \\t are, else write it as it is"
@@ -38,20 +62,28 @@ class Csv(Section):
 class Source(Section):
     """A file by path or URL with its checksum, else what the folder's generator makes."""
 
-    path: str | None = Field(None, description="File, relative to the working directory.")
-    url: str | None = Field(None, description="Download address of the file; requires `sha256`.")
+    path: str | None = Field(None, description="File, relative to the working directory.", examples=["data/churn.csv"])
+    url: str | None = Field(
+        None, description="Download address of the file; requires `sha256`.", examples=["https://example.com/churn.csv"]
+    )
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="Checksum of the file; a file that differs is refused."
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Checksum of the file; a file that differs is refused.",
+        examples=["b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871"],
     )
     format: Literal["csv", "parquet"] = Field("csv", description="File format.")
     csv: Csv = Field(Csv(), description="How a CSV file is read.")
-    missing: list[str] = Field(
-        [], description="Words for missing values, beside `NA`, `N/A`, `NaN`, `nan`, `null`, `NULL`, `?` and nothing."
+    missing: Names = Field(
+        [],
+        description="Words for missing values, beside `NA`, `N/A`, `NaN`, `nan`, `null`, `NULL`, `?` and nothing.",
+        examples=[["-", "none"]],
     )
     generator: str | None = Field(
         None,
         pattern=r"^\w+:\w+$",
         description="Function `module:name` in the use case folder that makes the data if there is no file.",
+        examples=["data:load"],
     )
     synthetic: bool = Field(True, description="Whether generated data is marked as synthetic everywhere.")
 
@@ -71,22 +103,33 @@ class Feature(Section):
         min_length=1,
         max_length=200,
         description="Name in requests and logs; none begins with `slipway.` or `prediction.`.",
+        examples=["monthly_fee"],
     )
-    kind: Kind = Field(description="Kind of value.")
-    unit: str = Field("", description="Unit, for people.")
-    description: str = Field("", description="What the feature means, for people.")
-    column: str | None = Field(None, description="Column of the source; the name if not set.")
+    kind: Kind = Field(
+        description="Kind of value: `number` has fractions, `integer` none, `boolean` is true or false, `category` is "
+        "text from a vocabulary, `image` the bytes of a PNG, JPEG, WebP or BMP file.",
+        examples=["number"],
+    )
+    unit: str = Field("", description="Unit, for people.", examples=["EUR"])
+    description: str = Field("", description="What the feature means, for people.", examples=["what is billed"])
+    column: str | None = Field(None, description="Column of the source; the name if not set.", examples=["Monthly Fee"])
     range: tuple[float, float] | None = Field(
-        None, description="Usual range `[lowest, highest]`, learned if not set; values outside get a warning."
+        None,
+        description="Usual range `[lowest, highest]`, learned if not set; values outside get a warning.",
+        examples=[[5, 120]],
     )
-    vocabulary: list[str] | None = Field(None, description="Known categories; learned from the data if not set.")
+    vocabulary: Names | None = Field(
+        None, description="Known categories; learned from the data if not set.", examples=[["basic", "premium"]]
+    )
     nullable: bool = Field(False, description="Whether requests may leave it out.")
     private: Literal["drop", "token", "bucket"] | None = Field(
-        None, description="Masking: `drop` removes it, `token` replaces it by an HMAC, `bucket` by its bin."
+        None,
+        description="Masking: `drop` removes it, `token` replaces it by an HMAC, `bucket` by its bin.",
+        examples=["token"],
     )
-    bins: list[float] | None = Field(None, description="Rising bin edges of `private: bucket`.")
-    size: tuple[int, int] | None = Field(None, description="Image size `[height, width]`.")
-    channels: Literal[1, 3] | None = Field(None, description="Image channels: 1 is grey, 3 is RGB.")
+    bins: Edges | None = Field(None, description="Rising bin edges of `private: bucket`.", examples=[[30, 60]])
+    size: tuple[int, int] | None = Field(None, description="Image size `[height, width]`.", examples=[[28, 28]])
+    channels: Literal[1, 3] | None = Field(None, description="Image channels: 1 is grey, 3 is RGB.", examples=[3])
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Feature:
@@ -98,8 +141,8 @@ class Feature(Section):
             raise ValueError(f"{self.name}: only a number or an integer has a `range: [lowest, highest]`")
         if (self.private == "bucket") != (self.bins is not None):
             raise ValueError(f"{self.name}: `private: bucket` and `bins` go together")
-        if self.bins is not None and (self.kind not in ("number", "integer") or sorted(set(self.bins)) != self.bins):
-            raise ValueError(f"{self.name}: `bins` are rising edges of a number")
+        if self.bins is not None and self.kind not in ("number", "integer"):
+            raise ValueError(f"{self.name}: only a number or an integer has `bins`")
         if self.private and self.kind == "image":
             raise ValueError(f"{self.name}: an image cannot be `private`; leave it out instead")
         return self
@@ -111,14 +154,14 @@ class Cost(Section):
 
 
 class Target(Section):
-    name: str = Field(description="Name of the target.")
-    column: str | None = Field(None, description="Column of the source; the name if not set.")
-    classes: list[str] = Field([], description="Classes of a classification, in order.")
-    positive: str | None = Field(None, description="Positive class of a binary task.")
+    name: str = Field(description="Name of the target.", examples=["cancelled"])
+    column: str | None = Field(None, description="Column of the source; the name if not set.", examples=["Cancelled?"])
+    classes: Names = Field([], description="Classes of a classification, in order.", examples=[["no", "yes"]])
+    positive: str | None = Field(None, description="Positive class of a binary task.", examples=["yes"])
     cost: Cost | None = Field(
         None, description="Costs of the two errors; they set the decision threshold of a binary task."
     )
-    unit: str = Field("", description="Unit of a regression target.")
+    unit: str = Field("", description="Unit of a regression target.", examples=["EUR"])
 
 
 class Fractions(Section):
@@ -135,11 +178,15 @@ class Fractions(Section):
 
 
 class Split(Section):
-    key: list[str] = Field([], description="Columns that identify a row; all feature values if empty.")
-    group: str | None = Field(None, description="Column whose equal values stay on one side.")
-    time: str | None = Field(None, description="Column to split by time instead of by hash.")
+    key: Names = Field(
+        [], description="Columns that identify a row; all feature values if empty.", examples=[["customer"]]
+    )
+    group: str | None = Field(None, description="Column whose equal values stay on one side.", examples=["household"])
+    time: str | None = Field(None, description="Column to split by time instead of by hash.", examples=["signed_on"])
     time_format: str | None = Field(
-        None, description="Format of its texts, such as `%d.%m.%Y %H:%M`; ISO 8601 and numbers need none."
+        None,
+        description="Format of its texts, such as `%d.%m.%Y %H:%M`; ISO 8601 and numbers need none.",
+        examples=["%d.%m.%Y"],
     )
     time_zone: str = Field("UTC", description="Zone of times that name none, such as `Europe/Berlin`.")
     salt: str = Field("slipway", description="Salt of the hash that assigns rows to sides.")
@@ -164,13 +211,15 @@ class Split(Section):
 class Schedule(Section):
     """Cron lines, in UTC."""
 
-    train: str | None = Field(None, description="When to train.")
-    monitor: str | None = Field(None, description="When to monitor.")
+    train: str | None = Field(None, description="When to train.", examples=["0 3 * * 1"])
+    monitor: str | None = Field(None, description="When to monitor.", examples=["15 * * * *"])
 
 
 class Slice(Section):
-    feature: str = Field(description="Feature to slice by.")
-    bins: list[float] | None = Field(None, description="Bin edges of a number; its quartiles if not set.")
+    feature: str = Field(description="Feature to slice by.", examples=["plan"])
+    bins: Edges | None = Field(
+        None, description="Bin edges of a number; its quartiles if not set.", examples=[[30, 60]]
+    )
 
 
 class Robustness(Section):
@@ -186,33 +235,58 @@ class Robustness(Section):
     noise: float = Field(0.05, ge=0, le=1, description="Pixel noise, as a share of the full scale.")
     brightness: float = Field(0.1, ge=0, lt=1, description="Brightness change, as a share of the full scale.")
     rotation: float = Field(5.0, ge=0, le=180, description="Rotation in degrees.")
-    max_drop: float = Field(0.05, ge=0, description="Largest accepted loss of score.")
-    max_changed: float = Field(0.1, ge=0, le=1, description="Largest accepted share of changed decisions.")
+    max_drop: float = Field(
+        0.05,
+        ge=0,
+        description="Largest accepted loss of score; if not set, a model that is no worse than the baseline passes.",
+    )
+    max_changed: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Largest accepted share of changed decisions (in a regression, of values that move by a tenth of "
+        "the target's standard deviation); if not set, a model that is no worse than the baseline passes.",
+    )
 
 
 class Gates(Section):
     """`absolute` bounds: a score of which more is better has at least it, any other at most it."""
 
     absolute: dict[str, float] = Field(
-        {}, description="Bounds on the holdout by metric: a minimum for scores, a maximum for losses."
+        {},
+        description="Bounds on the holdout by metric: a minimum for scores, a maximum for losses. Without one, the "
+        "model must be better than one that knows no feature.",
+        examples=[{"roc_auc": 0.7}],
     )
-    metric: str | None = Field(None, description="Metric of comparisons; ROC AUC, accuracy or R² by task if not set.")
+    metric: str | None = Field(
+        None,
+        description="Metric of comparisons; ROC AUC, accuracy or R² by task if not set.",
+        examples=["average_precision"],
+    )
     margin: float = Field(
         0.02, ge=0, description="How much worse than the champion a challenger may be on the holdout."
     )
     window_margin: float = Field(
         0.0, ge=0, description="How much better than the champion a challenger must be on the newest labelled window."
     )
-    slices: list[Slice] = Field([], description="Slices that must not be much worse than the whole.")
-    slice_margin: float = Field(0.1, ge=0, description="How much worse a slice may be.")
+    slices: Annotated[list[Slice], AfterValidator(_distinct)] = Field(
+        [], description="Slices that must not be much worse than the whole."
+    )
+    slice_margin: float = Field(
+        0.1,
+        ge=0,
+        description="How much worse a slice may be; if not set, one that is no worse than the baseline passes.",
+    )
     min_slice_rows: int = Field(30, ge=2, description="Rows that a slice needs to be tested.")
     robustness: Robustness = Field(Robustness(), description="Perturbation tests.")
-    invariant: list[str] = Field([], description="Features whose value must not change decisions.")
+    invariant: Names = Field(
+        [], description="Features whose value must not change decisions.", examples=[["dependents"]]
+    )
     max_variant: float = Field(
         0.05, ge=0, le=1, description="Largest accepted share of decisions changed by an invariant feature."
     )
     directions: dict[str, Literal["up", "down"]] = Field(
-        {}, description="Features that may move the output in one direction only."
+        {}, description="Features that may move the output in one direction only.", examples=[{"months": "down"}]
     )
     max_against: float = Field(
         0.1, ge=0, le=1, description="Largest accepted share of rows that move against the direction."
@@ -321,16 +395,22 @@ class Retraining(Section):
     given. `window_rows` is the newest labelled window, `monitoring.window_rows` where it is not given.
     """
 
-    reasons: list[Reason] = Field(
+    reasons: Annotated[list[Reason], AfterValidator(_distinct)] = Field(
         ["drift", "quality", "age", "labels"], description="Reasons that may start a training; empty: none."
     )
     min_labelled_rows: int = Field(500, ge=1, description="New labelled rows that a training needs.")
     cooldown_hours: float = Field(24, ge=0, description="Hours from one start to the next.")
     runs_per_week: int = Field(3, ge=1, description="Largest number of starts in 7 days.")
-    max_age_days: float | None = Field(None, gt=0, description="Age of the champion that is a reason to train.")
-    new_labels: int | None = Field(None, ge=1, description="Number of new labelled rows that is a reason to train.")
-    label_filters: list[str] = Field(
-        [], description="Optional filters of labelled training rows: `labeler_agreement`, `near_duplicates`."
+    max_age_days: float | None = Field(
+        None, gt=0, description="Age of the champion that is a reason to train.", examples=[30]
+    )
+    new_labels: int | None = Field(
+        None, ge=1, description="Number of new labelled rows that is a reason to train.", examples=[5000]
+    )
+    label_filters: Names = Field(
+        [],
+        description="Optional filters of labelled training rows: `labeler_agreement`, `near_duplicates`.",
+        examples=[["near_duplicates"]],
     )
     caller_share: float = Field(
         0.2,
@@ -342,4 +422,5 @@ class Retraining(Section):
         None,
         ge=1,
         description="Newest labelled rows: they evaluate, never train; `monitoring.window_rows` if not set.",
+        examples=[2000],
     )

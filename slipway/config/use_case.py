@@ -16,6 +16,7 @@ from slipway.config.sections import (
     Feedback,
     Gates,
     Monitoring,
+    Names,
     Retraining,
     Schedule,
     Section,
@@ -31,16 +32,24 @@ NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 
 class UseCase(Section):
-    name: str = Field(pattern=NAME, description="Name of the use case and of its registered model: the folder's name.")
-    owner: str = Field(description="Who is responsible.")
-    description: str = Field("", description="What the model is for.")
-    task: Task = Field(description="Kind of task.")
+    name: str = Field(
+        pattern=NAME,
+        description="Name of the use case and of its registered model: the folder's name.",
+        examples=["churn"],
+    )
+    owner: str = Field(description="Who is responsible.", examples=["customers@example.com"])
+    description: str = Field(
+        "", description="What the model is for.", examples=["Whether a customer cancels within a month."]
+    )
+    task: Task = Field(description="Kind of task.", examples=["binary"])
     source: Source = Field(description="Where the data comes from.")
     features: list[Feature] = Field(min_length=1, description="Inputs of the model.")
     target: Target = Field(description="What is predicted.")
-    retired: list[str] = Field([], description="Former features: accepted in requests and ignored.")
+    retired: Names = Field(
+        [], description="Former features: accepted in requests and ignored.", examples=[["fax_number"]]
+    )
     split: Split = Field(Split(), description="How rows are divided into train, validation and holdout.")
-    params: dict[str, Any] = Field({}, description="Hyperparameters of the network.")
+    params: dict[str, Any] = Field({}, description="Hyperparameters of the network.", examples=[{"epochs": 40}])
     seed: int = Field(7, description="Seed of every random choice.")
     schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
     gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")

@@ -78,12 +78,18 @@ def scored_predictions(schema: Schema, cost: Cost | None, rows: Mapping[str, Seq
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric; `sign` is 1 if more is better, else -1. One `of_labels` needs no outputs."""
+    """A metric, and in words what it measures; `sign` is 1 if more is better, else -1.
+
+    One `of_labels` needs no outputs. One without `shows_skill` can be best for a constant prediction, as recall
+    is where every row is predicted positive.
+    """
 
     title: str
     compute: Callable[[Scored], float]
     sign: int
+    meaning: str
     of_labels: bool = False
+    shows_skill: bool = True
 
 
 def computable(task: str, rows: Scored) -> dict[str, Metric]:
@@ -107,6 +113,28 @@ def f1_macro(rows: Scored) -> float:
     hits = [np.sum((rows.truth == k) & (rows.label == k)) for k in classes]
     both = [np.sum(rows.truth == k) + np.sum(rows.label == k) for k in classes]
     return float(np.mean(2 * np.array(hits) / np.array(both)))
+
+
+def precision(rows: Scored) -> float:
+    """The share of true positives among the rows that are predicted positive; NaN if there are none."""
+    predicted = rows.label == rows.positive
+    return float(np.mean(rows.truth[predicted] == rows.positive)) if predicted.any() else float("nan")
+
+
+def recall(rows: Scored) -> float:
+    """The share of the positive rows that are predicted positive; NaN if there are none."""
+    positive = rows.truth == rows.positive
+    return float(np.mean(rows.label[positive] == rows.positive)) if positive.any() else float("nan")
+
+
+def precision_macro(rows: Scored) -> float:
+    """The mean precision of the classes that occur, or were predicted; 0 for one that was not predicted."""
+    return _mean_share(rows, among=rows.label)
+
+
+def recall_macro(rows: Scored) -> float:
+    """The mean recall of the classes that occur, or were predicted; 0 for one that does not occur."""
+    return _mean_share(rows, among=rows.truth)
 
 
 def log_loss(rows: Scored) -> float:
@@ -190,6 +218,13 @@ def r2(rows: Scored) -> float:
     return float(1 - np.mean((rows.outputs[:, 0] - rows.truth) ** 2) / variance) if variance else float("nan")
 
 
+def _mean_share(rows: Scored, among: np.ndarray) -> float:
+    """For each class the share of right predictions among the rows that `among` assigns to it; their mean."""
+    classes = np.union1d(rows.truth, rows.label)
+    right = rows.label == rows.truth
+    return float(np.mean([right[among == k].mean() if (among == k).any() else 0.0 for k in classes]))
+
+
 def _auc(truth: np.ndarray, score: np.ndarray) -> float:
     """By ranks (Mann and Whitney), equal scores sharing theirs."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
@@ -201,25 +236,67 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 _CLASSES = {
-    "accuracy": Metric("accuracy", accuracy, 1, of_labels=True),
-    "balanced_accuracy": Metric("balanced accuracy", balanced_accuracy, 1, of_labels=True),
-    "f1_macro": Metric("macro F1", f1_macro, 1, of_labels=True),
-    "roc_auc": Metric("ROC AUC", roc_auc, 1),
-    "log_loss": Metric("log loss", log_loss, -1),
-    "brier": Metric("Brier score", brier, -1),
-    "ece": Metric("expected calibration error", ece, -1),
+    "accuracy": Metric("accuracy", accuracy, 1, "the share of rows that get the right class", of_labels=True),
+    "balanced_accuracy": Metric(
+        "balanced accuracy", balanced_accuracy, 1, "the share of a class's rows that are found, mean", of_labels=True
+    ),
+    "f1_macro": Metric(
+        "macro F1", f1_macro, 1, "the harmonic mean of a class's precision and recall, mean", of_labels=True
+    ),
+    "roc_auc": Metric("ROC AUC", roc_auc, 1, "how often a row of the class scores above one of another; guessing 0.5"),
+    "log_loss": Metric("log loss", log_loss, -1, "how improbable the true classes were to the model; less is better"),
+    "brier": Metric("Brier score", brier, -1, "the squared error of the probabilities; less is better"),
+    "ece": Metric(
+        "expected calibration error",
+        ece,
+        -1,
+        "the distance of probabilities from frequencies; less is better",
+        shows_skill=False,
+    ),
+}
+_POSITIVE = {
+    "precision": Metric(
+        "precision",
+        precision,
+        1,
+        "the share of rows predicted positive that are positive",
+        of_labels=True,
+        shows_skill=False,
+    ),
+    "recall": Metric(
+        "recall", recall, 1, "the share of positive rows that are found", of_labels=True, shows_skill=False
+    ),
+    "average_precision": Metric(
+        "average precision", average_precision, 1, "the precision over all thresholds; guessing the share of positives"
+    ),
+    "expected_cost": Metric(
+        "expected cost", expected_cost, -1, "the mean cost of a decision; less is better", of_labels=True
+    ),
+}
+_EACH_CLASS = {
+    "precision_macro": Metric(
+        "macro precision",
+        precision_macro,
+        1,
+        "the share of right predictions among a class's predictions, mean",
+        of_labels=True,
+    ),
+    "recall_macro": Metric(
+        "macro recall", recall_macro, 1, "the share of a class's rows that are found, mean", of_labels=True
+    ),
 }
 METRICS: dict[str, dict[str, Metric]] = {
-    "binary": {
-        **_CLASSES,
-        "average_precision": Metric("average precision", average_precision, 1),
-        "expected_cost": Metric("expected cost", expected_cost, -1, of_labels=True),
-    },
-    "multiclass": _CLASSES,
+    "binary": {**_CLASSES, **_POSITIVE},
+    "multiclass": {**_CLASSES, **_EACH_CLASS},
     "regression": {
-        "r2": Metric("R²", r2, 1),
-        "rmse": Metric("root mean squared error", rmse, -1),
-        "mae": Metric("mean absolute error", mae, -1),
+        "r2": Metric("R²", r2, 1, "the share of the target's variance that is explained; 0 is always the mean"),
+        "rmse": Metric("root mean squared error", rmse, -1, "the usual error in the target's unit; less is better"),
+        "mae": Metric("mean absolute error", mae, -1, "the mean error in the target's unit; less is better"),
     },
 }
 PRIMARY = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
+
+
+def skill_metric(task: str, name: str) -> str:
+    """Return the metric's name, or the task's primary one if a constant prediction can be best by it."""
+    return name if METRICS[task][name].shows_skill else PRIMARY[task]

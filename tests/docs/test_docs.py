@@ -9,10 +9,15 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 
 from slipway.cli import COMMANDS, load_command
+from slipway.config import UseCase
+from slipway.config.yaml_document import YamlDocument
 from slipway.contracts.bundle import manifest
 from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
 from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
@@ -144,6 +149,25 @@ def generated() -> Iterator[dict[str, str]]:
 @pytest.mark.parametrize("name", ["settings.md", "cli.md", "usecase-yaml.md", "http-api.md", "metrics.md"])
 def test_the_generated_reference_is_that_of_the_code(generated, name):
     assert (DOCS / "reference" / name).read_text() == generated[name], "run: python docs/generate_reference.py"
+
+
+def test_every_key_of_a_use_case_has_a_type_a_default_and_an_example_that_the_file_takes(generated):
+    from reference_pages.fields import example, model_in
+
+    def fields(model: type[BaseModel]) -> Iterator[FieldInfo]:
+        for field in model.model_fields.values():
+            if not field.exclude:
+                yield field
+                yield from fields(inner) if (inner := model_in(field.annotation)) else ()
+
+    keys = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| `(.*?)` \| .+ \|$", generated["usecase-yaml.md"], re.MULTILINE)
+    rows = re.findall(r"^\| `\w+` \|.*$", generated["usecase-yaml.md"], re.MULTILINE)
+    assert len(keys) == len(rows) > 100
+    assert all(YamlDocument(example, key).content.keys() == {key} for key, *_, example in keys)
+    for field in fields(UseCase):
+        value = example(field)
+        assert value not in (None, "", [], {})
+        TypeAdapter(Annotated[field.annotation, field, *field.metadata]).validate_python(value)
 
 
 def test_make_help_lists_every_verb():

@@ -99,12 +99,13 @@ def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Calla
 
     A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
     validation's rows that makes the newest labelled ones of them; `old` one of the schema that makes the champion's.
+    Any score is good enough where `gates` declares no other bound.
     """
 
     def run(
         challenger, champion=None, window=None, old=lambda schema: schema, **changes
     ) -> dict[str, gate_report.Gate]:
-        found = usecase(orders, **changes)
+        found = usecase(orders, **changes | {"gates": {"absolute": {"roc_auc": 0}} | changes.get("gates", {})})
         sides = step(split, found, step(clean, found, step(ingest, found)))
         schema = Schema.load(sides / "schema.json")
         frame = pd.concat([pd.read_parquet(sides / f"{side}.parquet") for side in ("holdout", "validation")])

@@ -44,6 +44,8 @@ def test_a_revoked_key_is_gone_and_another_name_is_suggested(cli, var):
     [
         (["--scopes", "predit"], "Did you mean 'predict'?"),
         (["--scopes", ","], "has no scope"),
+        (["--scopes", "read,predict,read"], "scopes: read is given more than once"),
+        (["--usecases", "loans,loans"], "usecases: loans is given more than once"),
         (["--rate", "fast"], "100/second"),
         (["--rate", "0/second"], "100/second"),
         (["--expires", "soon"], "30d"),

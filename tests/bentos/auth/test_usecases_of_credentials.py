@@ -74,7 +74,7 @@ def test_a_key_for_one_use_case_opens_that_one(both, key):
 
 
 def test_a_key_may_be_for_several_use_cases_and_scopes_still_hold(both, key):
-    headers = bearer(key("ci", "predict", usecases=["prices", "loans", "prices"]))
+    headers = bearer(key("ci", "predict", usecases=["prices", "loans"]))
     assert predict(both, **headers).status == 200
     assert both.post("/v1/models/prices/predict", {"instances": [HOUSE]}, **headers).status == 200
     refused = both.post("/v1/models/loans/feedback", FEEDBACK, **headers)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pipelines.commands.train import _summary
 from slipway.settings import settings
 
 SMALL = {"epochs": 1, "members": 2, "width": 8, "bins": 4, "frequencies": 2}
@@ -17,7 +18,17 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
     usecase(orders, params=SMALL, gates={"absolute": {"roc_auc": 0.999}})
     ran = cli(*QUICK)
     assert ran.code == 0, ran.err
-    for part in ("device   ", "roc_auc 0.", "gates    refused", "at least 0.999 is needed", f"everything is in {var}"):
+    for part in (
+        "device   ",
+        "roc_auc 0.",
+        "precision ",
+        "recall ",
+        "meaning  ROC AUC 0.",
+        "LogisticRegression has 0.",
+        "gates    refused",
+        "at least 0.999 is needed",
+        f"everything is in {var}",
+    ):
         assert part in ran.out
     steps = [line.split(":")[0] for line in ran.err.splitlines()]
     assert steps == [
@@ -29,7 +40,7 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
 
     again = cli(*QUICK, "--json")
     assert json.loads(again.out)["already"] is True
-    assert json.loads(again.out)["version"] is None
+    assert json.loads(again.out)["version"] is None and json.loads(again.out)["declared"] is True
     assert again.err == ""
 
 
@@ -63,3 +74,31 @@ def test_a_registry_that_is_named_must_answer(cli, usecase, orders, monkeypatch,
     assert ran.code == 1
     assert f"MLFLOW_TRACKING_URI names {address}, and nothing answers there" in ran.err
     assert not (var / "runs").exists()
+
+
+def test_the_summary_says_what_the_score_means_and_that_nothing_was_declared():
+    result = {
+        "device": "cpu",
+        "scores": {
+            "roc_auc": {"value": 0.5, "low": 0.4, "high": 0.6},
+            "ece": {"value": None, "low": None, "high": None},
+        },
+        "meaning": ["ROC AUC 0.500 (0.400 – 0.600): guessing 0.5", "Nothing shows that the model is better"],
+        "gate": "refused",
+        "declared": False,
+        "reasons": ["Not shown to be better."],
+        "synthetic": False,
+        "usecase": "orders",
+        "version": None,
+        "folder": "var/runs/1",
+    }
+    assert _summary(result) == (
+        "device   cpu\n"
+        "scores   roc_auc 0.500 (0.400 – 0.600)\n"
+        "         ece not defined\n"
+        "meaning  ROC AUC 0.500 (0.400 – 0.600): guessing 0.5\n"
+        "         Nothing shows that the model is better\n"
+        "gates    refused; gates.absolute declares no bound, so it had to be better than a model without features\n"
+        "         Not shown to be better.\n"
+        "version  none (--no-register); everything is in var/runs/1"
+    )

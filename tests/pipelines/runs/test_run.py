@@ -105,7 +105,7 @@ def test_fresh_begins_anew_and_is_then_what_is_repeated(go):
     assert go()[0].record.key == second.record.key
 
 
-@pytest.mark.parametrize("changes", [{"seed": "8"}, {"split.salt": "other"}, {"epochs": "3"}])
+@pytest.mark.parametrize("changes", [{"seed": "8"}, {"split.salt": "other"}, {"epochs": "3"}, {"gates.margin": "0.02"}])
 def test_another_configuration_is_another_run(go, changes):
     assert go(until="clean")[0].record.key != go(until="clean", changes=changes)[0].record.key
 

@@ -227,11 +227,11 @@ def test_the_column_of_times_is_read_in_one_format(usecase, orders, step):
     ambiguous = usecase(orders.assign(day=days), split={"time": "day"})
     assert "Set split.time_format" in refused(step, ambiguous)
     declared = usecase(split={"time": "day", "time_format": "%d/%m/%y"})
-    times = pd.read_parquet(step(ingest, declared) / "snapshot.parquet")["split_time"]
+    times = pd.read_parquet(step(ingest, declared) / "snapshot.parquet")[columns.SPLIT_TIME]
     assert times.is_monotonic_increasing and times[0] == pd.Timestamp("2023-01-01", tz="UTC")
     counters = usecase(orders.assign(day=range(731, 1031)), split={"time": "day"})
     snapshot = pd.read_parquet(step(ingest, counters) / "snapshot.parquet")
-    assert snapshot["split_time"].tolist() == [*range(731, 1031)]
+    assert snapshot[columns.SPLIT_TIME].tolist() == [*range(731, 1031)]
 
 
 def test_names_of_columns_are_read_without_blanks(usecase, orders, step, tmp_path):

@@ -282,6 +282,16 @@ def test_the_card_tells_what_a_person_must_know(steps):
     assert "ynthetic" not in written
 
 
+def test_the_card_and_the_report_compare_with_a_trivial_and_a_linear_model(steps):
+    report, written = GatedReport.read(steps.gate), (steps.bundle / "bundle" / "card.md").read_text()
+    assert report.trivial.value < report.baseline.value and report.trivial.difference.low > 0
+    assert "of always predicting the" in written and "The features tell something about the target" in written
+    gates = {gate.name: gate.verdict for gate in report.gates}
+    assert ("baseline:trivial" in gates) == (not steps.usecase.gates.absolute)
+    if steps.usecase.task == "binary":
+        assert {"precision", "recall"} <= report.scores.keys() and "| precision | the share of rows" in written
+
+
 def test_the_card_tells_of_labelled_predictions_that_were_learned_from(steps):
     schema, report = Schema.load(steps.train / "schema.json"), GatedReport.read(steps.gate)
     facts = msgspec.convert(bundles.read_manifest(steps.bundle / "bundle").facts, BundleFacts)

@@ -73,7 +73,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"source": {"path": "x", "csv": {"separator": "[;,]\\|"}}}, "source.csv: `separator` .* is a pattern"),
         ({"source": {"path": "x", "csv": {"decimal": ","}}}, "source.csv: `separator` and `decimal` are both ','"),
         ({"source": {"path": "x", "csv": {"decimal": "'"}}}, "source.csv.decimal"),
-        ({"source": {"path": "x", "csv": {"columns": ["x", "x", "y"]}}}, r"`columns` names \['x'\] more than once"),
+        (
+            {"source": {"path": "x", "csv": {"columns": ["x", "x", "y"]}}},
+            "source.csv.columns: .*'x' is given more than once",
+        ),
         ({"source": {"path": "x", "missing": ["good"]}}, r"target.classes both hold \['good'\]"),
         (
             {
@@ -89,6 +92,39 @@ def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dic
     write(**changes)
     with pytest.raises(UseCaseError, match=message):
         config.load("plain")
+
+
+TWICE = "is given more than once"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": {"name": "y", "classes": ["1", "1"], "positive": "1"}}, f"target.classes: '1' {TWICE}"),
+        ({"task": "multiclass", "target": {"name": "y", "classes": ["no", "yes", "yes"]}}, f"classes: 'yes' {TWICE}"),
+        ({"features": [{"name": "a", "kind": "category", "vocabulary": ["x", "y", "x"]}]}, f"vocabulary: 'x' {TWICE}"),
+        ({"source": {"path": "a.csv", "csv": {"header": False, "columns": ["x", "x"]}}}, f"csv.columns: 'x' {TWICE}"),
+        ({"retired": ["old", "old"]}, f"retired: 'old' {TWICE}"),
+        ({"split": {"key": ["age", "age"]}}, f"split.key: 'age' {TWICE}"),
+        ({"gates": {"invariant": ["age", "age"]}}, f"gates.invariant: 'age' {TWICE}"),
+        ({"gates": {"slices": [{"feature": "city"}, {"feature": "city"}]}}, f"gates.slices: .*city.* {TWICE}"),
+        ({"gates": {"slices": [{"feature": "age", "bins": [30, 30]}]}}, "bins: .* are not rising edges"),
+        ({"features": [{"name": "a", "kind": "number", "private": "bucket", "bins": [3, 3.0]}]}, "not rising edges"),
+        ({"retraining": {"reasons": ["drift", "age", "drift"]}}, f"retraining.reasons: 'drift' {TWICE}"),
+        ({"retraining": {"label_filters": ["a", "a"]}}, f"label_filters: 'a' {TWICE}"),
+        ({"canary": {"stages": [5, 5, 100]}}, "rising percents"),
+    ],
+)
+def test_a_list_that_is_a_set_has_nothing_twice(write, changes: dict, message: str) -> None:
+    write(**changes)
+    with pytest.raises(UseCaseError, match=message):
+        config.load("plain")
+
+
+def test_one_feature_may_be_sliced_twice_by_other_bins(write) -> None:
+    slices = [{"feature": "age", "bins": [30]}, {"feature": "age", "bins": [40]}]
+    write(gates={"slices": slices})
+    assert [part.bins for part in config.load("plain").gates.slices] == [[30], [40]]
 
 
 def test_a_mistyped_name_gets_a_suggestion(write) -> None:

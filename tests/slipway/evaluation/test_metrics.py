@@ -10,7 +10,7 @@ from pipelines.modeling import calibration as calibrate
 from slipway.config import Cost
 from slipway.contracts.schema import Schema
 from slipway.evaluation.bootstrap import against_all, difference, fall, intervals, mean
-from slipway.evaluation.metrics import METRICS, Scored, calibration, computable, scored_predictions
+from slipway.evaluation.metrics import METRICS, Scored, calibration, computable, scored_predictions, skill_metric
 
 
 def made(classes: int, rows: int = 400, skill: float = 0.4, seed: int = 0) -> Scored:
@@ -43,8 +43,36 @@ def test_they_equal_scikit_learns(classes):
     }
     if classes == 2:
         expected["average_precision"] = known.average_precision_score(truth, p[:, 1])
+        expected["precision"] = known.precision_score(truth, label)
+        expected["recall"] = known.recall_score(truth, label)
+    else:
+        expected["precision_macro"] = known.precision_score(truth, label, average="macro")
+        expected["recall_macro"] = known.recall_score(truth, label, average="macro")
     for name, value in expected.items():
-        assert METRICS["binary"][name].compute(rows) == pytest.approx(value), name
+        assert METRICS["binary" if classes == 2 else "multiclass"][name].compute(rows) == pytest.approx(value), name
+
+
+def test_a_class_that_is_never_predicted_or_never_occurs_counts_as_scikit_learn_counts_it():
+    rows = Scored(np.array([0, 0, 1, 2]), np.zeros((4, 4)), np.array([0, 3, 0, 2]))
+    for name, score in (("precision_macro", known.precision_score), ("recall_macro", known.recall_score)):
+        expected = score(rows.truth, rows.label, average="macro", zero_division=0)
+        assert METRICS["multiclass"][name].compute(rows) == pytest.approx(expected)
+
+
+def test_nothing_predicted_positive_has_no_precision_and_no_positives_no_recall():
+    nothing = Scored(np.array([0, 1]), np.zeros((2, 2)), np.array([0, 0]), 1)
+    assert (
+        np.isnan(METRICS["binary"]["precision"].compute(nothing)) and METRICS["binary"]["recall"].compute(nothing) == 0
+    )
+    assert np.isnan(METRICS["binary"]["recall"].compute(nothing.at(np.array([0]))))
+
+
+def test_a_metric_by_which_a_constant_can_be_best_compares_with_no_baseline():
+    assert [skill_metric("binary", name) for name in ("recall", "precision", "ece", "brier")] == [
+        *["roc_auc"] * 3,
+        "brier",
+    ]
+    assert skill_metric("multiclass", "ece") == "accuracy" and skill_metric("regression", "rmse") == "rmse"
 
 
 def test_a_regressions_equal_scikit_learns():
@@ -159,7 +187,9 @@ def test_logged_predictions_of_a_binary_task_have_every_metric():
 def test_logged_predictions_of_many_classes_have_the_metrics_of_labels():
     rows = {"label_true": ["a", "b", "c"], "label": ["a", "b", "b"], "score": [0.5, 0.6, 0.7]}
     found = scored_predictions(schema("multiclass", ("a", "b", "c")), None, rows)
-    assert set(computable("multiclass", found)) == {"accuracy", "balanced_accuracy", "f1_macro"}
+    assert set(computable("multiclass", found)) == {
+        *("accuracy", "balanced_accuracy", "f1_macro", "precision_macro", "recall_macro")
+    }
     assert METRICS["multiclass"]["f1_macro"].compute(found) == pytest.approx((1 + 2 / 3 + 0) / 3)
 
 

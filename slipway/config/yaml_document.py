@@ -1,0 +1,164 @@
+"""A YAML document with the line and the text of each of its values, so that messages can show what was written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from slipway.errors import UseCaseError
+
+Place = Sequence[int | str]
+
+_INDICATORS = tuple(">|@`%&*!")
+_RULE = 'Text that begins with one of > | @ ` % & * ! [ ] { } or contains ": " or " #" needs quotes'
+_EMPTY_BLOCK = re.compile(r"[>|][-+]?[1-9]")
+_OLD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9.]+)+)")  # YAML 1.1: octal digits, and the base of 60
+_READINGS = {"null": "nothing", "bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date"}
+_LONGEST = 60
+
+
+class YamlDocument:
+    """One YAML document, and `origin`, what messages call it.
+
+    A place in it is a path of keys and indices, as pydantic's errors have it.
+
+    Raises:
+        UseCaseError: it is not YAML, a key is given twice, or a number is written as YAML alone reads it.
+    """
+
+    def __init__(self, text: str, origin: str, *, numbered: bool = True) -> None:
+        self._origin, self._numbered = origin, numbered
+        loader = yaml.SafeLoader(text)
+        try:
+            self._root = loader.get_single_node()
+            for node in _nodes(self._root):
+                self._check(node)
+            self.content: Any = None if self._root is None else loader.construct_document(self._root)
+        except yaml.MarkedYAMLError as error:
+            raise UseCaseError(self._explain(error)) from None
+        except yaml.YAMLError as error:
+            raise UseCaseError(f"{origin} is not YAML: {error}") from None
+
+    def where(self, place: Place) -> str:
+        """Name the document, and the line of the value at a place, or of the nearest one around it."""
+        nodes = list(self._along(place))
+        return self._line(nodes[-1].start_mark) if place and nodes else self._origin
+
+    def misread(self, place: Place) -> str | None:
+        """Say how YAML reads the value at a place that needs text; None if there is no value."""
+        nodes = list(self._along(place))
+        if len(nodes) <= len(place):
+            return None
+        written = _written(nodes[-1])
+        if not written:
+            return "text is needed, and there is nothing"
+        reading = _READINGS.get(_kind(nodes[-1]), "a list or a mapping")
+        return f"text is needed, and YAML reads {written} as {reading}: put it in quotes, {_quoted(written)}"
+
+    def _along(self, place: Place) -> Iterator[yaml.Node]:
+        """Yield the root, and the node at each part of the place, as far as there are nodes."""
+        node, left = self._root, list(place)
+        while node is not None:
+            yield node
+            node = _child(node, left.pop(0)) if left else None
+
+    def _check(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        elif isinstance(node, yaml.ScalarNode):
+            self._require_plain_number(node)
+            self._require_filled_block(node)
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        lines: dict[tuple[str, str], int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line, name, kind = key.start_mark.line + 1, (key.tag, key.value), _kind(key)
+            if kind in ("null", "bool", "timestamp"):
+                raise UseCaseError(
+                    f"{self._line(key.start_mark)}: YAML reads the key {key.value} as {_READINGS[kind]}: "
+                    f"put it in quotes, {_quoted(key.value)}."
+                )
+            if name in lines:
+                raise UseCaseError(
+                    f"{self._line(key.start_mark)}: the key {key.value!r} is given twice, in line {lines[name]} and "
+                    f"in line {line}: keep one of them."
+                )
+            lines[name] = line
+
+    def _require_plain_number(self, node: yaml.ScalarNode) -> None:
+        if _kind(node) in ("int", "float") and _OLD_NUMBER.fullmatch(node.value):
+            number = yaml.safe_load(node.value)
+            raise UseCaseError(
+                f"{self._line(node.start_mark)}: YAML reads {node.value} as {number}: write that number if it is "
+                f"meant, and text in quotes, {_quoted(node.value)}."
+            )
+
+    def _require_filled_block(self, node: yaml.ScalarNode) -> None:
+        written = _rest_of_line(node.start_mark)
+        if node.style in ("|", ">") and not node.value and _EMPTY_BLOCK.match(written):
+            raise UseCaseError(
+                f"{self._line(node.start_mark)}: YAML reads {written} as the beginning of a block of text, which is "
+                f"empty: put it in quotes, {_quoted(written)}."
+            )
+
+    def _explain(self, error: yaml.MarkedYAMLError) -> str:
+        """Say what is wrong and where, and which text lacks its quotes."""
+        mark = error.problem_mark or error.context_mark
+        reason = ", ".join(filter(None, [error.context, error.problem]))
+        if mark is None:
+            return f"{self._origin} is not YAML: {reason}. {_RULE}."
+        start = error.context_mark if str(error.context).startswith("while scanning") else None
+        written = re.split(r"[],}]", _rest_of_line(start or mark))[0].strip()
+        example = f": {_quoted(written)}" if written.startswith(_INDICATORS) else ""
+        return f"{self._line(mark)} is not YAML: {reason}. {_RULE}{example}."
+
+    def _line(self, mark: yaml.Mark) -> str:
+        return f"{self._origin}:{mark.line + 1}" if self._numbered else self._origin
+
+
+def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Yield each node once, in the order of the text; an alias is the node that it names."""
+    seen, left = set(), [root] if root is not None else []
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            left += [part for pair in reversed(node.value) for part in reversed(pair)]
+        elif isinstance(node, yaml.SequenceNode):
+            left += reversed(node.value)
+
+
+def _kind(node: yaml.Node) -> str:
+    """Return the last part of the tag: `str`, `int`, `map`, …"""
+    return str(node.tag).rpartition(":")[2]
+
+
+def _child(node: yaml.Node, part: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part]
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in reversed(node.value) if key.value == part), None)
+    return None
+
+
+def _written(node: yaml.Node) -> str:
+    """Return a value as it is written, or its first line; of one that YAML reads as nothing, the rest of the line."""
+    if isinstance(node, yaml.ScalarNode):
+        return node.value or _rest_of_line(node.start_mark)
+    start, end = node.start_mark, node.end_mark
+    return str(start.buffer)[start.pointer : end.pointer].splitlines()[0][:_LONGEST]
+
+
+def _rest_of_line(mark: yaml.Mark) -> str:
+    return re.split(r"[\r\n\0]", str(mark.buffer)[mark.pointer :], maxsplit=1)[0].strip()
+
+
+def _quoted(written: str) -> str:
+    return json.dumps(written, ensure_ascii=False)

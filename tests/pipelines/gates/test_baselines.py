@@ -1,0 +1,144 @@
+"""Baselines: without a declared bound a model must be better than trivial, and no default refuses one that is."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from tests.pipelines.gates import candidates
+
+NOISE = {"numbers": 0.3, "missing": 0, "other": 0}
+QUIET = {"absolute": {}, "robustness": NOISE | {"numbers": 0}}
+
+
+def by_amount(rows):
+    return candidates.probabilities([(row["amount"] or 450) / 900 for row in rows])
+
+
+def by_chance(rows):
+    return candidates.probabilities([crc32(str(row["amount"]).encode()) % 997 / 997 for row in rows])
+
+
+def wave(amount):
+    return (amount // 150) % 2 == 1
+
+
+def by_waves(rows):
+    return candidates.probabilities([0.9 if wave(row["amount"] or 0) else 0.1 for row in rows])
+
+
+@pytest.fixture
+def waves(orders):
+    """Orders of every second hundred and a half come back: no linear model knows."""
+    orders["returned"] = np.where(wave(orders["amount"].astype(float)), "yes", "no")
+    return orders
+
+
+def test_without_a_bound_a_model_is_compared_with_both_baselines_and_says_so(verdict):
+    found = verdict(by_amount, gates=QUIET)
+    trivial, linear = found["baseline:trivial"], found["baseline:linear"]
+    assert trivial.verdict == linear.verdict == "passed" and trivial.figure > trivial.threshold == 0
+    assert "gates.absolute declares no bound" in trivial.sentence and "rows) its ROC AUC differs" in trivial.sentence
+    assert "from that of LogisticRegression by" in linear.sentence and "nothing is refused for that" in linear.sentence
+
+
+@pytest.mark.parametrize("model", [0.0, -0.9, by_chance])
+def test_a_model_that_is_not_better_than_trivial_is_refused(verdict, model):
+    found = verdict(model, gates=QUIET)["baseline:trivial"]
+    assert found.verdict == "failed" and "not shown to be better. Give features that tell more" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [("accuracy", "accuracy"), ("log_loss", "log loss"), ("recall", "ROC AUC"), ("ece", "ROC AUC"), ("brier", "Brier")],
+)
+def test_any_metric_can_tell_and_one_that_a_constant_wins_is_not_asked(verdict, metric, title):
+    found = verdict(0.9, gates={"metric": metric, **QUIET})["baseline:trivial"]
+    assert found.verdict == "passed" and f"its {title}" in found.sentence
+
+
+def test_a_declared_bound_is_the_only_one(verdict):
+    found = verdict(by_chance, gates=QUIET | {"absolute": {"roc_auc": 0.01}})
+    assert found["absolute:roc_auc"].verdict == "passed" and not [name for name in found if "baseline" in name]
+
+
+def test_a_model_that_is_worse_than_the_linear_one_is_told_so_and_not_refused(verdict):
+    def by_gift(rows):
+        return candidates.probabilities([0.9 if row["gift"] else (row["amount"] or 0) / 900 for row in rows])
+
+    found = verdict(by_gift, gates=QUIET)
+    assert found["baseline:linear"].verdict == "passed" and found["baseline:linear"].figure < 0
+
+
+@pytest.mark.slow
+def test_on_a_stale_holdout_the_comparison_is_waived_and_the_window_decides(verdict):
+    def turned(rows):
+        return rows.assign(returned=rows["returned"].map({"yes": "no", "no": "yes"}))
+
+    found = verdict(-0.9, champion=0.9, window=turned, gates=QUIET)
+    assert (
+        found["baseline:trivial"].verdict == "passed" and "newest labelled window" in found["baseline:trivial"].sentence
+    )
+    assert found["holdout:baseline:trivial"].verdict == "waived"
+
+
+def test_a_default_refuses_nobody_who_is_better_than_the_baselines(verdict, waves):
+    found = verdict(by_waves, gates={"robustness": NOISE})["robustness:numbers:decisions"]
+    assert found.verdict == "passed" and found.figure > found.threshold == 0.1
+    assert "does not declare gates.robustness.max_changed, and its ROC AUC there differs from that of Logistic" in (
+        found.sentence
+    )
+
+
+def test_a_bound_that_is_declared_is_kept_even_at_the_default(verdict, waves):
+    found = verdict(by_waves, gates={"robustness": NOISE | {"max_changed": 0.1, "max_drop": 0.05}})
+    assert found["robustness:numbers:decisions"].verdict == "failed"
+    assert found["robustness:numbers:score"].verdict == "failed"
+
+
+def test_a_default_still_refuses_who_is_no_better_than_the_baselines(verdict, orders):
+    known = dict(zip(orders["amount"].astype(float), orders["returned"] == "yes", strict=True))
+    found = verdict(
+        lambda rows: candidates.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]),
+        gates={"robustness": NOISE},
+    )
+    refused = found["robustness:numbers:decisions"]
+    assert refused.verdict == "failed" and "It is worse there than LogisticRegression, too." in refused.sentence
+
+
+def test_a_model_that_loses_no_more_than_the_baseline_is_not_refused_by_a_default(verdict):
+    def also_by_gift(rows):
+        return candidates.probabilities([0.35 * row["gift"] + 0.65 * (row["amount"] or 450) / 900 for row in rows])
+
+    found = verdict(also_by_gift, gates={"robustness": NOISE | {"numbers": 2.0}})["robustness:numbers:decisions"]
+    assert found.verdict == "passed" and found.figure > found.threshold
+    assert found.sentence.endswith("max_changed, and LogisticRegression loses no less by it.")
+
+
+def test_a_regression_says_what_a_changed_decision_is(verdict, orders):
+    orders["returned"] = orders["amount"]
+    target = {"name": "returned", "unit": "EUR"}
+    found = verdict(
+        lambda rows: np.array([[row["amount"] or 0] for row in rows]),
+        task="regression",
+        target=target,
+        gates=QUIET | {"robustness": NOISE},
+    )
+    sentence = found["robustness:numbers:decisions"].sentence
+    assert "of the values move by more than 2" in sentence and " EUR (a tenth of the target's standard dev" in sentence
+
+
+def test_a_slice_margin_that_nobody_declares_refuses_nobody_who_is_better_there_than_the_baseline(verdict, waves):
+    def by_waves_but_of_gifts(rows):
+        sure = [0.1 if row["gift"] else 0.45 for row in rows]
+        return candidates.probabilities(
+            [0.5 + (s if wave(row["amount"] or 0) else -s) for row, s in zip(rows, sure, strict=True)]
+        )
+
+    slices = {"slices": [{"feature": "gift"}], "min_slice_rows": 10, "metric": "log_loss"}
+    found = verdict(by_waves_but_of_gifts, gates=slices | {"robustness": QUIET["robustness"]})["slice:gift=true"]
+    assert found.verdict == "passed" and "does not declare gates.slice_margin" in found.sentence
+    declared = slices | {"robustness": QUIET["robustness"], "slice_margin": 0.1}
+    assert verdict(by_waves_but_of_gifts, gates=declared)["slice:gift=true"].verdict == "failed"

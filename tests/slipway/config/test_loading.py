@@ -73,10 +73,6 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"source": {"path": "x", "csv": {"separator": "[;,]\\|"}}}, "source.csv: `separator` .* is a pattern"),
         ({"source": {"path": "x", "csv": {"decimal": ","}}}, "source.csv: `separator` and `decimal` are both ','"),
         ({"source": {"path": "x", "csv": {"decimal": "'"}}}, "source.csv.decimal"),
-        (
-            {"source": {"path": "x", "csv": {"columns": ["x", "x", "y"]}}},
-            "source.csv.columns: .*'x' is given more than once",
-        ),
         ({"source": {"path": "x", "missing": ["good"]}}, r"target.classes both hold \['good'\]"),
         (
             {

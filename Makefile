@@ -9,7 +9,7 @@ RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' slipway/__init__.py)
 DEVICE ?= cpu
 # Three more than the cores, for many tests wait; eight at most, for each may hold TensorFlow
 WORKERS ?= $(shell nproc | awk '{ print ($$1 < 5) ? $$1 + 3 : 8 }')
-# Only their files, since collecting all takes ten seconds
+# Only their files, since collecting all takes seconds
 ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests)
 WORKERS_SHARE = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # BASE: another base image than the one in the Dockerfiles, say from a mirror

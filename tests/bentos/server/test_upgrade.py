@@ -55,7 +55,8 @@ def answered(*reads: bytes) -> HardenedProtocol:
         for read in reads:
             protocol.data_received(read)
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.005)
+        while len(asyncio.all_tasks()) > 1:  # the requests that are being answered
+            await asyncio.sleep(0.001)
         return protocol
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monitoring.analysis import quality, windows
 from monitoring.analysis.drift import Column, DriftResult, Table, Thresholds, compare, present
 from monitoring.analysis.windows import Period, Window
+from slipway.clients.mlflow.version_schemas import load_schemas
 from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.prediction_log import Log
+from slipway.settings import settings
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
     """Test the period's sample against the bundle's reference, and score the labelled predictions since `labels_since`.
 
     Fewer rows than `monitoring.min_rows` are not tested; nor are the predictions if fewer are of the watched version,
-    a feature if fewer are of versions that have it, and one that the reference has no value of.
+    a feature if fewer are of versions that define it alike, and one that the reference has no value of.
     """
     least = usecase.monitoring.min_rows
     schema = Schema.load(bundle / "serve" / "schema.json")
@@ -42,7 +45,7 @@ def compare_period(log: Log, usecase: UseCase, period: Period, bundle: Path, lab
     frame = windows.load_reference(bundle, schema)
     reference = windows.reference_columns(frame, schema)
     promised = windows.reference_predictions(frame, schema)
-    sample = windows.read(log, schema, period)
+    sample = windows.read(log, schema, period, partial(load_schemas, usecase.name, config=settings()))
     columns, notes = _comparable(windows.columns(schema), reference, sample, period, least)
     return Comparison(
         schema,
@@ -69,11 +72,11 @@ def _comparable(
         notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
     compared = []
     for column in columns:
-        rows = len(sample.table[column.name])
+        name, rows = column.name, len(sample.table[column.name])
         if not len(present(reference[column.name])):
-            notes.append(f"The reference has no value of {column.name}, so it was not compared: train the model again.")
+            notes.append(f"The reference has no value of {name}, so it was not compared: train the model again.")
         elif rows < least:
-            notes.append(f"Only {rows} predictions are of versions that have {column.name}: it was not compared.")
+            notes.append(f"Only {rows} predictions are of versions that define {name} alike: it was not compared.")
         else:
             compared.append(column)
     return compared, notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +15,16 @@ import pandas as pd
 from monitoring.analysis.drift import NUMERIC, Column
 from slipway.contracts.columns import PREDICTION, SIDE, of_image, prediction_columns, reference_names
 from slipway.contracts.events.prediction_event import logged_features
+from slipway.contracts.schema.equivalence import is_comparable
 from slipway.errors import BundleError
 
 if TYPE_CHECKING:
-    from slipway.contracts.schema import Schema
+    from slipway.contracts.schema import Feature, Schema
     from slipway.prediction_log import Log
 
 SAMPLE_ROWS = 10_000
+Schemas = Callable[[Collection[str]], Mapping[str, "Schema"]]
+"""Gives the schemas of bundles by digest, of those that are known."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Window:
     """A bounded sample of a period: `rows` of features, of which the watched version predicted `own`.
 
     The prediction columns have those `own` rows only: another version's predictions say nothing about this one's. A
-    feature's column lacks the rows of versions that do not have the feature. A version is its bundle's digest: its
-    number comes again when a model is deleted and trained anew.
+    feature's column lacks the rows of versions that do not have the feature, or define it otherwise. A version is its
+    bundle's digest: its number comes again when a model is deleted and trained anew.
     """
 
     table: dict[str, np.ndarray]
@@ -57,7 +60,7 @@ def columns(schema: Schema) -> list[Column]:
     found: list[Column] = []
     for feature in schema.features:
         if feature.kind == "image":
-            found += [Column(name, "number") for name in of_image(feature.name).values()]
+            found += [Column(name, "number") for name in _names(feature)]
         elif feature.private != "drop" and not (feature.private == "token" and feature.kind in NUMERIC):
             found.append(Column(feature.name, feature.kind, unit=feature.unit))
     if schema.task == "regression":
@@ -83,16 +86,20 @@ def last_period(
     return Period(first, until, rows, str(version), str(digest)) if rows else None
 
 
-def read(log: Log, schema: Schema, period: Period) -> Window:
-    """Read the period's sample: at most 10,000 predictions, with the smallest digests of their `row_id`."""
+def read(log: Log, schema: Schema, period: Period, schemas: Schemas) -> Window:
+    """Read the period's sample: at most 10,000 predictions, with the smallest digests of their `row_id`.
+
+    `schemas` tells how the other versions of the period define the features.
+    """
     answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
     events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
     features: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for text, digest, *_ in events:
         features[str(digest)].append(_flat(logged_features(text)))
     own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.digest]
+    versions = {**schemas(features.keys() - {period.digest}), period.digest: schema}
     table = {
-        column.name: _feature_values(features, column, period.digest)
+        column.name: _feature_values(features, column, versions, schema)
         if column.of == "feature"
         else typed((row.get(column.name.removeprefix(PREDICTION)) for row in own), column)
         for column in columns(schema)
@@ -147,14 +154,36 @@ def typed(values: Iterable[Any], column: Column) -> np.ndarray:
     return np.array(texts, dtype=object) if texts else np.empty(0, dtype=object)
 
 
-def _feature_values(features: Mapping[str, Sequence[Mapping[str, Any]]], column: Column, watched: str) -> np.ndarray:
-    """The feature's values, by digest, of the watched version and of every other that has any of its kind.
+def _feature_values(
+    features: Mapping[str, Sequence[Mapping[str, Any]]], column: Column, versions: Mapping[str, Schema], watched: Schema
+) -> np.ndarray:
+    """The feature's values, by digest, of every version that defines it as the watched one does.
 
-    The log does not tell a feature that a version lacks from one that is missing in all its rows.
+    The log does not tell how a version defines a feature, nor one that it lacks from one that is missing in all its
+    rows: a version of which no schema is left counts if it has any value of the column's kind.
     """
-    by_version = {digest: typed((row.get(column.name) for row in rows), column) for digest, rows in features.items()}
-    kept = [values for digest, values in by_version.items() if digest == watched or not pd.isna(values).all()]
+    by_version = {
+        digest: typed((_of_kind(row.get(column.name), column.kind) for row in rows), column)
+        for digest, rows in features.items()
+    }
+    kept = [
+        values
+        for digest, values in by_version.items()
+        if (_defines_alike(versions[digest], watched, column) if digest in versions else not pd.isna(values).all())
+    ]
     return np.concatenate(kept) if kept else typed((), column)
+
+
+def _defines_alike(version: Schema, watched: Schema, column: Column) -> bool:
+    """Whether a version's values of a column can be compared with those of the watched version."""
+    now = next(feature for feature in watched.features if column.name in _names(feature))
+    before = version.by_name.get(now.name)
+    return before is not None and is_comparable(before, now)
+
+
+def _names(feature: Feature) -> Collection[str]:
+    """The columns of a feature: several for an image."""
+    return of_image(feature.name).values() if feature.kind == "image" else (feature.name,)
 
 
 def _without_empty_sides(frame: pd.DataFrame, name: str) -> pd.Series:
@@ -163,6 +192,12 @@ def _without_empty_sides(frame: pd.DataFrame, name: str) -> pd.Series:
         return frame[name]
     known = frame[name].notna().groupby(frame[SIDE]).transform("any")
     return frame[name][known] if known.any() else frame[name]
+
+
+def _of_kind(value: Any, kind: str) -> Any:
+    """The logged value; None where another version logged one of another kind, which may read like one of this kind."""
+    allowed = _LOGGED.get(kind, (int, float))
+    return value if isinstance(value, allowed) and (kind == "boolean" or not isinstance(value, bool)) else None
 
 
 def _number(value: Any) -> float:
@@ -196,5 +231,6 @@ def _last(name: str) -> str:
         arg_max("{name}", "@timestamp"))"""
 
 
+_LOGGED: Mapping[str, type] = {"category": str, "boolean": bool}
 _CLASSIFIED = (("label", "category"), ("score", "number"))
 _READ = ("features", "bundle_sha256", "label", "score", "value")

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from pipelines.data.row_identity import with_split_columns
+from slipway.clients.mlflow.version_schemas import load_schemas
 from slipway.config import UseCase, schema_builder
 from slipway.contracts import columns
 from slipway.contracts import schema as schemas
 from slipway.contracts.events.prediction_event import logged_features
 from slipway.contracts.schema import Feature, Schema
+from slipway.contracts.schema.equivalence import is_trainable
 from slipway.prediction_log import IMAGES, Log, captured, describe
 from slipway.settings import settings
 from slipway.storage import object_store
@@ -89,14 +91,15 @@ def left_out_files(usecase: UseCase, until: str) -> str:
 def to_rows(usecase: UseCase, labels: pd.DataFrame) -> TypedRows:
     """Convert predictions to rows of the cleaned layout, and add `LOG_COLUMNS`.
 
-    A row is left out as `unusable` if a value does not match its feature's present definition, `not captured` if its
-    image is not kept, and `side not known` if a prediction does not hold the columns of the split.
+    A row is left out as `unusable` if a value does not match its feature's present definition, or its version defined a
+    feature or the target otherwise, `not captured` if its image is not kept, and `side not known` if a prediction does
+    not hold the columns of the split.
     """
     schema, secret = schema_builder.from_usecase(usecase), settings().mask_secret()
     logged = [schemas.mask(logged_features(text), schema, secret) for text in labels["features"]]
     features = [feature for feature in schema.features if feature.private != "drop"]
     images = _CapturedImages(usecase.name)
-    cells, usable, kept = {}, np.ones(len(labels), bool), np.ones(len(labels), bool)
+    cells, usable, kept = {}, _is_defined_alike(usecase, labels, schema), np.ones(len(labels), bool)
     for feature in features:
         values, valid = _check_column([row.get(feature.name) for row in logged], feature)
         usable &= valid
@@ -126,6 +129,14 @@ def _labelled(
         usecase.name, None, until, labels, sent_until=until, without=without, each_caller=each_caller
     )
     return found.filter("\"slipway.role\" IN ('champion', 'canary')")
+
+
+def _is_defined_alike(usecase: UseCase, labels: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Return which rows are not of a version whose features or target mean something else, such as another unit."""
+    digests = labels["bundle_sha256"]
+    schemas = load_schemas(usecase.name, set(digests), settings())
+    otherwise = [digest for digest, before in schemas.items() if not is_trainable(before, schema)]
+    return ~digests.isin(otherwise).to_numpy()
 
 
 def _has_split_columns(schema: Schema) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -17,13 +18,15 @@ from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import RolloutView
 from monitoring.status import exporter
+from slipway.clients.mlflow.version_schemas import load_schemas
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
 from tests.monitoring.retraining import requests
+from tests.support import bundles
 from tests.support.prediction_log import watched_loans as loans
 from tests.support.prediction_log.broken_log import break_log
-from tests.support.servers import publish, run_document
+from tests.support.servers import publish, run_document, unique_name
 
 REFERENCE = loans.rows(800, seed=1)
 
@@ -136,6 +139,74 @@ def test_a_feature_of_another_kind_in_another_version_is_no_missing_one(tmp_path
     assert run(tmp_path)["verdict"] == "none"
 
 
+def keep_schema(digest: str, **changes: object) -> None:
+    """Keep the schema of another version, in which the feature `name` of `changes` was otherwise."""
+    name = changes.pop("name")
+    features = [
+        msgspec.structs.replace(feature, **changes) if feature.name == name else feature
+        for feature in bundles.TABULAR.features
+    ]
+    folder = settings().var / "schemas" / digest / "serve"
+    folder.mkdir(parents=True)
+    msgspec.structs.replace(bundles.TABULAR, features=tuple(features)).save(folder / "schema.json")
+
+
+OF_ANOTHER_KIND = [
+    pytest.param({"name": "job", "kind": "number", "vocabulary": None}, {"job": 7.5}, id="numbers"),
+    pytest.param({"name": "visits", "kind": "category"}, {"visits": "3"}, id="texts"),
+    pytest.param({"name": "member", "kind": "integer"}, {"member": 1}, id="flags"),
+]
+DEFINED_OTHERWISE = [
+    pytest.param({"name": "age", "unit": "months"}, {"age": lambda frame: frame["age"] * 12}, id="unit"),
+    pytest.param({"name": "job", "vocabulary": ("office", "nurse", "pilot")}, {"job": "office"}, id="renamed"),
+    pytest.param({"name": "job", "private": "token"}, {"job": f"tok_{'0' * 32}"}, id="masked"),
+    pytest.param(
+        {"name": "visits", "nullable": False}, {"visits": lambda frame: frame["visits"].fillna(3)}, id="required"
+    ),
+]
+
+
+def judged_with_another_version(tmp_path: Path, digest: str, logged: dict[str, Any]) -> dict[str, Any]:
+    loans.answer(loans.rows(900, seed=7, missing=0.1).assign(**logged), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(400, seed=8), digest, version="2", minutes_ago=5)
+    return run(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "logged"), OF_ANOTHER_KIND + DEFINED_OTHERWISE)
+def test_a_feature_that_another_version_defined_otherwise_is_compared_in_the_rows_of_its_like(
+    tmp_path: Path, digest: str, change: dict[str, Any], logged: dict[str, Any]
+) -> None:
+    keep_schema("0" * 64, **change)
+    assert judged_with_another_version(tmp_path, digest, logged)["verdict"] == "none"
+
+
+@pytest.mark.parametrize(("change", "logged"), OF_ANOTHER_KIND)
+def test_values_of_another_kind_do_not_count_where_no_schema_is_left(
+    tmp_path: Path, digest: str, change: dict[str, Any], logged: dict[str, Any]
+) -> None:
+    assert judged_with_another_version(tmp_path, digest, logged)["verdict"] == "none"
+
+
+def test_the_schema_of_another_version_comes_from_the_registry_and_is_kept(mlflow_server: str, tmp_path: Path) -> None:
+    name = unique_name("loans")
+    made = bundles.write(tmp_path / "made", bundles.TABULAR)
+    publish(mlflow_server, name, tmp_path / "made")
+    asked = (name, [made, "0" * 64, "../../etc"])
+    config = settings().model_copy(update={"mlflow_tracking_uri": mlflow_server})
+    assert load_schemas(*asked, config) == {made: bundles.TABULAR}
+    assert load_schemas(*asked, settings()) == {made: bundles.TABULAR}, "the registry does not answer any more"
+
+
+@pytest.mark.parametrize("unit", ["", "years"])
+def test_a_feature_that_is_only_described_otherwise_counts_with_all_its_rows(
+    tmp_path: Path, digest: str, unit: str
+) -> None:
+    keep_schema("0" * 64, name="age", unit=unit, description="of the applicant", range=(18.0, 30.0))
+    loans.answer(loans.rows(900, seed=7, age=6), "0" * 64, version="1", minutes_ago=20)
+    loans.answer(loans.rows(400, seed=8), digest, version="2", minutes_ago=5)
+    assert run(tmp_path)["drifted"] == ["age"]
+
+
 def test_a_feature_that_the_watched_version_lost_is_drift_whatever_others_have(tmp_path: Path, digest: str) -> None:
     loans.answer(loans.rows(400, seed=7), "0" * 64, version="1", minutes_ago=20)
     loans.answer(loans.rows(400, seed=8).drop(columns="visits"), digest, version="2", minutes_ago=5)
@@ -147,7 +218,7 @@ def test_a_feature_that_few_rows_can_have_is_named_and_not_compared(tmp_path: Pa
     loans.answer(loans.rows(50, seed=8, missing=1.0), digest, version="2", minutes_ago=5)
     found = run(tmp_path)
     assert (found["verdict"], "visits" in {test["name"] for test in found["features"]}) == ("none", False)
-    assert "Only 50 predictions are of versions that have visits: it was not compared." in found["notes"]
+    assert "Only 50 predictions are of versions that define visits alike: it was not compared." in found["notes"]
 
 
 @pytest.mark.parametrize(("sides", "compared"), [(["holdout"], True), (["holdout", "validation"], False)])

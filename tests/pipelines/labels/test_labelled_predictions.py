@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +71,45 @@ def test_a_value_must_be_what_its_feature_is_now(usecase, orders, change, usable
     row = {"amount": 10.5, "items": 2, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": "30 – 60"}
     rows = labelled_predictions.to_rows(usecase(orders), labelled([row, {**row, **change}]))
     assert len(rows.frame) == 1 + usable and rows.left_out["unusable"] == (not usable)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "usable"),
+    [
+        ("amount", {"unit": "cents"}, False),
+        ("amount", {"unit": "", "range": (0.0, 1.0), "nullable": False}, True),
+        ("country", {"vocabulary": ("germany", "fr")}, False),
+        ("country", {"vocabulary": ("de",)}, True),
+        ("country", {"private": "token"}, False),
+        ("email", {"private": None}, True),  # it is masked now
+        ("age", {"kind": "number", "private": None, "bins": None, "vocabulary": None, "unit": "months"}, False),
+        ("age", {"kind": "number", "private": None, "bins": None, "vocabulary": None}, True),
+        ("age", {"bins": (20.0, 50.0)}, False),
+    ],
+)
+def test_a_row_of_a_version_that_defined_a_feature_otherwise_is_left_out(usecase, orders, name, change, usable):
+    changed = {"amount": {"unit": "EUR"}, "country": {"vocabulary": ["de", "fr"]}, "age": {"unit": "years"}}
+    found = usecase(orders)
+    declared = [feature.model_dump(exclude_unset=True) for feature in found.features]
+    found = usecase(orders, features=[{**feature, **changed.get(feature["name"], {})} for feature in declared])
+    now = schema_builder.from_usecase(found)
+    before = [msgspec.structs.replace(one, **change) if one.name == name else one for one in now.features]
+    folder = settings().var / "schemas" / ("b" * 64) / "serve"
+    folder.mkdir(parents=True)
+    msgspec.structs.replace(now, features=tuple(before)).save(folder / "schema.json")
+    row = {"amount": 10.5, "items": 2, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": "30 – 60"}
+    rows = labelled_predictions.to_rows(found, labelled([row]))
+    assert (len(rows.frame), rows.left_out["unusable"]) == (usable, not usable)
+
+
+def test_a_row_of_a_version_whose_target_had_another_unit_is_left_out(usecase, orders):
+    target = {"name": "returned", "unit": "EUR"}
+    found = usecase(orders.assign(returned=1.0), target=target, task="regression")
+    folder = settings().var / "schemas" / ("b" * 64) / "serve"
+    folder.mkdir(parents=True)
+    msgspec.structs.replace(schema_builder.from_usecase(found), unit="cents").save(folder / "schema.json")
+    row = {"amount": 10.5, "items": 2, "country": "de", "gift": False, "email": "tok_" + "0" * 32, "age": "30 – 60"}
+    assert labelled_predictions.to_rows(found, labelled([row])).left_out["unusable"] == 1
 
 
 def test_rows_have_the_types_of_the_snapshot(usecase, orders, step):

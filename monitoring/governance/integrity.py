@@ -17,6 +17,8 @@ from slipway.contracts.bundle import gate_report
 from slipway.errors import BundleError, NotFound
 from slipway.settings import Settings
 
+DELETED, _DIGEST = "version.deleted", "bundle_sha256"
+
 
 @dataclass(frozen=True)
 class IntegrityReport:
@@ -31,6 +33,8 @@ def check_versions(
 ) -> dict[str, IntegrityReport]:
     """Check the versions of the registry and those that it had once; the reports by version number.
 
+    A deleted version whose number came again has a report of its own, by number and digest.
+
     Raises:
         RegistryError: the registry does not answer.
     """
@@ -44,13 +48,29 @@ def check_versions(
             found[version.version] = IntegrityReport(problem=registry_snapshot.tag_altered(version.version, altered))
     once = {line.version for line in lines if line.version and line.version.isdecimal()} | known.keys()
     gone = sorted(once - found.keys(), key=int)
-    return found | {number: IntegrityReport(problem=describe_deleted(number, lines)) for number in gone}
+    reports = {number: IntegrityReport(problem=describe_deleted(number, lines)) for number in gone}
+    return found | reports | _replaced(versions, lines)
 
 
-def describe_deleted(number: str, lines: Sequence[AuditLine]) -> str:
-    """Describe a version that is no longer in the registry, as far as the audit knows it."""
+def _replaced(versions: Sequence[ModelVersion], lines: Sequence[AuditLine]) -> dict[str, IntegrityReport]:
+    """Reports on deleted versions whose number another one has by now; not on one that is back, as after a renaming."""
+    numbers, digests = {version.version for version in versions}, {version.digest for version in versions}
+    found = {}
+    for line in lines:
+        digest = line.evidence.get(_DIGEST)
+        if line.action == DELETED and line.version in numbers and digest and digest not in digests:
+            problem = f"{describe_deleted(line.version, lines, digest)} Another version has its number now."
+            found[f"{line.version} {digest}"] = IntegrityReport(problem=problem)
+    return found
+
+
+def describe_deleted(number: str, lines: Sequence[AuditLine], digest: str | None = None) -> str:
+    """Describe a version that is no longer in the registry, as far as the audit knows it: the last one of that number,
+    or the one with that bundle."""
     gone = f"version {number} is no longer in the registry"
-    line = next((line for line in lines if (line.action, line.version) == ("version.deleted", number)), None)
+    deleted = [line for line in lines if (line.action, line.version) == (DELETED, number)]
+    same = [line for line in deleted if line.evidence.get(_DIGEST, digest) == digest]
+    line = next(iter([*same, *(deleted[-1:] if digest is None else ())]), None)
     if line is None:
         return f"{gone}."
     data, commit, run = (line.evidence.get(fact) or "not known" for fact in ("data_sha256", "git_commit", "run_id"))

@@ -47,8 +47,8 @@ class VersionSnapshot(msgspec.Struct, frozen=True):
 class RegistrySnapshot(msgspec.Struct, frozen=True):
     """Snapshot of a registered model, taken at `at`.
 
-    `altered` has the problems of the artifact store by `VERSION/FILE`; `gone` the deleted versions, each with the time
-    at which its deletion was noticed.
+    `altered` has the problems of the artifact store by `VERSION/FILE`; `gone` the deleted versions as `VERSION/CREATED`
+    (in milliseconds; `VERSION` by an earlier release), each with the time at which its deletion was noticed.
     """
 
     at: str
@@ -77,6 +77,8 @@ def take_snapshot(
     there = {version.version: version.created_ms for version in versions}
     numbers = {number for number, created in there.items() if number not in known or known[number].is_of(created)}
     altered = before.altered.items() if before else ()
+    left = {f"{number}/{known[number].created_ms}": at for number in known if number not in numbers}
+    back = {f"{number}/{created}" for number, created in there.items()}  # of a model that was renamed for a while
     return RegistrySnapshot(
         at,
         dict(aliases),
@@ -88,7 +90,7 @@ def take_snapshot(
             for version in sorted(versions, key=lambda version: int(version.version))
         },
         {file: problem for file, problem in altered if file.partition("/")[0] in numbers},
-        {**(before.gone if before else {}), **{number: at for number in known if number not in numbers}},
+        {version: at for version, at in ((before.gone if before else {}) | left).items() if version not in back},
     )
 
 

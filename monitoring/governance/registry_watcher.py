@@ -131,7 +131,7 @@ class RegistryWatcher:
 def _warnings(now: RegistrySnapshot) -> list[str]:
     """Warnings for the status page: alterations, and versions that were deleted in the last day."""
     lately = parse(now.at) - LATELY
-    deleted = [number for number, at in now.gone.items() if parse(at) >= lately]
+    deleted = [version.partition("/")[0] for version, at in now.gone.items() if parse(at) >= lately]
     return [*now.alterations, *(f"version {number} was deleted from the registry." for number in deleted)]
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from monitoring.governance.alias_changes import AliasChange, last_change, proven_actor
+from monitoring.governance.alias_changes import SLACK, AliasChange, last_change, occurred_at, proven_actor
 from monitoring.governance.history import readable_lines, version_facts
-from monitoring.governance.integrity import IntegrityReport, check_versions, describe_deleted
+from monitoring.governance.integrity import DELETED, IntegrityReport, check_versions, describe_deleted
 from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
@@ -86,8 +87,9 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first)
-    gone = IntegrityReport(problem=describe_deleted(first["version"], lines))
+    gone = IntegrityReport(problem=describe_deleted(first["version"], lines, first["digest"]))
     made = check_versions(registry, config, usecase, [version], [])[version.version] if version else gone
+    lines = _lines_about(version, first, lines)
     change = AliasChange(config.follow_alias if first["role"] == "champion" else first["role"], first["version"])
     if version and version.digest != first["digest"]:
         problems.append(
@@ -132,6 +134,23 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
         return None, None
     made = from_ms(milliseconds)
     return made - _AROUND, made + _AROUND
+
+
+def _lines_about(
+    version: ModelVersion | None, answer: dict[str, Any], lines: Sequence[AuditLine]
+) -> Sequence[AuditLine]:
+    """The lines that can be about the version: from before its registration, or from before the deletion of another
+    one that had its number, they are about that one."""
+    others = [
+        parse(occurred_at(line))
+        for line in lines
+        if (line.action, line.version) == (DELETED, answer["version"])
+        and line.evidence.get("bundle_sha256") != answer["digest"]
+        and parse(occurred_at(line)) <= parse(answer["at"])
+    ]
+    registered = [from_ms(version.created_ms) - SLACK] if version else []
+    since = max([*others, *registered], default=None)
+    return lines if since is None else [line for line in lines if parse(line.at) > since]
 
 
 def _version(registry: Registry, usecase: str, answer: dict[str, Any]) -> ModelVersion | None:

@@ -39,7 +39,7 @@ def _fetched(usecase: str, missing: Collection[str], config: Settings) -> Iterat
     registry = Registry(config.registry_uri, _SECONDS)
     with contextlib.suppress(RegistryError):
         for version in registry.versions(usecase):
-            if version.digest in missing:
+            if version.digest and version.digest in missing:
                 with contextlib.suppress(BundleError):
                     yield version.digest, _fetch(registry, version, config)
 

@@ -283,6 +283,45 @@ def test_a_number_that_comes_again_is_not_the_version_of_older_predictions(
     assert not [problem for problem in gathered(model).problems if "altered" in problem]
 
 
+def test_a_model_that_is_deleted_twice_keeps_its_generations_apart(model: RegisteredModel, cli: Callable) -> None:
+    """Each has a version 1, and ann promoted the first of them alone."""
+    changes = RegistryWatcher(settings(), model.registry, iter(range(0, 1000, 20)).__next__)
+    rows = []
+    for bias in (0.0, 1.0, 2.0):
+        model.register(bias=bias, **{"slipway.data_sha256": f"{bias:.0f}" * 64})
+        if not bias:
+            model.promote("1")
+        rows.append(model.predict("1"))
+        changes.once(model.name)
+        if bias < 2:
+            model.registry._send(Accepted, "DELETE", "registered-models/delete", name=model.name)
+            for _ in range(2):
+                changes.once(model.name)
+    assert len((registry_snapshot.read(settings(), model.name) or pytest.fail()).gone) == 2
+    traced = [json.loads(cli("history", model.name, "--id", row, "--json").out) for row in rows]
+    assert [bool(found["put_there"]) for found in traced] == [True, False, False]
+    for bias, found in enumerate(traced[:2]):
+        assert f"Its data was {str(bias) * 64}" in found["problems"][0]
+    assert (traced[2]["verified"], traced[2]["stands_on"]["data_sha256"]) == (True, "2" * 64)
+    problems = gathered(model).problems
+    assert len(problems) == 2 and all(one.endswith("Another version has its number now.") for one in problems)
+
+
+def test_a_model_that_was_renamed_for_a_while_is_whole_again(model: RegisteredModel) -> None:
+    changes = RegistryWatcher(settings(), model.registry, iter(range(0, 1000, 20)).__next__)
+    model.register()
+    row, warnings = model.predict("1"), []
+    for before, after in ((model.name, f"{model.name}_old"), (f"{model.name}_old", model.name)):
+        for _ in range(2):
+            warnings = changes.once(model.name)
+        model.registry._send(Accepted, "POST", "registered-models/rename", name=before, new_name=after)
+    assert warnings == ["version 1 was deleted from the registry."]
+    for _ in range(2):
+        warnings = changes.once(model.name)
+    assert (warnings, gathered(model).problems) == ([], [])
+    assert trace.trace(model.name, row, settings()).is_verified
+
+
 def test_a_version_is_found_by_its_bundle_whatever_its_number_is_by_now(model: RegisteredModel, cli: Callable) -> None:
     model.register(bias=2.0)
     model.register()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from slipway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from slipway.clients.mlflow.registry import RegisteredModel
+    from slipway.clients.mlflow.registry import ModelVersion, RegisteredModel
     from slipway.local import State
     from slipway.settings import Settings
 
@@ -60,17 +61,18 @@ def _served(found: Settings) -> list[str]:
 
 def _model(found: Settings, name: str) -> dict[str, Any]:
     """Version per worker of every server, and the version of the registry's alias."""
-    from monitoring.release.server_status import all_server_statuses
-    from slipway.clients.mlflow.registry import RegisteredModel, Registry
-    from slipway.errors import RegistryError
+    from monitoring.release.server_status import all_server_statuses, name_served
 
-    try:
-        model = Registry(timeout=3.0).model(name)
-    except RegistryError:
-        model = RegisteredModel(name)
+    model, aliased = _registered(name, found.follow_alias)
     statuses = all_server_statuses(found.server_urls, name)
     workers = [
-        {"server": status.address, "pid": worker.pid, "version": worker.version, "device": worker.device}
+        {
+            "server": status.address,
+            "pid": worker.pid,
+            "version": name_served(worker, aliased),
+            "digest": worker.serving,
+            "device": worker.device,
+        }
         for status in statuses
         for worker in status.workers
     ]
@@ -83,6 +85,19 @@ def _model(found: Settings, name: str) -> dict[str, Any]:
         "overridden": overridden,
         "canary": _canary(model),
     }
+
+
+def _registered(name: str, alias: str) -> tuple[RegisteredModel, ModelVersion | None]:
+    """The registered model and the version that has the alias, as far as the registry answers."""
+    from slipway.clients.mlflow.registry import RegisteredModel, Registry
+    from slipway.errors import RegistryError
+
+    registry, model = Registry(timeout=3.0), RegisteredModel(name)
+    with contextlib.suppress(RegistryError):
+        model = registry.model(name)
+        if number := model.aliases.get(alias):
+            return model, registry.version(name, number)
+    return model, None
 
 
 def _canary(model: RegisteredModel) -> dict[str, Any] | None:

@@ -13,9 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitoring.release.server_status import MAX_REASON, PollServers, ServerStatus, all_server_statuses
+from monitoring.release.server_status import (
+    MAX_REASON,
+    PollServers,
+    ServerStatus,
+    all_server_statuses,
+    name_served,
+)
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
+from slipway.contracts import registry_names as names
 from slipway.contracts.registry_names import CANARY, SHADOW, serving_tag
 from slipway.errors import NotFound, RegistryError, ServiceError
 from slipway.settings import Settings
@@ -32,19 +39,20 @@ _log = logging.getLogger("slipway.watch")
 
 @dataclass(frozen=True)
 class Reconciled:
-    """Result of a pass over a use case: its aliases, every server's status, and the tag of the followed version."""
+    """Result of a pass over a use case: its aliases, every server's status, and the followed version with its tag."""
 
     usecase: str
     aliases: dict[str, str]
     statuses: list[ServerStatus]
     tag: str = ""
     error: str = ""
+    aliased: ModelVersion | None = None
 
     @property
     def serving(self) -> list[str]:
         """Versions that workers serve, the most common first."""
-        counts = Counter(worker.version for status in self.statuses for worker in status.workers if worker.version)
-        return [version for version, _ in counts.most_common()]
+        names = (name_served(worker, self.aliased) for status in self.statuses for worker in status.workers)
+        return [name for name, _ in Counter(filter(None, names)).most_common()]
 
 
 class Reconciler:
@@ -66,7 +74,7 @@ class Reconciler:
         self._alias_of = {"champion": config.follow_alias, "canary": CANARY, "shadow": SHADOW}
         self._moves_back = config.environment in ALIAS_ENVIRONMENTS
         self._refused_since: dict[tuple[str, str, str], float] = {}
-        self._served_by_all: dict[str, str] = {}
+        self._served_by_all: dict[str, tuple[str, str | None]] = {}
 
     def once(self, usecase: str) -> Reconciled:
         """Take one pass; a registry or a log that does not respond is in the result, not raised."""
@@ -74,19 +82,21 @@ class Reconciler:
         aliases: dict[str, str] = {}
         try:
             aliases = self._registry.model(usecase).aliases
-            tags = {role: self._settle(usecase, role, aliases, statuses) for role in self._alias_of}
+            versions = {role: self._version(usecase, aliases.get(alias)) for role, alias in self._alias_of.items()}
+            tags = {role: self._settle(usecase, role, version, statuses) for role, version in versions.items()}
         except NotFound as error:
             unknown = f"no version is registered yet: `slipway train {usecase}` registers one"
             return Reconciled(usecase, aliases, statuses, error=str(error) if aliases else unknown)
         except (RegistryError, ServiceError, OSError) as error:
             return Reconciled(usecase, aliases, statuses, error=str(error))
-        return Reconciled(usecase, aliases, statuses, tags["champion"])
+        return Reconciled(usecase, aliases, statuses, tags["champion"], aliased=versions["champion"])
 
-    def _settle(self, usecase: str, role: str, aliases: dict[str, str], statuses: list[ServerStatus]) -> str:
+    def _version(self, usecase: str, number: str | None) -> ModelVersion | None:
+        return self._registry.version(usecase, number) if number else None
+
+    def _settle(self, usecase: str, role: str, version: ModelVersion | None, statuses: list[ServerStatus]) -> str:
         """Update the tag of one role's version, and move its alias back where it was refused for long enough."""
         alias = self._alias_of[role]
-        number = aliases.get(alias)
-        version = self._registry.version(usecase, number) if number else None
         reasons = [reason for status in statuses if version for reason in status.refusals(role, alias, version)]
         if not reasons:
             self._refused_since = {key: at for key, at in self._refused_since.items() if key[:2] != (usecase, role)}
@@ -123,8 +133,9 @@ class Reconciler:
         return written
 
     def _number_of(self, usecase: str, digest: str | None) -> str | None:
-        """The newest version with this bundle; None where it is no longer in the registry."""
-        return next((found.version for found in self._registry.versions(usecase) if found.digest == digest), None)
+        """The newest version with this bundle that nobody refused; None where none is in the registry any more."""
+        same = (found for found in self._registry.versions(usecase) if found.digest == digest)
+        return next((found.version for found in same if names.REFUSED not in found.tags), None)
 
     def _audit(self, version: ModelVersion, alias: str, instead: str | None, why: str) -> None:
         """Write the audit line, before the alias leaves the version."""
@@ -155,13 +166,14 @@ class Reconciler:
 
     def _retire_others(self, version: ModelVersion) -> None:
         """Once every worker serves the version, mark those that it replaced."""
-        if self._served_by_all.get(version.name) == _identity(version):
+        identity = (version.version, version.digest)
+        if self._served_by_all.get(version.name) == identity:
             return
         for other in self._registry.versions(version.name):
             state = other.tags.get(self._key, "")
             if other.version != version.version and state.startswith((f"{SERVING}:", f"{LOADING}:")):
                 self._write(other, f"{REPLACED}: by version {version.version}")
-        self._served_by_all[version.name] = _identity(version)
+        self._served_by_all[version.name] = identity
 
 
 def _identity(version: ModelVersion) -> str:

@@ -113,6 +113,18 @@ def _is(state: RoleState, version: ModelVersion) -> bool:
     return state.digest == version.digest
 
 
+def name_served(worker: WorkerState, aliased: ModelVersion | None) -> str | None:
+    """Name the version that a worker serves: by its bundle where that is the aliased one's, else by its number.
+
+    The number that a server knows is that of the time when it fetched the bundle: another one may have it by now.
+    """
+    if aliased and worker.serving and worker.serving == aliased.digest:
+        return aliased.version
+    if aliased and worker.serving and worker.version == aliased.version:
+        return f"{worker.version} (another bundle: {worker.serving[:12]})"
+    return worker.version
+
+
 def server_status(url: str, usecase: str, address: str | None = None) -> ServerStatus:
     """Poll the server of a URL, or the one at this `address` of its host."""
     shown = _with_host(url, address) if address else url

@@ -103,6 +103,39 @@ def test_an_unreachable_server_is_reported_and_keeps_the_last_tag(world: Callabl
     assert model.once(DOWN).tag == before
 
 
+def test_a_bundle_that_is_registered_twice_is_named_as_the_version_that_has_the_alias(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """The server fetched it as version 1; version 3 is the same bundle."""
+    model = world()
+    publish(model.registry.uri, model.name, tmp_path, {"slipway.bundle_sha256": digest("1")})
+    model.alias("champion", "1")
+    model.once(served("a", ["1"]))
+    model.alias("champion", "3")
+    assert model.once(served("a", ["1"])).serving == ["3"]
+    assert model.tag("3").startswith("serving: 1 of 1 workers")
+    assert model.tag("1").startswith("replaced: by version 3")
+
+
+def test_a_version_whose_number_came_again_is_named_with_its_bundle(world: Callable[..., World]) -> None:
+    model = world()
+    model.registry.set_version_tag(model.name, "1", "slipway.bundle_sha256", digest("7"))
+    model.alias("champion", "1")
+    assert model.once(served("a", ["1", "2"])).serving == [f"1 (another bundle: {'0' * 12})", "2"]
+
+
+def test_an_alias_does_not_go_back_to_a_version_that_somebody_refused(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """The bundle that is still served is registered twice, and a person refused the newer version."""
+    model = world()
+    again = {"slipway.bundle_sha256": digest("1"), "slipway.refused": "ann: registered by mistake"}
+    publish(model.registry.uri, model.name, tmp_path, again)
+    model.alias("champion", "2")
+    model.settled(refused_by_follower("a", ["1"], "2", "it is broken"))
+    assert model.aliases == {"champion": "1"}
+
+
 def test_a_version_that_was_replaced_no_longer_says_that_it_serves(world: Callable[..., World]) -> None:
     model = world()
     model.alias("champion", "1")

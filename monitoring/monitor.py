@@ -17,8 +17,11 @@ from monitoring.retraining.triggers import request_retraining_if_needed
 from slipway import config as usecases
 from slipway import timestamps
 from slipway.config import UseCase
+from slipway.contracts.bundle import manifest
+from slipway.errors import BundleError
 from slipway.prediction_log import LeftOut, Log, describe
 from slipway.settings import settings
+from slipway.system.files import file_sha256
 from slipway.timestamps import iso
 
 _MOST_NAMED = 100
@@ -50,7 +53,7 @@ def monitor(
     period = windows.last_period(log, name, oldest, now, rows)
     compared = None
     if period:
-        folder = bundle or reference_bundle.fetch(settings(), name, period.version, period.digest)
+        folder = _given(bundle, period) or reference_bundle.fetch(settings(), name, period.version, period.digest)
         compared = compare_period(log, usecase, period, folder, oldest)
     found, stem = _verdict(usecase, now, period, compared, log.left_out), timestamps.for_name(now)
     found["missing_reports"] = publication.wanted(found, compared, detailed)
@@ -61,6 +64,20 @@ def monitor(
     publication.publish(found, stem, compared)
     verdict.write(settings(), found, f"{stem}.json")
     return found
+
+
+def _given(bundle: Path | None, period: Period) -> Path | None:
+    """The bundle that was given, which must be the one that made the latest predictions."""
+    if bundle is None:
+        return None
+    found = bundle / manifest.MANIFEST
+    digest = file_sha256(found) if found.is_file() else "without a manifest"
+    if digest != period.digest:
+        raise BundleError(
+            f"{bundle} is the bundle {digest[:18]}; the latest predictions are of version {period.version}, the bundle "
+            f"{period.digest[:18]}: give the folder of that one, or leave --bundle out if the registry has it."
+        )
+    return bundle
 
 
 def _verdict(

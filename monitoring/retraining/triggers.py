@@ -26,14 +26,32 @@ def request_retraining_if_needed(
 ) -> Decision | None:
     """Request a training if there is a reason: one request, whose evidence has the sentence of every reason.
 
+    A verdict on a bundle that was replaced or deleted by now is no reason, and gets a note that says so.
+
     Raises:
         ServiceError, OSError: the log fails.
     """
-    reasons = {**verdict_reasons(found), **champion_reasons(usecase, config, now)}
+    reasons = verdict_reasons(found)
+    if reasons and (now_aliased := _replacement(found, usecase, config)):
+        found["notes"].append(
+            f"Version {found['version']} (bundle {found['bundle_sha256'][:12]}) made the latest predictions, and "
+            f"{config.follow_alias} is version {now_aliased} by now: this verdict is no reason to train."
+        )
+        reasons = {}
+    reasons |= champion_reasons(usecase, config, now)
     if not reasons:
         return None
     listed = [reason for reason in reasons if reason in usecase.retraining.reasons]
     return request_retraining(usecase.name, (listed or list(reasons))[0], "monitor", {"reasons": reasons}, config, now)
+
+
+def _replacement(found: dict[str, Any], usecase: UseCase, config: Settings) -> str | None:
+    """The version that is followed by now, where its bundle is another one than the verdict's; None if not known."""
+    try:
+        aliased = Registry(config.registry_uri, _SECONDS).aliased(usecase.name, config.follow_alias)
+    except RegistryError:
+        return None
+    return aliased.version if aliased and aliased.digest != found["bundle_sha256"] else None
 
 
 def verdict_reasons(found: dict[str, Any]) -> dict[str, str]:

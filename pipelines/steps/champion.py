@@ -15,13 +15,25 @@ def champion(name: str, baseline: Baseline, out: Path) -> None:
 
     Raises:
         BundleError: the champion differs from what was registered.
-        DataError: no run has the frozen holdout.
+        DataError: no run has the frozen holdout, or the champion that the run began with is gone.
     """
     registry = Registry() if baseline != Baseline() else None
     if registry and baseline.version:
-        registry.fetch_bundle(registry.version(name, baseline.version), out / "bundle")
+        registry.fetch_bundle(_find_champion(registry, name, baseline), out / "bundle")
     if registry and baseline.holdout_sha256:
         _fetch_holdout(registry, registry.versions(name), baseline.holdout_sha256, out / "holdout.parquet")
+
+
+def _find_champion(registry: Registry, name: str, baseline: Baseline) -> ModelVersion:
+    """Find the champion that the run began with, by its bundle: its number comes again when the model is made anew."""
+    found = next((version for version in registry.versions(name) if version.digest == baseline.digest), None)
+    if found is None:
+        raise DataError(
+            f"version {baseline.version} of {name}, the champion when this training began, is no longer in the "
+            f"registry with its bundle {(baseline.digest or 'without a digest')[:12]}: train again, to compare with "
+            "the champion of now."
+        )
+    return found
 
 
 def _fetch_holdout(registry: Registry, versions: list[ModelVersion], digest: str, into: Path) -> None:

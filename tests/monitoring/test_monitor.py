@@ -18,6 +18,8 @@ from monitoring.monitor import monitor
 from monitoring.retraining.decisions import Decisions
 from monitoring.rollout import RolloutView
 from monitoring.status import exporter
+from slipway.clients.mlflow.documents import Accepted
+from slipway.clients.mlflow.registry import Registry
 from slipway.clients.mlflow.version_schemas import load_schemas
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
@@ -226,12 +228,20 @@ def test_a_holdout_that_is_older_than_a_feature_is_no_drift_of_it(
     tmp_path: Path, digest: str, sides: list[str], compared: bool
 ) -> None:
     side = pd.Series("validation", REFERENCE.index).where(REFERENCE.index < 500, "holdout")
-    loans.write_bundle(tmp_path / "older", REFERENCE.assign(visits=REFERENCE["visits"].mask(side.isin(sides))), side)
-    loans.answer(loans.rows(600, seed=2), digest)
+    lacking = REFERENCE.assign(visits=REFERENCE["visits"].mask(side.isin(sides)))
+    loans.answer(loans.rows(600, seed=2), loans.write_bundle(tmp_path / "older", lacking, side))
     found = run(tmp_path, bundle=tmp_path / "older")
     assert (found["verdict"], "visits" in {test["name"] for test in found["features"]}) == ("none", compared)
     unknown = "The reference has no value of visits, so it was not compared: train the model again."
     assert compared_notes(found) == ([] if compared else [unknown])
+
+
+def test_a_bundle_that_did_not_make_the_predictions_is_not_compared_with(tmp_path: Path, digest: str, cli) -> None:
+    """As one that was given for version 1 before the model was trained anew, or of another use case."""
+    loans.answer(loans.rows(600, seed=2), "5" * 64)
+    for folder, found in ((tmp_path / "bundle", digest[:18]), (tmp_path, "without a manifest")):
+        ran = cli("monitor", "loans", "--bundle", str(folder))
+        assert (ran.code, f"is the bundle {found}; the latest predictions are of version 1" in ran.err) == (1, True)
 
 
 def test_a_number_that_comes_again_is_another_version(tmp_path: Path, digest: str) -> None:
@@ -298,13 +308,33 @@ def test_an_old_model_and_enough_new_labels_ask_without_any_drift(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     name = requests.register(mlflow_server, tmp_path, days_ago=7)
     requests.write_usecase(tmp_path / "usecases", name, monkeypatch, "")
-    requests.label(name, 40)
+    requests.label(name, 40, digest=str(Registry(mlflow_server).version(name, "1").digest))
     asking = {"bundle": tmp_path / name, "detailed": False}
     assert monitor(name, **asking)["retraining"] is None
     requests.write_usecase(tmp_path / "usecases", name, monkeypatch, policy)
     found = monitor(name, **asking)["retraining"]
     assert (found["asked_for"], found["evidence"]["reasons"]) == (reason, {reason: sentence})
     assert found["rule"] == "prefect", "there is none here, and the next pass asks again"
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_a_deleted_model_did_is_no_reason_to_train_the_next_one(
+    tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    """It drifted; the model is deleted and trained anew, and there is no prediction of its version 1 yet."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    name = requests.register(mlflow_server, tmp_path)
+    requests.write_usecase(tmp_path / "usecases", name, monkeypatch, "")
+    digest = Registry(mlflow_server).version(name, "1").digest
+    loans.answer(loans.rows(600, seed=3, age=20), str(digest), usecase=name)
+    if anew:
+        Registry(mlflow_server)._send(Accepted, "DELETE", "registered-models/delete", name=name)
+        bundles.write(tmp_path / "anew", bundles.TABULAR)
+        publish(mlflow_server, name, tmp_path / "anew")
+        Registry(mlflow_server).set_alias(name, "champion", "1")
+    found = monitor(name, bundle=tmp_path / name, detailed=False)
+    assert (found["verdict"], bool(found["retraining"])) == ("drift", not anew)
+    assert any("champion is version 1 by now" in note for note in found["notes"]) == anew
 
 
 class Killed(BaseException):

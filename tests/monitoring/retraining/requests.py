@@ -66,7 +66,7 @@ def end(run: Any, kind: str = "Completed") -> None:
 def register(uri: str, folder: Path, days_ago: float = 7) -> str:
     """A use case of a name of its own with a champion that was trained then; its name."""
     name = unique_name("loans")
-    digest = loans.write_bundle(folder / name, loans.rows(300, seed=1))
+    digest = loans.write_bundle(folder / name, loans.rows(300, seed=1), usecase=name)
     cutoff = (datetime.now(UTC) - timedelta(days=days_ago)).isoformat()
     version = publish(uri, name, folder / name, {"slipway.cutoff": cutoff, "slipway.bundle_sha256": digest})
     Registry(uri).set_alias(name, "champion", version)
@@ -81,8 +81,15 @@ def write_usecase(folder: Path, name: str, patch: pytest.MonkeyPatch, policy: st
     settings.cache_clear()
 
 
-def label(usecase: str, rows: int, minutes_ago: float = 5, seed: int = 2, known: str | None = None) -> None:
+def label(
+    usecase: str,
+    rows: int,
+    minutes_ago: float = 5,
+    seed: int = 2,
+    known: str | None = None,
+    digest: str = "b" * 64,
+) -> None:
     """So many answered predictions of the champion, each with its label, sent now."""
     frame = loans.rows(rows, seed)
-    ids = loans.answer(frame, "b" * 64, minutes_ago=minutes_ago, usecase=usecase)
+    ids = loans.answer(frame, digest, minutes_ago=minutes_ago, usecase=usecase)
     loans.log_labels(ids, frame["label_true"], usecase, known)

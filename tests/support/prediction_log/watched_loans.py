@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,14 +64,17 @@ def write_usecase(folder: Path, patch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
-def write_bundle(folder: Path, reference: pd.DataFrame, side: pd.Series | str = "holdout") -> str:
+def write_bundle(
+    folder: Path, reference: pd.DataFrame, side: pd.Series | str = "holdout", usecase: str = "loans"
+) -> str:
     """Write a complete bundle with that reference and return its digest."""
     bundles.write(folder, bundles.TABULAR)
+    msgspec.structs.replace(bundles.TABULAR, usecase=usecase).save(folder / "serve" / "schema.json")
     reference.assign(side=side).to_parquet(folder / "monitor" / "reference.parquet")
     age = {"method": "ks", "minimum_effect": {"measure": "wasserstein", "value": 0.1}}
     (folder / "monitor" / "thresholds.json").write_text(json.dumps({"significance": 0.05, "features": {"age": age}}))
     (folder / manifest.MANIFEST).unlink()
-    return manifest.write(folder, "loans", {})
+    return manifest.write(folder, usecase, {})
 
 
 def answer(

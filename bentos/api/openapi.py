@@ -26,6 +26,7 @@ _TEST: Json = {
     "name": "X-Slipway-Test",
     "in": "header",
     "schema": {"type": "string"},
+    "example": "true",  # which /docs fills in: what it sends is an example, unless a person changes it
     "description": "`true` for a test: if its instances are the schema's examples or rows of the bundle's probe, it is "
     "logged as a test, and counts in no statistics.",
 }

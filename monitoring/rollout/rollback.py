@@ -48,7 +48,9 @@ def roll_back(usecase: str, why: str = "", config: Settings | None = None) -> Ro
     model = find_model(registry, usecase)
     who, why = audit.person(), why or "rolled back by hand"
     if canary := model.aliases.get(CANARY):
-        running = transitions.decide(registry, usecase, _running(model, canary), ROLLED_BACK, who=who, why=why)
+        running = transitions.decide(
+            registry, usecase, _running(registry, model, canary), ROLLED_BACK, who=who, why=why
+        )
         transitions.carry_out(registry, usecase, running, config)
         return Rollback(usecase, canary, CANARY, None)
     champion = model.aliases.get(CHAMPION)
@@ -91,9 +93,10 @@ def wait_until_back(
     return replace(done, serving=workers)
 
 
-def _running(model: RegisteredModel, canary: str) -> RolloutState:
-    """State of the canary's rollout, or a new one where it has not begun."""
+def _running(registry: Registry, model: RegisteredModel, canary: str) -> RolloutState:
+    """State of the canary's rollout, or a new one where it has not begun, or was of another bundle: whatever has the
+    alias is rolled back."""
     running, now = state.read(model), iso(datetime.now(UTC))
-    if running is not None and running.version == canary:
+    if running and running.version == canary and transitions.is_same_version(registry, model.name, running):
         return running
     return RolloutState(canary, 0.0, 0, now, now, model.aliases.get(CHAMPION, ""))

@@ -38,7 +38,7 @@ def decide(registry: Registry, usecase: str, running: RolloutState, outcome: str
 def carry_out(registry: Registry, usecase: str, running: RolloutState, config: Settings) -> None:
     """Carry out the outcome; idempotent. Another version that has the canary's number by now is left alone."""
     aliases = registry.model(usecase).aliases
-    is_same = _is_same_version(registry, usecase, running)
+    is_same = is_same_version(registry, usecase, running)
     if not is_same:
         aliases.pop(CANARY, None)
     if running.outcome == FINISHED and aliases.get(CHAMPION) == running.champion:
@@ -82,7 +82,7 @@ def audit_lines(usecase: str, config: Settings) -> list[audit.AuditLine]:
         return []
 
 
-def _is_same_version(registry: Registry, usecase: str, running: RolloutState) -> bool:
+def is_same_version(registry: Registry, usecase: str, running: RolloutState) -> bool:
     """Whether the canary's number still means the rollout's bundle, or nothing."""
     try:
         return not running.digest or registry.version(usecase, running.version).digest == running.digest

@@ -134,6 +134,19 @@ def test_a_canary_that_is_taken_back_by_hand_is_refused_and_the_champion_stays(r
     assert "too early" in world.refused()
 
 
+@pytest.mark.parametrize("tag", ["f" * 64, ""])
+def test_a_canary_whose_digest_was_altered_is_taken_back_as_well(rollout, monkeypatch, tag: str) -> None:
+    """By hand, and at once: the tag may be what is wrong with it."""
+    world = rollout(**FAST)
+    world.register("2", "d" * 64)
+    monkeypatch.setattr(rollback, "Registry", lambda: world.registry)
+    world.begin()
+    world.registry.found["2"].tags["slipway.bundle_sha256"] = tag
+    roll_back(NAME, "what is this?", world.config)
+    assert (world.registry.aliases, world.running) == ({"champion": "1"}, None)
+    assert "what is this?" in world.refused()
+
+
 def test_a_rollback_goes_by_the_audit_then_by_the_tags_and_never_to_a_refused_version(rollout, monkeypatch) -> None:
     world = rollout(**FAST)
     monkeypatch.setattr(rollback, "Registry", lambda: world.registry)

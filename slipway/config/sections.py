@@ -324,7 +324,9 @@ class Serving(Section):
     )
     capture: bool = Field(False, description="Whether image pixels are kept in the log.")
     max_instances: Whole = Field(10_000, ge=1, description="Largest number of rows in a request.")
-    cache: Whole = Field(0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off.")
+    cache: Whole = Field(
+        0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off."
+    )
 
 
 class Feedback(Section):
@@ -366,7 +368,9 @@ class Canary(Section):
     )
     min_predictions: Whole = Field(200, ge=1, description="Predictions of the canary that each stage needs.")
     min_minutes: Number = Field(10, ge=0, description="Minutes that each stage lasts at least.")
-    min_labelled: Whole = Field(0, ge=0, description="Labels of the canary's predictions that the last stage waits for.")
+    min_labelled: Whole = Field(
+        0, ge=0, description="Labels of the canary's predictions that the last stage waits for."
+    )
     alpha: Number = Field(0.05, gt=0, lt=1, description="Error probability of all tests of a rollout together.")
     max_error_excess: Number = Field(0.005, gt=0, le=1, description="Accepted increase of the error rate.")
     max_slowdown: Number = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,12 +69,17 @@ def _comparable(
         columns = [column for column in columns if column.of == "feature"]
         notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
     compared = []
+    times = Counter(column.name for column in columns)
     for column in columns:
         rows = len(sample.table[column.name])
-        if not len(present(reference[column.name])):
+        if times[column.name] > 1:  # in a bundle of an earlier release: its reference has one of the two
+            notes.append(
+                f"{column.name} is a feature and a statistic of an image: rename it, and train the model again."
+            )
+        elif not len(present(reference[column.name])):
             notes.append(f"The reference has no value of {column.name}, so it was not compared: train the model again.")
         elif rows < least:
             notes.append(f"Only {rows} predictions are of versions that have {column.name}: it was not compared.")
         else:
             compared.append(column)
-    return compared, notes
+    return compared, list(dict.fromkeys(notes))

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 MAX_CHARACTERS = 300
 _CUT = "…"
+MARK_CHARACTERS = 9
 _MARK = re.compile(r"-[0-9a-f]{8}$")
 
 

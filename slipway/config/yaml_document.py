@@ -119,7 +119,7 @@ class YamlDocument:
         if node.tag == _MERGE:
             return node.value
         try:
-            return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return self._loader.construct_object(node)
         except (ValueError, KeyError, AttributeError):
             reading = _READINGS.get(_kind(node), "another value")
             raise UseCaseError(

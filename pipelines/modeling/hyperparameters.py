@@ -124,6 +124,5 @@ def _checked(kind: type[_Params], values: dict[str, Any], usecase: UseCase) -> A
         return kind(**values)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UseCaseError(
-            f"{usecase.name}: params.{problem['loc'][0]} is {problem['input']!r}: {problem['msg']}."
-        ) from None
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise UseCaseError(f"{usecase.name}: params.{problem['loc'][0]} is {problem['input']!r}: {reason}.") from None

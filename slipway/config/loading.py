@@ -118,11 +118,11 @@ def _sentence(written: _Written, problem: ErrorDetails) -> str:
         return f"{where}: {misread}{shell}."
     if problem["type"] == "invalid_key" or place[-1:] == ("[key]",):
         return f"{where}: a key is text: put it in quotes (received: {problem['input']!r})"
-    if problem["type"] == NUMBER_NEEDED and document.holds(rest):
-        return f"{where}: {problem['msg']}, and {document.reading(rest)}."
     if problem["input"] is None and problem["type"] in _KINDS:
         return f"{where}: {_KINDS[problem['type']]}, and there is nothing: give it, or remove the key."
     message = _KINDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+    if message == NUMBER_NEEDED and document.holds(rest):
+        return f"{where}: {message}, and {document.reading(rest)}."
     received = "" if problem["type"] in ("missing", "value_error") else f" (received: {problem['input']!r})"
     return f"{where}: {message}{received}"
 

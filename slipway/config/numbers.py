@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
-NUMBER_NEEDED = "number_needed"
+NUMBER_NEEDED = "a number is needed"
 
 
 def _no_truth_value(value: Any) -> Any:
     if isinstance(value, bool):
-        raise PydanticCustomError(NUMBER_NEEDED, "a number is needed")
+        raise ValueError(NUMBER_NEEDED)
     return value
 
 

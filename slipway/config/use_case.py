@@ -68,9 +68,10 @@ class UseCase(Section):
     @model_validator(mode="after")
     def _consistent(self) -> UseCase:
         names = [feature.name for feature in self.features]
-        twice = {name for name in names if names.count(name) > 1}
+        bare = [name.strip() for name in names]  # as a CSV file's header is read
+        twice = [name for name in names if bare.count(name.strip()) > 1]
         if twice:
-            raise ValueError(f"features named twice: {sorted(twice)}")
+            raise ValueError(f"features named twice: {sorted(set(twice))}")
         if not any(feature.private not in ("drop", "token") for feature in self.features):
             raise ValueError("every feature is private (drop or token): nothing is left for the model to see")
         require_free_names(self.features, self.target, self.split, self.retired)

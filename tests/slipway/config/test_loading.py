@@ -54,6 +54,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"features": [{"name": "a", "kind": "number", "private": "drop"}]}, "nothing is left for the model"),
         ({"gates": {"slices": [{"feature": "cty"}]}}, "Did you mean 'city'"),
         ({"name": "other"}, "must be the folder's"),
+        ({"features": [{"name": "a", "kind": "number"}] * 2}, r"named twice: \['a'\]"),
+        ({"features": [{"name": name, "kind": "number"} for name in ("a", " a")]}, r"named twice: \[' a', 'a'\]"),
         *[
             ({"features": [{"name": name, "kind": "number"}]}, "features: .* holds .*give the source's in `column`")
             for name in ('5"', "a\\b", "a\tb", "a\nb", "\x1f")

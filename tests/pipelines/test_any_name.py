@@ -82,8 +82,8 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-ODD = ("Age", "age", "é", "e\u0301", "a=b", "1st", "%s", "a`b", "__proto__", "instances", "select", "a\u200bb", "x" * 200)
-NAMES = [*names_in_code(), *ODD]
+ODD = ("Age", "age", "é", "e\u0301", "a=b", "1st", "%s", "a`b", "__proto__", "instances", "a\u200bb", "x" * 200)
+NAMES = [*dict.fromkeys([*names_in_code(), *ODD])]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from prefect import Flow, serve
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
@@ -27,7 +28,7 @@ from pipelines import flows, work_pool
 from slipway.clients.http import is_healthy
 from slipway.config import UseCase, load, names
 from slipway.console import say
-from slipway.errors import ServiceError, SlipwayError
+from slipway.errors import ServiceError, SlipwayError, UseCaseError
 from slipway.settings import settings
 
 SILENT = "slipway: a flow run without a heartbeat has crashed"
@@ -75,9 +76,19 @@ def deployments_for(usecase: UseCase, trainings: int | None = None) -> list[Runn
     """Return `train/NAME`, with a limit of concurrent runs, and `monitor/NAME`, by the use case's cron lines (UTC)."""
     schedule = usecase.schedule
     return [
-        _to_deployment(flows.train, usecase, schedule.train, trainings),
-        _to_deployment(flows.monitor, usecase, schedule.monitor),
+        _to_deployment(flows.train, usecase, _cron(usecase, "train", schedule.train), trainings),
+        _to_deployment(flows.monitor, usecase, _cron(usecase, "monitor", schedule.monitor)),
     ]
+
+
+def _cron(usecase: UseCase, key: str, line: str | None) -> str | None:
+    """Return a cron line that Prefect reads; raises UseCaseError for any other."""
+    try:
+        return None if line is None else CronSchedule(cron=line).cron
+    except ValueError:
+        raise UseCaseError(
+            f"{usecase.name}: schedule.{key} is {line!r}, which is no cron line: write five fields, as 0 3 * * 1."
+        ) from None
 
 
 def _to_deployment(flow: Flow, usecase: UseCase, cron: str | None, limit: int | None = None) -> RunnerDeployment:

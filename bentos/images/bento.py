@@ -20,10 +20,13 @@ from bentos.images.source import Source
 from slipway.contracts.bundle import manifest
 from slipway.errors import SlipwayError
 from slipway.settings import PREFIX
+from slipway.texts import MARK_CHARACTERS, looks_marked, marked
 
 LOCKS = {"cpu": "serving", "gpu": "serving-gpu"}
 _TOOLS = "image-tools"
 _SERVICE = "bentos.service:slipway"
+_PREFIX = "slipway-serving-"
+_LONGEST_NAME = 63 - len(_PREFIX)  # BentoML's names are those of DNS
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def build_bento(source: Source, device: str) -> Packaged:
     Raises:
         SlipwayError: this is not a checkout, or BentoML fails.
     """
-    name = f"slipway-serving-{source.usecase.replace('_', '-')}"
+    name = bento_name(source.usecase)
     version = source.version + ("-gpu" if device == "gpu" else "")
     labels = {
         "slipway.model": source.usecase,
@@ -68,6 +71,18 @@ def build_bento(source: Source, device: str) -> Packaged:
         (context / "bentofile.yaml").write_text(yaml.safe_dump(configuration))
         directory = _build(context, name, version, source.usecase)
     return Packaged(f"{name}:{version}", directory, device, source.usecase, source.version, labels)
+
+
+def bento_name(usecase: str) -> str:
+    """Return the name of the use case's Bento; one that BentoML does not allow is shortened, and has a digest.
+
+    >>> bento_name("credit_risk"), bento_name("credit_")
+    ('slipway-serving-credit-risk', 'slipway-serving-credit-1afc7b8e')
+    """
+    shown = usecase.replace("_", "-")
+    if len(shown) > _LONGEST_NAME or shown.endswith("-") or looks_marked(shown):
+        shown = marked(usecase, shown[: _LONGEST_NAME - MARK_CHARACTERS].rstrip("-"))
+    return f"{_PREFIX}{shown}"
 
 
 def _fill(context: Path, source: Source, device: str) -> None:

@@ -23,8 +23,8 @@ sets a hyperparameter (`params`). The two use cases in `usecases/` are short exa
 begins with one of ``> | @ ` % & * !``, as `">50K"`. Where text is needed and YAML reads something else, the error says
 so with the line and the text in quotes; `010` and `1:30`, which YAML reads as 8 and 90, are errors anywhere. A key that
 is given twice is an error with both lines, and so is a value that a list has twice, but for lists that are no sets.
-Messages of `slipway train` name line and key. With `--set`, the shell takes quotes away:
-`--set 'target.positive="no"'` keeps them.
+Numbers are finite, and `yes` and `no` are none. Messages of `slipway train` name line and key. With `--set`, the shell
+takes quotes away: `--set 'target.positive="no"'` keeps them. All of its value counts: `#` begins no comment there.
 
 An empty default means that the key is left out; a section has a table of its own below.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -71,12 +72,15 @@ def _comparable(
         columns = [column for column in columns if column.of == "feature"]
         notes.append(f"Version {period.version} made only {sample.own} of the predictions: these were not compared.")
     compared = []
+    times = Counter(column.name for column in columns)
     for column in columns:
         name, rows = column.name, len(sample.table[column.name])
-        if not len(present(reference[column.name])):
+        if times[name] > 1:  # in a bundle of an earlier release: its reference has one of the two
+            notes.append(f"{name} is a feature and a statistic of an image: rename it, and train the model again.")
+        elif not len(present(reference[name])):
             notes.append(f"The reference has no value of {name}, so it was not compared: train the model again.")
         elif rows < least:
             notes.append(f"Only {rows} predictions are of versions that define {name} alike: it was not compared.")
         else:
             compared.append(column)
-    return compared, notes
+    return compared, list(dict.fromkeys(notes))

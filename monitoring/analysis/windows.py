@@ -94,8 +94,9 @@ def read(log: Log, schema: Schema, period: Period, schemas: Schemas) -> Window:
     answers = log.sample(schema.usecase, period.since, period.until, SAMPLE_ROWS)
     events = answers.select(", ".join(f'"slipway.{name}"' for name in _READ)).fetchall()
     features: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    images = [feature.name for feature in schema.features if feature.kind == "image"]
     for text, digest, *_ in events:
-        features[str(digest)].append(_flat(logged_features(text)))
+        features[str(digest)].append(_flat(logged_features(text), images))
     own = [dict(zip(_READ, event, strict=True)) for event in events if str(event[1]) == period.digest]
     versions = {**schemas(features.keys() - {period.digest}), period.digest: schema}
     table = {
@@ -213,11 +214,13 @@ def _text(value: Any, kind: str) -> str | None:
     return str(bool(value)).lower() if kind == "boolean" and not isinstance(value, str) else str(value)
 
 
-def _flat(features: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(features: Mapping[str, Any], images: Iterable[str]) -> dict[str, Any]:
     """An image's statistics as columns of their own: `{"photo": {"contrast": 1}}` → `{"photo_contrast": 1}`."""
-    row: dict[str, Any] = {}
-    for name, value in features.items():
-        row |= {f"{name}_{part}": v for part, v in value.items()} if isinstance(value, dict) else {name: value}
+    row = dict(features)
+    for image in images:
+        logged = features.get(image)
+        statistics = logged if isinstance(logged, dict) else {}
+        row |= {column: statistics.get(statistic) for statistic, column in of_image(image).items()}
     return row
 
 

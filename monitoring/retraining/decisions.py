@@ -2,7 +2,8 @@
 
 `retraining/ENV/USECASE/ID.json` under SLIPWAY_LOG_URL. The id of a start contains its time and its flow run, so that
 recording it twice has no effect. The id of a refusal contains its day, the reason, the source and the rule: the same
-refusal on that day increments a count, so that many of them are a few files.
+refusal on that day increments a count, so that many of them are a few files. A source whose name a file cannot have, or
+not on every file system, has a digest behind it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from slipway import audit
 from slipway.settings import Settings
 from slipway.storage import object_store
+from slipway.texts import looks_marked, marked
 from slipway.timestamps import iso
 
 STARTED, REFUSED = "started", "refused"
@@ -24,7 +26,8 @@ WHO = "slipway policy"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _START = re.compile(rf"(?P<time>\d{{8}}T\d{{6}}\.\d{{6}}Z)-{STARTED}-(?P<run>[\w-]+)\.json")
 _RECORD = re.compile(r"\d{8}[\w.-]*\.json")
-_NOT_IN_A_NAME = re.compile(r"[^\w-]")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_SOURCE = 60
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -104,7 +107,7 @@ class Decisions:
 
     def refuse(self, at: datetime, rule: str, **facts: Any) -> Decision:
         """Record a refusal, or increment the count of an equal one of the same day."""
-        name = f"{at:%Y%m%d}-{REFUSED}-{facts['asked_for']}-{_NOT_IN_A_NAME.sub('_', facts['asked_by'])}-{rule}"
+        name = f"{at:%Y%m%d}-{REFUSED}-{facts['asked_for']}-{_in_a_name(facts['asked_by'])}-{rule}"
         decision = self._decision(name, at, REFUSED, rule=rule, **facts)
         if before := self._read(f"{name}.json"):
             return self._write(msgspec.structs.replace(decision, at=before.at, times=before.times + 1))
@@ -139,6 +142,12 @@ class Decisions:
             return msgspec.json.decode(self._store.read(f"{self._folder}/{name}"), type=Decision)
         except (FileNotFoundError, ValueError, RecursionError):
             return None
+
+
+def _in_a_name(source: str) -> str:
+    """Return the source as a part of a file's name, each as another, also where the file system ignores case."""
+    shown = _NOT_IN_A_NAME.sub("_", source)[:_LONGEST_SOURCE]
+    return shown if shown == source == source.lower() and not looks_marked(source) else marked(source, shown)
 
 
 def to_dict(decision: Decision) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from monitoring.rollout.policy import Policy, PolicySlice
 from monitoring.rollout.sequential_tests import Sample
 from monitoring.rollout.state import RolloutState
 from slipway.contracts.schema import bin_labels
+from slipway.evaluation.slices import named_slice
 from slipway.prediction_log import describe
 from slipway.prediction_log.jsonl import feature_text, literal, literals
 from slipway.timestamps import parse
@@ -186,7 +187,7 @@ def _sliced(found: dict[str, Any], policy: Policy) -> Iterator[tuple[str, np.nda
     for number, each in enumerate(policy.slices):
         values = np.asarray(found[f"slice_{number}"], str)
         for value in each.values:
-            yield f"loss where {each.feature} is {value}", values == value
+            yield named_slice("loss where {} is {}", each.feature, value), values == value
 
 
 def _numbers(column: np.ndarray) -> np.ndarray:

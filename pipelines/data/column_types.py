@@ -27,6 +27,7 @@ def to_typed(raw: pd.DataFrame, usecase: UseCase, origin: str) -> pd.DataFrame:
     columns = {name: form.names.get(name, name) for name in [f.name for f in usecase.features] + [usecase.target.name]}
     columns |= {name: name for name in extra_names(usecase)}
     _require(raw, list(columns.values()), usecase, origin)
+    _require_clear_split(raw, columns, usecase, origin)
     frame = {f.name: _convert(raw[columns[f.name]], f, form, origin) for f in usecase.features}
     frame[usecase.target.name] = _target(raw[columns[usecase.target.name]], usecase, form, origin)
     frame |= {name: _trimmed(raw[name]) for name in extra_names(usecase)}
@@ -53,6 +54,16 @@ def _require(raw: pd.DataFrame, wanted: list[str], usecase: UseCase, origin: str
     raise DataError(
         f"{origin} lacks {what}.{hint} It has: {existing}. Check source.csv.separator and the features' `column`."
     )
+
+
+def _require_clear_split(raw: pd.DataFrame, columns: dict[str, str], usecase: UseCase, origin: str) -> None:
+    """Refuse a name in the split that is a feature's, which is read from elsewhere, and another column's, too."""
+    for name in usecase.split.columns:
+        if columns[name] != name and name in raw:
+            raise DataError(
+                f"{origin}: split names {name!r}, which is a column and a feature that is read from {columns[name]!r}: "
+                "rename the feature."
+            )
 
 
 def _trimmed(column: pd.Series) -> pd.Series:

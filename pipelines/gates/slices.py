@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from pipelines.gates.candidate import Candidate, Rows, read_frame
 from pipelines.gates.comparison import format_difference, on_current_rows
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.evaluation.bootstrap import Interval, against_all, difference
-from slipway.evaluation.slices import data_slices, scores
+from slipway.evaluation.slices import data_slices, named_slice, scores
 
 
 def slices(candidate: Candidate) -> list[Gate]:
@@ -23,15 +24,20 @@ def slices(candidate: Candidate) -> list[Gate]:
 
 
 def _check_slices(candidate: Candidate, rows: Rows) -> list[Gate]:
-    schema, least = candidate.challenger.schema, candidate.usecase.gates.min_slice_rows
-    found = scores(
-        candidate.usecase, schema, read_frame(rows, schema), candidate.score_challenger(rows), candidate.metric
-    )
-    return [_check_slice(candidate, rows, part) for part in found if part["rows"] >= least]
+    schema, gates = candidate.challenger.schema, candidate.usecase.gates
+    frame = read_frame(rows, schema)
+    masks = [part.rows for part in data_slices(gates.slices, schema, frame)]
+    found = scores(candidate.usecase, schema, frame, candidate.score_challenger(rows), candidate.metric)
+    return [
+        _check_slice(candidate, rows, part, mask)
+        for part, mask in zip(found, masks, strict=True)
+        if part["rows"] >= gates.min_slice_rows
+    ]
 
 
-def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any]) -> Gate:
-    label, margin = f"slice:{part['feature']}={part['value']}", candidate.usecase.gates.slice_margin
+def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any], mask: np.ndarray) -> Gate:
+    label = named_slice("slice:{}={}", part["feature"], part["value"])
+    margin = candidate.usecase.gates.slice_margin
     found = Interval(**part["difference"])
     where = f"On {rows.name}, where {part['feature']} is {part['value']} ({part['rows']:,} rows),"
     if found.high is None:
@@ -42,14 +48,12 @@ def _check_slice(candidate: Candidate, rows: Rows, part: dict[str, Any]) -> Gate
     gate = Gate(label, found.high, -margin, verdict, sentence)
     if not gate.failed or "slice_margin" in candidate.usecase.gates.model_fields_set:
         return gate
-    return _relative_to_baseline(candidate, rows, gate, found.value or 0.0)
+    return _relative_to_baseline(candidate, rows, mask, gate, found.value or 0.0)
 
 
-def _relative_to_baseline(candidate: Candidate, rows: Rows, gate: Gate, behind: float) -> Gate:
+def _relative_to_baseline(candidate: Candidate, rows: Rows, mask: np.ndarray, gate: Gate, behind: float) -> Gate:
     """Let a slice pass that the baseline model is as far behind on, or does not score better on."""
-    model, schema, metric = candidate.baseline, candidate.challenger.schema, candidate.skill_metric
-    parts = data_slices(candidate.usecase.gates.slices, schema, read_frame(rows, schema))
-    mask = next(part.rows for part in parts if gate.name == f"slice:{part.feature}={part.value}")
+    model, metric = candidate.baseline, candidate.skill_metric
     its, baselines = candidate.score_challenger(rows), candidate.score_baseline(model, rows)
     better = difference(its.at(mask), baselines.at(mask), metric)
     if (against_all(mask, baselines, candidate.metric).value or 0.0) <= behind:

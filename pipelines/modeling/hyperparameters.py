@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.config import UseCase, load
+from slipway.config.numbers import Number, Whole
 from slipway.errors import UseCaseError, suggestion
 
 _STEPS = 25  # of an epoch
 _FEW = 1000
+_NUMBER_WITHOUT_POINT = re.compile(r"[-+]?\d+[eE][-+]?\d+")  # text in YAML 1.1, a number in YAML 1.2
 
 
 class _Params(BaseModel):
@@ -22,26 +25,26 @@ class _Params(BaseModel):
 class Fitting(_Params):
     """Hyperparameters of the training of any network."""
 
-    epochs: int = Field(100, ge=1, description="Most passes over the training rows.")
-    patience: int = Field(16, ge=1, description="Passes without a better validation error after which to stop.")
-    batch_size: int = Field(0, ge=0, description="Rows per step; 0: by the number of rows, 32 to 512.")
-    learning_rate: float = Field(1e-3, gt=0, description="AdamW's learning rate.")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
+    epochs: Whole = Field(100, ge=1, description="Most passes over the training rows.")
+    patience: Whole = Field(16, ge=1, description="Passes without a better validation error after which to stop.")
+    batch_size: Whole = Field(0, ge=0, description="Rows per step; 0: by the number of rows, 32 to 512.")
+    learning_rate: Number = Field(1e-3, gt=0, description="AdamW's learning rate.")
+    weight_decay: Number = Field(0.05, ge=0, description="AdamW's weight decay.")
 
 
 class Network(_Params):
     """Size of the default network. A value of 0 is chosen by the number of rows: small tables need small networks."""
 
-    members: int = Field(8, ge=1, description="Independent networks whose mean is the model.")
-    layers: int = Field(0, ge=0, description="Hidden layers of a member; 0: by the rows, 1 below a thousand, else 2.")
-    width: int = Field(0, ge=0, description="Units of a hidden layer; 0: by the rows, 64 to 256.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden units that a training step leaves out.")
-    bins: int = Field(32, ge=1, description="Most pieces of a number's range; small tables have fewer.")
-    frequencies: int = Field(16, ge=1, description="Waves of a number.")
-    sigma: float = Field(0.0, ge=0, description="Spread of the waves' frequencies; 0: by the rows, 0.5 to 2.")
-    number_width: int = Field(12, ge=1, description="Values that stand for a number.")
-    unknown_rate: float = Field(0.02, ge=0, lt=1, description="Share of categories made unknown in training.")
-    filters: int = Field(
+    members: Whole = Field(8, ge=1, description="Independent networks whose mean is the model.")
+    layers: Whole = Field(0, ge=0, description="Hidden layers of a member; 0: by the rows, 1 below a thousand, else 2.")
+    width: Whole = Field(0, ge=0, description="Units of a hidden layer; 0: by the rows, 64 to 256.")
+    dropout: Number = Field(0.3, ge=0, lt=1, description="Share of hidden units that a training step leaves out.")
+    bins: Whole = Field(32, ge=1, description="Most pieces of a number's range; small tables have fewer.")
+    frequencies: Whole = Field(16, ge=1, description="Waves of a number.")
+    sigma: Number = Field(0.0, ge=0, description="Spread of the waves' frequencies; 0: by the rows, 0.5 to 2.")
+    number_width: Whole = Field(12, ge=1, description="Values that stand for a number.")
+    unknown_rate: Number = Field(0.02, ge=0, lt=1, description="Share of categories made unknown in training.")
+    filters: Whole = Field(
         32, ge=1, description="Filters of an image's first block; each further block has twice as many."
     )
 
@@ -90,12 +93,17 @@ def resolve(usecase: UseCase) -> Params:
         _refuse_unknown(network, set(Network.model_fields), usecase)
         return Params(checked, _checked(Network, network, usecase))
     _refuse_unknown(network, set(load(usecase.name).params), usecase)
-    return Params(checked, network)
+    return Params(checked, {name: _as_number(value) for name, value in network.items()})
 
 
 def _filled(params: _Params, **chosen: Any) -> Any:
     """Return the parameters with values for those that are 0."""
     return params.model_copy(update={name: value for name, value in chosen.items() if not getattr(params, name)})
+
+
+def _as_number(value: Any) -> Any:
+    """Return `1e-3` as the number that is meant; the default network's fields do so by their type."""
+    return float(value) if isinstance(value, str) and _NUMBER_WITHOUT_POINT.fullmatch(value) else value
 
 
 def _power_of_two(value: float, least: int, most: int) -> int:
@@ -116,6 +124,5 @@ def _checked(kind: type[_Params], values: dict[str, Any], usecase: UseCase) -> A
         return kind(**values)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UseCaseError(
-            f"{usecase.name}: params.{problem['loc'][0]} is {problem['input']!r}: {problem['msg']}."
-        ) from None
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise UseCaseError(f"{usecase.name}: params.{problem['loc'][0]} is {problem['input']!r}: {reason}.") from None

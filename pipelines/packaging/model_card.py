@@ -56,7 +56,7 @@ def _use(usecase: UseCase, schema: Schema, training: TrainingReport) -> str:
 
 def _data(schema: Schema, report: GatedReport, facts: BundleFacts) -> str:
     counts = ", ".join(f"{report.rows[side]:,} for {side}" for side in ("train", "validation", "holdout"))
-    features = "\n".join(f"| {f.name} | {f.kind} | {_values(f)} | {f.description} |" for f in schema.features)
+    features = "\n".join(_row(f.name, f.kind, _values(f), f.description) for f in schema.features)
     return (
         f"## Data\n\nOrigin: {facts.source.origin}{' (synthetic)' if facts.synthetic else ''}. Rows: {counts}."
         f"{_labels(facts.production)}\n\n"
@@ -86,13 +86,13 @@ def _labels(labels: LabelReport | None) -> str:
 def _scores(usecase: UseCase, report: GatedReport) -> str:
     titles = METRICS[usecase.task]
     lines = [
-        f"| {metric.title} | {metric.meaning} | {_interval(report.scores[name])} |"
+        _row(metric.title, metric.meaning, _interval(report.scores[name]))
         for name, metric in titles.items()
         if name in report.scores
     ]
     for base, what in ((report.trivial, "knows no feature"), (report.baseline, "same inputs and rows")):
         if base:
-            lines.append(f"| {titles[base.metric].title} of {base.name} | {what} | {_interval(base)} |")
+            lines.append(_row(f"{titles[base.metric].title} of {base.name}", what, _interval(base)))
     return (
         "## Scores\n\nOn the holdout, which neither training nor calibration saw; with 95 % bootstrap intervals.\n\n"
         "| metric | | value |\n| --- | --- | --- |\n"
@@ -106,12 +106,12 @@ def _slices(usecase: UseCase, report: GatedReport) -> str:
     if not report.slices:
         return ""
     title = METRICS[usecase.task][report.metric].title
-    lines = [f"| {s.feature} | {s.value} | {s.rows} | {_number(s.score)} |" for s in report.slices]
+    lines = [_row(s.feature, s.value, s.rows, _number(s.score)) for s in report.slices]
     return f"## Slices\n\n| feature | value | rows | {title} |\n| --- | --- | --- | --- |\n" + "\n".join(lines)
 
 
 def _gates(report: GatedReport) -> str:
-    lines = [f"| {gate.name} | {gate.verdict} | {gate.sentence} |" for gate in report.gates]
+    lines = [_row(gate.name, gate.verdict, gate.sentence) for gate in report.gates]
     return "## Gates\n\n| gate | verdict | |\n| --- | --- | --- |\n" + "\n".join(lines)
 
 
@@ -139,7 +139,13 @@ def _origin(facts: BundleFacts) -> str:
         "parity with Keras": f"{facts.parity.keras:.1e} on {facts.parity.rows} rows",
         "libraries": ", ".join(f"{name} {version}" for name, version in facts.libraries.items()),
     }
-    return "## Made from\n\n| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return "## Made from\n\n| | |\n| --- | --- |\n" + "\n".join(_row(name, value) for name, value in rows.items())
+
+
+def _row(*cells: object) -> str:
+    """Render a row of a table, in which a name may hold what ends a cell or a line."""
+    texts = (" ".join(str(cell).replace("|", r"\|").splitlines()) for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def _values(feature: Feature) -> str:

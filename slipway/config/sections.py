@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from slipway.config.numbers import Number, Whole
+
 Value = TypeVar("Value")
 
 Kind = Literal["number", "integer", "category", "boolean", "image"]
 Reason = Literal["drift", "quality", "age", "labels"]
+LONGEST_HOURS = 87_600  # ten years: times in the past are computed from them
 
 
 def _distinct(values: list[Value]) -> list[Value]:
@@ -29,8 +32,9 @@ def _rising(values: list[float]) -> list[float]:
     return values
 
 
+Pixels = Annotated[Whole, Field(ge=1)]
 Names = Annotated[list[str], AfterValidator(_distinct)]
-Edges = Annotated[list[float], AfterValidator(_rising)]
+Edges = Annotated[list[Number], Field(min_length=1), AfterValidator(_rising)]
 
 
 class Section(BaseModel):
@@ -113,7 +117,7 @@ class Feature(Section):
     unit: str = Field("", description="Unit, for people.", examples=["EUR"])
     description: str = Field("", description="What the feature means, for people.", examples=["what is billed"])
     column: str | None = Field(None, description="Column of the source; the name if not set.", examples=["Monthly Fee"])
-    range: tuple[float, float] | None = Field(
+    range: tuple[Number, Number] | None = Field(
         None,
         description="Usual range `[lowest, highest]`, learned if not set; values outside get a warning.",
         examples=[[5, 120]],
@@ -128,7 +132,7 @@ class Feature(Section):
         examples=["token"],
     )
     bins: Edges | None = Field(None, description="Rising bin edges of `private: bucket`.", examples=[[30, 60]])
-    size: tuple[int, int] | None = Field(None, description="Image size `[height, width]`.", examples=[[28, 28]])
+    size: tuple[Pixels, Pixels] | None = Field(None, description="Image size `[height, width]`.", examples=[[28, 28]])
     channels: Literal[1, 3] | None = Field(None, description="Image channels: 1 is grey, 3 is RGB.", examples=[3])
 
     @model_validator(mode="after")
@@ -149,12 +153,12 @@ class Feature(Section):
 
 
 class Cost(Section):
-    false_negative: float = Field(1.0, gt=0, description="Cost of a missed positive.")
-    false_positive: float = Field(1.0, gt=0, description="Cost of a false positive.")
+    false_negative: Number = Field(1.0, gt=0, description="Cost of a missed positive.")
+    false_positive: Number = Field(1.0, gt=0, description="Cost of a false positive.")
 
 
 class Target(Section):
-    name: str = Field(description="Name of the target.", examples=["cancelled"])
+    name: str = Field(min_length=1, description="Name of the target.", examples=["cancelled"])
     column: str | None = Field(None, description="Column of the source; the name if not set.", examples=["Cancelled?"])
     classes: Names = Field([], description="Classes of a classification, in order.", examples=[["no", "yes"]])
     positive: str | None = Field(None, description="Positive class of a binary task.", examples=["yes"])
@@ -165,9 +169,9 @@ class Target(Section):
 
 
 class Fractions(Section):
-    train: float = Field(0.6, gt=0, lt=1, description="Share of the training side.")
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of the validation side.")
-    holdout: float = Field(0.2, gt=0, lt=1, description="Share of the holdout side.")
+    train: Number = Field(0.6, gt=0, lt=1, description="Share of the training side.")
+    validation: Number = Field(0.2, gt=0, lt=1, description="Share of the validation side.")
+    holdout: Number = Field(0.2, gt=0, lt=1, description="Share of the holdout side.")
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Fractions:
@@ -181,8 +185,12 @@ class Split(Section):
     key: Names = Field(
         [], description="Columns that identify a row; all feature values if empty.", examples=[["customer"]]
     )
-    group: str | None = Field(None, description="Column whose equal values stay on one side.", examples=["household"])
-    time: str | None = Field(None, description="Column to split by time instead of by hash.", examples=["signed_on"])
+    group: str | None = Field(
+        None, min_length=1, description="Column whose equal values stay on one side.", examples=["household"]
+    )
+    time: str | None = Field(
+        None, min_length=1, description="Column to split by time instead of by hash.", examples=["signed_on"]
+    )
     time_format: str | None = Field(
         None,
         description="Format of its texts, such as `%d.%m.%Y %H:%M`; ISO 8601 and numbers need none.",
@@ -229,18 +237,18 @@ class Robustness(Section):
     `brightness` shares of the full scale, `rotation` is in degrees.
     """
 
-    numbers: float = Field(0.1, ge=0, description="Noise on numbers, in standard deviations of the feature.")
-    missing: float = Field(0.1, ge=0, le=1, description="Share of values set to missing.")
-    other: float = Field(0.1, ge=0, le=1, description="Share of categories replaced by an unseen one.")
-    noise: float = Field(0.05, ge=0, le=1, description="Pixel noise, as a share of the full scale.")
-    brightness: float = Field(0.1, ge=0, lt=1, description="Brightness change, as a share of the full scale.")
-    rotation: float = Field(5.0, ge=0, le=180, description="Rotation in degrees.")
-    max_drop: float = Field(
+    numbers: Number = Field(0.1, ge=0, description="Noise on numbers, in standard deviations of the feature.")
+    missing: Number = Field(0.1, ge=0, le=1, description="Share of values set to missing.")
+    other: Number = Field(0.1, ge=0, le=1, description="Share of categories replaced by an unseen one.")
+    noise: Number = Field(0.05, ge=0, le=1, description="Pixel noise, as a share of the full scale.")
+    brightness: Number = Field(0.1, ge=0, lt=1, description="Brightness change, as a share of the full scale.")
+    rotation: Number = Field(5.0, ge=0, le=180, description="Rotation in degrees.")
+    max_drop: Number = Field(
         0.05,
         ge=0,
         description="Largest accepted loss of score; if not set, a model that is no worse than the baseline passes.",
     )
-    max_changed: float = Field(
+    max_changed: Number = Field(
         0.1,
         ge=0,
         le=1,
@@ -252,7 +260,7 @@ class Robustness(Section):
 class Gates(Section):
     """`absolute` bounds: a score of which more is better has at least it, any other at most it."""
 
-    absolute: dict[str, float] = Field(
+    absolute: dict[str, Number] = Field(
         {},
         description="Bounds on the holdout by metric: a minimum for scores, a maximum for losses. Without one, the "
         "model must be better than one that knows no feature.",
@@ -263,37 +271,37 @@ class Gates(Section):
         description="Metric of comparisons; ROC AUC, accuracy or R² by task if not set.",
         examples=["average_precision"],
     )
-    margin: float = Field(
+    margin: Number = Field(
         0.02, ge=0, description="How much worse than the champion a challenger may be on the holdout."
     )
-    window_margin: float = Field(
+    window_margin: Number = Field(
         0.0, ge=0, description="How much better than the champion a challenger must be on the newest labelled window."
     )
     slices: Annotated[list[Slice], AfterValidator(_distinct)] = Field(
         [], description="Slices that must not be much worse than the whole."
     )
-    slice_margin: float = Field(
+    slice_margin: Number = Field(
         0.1,
         ge=0,
         description="How much worse a slice may be; if not set, one that is no worse than the baseline passes.",
     )
-    min_slice_rows: int = Field(30, ge=2, description="Rows that a slice needs to be tested.")
+    min_slice_rows: Whole = Field(30, ge=2, description="Rows that a slice needs to be tested.")
     robustness: Robustness = Field(Robustness(), description="Perturbation tests.")
     invariant: Names = Field(
         [], description="Features whose value must not change decisions.", examples=[["dependents"]]
     )
-    max_variant: float = Field(
+    max_variant: Number = Field(
         0.05, ge=0, le=1, description="Largest accepted share of decisions changed by an invariant feature."
     )
     directions: dict[str, Literal["up", "down"]] = Field(
         {}, description="Features that may move the output in one direction only.", examples=[{"months": "down"}]
     )
-    max_against: float = Field(
+    max_against: Number = Field(
         0.1, ge=0, le=1, description="Largest accepted share of rows that move against the direction."
     )
-    max_bundle_mb: float = Field(100, gt=0, description="Largest size of the serving part of the bundle, in MB.")
-    latency_ratio: float = Field(2.0, gt=0, description="Largest latency relative to the champion.")
-    latency_floor_ms: float = Field(
+    max_bundle_mb: Number = Field(100, gt=0, description="Largest size of the serving part of the bundle, in MB.")
+    latency_ratio: Number = Field(2.0, gt=0, description="Largest latency relative to the champion.")
+    latency_floor_ms: Number = Field(
         5.0, ge=0, description="Latency below which the ratio does not matter, in milliseconds."
     )
 
@@ -306,8 +314,8 @@ class Gates(Section):
 
 
 class Serving(Section):
-    deadline_ms: int = Field(1000, ge=1, description="Deadline of a prediction, in milliseconds.")
-    swap_ratio: float = Field(
+    deadline_ms: Whole = Field(1000, ge=1, description="Deadline of a prediction, in milliseconds.")
+    swap_ratio: Number = Field(
         3.0, gt=0, description="Largest model time of a new version relative to the champion at a swap."
     )
     log: Literal["best_effort", "required"] = Field(
@@ -315,8 +323,10 @@ class Serving(Section):
         description="`best_effort` answers a prediction that cannot be logged; `required` refuses it with 503.",
     )
     capture: bool = Field(False, description="Whether image pixels are kept in the log.")
-    max_instances: int = Field(10_000, ge=1, description="Largest number of rows in a request.")
-    cache: int = Field(0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off.")
+    max_instances: Whole = Field(10_000, ge=1, description="Largest number of rows in a request.")
+    cache: Whole = Field(
+        0, ge=0, le=1_000_000, description="Number of rows whose outputs each worker caches; 0 is off."
+    )
 
 
 class Feedback(Section):
@@ -328,17 +338,17 @@ class Feedback(Section):
 
 
 class MinimumEffect(Section):
-    wasserstein: float = Field(
+    wasserstein: Number = Field(
         0.1, ge=0, description="For numbers: Wasserstein distance in standard deviations of the reference."
     )
-    psi: float = Field(0.1, ge=0, description="For categories and missing values: population stability index.")
+    psi: Number = Field(0.1, ge=0, description="For categories and missing values: population stability index.")
 
 
 class Monitoring(Section):
-    window_rows: int = Field(10_000, ge=1, description="Largest window, in answered rows.")
-    window_hours: float = Field(24, gt=0, description="Oldest row of a window, in hours.")
-    min_rows: int = Field(100, ge=2, description="Rows below which the verdict is `too_little_data`.")
-    significance: float = Field(0.05, gt=0, lt=1, description="False-alarm rate of all tests of a verdict together.")
+    window_rows: Whole = Field(10_000, ge=1, description="Largest window, in answered rows.")
+    window_hours: Number = Field(24, gt=0, le=LONGEST_HOURS, description="Oldest row of a window, in hours.")
+    min_rows: Whole = Field(100, ge=2, description="Rows below which the verdict is `too_little_data`.")
+    significance: Number = Field(0.05, gt=0, lt=1, description="False-alarm rate of all tests of a verdict together.")
     minimum_effect: MinimumEffect = Field(
         MinimumEffect(), description="Effect that a column must reach to count as drifted."
     )
@@ -353,24 +363,26 @@ class Canary(Section):
     together. The last stage waits for `min_labelled` labels.
     """
 
-    stages: list[int] = Field(
+    stages: list[Whole] = Field(
         [5, 25, 50, 100], min_length=1, description="Percent of requests in each stage; the first is below 100."
     )
-    min_predictions: int = Field(200, ge=1, description="Predictions of the canary that each stage needs.")
-    min_minutes: float = Field(10, ge=0, description="Minutes that each stage lasts at least.")
-    min_labelled: int = Field(0, ge=0, description="Labels of the canary's predictions that the last stage waits for.")
-    alpha: float = Field(0.05, gt=0, lt=1, description="Error probability of all tests of a rollout together.")
-    max_error_excess: float = Field(0.005, gt=0, le=1, description="Accepted increase of the error rate.")
-    max_slowdown: float = Field(
+    min_predictions: Whole = Field(200, ge=1, description="Predictions of the canary that each stage needs.")
+    min_minutes: Number = Field(10, ge=0, description="Minutes that each stage lasts at least.")
+    min_labelled: Whole = Field(
+        0, ge=0, description="Labels of the canary's predictions that the last stage waits for."
+    )
+    alpha: Number = Field(0.05, gt=0, lt=1, description="Error probability of all tests of a rollout together.")
+    max_error_excess: Number = Field(0.005, gt=0, le=1, description="Accepted increase of the error rate.")
+    max_slowdown: Number = Field(
         3.0,
         gt=1,
         description="A request is slow if it takes longer than this many times the champion's median model time.",
     )
-    max_slow_excess: float = Field(0.1, gt=0, le=1, description="Accepted increase of the share of slow requests.")
-    max_score_shift: float | None = Field(
+    max_slow_excess: Number = Field(0.1, gt=0, le=1, description="Accepted increase of the share of slow requests.")
+    max_score_shift: Number | None = Field(
         0.5, gt=0, le=1, description="Accepted Kolmogorov-Smirnov distance of the scores; null: not tested."
     )
-    max_loss_excess: float = Field(
+    max_loss_excess: Number = Field(
         0.05, gt=0, le=1, description="Accepted increase of the mean loss of labelled predictions."
     )
     callers: Literal["several", "any"] = Field(
@@ -398,13 +410,13 @@ class Retraining(Section):
     reasons: Annotated[list[Reason], AfterValidator(_distinct)] = Field(
         ["drift", "quality", "age", "labels"], description="Reasons that may start a training; empty: none."
     )
-    min_labelled_rows: int = Field(500, ge=1, description="New labelled rows that a training needs.")
-    cooldown_hours: float = Field(24, ge=0, description="Hours from one start to the next.")
-    runs_per_week: int = Field(3, ge=1, description="Largest number of starts in 7 days.")
-    max_age_days: float | None = Field(
+    min_labelled_rows: Whole = Field(500, ge=1, description="New labelled rows that a training needs.")
+    cooldown_hours: Number = Field(24, ge=0, le=LONGEST_HOURS, description="Hours from one start to the next.")
+    runs_per_week: Whole = Field(3, ge=1, description="Largest number of starts in 7 days.")
+    max_age_days: Number | None = Field(
         None, gt=0, description="Age of the champion that is a reason to train.", examples=[30]
     )
-    new_labels: int | None = Field(
+    new_labels: Whole | None = Field(
         None, ge=1, description="Number of new labelled rows that is a reason to train.", examples=[5000]
     )
     label_filters: Names = Field(
@@ -412,13 +424,13 @@ class Retraining(Section):
         description="Optional filters of labelled training rows: `labeler_agreement`, `near_duplicates`.",
         examples=[["near_duplicates"]],
     )
-    caller_share: float = Field(
+    caller_share: Number = Field(
         0.2,
         gt=0,
         le=1,
         description="Filter `labeler_agreement`: largest share of the labelled training rows of one caller.",
     )
-    window_rows: int | None = Field(
+    window_rows: Whole | None = Field(
         None,
         ge=1,
         description="Newest labelled rows: they evaluate, never train; `monitoring.window_rows` if not set.",

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from slipway.config.names import require_free_names
+from slipway.config.names import require_free_names, require_hidden_target
+from slipway.config.numbers import Whole
 from slipway.config.sections import (
     Canary,
     Feature,
@@ -50,7 +51,7 @@ class UseCase(Section):
     )
     split: Split = Field(Split(), description="How rows are divided into train, validation and holdout.")
     params: dict[str, Any] = Field({}, description="Hyperparameters of the network.", examples=[{"epochs": 40}])
-    seed: int = Field(7, description="Seed of every random choice.")
+    seed: Whole = Field(7, ge=0, lt=2**32, description="Seed of every random choice.")
     schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
     gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")
     serving: Serving = Field(Serving(), description="How predictions are served.")
@@ -67,17 +68,14 @@ class UseCase(Section):
     @model_validator(mode="after")
     def _consistent(self) -> UseCase:
         names = [feature.name for feature in self.features]
-        twice = {name for name in names if names.count(name) > 1}
+        bare = [name.strip() for name in names]  # as a CSV file's header is read
+        twice = [name for name in names if bare.count(name.strip()) > 1]
         if twice:
-            raise ValueError(f"features named twice: {sorted(twice)}")
-        if self.target.name in names:
-            raise ValueError(f"the target {self.target.name!r} is a feature, too: the model would be told the answer")
+            raise ValueError(f"features named twice: {sorted(set(twice))}")
         if not any(feature.private not in ("drop", "token") for feature in self.features):
             raise ValueError("every feature is private (drop or token): nothing is left for the model to see")
         require_free_names(self.features, self.target, self.split, self.retired)
-        for key in self.split.columns:
-            if key == self.target.name:
-                raise ValueError(f"the split cannot go by the target {key!r}")
+        require_hidden_target(self.features, self.target, self.split)
         for place, name in self.gates.named:
             if name not in names:
                 raise ValueError(f"gates.{place}: no feature {name!r}.{suggestion(name, names)}")

@@ -13,12 +13,29 @@ from slipway.errors import UseCaseError
 
 Place = Sequence[int | str]
 
-_INDICATORS = tuple(">|@`%&*!")
+_INDICATORS = (*">|@`%&*!", "<<")
 _RULE = 'Text that begins with one of > | @ ` % & * ! [ ] { } or contains ": " or " #" needs quotes'
-_EMPTY_BLOCK = re.compile(r"[>|][-+]?[1-9]")
+_REMEDIES = {  # by a part of PyYAML's message
+    "'\\t'": "Indent with blanks, as YAML allows no tabs there. ",
+    "unknown escape": "Between double quotes a backslash begins an escape: use single quotes. ",
+    "single document": "Keep one document, without lines of `---` behind it. ",
+    "unhashable key": "A key is text. ",
+    "determine a constructor for the tag": "Tags that begin with `!` are not read: remove it, or quote the text. ",
+}
 _OLD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9.]+)+)")  # YAML 1.1: octal digits, and the base of 60
 _READINGS = {"null": "nothing", "bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date"}
 _LONGEST = 60
+_MERGE = "tag:yaml.org,2002:merge"
+_VALUE = "tag:yaml.org,2002:value"
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's loader, to which `=` is text: a kind of its own in YAML 1.1, of which nothing can be made."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _VALUE]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 class YamlDocument:
@@ -31,33 +48,56 @@ class YamlDocument:
     """
 
     def __init__(self, text: str, origin: str, *, numbered: bool = True) -> None:
-        self._origin, self._numbered = origin, numbered
-        loader = yaml.SafeLoader(text)
+        self._text, self._origin, self._numbered = text, origin, numbered
         try:
-            self._root = loader.get_single_node()
+            self._loader = _Loader(text)
+            self._root = self._loader.get_single_node()
             for node in _nodes(self._root):
                 self._check(node)
-            self.content: Any = None if self._root is None else loader.construct_document(self._root)
+            self.content: Any = None if self._root is None else self._loader.construct_document(self._root)
         except yaml.MarkedYAMLError as error:
             raise UseCaseError(self._explain(error)) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise UseCaseError(
+                f"{origin}{f':{line}' if numbered else ''} holds the character U+{int(error.character):04X}, which "
+                "YAML does not allow: remove it, and save the file as UTF-8."
+            ) from None
+        except RecursionError:
+            raise UseCaseError(f"{origin} is nested too deeply: a use case is a few levels deep.") from None
         except yaml.YAMLError as error:
             raise UseCaseError(f"{origin} is not YAML: {error}") from None
+
+    @property
+    def comment(self) -> str:
+        """The comment behind the value; empty without one."""
+        rest = self._text[self._root.end_mark.index :] if self._root else self._text
+        return rest.strip() if rest.lstrip().startswith("#") else ""
 
     def where(self, place: Place) -> str:
         """Name the document, and the line of the value at a place, or of the nearest one around it."""
         nodes = list(self._along(place))
         return self._line(nodes[-1].start_mark) if place and nodes else self._origin
 
+    def holds(self, place: Place) -> bool:
+        """Whether there is a value at a place."""
+        return len(list(self._along(place))) > len(place)
+
+    def reading(self, place: Place) -> str:
+        """Say how YAML reads the value at a place: `YAML reads no as true or false`."""
+        *_, node = self._along(place)
+        written = _written(node)
+        reading = _READINGS.get(_kind(node), "a list or a mapping")
+        return f"YAML reads {written} as {reading}" if written else "there is nothing"
+
     def misread(self, place: Place) -> str | None:
         """Say how YAML reads the value at a place that needs text; None if there is no value."""
-        nodes = list(self._along(place))
-        if len(nodes) <= len(place):
+        if not self.holds(place):
             return None
-        written = _written(nodes[-1])
-        if not written:
-            return "text is needed, and there is nothing"
-        reading = _READINGS.get(_kind(nodes[-1]), "a list or a mapping")
-        return f"text is needed, and YAML reads {written} as {reading}: put it in quotes, {_quoted(written)}"
+        *_, node = self._along(place)
+        written = _written(node)
+        hint = f": put it in quotes, {_quoted(written)}" if written else ""
+        return f"text is needed, and {self.reading(place)}{hint}"
 
     def _along(self, place: Place) -> Iterator[yaml.Node]:
         """Yield the root, and the node at each part of the place, as far as there are nodes."""
@@ -72,16 +112,33 @@ class YamlDocument:
         elif isinstance(node, yaml.ScalarNode):
             self._require_plain_number(node)
             self._require_filled_block(node)
+            self._value(node)
+
+    def _value(self, node: yaml.ScalarNode) -> Any:
+        """Construct a scalar: what looks like a date may be none."""
+        if node.tag == _MERGE:
+            return node.value
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, KeyError, AttributeError):
+            reading = _READINGS.get(_kind(node), "another value")
+            raise UseCaseError(
+                f"{self._line(node.start_mark)}: YAML reads {node.value} as {reading}, and it is none: correct it, or "
+                f"put it in quotes if text is meant, {_quoted(node.value)}."
+            ) from None
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
-        lines: dict[tuple[str, str], int] = {}
+        """Keys are equal as Python has them: 1 and 1.0 are one key, 1 and "1" are two."""
+        lines: dict[Any, int] = {}
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            line, name, kind = key.start_mark.line + 1, (key.tag, key.value), _kind(key)
+            kind = _kind(key)
             if kind in ("null", "bool", "timestamp"):
+                written = key.value or re.split(r"[],}]", _rest_of_line(node.start_mark))[0]
                 raise UseCaseError(
-                    f"{self._line(key.start_mark)}: YAML reads the key {key.value} as {_READINGS[kind]}: "
-                    f"put it in quotes, {_quoted(key.value)}."
+                    f"{self._line(key.start_mark)}: YAML reads the key {written} as {_READINGS[kind]}: "
+                    f"put it in quotes, {_quoted(written)}."
                 )
+            line, name = key.start_mark.line + 1, self._value(key)
             if name in lines:
                 raise UseCaseError(
                     f"{self._line(key.start_mark)}: the key {key.value!r} is given twice, in line {lines[name]} and "
@@ -99,7 +156,7 @@ class YamlDocument:
 
     def _require_filled_block(self, node: yaml.ScalarNode) -> None:
         written = _rest_of_line(node.start_mark)
-        if node.style in ("|", ">") and not node.value and _EMPTY_BLOCK.match(written):
+        if node.style in ("|", ">") and not node.value:
             raise UseCaseError(
                 f"{self._line(node.start_mark)}: YAML reads {written} as the beginning of a block of text, which is "
                 f"empty: put it in quotes, {_quoted(written)}."
@@ -114,7 +171,8 @@ class YamlDocument:
         start = error.context_mark if str(error.context).startswith("while scanning") else None
         written = re.split(r"[],}]", _rest_of_line(start or mark))[0].strip()
         example = f": {_quoted(written)}" if written.startswith(_INDICATORS) else ""
-        return f"{self._line(mark)} is not YAML: {reason}. {_RULE}{example}."
+        remedy = next((remedy for part, remedy in _REMEDIES.items() if part in reason), "")
+        return f"{self._line(mark)} is not YAML: {reason}. {remedy}{_RULE}{example}."
 
     def _line(self, mark: yaml.Mark) -> str:
         return f"{self._origin}:{mark.line + 1}" if self._numbered else self._origin
@@ -144,7 +202,7 @@ def _child(node: yaml.Node, part: int | str) -> yaml.Node | None:
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part]
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in reversed(node.value) if key.value == part), None)
+        return next((value for key, value in reversed(node.value) if key.value == str(part)), None)
     return None
 
 

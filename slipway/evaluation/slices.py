@@ -6,6 +6,7 @@ value. Rows that lack the value are a slice, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,16 @@ def missing_name(values: Collection[str]) -> str:
     while name in values:
         name = f"({name})"
     return name
+
+
+def named_slice(form: str, feature: str, value: str) -> str:
+    """Name a slice by a form such as `slice:{}={}`; no two slices have one name.
+
+    The feature is in quotes where its own name holds what the form has behind it, as in `slice:"a=b"=c`.
+    """
+    between = form.split("{}")[1]
+    is_clear = f"{feature}{between}".index(between) == len(feature) and not feature.startswith('"')
+    return form.format(feature if is_clear else json.dumps(feature, ensure_ascii=False), value)
 
 
 def scores(usecase: UseCase, schema: Schema, frame: pd.DataFrame, rows: Scored, metric: Metric) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import re
 
-_WRONG = 200  # characters of a message, without its place
+_WRONG = 300  # characters of a message, without its place: more than the longest name of a feature
 _LONGEST_PLACE = 400
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
 def split_message(message: str) -> tuple[str, str | None]:
-    """Split the message of a validation error into what is wrong, cut to 200 characters, and the place.
+    """Split the message of a validation error into what is wrong, cut to 300 characters, and the place.
 
     >>> split_message("Expected `str`, got `int` - at `$.instances[0].job`")
     ('Expected `str`, got `int`', 'instances[0].job')

@@ -1,7 +1,7 @@
 """A feature may have any name of the code's own: no table takes it for a column of ours, from training to retraining.
 
-Two use cases have the same values: one under every name that the code gives to a column, its twin under names that mean
-nothing. All that is made of the two is the same.
+Two use cases have the same values: one under every name that the code gives to a column, and under odd ones, its twin
+under names that mean nothing. All that is made of the two is the same.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-NAMES = names_in_code()
+ODD = ("Age", "age", "é", "e\u0301", "a=b", "1st", "%s", "a`b", "__proto__", "instances", "a\u200bb", "x" * 200)
+NAMES = [*dict.fromkeys([*names_in_code(), *ODD])]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
-from slipway.errors import DataError, NotFound, RegistryError, ServiceError
+from slipway.errors import DataError, NotFound, RegistryError, ServiceError, UseCaseError
 from tests.support.servers import asking
 
 
@@ -97,6 +98,13 @@ def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(deploy
     assert train.parameters == {"usecase": "orders"}
     assert [schedule.schedule.cron for schedule in train.schedules] == ["0 3 * * 1"]
     assert not monitor.schedules
+
+
+@pytest.mark.parametrize("line", ["every day", "0 25 * * 1", "* * *", ""])
+def test_a_line_that_is_no_cron_line_is_refused_with_its_key(deployments, usecase, orders, line):
+    found = usecase(orders, schedule={"monitor": line})
+    with pytest.raises(UseCaseError, match=f"orders: schedule.monitor is {re.escape(repr(line))}.* write five fields"):
+        deployments.deployments_for(found)
 
 
 def test_a_deployment_finds_its_flow_from_any_folder(deployments, usecase, orders):

@@ -1,5 +1,5 @@
 /** What the model answered: the label or value, probabilities as bars, warnings, whose answer it is, and feedback. */
-import {el, figure, title} from "./dom.js";
+import {el, figure, title, titles} from "./dom.js";
 import {feedbackForm} from "./feedback.js";
 
 const MOST_BARS = 10;
@@ -12,7 +12,7 @@ export function answerView(schema, answer, milliseconds, api) {
     verdict(schema, prediction),
     schema.task === "binary" ? decision(schema, prediction) : null,
     prediction.probabilities ? bars(schema, prediction) : null,
-    warnings(answer.warnings || []),
+    warnings(schema, answer.warnings || []),
     feedbackForm(schema, prediction, api),
     origin(answer, prediction, milliseconds),
   );
@@ -92,9 +92,10 @@ const REASONS = {
   out_of_range: "is outside the range the model learned from",
 };
 
-function warnings(list) {
+function warnings(schema, list) {
   if (!list.length) return null;
-  const lines = list.map((warning) => el("li", {}, el("b", {}, title(warning.feature)), ` ${REASONS[warning.reason] || warning.reason}`));
+  const shown = titles(schema);
+  const lines = list.map((warning) => el("li", {}, el("b", {}, shown.get(warning.feature) ?? warning.feature), ` ${REASONS[warning.reason] || warning.reason}`));
   return el("ul", {class: "warnings", "aria-label": "Warnings"}, ...lines);
 }
 

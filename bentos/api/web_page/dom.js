@@ -19,6 +19,14 @@ export function title(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+/** The title of each feature by its name; of features with one title, as `Age` and `age`, the names as they are. */
+export function titles(schema) {
+  const names = schema.features.map((feature) => feature.name);
+  const alike = new Map();
+  for (const name of names) alike.set(title(name), (alike.get(title(name)) || 0) + 1);
+  return new Map(names.map((name) => [name, alike.get(title(name)) > 1 ? name : title(name)]));
+}
+
 /** A number with at most `digits` significant digits and no trailing noise. */
 export function figure(number, digits = 4) {
   return new Intl.NumberFormat("en", {maximumSignificantDigits: digits, useGrouping: false}).format(number);

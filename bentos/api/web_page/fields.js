@@ -2,10 +2,10 @@
  * One field of the form for one feature of the schema. Each has `element`, `read()` (null where it is empty),
  * `fill(value)` and `complain(message)`; an image's tells `changed` when a picture was chosen.
  */
-import {el, figure, title} from "./dom.js";
+import {el, figure} from "./dom.js";
 import {imageControl} from "./image.js";
 
-export function field(feature, examples, changed) {
+export function field(feature, shown, examples, changed) {
   const name = encodeURIComponent(feature.name);
   const [id, hintId, problemId] = [`field-${name}`, `hint-${name}`, `problem-${name}`];
   const control = controlFor(feature, id, examples, changed);
@@ -15,7 +15,7 @@ export function field(feature, examples, changed) {
   const element = el(
     "div",
     {class: `field ${feature.kind}`},
-    el("label", {for: id, title: feature.name}, title(feature.name)),
+    el("label", {for: id, title: feature.name}, shown),
     control.element,
     el("p", {class: "hint", id: hintId}, hint),
     problem,

@@ -1,7 +1,7 @@
 /** The page of one server: a use case chosen in the address (`#digits`), its form, and its answers. */
 import {Api} from "./api.js";
 import {answerView, problemView} from "./answer.js";
-import {el, title} from "./dom.js";
+import {el, title, titles} from "./dom.js";
 import {field} from "./fields.js";
 import {keyForm} from "./key.js";
 
@@ -53,8 +53,12 @@ function heading(model, schema) {
 function formView(schema, api, outcome) {
   const examples = schema.examples || [];
   const onlyImage = asked(schema).length === 1 && asked(schema)[0].kind === "image";
-  const fields = asked(schema).map((feature) => field(feature, examples.map((row) => row[feature.name]), () => onlyImage && send()));
-  const fill = (row) => fields.forEach((one) => (one.fill(row[one.name] ?? null), one.complain(null)));
+  const shown = titles(schema);
+  const own = (row, name) => (Object.hasOwn(row, name) ? row[name] : null); // no row has Object's `constructor`
+  const fields = asked(schema).map((feature) =>
+    field(feature, shown.get(feature.name), examples.map((row) => own(row, feature.name)), () => onlyImage && send()),
+  );
+  const fill = (row) => fields.forEach((one) => (one.fill(own(row, one.name)), one.complain(null)));
   const send = () => submit(fields, schema, api, outcome);
   let turn = 0;
   if (examples.length) fill(examples[0]);
@@ -73,11 +77,11 @@ function asked(schema) {
 }
 
 async function submit(fields, schema, api, outcome) {
-  const instance = {};
+  const values = [];
   for (const one of fields) {
     one.complain(null);
     try {
-      instance[one.name] = one.read();
+      values.push([one.name, one.read()]);
     } catch (error) {
       one.complain(error.message);
       one.focus();
@@ -87,7 +91,7 @@ async function submit(fields, schema, api, outcome) {
   outcome.setAttribute("aria-busy", "true");
   const started = performance.now();
   try {
-    const answer = await api.predict(instance);
+    const answer = await api.predict(Object.fromEntries(values)); // `instance.__proto__ = …` would set no property
     outcome.replaceChildren(answerView(schema, answer, performance.now() - started, api));
   } catch (problem) {
     const again = keyForm(problem, () => submit(fields, schema, api, outcome));
@@ -98,10 +102,11 @@ async function submit(fields, schema, api, outcome) {
   }
 }
 
-/** Show each problem at the field that it names: `instances[0].age` is `age`. */
+/** Show each problem at the field that it names: `instances[0].age` is `age`, and `a.b` is rather `a.b` than `a`. */
 function complain(fields, places) {
+  const longestFirst = [...fields].sort((one, other) => other.name.length - one.name.length);
   const wrong = places.map(({place, message}) => {
-    const at = fields.find((one) => names(place || "", one.name));
+    const at = longestFirst.find((one) => names(place || "", one.name));
     if (at) at.complain(message);
     return at;
   });

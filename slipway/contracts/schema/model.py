@@ -153,7 +153,12 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
 
 def bin_labels(bins: Sequence[float]) -> tuple[str, ...]:
-    """Name the intervals between rising edges, open to both sides: `< 25`, `25 – 40`, `≥ 40`."""
-    edges = [f"{edge:g}" for edge in bins]
+    """Name the intervals between rising edges, open to both sides: `< 25`, `25 – 40`, `≥ 40`.
+
+    Edges have six digits, or as many as it takes to tell them apart.
+    """
+    edges = next(
+        texts for digits in range(6, 18) if len(set(texts := [f"{edge:.{digits}g}" for edge in bins])) == len(texts)
+    )
     inner = [f"{low} – {high}" for low, high in zip(edges, edges[1:], strict=False)]
     return (f"< {edges[0]}", *inner, f"≥ {edges[-1]}")

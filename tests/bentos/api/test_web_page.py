@@ -7,14 +7,36 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bentos.api import web_page
+from slipway.contracts.schema import Feature
 from tests.bentos.server.processes import Server
 from tests.support import bundles
 from tests.support.browser import Browser
 
-SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE)
+ODD_NAMES = (
+    "age",
+    "age-hint",
+    "Age",
+    "a",
+    "a b",
+    "a_b",
+    "a.b",
+    "__proto__",
+    "constructor",
+    "key",
+    "page",
+    "truth",
+    "x" * 200,
+)
+ODD = msgspec.structs.replace(
+    bundles.TABULAR,
+    usecase="odd_names",
+    features=tuple(Feature(name, "number", nullable=name == "constructor") for name in ODD_NAMES),
+)
+SCHEMAS = (bundles.TABULAR, bundles.IMAGES, bundles.REGRESSION, bundles.PRIVATE, ODD)
 OVERRIDE = "ann: the pilot runs on ten customers who know"
 PREDICT = ".actions button"
 
@@ -51,10 +73,14 @@ def test_no_path_leads_out_of_the_page(start_client, path: str) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the use cases of SCHEMAS."""
     folder = tmp_path_factory.mktemp("page")
-    for schema in SCHEMAS:
-        gate = {"passed": False, "override": OVERRIDE} if schema is bundles.REGRESSION else {}
-        bundles.promote(folder / "var", folder / schema.usecase, schema, version="7", **gate)
+    rows = [{name: float(k + place) for place, name in enumerate(ODD_NAMES) if name != "constructor"} for k in range(3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(bundles.ROWS, ODD.usecase, rows)
+        for schema in SCHEMAS:
+            gate = {"passed": False, "override": OVERRIDE} if schema is bundles.REGRESSION else {}
+            bundles.promote(folder / "var", folder / schema.usecase, schema, version="7", **gate)
     with Server(folder / "var", tuple(schema.usecase for schema in SCHEMAS)) as running:
         yield running
 
@@ -89,11 +115,16 @@ def lines(server: Server, usecase: str, stream: str) -> list[dict]:
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def is_test(browser: Browser, server: Server, usecase: str) -> bool:
-    """Whether the prediction that the page shows is logged as a test."""
+def logged(browser: Browser, server: Server, usecase: str) -> dict:
+    """Return what is logged of the prediction that the page shows."""
     row = browser.text(".origin dd:last-of-type")
     [ours] = [event["slipway"] for event in lines(server, usecase, "prediction") if event["slipway"]["row_id"] == row]
-    return ours.get("test", False)
+    return ours
+
+
+def is_test(browser: Browser, server: Server, usecase: str) -> bool:
+    """Whether the prediction that the page shows is logged as a test."""
+    return logged(browser, server, usecase).get("test", False)
 
 
 def test_an_override_is_shown_with_who_and_why(browser: Browser, server: Server) -> None:
@@ -209,3 +240,33 @@ def test_every_control_has_a_name_for_those_who_do_not_see_it(browser: Browser, 
         !(one.labels?.length || one.innerText || one.alt || one.ariaLabel || one.querySelector?.('img[alt]')
           || (one.tagName === 'IMG' && one.getAttribute('alt') === ''))).map(one => one.outerHTML)"""
     assert browser.run(nameless) == []
+
+
+def test_every_name_has_a_field_of_its_own_whose_value_is_sent(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, ODD.usecase)
+    fields = "[...document.querySelectorAll('.field')]"
+    assert browser.run(f"{fields}.map((one) => one.querySelector('label').innerText)") == [
+        *("age", "Age-hint", "Age", "A", "a b", "a_b", "A.b", "proto", "Constructor", "Key", "Page", "Truth"),
+        "X" + "x" * 199,
+    ]
+    assert browser.run(f"{fields}.map((one) => one.querySelector('input').value)") == [
+        "" if name == "constructor" else str(place) for place, name in enumerate(ODD_NAMES)
+    ]
+    assert browser.run("new Set([...document.querySelectorAll('[id]')].map((one) => one.id)).size") == browser.run(
+        "document.querySelectorAll('[id]').length"
+    )
+    browser.run(f"{fields}.forEach((one, place) => (one.querySelector('input').value = 100 + place))")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.verdict')")
+    assert logged(browser, server, ODD.usecase)["features"] == {
+        name: 100 + place for place, name in enumerate(ODD_NAMES)
+    }
+
+
+def test_a_refusal_is_shown_at_the_field_that_it_names_and_at_no_other(browser: Browser, server: Server) -> None:
+    open_usecase(browser, server, ODD.usecase)
+    browser.run("document.getElementById('field-a.b').value = ''")
+    browser.click(PREDICT)
+    browser.until("document.querySelector('.refused')")
+    wrong = "[...document.querySelectorAll('.field.wrong label')].map((one) => one.title)"
+    assert browser.run(wrong) == ["a.b"]

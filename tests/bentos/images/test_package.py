@@ -58,6 +58,17 @@ def test_it_contains_the_code_of_the_server_and_no_other_package(bento):
     assert not list(source.rglob("__pycache__"))
 
 
+def test_every_name_of_a_use_case_has_a_bento_of_its_own():
+    import bentoml
+
+    from bentos.images.bento import bento_name
+
+    names = ["credit_risk", "credit", "credit_", "credit__", "credit_1afc7b8e", "x" * 47, "x" * 48, "x" * 63, "x_" * 31]
+    found = [bento_name(name) for name in names]
+    assert len(set(found)) == len(names) and found[0] == "slipway-serving-credit-risk"
+    assert [bentoml.Tag(name, "1").name for name in found] == found
+
+
 def test_packaging_again_replaces_the_bento(bento):
     ran = package(bento / "var", "loans", "--bundle", str(bento / "bundle"), "--json")
     assert json.loads(ran.stdout)["bento"] == answer(bento)["bento"]

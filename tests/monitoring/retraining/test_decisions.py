@@ -78,7 +78,18 @@ def test_what_a_killed_writer_or_a_person_leaves_among_the_records_is_no_start(d
 
 def test_whoever_asks_cannot_choose_the_file(decisions: Decisions, var: Path) -> None:
     decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": "../../jo@host"})
-    assert files(var) == ["20260301-refused-drift-______jo_host-labels.json", "latest.json"]
+    assert files(var) == ["20260301-refused-drift-______jo_host-1c6bb9d5-labels.json", "latest.json"]
+
+
+def test_whoever_asks_has_a_file_of_its_own(decisions: Decisions, var: Path) -> None:
+    sources = ["a b", "a_b", "a-b", "A_b", "a/b", "é", "e\u0301", "x" * 300, "x" * 301, "monitor"]
+    decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": sources[0]})
+    sources.append(decisions.latest().id.removeprefix("20260301-refused-drift-").removesuffix("-labels"))
+    for source in sources[1:]:
+        decisions.refuse(NOON, "labels", reason="Too few.", **{**DRIFT, "asked_by": source})
+    assert {one.asked_by: one.times for one in decisions.recent()} == dict.fromkeys(sources, 1)
+    assert len({name.lower() for name in files(var)}) == len(sources) + 1
+    assert "20260301-refused-drift-monitor-labels.json" in files(var), "an ordinary name stays"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from monitoring.rollout.evidence import slice_sql
-from monitoring.rollout.policy import load_policy
+from monitoring.rollout.evidence import _sliced, slice_sql
+from monitoring.rollout.policy import Policy, PolicySlice, load_policy
 from slipway.config import load
 from slipway.config.schema_builder import from_usecase
 from slipway.evaluation.slices import data_slices
@@ -61,6 +61,17 @@ def test_sql_cuts_rows_into_the_slices_of_training(world: World) -> None:
             found = (values == value).tolist()
             assert found == expected[declared_slice.feature, value].tolist(), (declared_slice.feature, value)
     assert len(rows) == len(ROWS)
+
+
+def test_slices_whose_names_meet_are_two_tests() -> None:
+    slices = (PolicySlice("a", ("b is c", "d")), PolicySlice("a is b", ("c",)))
+    labels = {"slice_0": ["b is c", "d", "d"], "slice_1": ["x", "c", "x"]}
+    found = [(name, rows.tolist()) for name, rows in _sliced(labels, Policy(slices=slices))]
+    assert dict(found) == {
+        "loss where a is b is c": [True, False, False],
+        "loss where a is d": [False, True, True],
+        'loss where "a is b" is c': [False, True, False],
+    }
 
 
 def test_a_missing_value_is_a_slice_of_its_own_where_it_may_be_missing(world: World) -> None:

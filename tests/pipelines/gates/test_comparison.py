@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tests.pipelines.conftest import ORDERS
 from tests.pipelines.gates import candidates
 
 
@@ -52,6 +53,20 @@ def test_slices_of_enough_rows_are_compared(verdict):
     slices = [{"feature": "country"}, {"feature": "amount", "bins": [800]}, {"feature": "gift"}]
     found = verdict(0.8, gates={"slices": slices, "min_slice_rows": 10})
     assert {"slice:country=de", "slice:amount=< 800", "slice:gift=true"} <= set(found)
+
+
+@pytest.mark.slow
+def test_slices_whose_names_meet_are_two_gates(verdict, orders):
+    orders["country=de"] = ["fr"] * 100 + ["it"] * 200
+    orders["country"] = ["de=fr"] * 200 + ["it"] * 100
+    features = [part for part in ORDERS["features"] if part["name"] != "country"]
+    features += [
+        {"name": name, "kind": "category", "vocabulary": ["de=fr", "fr", "it"]} for name in ("country", "country=de")
+    ]
+    slices = [{"feature": "country"}, {"feature": "country=de"}]
+    found = verdict(0.8, features=features, gates={"slices": slices, "min_slice_rows": 2})
+    first, second = found["slice:country=de=fr"].sentence, found['slice:"country=de"=fr'].sentence
+    assert "where country is de=fr (" in first and "where country=de is fr (" in second
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from slipway.contracts.schema import key_text, mask, row_key
 from slipway.errors import DataError, ServiceError, UseCaseError
 from slipway.settings import settings
 from slipway.system.files import file_sha256
+from tests.pipelines.conftest import ORDERS
 
 IMAGES = {
     "task": "multiclass",
@@ -84,6 +85,14 @@ def test_key_columns_that_are_no_features_leave_only_their_pseudonym(usecase, or
     snapshot = pd.read_parquet(step(ingest, found) / "snapshot.parquet")
     assert "customer" not in snapshot and snapshot[columns.ROW_KEY].nunique() == 300
     assert snapshot[columns.SPLIT_GROUP].nunique() == 3
+
+
+def test_a_name_in_the_split_is_a_feature_or_a_column_and_not_both(usecase, orders, step):
+    features = [{**part, "column": "nation"} if part["name"] == "country" else part for part in ORDERS["features"]]
+    nations = orders.rename(columns={"country": "nation"})
+    step(ingest, usecase(nations, features=features, split={"group": "country"}))
+    with pytest.raises(DataError, match="split names 'country', which is a column and a feature .* from 'nation'"):
+        step(ingest, usecase(nations.assign(country="x"), features=features, split={"group": "country"}))
 
 
 def test_a_wrong_checksum_says_both_and_what_to_do(usecase, orders, step, tmp_path):

@@ -17,6 +17,8 @@ from slipway.settings import settings
         ({"params": {"epohcs": 3}}, "Did you mean 'epochs'"),
         ({"params": {"epochs": 0}}, "greater than or equal to 1"),
         ({"params": {"dropout": 1.5}}, "params.dropout is 1.5"),
+        ({"params": {"epochs": True}}, "params.epochs is True: a number is needed"),
+        ({"params": {"learning_rate": float("inf")}}, "params.learning_rate is inf: Input should be a finite number"),
         ({"params": {"learning_rate": "fast"}}, "params.learning_rate is 'fast'"),
         ({"gates": {"absolute": {"roc_auk": 0.7}}}, "Did you mean 'roc_auc'"),
         ({"gates": {"metric": "rmse"}}, "a binary task has no metric 'rmse'"),
@@ -57,5 +59,7 @@ def test_what_is_left_open_follows_from_the_rows():
 def test_a_network_of_ones_own_takes_the_parameters_that_the_file_names(usecase, orders):
     usecase(orders, params={"depth": 3}).folder.joinpath("model.py").write_text("def build(inputs, params): ...")
     assert resolve(load("orders", {"depth": "5", "epochs": "1"})).network == {"depth": 5}
+    assert resolve(load("orders", {"depth": "1e-3"})).network == {"depth": 0.001}, "which YAML 1.1 reads as text"
+    assert resolve(load("orders", {"depth": "1e-3 m"})).network == {"depth": "1e-3 m"}
     with pytest.raises(UseCaseError, match="Did you mean 'depth'"):
         resolve(load("orders", {"dept": "5"}))

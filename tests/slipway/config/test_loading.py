@@ -9,6 +9,7 @@ from slipway import config
 from slipway.errors import UseCaseError
 from slipway.settings import settings
 
+OF_Y = {"name": "outcome", "column": "Y", "classes": ["good", "bad"], "positive": "bad"}
 PHOTO = {"name": "photo", "kind": "image", "size": [8, 8], "channels": 1}
 PLAIN = {
     "name": "plain",
@@ -53,6 +54,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"features": [{"name": "a", "kind": "number", "private": "drop"}]}, "nothing is left for the model"),
         ({"gates": {"slices": [{"feature": "cty"}]}}, "Did you mean 'city'"),
         ({"name": "other"}, "must be the folder's"),
+        ({"features": [{"name": "a", "kind": "number"}] * 2}, r"named twice: \['a'\]"),
+        ({"features": [{"name": name, "kind": "number"} for name in ("a", " a")]}, r"named twice: \[' a', 'a'\]"),
+        *[
+            ({"features": [{"name": name, "kind": "number"}]}, "features: .* holds .*give the source's in `column`")
+            for name in ('5"', "a\\b", "a\tb", "a\nb", "\x1f")
+        ],
+        ({"retired": ['5"']}, "retired: .* holds"),
         (
             {"features": [{"name": "slipway.weight", "kind": "number"}]},
             "features: .slipway.weight. begins",
@@ -63,6 +71,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ({"split": {"group": "slipway.id"}}, "split: .slipway.id. begins with"),
         ({"split": {"time": "prediction.at"}}, "split: .prediction.at. begins with"),
         ({"split": {"time": "outcome"}}, "cannot go by the target .outcome"),
+        ({"features": [{"name": "a", "kind": "category", "column": "outcome"}]}, "'a' is read from .* told the answer"),
+        ({"features": [{"name": "Y", "kind": "number"}], "target": OF_Y}, "'Y' is read from .* told the answer"),
+        ({"features": [{"name": " Y", "kind": "number"}], "target": OF_Y}, "' Y' is read from .* told the answer"),
+        ({"split": {"group": "Y"}, "target": OF_Y}, "cannot go by the target .Y"),
+        ({"split": {"key": ["age", "Y"]}, "target": OF_Y}, "cannot go by the target .Y"),
         (
             {"features": [PHOTO, {"name": "photo_contrast", "kind": "number"}]},
             "photo_contrast.* statistics",

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from slipway.config import Slice
-from slipway.contracts.schema import Feature, Schema
-from slipway.evaluation.slices import data_slices, declared_values
+from slipway.contracts.schema import Feature, Schema, bin_labels
+from slipway.evaluation.slices import data_slices, declared_values, named_slice
 
 SCHEMA = Schema(
     contract=1,
@@ -53,6 +53,29 @@ def test_a_value_called_missing_and_no_value_stay_two():
     assert found == {"cook": 1, "missing": 2, "(missing)": 1}
     odd = Feature("job", "category", vocabulary=("missing", "(missing)"), nullable=True)
     assert declared_values(odd, None) == ("missing", "(missing)", "((missing))")
+
+
+@pytest.mark.parametrize("form", ["slice:{}={}", "loss where {} is {}"])
+def test_no_two_slices_have_one_name(form):
+    parts = ["a", "a=b", "b=c", "c", "=", "", "a is", "is b", "a is b", "b", " is ", '"a', '"a=b"', '"a=b"=c', "is"]
+    slices = [(feature, value) for feature in parts for value in parts if feature]
+    assert len({named_slice(form, *part) for part in slices}) == len(slices)
+    assert named_slice(form, "age", "< 25") == form.format("age", "< 25"), "most names need no quotes"
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ([1e6, 2e6], ("< 1e+06", "1e+06 – 2e+06", "≥ 2e+06")),
+        ([1234567, 1234568], ("< 1234567", "1234567 – 1234568", "≥ 1234568")),
+        ([0.1234561, 0.1234562], ("< 0.1234561", "0.1234561 – 0.1234562", "≥ 0.1234562")),
+        ([1.7e9, 1.7e9 + 1], ("< 1700000000", "1700000000 – 1700000001", "≥ 1700000001")),
+    ],
+)
+def test_edges_that_are_close_to_each_other_stay_two(bins, expected):
+    assert bin_labels(bins) == expected
+    ages = [bins[0] - 1, bins[0], bins[-1]]
+    assert counted([Slice(feature="age", bins=bins)], {"age": ages}) == dict.fromkeys(expected, 1)
 
 
 def test_a_report_has_the_commonest_values_alone():

@@ -147,6 +147,15 @@ def test_a_missing_feature_is_named() -> None:
     assert caught.value.place == "instances[0].income"
 
 
+@pytest.mark.parametrize("name", ["a.b", "a`b", "[0]", "x" * 200, "ü" * 200, "__proto__"])
+def test_a_feature_of_any_name_is_named_where_it_is_wrong(name: str) -> None:
+    parser = InstanceParser(Schema(1, "u", "regression", (Feature(name, "number"),), "y"))
+    for row in ({}, {name: "much"}):
+        with pytest.raises(InputError) as refused:
+            parser.request(json.dumps({"instances": [row]}, ensure_ascii=False).encode(), 1)
+        assert refused.value.place == f"instances[0].{name}"
+
+
 def test_a_wrong_value_of_an_array_is_named_by_its_feature() -> None:
     with pytest.raises(InputError) as caught:
         read(["41", None, 12.5, None])

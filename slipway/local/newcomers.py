@@ -70,21 +70,21 @@ class Newcomers:
             found = {name: version for name in self._unserved() if (version := _champion(self._registry, name))}
         except RegistryError:  # the next look may find it: the stack watches its process
             found = {}
-        for name, version in found.items():
-            if self._failed.get(name) != version:
-                self._serve(name, version)
-                self._schedule(name)
+        new = {name: version for name, version in found.items() if self._failed.get(name) != version}
+        for name, version in new.items():
+            self._serve(name, version)
+        self._schedule([name for name in new if name not in self._scheduled])
         self._report()
         self._next = time.monotonic() + LOOK_SECONDS
 
     def _unserved(self) -> list[str]:
         return [name for name in self._chosen or config.names() if name not in (*self._started_with, *self._added)]
 
-    def _schedule(self, name: str) -> None:
-        """Start a runner of its own: those that run may have a training under way."""
-        if name not in self._scheduled:
-            self._scheduled.add(name)
-            self._started(self._local.runner([name], alone=True))
+    def _schedule(self, names: Sequence[str]) -> None:
+        """Start a runner of their own: those that run may have a training under way."""
+        if names:
+            self._scheduled.update(names)
+            self._started(self._local.runner(names, alone=True))
 
     def _serve(self, name: str, version: str) -> None:
         if self._started_with:

@@ -103,6 +103,7 @@ def test_two_are_taken_up_at_once(registry, watch) -> None:
     registry |= {"loans": {"champion": "1"}, "prices": {"champion": "1"}}
     found.look()
     assert stack.added == ("loans", "prices")
+    assert stack.running["runner-loans-prices"][-3:] == ("pipelines.deployments", "loans", "prices")
 
 
 def test_one_that_is_scheduled_already_is_only_served(registry, watch) -> None:

@@ -40,7 +40,9 @@ SLOWEST_DOWNLOAD = 64 << 10  # bytes a second, after the time that any exchange 
 # Servers close idle connections, many of them after 5 s: a request sent into that moment would look like a failed one.
 REUSE_SECONDS = 2.0
 _CHUNK = 1 << 20
-ENCODED_LOGIN = "write `http://USER:PASSWORD@HOST:PORT`, with %23, %2F, %3F, %40, %5B, %5D for # / ? @ [ ] in a password"
+ENCODED_LOGIN = (
+    "write `http://USER:PASSWORD@HOST:PORT`, with %23, %2F, %3F, %40, %5B, %5D for # / ? @ [ ] in a password"
+)
 
 
 @dataclass(frozen=True)

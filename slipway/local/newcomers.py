@@ -54,8 +54,8 @@ class Newcomers:
         self._local = local
         self._chosen = chosen
         self._started_with = list(served)
-        self._added: list[str] = []
-        self._awaited: dict[str, str] = {}  # by name what was said of it last
+        self._added = list(additions.read(local.additions_file))  # of those that it was started with
+        self._awaited = dict.fromkeys(self._added, "")  # by name what was said of it last
         self._failed: dict[str, str] = {}  # the champion by name that the service did not start with
         self._scheduled = {*scheduled}
         self._say = say

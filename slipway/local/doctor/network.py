@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from slipway.clients.http import ENCODED_LOGIN, is_address, proxies, proxy_for, without_login
@@ -60,7 +61,9 @@ def _certificate_problem(name: str, value: str) -> str:
     paths = value.split(os.pathsep) if name == "SSL_CERT_DIR" else [value]
     if not any(os.access(path, os.R_OK) for path in paths):
         return "cannot be read"
-    if os.path.isdir(paths[0]):
+    if name == "SSL_CERT_DIR":
+        return ""
+    if Path(value).is_dir():
         return "is a folder: SSL_CERT_DIR is for that" if name == "SSL_CERT_FILE" else ""
     try:
         ssl.create_default_context(cafile=value)

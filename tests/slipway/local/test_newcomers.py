@@ -128,9 +128,8 @@ def test_it_is_said_once_that_it_is_served_or_why_not(registry, watch) -> None:
     follower_status.write_refusals(serving, "loans", {"1": Refusal("1", "champion", "its gates failed", "now")})
     found.look()
     found.look()
-    assert [line for line in said if "not served" in line] == [
-        "loans is not served: version 1 is refused: its gates failed\nwhat is served stays: promote another version of it"
-    ]
+    [reason] = [line for line in said if "not served" in line]
+    assert reason.startswith("loans is not served: version 1 is refused: its gates failed\n")
     state = observed.StateFile(serving, "loans")
     state.write(WorkerState(1, 1, "digest", "2", "cpu", "pointer", "now"))
     found.look()
@@ -153,6 +152,19 @@ def test_the_first_use_case_starts_the_service_and_a_broken_one_is_tried_once_a_
     found.look()
     assert stack.served == ["loans"]
     assert stack.added == ()
+
+
+def test_one_that_the_service_did_not_start_with_is_awaited(registry, watch, tmp_path) -> None:
+    registry["loans"] = {"champion": "1"}
+    local = LocalServices(tmp_path / "var", tmp_path, PORTS)
+    additions.write(local.additions_file, ["loans"])
+    follower_status.write_refusals(local.serving, "loans", {"1": Refusal("1", "champion", "it is broken", "now")})
+    found, stack, said = watch(served=("digits", "loans"), scheduled=("digits", "loans"))
+    found.look()
+    assert "it is broken" in said[0]
+    registry["prices"] = {"champion": "1"}
+    found.look()
+    assert stack.added == ("loans", "prices"), "it is still to be taken up"
 
 
 def test_a_registry_that_does_not_answer_ends_nothing(registry, watch) -> None:

@@ -14,6 +14,7 @@ from slipway.clients.http import ENCODED_LOGIN, is_address, proxies, proxy_for, 
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
 
+LOOPBACK_SECONDS = 2.0
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -70,6 +71,19 @@ def _certificate_problem(name: str, value: str) -> str:
     except OSError:
         return "holds no certificate in PEM form"
     return ""
+
+
+def loopback() -> Diagnosis:
+    """Check that this machine can connect to itself, as all of Slipway's processes do."""
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            socket.create_connection(server.getsockname(), LOOPBACK_SECONDS),
+        ):
+            return ok("loopback", "this machine reaches its own servers at 127.0.0.1")
+    except OSError as problem:
+        fix = "`ip link set lo up`; in a sandbox, a VPN or a firewall, allow connections to 127.0.0.1"
+        return error("loopback", f"127.0.0.1 cannot be reached ({problem}), so no server can be", fix)
 
 
 def host_name() -> Diagnosis:

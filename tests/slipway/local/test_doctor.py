@@ -260,6 +260,18 @@ def test_certificates_that_are_not_there_are_an_error(monkeypatch, tmp_path):
     assert states(network.certificates()) == {"ok"}
 
 
+def test_a_machine_that_cannot_reach_itself_is_an_error(monkeypatch):
+    assert network.loopback().state == "ok"
+
+    def unreachable(*_: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    found = network.loopback()
+    assert (found.state, "ip link set lo up" in found.fix) == ("error", True)
+    assert "Network is unreachable" in found.detail
+
+
 def test_a_host_name_that_does_not_resolve_is_a_warning(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "laptop.invalid")
     assert network.host_name().fix == "add `127.0.1.1 laptop.invalid` to /etc/hosts"

@@ -96,7 +96,9 @@ def memory() -> Diagnosis:
     available = found / GB
     if available < MEMORY_WANTED:
         return warning(
-            "memory", f"{available:.1f} GB available", f"end other programs: a demo uses up to {MEMORY_WANTED:.0f} GB"
+            "memory",
+            f"{available:.1f} GB available",
+            f"end other programs, or raise the container's limit: a demo uses up to {MEMORY_WANTED:.1f} GB",
         )
     return ok("memory", f"{available:.1f} GB available")
 

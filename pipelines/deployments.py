@@ -109,8 +109,8 @@ def _wait_for(uri: str) -> None:
     while not is_healthy(f"{uri}/health"):
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"Prefect does not answer at {without_login(uri)} (for {_WAIT_SECONDS:.0f} s): is its server up, and does "
-                "PREFECT_API_URL name it?"
+                f"Prefect does not answer at {without_login(uri)} (for {_WAIT_SECONDS:.0f} s): is its server up, "
+                "and does PREFECT_API_URL name it?"
             )
         time.sleep(1)
 

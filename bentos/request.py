@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NO_TRACE = b"0" * 32
+_UTF_8 = {b"", b"utf-8", b"utf8", b"us-ascii"}
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -122,9 +123,10 @@ def is_json(content_type: bytes) -> bool:
     """Tell whether a Content-Type is that of JSON in UTF-8."""
     if content_type == b"application/json":
         return True
-    kind, _, parameters = content_type.lower().partition(b";")
-    charset = parameters.partition(b"charset=")[2].strip(b' "')
-    return kind.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
+    kind, *parameters = content_type.lower().split(b";")
+    named = (parameter.strip().partition(b"=") for parameter in parameters)
+    charsets = {value.strip(b'"') for name, _, value in named if name == b"charset"}
+    return kind.strip() == b"application/json" and charsets <= _UTF_8
 
 
 def wrong_content_type(content_type: bytes, allowed: str) -> InputError:
@@ -141,7 +143,7 @@ async def read_body(receive: Receive, context: RequestContext, limit: int, budge
         Unavailable: the bodies of other requests take up the whole budget.
         ClientGone: the connection ended first.
     """
-    if context.encoding and context.encoding != b"identity":
+    if context.encoding and context.encoding.lower() != b"identity":
         raise InputError(
             f"Content-Encoding {context.encoding.decode('latin-1')!r} received; send the body as it is.", status=415
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from bentos import auth
@@ -18,6 +18,7 @@ from bentos.request import RequestContext
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
+from slipway.serving_state import additions
 from slipway.settings import Settings
 from slipway.system.repeated_errors import RepeatedErrors
 
@@ -110,13 +111,18 @@ class ServedModel:
 
 
 class Worker:
-    """The state of a worker process between `start` and `stop`. `draining` is true in the seconds before `stop`."""
+    """The state of a worker process between `start` and `stop`. `draining` is true in the seconds before `stop`.
+
+    `names` and `predict_paths` are replaced when a use case is added; `on_addition` are called then.
+    """
 
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
         self.settings = settings
         self.names = tuple(names)
         self.predict_paths = _predict_paths(self.names, settings.root_path)
         self.served: dict[str, ServedModel] = {}
+        self.on_addition: list[Callable[[], None]] = []
+        self._arriving: dict[str, ServedModel] = {}
         self.metrics = metrics()
         self.draining = False
         self.authenticator: auth.Authenticator
@@ -132,12 +138,31 @@ class Worker:
         self.authenticator = auth.Authenticator(self.settings, self.settings.mask_secret())
         forget_dead_workers()
         self._health.run()
-        for name in self.names:
-            self.served[name] = ServedModel(
-                name, self.settings, self.metrics, self._capture, self.admission, self._health
-            )
+        self.served = {name: self._serve(name) for name in self.names}
         for served in self.served.values():
             served.manager.start()
+        self.load_additions()
+        self.admit_additions()
+
+    def load_additions(self) -> None:
+        """Begin to load the use cases that are to be served in addition; a call may take seconds."""
+        named = additions.read(self.settings.serve_file) if self.settings.bundle is None else ()
+        for name in named:
+            if name not in self.served and name not in self._arriving:
+                self._health.add(name)
+                self._arriving[name] = self._serve(name)
+                self._arriving[name].manager.start()
+
+    def admit_additions(self) -> None:
+        """Serve those that have a model by now: one without a model would make this server unready."""
+        arrived = [name for name, served in self._arriving.items() if served.manager.live]
+        for name in arrived:
+            self.served[name] = self._arriving.pop(name)
+        if arrived:
+            self.names = (*self.names, *arrived)
+            self.predict_paths = _predict_paths(self.names, self.settings.root_path)
+            for notify in self.on_addition:
+                notify()
 
     def visible(self, context: RequestContext) -> list[str]:
         """Return the use cases that the client of an admitted request may know of."""
@@ -157,35 +182,43 @@ class Worker:
         self.draining = True
 
     async def watch(self) -> None:
-        """Run the health checks repeatedly, in a thread: a volume that hangs must not block requests."""
-        errors = RepeatedErrors(_log, "the health check")
+        """Run the health checks and look for additions repeatedly, in a thread: a volume that hangs must not block
+        requests."""
+        checks, loads = RepeatedErrors(_log, "the health check"), RepeatedErrors(_log, "serving another use case")
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            with errors.logged():
+            with checks.logged():
                 await asyncio.to_thread(self._health.run)
+            with loads.logged():
+                await asyncio.to_thread(self.load_additions)
+                self.admit_additions()
 
     async def tick(self) -> None:
         """Close old segments of the log, also without further requests; flush metrics and audit log; repeatedly."""
-        steps: list[tuple[str, Callable[[], object]]] = [
-            ("flushing the metrics", self.metrics.flush),
-            ("flushing the audit log", self.authenticator.audit_log.flush),
-        ]
-        for name, served in self.served.items():
-            steps.append((f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)))
-            steps.append((f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)))
-        guarded = [(RepeatedErrors(_log, task), step) for task, step in steps]
+        guards: dict[str, RepeatedErrors] = {}
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for errors, step in guarded:
-                with errors.logged():
+            for task, step in self._chores():
+                guard = guards.setdefault(task, RepeatedErrors(_log, task))
+                with guard.logged():
                     step()
+
+    def _serve(self, name: str) -> ServedModel:
+        return ServedModel(name, self.settings, self.metrics, self._capture, self.admission, self._health)
+
+    def _chores(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield "flushing the metrics", self.metrics.flush
+        yield "flushing the audit log", self.authenticator.audit_log.flush
+        for name, served in self.served.items():
+            yield f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)
+            yield f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)
 
     def stop(self) -> None:
         """Close everything after the last response: nothing of the log is left in memory."""
         self.admission.close()
         self.authenticator.close()
         self._capture.close()
-        for served in self.served.values():
+        for served in (*self.served.values(), *self._arriving.values()):
             served.close()
         self.metrics.flush()
 

@@ -25,7 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
-from slipway.clients.http import is_healthy
+from slipway.clients.http import is_healthy, without_login
 from slipway.config import UseCase, load, names
 from slipway.console import say
 from slipway.errors import ServiceError, SlipwayError, UseCaseError
@@ -120,8 +120,8 @@ def _wait_for(uri: str) -> None:
     while not is_healthy(f"{uri}/health"):
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"Prefect does not answer at {uri} (for {_WAIT_SECONDS:.0f} s): is its server up, and does "
-                "PREFECT_API_URL name it?"
+                f"Prefect does not answer at {without_login(uri)} (for {_WAIT_SECONDS:.0f} s): is its server up, "
+                "and does PREFECT_API_URL name it?"
             )
         time.sleep(1)
 

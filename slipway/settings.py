@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         description="Further names by which servers without credentials may be reached, separated by commas; `*`: any.",
     )
     serve: Annotated[tuple[str, ...], NoDecode] = Field((), description="Use cases to serve, separated by commas.")
+    serve_file: Path | None = Field(
+        None,
+        description="File that names further use cases, one a line: the server takes them up while it runs, each when "
+        "it has a version that can be served; written by `slipway up`.",
+    )
     bundle: Path | None = Field(None, description="Serve only this bundle, regardless of the registry.")
     packaged: Path | None = Field(None, description="Folder of bundles packaged in an image, one folder per use case.")
     start_wait_seconds: float = Field(20.0, ge=0, description="Time that a starting server waits for its alias.")

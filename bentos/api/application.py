@@ -32,8 +32,8 @@ class Application:
         self._worker = worker
         self._behind = behind
         self._on_start = on_start
-        self._routes = Routes(worker)
-        self._router = Router(self._routes.routes, redirect_slashes=False, default=self._pass_on)
+        self._route_usecases()
+        worker.on_addition.append(self._route_usecases)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -47,6 +47,10 @@ class Application:
             await run_lifespan(self._worker, self._behind, self._on_start, scope, receive, send)
         else:
             await self._behind(scope, receive, send)
+
+    def _route_usecases(self) -> None:
+        self._routes = Routes(self._worker)
+        self._router = Router(self._routes.routes, redirect_slashes=False, default=self._pass_on)
 
     async def _predict(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter_ns()

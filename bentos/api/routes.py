@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -107,6 +108,11 @@ class Routes:
         """Raise InputError (404) for a path of the API that no route has; `usecases` are those the client may know."""
         if path == "/v2" or path.startswith("/v2/"):
             raise InputError(f"/v2 {_RESERVED}", status=404)
+        right = _without_further_slashes(path)
+        if right in self._names and self._usecases.get(right, "") in ("", *usecases):
+            raise InputError(
+                f"there is nothing at this path, which has a slash too many: send it to {right}.", status=404
+            )
         if path.startswith("/v1/"):
             raise InputError(self._describe_unknown(path, usecases), status=404)
 
@@ -115,7 +121,7 @@ class Routes:
         if path.endswith("/explain"):
             return f"explain {_RESERVED}"
         if parts[2] == "models" and len(parts) > 3 and parts[3] not in names:
-            hint = suggestion(parts[3], names)
+            hint = suggestion(parts[3].lower(), names)
             return f"no use case {parts[3][:60]!r} is served here.{hint} Served: {', '.join(names) or 'none of yours'}."
         if names and parts[2] in ("predict", "feedback", "model", "schema"):
             return f"several use cases are served here ({', '.join(names)}): name one, as /v1/models/{names[0]}."
@@ -180,6 +186,10 @@ class _OnlyPost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise MethodNotAllowed(scope["method"], "POST")
+
+
+def _without_further_slashes(path: str) -> str:
+    return re.sub("/+", "/", path).rstrip("/") or "/"
 
 
 def _get(path: str, handler: Handler, name: str) -> Route:

@@ -11,14 +11,17 @@ from bentos.request import Receive, Scope
 
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"authorization, content-type, traceparent, x-api-key, x-request-id"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, traceparent, x-api-key, x-request-id, x-slipway-test, x-slipway-unit",
+    ),
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),
 ]
 _EXPOSED = (
     b"access-control-expose-headers",
     b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-rows-limit, ratelimit-rows-remaining, "
-    b"ratelimit-rows-reset, retry-after, x-request-id",
+    b"ratelimit-rows-reset, retry-after, x-request-id, x-slipway-cache",
 )
 _VARY = (b"vary", b"origin")
 

@@ -62,7 +62,7 @@ def command(
     launcher.require_free_port(config, served)
     follow = follow and directory is None and config.has_registry
     if follow and not config.container:
-        _fetch_champions(served, config)
+        served = _fetch_champions(served, config)
     say(_access_notice(config))
     launcher.run(config, served, directory, follow=follow, say=typer.echo)
 
@@ -94,15 +94,29 @@ def _fixed_bundle(
     return [usecase], bundle
 
 
-def _fetch_champions(served: Sequence[str], config: Settings) -> None:
+def _fetch_champions(served: Sequence[str], config: Settings) -> list[str]:
     """Fetch each champion, so that a missing or broken one is an error of the command, not of a waiting server.
 
-    A container does not: it waits for its champion, and its readiness probe reports that.
+    A container does not: it waits for its champion, and its readiness probe reports that. Where further use cases may
+    be added, a broken one keeps no other from being served: it is added, and served when it has a good version.
     """
     from bentos.follower import bundle_resolver
+    from slipway.errors import SlipwayError
+    from slipway.serving_state import additions
 
+    fetched, problems = [], {}
     for name in served:
-        bundle_resolver.resolve_champion(name, config)
+        try:
+            bundle_resolver.resolve_champion(name, config)
+            fetched.append(name)
+        except SlipwayError as error:
+            problems[name] = error
+    if problems and (config.serve_file is None or not fetched):
+        raise next(iter(problems.values()))
+    if problems and config.serve_file:
+        say("\n".join(f"{name} is not served: {error}" for name, error in problems.items()))
+        additions.write(config.serve_file, [*additions.read(config.serve_file), *problems])
+    return fetched
 
 
 def _access_notice(config: Settings) -> str:

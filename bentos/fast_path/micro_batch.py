@@ -53,13 +53,15 @@ class MicroBatch:
     """
 
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-        self.usecases = {path.encode(): usecase for path, usecase in worker.predict_paths.items()}
-        self.headers = HeaderCache()
+        self.usecases: dict[bytes, str]
+        self.headers: HeaderCache
         self._pending: list[PendingRequest] = []
         self._bytes = 0
         self._last_size = self._last_end = 0
         self._worker = worker
         self._loop = loop
+        self._learn_paths()
+        worker.on_addition.append(self._learn_paths)
 
     def enqueue(self, request: PendingRequest) -> bool:
         """Try to enqueue the request for the current micro-batch.
@@ -93,6 +95,11 @@ class MicroBatch:
         elif len(self._pending) == 1:
             self._loop.call_soon(self.run)
         return True
+
+    def _learn_paths(self) -> None:
+        """Take the worker's paths of predictions; the headers that are cached may be of one that it no longer has."""
+        self.usecases = {path.encode(): usecase for path, usecase in self._worker.predict_paths.items()}
+        self.headers = HeaderCache()
 
     def run(self) -> None:
         """Answer the pending requests, all requests for one model together."""

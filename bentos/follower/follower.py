@@ -23,7 +23,7 @@ from bentos.follower.status import StatusReporter
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts.registry_names import CANARY, CHAMPION, OVERRIDE, REFUSED, SHADOW
 from slipway.errors import BundleError, DamagedFile, NotFound, RegistryError, SlipwayError
-from slipway.serving_state import desired, follower_status, last_good, observed
+from slipway.serving_state import additions, desired, follower_status, last_good, observed
 from slipway.serving_state.desired import Canary, DesiredState
 from slipway.serving_state.follower_status import Refusal
 from slipway.settings import Settings
@@ -231,17 +231,21 @@ def _admission_facts(version: ModelVersion) -> tuple[str | None, ...]:
 
 
 def run(usecases: Sequence[str], settings: Settings, stop: threading.Event) -> None:
-    """Follow every use case until `stop` is set. The registry may start later."""
+    """Follow every use case until `stop` is set, and those that are added. The registry may start later."""
     registry = Registry(settings.registry_uri)
-    followers = [Follower(usecase, registry, settings) for usecase in usecases]
+    followers: dict[str, Follower] = {}
     while not stop.is_set():
-        for follower in followers:
+        for usecase in (*usecases, *additions.read(settings.serve_file)):
+            if usecase not in followers:
+                followers[usecase] = Follower(usecase, registry, settings)
+        for follower in followers.values():
             follower.poll()
         stop.wait(settings.follow_seconds)
-    for follower in followers:
+    for follower in followers.values():
         follower.close()
 
 
 def log_to_stderr() -> None:
     """Configure logging for a process that is a follower and nothing else."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s follower: %(message)s", force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each poll

@@ -41,6 +41,10 @@ class HealthChecks:
     def of(self, usecase: str) -> list[str]:
         return self._warnings[usecase]
 
+    def add(self, usecase: str) -> None:
+        """Check a further use case, from the next `run` on."""
+        self._warnings[usecase] = []
+
     def run(self) -> None:
         self.machine = [*self._check_volumes(), *self._check_secrets()]
         for usecase in self._warnings:

@@ -25,4 +25,5 @@ def command(
     from slipway.settings import settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each request of each pass
     watch(names or [], settings(), say)

@@ -13,6 +13,8 @@ from slipway.console import say
 if TYPE_CHECKING:
     from slipway.config import UseCase
 
+LEAST_MEMORY = 1.5e9  # bytes: one process with TensorFlow, and the servers of MLflow and Prefect
+
 
 def command(
     name: UseCaseName,
@@ -31,6 +33,7 @@ def command(
 
     changes = overrides(set)
     usecase = load(name, changes)
+    _warn_of_little_memory()
     result = (
         _train_without_servers(usecase, changes, fresh) if no_register else _train_in_prefect(usecase, changes, fresh)
     )
@@ -38,6 +41,19 @@ def command(
         print_json(result)
     else:
         typer.echo(_summary(result))
+
+
+def _warn_of_little_memory() -> None:
+    """Warn before the kernel kills the process, which can then say nothing."""
+    from slipway.system.memory import available_bytes
+
+    available = available_bytes()
+    if available is not None and available < LEAST_MEMORY:
+        say(
+            f"warning: {available / 1e9:.1f} GB of memory is available here, and a training with its servers takes "
+            f"{LEAST_MEMORY / 1e9:.1f} GB or more: if it ends with `Killed`, raise the limit of the container, end "
+            "other programs, or train with --no-register, which needs no servers."
+        )
 
 
 def _train_without_servers(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
@@ -66,7 +82,7 @@ def _train_in_prefect(usecase: UseCase, changes: dict[str, str], fresh: bool) ->
 
 def _require_named_servers() -> None:
     """Require servers that settings name to answer: a version registered in a server started here would be lost."""
-    from slipway.clients.http import is_healthy
+    from slipway.clients.http import is_healthy, without_login
     from slipway.errors import ServiceError
     from slipway.settings import settings
 
@@ -75,7 +91,7 @@ def _require_named_servers() -> None:
     for variable, uri in named.items():
         if uri and not is_healthy(f"{uri.rstrip('/')}/health"):
             raise ServiceError(
-                f"{variable} names {uri}, and nothing answers there. Start it; or unset the variable, "
+                f"{variable} names {without_login(uri)}, and nothing answers there. Start it; or unset the variable, "
                 "and servers are started here; or train with --no-register, which needs none."
             )
 

@@ -40,6 +40,9 @@ SLOWEST_DOWNLOAD = 64 << 10  # bytes a second, after the time that any exchange 
 # Servers close idle connections, many of them after 5 s: a request sent into that moment would look like a failed one.
 REUSE_SECONDS = 2.0
 _CHUNK = 1 << 20
+ENCODED_LOGIN = (
+    "write `http://USER:PASSWORD@HOST:PORT`, with %23, %2F, %3F, %40, %5B, %5D for # / ? @ [ ] in a password"
+)
 
 
 @dataclass(frozen=True)
@@ -330,22 +333,38 @@ def proxies() -> dict[str, str]:
 
 
 def proxy_for(url: str) -> str | None:
-    """Find the proxy of the environment for a URL; none to reach this machine, or what `no_proxy` names."""
+    """Find the proxy of the environment for a URL; none to reach this machine, or what `no_proxy` names.
+
+    Raises:
+        ValueError: its address cannot be read; the message shows no password.
+    """
     parts = urlsplit(url)
     if is_this_machine(parts.hostname or "") or _is_excepted(parts):
         return None
     found = proxies()
-    return found.get(parts.scheme) or found.get("all")
+    proxy = found.get(parts.scheme) or found.get("all")
+    if proxy and not is_address(proxy):
+        raise ValueError(f"the proxy {without_login(proxy)} is no address: {ENCODED_LOGIN}")
+    return proxy
+
+
+def is_address(proxy: str) -> bool:
+    """Tell whether a URL is of a proxy, with nothing behind its host and port: a `#` in a password would begin that."""
+    try:
+        parts = urlsplit(proxy)
+        return bool(parts.hostname and parts.port != 0) and "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        return False
 
 
 def without_login(url: str) -> str:
-    """Leave out user and password of a URL.
+    """Leave out user and password of a proxy's address, whatever characters they have.
 
-    >>> without_login("http://ann:secret@proxy:3128")
+    >>> without_login("http://ann:se#cr/et@proxy:3128")
     'http://proxy:3128'
     """
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _is_excepted(parts: SplitResult) -> bool:

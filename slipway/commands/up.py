@@ -23,7 +23,7 @@ def command(
     """Start the whole stack and keep it running until Ctrl-C or `slipway down`.
 
     It goes on from what is in the state folder: nothing is trained again. A use case that is promoted later is served
-    and scheduled, too, within seconds, for which the service starts again; with NAMEs only those.
+    and scheduled, too, within seconds, while the others go on; with NAMEs only those.
     """
     if detach:
         _detach(names or [])

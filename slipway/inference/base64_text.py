@@ -11,6 +11,7 @@ from slipway.errors import InputError
 
 NOT_BASE64 = "Invalid base64 encoded string"  # msgspec's words for anything but RFC 4648, section 4
 _DATA_URI = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+_LOST_PLUS = re.compile(r"[A-Za-z0-9+/_-] +[A-Za-z0-9+/_-]")
 _BLANKS = str.maketrans("", "", " \t\r\n")
 _URL_ALPHABET = str.maketrans("-_", "+/")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/]")
@@ -40,12 +41,14 @@ def standard(text: str) -> str:
     """Rewrite a text in standard base64.
 
     Raises:
-        InputError: a character is no part of base64, or the text is cut short.
+        InputError: a character is no part of base64 or was lost, or the text is cut short.
 
     >>> standard("data:image/png;base64,iVB_\\nRw")
     'iVB/Rw=='
     """
     prefix = _DATA_URI.match(text)
+    if _LOST_PLUS.search(text, prefix.end() if prefix else 0):
+        raise InputError(f"the base64 has a blank within a line: a form makes one of each `+`. {_ADVICE}")
     bare = text[prefix.end() if prefix else 0 :].translate(_BLANKS).translate(_URL_ALPHABET).rstrip("=")
     if foreign := _FOREIGN.search(bare):
         raise InputError(f"{foreign.group()!r} is no character of base64. {_ADVICE}")

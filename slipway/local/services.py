@@ -13,6 +13,7 @@ from slipway.clients.http import is_healthy
 from slipway.clients.prefect import AUTH_STRING, authorization
 from slipway.local.logins import login_file, read_login
 from slipway.local.stack import Stack
+from slipway.serving_state import additions
 from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
 from slipway.system.processes import Process
@@ -91,9 +92,21 @@ class LocalServices:
         runner = self._module(name, ["pipelines.deployments", *chosen], None, f"{self.url('prefect')}{ready}")
         return replace(runner, health_headers=authorization(self.env))
 
+    @property
+    def serving(self) -> Path:
+        """The folder of what servers are to serve, and of what they serve."""
+        return self.var / "serving"
+
+    @property
+    def additions_file(self) -> Path:
+        """The file of the use cases that the service takes up while it runs."""
+        return self.serving / "additions.txt"
+
     def service(self, usecases: Sequence[str]) -> Process:
-        """The prediction service."""
-        return self._slipway("service", ["serve", *usecases], self.url("service"), "/readyz")
+        """The prediction service, which takes up further use cases when they are added."""
+        additions.write(self.additions_file, ())
+        process = self._slipway("service", ["serve", *usecases], self.url("service"), "/readyz")
+        return replace(process, env={**process.env, "SLIPWAY_SERVE_FILE": str(self.additions_file)})
 
     def ship(self) -> Process:
         """The shipper of the prediction log."""

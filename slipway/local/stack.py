@@ -97,7 +97,9 @@ class Stack:
         while True:
             for name, running in self._running.items():
                 if not running.alive:
-                    raise ServiceError(f"{name} ended. The end of {running.process.log}:\n{running.last_lines()}")
+                    raise ServiceError(
+                        f"{name} {running.ending}. The end of {running.process.log}:\n{running.last_lines()}"
+                    )
             look()
             sleep(1.0)
 

@@ -61,6 +61,13 @@ class RunningProcess:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        if self._popen.returncode == -signal.SIGKILL:
+            return "was killed, as the kernel does where memory runs out (`slipway doctor` shows what there is),"
+        return f"ended with exit code {self._popen.returncode}"
+
     def wait_ready(
         self, seconds: float, is_healthy: Callable[[str], bool], sleep: Callable[[float], None] = time.sleep
     ) -> None:
@@ -73,7 +80,7 @@ class RunningProcess:
         url = self.process.health_url
         while True:
             if not self.alive:
-                raise ServiceError(self._report(f"ended with exit code {self._popen.returncode} while starting"))
+                raise ServiceError(self._report(f"{self.ending} while starting"))
             if url is None or is_healthy(url):
                 return
             if time.monotonic() > deadline:

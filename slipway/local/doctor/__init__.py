@@ -23,6 +23,7 @@ def examine() -> Iterator[Diagnosis]:
     yield machine.memory()
     yield machine.temporary_files()
     yield machine.text_encoding()
+    yield network.loopback()
     yield network.host_name()
     yield from network.certificates()
     try:

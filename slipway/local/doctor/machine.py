@@ -13,6 +13,7 @@ from pathlib import Path
 from slipway.local import PORTS, running_stack
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
+from slipway.system.memory import available_bytes
 from slipway.system.ports import is_free
 
 GB = 1e9
@@ -88,15 +89,16 @@ def temporary_files() -> Diagnosis:
 
 
 def memory() -> Diagnosis:
-    """Check the memory that the kernel reports as available to new processes."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
+    """Check the memory that new processes may take: of the machine, and of the container or group that this runs in."""
+    found = available_bytes()
+    if found is None:
         return ok("memory", "not known on this system")
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    available = int(fields["MemAvailable"].split()[0]) * 1024 / GB
+    available = found / GB
     if available < MEMORY_WANTED:
         return warning(
-            "memory", f"{available:.1f} GB available", f"end other programs: a demo uses up to {MEMORY_WANTED:.0f} GB"
+            "memory",
+            f"{available:.1f} GB available",
+            f"end other programs, or raise the container's limit: a demo uses up to {MEMORY_WANTED:.1f} GB",
         )
     return ok("memory", f"{available:.1f} GB available")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from slipway.clients.http import proxies, proxy_for, without_login
+from slipway.clients.http import ENCODED_LOGIN, is_address, proxies, proxy_for, without_login
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
 
+LOOPBACK_SECONDS = 2.0
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -24,6 +27,10 @@ def proxy(settings: Settings) -> Iterator[Diagnosis]:
     named = ", ".join(f"{scheme}_proxy={without_login(url)}" for scheme, url in sorted(found.items()))
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     yield ok("proxy", f"{named}; not for {excepted or 'this machine'}")
+    unread = [f"{scheme}_proxy" for scheme, url in sorted(found.items()) if not is_address(url)]
+    if unread:
+        yield error("proxy", f"{' and '.join(unread)}: no address of a proxy, so nothing is reached", ENCODED_LOGIN)
+        return
     if any(url.startswith("socks") for url in found.values()) and not importlib.util.find_spec("socksio"):
         yield error(
             "proxy",
@@ -44,10 +51,39 @@ def certificates() -> Iterator[Diagnosis]:
     """Check that the certificates that the environment names are there: without them, no TLS connection succeeds."""
     for name in _CERTIFICATES:
         path = os.environ.get(name)
-        if path and not os.access(path, os.R_OK):
-            yield error("TLS", f"{name}={path} cannot be read", f"correct {name}, or unset it")
+        if path and (problem := _certificate_problem(name, path)):
+            yield error("TLS", f"{name}={path} {problem}", f"correct {name}, or unset it")
         elif path:
             yield ok("TLS", f"certificates of {name}={path}")
+
+
+def _certificate_problem(name: str, value: str) -> str:
+    """Say why certificates cannot be read from a file or folders; nothing where they can."""
+    paths = value.split(os.pathsep) if name == "SSL_CERT_DIR" else [value]
+    if not any(os.access(path, os.R_OK) for path in paths):
+        return "cannot be read"
+    if name == "SSL_CERT_DIR":
+        return ""
+    if Path(value).is_dir():
+        return "is a folder: SSL_CERT_DIR is for that" if name == "SSL_CERT_FILE" else ""
+    try:
+        ssl.create_default_context(cafile=value)
+    except OSError:
+        return "holds no certificate in PEM form"
+    return ""
+
+
+def loopback() -> Diagnosis:
+    """Check that this machine can connect to itself, as all of Slipway's processes do."""
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            socket.create_connection(server.getsockname(), LOOPBACK_SECONDS),
+        ):
+            return ok("loopback", "this machine reaches its own servers at 127.0.0.1")
+    except OSError as problem:
+        fix = "`ip link set lo up`; in a sandbox, a VPN or a firewall, allow connections to 127.0.0.1"
+        return error("loopback", f"127.0.0.1 cannot be reached ({problem}), so no server can be", fix)
 
 
 def host_name() -> Diagnosis:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from slipway import config
-from slipway.clients.http import is_healthy
+from slipway.clients.http import is_healthy, without_login
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts import registry_names
-from slipway.errors import NotFound, SlipwayError
+from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.serving_state import desired, follower_status
 from slipway.settings import Settings
@@ -25,9 +26,9 @@ def servers(settings: Settings) -> Iterator[Diagnosis]:
         ("Prefect", settings.prefect_uri, f"{settings.prefect_uri}/health"),
     ):
         if is_healthy(health):
-            yield ok(name, f"answers at {address}")
+            yield ok(name, f"answers at {without_login(address)}")
         else:
-            yield warning(name, f"does not answer at {address}", fix)
+            yield warning(name, f"does not answer at {without_login(address)}", fix)
 
 
 def use_cases() -> Iterator[Diagnosis]:
@@ -42,7 +43,11 @@ def use_cases() -> Iterator[Diagnosis]:
 
 def agreement(settings: Settings) -> Iterator[Diagnosis]:
     """Check that each pointer names the version that has the alias in the registry."""
-    registry = Registry()
+    try:
+        registry = Registry()
+    except RegistryError as problem:
+        yield error("MLflow", str(problem), "correct MLFLOW_TRACKING_URI")
+        return
     served = sorted(path.parent.name for path in settings.serving.glob("*/pointer.json"))
     if not served:
         yield ok("serving", "no pointer yet: nothing was served from this folder")
@@ -80,12 +85,13 @@ def _agreement(settings: Settings, registry: Registry, name: str) -> Diagnosis:
 
 def aliases(settings: Settings) -> Iterator[Diagnosis]:
     """Check for aliases that differ from Slipway's in case only."""
-    registry = Registry()
-    for model in registry.models() if registry.alive() else ():
-        for found in registry_names.describe_lookalikes(model.aliases, settings.follow_alias):
-            yield warning(
-                "aliases", f"{model.name}: {found}", f"MLflow's page, or `slipway promote {model.name} VERSION`"
-            )
+    with suppress(RegistryError):  # what is wrong with it is found above
+        registry = Registry()
+        for model in registry.models() if registry.alive() else ():
+            for found in registry_names.describe_lookalikes(model.aliases, settings.follow_alias):
+                yield warning(
+                    "aliases", f"{model.name}: {found}", f"MLflow's page, or `slipway promote {model.name} VERSION`"
+                )
 
 
 def unsafe(settings: Settings) -> Iterator[Diagnosis]:

@@ -145,10 +145,19 @@ def test_content_of_another_type_is_415(start_client, kind, route):
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"']
+    "kind",
+    [
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        'application/json;charset="UTF-8"',
+        "application/json;charset=utf-8;odata=verbose",
+        "application/json ;odata=verbose; charset=UTF-8",
+        "application/json; charset=us-ascii",
+        "application/json;",
+    ],
 )
 def test_json_may_name_its_charset(start_client, kind):
-    client, named = start_client(), {"content-type": kind}
+    client, named = start_client(), {"content-type": kind, "content-encoding": "Identity"}
     assert client.post("/v1/models/loans/predict", body(ROW), **named).status == 200
     assert client.post("/v1/models/loans/feedback", b'{"feedback":[{"key":"a","label":"bad"}]}', **named).status == 200
 

@@ -19,10 +19,14 @@ import msgspec
 import psutil
 import pytest
 
+from bentos.commands import serve as serve_command
+from bentos.follower import bundle_resolver
 from bentos.launcher import curl_example, launcher
 from slipway.clients import http
 from slipway.clients.mlflow.registry import Registry
-from slipway.settings import settings
+from slipway.errors import BundleError
+from slipway.serving_state import additions
+from slipway.settings import Settings, settings
 from tests.support import bundles
 from tests.support.servers import free_port, publish, unique_name
 
@@ -157,6 +161,21 @@ def test_without_a_champion_it_names_the_promote_command_to_run(cli, mlflow_serv
     assert failed.code == 1 and f"{name} version 2 is refused: its gates failed" in failed.err
     near = cli("serve", name[:-1])
     assert near.code == 1 and f"Did you mean {name!r}?" in near.err
+
+
+def test_a_champion_that_cannot_be_served_keeps_no_other_from_it_where_it_may_come_later(tmp_path, monkeypatch) -> None:
+    def resolve(name: str, config: Settings) -> None:
+        if name.startswith("broken"):
+            raise BundleError(f"{name} is broken")
+
+    monkeypatch.setattr(bundle_resolver, "resolve_champion", resolve)
+    with pytest.raises(BundleError, match="broken_b is broken"):
+        serve_command._fetch_champions(["loans", "broken_b"], settings())
+    named = settings().model_copy(update={"serve_file": tmp_path / "more.txt"})
+    assert serve_command._fetch_champions(["broken_a", "loans", "broken_b"], named) == ["loans"]
+    assert additions.read(named.serve_file) == ("broken_a", "broken_b")
+    with pytest.raises(BundleError, match="broken_a is broken"):
+        serve_command._fetch_champions(["broken_a"], named)
 
 
 def test_a_registry_that_does_not_answer_is_reported(cli) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pipelines.commands import train
 from pipelines.commands.train import _summary
 from slipway.settings import settings
 
@@ -42,6 +43,22 @@ def test_the_quick_loop_prints_device_scores_verdict_and_where_it_is(cli, usecas
     assert json.loads(again.out)["already"] is True
     assert json.loads(again.out)["version"] is None and json.loads(again.out)["declared"] is True
     assert again.err == ""
+
+
+def test_too_little_memory_is_said_before_the_kernel_kills(monkeypatch, capsys):
+    for available, expected in ((1e9, "1.0 GB of memory is available"), (8e9, ""), (None, "")):
+        monkeypatch.setattr("slipway.system.memory.available_bytes", lambda available=available: available)
+        train._warn_of_little_memory()
+        assert (expected in capsys.readouterr().err) if expected else capsys.readouterr().err == ""
+
+
+def test_a_named_server_that_does_not_answer_is_named_without_its_password(cli, usecase, orders, monkeypatch):
+    usecase(orders)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:1")
+    settings.cache_clear()
+    ran = cli("train", "orders")
+    assert ran.code == 1 and "names http://127.0.0.1:1, and nothing answers" in ran.err, ran.err
+    assert "secret" not in ran.err
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ REFUSED = {
     "data:image/png,AAAA": r"':' is no character of base64",
     "/home/ann/photo.png": r"'\.' is no character of base64",
     "ä": r"'ä' is no character of base64",
+    "AAA AAAA": r"a blank within a line: a form makes one of each `\+`",
     "AAAAA": r"cut short: it has 5 characters",
 }
 

@@ -7,7 +7,9 @@ import shutil
 import socket
 import subprocess
 from collections import namedtuple
+from pathlib import Path
 
+import certifi
 import pytest
 
 from slipway.clients.mlflow.registry import ModelVersion, Registry
@@ -211,14 +213,63 @@ def test_a_proxy_that_no_client_can_use_is_an_error(proxied):
     assert "socksio" in found[1].fix
 
 
+@pytest.mark.parametrize("password", ["se#cret", "se/cret", "se?cret", "12#cret", "se[cret"])
+def test_a_proxy_whose_password_is_not_encoded_is_an_error_that_does_not_show_it(proxied, monkeypatch, password):
+    proxied(http_proxy=f"http://ann:{password}@proxy:3128")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    settings.cache_clear()
+    found = list(network.proxy(settings()))
+    assert [finding.state for finding in found] == ["ok", "error"]
+    assert "%23" in found[1].fix
+    assert "cret" not in str(found)
+
+
+@pytest.mark.parametrize("uri", ["http://ann:secret@127.0.0.1:1", "file:///mlruns"])
+def test_an_address_that_cannot_be_the_registrys_is_an_error_and_shows_no_password(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("PREFECT_API_URL", "http://ann:secret@127.0.0.1:1/api")
+    desired.write(settings().serving, "loans", DesiredState(1, champion="abc"))
+    settings.cache_clear()
+    found = [*services.servers(settings()), *services.agreement(settings()), *services.aliases(settings())]
+    assert [finding.state for finding in found] == ["warning", "warning", "error"]
+    assert "secret" not in str(found)
+
+
+def test_the_memory_of_a_container_counts_and_not_that_of_its_machine(monkeypatch):
+    monkeypatch.setattr(machine, "available_bytes", lambda: 900e6)
+    assert machine.memory().detail == "0.9 GB available"
+    assert machine.memory().state == "warning"
+    monkeypatch.setattr(machine, "available_bytes", lambda: None)
+    assert machine.memory().state == "ok"
+
+
 def test_certificates_that_are_not_there_are_an_error(monkeypatch, tmp_path):
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     [found] = network.certificates()
     assert (found.state, found.fix) == ("error", "correct SSL_CERT_FILE, or unset it")
-    (tmp_path / "none.pem").touch()
+    (tmp_path / "none.pem").write_text("nothing\n")
+    assert "holds no certificate" in next(network.certificates()).detail
+    (tmp_path / "none.pem").write_text(Path(certifi.where()).read_text())
     assert states(network.certificates()) == {"ok"}
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
+    assert "SSL_CERT_DIR is for that" in next(network.certificates()).detail
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{tmp_path}")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert states(network.certificates()) == {"ok"}
+
+
+def test_a_machine_that_cannot_reach_itself_is_an_error(monkeypatch):
+    assert network.loopback().state == "ok"
+
+    def unreachable(*_: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    found = network.loopback()
+    assert (found.state, "ip link set lo up" in found.fix) == ("error", True)
+    assert "Network is unreachable" in found.detail
 
 
 def test_a_host_name_that_does_not_resolve_is_a_warning(monkeypatch):

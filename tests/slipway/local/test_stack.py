@@ -123,6 +123,13 @@ def test_keeping_a_stack_ends_with_the_part_that_ended(tmp_path):
         stack.keep(sleep=lambda _: time.sleep(0.05))
 
 
+def test_a_part_that_the_kernel_killed_is_said_to_lack_memory(tmp_path):
+    part = python(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(ServiceError, match="part was killed, as the kernel does"), Stack(lambda _: None) as stack:
+        stack.start(part)
+        stack.keep(sleep=lambda _: time.sleep(0.05))
+
+
 def test_a_folder_has_one_stack_and_others_find_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIPWAY_SERVICE_PORT", "3000")
     del os.environ["SLIPWAY_SERVICE_PORT"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAIN = TableFormat()
-_UTF8 = ("utf-8", "utf8")
 _BLANKS = r"\s+"
-_UNUSED = "\x1f"  # stands for a separator of several characters
+_UNUSED = "\udfff"  # stands for a separator of several characters: no text that was decoded has it
+_MARK = "\ufeff"
+_QUOTED_OR_BLANKS = re.compile(r'(?<![^ \t])"(?:[^"]|"")*(?P<open>\Z)?"?|(?P<blanks>[ \t]+)(?P<last>[\r\n]*\Z)?')
+_EXCEL = re.compile(r"sep=(.)[\r\n]*")
+csv.field_size_limit(2**31 - 1)  # of the process: 131,072 characters are less than a long text, or an image in base64
 
 Row = tuple[int, list[str]]  # the row's line in the file, and its cells as text
 
@@ -46,9 +50,8 @@ def opened(path: Path, form: TableFormat = PLAIN, origin: str = "") -> Iterator[
     """
     origin = origin or str(path)
     with compressed_files.opened(path, origin) as content, _encoding_errors(form, origin):
-        encoding = "utf-8-sig" if form.encoding.lower() in _UTF8 else form.encoding
-        lines = _Lines(content, encoding, form, origin)
-        yield _with_names(lines, form, origin)
+        text = io.TextIOWrapper(content, encoding=form.encoding, newline="")
+        yield _with_names(_Lines(_without_marks(text, form, origin), form, origin), form, origin)
 
 
 def rows(path: Path, form: TableFormat = PLAIN) -> Iterator[tuple[int, dict[str, str]]]:
@@ -70,22 +73,26 @@ def frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.DataFra
 
 
 class _Lines:
-    """The rows of a file, with or without its header, one after the other."""
+    """The rows of a file, with or without its header, one after the other; a line without any character is none."""
 
-    def __init__(self, content: IO[bytes], encoding: str, form: TableFormat, origin: str) -> None:
-        delimiter = _delimiter(form.separator)
-        text = io.TextIOWrapper(content, encoding=encoding, newline="")
+    def __init__(self, lines: Iterable[str], form: TableFormat, origin: str) -> None:
         self._origin, self._separator = origin, form.separator
+        self._several = _several_characters(form.separator)
+        delimiter = _UNUSED if self._several else _delimiter(form.separator)
         # blanks after a separator belong to no cell, so `, "a"` is a cell in quotation marks
         blanks = delimiter != " " or form.separator == _BLANKS
-        replaced = _replaced(text, form.separator)
-        self._reader = csv.reader(replaced, strict=True, delimiter=delimiter, skipinitialspace=blanks)
+        if form.separator == _BLANKS:
+            lines = _with_one_blank(lines)
+        elif self._several:
+            lines = (line.replace(self._several, _UNUSED) for line in lines)
+        self._reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=blanks)
 
     def __iter__(self) -> Iterator[Row]:
+        reader, several = self._reader, self._several
         try:
-            for cells in self._reader:
-                if len(cells) > 1 or "".join(cells).strip():
-                    yield self._reader.line_num, cells
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, [cell.replace(_UNUSED, several) for cell in cells] if several else cells
         except csv.Error as error:
             raise DataError(
                 f"{self._origin}:{self._reader.line_num}: is not CSV with the separator {self._separator!r}: {error}. "
@@ -94,25 +101,46 @@ class _Lines:
 
 
 def _delimiter(separator: str) -> str:
-    if separator == _BLANKS:
-        return " "
-    wanted = "\t" if separator == r"\t" else separator.strip(" ") or separator[:1]
-    return wanted if len(wanted) == 1 else _UNUSED
+    return {_BLANKS: " ", r"\t": "\t"}.get(separator) or separator.strip(" ") or " "
 
 
-def _replaced(lines: Iterable[str], separator: str) -> Iterable[str]:
-    """Return lines in which a separator of several characters is one character."""
-    if separator == _BLANKS:
-        return (line.strip().replace("\t", " ") + "\n" for line in lines)
-    wanted = separator.strip(" ")
-    if len(wanted) > 1 and wanted != r"\t":
-        return (line.replace(wanted, _UNUSED) for line in lines)
-    return lines
+def _several_characters(separator: str) -> str:
+    """Return a separator of several characters without the blanks around it, or nothing."""
+    delimiter = _delimiter(separator)
+    return delimiter if len(delimiter) > 1 else ""
+
+
+def _without_marks(lines: Iterable[str], form: TableFormat, origin: str) -> Iterator[str]:
+    """Leave out what is no row at the start of a file: a byte order mark, and `sep=;`, which Excel writes."""
+    found = iter(lines)
+    first = next(found, "").removeprefix(_MARK)
+    if excel := _EXCEL.fullmatch(first):
+        if excel[1] != _delimiter(form.separator):
+            raise DataError(f"{origin}: its first line says that the separator is {excel[1]!r}: set source.csv.separator.")
+        first = "\n"  # a line still
+    return chain([first], found)
+
+
+def _with_one_blank(lines: Iterable[str]) -> Iterator[str]:
+    """Replace any number of blanks by one; not in quotation marks, also where these are of several lines."""
+    inside = False
+
+    def replaced(found: re.Match[str]) -> str:
+        nonlocal inside
+        if found["blanks"]:
+            return " " if found["last"] is None and found.start() else found["last"] or ""
+        inside = found["open"] is not None
+        return found[0]
+
+    for line in lines:
+        start = '"' if inside else ""
+        inside = False
+        yield _QUOTED_OR_BLANKS.sub(replaced, start + line).removeprefix(start)
 
 
 def _with_names(lines: Iterable[Row], form: TableFormat, origin: str) -> CsvTable:
     found = iter(lines)
-    first = next(found, None)
+    first = next((row for row in found if not _is_blank(row)), None)
     if first is None:
         raise DataError(f"{origin} is empty. A header and rows are needed.")
     names, first_row = _names(first[1], form, origin), [] if form.header else [first]
@@ -139,7 +167,8 @@ def _names(first: list[str], form: TableFormat, origin: str) -> list[str]:
 
 
 def _as_wide(found: Iterator[Row], width: int, form: TableFormat, origin: str) -> Iterator[Row]:
-    for number, (line, cells) in enumerate(found, start=1):
+    rows = (row for row in found if len(row[1]) == width or not _is_blank(row))
+    for number, (line, cells) in enumerate(rows, start=1):
         if len(cells) != width:
             raise DataError(
                 f"{origin}:{line}: has not as many cells as there are columns: row {number} has {len(cells)} instead "
@@ -147,6 +176,10 @@ def _as_wide(found: Iterator[Row], width: int, form: TableFormat, origin: str) -
                 "separator needs quotation marks."
             )
         yield line, cells
+
+
+def _is_blank(row: Row) -> bool:
+    return len(row[1]) == 1 and not row[1][0].strip()
 
 
 @contextmanager

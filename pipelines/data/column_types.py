@@ -100,7 +100,7 @@ def _integers(values: list[Any], feature: Feature, origin: str) -> pd.Series:
         return pd.Series(values, dtype="int64")
     rounded = [row for row, value in enumerate(values) if value is not None and abs(value) > cells.LARGEST_EXACT_FLOAT]
     if rounded:
-        advice = "Beside missing values, integers up to 2^53 are exact: make it a category, or drop the rows without."
+        advice = "Beside missing values, integers below 2^53 are exact: make it a category, or drop the rows without."
         _refuse(values[rounded[0]], rounded[0], len(rounded), len(values), advice, feature, origin)
     return pd.Series(values, dtype="float64")
 

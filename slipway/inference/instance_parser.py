@@ -239,7 +239,7 @@ class InstanceParser:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
                 if value.__class__ is float and abs(value) > LARGEST_EXACT_FLOAT:
                     raise InputError(
-                        "a float beyond 2^53 may have been rounded: send an integer without point and exponent.",
+                        "a float of 2^53 or more may have been rounded: send an integer without point and exponent.",
                         self._place(position, column),
                     )
         for column, buckets in self._buckets.items():

@@ -19,7 +19,7 @@ from typing import Any
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"})
 LARGEST_INTEGER = 2**63 - 1
-LARGEST_EXACT_FLOAT = 2**53
+LARGEST_EXACT_FLOAT = 2**53 - 1  # 2^53 itself may have been 2^53 + 1
 LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 _TRUE, _FALSE = frozenset({"true", "1", "1.0", "yes"}), frozenset({"false", "0", "0.0", "no"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,9})?", re.ASCII)
@@ -34,7 +34,7 @@ _COMMA = (
 _DATES = "Dates and durations are no feature: use what is known at prediction time, for instance an age in days."
 _BYTES = "Bytes are text in UTF-8: convert them, or make it an image."
 _NESTED = "A list, a map or a structure is no feature: make columns of its parts in decode.py."
-_ROUNDED = "A float beyond 2^53 may have been rounded: write it as an integer."
+_ROUNDED = "A float of 2^53 or more may have been rounded: write it as an integer."
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 Converter = Callable[[Any], Any]

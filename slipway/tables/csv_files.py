@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PLAIN = TableFormat()
 _BLANKS = r"\s+"
 _UNUSED = "\udfff"  # stands for a separator of several characters: no text that was decoded has it
+_SINGLE_BYTE = ("iso8859", "cp125")
 _MARK = "\ufeff"
 _QUOTED_OR_BLANKS = re.compile(r'(?<![^ \t])"(?:[^"]|"")*(?P<open>\Z)?"?|(?P<blanks>[ \t]+)(?P<last>[\r\n]*\Z)?')
 _EXCEL = re.compile(r"sep=(.)[\r\n]*")
@@ -51,7 +53,8 @@ def opened(path: Path, form: TableFormat = PLAIN, origin: str = "") -> Iterator[
     origin = origin or str(path)
     with compressed_files.opened(path, origin) as content, _encoding_errors(form, origin):
         text = io.TextIOWrapper(content, encoding=form.encoding, newline="")
-        yield _with_names(_Lines(_without_marks(text, form, origin), form, origin), form, origin)
+        lines = _without_marks(_of_its_encoding(text, form, origin), form, origin)
+        yield _with_names(_Lines(lines, form, origin), form, origin)
 
 
 def rows(path: Path, form: TableFormat = PLAIN) -> Iterator[tuple[int, dict[str, str]]]:
@@ -110,6 +113,25 @@ def _several_characters(separator: str) -> str:
     return delimiter if len(delimiter) > 1 else ""
 
 
+def _of_its_encoding(lines: Iterable[str], form: TableFormat, origin: str) -> Iterator[str]:
+    """Pass lines on, and refuse UTF-8 that is read by an encoding of single bytes, in which each text is one."""
+    single = codecs.lookup(form.encoding).name.startswith(_SINGLE_BYTE)
+    utf8 = others = 0
+    for line in lines:
+        if single and not line.isascii():
+            try:
+                line.encode(form.encoding).decode()
+                utf8 += 1
+            except UnicodeError:
+                others += 1
+        yield line
+    if utf8 and not others:
+        raise DataError(
+            f"{origin} is read as {form.encoding} (source.csv.encoding), and is UTF-8 in each of the {utf8} lines that "
+            "are not ASCII. Set source.csv.encoding to utf-8, or convert the file, as with iconv."
+        )
+
+
 def _without_marks(lines: Iterable[str], form: TableFormat, origin: str) -> Iterator[str]:
     """Leave out what is no row at the start of a file: a byte order mark, and `sep=;`, which Excel writes."""
     found = iter(lines)
@@ -140,7 +162,7 @@ def _with_one_blank(lines: Iterable[str]) -> Iterator[str]:
 
 def _with_names(lines: Iterable[Row], form: TableFormat, origin: str) -> CsvTable:
     found = iter(lines)
-    first = next((row for row in found if not _is_blank(row)), None)
+    first = next((row for row in found if not _is_blank(row, form)), None)
     if first is None:
         raise DataError(f"{origin} is empty. A header and rows are needed.")
     names, first_row = _names(first[1], form, origin), [] if form.header else [first]
@@ -167,7 +189,7 @@ def _names(first: list[str], form: TableFormat, origin: str) -> list[str]:
 
 
 def _as_wide(found: Iterator[Row], width: int, form: TableFormat, origin: str) -> Iterator[Row]:
-    rows = (row for row in found if len(row[1]) == width or not _is_blank(row))
+    rows = (row for row in found if len(row[1]) == width or not _is_blank(row, form))
     for number, (line, cells) in enumerate(rows, start=1):
         if len(cells) != width:
             raise DataError(
@@ -178,8 +200,9 @@ def _as_wide(found: Iterator[Row], width: int, form: TableFormat, origin: str) -
         yield line, cells
 
 
-def _is_blank(row: Row) -> bool:
-    return len(row[1]) == 1 and not row[1][0].strip()
+def _is_blank(row: Row, form: TableFormat) -> bool:
+    """Whether the line holds blanks alone, which may be separators."""
+    return (len(row[1]) == 1 or _delimiter(form.separator).isspace()) and not "".join(row[1]).strip()
 
 
 @contextmanager

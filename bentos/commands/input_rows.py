@@ -83,11 +83,11 @@ def _json(text: str, where: str) -> list[Any]:
     """Parse an instance, a list of instances, a request's body, or one instance per line."""
     text = text.removeprefix("\ufeff")
     try:
-        found = json.loads(text)
+        found = _parse(text)
     except ValueError as error:
         lines = [line for line in text.split("\n") if line.strip()]  # a text may hold other ends of lines
         try:
-            return [json.loads(line) for line in lines if len(lines) > 1] or _refuse(where, error)
+            return [_parse(line) for line in lines if len(lines) > 1] or _refuse(where, error)
         except ValueError:
             _refuse(where, error)
     except RecursionError:
@@ -97,6 +97,14 @@ def _json(text: str, where: str) -> list[Any]:
     if isinstance(found, list) and all(isinstance(row, (dict, list)) for row in found):
         return found
     return [found]
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no value of JSON. Write null where a value is missing")
 
 
 def _refuse(where: str, error: ValueError) -> Any:

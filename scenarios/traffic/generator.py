@@ -31,6 +31,7 @@ from slipway.clients.service import ServiceClient
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
+from slipway.tables.cells import LARGEST_EXACT_FLOAT
 
 if TYPE_CHECKING:
     from monitoring.labels.upload import Track
@@ -188,10 +189,17 @@ def _value(cell: Any, feature: Feature) -> Any:
         return {"b64": base64.b64encode(cell).decode()}
     if cell is None or cell is pd.NA or cell != cell:
         return None
-    if isinstance(cell, str) or feature.kind == "integer" and cell % 1:
+    if isinstance(cell, str) or not _is_of_kind(cell, feature):
         return cell
     kind = "number" if feature.bins else feature.kind
     return {"integer": int, "boolean": bool, "category": str}.get(kind, float)(cell)
+
+
+def _is_of_kind(cell: Any, feature: Feature) -> bool:
+    """Whether a number is a value of the feature; another one is sent as it is, for the service to refuse."""
+    if feature.kind == "integer":
+        return not cell % 1 and (not isinstance(cell, float) or abs(cell) <= LARGEST_EXACT_FLOAT)
+    return feature.kind != "boolean" or isinstance(cell, bool | np.bool_)
 
 
 def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:

@@ -316,7 +316,8 @@ def _in_range_kind(feature: Feature) -> Any:
     low, high = feature.range or (-LARGEST_FLOAT, LARGEST_FLOAT)
     if feature.kind == "number":
         return Annotated[float, msgspec.Meta(ge=low, le=high)]
-    lowest, highest = max(math.ceil(low), -LARGEST_EXACT_FLOAT), min(math.floor(high), LARGEST_EXACT_FLOAT)
+    lowest = min(max(math.ceil(low), -LARGEST_EXACT_FLOAT), LARGEST_INTEGER)  # bounds are of 64 bits
+    highest = max(min(math.floor(high), LARGEST_EXACT_FLOAT), -LARGEST_INTEGER)
     return Annotated[int, msgspec.Meta(ge=lowest, le=highest)]
 
 

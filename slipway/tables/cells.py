@@ -32,7 +32,7 @@ _COMMA = (
     "Set source.csv.decimal to ',' where the comma is a decimal mark; decode.py is the place to remove other signs."
 )
 _DATES = "Dates and durations are no feature: use what is known at prediction time, for instance an age in days."
-_BYTES = "Bytes are text in UTF-8: convert them, or make it an image."
+_BYTES = "Bytes are read as text in UTF-8, which these are not: convert the column."
 _NESTED = "A list, a map or a structure is no feature: make columns of its parts in decode.py."
 _ROUNDED = "A float of 2^53 or more may have been rounded: write it as an integer."
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
@@ -63,7 +63,7 @@ def converter(
         "category": lambda cell: _word(cell, known, forms),
     }[kind]
     words = frozenset(missing) - frozenset(known)
-    gone = words if kind == "category" else _as_numbers(words)
+    gone = words if kind == "category" else as_numbers(words)
 
     def convert(cell: Any) -> Any:
         cell = cell if isinstance(cell, str) else _plain(cell)
@@ -90,7 +90,7 @@ def _plain(cell: Any) -> Any:
     return cell.item() if hasattr(cell, "item") else cell
 
 
-def _as_numbers(words: Collection[str]) -> frozenset[float]:
+def as_numbers(words: Collection[str]) -> frozenset[float]:
     """Return the words that are numbers: `-999` is also `-999.0`, and a number of Parquet."""
     return frozenset(float(word) for word in words if _NUMBER.fullmatch(word))
 

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -16,10 +16,11 @@ from typing import IO, TYPE_CHECKING
 
 from slipway.contracts.schema.model import TableFormat
 from slipway.errors import DataError
-from slipway.tables import compressed_files
+from slipway.tables import compressed_files, unquoted_csv
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 PLAIN = TableFormat()
 _BLANKS = r"\s+"
@@ -71,8 +72,32 @@ def frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.DataFra
     with opened(path, form, origin) as table:
         cells = [row for _, row in table.rows]
     columns = zip(*cells, strict=True) if cells else [()] * len(table.names)
-    names = table.names if form.header or form.columns else range(len(table.names))
-    return pd.DataFrame(dict(enumerate(columns)), dtype=object).set_axis(names, axis=1)
+    return pd.DataFrame(dict(enumerate(columns)), dtype=object).set_axis(_labels(table.names, form), axis=1)
+
+
+def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.DataFrame:
+    """Read a CSV file as `frame` does, with columns of Arrow's text where that is faster; blanks stay around cells."""
+    import pandas as pd
+
+    found = _at_once(path, form, origin)
+    if found is None:
+        return frame(path, form, origin)
+    names = _names([column[0].as_py() for column in found.columns], form, origin)
+    columns = [pd.Series(column, dtype="string[pyarrow]") for column in found.slice(int(form.header)).columns]
+    return pd.DataFrame(dict(enumerate(columns))).set_axis(_labels(names, form), axis=1)
+
+
+def _at_once(path: Path, form: TableFormat, origin: str) -> pa.Table | None:
+    with _encoding_errors(form, origin or str(path)):
+        utf8 = codecs.lookup(form.encoding).name in ("utf-8", "utf-8-sig")
+    if not utf8 or form.separator == _BLANKS or len(_delimiter(form.separator)) > 1:
+        return None
+    with compressed_files.opened(path, origin) as content:
+        return unquoted_csv.read(content.read(), _delimiter(form.separator))
+
+
+def _labels(names: list[str], form: TableFormat) -> Iterable[Hashable]:
+    return names if form.header or form.columns else range(len(names))
 
 
 class _Lines:

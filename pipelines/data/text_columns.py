@@ -1,0 +1,60 @@
+"""Columns of text at once: plain numbers are converted by Arrow, and of other texts each distinct one only once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from slipway.tables import cells
+
+
+def texts(column: pd.Series) -> pa.ChunkedArray | None:
+    """Return the column as Arrow's text; None if it holds anything but texts and missing values."""
+    if column.dtype != "string" and (column.dtype != object or pd.api.types.infer_dtype(column) != "string"):
+        return None
+    found = pa.array(column, type=pa.string(), from_pandas=True)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def plain_numbers(found: pa.ChunkedArray, kind: str, missing: Collection[str]) -> pd.Series | None:
+    """Convert texts such as `12`, `-0.5` and `1e3` as `cells.converter` does; None if any takes a closer look."""
+    trimmed = compute.utf8_trim_whitespace(found)
+    gone = compute.is_in(trimmed, value_set=pa.array(sorted(missing), pa.string()))
+    present = compute.if_else(gone, pa.scalar(None, pa.string()), trimmed)
+    if kind == "integer" and compute.any(compute.match_substring(present, "x", ignore_case=True)).as_py():
+        return None  # Arrow reads hexadecimal integers
+    try:
+        values = compute.cast(present, pa.int64() if kind == "integer" else pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    for number in cells.as_numbers(missing):
+        values = compute.if_else(compute.equal(values, number), pa.scalar(None, values.type), values)
+    return pd.Series(values.to_numpy()) if _is_exact(values) else None
+
+
+def distinct(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """Return for each row the position of its cell among the distinct ones, and these; None is missing.
+
+    Only texts are made distinct: 1, 1.0 and True are equal, and may mean different things.
+    """
+    found = texts(column)
+    if found is None:
+        return np.arange(len(column)), column.astype(object).where(column.notna(), None).tolist()
+    encoded = found.dictionary_encode(null_encoding="encode").combine_chunks()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+
+
+def _is_exact(values: pa.ChunkedArray) -> bool:
+    """Whether the numbers are within the limits of their kind, which `cells` tells otherwise."""
+    if len(values) == values.null_count:
+        return True
+    bounds = compute.min_max(values).as_py()
+    largest = max(abs(bounds["min"]), abs(bounds["max"]))
+    if pa.types.is_floating(values.type):
+        return not compute.any(compute.is_nan(values)).as_py() and largest <= cells.LARGEST_FLOAT
+    return largest <= (cells.LARGEST_EXACT_FLOAT if values.null_count else cells.LARGEST_INTEGER)

@@ -1,0 +1,43 @@
+"""Reads a CSV file without quotation marks at once, as most large ones are; several times faster than row by row."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LINE = re.compile(rb"[^\r\n]*")
+_EXCEL = (b"sep=", codecs.BOM_UTF8 + b"sep=")
+
+
+def read(content: bytes, delimiter: str) -> pa.Table | None:
+    """Read all lines, a header as well, as columns of text in UTF-8.
+
+    Returns None if it takes a closer look: for quotation marks, lines that are not as wide as the first, other
+    encodings, Excel's `sep=;`, and a table of one column, in which a line of blanks is no row.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+
+    first = _first_line(content)
+    width = first.count(delimiter.encode()) + 1
+    if width == 1 or b'"' in content or first.startswith(_EXCEL):
+        return None
+    names = [str(number) for number in range(width)]
+    try:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(content),
+            read_options=pyarrow.csv.ReadOptions(column_names=names),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _first_line(content: bytes) -> bytes:
+    found = _LINE.match(content)
+    return found[0] if found else b""

@@ -32,8 +32,12 @@ def plain_numbers(found: pa.ChunkedArray, kind: str, missing: Collection[str]) -
         values = compute.cast(present, pa.int64() if kind == "integer" else pa.float64())
     except pa.ArrowInvalid:
         return None
-    for number in cells.as_numbers(missing):
-        values = compute.if_else(compute.equal(values, number), pa.scalar(None, values.type), values)
+    numbers: Collection[float] = cells.as_numbers(missing)
+    if kind == "integer":
+        numbers = {int(number) for number in numbers if abs(number) <= cells.LARGEST_EXACT_FLOAT and not number % 1}
+    if numbers:
+        gone = compute.is_in(values, value_set=pa.array(sorted(numbers), values.type))
+        values = compute.if_else(gone, pa.scalar(None, values.type), values)
     return pd.Series(values.to_numpy()) if _is_exact(values) else None
 
 

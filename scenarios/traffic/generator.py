@@ -28,6 +28,7 @@ from scenarios.traffic.delayed_labels import DelayedLabels
 from scenarios.traffic.drift_injection import PRIOR
 from scenarios.traffic.pacing import Outcome, send_each
 from slipway.clients.service import ServiceClient
+from slipway.config import decoder
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
@@ -43,7 +44,8 @@ _REASONS = 3
 class TrafficPlan:
     """Traffic to send: which rows, at which rate, with which drift and labels.
 
-    The rows are the holdout's, `rows` of them (None: all that are left), or those of `file` in their order. `rate` is
+    The rows are the holdout's, `rows` of them (None: all that are left), or those of `file` in their order, decoded by
+    the use case's decode.py if `decode`. `rate` is
     in rows per second. `strength` scales the drift of the kind `drift`. Labels of a share of `labels` of the rows
     follow after `label_delay` seconds.
     """
@@ -58,6 +60,7 @@ class TrafficPlan:
     seed: int = 7
     restart: bool = False
     file: Path | None = None
+    decode: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _until_interrupted() -> Iterator[threading.Event]:
 def _rows_of_file(usecase: str, url: str, file: Path, plan: TrafficPlan) -> _Rows:
     """Read the file's rows by the schema of the version that the service serves."""
     schema = served_schema(usecase, url)
-    frame = file_source.read(file, schema)
+    frame = file_source.read(file, schema, decoder(usecase) if plan.decode else None)
     if plan.drift:
         raise DataError(f"--drift {plan.drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
     if plan.labels and schema.target not in frame:

@@ -59,7 +59,9 @@ def _require(raw: pd.DataFrame, wanted: list[str], usecase: UseCase, origin: str
 
 
 def _trimmed(column: pd.Series) -> pd.Series:
-    return column.astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else cell).reset_index(drop=True)
+    return (
+        column.astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else cell).reset_index(drop=True)
+    )
 
 
 def _convert(column: pd.Series, feature: Feature, form: TableFormat, origin: str) -> pd.Series:

@@ -64,7 +64,9 @@ def _declared(texts: pd.Series, declared: str, split: Split) -> pd.Series:
     except ValueError as error:
         raise DataError(f"split.time_format {declared!r} is no format: {error}. Write it as %d.%m.%Y %H:%M.") from None
     if not pd.api.types.is_datetime64_any_dtype(times):
-        raise DataError(f"split.time_format: {split.time} names several zones, which %Z cannot read. Write offsets, %z.")
+        raise DataError(
+            f"split.time_format: {split.time} names several zones, which %Z cannot read. Write offsets, %z."
+        )
     return _complete(_in_utc(times, split), texts, split)
 
 

@@ -79,6 +79,7 @@ def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.Da
     """Read a CSV file as `frame` does, with columns of Arrow's text where that is faster; blanks stay around cells."""
     import pandas as pd
 
+    origin = origin or str(path)
     found = _at_once(path, form, origin)
     if found is None:
         return frame(path, form, origin)
@@ -88,7 +89,7 @@ def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.Da
 
 
 def _at_once(path: Path, form: TableFormat, origin: str) -> pa.Table | None:
-    with _encoding_errors(form, origin or str(path)):
+    with _encoding_errors(form, origin):
         utf8 = codecs.lookup(form.encoding).name in ("utf-8", "utf-8-sig")
     if not utf8 or form.separator == _BLANKS or len(_delimiter(form.separator)) > 1:
         return None
@@ -163,7 +164,9 @@ def _without_marks(lines: Iterable[str], form: TableFormat, origin: str) -> Iter
     first = next(found, "").removeprefix(_MARK)
     if excel := _EXCEL.fullmatch(first):
         if excel[1] != _delimiter(form.separator):
-            raise DataError(f"{origin}: its first line says that the separator is {excel[1]!r}: set source.csv.separator.")
+            raise DataError(
+                f"{origin}: its first line says that the separator is {excel[1]!r}: set source.csv.separator."
+            )
         first = "\n"  # a line still
     return chain([first], found)
 

@@ -164,7 +164,9 @@ def tables(draw: st.DrawFn) -> Table:
 
 
 @st.composite
-def contents(draw: st.DrawFn, names: list[str], rows: list[dict[str, str]], form: dict[str, Any], numeric: set) -> bytes:
+def contents(
+    draw: st.DrawFn, names: list[str], rows: list[dict[str, str]], form: dict[str, Any], numeric: set
+) -> bytes:
     """Write the file as its form says, or as UTF-8 where its encoding lacks a character."""
     mark, quoting, end = form.get("decimal", "."), draw(st.booleans()), draw(st.sampled_from(["\n", "\r\n", "\r"]))
     lines = [names] if form["header"] else []

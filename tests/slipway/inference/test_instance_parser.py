@@ -115,6 +115,14 @@ def test_an_integer_that_may_have_been_rounded_is_refused(number: str) -> None:
         READER.request(b'{"instances": [{"age of owner": %b, "income": 1}]}' % number.encode(), 10)
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 1 - 2**63, 2**53])
+def test_integers_at_the_edge_of_64_bits_may_be_all_that_training_saw(number: int) -> None:
+    feature = Feature("n", "integer", range=(float(number), float(number)))
+    parser = InstanceParser(Schema(1, "u", "binary", (feature,), "y"))
+    assert parser.rows([{"n": number}]) == [{"n": number}]
+    assert parser.request(b'{"instances": [{"n": %d}]}' % number, 1).instances == [{"n": number}]
+
+
 def test_an_integer_beyond_what_floats_hold_stays_exact() -> None:
     assert read(GOOD | {"age of owner": 2**53 + 1})[0]["age of owner"] == 2**53 + 1
 

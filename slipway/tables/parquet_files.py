@@ -60,9 +60,10 @@ def _exact(found: pd.DataFrame, path: Path) -> pd.DataFrame:
         and found[field.name].dtype == "float64"
         and found[field.name].abs().max() > LARGEST_EXACT_FLOAT
     ]
-    table = pyarrow.parquet.read_table(path) if names else None
-    for name in names:
-        found[name] = pd.Series(table.column(name).to_pylist(), index=found.index, dtype=object)
+    if names:
+        table = pyarrow.parquet.read_table(path)
+        for name in names:
+            found[name] = pd.Series(table.column(name).to_pylist(), index=found.index, dtype=object)
     return found
 
 

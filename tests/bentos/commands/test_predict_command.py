@@ -176,7 +176,7 @@ def test_codes_are_decoded_where_the_option_says_so(cli, loans, tmp_path, monkey
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_what_json_has_no_value_for_is_named(cli, loans, number: str) -> None:
-    ran = cli("predict", "loans", '{"age": %s}' % number, "--bundle", loans)
+    ran = cli("predict", "loans", f'{{"age": {number}}}', "--bundle", loans)
     assert ran.code == 1 and f"{number} is no value of JSON. Write null where a value is missing" in ran.err
 
 

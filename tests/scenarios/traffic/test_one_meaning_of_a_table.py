@@ -14,7 +14,7 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -106,7 +106,7 @@ def features(draw: st.DrawFn, position: int, missing: list[str]) -> dict[str, An
 
 
 def is_missing(cell: str, kind: str, known: list[str], missing: list[str]) -> bool:
-    """Whether a cell of a valid table has no value: words of the vocabulary are values, numbers are compared as such."""
+    """Whether a cell of a valid table has no value: a word of the vocabulary is a value, -999.0 is -999."""
     text = cell.strip()
     if text in {*MISSING, *missing} - {*known}:
         return cell not in known
@@ -229,7 +229,7 @@ def as_json(table: Table, row: dict[str, str]) -> dict[str, Any]:
     return typed
 
 
-@lru_cache(maxsize=None)
+@cache
 def network(numbers: int, codes: int, outputs: int) -> onnxruntime.InferenceSession:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

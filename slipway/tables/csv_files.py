@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from slipway.contracts.schema.model import TableFormat
 from slipway.errors import DataError
-from slipway.tables import compressed_files, unquoted_csv
+from slipway.tables import compressed_files, simple_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def _at_once(path: Path, form: TableFormat, origin: str) -> pa.Table | None:
     if not utf8 or form.separator == _BLANKS or len(_delimiter(form.separator)) > 1:
         return None
     with compressed_files.opened(path, origin) as content:
-        return unquoted_csv.read(content.read(), _delimiter(form.separator))
+        return simple_csv.read(content.read(), _delimiter(form.separator))
 
 
 def _labels(names: list[str], form: TableFormat) -> Iterable[Hashable]:

@@ -221,7 +221,7 @@ def as_json(table: Table, row: dict[str, str]) -> dict[str, Any]:
         if kind != "category" and is_missing(cell, kind, [], table.missing):
             cell = None
         elif kind in NUMERIC:
-            exact = Decimal(cell.strip())
+            exact = Decimal(cell.strip().replace(table.form.get("decimal", "."), "."))
             cell = int(exact) if kind == "integer" else float(exact)
         elif kind == "boolean":
             cell = TRUTHS[cell.strip().lower()]

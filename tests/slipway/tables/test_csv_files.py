@@ -157,7 +157,11 @@ def test_utf8_that_is_declared_as_single_bytes_is_refused(tmp_path: Path, encodi
         (b"1;x\n", {"separator": ";", "columns": ("a", "b"), "header": False}),
         (b"a,b\n", {}),
         (gzip.compress(ROWS), {}),
-        (b'a,b\n"1",2\n', {}),
+        (b'"a","b"\n"1, 2",\n"",x', {}),
+        (b'a,b\n"1""",2\n', {}),
+        (b'a,b\n"1\n2",2\n', {}),
+        (b'a;b\n"1,2";"x,"\n', {"separator": ";"}),
+        (b'a,b\n5" pipe,2"\n', {}),
         (b"sep=,\na,b\n1,2\n", {}),
         (b"sep=;\na;b\n", {"separator": ";"}),
         (b"a\n1\n  \n", {}),
@@ -174,7 +178,9 @@ def test_a_file_that_is_read_at_once_has_the_same_cells(tmp_path: Path, content:
     assert one.astype(object).map(str.strip).values.tolist() == other.map(str.strip).values.tolist()
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2,3\n", b"a,b\n1\n", b"a,a\n1,2\n", b"a,b\n1,\xff\n", b""])
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2,3\n", b"a,b\n1\n", b"a,a\n1,2\n", b"a,b\n1,\xff\n", b"", b'a,b\n"1"x,2\n', b'a,b\n"1,2\n']
+)
 def test_what_is_refused_row_by_row_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "table"
     path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 import sys
 
+from benchmarks.tables import reader
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk
 from benchmarks.serving import __main__ as serving
@@ -9,5 +10,6 @@ from benchmarks.statistics import drift, rollout
 
 drift.main()
 rollout.main()
+reader.main()
 serving.main()
 sys.exit(credit_risk.main() or fuzz.main())

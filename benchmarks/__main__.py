@@ -2,11 +2,11 @@
 
 import sys
 
-from benchmarks.tables import reader
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
+from benchmarks.tables import reader
 
 drift.main()
 rollout.main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,19 +15,14 @@ from typing import TYPE_CHECKING
 
 from slipway.contracts.schema.model import TableFormat
 from slipway.errors import DataError
-from slipway.tables import compressed_files, simple_csv
+from slipway.tables import compressed_files, csv_lines, simple_csv
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 PLAIN = TableFormat()
-_BLANKS = r"\s+"
 _UNUSED = "\udfff"  # stands for a separator of several characters: no text that was decoded has it
-_SINGLE_BYTE = ("iso8859", "cp125")
-_MARK = "\ufeff"
-_QUOTED_OR_BLANKS = re.compile(r'(?<![^ \t])"(?:[^"]|"")*(?P<open>\Z)?"?|(?P<blanks>[ \t]+)(?P<last>[\r\n]*\Z)?')
-_EXCEL = re.compile(r"sep=(.)[\r\n]*")
 csv.field_size_limit(2**31 - 1)  # of the process: 131,072 characters are less than a long text, or an image in base64
 
 Row = tuple[int, list[str]]  # the row's line in the file, and its cells as text
@@ -54,7 +48,7 @@ def opened(path: Path, form: TableFormat = PLAIN, origin: str = "") -> Iterator[
     origin = origin or str(path)
     with compressed_files.opened(path, origin) as content, _encoding_errors(form, origin):
         text = io.TextIOWrapper(content, encoding=form.encoding, newline="")
-        lines = _without_marks(_of_its_encoding(text, form, origin), form, origin)
+        lines = csv_lines.without_marks(csv_lines.of_its_encoding(text, form, origin), form, origin)
         yield _with_names(_Lines(lines, form, origin), form, origin)
 
 
@@ -91,10 +85,10 @@ def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.Da
 def _at_once(path: Path, form: TableFormat, origin: str) -> pa.Table | None:
     with _encoding_errors(form, origin):
         utf8 = codecs.lookup(form.encoding).name in ("utf-8", "utf-8-sig")
-    if not utf8 or form.separator == _BLANKS or len(_delimiter(form.separator)) > 1:
+    if not utf8 or form.separator == csv_lines.BLANKS or len(csv_lines.delimiter(form.separator)) > 1:
         return None
     with compressed_files.opened(path, origin) as content:
-        return simple_csv.read(content.read(), _delimiter(form.separator))
+        return simple_csv.read(content.read(), csv_lines.delimiter(form.separator))
 
 
 def _labels(names: list[str], form: TableFormat) -> Iterable[Hashable]:
@@ -106,12 +100,12 @@ class _Lines:
 
     def __init__(self, lines: Iterable[str], form: TableFormat, origin: str) -> None:
         self._origin, self._separator = origin, form.separator
-        self._several = _several_characters(form.separator)
-        delimiter = _UNUSED if self._several else _delimiter(form.separator)
+        self._several = csv_lines.several_characters(form.separator)
+        delimiter = _UNUSED if self._several else csv_lines.delimiter(form.separator)
         # blanks after a separator belong to no cell, so `, "a"` is a cell in quotation marks
-        blanks = delimiter != " " or form.separator == _BLANKS
-        if form.separator == _BLANKS:
-            lines = _with_one_blank(lines)
+        blanks = delimiter != " " or form.separator == csv_lines.BLANKS
+        if form.separator == csv_lines.BLANKS:
+            lines = csv_lines.with_one_blank(lines)
         elif self._several:
             lines = (line.replace(self._several, _UNUSED) for line in lines)
         self._reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=blanks)
@@ -127,65 +121,6 @@ class _Lines:
                 f"{self._origin}:{self._reader.line_num}: is not CSV with the separator {self._separator!r}: {error}. "
                 "Close the quotation marks, or set source.csv.separator."
             ) from None
-
-
-def _delimiter(separator: str) -> str:
-    return {_BLANKS: " ", r"\t": "\t"}.get(separator) or separator.strip(" ") or " "
-
-
-def _several_characters(separator: str) -> str:
-    """Return a separator of several characters without the blanks around it, or nothing."""
-    delimiter = _delimiter(separator)
-    return delimiter if len(delimiter) > 1 else ""
-
-
-def _of_its_encoding(lines: Iterable[str], form: TableFormat, origin: str) -> Iterator[str]:
-    """Pass lines on, and refuse UTF-8 that is read by an encoding of single bytes, in which each text is one."""
-    single = codecs.lookup(form.encoding).name.startswith(_SINGLE_BYTE)
-    utf8 = others = 0
-    for line in lines:
-        if single and not line.isascii():
-            try:
-                line.encode(form.encoding).decode()
-                utf8 += 1
-            except UnicodeError:
-                others += 1
-        yield line
-    if utf8 and not others:
-        raise DataError(
-            f"{origin} is read as {form.encoding} (source.csv.encoding), and is UTF-8 in each of the {utf8} lines that "
-            "are not ASCII. Set source.csv.encoding to utf-8, or convert the file, as with iconv."
-        )
-
-
-def _without_marks(lines: Iterable[str], form: TableFormat, origin: str) -> Iterator[str]:
-    """Leave out what is no row at the start of a file: a byte order mark, and `sep=;`, which Excel writes."""
-    found = iter(lines)
-    first = next(found, "").removeprefix(_MARK)
-    if excel := _EXCEL.fullmatch(first):
-        if excel[1] != _delimiter(form.separator):
-            raise DataError(
-                f"{origin}: its first line says that the separator is {excel[1]!r}: set source.csv.separator."
-            )
-        first = "\n"  # a line still
-    return chain([first], found)
-
-
-def _with_one_blank(lines: Iterable[str]) -> Iterator[str]:
-    """Replace any number of blanks by one; not in quotation marks, also where these are of several lines."""
-    inside = False
-
-    def replaced(found: re.Match[str]) -> str:
-        nonlocal inside
-        if found["blanks"]:
-            return " " if found["last"] is None and found.start() else found["last"] or ""
-        inside = found["open"] is not None
-        return found[0]
-
-    for line in lines:
-        start = '"' if inside else ""
-        inside = False
-        yield _QUOTED_OR_BLANKS.sub(replaced, start + line).removeprefix(start)
 
 
 def _with_names(lines: Iterable[Row], form: TableFormat, origin: str) -> CsvTable:
@@ -230,7 +165,7 @@ def _as_wide(found: Iterator[Row], width: int, form: TableFormat, origin: str) -
 
 def _is_blank(row: Row, form: TableFormat) -> bool:
     """Whether the line holds blanks alone, which may be separators."""
-    return (len(row[1]) == 1 or _delimiter(form.separator).isspace()) and not "".join(row[1]).strip()
+    return (len(row[1]) == 1 or csv_lines.delimiter(form.separator).isspace()) and not "".join(row[1]).strip()
 
 
 @contextmanager

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as compute
 
 from slipway.tables import cells
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def texts(column: pd.Series) -> pa.ChunkedArray | None:
     """Return the column as Arrow's text; None if it holds anything but texts and missing values."""
     if column.dtype != "string" and (column.dtype != object or pd.api.types.infer_dtype(column) != "string"):
         return None
+    import pyarrow as pa
+
     found = pa.array(column, type=pa.string(), from_pandas=True)
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
 def plain_numbers(found: pa.ChunkedArray, kind: str, missing: Collection[str]) -> pd.Series | None:
     """Convert texts such as `12`, `-0.5` and `1e3` as `cells.converter` does; None if any takes a closer look."""
+    import pyarrow as pa
+    from pyarrow import compute
+
     trimmed = compute.utf8_trim_whitespace(found)
     gone = compute.is_in(trimmed, value_set=pa.array(sorted(missing), pa.string()))
     present = compute.if_else(gone, pa.scalar(None, pa.string()), trimmed)
@@ -55,6 +61,9 @@ def distinct(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
 
 def _is_exact(values: pa.ChunkedArray) -> bool:
     """Whether the numbers are within the limits of their kind, which `cells` tells otherwise."""
+    import pyarrow as pa
+    from pyarrow import compute
+
     if len(values) == values.null_count:
         return True
     bounds = compute.min_max(values).as_py()

@@ -258,7 +258,7 @@ def labels(schema: Schema, found: UseCase) -> list[Any]:
     return [next(iter(drawn[row].values())) if row in drawn else None for row in range(len(frame))]
 
 
-@profile(max_examples=int(TABLES or 50), derandomize=TABLES is None, database=None, deadline=None)
+@profile(max_examples=int(TABLES or 25), derandomize=TABLES is None, database=None, deadline=None)
 @given(table=tables())
 def test_a_table_means_the_same_to_every_reader(table: Table) -> None:
     with TemporaryDirectory() as folder:

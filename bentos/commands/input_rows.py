@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.console import say
 from slipway.errors import DataError, InputError
-from slipway.tables import feature_rows
+from slipway.tables import compressed_files, feature_rows
 
 if TYPE_CHECKING:
     from slipway.contracts.schema import Schema
@@ -49,7 +49,7 @@ def _read(one: str, schema: Schema, decode: Decode | None) -> list[Any]:
     if one.lstrip()[:1] in ("{", "["):
         return _json(one, "the argument")
     path = Path(one)
-    kind = path.suffix.lower()
+    kind = compressed_files.plain_suffix(path)
     if not path.is_file():
         if kind in (*JSON, *IMAGES) or feature_rows.is_table(path):
             raise DataError(f"there is no file {one}.")
@@ -119,6 +119,7 @@ def _image(path: Path, schema: Schema) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with compressed_files.opened(path) as content:
+            return content.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}): convert it first, as with iconv.") from None

@@ -85,10 +85,11 @@ def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.Da
 def _at_once(path: Path, form: TableFormat, origin: str) -> pa.Table | None:
     with _encoding_errors(form, origin):
         utf8 = codecs.lookup(form.encoding).name in ("utf-8", "utf-8-sig")
-    if not utf8 or form.separator == csv_lines.BLANKS or len(csv_lines.delimiter(form.separator)) > 1:
+    delimiter = csv_lines.delimiter(form.separator)
+    if not (utf8 and delimiter.isascii() and len(delimiter) == 1) or form.separator == csv_lines.BLANKS:
         return None
     with compressed_files.opened(path, origin) as content:
-        return simple_csv.read(content.read(), csv_lines.delimiter(form.separator))
+        return simple_csv.read(content.read(), delimiter)
 
 
 def _labels(names: list[str], form: TableFormat) -> Iterable[Hashable]:

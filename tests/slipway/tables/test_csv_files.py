@@ -166,6 +166,7 @@ def test_utf8_that_is_declared_as_single_bytes_is_refused(tmp_path: Path, encodi
         (b"sep=;\na;b\n", {"separator": ";"}),
         (b"a\n1\n  \n", {}),
         (b"a,b\r1,2\r", {}),
+        ("a§b\n1§2\n".encode(), {"separator": "§"}),
         (b"a::b\n1::2\n", {"separator": "::"}),
         (b"a b\n1   2\n", {"separator": r"\s+"}),
     ],

@@ -6,8 +6,10 @@ from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
+from benchmarks.tables import reader
 
 drift.main()
 rollout.main()
+reader.main()
 serving.main()
 sys.exit(credit_risk.main() or fuzz.main())

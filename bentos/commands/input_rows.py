@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.console import say
 from slipway.errors import DataError, InputError
-from slipway.tables import feature_rows
+from slipway.tables import compressed_files, feature_rows
 
 if TYPE_CHECKING:
     from slipway.contracts.schema import Schema
@@ -49,7 +49,7 @@ def _read(one: str, schema: Schema, decode: Decode | None) -> list[Any]:
     if one.lstrip()[:1] in ("{", "["):
         return _json(one, "the argument")
     path = Path(one)
-    kind = path.suffix.lower()
+    kind = compressed_files.plain_suffix(path)
     if not path.is_file():
         if kind in (*JSON, *IMAGES) or feature_rows.is_table(path):
             raise DataError(f"there is no file {one}.")
@@ -83,11 +83,11 @@ def _json(text: str, where: str) -> list[Any]:
     """Parse an instance, a list of instances, a request's body, or one instance per line."""
     text = text.removeprefix("\ufeff")
     try:
-        found = json.loads(text)
+        found = _parse(text)
     except ValueError as error:
         lines = [line for line in text.split("\n") if line.strip()]  # a text may hold other ends of lines
         try:
-            return [json.loads(line) for line in lines if len(lines) > 1] or _refuse(where, error)
+            return [_parse(line) for line in lines if len(lines) > 1] or _refuse(where, error)
         except ValueError:
             _refuse(where, error)
     except RecursionError:
@@ -97,6 +97,14 @@ def _json(text: str, where: str) -> list[Any]:
     if isinstance(found, list) and all(isinstance(row, (dict, list)) for row in found):
         return found
     return [found]
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no value of JSON. Write null where a value is missing")
 
 
 def _refuse(where: str, error: ValueError) -> Any:
@@ -111,6 +119,7 @@ def _image(path: Path, schema: Schema) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with compressed_files.opened(path) as content:
+            return content.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}): convert it first, as with iconv.") from None

@@ -44,6 +44,7 @@ def command(
     a server follows it here, else the registry's.
     """
     from bentos.commands import input_rows
+    from slipway.config import decoder
     from slipway.inference import Predictor
     from slipway.serving_state import desired
     from slipway.settings import settings
@@ -56,7 +57,7 @@ def command(
     stored = desired.stored_version(directory)
     predictor = Predictor(directory, config.device)
     try:
-        rows = input_rows.read(inputs, predictor.schema, _decoder(name) if decode else None)
+        rows = input_rows.read(inputs, predictor.schema, decoder(name) if decode else None)
         result = _predict(predictor, rows, config)
     except InputError as error:
         raise SlipwayError(f"{error.place}: {error}" if error.place else str(error)) from None
@@ -66,17 +67,6 @@ def command(
         print_json(result)
     else:
         _print_predictions(result, predictor.schema)
-
-
-def _decoder(name: str) -> Any:
-    """Load the `decode` of the use case's folder on this machine."""
-    from slipway.config import load
-    from slipway.errors import UseCaseError
-
-    found = load(name).function("decode", "decode")
-    if found is None:
-        raise UseCaseError(f"--decode: the use case {name} has no decode.py; leave --decode out.")
-    return found
 
 
 def _resolve_bundle(name: str, version: str | None, config: Settings) -> Path:

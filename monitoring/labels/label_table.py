@@ -20,15 +20,18 @@ from typing import Any
 
 from slipway.contracts.events.feedback_event import is_plausible
 from slipway.contracts.events.prediction_event import MAX_TEXT
-from slipway.contracts.schema import Schema
+from slipway.contracts.schema import Schema, TableFormat
 from slipway.errors import DataError, suggestion
 from slipway.tables import cells, compressed_files, csv_files, parquet_files
+from slipway.tables.cells import CellError
 from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
+_SEPARATORS = (",", ";", "\t", "|")
 _FLOAT_KEY = re.compile(r"(-?\d+)\.0")
+_ROUNDED_KEY = re.compile(r"-?\d(\.\d+)?[eE]\+\d+")
 
 Unchecked = tuple[str, dict[str, Any]]  # the row's position ("labels.csv:12"), and its cells
 
@@ -106,7 +109,7 @@ def _given(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     return {
         name: cell
         for name, cell in trimmed.items()
-        if not (_empty(cell) or name in ("label", "value") and isinstance(cell, str) and cell in words)
+        if not (_empty(cell) or name != "key" and isinstance(cell, str) and cell in words)
     }
 
 
@@ -120,7 +123,7 @@ def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, A
     names = [name for name in ("id", "key") if name in row]
     if len(names) != 1:
         raise ValueError(f"a row has either an id or a key; this one has {' and '.join(names) or 'neither'}")
-    name = cells.converter("category", missing=())(row[names[0]])
+    name = _name(row[names[0]])
     if names == ["key"] and whole_keys:
         name = name.removesuffix(".0")
     if len(name) > MAX_TEXT:
@@ -131,13 +134,20 @@ def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, A
     return entry
 
 
+def _name(cell: Any) -> str:
+    if isinstance(cell, str) and _ROUNDED_KEY.fullmatch(cell):
+        raise ValueError(f"{cell} is a key that a tool has made a number of, and rounded: have it read keys as text")
+    name: str = cells.converter("category", missing=())(cell)
+    return name
+
+
 def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     wanted, other = ("value", "label") if schema.task == "regression" else ("label", "value")
     if other in row or wanted not in row:
         given = "a " + other if other in row else "none"
         raise ValueError(f"{schema.usecase} is a {schema.task} task and needs a {wanted}; {given} was given")
     if wanted == "value":
-        return {"value": _finite(row["value"])}
+        return {"value": _finite(row["value"], schema)}
     label = cells.converter("category", known=schema.classes, missing=())(row["label"])
     if label not in schema.classes:
         hint = suggestion(label, schema.classes)
@@ -145,13 +155,16 @@ def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     return {"label": label}
 
 
-def _finite(cell: Any) -> float:
+def _finite(cell: Any, schema: Schema) -> float:
+    """Convert a number as training reads its target; a decimal point is understood beside a declared comma."""
+    mark = schema.table.decimal
+    convert = cells.converter("number", missing=(), decimal=mark if mark in str(cell) else ".")
     try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"value {cell!r} is no finite number")
+        number: float | None = None if isinstance(cell, bool) else convert(cell)
+    except CellError:
+        number = None
+    if number is None:
+        raise ValueError(f"value {cell!r} is no finite number that 32 bits hold")
     return number
 
 
@@ -172,12 +185,28 @@ def _empty(cell: Any) -> bool:
 
 
 def _csv(path: Path) -> Iterator[Unchecked]:
-    for line, row in csv_files.rows(path):
+    for line, row in csv_files.rows(path, _form(path)):
         yield f"{path.name}:{line}", row
 
 
+def _form(path: Path) -> TableFormat:
+    """Return the form by whose separator the header has names of columns."""
+    forms = [TableFormat(separator=separator) for separator in _SEPARATORS]
+    return next((form for form in forms if _has_columns(path, form)), csv_files.PLAIN)
+
+
+def _has_columns(path: Path, form: TableFormat) -> bool:
+    try:
+        with csv_files.opened(path, form) as table:
+            return len(table.names) > 1 and {*table.names} <= {*COLUMNS}
+    except DataError:
+        return False
+
+
 def _json_lines(path: Path) -> Iterator[Unchecked]:
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    with compressed_files.opened(path) as content:
+        lines = content.read().splitlines()
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

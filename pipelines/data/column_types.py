@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from pipelines.data import text_columns
 from slipway.config import Feature, UseCase, schema_builder
 from slipway.contracts.schema import TableFormat
 from slipway.errors import DataError, InputError, suggestion
@@ -67,7 +70,9 @@ def _require_clear_split(raw: pd.DataFrame, columns: dict[str, str], usecase: Us
 
 
 def _trimmed(column: pd.Series) -> pd.Series:
-    return column.map(lambda cell: cell.strip() if isinstance(cell, str) else cell).reset_index(drop=True)
+    return (
+        column.astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else cell).reset_index(drop=True)
+    )
 
 
 def _convert(column: pd.Series, feature: Feature, form: TableFormat, origin: str) -> pd.Series:
@@ -78,32 +83,41 @@ def _convert(column: pd.Series, feature: Feature, form: TableFormat, origin: str
             f"{origin}: {feature.name} holds dates or durations, which are no feature. "
             "Use what is known at prediction time, for instance an age in days."
         )
-    convert = cells.converter(
-        feature.kind,
-        known=frozenset(feature.vocabulary or ()),
-        missing=cells.MISSING | set(form.missing),
-        decimal=form.decimal,
-    )
+    missing, known = cells.MISSING | set(form.missing), frozenset(feature.vocabulary or ())
+    if (numbers := _plain_numbers(column, feature, missing, form)) is not None:
+        return numbers
+    convert = cells.converter(feature.kind, known=known, missing=missing, decimal=form.decimal)
     values = _values(column, convert, feature, origin)
     if feature.kind == "number":
         return pd.Series(values, dtype="float64")
     return _integers(values, feature, origin) if feature.kind == "integer" else pd.Series(values, dtype=object)
 
 
+def _plain_numbers(
+    column: pd.Series, feature: Feature, missing: Collection[str], form: TableFormat
+) -> pd.Series | None:
+    if feature.kind not in ("number", "integer") or form.decimal != ".":
+        return None
+    texts = text_columns.texts(column)
+    return None if texts is None else text_columns.plain_numbers(texts, feature.kind, missing)
+
+
 def _values(column: pd.Series, convert: Converter, feature: Feature, origin: str) -> list[Any]:
     """Convert each cell; the first that cannot be is named, with the number of those."""
-    unchecked = column.astype(object).where(column.notna(), None).tolist()
+    places, unchecked = text_columns.distinct(column)
     values: list[Any] = []
-    wrong: list[tuple[int, CellError]] = []
-    for row, cell in enumerate(unchecked):
+    wrong: dict[int, CellError] = {}
+    for place, cell in enumerate(unchecked):
         try:
             values.append(convert(cell))
         except CellError as error:
-            wrong.append((row, error))
+            values.append(None)
+            wrong[place] = error
     if wrong:
-        row, error = wrong[0]
-        _refuse(unchecked[row], row, len(wrong), len(unchecked), str(error), feature, origin)
-    return values
+        rows = np.flatnonzero(np.isin(places, list(wrong)))
+        place = int(places[rows[0]])
+        _refuse(unchecked[place], int(rows[0]), len(rows), len(places), str(wrong[place]), feature, origin)
+    return [values[place] for place in places]
 
 
 def _integers(values: list[Any], feature: Feature, origin: str) -> pd.Series:
@@ -111,7 +125,7 @@ def _integers(values: list[Any], feature: Feature, origin: str) -> pd.Series:
         return pd.Series(values, dtype="int64")
     rounded = [row for row, value in enumerate(values) if value is not None and abs(value) > cells.LARGEST_EXACT_FLOAT]
     if rounded:
-        advice = "Beside missing values, integers up to 2^53 are exact: make it a category, or drop the rows without."
+        advice = "Beside missing values, integers below 2^53 are exact: make it a category, or drop the rows without."
         _refuse(values[rounded[0]], rounded[0], len(rounded), len(values), advice, feature, origin)
     return pd.Series(values, dtype="float64")
 

@@ -127,7 +127,7 @@ def _read_table(path: Path, origin: str, usecase: UseCase) -> pd.DataFrame:
     """Read CSV with every value as text, since the feature's kind decides what is missing or a number; or Parquet."""
     form = schema_builder.table_format(usecase)
     if form.format == "csv":
-        return csv_files.frame(path, form, origin)
+        return csv_files.frame(path, form, origin) if form.decoded else csv_files.text_frame(path, form, origin)
     try:
         return parquet_files.frame(path, origin)
     except DataError as error:

@@ -18,9 +18,10 @@ from slipway.tables.cells import CellError
 _OFFSET = re.compile(r"[T ].*(?:Z|[+-]\d{2}(?::?\d{2})?)$")
 _TWO_DIGIT_YEAR = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{1,2}(\s.*)?$")
 _LETTERS = re.compile(r"[A-SU-Za-z]")  # but the T of ISO 8601
+_NOT_IN_ORDER = ("%d%m%Y", "%m%d%Y", "%m%Y")
 _NEEDED = (
     "a time is needed in each row: as 2026-01-31T12:00:00Z, as a number, or in the one format that "
-    "split.time_format names"
+    "split.time_format names, from 1678 to 2261"
 )
 
 
@@ -45,12 +46,16 @@ def read(column: pd.Series, split: Split) -> pd.Series:
     if split.time_format:
         return _declared(column.map(str), split.time_format, split)
     if pd.api.types.is_numeric_dtype(column):
+        _require_all(column, np.isinf(column), split)
         return column
     if not column.map(lambda cell: isinstance(cell, str)).all():
         times = pd.to_datetime(column, errors="coerce", utc=_has_zones(column))
         return _complete(_in_utc(times, split), column, split)
     numbers = _numbers(column)
-    return _texts(column, split) if numbers is None else numbers
+    if numbers is None:
+        return _texts(column, split)
+    _refuse_digits_of_dates(column, split)
+    return numbers
 
 
 def _declared(texts: pd.Series, declared: str, split: Split) -> pd.Series:
@@ -58,7 +63,24 @@ def _declared(texts: pd.Series, declared: str, split: Split) -> pd.Series:
         times = pd.to_datetime(texts, format=declared, errors="coerce", utc="%z" in declared)
     except ValueError as error:
         raise DataError(f"split.time_format {declared!r} is no format: {error}. Write it as %d.%m.%Y %H:%M.") from None
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        raise DataError(
+            f"split.time_format: {split.time} names several zones, which %Z cannot read. Write offsets, %z."
+        )
     return _complete(_in_utc(times, split), texts, split)
+
+
+def _refuse_digits_of_dates(texts: pd.Series, split: Split) -> None:
+    """Refuse digits that are days or months before years: as numbers they would be in another order."""
+    if not texts.str.startswith("0").any():
+        return  # but numbers have no zeros before them
+    for wanted in _NOT_IN_ORDER:
+        times = pd.to_datetime(texts, format=wanted, errors="coerce")
+        if times.dt.year.between(1900, 2100).all():
+            raise DataError(
+                f"split.time: {split.time} can be read in more than one way: row 1 holds {texts.iloc[0]!r}, which is a "
+                f"number, or {times.iloc[0]:%Y-%m-%d} by {wanted!r}. Set split.time_format, or put years first."
+            )
 
 
 def _numbers(texts: pd.Series) -> pd.Series | None:

@@ -35,6 +35,9 @@ File = Annotated[
     Path | None,
     typer.Option("--from", metavar="FILE", help="Send the rows of a CSV or Parquet file instead, in its order."),
 ]
+Decode = Annotated[
+    bool, typer.Option("--decode", help="Decode the file by the use case's decode.py first, as training does.")
+]
 
 
 def command(
@@ -50,6 +53,7 @@ def command(
     seed: Seed = 7,
     restart: Restart = False,
     file: File = None,
+    decode: Decode = False,
     as_json: Json = False,
 ) -> None:
     """Send realistic requests, with drift of a chosen kind.
@@ -59,7 +63,9 @@ def command(
     """
     from scenarios.traffic.generator import TrafficPlan, send
 
-    plan = TrafficPlan(rows, rate, drift, feature, strength, labels, label_delay, seed, restart, file)
+    if decode and file is None:
+        raise typer.BadParameter("--decode is for the rows of a file: give one by --from.")
+    plan = TrafficPlan(rows, rate, drift, feature, strength, labels, label_delay, seed, restart, file, decode)
     report = send(name, plan, url, track)
     if as_json:
         print_json(report.to_dict())

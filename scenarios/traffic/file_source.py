@@ -10,10 +10,13 @@ from slipway.console import say
 from slipway.contracts.schema import Schema
 from slipway.errors import DataError
 from slipway.tables import feature_rows
+from slipway.tables.feature_rows import Decode
 
 
-def read(path: Path, schema: Schema) -> pd.DataFrame:
+def read(path: Path, schema: Schema, decode: Decode | None = None) -> pd.DataFrame:
     """Read the file's rows as training reads them; a cell that is no value of its feature is left to the service.
+
+    `decode` is the function of the use case's decode.py, for a file in the codes of the source.
 
     Raises:
         DataError: the file cannot be read, or it has no row or no column of the schema.
@@ -21,11 +24,11 @@ def read(path: Path, schema: Schema) -> pd.DataFrame:
     if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
         raise DataError(f"--from {path}: rows are read from .csv and .parquet files.")
     try:
-        found = feature_rows.read(path, schema, strict=False)
+        found = feature_rows.read(path, schema, strict=False, decode=decode)
     except (OSError, DataError) as error:
         raise DataError(f"--from {path} cannot be read: {error}") from None
-    if schema.table.decoded:
-        say(f"{path.name}: sent as clients write rows: decode.py, which replaces codes of the source, is not applied")
+    if schema.table.decoded and decode is None:
+        say(f"{path.name}: sent as clients write rows; with --decode as the source, whose codes decode.py replaces")
     names = [name for name in schema.by_name if name not in found.absent]
     if not found.rows or not names:
         raise DataError(

@@ -28,9 +28,11 @@ from scenarios.traffic.delayed_labels import DelayedLabels
 from scenarios.traffic.drift_injection import PRIOR
 from scenarios.traffic.pacing import Outcome, send_each
 from slipway.clients.service import ServiceClient
+from slipway.config import decoder
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import DataError, ServiceError
 from slipway.settings import settings
+from slipway.tables.cells import LARGEST_EXACT_FLOAT
 
 if TYPE_CHECKING:
     from monitoring.labels.upload import Track
@@ -42,7 +44,8 @@ _REASONS = 3
 class TrafficPlan:
     """Traffic to send: which rows, at which rate, with which drift and labels.
 
-    The rows are the holdout's, `rows` of them (None: all that are left), or those of `file` in their order. `rate` is
+    The rows are the holdout's, `rows` of them (None: all that are left), or those of `file` in their order, decoded by
+    the use case's decode.py if `decode`. `rate` is
     in rows per second. `strength` scales the drift of the kind `drift`. Labels of a share of `labels` of the rows
     follow after `label_delay` seconds.
     """
@@ -57,6 +60,7 @@ class TrafficPlan:
     seed: int = 7
     restart: bool = False
     file: Path | None = None
+    decode: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def _until_interrupted() -> Iterator[threading.Event]:
 def _rows_of_file(usecase: str, url: str, file: Path, plan: TrafficPlan) -> _Rows:
     """Read the file's rows by the schema of the version that the service serves."""
     schema = served_schema(usecase, url)
-    frame = file_source.read(file, schema)
+    frame = file_source.read(file, schema, decoder(usecase) if plan.decode else None)
     if plan.drift:
         raise DataError(f"--drift {plan.drift}: the rows of a file are sent as they are. Leave --drift or --from out.")
     if plan.labels and schema.target not in frame:
@@ -188,10 +192,17 @@ def _value(cell: Any, feature: Feature) -> Any:
         return {"b64": base64.b64encode(cell).decode()}
     if cell is None or cell is pd.NA or cell != cell:
         return None
-    if isinstance(cell, str) or feature.kind == "integer" and cell % 1:
+    if isinstance(cell, str) or not _is_of_kind(cell, feature):
         return cell
     kind = "number" if feature.bins else feature.kind
     return {"integer": int, "boolean": bool, "category": str}.get(kind, float)(cell)
+
+
+def _is_of_kind(cell: Any, feature: Feature) -> bool:
+    """Whether a number is a value of the feature; another one is sent as it is, for the service to refuse."""
+    if feature.kind == "integer":
+        return not cell % 1 and (not isinstance(cell, float) or abs(cell) <= LARGEST_EXACT_FLOAT)
+    return feature.kind != "boolean" or isinstance(cell, bool | np.bool_)
 
 
 def _labels(schema: Schema, frame: pd.DataFrame, share: float, rng: np.random.Generator) -> dict[int, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A use case: the checked `usecases/NAME/usecase.yaml`, and the functions in its folder."""
 
-from slipway.config.loading import load, names
+from slipway.config.loading import decoder, load, names
 from slipway.config.sections import Canary, Cost, Csv, Feature, Monitoring, Reason, Serving, Slice, Source
 from slipway.config.use_case import NAME, UseCase
 
@@ -16,6 +16,7 @@ __all__ = [
     "Slice",
     "Source",
     "UseCase",
+    "decoder",
     "load",
     "names",
 ]

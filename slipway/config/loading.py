@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,18 @@ def load(name: str, overrides: Mapping[str, str] | None = None) -> UseCase:
         return UseCase.model_validate({**document.content, "folder": path.parent, "overridden": tuple(overrides or ())})
     except ValidationError as error:
         raise UseCaseError("\n".join(_sentence(written, problem) for problem in error.errors())) from None
+
+
+def decoder(name: str) -> Callable[..., Any]:
+    """Load the `decode` of a use case's folder on this machine, for `--decode`.
+
+    Raises:
+        UseCaseError: there is no such use case, or it has no decode.py.
+    """
+    found = load(name).function("decode", "decode")
+    if found is None:
+        raise UseCaseError(f"--decode: the use case {name} has no decode.py; leave --decode out.")
+    return found
 
 
 def _read(path: Path) -> YamlDocument:

@@ -239,7 +239,7 @@ class InstanceParser:
                     raise InputError("the integer is larger than 64 bits hold.", self._place(position, column))
                 if value.__class__ is float and abs(value) > LARGEST_EXACT_FLOAT:
                     raise InputError(
-                        "a float beyond 2^53 may have been rounded: send an integer without point and exponent.",
+                        "a float of 2^53 or more may have been rounded: send an integer without point and exponent.",
                         self._place(position, column),
                     )
         for column, buckets in self._buckets.items():
@@ -316,7 +316,8 @@ def _in_range_kind(feature: Feature) -> Any:
     low, high = feature.range or (-LARGEST_FLOAT, LARGEST_FLOAT)
     if feature.kind == "number":
         return Annotated[float, msgspec.Meta(ge=low, le=high)]
-    lowest, highest = max(math.ceil(low), -LARGEST_EXACT_FLOAT), min(math.floor(high), LARGEST_EXACT_FLOAT)
+    lowest = min(max(math.ceil(low), -LARGEST_EXACT_FLOAT), LARGEST_INTEGER)  # bounds are of 64 bits
+    highest = max(min(math.floor(high), LARGEST_EXACT_FLOAT), -LARGEST_INTEGER)
     return Annotated[int, msgspec.Meta(ge=lowest, le=highest)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from slipway.contracts.schema import Feature, Schema
 from slipway.tables import cells
 
-_HAS_FORMS = re.compile(r"[+-]?\d+(\.0+)?|True|False", re.ASCII)  # another column may know it in another form
+_HAS_FORMS = re.compile(r"[+-]?\d+(\.0+)?|true|false", re.ASCII | re.I)  # another column may know it in another form
 
 
 class TextValues:
@@ -31,7 +31,8 @@ class TextValues:
             for known in [frozenset(feature.vocabulary or ())]
         ]
         words = {word for _, known, _, _ in self._columns for word in known}
-        self._usual = {None, *(word for word in words if _has_one_form(word, missing))}
+        padded = {word.strip() for word in words if word != word.strip()}
+        self._usual = {None, *(word for word in words - padded if _has_one_form(word, missing))}
         self._pick = itemgetter(*texts) if len(texts) > 1 else lambda row: [row[place] for place in texts]
 
     def normalize(self, rows: list[tuple[Any, ...]]) -> list[int]:

@@ -13,13 +13,13 @@ import datetime
 import math
 import numbers
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"})
 LARGEST_INTEGER = 2**63 - 1
-LARGEST_EXACT_FLOAT = 2**53
+LARGEST_EXACT_FLOAT = 2**53 - 1  # 2^53 itself may have been 2^53 + 1
 LARGEST_FLOAT = 3.4028234663852886e38  # of 32 bits, which is what the network takes
 _TRUE, _FALSE = frozenset({"true", "1", "1.0", "yes"}), frozenset({"false", "0", "0.0", "no"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,9})?", re.ASCII)
@@ -32,6 +32,9 @@ _COMMA = (
     "Set source.csv.decimal to ',' where the comma is a decimal mark; decode.py is the place to remove other signs."
 )
 _DATES = "Dates and durations are no feature: use what is known at prediction time, for instance an age in days."
+_BYTES = "Bytes are read as text in UTF-8, which these are not: convert the column."
+_NESTED = "A list, a map or a structure is no feature: make columns of its parts in decode.py."
+_ROUNDED = "A float of 2^53 or more may have been rounded: write it as an integer."
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 Converter = Callable[[Any], Any]
@@ -52,25 +55,44 @@ def converter(
         missing: words for missing values.
         decimal: the decimal mark of numbers in texts.
     """
+    forms = {_one_form(word): word for word in sorted(known, reverse=True)}
     to_value: Converter = {
         "number": lambda cell: _number(cell, decimal),
         "integer": lambda cell: _integer(cell, decimal),
         "boolean": _boolean,
-        "category": lambda cell: _word(cell, known),
+        "category": lambda cell: _word(cell, known, forms),
     }[kind]
     words = frozenset(missing) - frozenset(known)
+    gone = words if kind == "category" else as_numbers(words)
 
     def convert(cell: Any) -> Any:
+        cell = cell if isinstance(cell, str) else _plain(cell)
         if isinstance(cell, str):
             if cell.strip() in words and cell not in known:
                 return None
         elif cell is None or cell != cell:
             return None
-        elif hasattr(cell, "item"):  # numpy's
-            cell = cell.item()
-        return to_value(cell)
+        value = to_value(cell)
+        return None if gone and value in gone else value
 
     return convert
+
+
+def _plain(cell: Any) -> Any:
+    """Return the value of a cell of Parquet as Python's own: numpy's numbers, and texts that are stored as bytes."""
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode()
+        except UnicodeDecodeError:
+            raise CellError(_BYTES) from None
+    if hasattr(cell, "__len__"):
+        raise CellError(_NESTED)
+    return cell.item() if hasattr(cell, "item") else cell
+
+
+def as_numbers(words: Collection[str]) -> frozenset[float]:
+    """Return the words that are numbers: `-999` is also `-999.0`, and a number of Parquet."""
+    return frozenset(float(word) for word in words if _NUMBER.fullmatch(word))
 
 
 def _number(cell: Any, decimal: str) -> float:
@@ -117,7 +139,7 @@ def _integer(cell: Any, decimal: str) -> int:
     if exact != exact.to_integral_value():
         raise CellError("Make the feature a `number` if fractions are right.")
     if isinstance(cell, float) and abs(cell) > LARGEST_EXACT_FLOAT:
-        raise CellError("A float beyond 2^53 may have been rounded: write it as an integer.")
+        raise CellError(_ROUNDED)
     return int(exact)
 
 
@@ -128,25 +150,26 @@ def _boolean(cell: Any) -> bool:
     return word in _TRUE
 
 
-def _word(cell: Any, known: Collection[str]) -> str:
+def _word(cell: Any, known: Collection[str], forms: Mapping[str, str]) -> str:
     """Convert to text, in the form of a known value: `1`, `1.0` and the number 1 are one value."""
     if isinstance(cell, str) and cell in known:
         return cell
-    if isinstance(cell, bool):
-        text = str(cell).lower()
-    elif isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) > LARGEST_EXACT_FLOAT:
+        raise CellError(_ROUNDED)
+    if isinstance(cell, float | Decimal) and math.isfinite(cell) and cell == int(cell):
         text = str(int(cell))
+    elif isinstance(cell, bool):
+        text = str(cell).lower()
     else:
         text = str(cell).strip()
-    return text if text in known or not known else _known_form(text, known)
+    return text if text in known else forms.get(_one_form(text), text)
 
 
-def _known_form(text: str, known: Collection[str]) -> str:
-    whole = _WHOLE.fullmatch(text)
-    forms = [whole[1] if whole else f"{text}.0"]
-    if text in ("True", "False"):  # as Python writes them
-        forms.append(text.lower())
-    return next((form for form in forms if form in known), text)
+def _one_form(text: str) -> str:
+    """Return the one form of texts that tools write in several: `1` of `1.0`, `true` of `TRUE`, `red` of ` red`."""
+    text = text.strip()
+    whole, lower = _WHOLE.fullmatch(text), text.lower()
+    return whole[1] if whole else lower if lower in ("true", "false") else text
 
 
 def _refuse(advice: str) -> Any:

@@ -20,7 +20,9 @@ from typing import IO, Any
 from slipway.errors import DataError
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_LONGEST_MAGIC = 6
+_BLOCK_OR_END_OF_BZIP2 = (b"1AY&SY", b"\x17rE8P\x90")
+_OF_FINDER = ("._", ".DS_Store")  # macOS puts them into archives
+_LONGEST_MAGIC = 10
 _DAMAGED = (EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
@@ -62,9 +64,10 @@ def _decompressor(path: Path, start: bytes, origin: str) -> Callable[[Any], Any]
         return lambda file: _only_file_of_tar(file, origin)
     if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
         return lambda file: _only_file_of_zip(file, origin)
+    if start.startswith(b"BZh") and start.endswith(_BLOCK_OR_END_OF_BZIP2):  # `BZh` alone may begin a text
+        return bz2.open
     by_magic: dict[bytes, Callable[[Any], Any]] = {
         b"\x1f\x8b": gzip.open,
-        b"BZh": bz2.open,
         b"\xfd7zXZ\x00": lzma.open,
         b"\x28\xb5\x2f\xfd": _zstd,
     }
@@ -82,7 +85,7 @@ def _is_tar(path: Path) -> bool:
 def _only_file_of_zip(file: IO[bytes], origin: str) -> Iterator[IO[bytes]]:
     with zipfile.ZipFile(file) as archive:
         names = [one.filename for one in archive.infolist() if not one.is_dir()]
-        with archive.open(_only([name for name in names if not name.startswith("__MACOSX/")], origin)) as content:
+        with archive.open(_only(names, origin)) as content:
             yield content
 
 
@@ -93,7 +96,8 @@ def _only_file_of_tar(file: IO[bytes], origin: str) -> Iterator[IO[bytes]]:
         yield content or io.BytesIO()
 
 
-def _only(names: list[str], origin: str) -> str:
+def _only(found: list[str], origin: str) -> str:
+    names = [name for name in found if not Path(name).name.startswith(_OF_FINDER)]
     if len(names) != 1:
         raise DataError(
             f"{origin} is an archive of {len(names)} files ({', '.join(names[:5])}); one is needed. "

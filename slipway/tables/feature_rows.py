@@ -6,6 +6,7 @@ UTF-8, and the features' names as header.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,9 @@ def is_table(path: Path) -> bool:
 
 def _features_found(path: Path, schema: Schema, form: TableFormat) -> int:
     try:
-        with _opened(path, form, None) as (names, _):
+        with _opened(path, form, None) as (names, rows):
+            if schema.table.encoding != csv_files.PLAIN.encoding:
+                deque(rows, maxlen=0)  # the whole file tells whether it is of this encoding
             return sum(form.names.get(name, name) in names for name in schema.by_name)
     except DataError:
         return -1

@@ -24,6 +24,7 @@ EXPORTED = {
         "Slice",
         "Source",
         "UseCase",
+        "decoder",
         "load",
         "names",
     ],

@@ -174,6 +174,19 @@ def test_codes_are_decoded_where_the_option_says_so(cli, loans, tmp_path, monkey
     assert decoded.out == cli("predict", "loans", '{"age": 42, "job": "nurse"}', "--bundle", loans).out
 
 
+def test_compressed_json_lines_are_read(cli, loans, tmp_path) -> None:
+    line = '{"age": 42, "job": "nurse"}'
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(f"{line}\n{line}\n".encode()))
+    packed = cli("predict", "loans", str(tmp_path / "rows.jsonl.gz"), "--bundle", loans)
+    assert packed.out == 2 * cli("predict", "loans", line, "--bundle", loans).out
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_has_no_value_for_is_named(cli, loans, number: str) -> None:
+    ran = cli("predict", "loans", f'{{"age": {number}}}', "--bundle", loans)
+    assert ran.code == 1 and f"{number} is no value of JSON. Write null where a value is missing" in ran.err
+
+
 def test_images_are_answered_one_by_one(cli, shapes, tmp_path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     for number, path in enumerate(paths):

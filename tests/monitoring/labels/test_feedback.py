@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from monitoring.labels import label_summary, label_table, upload
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.prediction_event import EventRequest
+from slipway.contracts.schema import TableFormat
 from slipway.errors import BundleError, DataError, ServiceError
 from slipway.ids import row_id, uuid7
 from slipway.prediction_log import Log, Writer
@@ -74,6 +76,33 @@ def test_labels_of_a_typed_column_are_understood(tmp_path: Path) -> None:
     pd.DataFrame({"key": [1000.0, 1001.0], "label": [1.0, None]}).to_parquet(tmp_path / "labels.parquet")
     found = label_table.parse(label_table.read_rows(tmp_path / "labels.parquet"), BINARY)
     assert found.entries == [{"key": "1000", "label": "1"}] and found.unlabelled == 1
+
+
+@pytest.mark.parametrize("value", ["1_000", "１２", "١", "0x10", "1e39", "true"])
+def test_a_value_is_what_training_reads_as_a_number(table: Callable, value: str) -> None:
+    with pytest.raises(DataError, match="is no finite number"):
+        entries(table("labels.csv", f"key,value\na,{value}\n"), bundles.REGRESSION)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_labels_of_another_separator_and_with_a_decimal_comma_are_read(table: Callable, separator: str) -> None:
+    schema = msgspec.structs.replace(bundles.REGRESSION, table=TableFormat(separator=";", decimal=","))
+    text = "key,value\na,1!5\nb,2.5\n".replace(",", separator).replace("!", ",")
+    assert [row["value"] for row in entries(table("labels.csv", text), schema)] == [1.5, 2.5]
+
+
+def test_a_key_that_was_rounded_is_refused(table: Callable) -> None:
+    with pytest.raises(DataError, match="1.2345678901234568e\\+16 is a key that a tool has made a number of"):
+        entries(table("labels.csv", "key,label\n1.2345678901234568e+16,bad\n"))
+
+
+def test_a_time_that_is_missing_is_left_out(table: Callable) -> None:
+    assert entries(table("labels.csv", "id,key,label,known_at\nNA,a,bad,NaN\n")) == [{"key": "a", "label": "bad"}]
+
+
+def test_compressed_json_lines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl.gz").write_bytes(gzip.compress(b'{"key": "a", "label": "bad"}\n'))
+    assert entries(tmp_path / "labels.jsonl.gz") == [{"key": "a", "label": "bad"}]
 
 
 @pytest.mark.parametrize("label", ["", "  ", "NA", "nan", "?"])

@@ -38,6 +38,9 @@ def test_days_and_months_are_told_apart_by_the_whole_column() -> None:
         (["02.03.2023 10:00"], ["2023-02-03 10:00", "2023-03-02 10:00"]),
         (["01/02/18", "13/02/18"], ["2018-02-01", "%d/%m/%y", "2001-02-18", "%y/%m/%d"]),
         (["1/2/69"], ["1969-02-01", "1969-01-02"]),
+        (["31012024", "01022024"], ["'31012024', which is a number, or 2024-01-31 by '%d%m%Y'"]),
+        (["12312024", "01022024"], ["2024-12-31 by '%m%d%Y'"]),
+        (["122023", "012024"], ["2023-12-01 by '%m%Y'"]),
     ],
 )
 def test_an_ambiguous_column_is_refused_with_every_reading(cells: list[str], readings: list[str]) -> None:
@@ -53,6 +56,8 @@ def test_a_declared_format_decides() -> None:
         read(["02/01/23", "13/13/23"], time_format="%d/%m/%y")
     with pytest.raises(DataError, match="'%Q' is no format"):
         read(["02/01/23"], time_format="%Q")
+    with pytest.raises(DataError, match="day names several zones"):
+        read(["2024-01-01 10:00 UTC", "2024-01-02 10:00 EST"], time_format="%Y-%m-%d %H:%M %Z")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,9 @@ def test_a_declared_format_decides() -> None:
         (["2024-01-02", None], 2),
         ([1.0, None], 2),
         (["9999-01-01"], 1),
+        (["2024-01-01T24:00"], 1),
+        (["2024-W05-1"], 1),
+        ([1.0, float("inf")], 2),
     ],
 )
 def test_a_cell_that_is_no_time_is_refused_with_its_row(cells: list[Any], row: int) -> None:
@@ -78,6 +86,8 @@ def test_a_cell_that_is_no_time_is_refused_with_its_row(cells: list[Any], row: i
 def test_epochs_and_counters_in_a_csv_are_numbers() -> None:
     assert read(["1577836800", "9007199254740993"]) == [1577836800, 9007199254740993]
     assert read(["731", "732.5"]) == [731.0, 732.5]
+    assert read(["20240201", "20240131"]) == [20240201, 20240131]
+    assert read(["10012024", "11012024"]) == [10012024, 11012024]
     assert read([2, 1]) == [2, 1]
 
 

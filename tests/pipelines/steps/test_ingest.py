@@ -156,7 +156,7 @@ def test_integers_stay_exact_or_are_refused(usecase, orders, step):
     assert pd.read_parquet(step(ingest, usecase(orders)) / "snapshot.parquet")["items"][:3].tolist() == exact
     orders.loc[5, "items"] = ""
     message = refused(step, usecase(orders))
-    assert "row 1 holds 9007199254740993" in message and "integers up to 2^53 are exact" in message
+    assert "row 1 holds 9007199254740993" in message and "integers below 2^53 are exact" in message
     orders.loc[5, "items"] = "9223372036854775808"
     assert "row 6 holds '9223372036854775808'; 1 of 300 rows do. 64 bits do not hold it" in refused(
         step, usecase(orders)
@@ -171,7 +171,7 @@ def test_integers_of_parquet_stay_exact_or_are_refused(usecase, orders, step, tm
     orders.assign(items=items + 1).to_parquet(tmp_path / "orders.parquet")
     assert "row 1 holds 9223372036854775808" in refused(step, found)
     orders.assign(items=2.0**60).to_parquet(tmp_path / "orders.parquet")
-    assert "A float beyond 2^53" in refused(step, found)
+    assert "A float of 2^53 or more" in refused(step, found)
 
 
 def test_a_named_index_of_parquet_is_a_column(usecase, orders, step, tmp_path):

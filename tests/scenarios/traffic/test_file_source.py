@@ -79,6 +79,24 @@ def test_cells_are_sent_as_training_reads_them_and_wrong_ones_as_they_are(servic
     assert [entry["label"] for entry in service.feedback] == ["bad"], "a row without a label has none"
 
 
+def test_codes_of_the_source_are_decoded_where_the_plan_says_so(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("age,job\n40.5,N\n")
+    monkeypatch.setattr(generator, "decoder", lambda name: lambda frame: frame.replace({"job": {"N": "nurse"}}))
+    generator.send("loans", generator.TrafficPlan(rate=50, file=path), service.url)
+    generator.send("loans", generator.TrafficPlan(rate=50, file=path, decode=True), service.url)
+    assert [row["job"] for row in service.instances] == ["N", "nurse"]
+
+
+def test_numbers_that_are_no_booleans_or_integers_are_sent_as_they_are(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"age": [1.0], "visits": [2.0**60], "member": [2.0]}).to_parquet(path)
+    generator.send("loans", generator.TrafficPlan(rate=50, file=path), service.url)
+    assert service.instances == [{"age": 1.0, "visits": 2.0**60, "member": 2.0}]
+
+
 def test_labels_of_a_regression_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("area,rooms,price\n40,1,cheap\n")

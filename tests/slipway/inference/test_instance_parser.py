@@ -111,8 +111,16 @@ def test_a_private_text_has_one_token_with_and_without_blanks() -> None:
 
 @pytest.mark.parametrize("number", ["9007199254740994.0", "1e17", "-9.1e15"])
 def test_an_integer_that_may_have_been_rounded_is_refused(number: str) -> None:
-    with pytest.raises(InputError, match="beyond 2\\^53"):
+    with pytest.raises(InputError, match="2\\^53 or more"):
         READER.request(b'{"instances": [{"age of owner": %b, "income": 1}]}' % number.encode(), 10)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 1 - 2**63, 2**53])
+def test_integers_at_the_edge_of_64_bits_may_be_all_that_training_saw(number: int) -> None:
+    feature = Feature("n", "integer", range=(float(number), float(number)))
+    parser = InstanceParser(Schema(1, "u", "binary", (feature,), "y"))
+    assert parser.rows([{"n": number}]) == [{"n": number}]
+    assert parser.request(b'{"instances": [{"n": %d}]}' % number, 1).instances == [{"n": number}]
 
 
 def test_an_integer_beyond_what_floats_hold_stays_exact() -> None:

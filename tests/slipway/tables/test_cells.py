@@ -24,6 +24,33 @@ def test_more_words_for_missing_values_can_be_declared() -> None:
     assert [convert(cell) for cell in ("-", " -999 ", "-998")] == [None, None, -998.0]
 
 
+@pytest.mark.parametrize("kind", ["number", "integer", "category"])
+@pytest.mark.parametrize("cell", [-999, -999.0, np.int64(-999), Decimal("-999.00"), b"-999"])
+def test_a_number_for_missing_values_is_one_in_parquet_as_well(kind: str, cell: Any) -> None:
+    assert converter(kind, missing={"-999"})(cell) is None
+
+
+@pytest.mark.parametrize("kind", ["number", "integer"])
+@pytest.mark.parametrize("cell", ["-999.0", "-9.99e2"])
+def test_a_number_for_missing_values_is_one_however_it_is_written(kind: str, cell: str) -> None:
+    assert converter(kind, missing={"-999"})(cell) is None
+
+
+@pytest.mark.parametrize("kind", ["number", "integer", "boolean", "category"])
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [([1], "A list"), ({"a": 1}, "A list"), (np.array([1, 2]), "A list"), ((1, 2), "A list"), (b"\xff", "UTF-8")],
+)
+def test_what_is_no_single_value_is_refused(kind: str, cell: Any, advice: str) -> None:
+    with pytest.raises(CellError, match=advice):
+        converter(kind)(cell)
+
+
+def test_a_float_that_may_have_been_rounded_is_no_category() -> None:
+    with pytest.raises(CellError, match="may have been rounded"):
+        converter("category")(2.0**53)
+
+
 def test_a_known_value_is_no_missing_word() -> None:
     convert = converter("category", known={"DE", "NA", "null"})
     assert [convert(cell) for cell in ("NA", " null", "?", "DE")] == ["NA", "null", None, "DE"]
@@ -45,7 +72,7 @@ def test_a_known_value_is_no_missing_word() -> None:
         (np.uint64(2**63 - 1), 2**63 - 1),
         (np.int8(-3), -3),
         (12.0, 12),
-        (float(2**53), 2**53),
+        (float(2**53 - 1), 2**53 - 1),
         (Decimal("12.00"), 12),
     ],
 )
@@ -65,8 +92,9 @@ def test_an_integer_is_exact(cell: Any, value: int) -> None:
         ("-1e-999999999", "a `number`"),
         (np.uint64(2**64 - 1), "64 bits"),
         (Decimal(2**70), "64 bits"),
-        (2.0**60, "beyond 2\\^53"),
-        (np.float32(2**60), "beyond 2\\^53"),
+        (2.0**53, "2\\^53 or more"),
+        (2.0**60, "2\\^53 or more"),
+        (np.float32(2**60), "2\\^53 or more"),
         ("2.5", "a `number`"),
         ("1.00000000000000000000000000000000001", "a `number`"),
         ("1e-400", "a `number`"),
@@ -140,6 +168,14 @@ def test_a_boolean_is_read(cell: Any, value: bool) -> None:
         (True, ("true",), "true"),
         ("True", ("false", "true"), "true"),
         ("True", (), "True"),
+        ("TRUE", ("false", "true"), "true"),
+        (True, ("False", "True"), "True"),
+        ("1.00", ("0.0", "1.0"), "1.0"),
+        ("red", (" red",), " red"),
+        (b"red", ("red",), "red"),
+        (Decimal("1000.00"), (), "1000"),
+        ("01", ("1",), "01"),
+        ("1e0", ("1",), "1e0"),
         ("x\u2028y", (), "x\u2028y"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from slipway.contracts.schema import TableFormat
@@ -47,3 +49,17 @@ def test_a_private_value_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows.csv:2: income .*private, not shown") as error:
         feature_rows.read(tmp_path / "rows.csv", bundles.PRIVATE)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_a_file_is_of_the_encoding_of_the_source_or_utf8(tmp_path: Path, encoding: str) -> None:
+    schema = msgspec.structs.replace(bundles.TABULAR, table=TableFormat(encoding="latin-1"))
+    (tmp_path / "rows.csv").write_text("job,age\nménage,1\n", encoding=encoding)
+    assert feature_rows.read(tmp_path / "rows.csv", schema).rows == [{"age": 1.0, "job": "ménage"}]
+
+
+def test_integers_beside_missing_values_are_not_rounded(tmp_path: Path) -> None:
+    table = pa.table({"job": pa.array([2**53 + 1, None], pa.int64()), "age": [1.0, 2.0]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    found = feature_rows.read(tmp_path / "rows.parquet", bundles.TABULAR)
+    assert [row["job"] for row in found.rows] == [str(2**53 + 1), None]

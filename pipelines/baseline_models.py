@@ -25,7 +25,7 @@ class BaselineModel:
 def fit_trivial(schema: Schema, target: np.ndarray) -> BaselineModel:
     """Return the model that knows no feature: always the share of each class, or the mean, of the training rows."""
     if schema.task == "regression":
-        output, name = np.array([target.mean(dtype="float64")]), "the mean"
+        output, name = np.array([target.mean(dtype="float64")]), "the mean of the training rows"
     else:
         output, name = np.bincount(target, minlength=len(schema.classes)) / len(target), "the shares of the classes"
     return BaselineModel(f"always predicting {name}", lambda features: np.tile(output, (_count(features), 1)))

@@ -1,7 +1,7 @@
 """Robustness to small perturbations of the inputs: loss of score, and changed decisions.
 
-A bound that the use case does not declare refuses a model only if the baseline model loses less by the perturbation, and
-this one is shown to be worse than it on the perturbed rows, and is not shown to be better on the rows as they are.
+A bound that the use case does not declare refuses a model only if the baseline model loses less by the perturbation,
+and this one is shown to be worse than it on the perturbed rows, and not shown to be better on the rows as they are.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callabl
     elif there.high is not None and there.high > 0:
         reason = f"its {metric.title} there differs from that of {name} by {format_difference(there)}"
     elif as_they_are.low is not None and as_they_are.low > 0:
-        reason = f"on the rows as they are its {metric.title} is better than that of {name}: {format_difference(as_they_are)}"
+        better = format_difference(as_they_are)
+        reason = f"on the rows as they are its {metric.title} is better than that of {name}: {better}"
     else:
         advice = f"Train with more rows, or declare gates.robustness.{bound}, or {each.kind}: 0 for no such test."
         return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {name}, too. {advice}")

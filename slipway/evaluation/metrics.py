@@ -289,7 +289,7 @@ METRICS: dict[str, dict[str, Metric]] = {
     "binary": {**_CLASSES, **_POSITIVE},
     "multiclass": {**_CLASSES, **_EACH_CLASS},
     "regression": {
-        "r2": Metric("R²", r2, 1, "the share of the target's variance that is explained; 0 is always the mean"),
+        "r2": Metric("R²", r2, 1, "the share of the target's variance that is explained; 0 is as good as its mean"),
         "rmse": Metric("root mean squared error", rmse, -1, "the usual error in the target's unit; less is better"),
         "mae": Metric("mean absolute error", mae, -1, "the mean error in the target's unit; less is better"),
     },

@@ -17,7 +17,7 @@ def explain_score(usecase: UseCase, report: EvaluationReport) -> list[str]:
     return [
         f"{metric.title} {format_score(report.scores.get(name))}: {metric.meaning}",
         *(_compare(base) for base in baselines),
-        *([_conclude(report.trivial.difference)] if report.trivial and report.trivial.difference else []),
+        *([_conclude(report.trivial)] if report.trivial and report.trivial.difference else []),
     ]
 
 
@@ -47,7 +47,7 @@ def _compare(base: BaselineScore) -> str:
     return f"{sentence}; the model {verdict} ({low} to {high})"
 
 
-def _conclude(better_than_trivial: Score) -> str:
-    if better_than_trivial.low is not None and better_than_trivial.low > 0:
+def _conclude(trivial: BaselineScore) -> str:
+    if trivial.is_beaten:
         return "The features tell something about the target, beyond what chance explains (95 % intervals)"
     return "Nothing shows that the model is better than predicting without any feature: do not rely on it"

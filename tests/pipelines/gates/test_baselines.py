@@ -160,3 +160,37 @@ def test_a_slice_margin_that_nobody_declares_refuses_nobody_who_is_better_there_
     assert found.verdict == "passed" and "does not declare gates.slice_margin" in found.sentence
     declared = slices | {"robustness": QUIET["robustness"], "slice_margin": 0.1}
     assert verdict(by_waves_but_of_gifts, gates=declared)["slice:gift=true"].verdict == "failed"
+
+
+def test_rare_classes_that_accuracy_does_not_count_show_skill_by_their_probabilities(verdict, orders):
+    """Nobody is ever predicted to bring it back, and yet the probabilities tell who does it more often."""
+    amount = orders["amount"].astype(float)
+    orders["returned"] = np.where((amount > 700) & (orders.index % 3 == 0), "yes", "no")
+
+    def unsure(rows):
+        return candidates.probabilities([0.33 if (row["amount"] or 0) > 700 else 0.01 for row in rows])
+
+    found = verdict(unsure, gates=QUIET | {"metric": "accuracy"})["baseline:trivial"]
+    assert found.verdict == "passed" and found.figure > 0
+    assert "by +0.000 to +0.000" in found.sentence and "not shown to be better. On" in found.sentence
+    assert "its log loss differs from that of always predicting the shares" in found.sentence
+
+
+def regression(verdict, model, metric=None):
+    gates = QUIET | ({"metric": metric} if metric else {})
+    return verdict(model, task="regression", target={"name": "returned"}, gates=gates)["baseline:trivial"]
+
+
+def test_outliers_that_leave_r2_a_wide_interval_hide_no_skill(verdict, orders):
+    orders["returned"] = orders["amount"].astype(float) + np.where(orders.index % 29 == 0, 60_000.0, 0.0)
+    found = regression(verdict, lambda rows: np.array([[float(row["amount"] or 450)] for row in rows]))
+    assert found.verdict == "passed" and "its R² differs" in found.sentence
+    assert "mean absolute error differs from that of always predicting the median" in found.sentence
+
+
+def test_a_constant_is_not_better_than_the_best_constant(verdict, orders):
+    """By the mean absolute error, the median of a skewed target is better than its mean, and knows no feature."""
+    orders["returned"] = np.exp(np.random.default_rng(3).normal(0, 1, len(orders)))
+    median = float(orders["returned"].median())
+    found = regression(verdict, lambda rows: np.full((len(rows), 1), median), metric="mae")
+    assert found.verdict == "failed" and found.sentence.count("mean absolute error") == 1

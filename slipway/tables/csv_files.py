@@ -115,18 +115,26 @@ def _with_names(lines: Iterable[Row], form: TableFormat, origin: str) -> CsvTabl
     first = next(found, None)
     if first is None:
         raise DataError(f"{origin} is empty. A header and rows are needed.")
-    names, first_row = _names(first[1], form, origin), [] if form.header else [first]
-    return CsvTable(names, _as_wide(chain(first_row, found), len(names), form, origin))
+    data = found if form.header else chain([first], found)
+    if form.columns:
+        return _with_columns(first, data, form, origin)
+    names = _names(first[1], form, origin)
+    return CsvTable(names, _as_wide(data, len(names), form, origin))
+
+
+def _with_columns(first: Row, data: Iterator[Row], form: TableFormat, origin: str) -> CsvTable:
+    """Return the rows with the names of `form`: in place of a header, which may be anything, as the counts of rows."""
+    row = next(data, None)
+    width = len((row or first)[1])
+    if len(form.columns) != width:
+        raise DataError(
+            f"{origin} has {width} columns, and source.csv.columns names {len(form.columns)}. "
+            f"Is source.csv.separator {form.separator!r} right?"
+        )
+    return CsvTable(list(form.columns), _as_wide(chain([row] if row else [], data), width, form, origin))
 
 
 def _names(first: list[str], form: TableFormat, origin: str) -> list[str]:
-    if form.columns:
-        if len(form.columns) != len(first):
-            raise DataError(
-                f"{origin} has {len(first)} columns, and source.csv.columns names {len(form.columns)}. "
-                f"Is source.csv.separator {form.separator!r} right?"
-            )
-        return list(form.columns)
     if not form.header:
         return [str(number) for number in range(len(first))]
     names = [name.strip() or f"Unnamed: {number}" for number, name in enumerate(first)]

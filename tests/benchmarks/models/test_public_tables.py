@@ -1,0 +1,44 @@
+"""The benchmark of docs/explanation/gates-and-holdout.md, without its trainings."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.models.public_tables import PAGE, TABLES, Result, describe, table
+from pipelines.artifacts import BaselineScore, GatedReport, Score
+from slipway.contracts.bundle.gate_report import Gate
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "classes"),
+    [("breast_cancer", "binary", ["0", "1"]), ("iris", "multiclass", ["0", "1", "2"]), ("diabetes", "regression", [])],
+)
+def test_a_table_is_described_without_gates(tmp_path, name, task, classes):
+    usecase = describe(name, tmp_path)
+    assert (usecase.task, usecase.target.classes) == (task, classes)
+    assert "gates" not in usecase.model_fields_set and len(usecase.features) > 3
+
+
+def test_a_refusal_is_in_the_table_with_its_words():
+    trivial = BaselineScore(name="always", metric="mae", value=9.0, low=8.0, high=10.0)
+    report = GatedReport(
+        metric="r2",
+        scores={"mae": Score(4.0, 3.5, 4.5)},
+        calibration=None,
+        confusion=None,
+        slices=[],
+        rows={"train": 900, "holdout": 300},
+        trivial=trivial,
+        gates=[Gate("size", 2.0, 1.0, "failed", "Too large.")],
+        passed=False,
+    )
+    result = Result("iris", report, 9.6)
+    expected = "| iris | 1,200 | mae | 4.000 (3.500 to 4.500) | 9.000 (8.000 to 10.000) |  | refused | 10 s |"
+    assert list(table([result]))[-1] == expected
+    assert result.reasons == ["size: Too large."]
+
+
+def test_the_page_shows_that_no_default_refuses_a_public_table():
+    rows = [[cell.strip() for cell in line.split("|")] for line in PAGE.read_text().splitlines()]
+    shown = {row[1]: row[7] for row in rows if len(row) == 10}
+    assert {name: shown.get(name) for name in TABLES} == dict.fromkeys(TABLES, "passed")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.statistics.drift import write
-from pipelines.artifacts import BaselineScore, GatedReport
+from pipelines.artifacts import GatedReport
 from pipelines.packaging.score_words import format_score
 from pipelines.steps.clean import clean
 from pipelines.steps.evaluate import evaluate

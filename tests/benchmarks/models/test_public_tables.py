@@ -33,7 +33,7 @@ def test_a_refusal_is_in_the_table_with_its_words():
         passed=False,
     )
     result = Result("iris", report, 9.6)
-    expected = "| iris | 1,200 | mae | 4.000 (3.500 to 4.500) | 9.000 (8.000 to 10.000) |  | refused | 10 s |"
+    expected = "| iris | 1,200 | mae | 4.000 (3.500 to 4.500) | 9.00 (8.00 to 10.00) |  | refused | 10 s |"
     assert list(table([result]))[-1] == expected
     assert result.reasons == ["size: Too large."]
 

@@ -213,6 +213,7 @@ assert networks.predict(network, validation.features).shape == (100, 2)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_tensorflow_writes_no_advice_into_the_output_of_a_training():
     load_tensorflow()
     assert not logging.getLogger("tensorflow").isEnabledFor(logging.WARNING)

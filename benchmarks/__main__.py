@@ -3,7 +3,7 @@
 import sys
 
 from benchmarks.fuzz import command as fuzz
-from benchmarks.models import credit_risk
+from benchmarks.models import credit_risk, public_tables
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
 from benchmarks.tables import reader
@@ -12,4 +12,4 @@ drift.main()
 rollout.main()
 reader.main()
 serving.main()
-sys.exit(credit_risk.main() or fuzz.main())
+sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

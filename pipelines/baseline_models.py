@@ -22,12 +22,14 @@ class BaselineModel:
     predict: Callable[[Features], np.ndarray]
 
 
-def fit_trivial(schema: Schema, target: np.ndarray) -> BaselineModel:
-    """Return the model that knows no feature: always the share of each class, or the mean, of the training rows."""
-    if schema.task == "regression":
-        output, name = np.array([target.mean(dtype="float64")]), "the mean"
-    else:
+def fit_trivial(schema: Schema, target: np.ndarray, metric: str) -> BaselineModel:
+    """Return the best model by the metric that knows no feature: always the share of each class, the mean or median."""
+    if schema.task != "regression":
         output, name = np.bincount(target, minlength=len(schema.classes)) / len(target), "the shares of the classes"
+    elif metric == "mae":
+        output, name = np.array([np.median(target)], "float64"), "the median of the training rows"
+    else:
+        output, name = np.array([target.mean(dtype="float64")]), "the mean of the training rows"
     return BaselineModel(f"always predicting {name}", lambda features: np.tile(output, (_count(features), 1)))
 
 

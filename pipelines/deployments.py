@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,19 @@ def _all_deployments(trainings: int | None = None) -> list[RunnerDeployment]:
 
 
 def _serve(chosen: Sequence[str]) -> None:
-    deployments = [deployment for name in chosen for deployment in deployments_for(load(name))]
-    deployments = deployments or _all_deployments()
+    usecases = [load(name) for name in chosen] or list(_loadable())
     watch_heartbeats()
     with flows.heartbeats():
-        serve(*deployments, print_starting_message=False)
+        serve(*chain.from_iterable(map(deployments_for, usecases)), print_starting_message=False)
+
+
+def _loadable() -> Iterator[UseCase]:
+    """Load every use case; one that is not as it must be, as while a person writes it, is told and left out."""
+    for name in names():
+        try:
+            yield load(name)
+        except UseCaseError as error:
+            say(f"{name} is not scheduled: {error}")
 
 
 def _wait_for(uri: str) -> None:

@@ -63,6 +63,12 @@ class BaselineScore(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     difference: Score | UnsetType = UNSET
 
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the network is shown to be better."""
+        low = self.difference.low if self.difference else None
+        return low is not None and low > 0
+
 
 class SliceScore(msgspec.Struct, frozen=True, kw_only=True):
     """Score of one slice of the holdout; `difference` is how much better it is than the score of all rows."""

@@ -109,6 +109,8 @@ def _summary(result: dict[str, Any]) -> str:
         lines.append(f"version  {name} {version}{already}")
         if result["gate"] == "passed":
             lines.append(f"next     slipway promote {name} {version}")
+        else:
+            lines.append("next     no server accepts this version: mend what the gates say, and train again")
     return "\n".join(lines)
 
 
@@ -118,7 +120,7 @@ def _listed(title: str, lines: list[str]) -> list[str]:
 
 
 def _scores(scores: dict[str, Any]) -> list[str]:
-    """Format scores as `roc_auc 0.781 (0.705 – 0.850)`."""
+    """Format scores as `roc_auc 0.781 (0.705 to 0.850)`."""
     from pipelines.artifacts import Score
     from pipelines.packaging.score_words import format_score
 
@@ -126,6 +128,6 @@ def _scores(scores: dict[str, Any]) -> list[str]:
 
 
 def _gates(result: dict[str, Any]) -> str:
-    if result["declared"]:
+    if result["declared"] or result["gate"] != "passed":
         return result["gate"]
-    return f"{result['gate']}; gates.absolute declares no bound, so it had to be better than a model without features"
+    return "passed; gates.absolute declares no bound, so it had to be better than a model without features"

@@ -7,8 +7,10 @@ from pipelines.gates.candidate import Candidate, Rows
 from pipelines.gates.comparison import format_difference, on_current_rows
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.evaluation.bootstrap import Interval, difference
+from slipway.evaluation.metrics import METRICS, Metric, skill_metrics
 
 TRIVIAL, LINEAR = "baseline:trivial", "baseline:linear"
+_WHY = "gates.absolute declares no bound, so it must be better than a model that knows no feature."
 
 
 def baselines(candidate: Candidate) -> list[Gate]:
@@ -24,24 +26,26 @@ def baselines(candidate: Candidate) -> list[Gate]:
 
 
 def _check_trivial(candidate: Candidate, rows: Rows) -> list[Gate]:
-    """Fail unless the lower end of the paired difference from the trivial model is above 0."""
-    found, sentence = _compare(candidate, rows, candidate.trivial)
-    sentence = f"gates.absolute declares no bound, so it must be better than a model that knows no feature. {sentence}"
-    if found.low is not None and found.low > 0:
-        return [Gate(TRIVIAL, found.low, 0.0, "passed", f"{sentence}: better.")]
+    """Fail unless the lower end of the paired difference from the trivial model is above 0 by one of the metrics."""
+    task, sentences, lows = candidate.usecase.task, [_WHY], []
+    for name in skill_metrics(task, candidate.metric_name):
+        found, sentence = _compare(candidate, rows, candidate.trivial(name), METRICS[task][name])
+        if found.low is not None and found.low > 0:
+            return [Gate(TRIVIAL, found.low, 0.0, "passed", " ".join([*sentences, f"{sentence}: better."]))]
+        sentences.append(f"{sentence}: not shown to be better.")
+        lows.append(found.low)
     advice = "Give features that tell more, or more rows, or declare the bound that is good enough."
-    return [Gate(TRIVIAL, found.low, 0.0, "failed", f"{sentence}: not shown to be better. {advice}")]
+    return [Gate(TRIVIAL, lows[0], 0.0, "failed", " ".join([*sentences, advice]))]
 
 
 def _compare_linear(candidate: Candidate, rows: Rows) -> list[Gate]:
     if candidate.linear is None:
         return []
-    found, sentence = _compare(candidate, rows, candidate.linear)
+    found, sentence = _compare(candidate, rows, candidate.linear, candidate.skill_metric)
     return [Gate(LINEAR, found.low, None, "passed", f"{sentence}; nothing is refused for that.")]
 
 
-def _compare(candidate: Candidate, rows: Rows, model: BaselineModel) -> tuple[Interval, str]:
-    metric = candidate.skill_metric
+def _compare(candidate: Candidate, rows: Rows, model: BaselineModel, metric: Metric) -> tuple[Interval, str]:
     found = difference(candidate.score_challenger(rows), candidate.score_baseline(model, rows), metric)
     if found.value is None:
         return found, f"The rows of {rows} define no {metric.title}"

@@ -74,11 +74,10 @@ class Candidate:
         """Predictor of the champion."""
         return Predictor(self.champion, "cpu") if self.champion else None
 
-    @cached_property
-    def trivial(self) -> BaselineModel:
-        """Baseline model that knows no feature."""
+    def trivial(self, metric: str) -> BaselineModel:
+        """Fit the baseline model that knows no feature and is best by the metric."""
         schema = self.challenger.schema
-        return fit_trivial(schema, target_values(read_side(self.split, "train", schema), schema))
+        return fit_trivial(schema, target_values(read_side(self.split, "train", schema), schema), metric)
 
     @cached_property
     def linear(self) -> BaselineModel | None:
@@ -88,10 +87,10 @@ class Candidate:
             return None
         return fit_linear(schema, encode_rows(read_side(self.split, "train", schema), schema))
 
-    @property
+    @cached_property
     def baseline(self) -> BaselineModel:
         """Baseline model to be better than: the linear one, or for images the trivial one."""
-        return self.linear or self.trivial
+        return self.linear or self.trivial(skill_metric(self.usecase.task, self.metric_name))
 
     @property
     def comparable(self) -> bool:

@@ -13,6 +13,7 @@ from math import isfinite
 import msgspec
 
 from pipelines.gates.candidate import Candidate, Rows
+from pipelines.packaging.score_words import format_numbers
 from slipway.contracts.bundle.gate_report import Gate
 from slipway.contracts.schema import compatible
 from slipway.evaluation.bootstrap import Interval, difference
@@ -114,4 +115,6 @@ def _compare_with_champion(candidate: Candidate, rows: Rows) -> tuple[Interval, 
 
 def format_difference(found: Interval) -> str:
     """Format the interval of a difference for a sentence."""
-    return f"{found.low:+.3f} to {found.high:+.3f} (95 % interval; above 0 is better)"
+    assert found.low is not None and found.high is not None
+    low, high = format_numbers(found.low, found.high, signed=True)
+    return f"{low} to {high} (95 % interval; above 0 is better)"

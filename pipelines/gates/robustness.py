@@ -1,7 +1,7 @@
 """Robustness to small perturbations of the inputs: loss of score, and changed decisions.
 
-A bound that the use case does not declare refuses no model that is not shown to be worse than the baseline model on the
-same perturbed rows, and none that loses no more by them than the baseline model does.
+A bound that the use case does not declare refuses a model only if the baseline model loses less by the perturbation,
+and this one is shown to be worse than it on the perturbed rows, and not shown to be better on the rows as they are.
 """
 
 from __future__ import annotations
@@ -88,20 +88,23 @@ def _check_decisions(each: Perturbed) -> Gate:
 
 
 def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callable[[Scored, Scored], float]) -> Gate:
-    """Let a failed gate pass if nobody declared its bound, and the baseline model loses no less or scores no better."""
-    test = each.test
-    if not gate.failed or bound in test.candidate.usecase.gates.robustness.model_fields_set:
+    """Let a failed gate pass if nobody declared its bound, and the baseline model is not the better one."""
+    candidate = each.test.candidate
+    if not gate.failed or bound in candidate.usecase.gates.robustness.model_fields_set:
         return gate
-    before, after = (test.predict_baseline(rows) for rows in (test.rows, each.rows))
-    better, name = difference(each.after, after, test.candidate.skill_metric), test.candidate.baseline.name
+    before, after = (each.test.predict_baseline(rows) for rows in (each.test.rows, each.rows))
+    metric, name = candidate.skill_metric, candidate.baseline.name
+    as_they_are, there = difference(each.before, before, metric), difference(each.after, after, metric)
     if loss(before, after) >= loss(each.before, each.after):
         reason = f"{name} loses no less by it"
-    elif better.high is not None and better.high > 0:
-        reason = (
-            f"its {test.candidate.skill_metric.title} there differs from that of {name} by {format_difference(better)}"
-        )
+    elif there.high is not None and there.high > 0:
+        reason = f"its {metric.title} there differs from that of {name} by {format_difference(there)}"
+    elif as_they_are.low is not None and as_they_are.low > 0:
+        better = format_difference(as_they_are)
+        reason = f"on the rows as they are its {metric.title} is better than that of {name}: {better}"
     else:
-        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {name}, too.")
+        advice = f"Train with more rows, or declare gates.robustness.{bound}, or {each.kind}: 0 for no such test."
+        return msgspec.structs.replace(gate, sentence=f"{gate.sentence} It is worse there than {name}, too. {advice}")
     sentence = f"{gate.sentence} The use case does not declare gates.robustness.{bound}, and {reason}."
     return msgspec.structs.replace(gate, verdict="passed", sentence=sentence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -65,13 +66,13 @@ def _names(kind: str) -> list[str]:
 
 def load_tensorflow() -> None:
     """Import TensorFlow without its early log output, which is shown only if the import fails."""
-    if "tensorflow" in sys.modules:
-        return
-    with _suppressed(2):
-        import keras  # noqa: F401
-        import tensorflow as tf
+    if "tensorflow" not in sys.modules:
+        with _suppressed(2):
+            import keras  # noqa: F401
+            import tensorflow as tf
 
-        tf.config.list_physical_devices()
+            tf.config.list_physical_devices()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its warnings advise on speed, as on tracing again
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ from slipway.config import UseCase
 class RunSummary:
     """Result of a run. `version` is None if it is not registered; `already` tells whether it was finished before.
 
+    `reasons` are the gates that failed.
+
     `meaning` says in words what the scores mean, a line each; `declared` is whether the use case declares a bound.
     """
 
@@ -75,7 +77,7 @@ def summarize(usecase: UseCase, run: Run) -> RunSummary:
         usecase=usecase.name,
         version=Registration.read(run.paths.register).version if run.registers else None,
         gate="passed" if report.passed else "refused",
-        reasons=[gate.sentence for gate in report.gates if gate.failed],
+        reasons=[f"{gate.name}: {gate.sentence}" for gate in report.gates if gate.failed],
         declared=bool(usecase.gates.absolute),
         scores=msgspec.to_builtins(report.scores),
         meaning=explain_score(usecase, report),

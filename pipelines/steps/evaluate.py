@@ -25,7 +25,7 @@ from slipway.config import UseCase
 from slipway.contracts.schema import Schema
 from slipway.evaluation import metrics, slices
 from slipway.evaluation.bootstrap import difference, intervals
-from slipway.evaluation.metrics import METRICS, PRIMARY, Scored, skill_metric
+from slipway.evaluation.metrics import METRICS, PRIMARY, Scored, skill_metrics
 
 
 def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
@@ -39,13 +39,14 @@ def evaluate(usecase: UseCase, split: Path, trained: Path, out: Path) -> None:
     for side, table in predictions.items():
         table.to_parquet(out / f"{side}_predictions.parquet")
     holdout = prediction_table.to_scored(schema, usecase.target.cost, predictions["holdout"])
-    trivial, linear = fit_trivial(schema, rows["train"].target), fit_linear(schema, rows["train"])
+    trivial = _score_trivial(usecase, schema, rows, holdout)
+    linear = fit_linear(schema, rows["train"])
     msgspec.structs.replace(
         measure(usecase, schema, frames["holdout"], predictions["holdout"]),
         rows={side: len(frame) for side, frame in frames.items()},
         temperature=temperature,
-        trivial=_score_baseline(usecase, schema, trivial, rows["holdout"], holdout),
-        baseline=linear and _score_baseline(usecase, schema, linear, rows["holdout"], holdout),
+        trivial=trivial,
+        baseline=linear and _score_baseline(usecase, schema, linear, trivial.metric, rows["holdout"], holdout),
     ).write(out)
     plots.draw_plots(schema, holdout, read_history(trained), out / "plots")
 
@@ -73,12 +74,22 @@ def _predict(network: Any, schema: Schema, rows: EncodedRows) -> pd.DataFrame:
     return prediction_table.to_table(schema, rows.target, networks.predict(network, rows.features))
 
 
+def _score_trivial(usecase: UseCase, schema: Schema, rows: dict[str, EncodedRows], network: Scored) -> BaselineScore:
+    """Score the model that knows no feature by the first metric that shows the network to be better, else the first."""
+    scores = []
+    for name in skill_metrics(usecase.task, primary(usecase)):
+        model = fit_trivial(schema, rows["train"].target, name)
+        scores.append(_score_baseline(usecase, schema, model, name, rows["holdout"], network))
+        if scores[-1].is_beaten:
+            return scores[-1]
+    return scores[0]
+
+
 def _score_baseline(
-    usecase: UseCase, schema: Schema, model: BaselineModel, holdout: EncodedRows, network: Scored
+    usecase: UseCase, schema: Schema, model: BaselineModel, name: str, holdout: EncodedRows, network: Scored
 ) -> BaselineScore:
     """Score a baseline model on the holdout, and compare the network's predictions of the same rows."""
     rows = metrics.scored(schema, usecase.target.cost, holdout.target, model.predict(holdout.features))
-    name = skill_metric(usecase.task, primary(usecase))
     metric = METRICS[usecase.task][name]
     score, better = intervals(rows, {name: metric})[name], difference(network, rows, metric)
     return BaselineScore(

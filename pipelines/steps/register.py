@@ -9,6 +9,7 @@ import msgspec
 
 from pipelines.artifacts import GatedReport, Provenance, Registration, RunPaths
 from pipelines.packaging import mlflow_run
+from pipelines.packaging.score_words import format_score
 from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.config import UseCase
@@ -127,8 +128,7 @@ def _tags(run: RunPaths, provenance: Provenance, verdict: gate_report.GateReport
 def _description(usecase: UseCase, run: RunPaths, provenance: Provenance, verdict: gate_report.GateReport) -> str:
     report = GatedReport.read(run.gate)
     name, found = METRICS[usecase.task][report.metric].title, report.scores[report.metric]
-    score = f"{name} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})" if found.value else name
     result = "Passed its gates." if verdict.passed else f"Refused by its gates: {' '.join(verdict.reasons)}"
     waived = f" {' '.join(verdict.waivers)}" if verdict.waivers else ""
     data = " Synthetic data." if provenance.synthetic else ""
-    return f"{result}{waived} {score} on the holdout.{data} The run's card.md says more."
+    return f"{result}{waived} {name} {format_score(found)} on the holdout.{data} The run's card.md says more."

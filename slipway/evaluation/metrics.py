@@ -289,14 +289,21 @@ METRICS: dict[str, dict[str, Metric]] = {
     "binary": {**_CLASSES, **_POSITIVE},
     "multiclass": {**_CLASSES, **_EACH_CLASS},
     "regression": {
-        "r2": Metric("R²", r2, 1, "the share of the target's variance that is explained; 0 is always the mean"),
+        "r2": Metric("R²", r2, 1, "the share of the target's variance that is explained; 0 is as good as its mean"),
         "rmse": Metric("root mean squared error", rmse, -1, "the usual error in the target's unit; less is better"),
         "mae": Metric("mean absolute error", mae, -1, "the mean error in the target's unit; less is better"),
     },
 }
 PRIMARY = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
+# What can show skill where the primary metric cannot: of rare classes, which accuracy hardly counts, and with outliers.
+_SECONDARY = {"binary": "log_loss", "multiclass": "log_loss", "regression": "mae"}
 
 
 def skill_metric(task: str, name: str) -> str:
     """Return the metric's name, or the task's primary one if a constant prediction can be best by it."""
     return name if METRICS[task][name].shows_skill else PRIMARY[task]
+
+
+def skill_metrics(task: str, name: str) -> list[str]:
+    """Return the metrics by which a model may be shown to be better than one that knows no feature, the first first."""
+    return list(dict.fromkeys((skill_metric(task, name), _SECONDARY[task])))

@@ -339,5 +339,11 @@ def _in_words(message: str) -> str:
     kinds, received = found.groups()
     nullable = kinds.endswith(" | null")
     wanted = _WANTED.get(kinds.removesuffix(" | null"), kinds)
-    hint = " Numbers are not put in quotes." if received == "str" and "float" in kinds else ""
-    return f"{received} received, {wanted}{' or null' if nullable else ''} is needed.{hint}"
+    return f"{received} received, {wanted}{' or null' if nullable else ''} is needed.{_hint(kinds, received)}"
+
+
+def _hint(kinds: str, received: str) -> str:
+    if received == "str" and "float" in kinds:
+        return " Numbers are not put in quotes."
+    is_code = kinds.startswith("str") and received in ("int", "float", "bool")
+    return " Texts are put in quotes, codes of a category, too." if is_code else ""

@@ -75,9 +75,9 @@ def text_frame(path: Path, form: TableFormat = PLAIN, origin: str = "") -> pd.Da
 
     origin = origin or str(path)
     found = _at_once(path, form, origin)
-    if found is None:
+    if found is None or len(form.columns) not in (0, found.num_columns):
         return frame(path, form, origin)
-    names = _names([column[0].as_py() for column in found.columns], form, origin)
+    names = list(form.columns) or _names([column[0].as_py() for column in found.columns], form, origin)
     columns = [pd.Series(column, dtype="string[pyarrow]") for column in found.slice(int(form.header)).columns]
     return pd.DataFrame(dict(enumerate(columns))).set_axis(_labels(names, form), axis=1)
 
@@ -129,18 +129,26 @@ def _with_names(lines: Iterable[Row], form: TableFormat, origin: str) -> CsvTabl
     first = next((row for row in found if not _is_blank(row, form)), None)
     if first is None:
         raise DataError(f"{origin} is empty. A header and rows are needed.")
-    names, first_row = _names(first[1], form, origin), [] if form.header else [first]
-    return CsvTable(names, _as_wide(chain(first_row, found), len(names), form, origin))
+    data = found if form.header else chain([first], found)
+    if form.columns:
+        return _with_columns(first, data, form, origin)
+    names = _names(first[1], form, origin)
+    return CsvTable(names, _as_wide(data, len(names), form, origin))
+
+
+def _with_columns(first: Row, data: Iterator[Row], form: TableFormat, origin: str) -> CsvTable:
+    """Return the rows with the names of `form`: in place of a header, which may be anything, as the counts of rows."""
+    row = next(data, None)
+    width = len((row or first)[1])
+    if len(form.columns) != width:
+        raise DataError(
+            f"{origin} has {width} columns, and source.csv.columns names {len(form.columns)}. "
+            f"Is source.csv.separator {form.separator!r} right?"
+        )
+    return CsvTable(list(form.columns), _as_wide(chain([row] if row else [], data), width, form, origin))
 
 
 def _names(first: list[str], form: TableFormat, origin: str) -> list[str]:
-    if form.columns:
-        if len(form.columns) != len(first):
-            raise DataError(
-                f"{origin} has {len(first)} columns, and source.csv.columns names {len(form.columns)}. "
-                f"Is source.csv.separator {form.separator!r} right?"
-            )
-        return list(form.columns)
     if not form.header:
         return [str(number) for number in range(len(first))]
     names = [name.strip() or f"Unnamed: {number}" for number, name in enumerate(first)]

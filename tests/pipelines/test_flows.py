@@ -128,3 +128,15 @@ def test_a_monitor_that_fails_fails_its_flow_run(prefect, flows, monkeypatch):
     monkeypatch.setattr(flows.subprocess, "run", lambda *args, **kwargs: flows.subprocess.CompletedProcess(args, 3))
     with pytest.raises(ServiceError, match="exit code 3"):
         flows.monitor("digits")
+
+
+def test_a_use_case_that_is_being_written_does_not_keep_the_others_from_their_schedules(
+    deployments, usecase, orders, capsys
+):
+    folder = usecase(orders).folder.parent
+    for name, text in (("half", "name: half\ntask: [binary\n"), ("named", "name: another\n")):
+        (folder / name).mkdir()
+        (folder / name / "usecase.yaml").write_text(text)
+    assert [found.name for found in deployments._loadable()] == ["orders"]
+    told = "".join(capsys.readouterr())
+    assert "half is not scheduled: " in told and "is not YAML" in told and "named is not scheduled: " in told

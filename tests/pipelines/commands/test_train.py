@@ -100,10 +100,10 @@ def test_the_summary_says_what_the_score_means_and_that_nothing_was_declared():
             "roc_auc": {"value": 0.5, "low": 0.4, "high": 0.6},
             "ece": {"value": None, "low": None, "high": None},
         },
-        "meaning": ["ROC AUC 0.500 (0.400 – 0.600): guessing 0.5", "Nothing shows that the model is better"],
+        "meaning": ["ROC AUC 0.500 (0.400 to 0.600): guessing 0.5", "Nothing shows that the model is better"],
         "gate": "refused",
         "declared": False,
-        "reasons": ["Not shown to be better."],
+        "reasons": ["baseline:trivial: Not shown to be better."],
         "synthetic": False,
         "usecase": "orders",
         "version": None,
@@ -111,11 +111,13 @@ def test_the_summary_says_what_the_score_means_and_that_nothing_was_declared():
     }
     assert _summary(result) == (
         "device   cpu\n"
-        "scores   roc_auc 0.500 (0.400 – 0.600)\n"
+        "scores   roc_auc 0.500 (0.400 to 0.600)\n"
         "         ece not defined\n"
-        "meaning  ROC AUC 0.500 (0.400 – 0.600): guessing 0.5\n"
+        "meaning  ROC AUC 0.500 (0.400 to 0.600): guessing 0.5\n"
         "         Nothing shows that the model is better\n"
-        "gates    refused; gates.absolute declares no bound, so it had to be better than a model without features\n"
-        "         Not shown to be better.\n"
+        "gates    refused\n"
+        "         baseline:trivial: Not shown to be better.\n"
         "version  none (--no-register); everything is in var/runs/1"
     )
+    assert "gates    passed; gates.absolute declares no bound, so" in _summary({**result, "gate": "passed"})
+    assert "no server accepts this version: mend what" in _summary({**result, "version": "2", "already": False})

@@ -7,6 +7,8 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from pipelines.baseline_models import fit_trivial
+from slipway.contracts.schema import Schema
 from tests.pipelines.gates import candidates
 
 NOISE = {"numbers": 0.3, "missing": 0, "other": 0}
@@ -99,13 +101,31 @@ def test_a_bound_that_is_declared_is_kept_even_at_the_default(verdict, waves):
 
 
 def test_a_default_still_refuses_who_is_no_better_than_the_baselines(verdict, orders):
+    known = {*orders["amount"].astype(float)}
+
+    def turned_where_unknown(rows):
+        scores = [(row["amount"] or 450) / 900 for row in rows]
+        return candidates.probabilities(
+            [s if row["amount"] in known else 1 - s for row, s in zip(rows, scores, strict=True)]
+        )
+
+    found = verdict(turned_where_unknown, gates={"robustness": NOISE})
+    for refused, bound in (("decisions", "max_changed"), ("score", "max_drop")):
+        gate = found[f"robustness:numbers:{refused}"]
+        assert gate.verdict == "failed" and "It is worse there than LogisticRegression, too." in gate.sentence
+        assert f"declare gates.robustness.{bound}, or numbers: 0 for no such test." in gate.sentence
+
+
+def test_a_default_refuses_nobody_who_is_better_on_the_rows_as_they_are(verdict, orders):
+    """As of real tables of which most rows hold 0 in a column: noise is no small change there."""
     known = dict(zip(orders["amount"].astype(float), orders["returned"] == "yes", strict=True))
-    found = verdict(
-        lambda rows: candidates.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows]),
-        gates={"robustness": NOISE},
-    )
-    refused = found["robustness:numbers:decisions"]
-    assert refused.verdict == "failed" and "It is worse there than LogisticRegression, too." in refused.sentence
+
+    def by_heart(rows):
+        return candidates.probabilities([0.1 + 0.8 * known.get(row["amount"], 0.5) for row in rows])
+
+    found = verdict(by_heart, gates={"robustness": NOISE})["robustness:numbers:score"]
+    assert found.verdict == "passed" and found.figure < found.threshold == -0.05
+    assert "on the rows as they are its ROC AUC is better than that of LogisticRegression: +0." in found.sentence
 
 
 def test_a_model_that_loses_no_more_than_the_baseline_is_not_refused_by_a_default(verdict):
@@ -142,3 +162,37 @@ def test_a_slice_margin_that_nobody_declares_refuses_nobody_who_is_better_there_
     assert found.verdict == "passed" and "does not declare gates.slice_margin" in found.sentence
     declared = slices | {"robustness": QUIET["robustness"], "slice_margin": 0.1}
     assert verdict(by_waves_but_of_gifts, gates=declared)["slice:gift=true"].verdict == "failed"
+
+
+def test_rare_classes_that_accuracy_does_not_count_show_skill_by_their_probabilities(verdict, orders):
+    """Nobody is ever predicted to bring it back, and yet the probabilities tell who does it more often."""
+    amount = orders["amount"].astype(float)
+    orders["returned"] = np.where((amount > 700) & (orders.index % 3 == 0), "yes", "no")
+
+    def unsure(rows):
+        return candidates.probabilities([0.33 if (row["amount"] or 0) > 700 else 0.01 for row in rows])
+
+    found = verdict(unsure, gates=QUIET | {"metric": "accuracy"})["baseline:trivial"]
+    assert found.verdict == "passed" and found.figure > 0
+    assert "by +0.000 to +0.000" in found.sentence and "not shown to be better. On" in found.sentence
+    assert "its log loss differs from that of always predicting the shares" in found.sentence
+
+
+def regression(verdict, model, metric=None):
+    gates = QUIET | ({"metric": metric} if metric else {})
+    return verdict(model, task="regression", target={"name": "returned"}, gates=gates)["baseline:trivial"]
+
+
+def test_outliers_that_leave_r2_a_wide_interval_hide_no_skill(verdict, orders):
+    orders["returned"] = orders["amount"].astype(float) + np.where(orders.index % 29 == 0, 60_000.0, 0.0)
+    found = regression(verdict, lambda rows: np.array([[float(row["amount"] or 450)] for row in rows]))
+    assert found.verdict == "passed" and "its R² differs" in found.sentence
+    assert "mean absolute error differs from that of always predicting the median" in found.sentence
+
+
+@pytest.mark.parametrize(("metric", "constant"), [("r2", 4.0), ("rmse", 4.0), ("mae", 2.0)])
+def test_a_trivial_regression_is_the_best_constant_by_the_metric(metric, constant):
+    """By the mean absolute error, the median of a skewed target is better than its mean, and knows no feature."""
+    schema = Schema(contract=1, usecase="prices", task="regression", features=(), target="price")
+    trivial = fit_trivial(schema, np.array([1.0, 2.0, 9.0], "float32"), metric)
+    assert trivial.predict({"numbers": np.zeros((2, 1))}).tolist() == [[constant], [constant]]

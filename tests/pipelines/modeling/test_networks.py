@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 
 from pipelines.data.dataset import EncodedRows
 from pipelines.modeling import networks
-from pipelines.modeling.devices import make_reproducible, placement
+from pipelines.modeling.devices import load_tensorflow, make_reproducible, placement
 from pipelines.modeling.hyperparameters import Fitting, Network, Params
 from pipelines.steps.export import to_onnx
 from pipelines.steps.train import fit
@@ -210,3 +211,9 @@ assert networks.predict(network, validation.features).shape == (100, 2)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_tensorflow_writes_no_advice_into_the_output_of_a_training():
+    load_tensorflow()
+    assert not logging.getLogger("tensorflow").isEnabledFor(logging.WARNING)

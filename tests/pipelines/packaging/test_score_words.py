@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.artifacts import BaselineScore, EvaluationReport, Score
-from pipelines.packaging.score_words import explain_score
+from pipelines.packaging.score_words import explain_score, format_numbers, format_score
 
 
 def base(name: str, low: float | None, high: float | None, metric: str = "roc_auc") -> BaselineScore:
@@ -39,7 +39,7 @@ def test_a_baseline_is_compared_in_words(usecase, orders, low, high, words):
     )
     assert (
         lines[0]
-        == "ROC AUC 0.800 (0.700 – 0.900): how often a row of the class scores above one of another; guessing 0.5"
+        == "ROC AUC 0.800 (0.700 to 0.900): how often a row of the class scores above one of another; guessing 0.5"
     )
     assert lines[2] == f"Ridge has 0.500; {words}"
 
@@ -62,3 +62,27 @@ def test_a_report_of_an_earlier_release_has_its_linear_baseline_alone(usecase, o
         "LogisticRegression has 0.500"
     ]
     assert len(explained(usecase, orders)) == 1
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (Score(0.8, 0.7, 0.9), "0.800 (0.700 to 0.900)"),
+        (Score(-0.017, -0.142, -0.0001), "-0.017 (-0.142 to 0.000)"),
+        (Score(0.0, 0.0, 0.0), "0.000"),
+        (Score(1142.51, 1036.939, 1250.174), "1143 (1037 to 1250)"),
+        (Score(964.101, 870.032, 979.4), "964.1 (870.0 to 979.4)"),
+        (Score(2.5e-06, 2.1e-06, 3.04e-06), "0.00000250 (0.00000210 to 0.00000304)"),
+        (Score(3.2e9, 3.1e9, 3.3e9), "3200000000 (3100000000 to 3300000000)"),
+        (Score(0.5, None, None), "not defined"),
+    ],
+)
+def test_a_score_of_any_size_can_be_read(score, words):
+    """The errors of a regression are in the target's unit: 0.000 would say that a small one is none."""
+    assert format_score(score) == words
+
+
+def test_a_difference_has_signs_and_no_negative_zero():
+    assert format_numbers(-0.0001, 0.09, signed=True) == ["+0.000", "+0.090"]
+    assert format_numbers(-3e-06, 4e-05, signed=True) == ["-0.0000030", "+0.0000400"]
+    assert format_numbers(float("inf"), 1.0) == ["inf", "1.000"]

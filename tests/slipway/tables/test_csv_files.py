@@ -101,6 +101,7 @@ def test_a_cut_file_and_an_archive_of_several_are_refused(tmp_path: Path, conten
         (b"a::b\n1::x\n2::y\n", {"separator": "::"}),
         (b"1,x\n2,y\n", {"header": False, "columns": ("a", "b")}),
         (b"p,p\n1,x\n2,y\n", {"columns": ("a", "b")}),
+        (b"2,kinds,x,y\n1,x\n2,y\n", {"columns": ("a", "b")}),  # scikit-learn's files begin with counts
         ("a,b\n1,x\n2,y\n".encode("utf-16"), {"encoding": "utf-16"}),
         (b"\xef\xbb\xbfa,b\n1,x\n2,y\n", {}),
         (b"\xef\xbb\xbfa,b\n1,x\n2,y\n", {"encoding": "UTF_8"}),
@@ -217,6 +218,9 @@ def test_a_row_that_is_not_as_wide_as_the_header_is_refused_with_its_line(
         (b"x,x,y\n1,2,3\n", {}, r"several columns of one name: \['x'\]"),
         (b"x, x,y\n1,2,3\n", {}, r"several columns of one name: \['x'\]"),
         (b"1,2\n", {"columns": ("a",)}, "has 2 columns, and source.csv.columns names 1"),
+        (b"a\n1,2\n", {"columns": ("a",)}, "has 2 columns, and source.csv.columns names 1"),
+        (b"1,2\n", {"columns": ("a",), "header": False}, "has 2 columns, and source.csv.columns names 1"),
+        (b"3,2\n1,2,3\n4,5\n", {"columns": ("a", "b", "c")}, ":3: has not as many cells"),
         (b'a,b\n"1,2\n3,4\n', {}, "is not CSV.*quotation marks"),
         (b'a,b\n1,"x\n2,y\n', {}, "is not CSV.*quotation marks"),
         (b"a,b\n1,\xff\n", {}, "source.csv.encoding"),

@@ -13,7 +13,8 @@ from bentos.telemetry.credentials import CredentialMetrics
 from bentos.telemetry.metrics import Metrics
 from monitoring.log_shipping.exporter import ShipperCollector
 from monitoring.log_shipping.shipper import Shipper
-from monitoring.status.exporter import VerdictCollector
+from monitoring.status.exporter import collectors
+from monitoring.status.pass_metrics import PassMetrics
 from monitoring.webhooks.mlflow_webhook import Deliveries
 from reference_pages.markdown import code, table
 from slipway.settings import Settings
@@ -53,15 +54,23 @@ def exporters() -> dict[str, list[Any]]:
         return {
             "Prediction service: `/metrics` on its port": list(_service()),
             "Watch process: `/metrics` of the status page": [
-                *VerdictCollector(config, dict).collect(),
-                *Deliveries().collect(),
+                family
+                for collector in (
+                    *collectors(config, dict),
+                    PassMetrics(),
+                    Deliveries(),
+                )
+                for family in collector.collect()
             ],
-            "Shipper: `/metrics` on `SLIPWAY_SHIP_PORT`": list(ShipperCollector(config, Shipper(config, [])).collect()),
+            "Shipper: `/metrics` on `SLIPWAY_SHIP_PORT`": [
+                *ShipperCollector(config, Shipper(config, [])).collect(),
+                *this_process("shipper").collect(),
+            ],
         }
 
 
 def name_of(metric: Any) -> str:
-    """The name under which a metric is queried; a histogram has series with `_bucket`, `_sum` and `_count` behind it."""
+    """The name under which a metric is queried; the series of a histogram add `_bucket`, `_sum` or `_count`."""
     name = _attribute(metric, "name")
     return f"{name}_total" if _attribute(metric, "type") == "counter" else name
 

@@ -478,7 +478,7 @@ def test_broken_files_of_the_log_cost_themselves_and_are_in_the_verdict(tmp_path
     [note] = [note for note in found["notes"] if "6 files" in note]
     assert found["retraining"]["asked_for"] == "drift"
     assert note in cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").err
-    metrics = exporter.exposition(settings(), lambda: {"loans": RolloutView().to_dict()}).decode()
+    metrics = exporter.exposition(exporter.collectors(settings(), lambda: {"loans": RolloutView().to_dict()})).decode()
     assert 'slipway_prediction_log_left_out_files{usecase="loans"} 6.0' in metrics
 
 

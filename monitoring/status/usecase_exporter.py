@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitoring.status.usecase_files import declared
+from slipway.evaluation.metrics import METRICS
 
 
 class UseCaseCollector(Collector):
@@ -24,11 +25,12 @@ class UseCaseCollector(Collector):
         )
         bound = GaugeMetricFamily(
             "slipway_quality_bound",
-            "Bound of `gates.absolute`: least value of a score of which more is better, else the largest.",
-            labels=["usecase", "metric"],
+            "Bound of `gates.absolute`: `min` of a score of which more is better, `max` of any other.",
+            labels=["usecase", "metric", "bound"],
         )
         for usecase in filter(None, map(declared, self._names())):
             info.add_metric([usecase.name, usecase.owner, usecase.task], 1)
-            for metric, value in usecase.gates.absolute.items():
-                bound.add_metric([usecase.name, metric], value)
+            for name, value in usecase.gates.absolute.items():
+                if metric := METRICS[usecase.task].get(name):  # training refuses any other
+                    bound.add_metric([usecase.name, name, "min" if metric.sign > 0 else "max"], value)
         yield from (info, bound)

@@ -25,7 +25,7 @@ task: binary
 source: {{path: rows.csv}}
 features: [{{name: age, kind: integer}}]
 target: {{name: risk, classes: [good, bad], positive: bad}}
-gates: {{absolute: {{roc_auc: 0.7, brier: 0.2}}}}
+gates: {{absolute: {{roc_auc: 0.7, brier: 0.2, no_metric: 1}}}}
 schedule: {{train: "0 3 * * *", monitor: "0 * * * *"}}
 """
 Rollouts = dict[str, dict[str, Any]]
@@ -96,7 +96,7 @@ def test_a_verdict_has_drift_by_feature_and_quality_with_its_interval(world: Wor
         ("loans", "3", "auc", "high"): 0.8,
     }
     assert (found["slipway_labels"], found["slipway_label_delay_seconds"]) == ({("loans",): 40}, {("loans",): 90})
-    assert found["slipway_quality_bound"] == {("loans", "roc_auc"): 0.7, ("loans", "brier"): 0.2}
+    assert found["slipway_quality_bound"] == {("loans", "roc_auc", "min"): 0.7, ("loans", "brier", "max"): 0.2}
     assert found["slipway_usecase_info"] == {("loans", "team@example.com", "binary"): 1}
 
 

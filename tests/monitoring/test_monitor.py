@@ -20,6 +20,7 @@ from monitoring.status import exporter
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
+from slipway.telemetry import pipeline_runs
 from tests.monitoring.retraining import requests
 from tests.support.prediction_log import watched_loans as loans
 from tests.support.prediction_log.broken_log import break_log
@@ -352,6 +353,9 @@ def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, di
     loans.log_labels(ids[:300], frame["label_true"].tolist()[:300])
     quality = run(tmp_path)["quality"]
     assert (quality["labelled"], quality["predictions"], quality["coverage"]) == (300, 400, 0.75)
+    assert 300 <= quality["label_delay_seconds"] < 360  # answered five minutes ago, labelled now
+    history = pipeline_runs.read(settings(), "loans", "monitor")
+    assert (history.runs, history.rows) == ({"succeeded": 1}, {"window": 400})
     accuracy = quality["metrics"]["accuracy"]
     expected = (frame["label"] == frame["label_true"])[:300].mean()
     assert accuracy["value"] == pytest.approx(expected)

@@ -55,7 +55,10 @@ class UseCase(Section):
     schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
     gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")
     serving: Serving = Field(Serving(), description="How predictions are served.")
-    objectives: Objectives = Field(Objectives(), description="Service level objectives of predictions.")
+    objectives: Objectives = Field(
+        Objectives(),
+        description="Service level objectives of predictions; a version is served with those that it was trained with.",
+    )
     feedback: Feedback = Field(Feedback(), description="Which labels count.")
     monitoring: Monitoring = Field(Monitoring(), description="How drift is detected.")
     canary: Canary = Field(Canary(), description="Stages and limits of a rollout.")

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
+from prometheus_client.registry import Collector
+
 from bentos import auth
 from bentos.errors import NotReady
 from bentos.executor.admission import AdmissionController, BodyBudget
@@ -15,14 +17,19 @@ from bentos.models import LoadedModel, ModelManager
 from bentos.prediction.context import ServingContext
 from bentos.prediction.image_capture import ImageCapture
 from bentos.request import RequestContext
+from bentos.server import processes
+from bentos.telemetry.credentials import CredentialMetrics
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
 from slipway.prediction_log import Writer
 from slipway.serving_state import additions
 from slipway.settings import Settings
 from slipway.system.repeated_errors import RepeatedErrors
+from slipway.telemetry.gpus import GpuMetrics
+from slipway.telemetry.processes import ProcessMetrics
 
 TICK_SECONDS = 0.25
+_OUTCOMES = {"serving": "swapped", "failed": "failed", "refused": "refused"}  # of an attempt, as the metric names them
 _log = logging.getLogger("slipway.serving")
 
 
@@ -42,7 +49,9 @@ class ServedModel:
         self.settings = settings
         self.metrics = metrics
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
-        self.manager = ModelManager(name, settings, self._count_change)
+        for outcome in _OUTCOMES.values():
+            metrics.of(metrics.swaps, name, outcome)
+        self.manager = ModelManager(name, settings, self._count_change, self._count_attempt)
         self.dispatcher = Dispatcher(admission, self.manager.roles)
         self.body_budget = BodyBudget(admission, name)
         limits = settings.segment_bytes, settings.segment_seconds
@@ -103,11 +112,16 @@ class ServedModel:
         self.predictions.close()
         self.feedback.close()
 
+    def _count_attempt(self, outcome: str) -> None:
+        self.metrics.of(self.metrics.swaps, self.name, _OUTCOMES[outcome]).inc()
+
     def _count_change(self, role: str, before: LoadedModel | None, after: LoadedModel | None) -> None:
         for model, value in ((before, 0), (after, 1)):
             if model is not None:
                 labels = self.name, model.version, role, model.source, model.device
                 self.metrics.of(self.metrics.model_info, *labels).set(value)
+        if role == "champion" and after is not None:
+            self.metrics.set_objectives(self.name, after.objectives)
 
 
 class Worker:
@@ -167,6 +181,16 @@ class Worker:
     def visible(self, context: RequestContext) -> list[str]:
         """Return the use cases that the client of an admitted request may know of."""
         return self.authenticator.visible(context, self.names)
+
+    @property
+    def collectors(self) -> list[Collector]:
+        """What `/metrics` shows beside the metrics that workers count."""
+        return [
+            ProcessMetrics(lambda: processes.find(self.settings, self.names)),
+            self._health.disks,
+            GpuMetrics(),
+            CredentialMetrics(self.authenticator.next_ends),
+        ]
 
     @property
     def machine(self) -> list[str]:

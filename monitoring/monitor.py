@@ -22,6 +22,7 @@ from slipway.errors import BundleError
 from slipway.prediction_log import LeftOut, Log, describe
 from slipway.settings import settings
 from slipway.system.files import file_sha256
+from slipway.telemetry import pipeline_runs
 from slipway.timestamps import iso
 
 _MOST_NAMED = 100
@@ -47,7 +48,17 @@ def monitor(
     Raises:
         SlipwayError: there is no such use case, the bundle cannot be fetched, or the log cannot be read or written.
     """
-    usecase, now, log = usecases.load(name), datetime.now(UTC), Log(settings())
+    usecase = usecases.load(name)
+    with pipeline_runs.recorded(settings(), name, pipeline_runs.MONITOR) as run:
+        found = _compare(usecase, since, window_rows, bundle, detailed)
+        run.rows = {"window": found["window"]["rows"]}
+        return found
+
+
+def _compare(
+    usecase: UseCase, since: datetime | None, window_rows: int | None, bundle: Path | None, detailed: bool | None
+) -> dict[str, Any]:
+    name, now, log = usecase.name, datetime.now(UTC), Log(settings())
     oldest = since or now - timedelta(hours=usecase.monitoring.window_hours)
     rows = window_rows or (None if since else usecase.monitoring.window_rows)
     period = windows.last_period(log, name, oldest, now, rows)

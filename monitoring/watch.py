@@ -19,6 +19,7 @@ from monitoring.release.reconciler import Reconciler
 from monitoring.rollout import RolloutController
 from monitoring.status import dashboard
 from monitoring.status.app import application
+from monitoring.status.pass_metrics import PassMetrics
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import PortTaken, RegistryError, ServiceError
@@ -52,6 +53,7 @@ class Watcher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._last = time.monotonic()
+        self.passes = PassMetrics()
         self.board = dashboard.Dashboard(config.environment, "", [], [])
 
     def start(self) -> None:
@@ -69,13 +71,14 @@ class Watcher:
 
     def pass_once(self) -> None:
         """Take one pass over every use case's rollout, reconciler and registry watcher; then update the dashboard."""
-        names = self._watched()
-        self._current = frozenset(names)
-        self._hinted.clear()
-        rollouts = {name: self._rollouts.once(name) for name in names}
-        passes = [self._reconciler.once(name) for name in names]
-        changed = {name: self._changes.once(name) for name in names}
-        self.board = dashboard.gather(self._config, passes, rollouts, changed)
+        with self.passes.measured():
+            names = self._watched()
+            self._current = frozenset(names)
+            self._hinted.clear()
+            rollouts = {name: self._rollouts.once(name) for name in names}
+            passes = [self._reconciler.once(name) for name in names]
+            changed = {name: self._changes.once(name) for name in names}
+            self.board = dashboard.gather(self._config, passes, rollouts, changed)
 
     def hint(self, usecase: str) -> bool:
         """Have a use case looked at before the next pass; returns whether it is watched. Other threads may call it."""
@@ -134,7 +137,7 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
         watcher.start()
         say(f"status page: {url_at(config.status_host, config.status_port)}")
         say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
-        app = application(config, lambda: watcher.board, lambda: watcher.is_alive, watcher.hint)
+        app = application(config, lambda: watcher.board, lambda: watcher.is_alive, watcher.hint, [watcher.passes])
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         )

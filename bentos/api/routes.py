@@ -156,7 +156,8 @@ class Routes:
 
     async def _metrics(self, request: Request) -> Response:
         own = self._worker.visible(request.scope[CONTEXT])
-        content = await asyncio.to_thread(exposition, own if len(own) < len(self._worker.names) else None)
+        usecases = own if len(own) < len(self._worker.names) else None
+        content = await asyncio.to_thread(exposition, usecases, self._worker.collectors)
         return Response(content, headers=_SAFE | {"content-type": CONTENT_TYPE})
 
     async def _docs(self, request: Request) -> Response:

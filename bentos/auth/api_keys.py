@@ -52,6 +52,11 @@ class KeyRing:
         except SettingsError as error:
             self._keep_known_keys(str(error))
 
+    def next_end(self) -> float | None:
+        """Return when the next key ends that is valid still, in seconds since 1970; None where none ends."""
+        ends = (one.expires for one in self.principals.values() if one.expires < math.inf and not one.has_expired())
+        return min(ends, default=None)
+
     def close(self) -> None:
         self._reserve.close()
 

@@ -55,6 +55,10 @@ class Authenticator:
         if self._tokens is not None:
             self._tokens.jwks.start_reading()
 
+    def next_ends(self) -> dict[str, float | None]:
+        """Return by kind when the next credential ends, of those that this worker knows."""
+        return {"api_key": self._ring.next_end()}
+
     def close(self) -> None:
         self._ring.close()
         self.audit_log.flush(ended=False)

@@ -48,7 +48,7 @@ class StatusReporter:
 
     def write(self) -> None:
         """Write the warnings where they changed, and set the file's time: it shows when the follower polled last."""
-        status = FollowerStatus(dict(self._warnings))
+        status = FollowerStatus(dict(self._warnings), os.getpid())
         path = follower_status.status_path(self._serving, self._usecase)
         try:
             if status != self._written or not self._is_readable():

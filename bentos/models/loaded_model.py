@@ -19,6 +19,7 @@ from slipway.contracts.bundle import gate_report, signing
 from slipway.contracts.bundle import manifest as bundle
 from slipway.contracts.bundle.gate_report import GateReport
 from slipway.contracts.bundle.manifest import Manifest
+from slipway.contracts.objectives import Objectives
 from slipway.contracts.schema import RowKeyer
 from slipway.errors import BundleError
 from slipway.inference import Predictor
@@ -48,6 +49,7 @@ class LoadedModel:
         self.serving = predictor.serving
         self.device = predictor.device
         self.deadline = predictor.serving.get("deadline_ms", 1000) / 1000  # seconds
+        self.objectives = Objectives.of(predictor.serving)
         self.reader = InstanceParser(self.schema)
         self.identify = RowKeyer(self.schema)
         self.probe_rows = predictor.probe_rows()

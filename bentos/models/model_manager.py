@@ -39,16 +39,24 @@ class ModelManager:
     """The models of one use case in this worker.
 
     `live` is the model that answers, None until there is one; `problem` is why it is not the desired one. `roles` holds
-    the canary and the shadow. `on_change(role, before, after)` is called with each change of a role's model.
+    the canary and the shadow. `on_change(role, before, after)` is called with each change of a role's model, and
+    `on_attempt(outcome)` with each attempt to serve the desired champion.
     """
 
-    def __init__(self, usecase: str, settings: Settings, on_change: OnChange) -> None:
+    def __init__(
+        self,
+        usecase: str,
+        settings: Settings,
+        on_change: OnChange,
+        on_attempt: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
         self.usecase = usecase
         self.live: LoadedModel | None = None
         self.problem: str | None = None
         self._previous: LoadedModel | None = None
         self._settings = settings
         self._on_change = on_change
+        self._on_attempt = on_attempt
         self._local = LocalState(settings, usecase)
         self.roles = CandidateRoles(usecase, settings, self._local, on_change)
         self._target: DesiredState | None = None
@@ -153,6 +161,7 @@ class ModelManager:
             lambda: self._load_and_activate_stored(digest, generation),
             settings_are_fatal=starting and not self._settings.container,
         )
+        self._on_attempt(state.outcome)
         if state.outcome == "serving":
             self.problem = None
             return state
@@ -164,7 +173,9 @@ class ModelManager:
         self._activate(previous)
         self._local.remember_good(previous.digest)
         self.problem = None
-        return RoleState(previous.digest, previous.version)
+        state = RoleState(previous.digest, previous.version)
+        self._on_attempt(state.outcome)
+        return state
 
     def _load_and_activate_stored(self, digest: str, generation: int) -> None:
         with self._local.loading(digest, generation):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bentos.models.output_cache import MAX_ENTRIES
+from slipway.contracts.objectives import Objectives
 from slipway.contracts.schema import Feature, Schema
 from slipway.errors import BundleError
 from slipway.inference.predictor import Parts
@@ -30,6 +31,7 @@ class _Serving(msgspec.Struct):
     capture: bool = False
     max_instances: _Count = 10_000
     cache: Annotated[int, msgspec.Meta(ge=0, le=MAX_ENTRIES)] = 0
+    objectives: Objectives = Objectives()
 
 
 class _Probe(msgspec.Struct):

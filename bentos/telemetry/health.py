@@ -15,6 +15,7 @@ from bentos.telemetry.metrics import Metrics
 from slipway.errors import DamagedFile
 from slipway.serving_state import follower_status
 from slipway.settings import Settings
+from slipway.telemetry.disks import DiskMetrics
 
 CHECK_SECONDS = 1.0
 STALE_SECONDS = 60.0  # a follower polls every two seconds, except while a bundle is downloaded
@@ -37,6 +38,7 @@ class HealthChecks:
             settings.serving: "the workers' state cannot be written: predictions are answered all the same",
         }
         self._broken: set[Path] = set()
+        self.disks = DiskMetrics(_measured_folders(settings))
 
     def of(self, usecase: str) -> list[str]:
         return self._warnings[usecase]
@@ -47,6 +49,7 @@ class HealthChecks:
 
     def run(self) -> None:
         self.machine = [*self._check_volumes(), *self._check_secrets()]
+        self.disks.measure()
         for usecase in self._warnings:
             self._warnings[usecase] = [*self._check_follower(usecase), *_refusals(self._settings.serving, usecase)]
 
@@ -117,6 +120,12 @@ def _refusals(serving: Path, usecase: str) -> list[str]:
     except DamagedFile as error:
         return [str(error)]
     return [f"version {one.version} ({one.alias}) is refused: {one.reason}" for one in refused]
+
+
+def _measured_folders(settings: Settings) -> dict[str, Path]:
+    """The folders that the service writes to; a log in a bucket has no volume."""
+    log = {} if "://" in settings.log_root else {"log": Path(settings.log_root)}
+    return {"state": settings.var, "tmp": Path(tempfile.gettempdir()), **log}
 
 
 def _write_error(folder: Path) -> OSError | None:

@@ -6,8 +6,9 @@ Every label has a fixed set of values: an unknown path counts as the route `othe
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,11 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, multiprocess
 from prometheus_client.registry import Collector
 
-from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram
+from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram, BufferedRequests
+from slipway.contracts.objectives import Objectives
 
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
+_PREDICT = "predict"
 _CODES = {code: str(code) for code in range(100, 600)}
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
@@ -62,6 +65,53 @@ DEFINITIONS = (
         "Time from receiving a request's headers to sending its response.",
         ("usecase", "route"),
         buckets=_SECONDS,
+    ),
+    Definition(
+        "slow",
+        Counter,
+        "slipway_requests_slow",
+        "Successful predictions whose response was later than the use case's objective of latency.",
+        ("usecase", "route"),
+    ),
+    Definition(
+        "objective_availability",
+        Gauge,
+        "slipway_objective_availability_ratio",
+        "Objective: share of predictions that succeed.",
+        ("usecase",),
+        mode="livemostrecent",
+    ),
+    Definition(
+        "objective_latency",
+        Gauge,
+        "slipway_objective_latency_seconds",
+        "Objective: time within which a prediction is answered.",
+        ("usecase",),
+        mode="livemostrecent",
+    ),
+    Definition(
+        "objective_quantile",
+        Gauge,
+        "slipway_objective_latency_quantile",
+        "Objective: share of successful predictions that are answered within that time.",
+        ("usecase",),
+        mode="livemostrecent",
+    ),
+    Definition(
+        "objective_window",
+        Gauge,
+        "slipway_objective_window_days",
+        "Objective: days over which the error budget is counted.",
+        ("usecase",),
+        mode="livemostrecent",
+    ),
+    Definition(
+        "swaps",
+        Counter,
+        "slipway_swaps",
+        "Attempts of a worker to serve the desired version: `swapped`, `failed` (the machine's fault, tried again) or "
+        "`refused` (the bundle's).",
+        ("usecase", "outcome"),
     ),
     Definition("predictions", Counter, "slipway_predictions", "Rows predicted.", (*_VERSION, "label")),
     Definition(
@@ -149,6 +199,12 @@ class Metrics:
 
     requests: Counter
     durations: Histogram
+    slow: Counter
+    objective_availability: Gauge
+    objective_latency: Gauge
+    objective_quantile: Gauge
+    objective_window: Gauge
+    swaps: Counter
     predictions: Counter
     model_seconds: Histogram
     batch_rows: Histogram
@@ -167,7 +223,8 @@ class Metrics:
         for definition in DEFINITIONS:
             setattr(self, definition.attribute, definition.make(registry))
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
-        self._request_counts: dict[tuple[str, str, int], tuple[Any, Any]] = {}  # of `request`: its two children
+        self._requests: dict[tuple[str, str, int], BufferedRequests] = {}
+        self._slow_after: dict[str, float] = {}  # seconds, by use case
 
     def of(self, metric: Any, *labels: str) -> Any:
         """Return the metric's child with these labels, which is exposed from now on."""
@@ -178,6 +235,8 @@ class Metrics:
 
     def flush(self) -> None:
         """Write what was buffered to where `/metrics` reads it."""
+        for requests in list(self._requests.values()):
+            requests.flush()
         for child in list(self._children.values()):
             if isinstance(child, BufferedCounter | BufferedHistogram):
                 child.flush()
@@ -185,13 +244,28 @@ class Metrics:
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
         """Count one response and its duration."""
         try:
-            inc, observe = self._request_counts[usecase, route, code]
+            requests = self._requests[usecase, route, code]
         except KeyError:
-            inc = self.of(self.requests, usecase, route, _CODES[code]).inc
-            observe = self.of(self.durations, usecase, route).observe
-            self._request_counts[usecase, route, code] = inc, observe
-        inc()
-        observe(seconds)
+            requests = self._requests.setdefault((usecase, route, code), self._buffered(usecase, route, code))
+        requests.add(seconds)
+
+    def set_objectives(self, usecase: str, objectives: Objectives) -> None:
+        """Show the use case's objectives, and count responses from now on that are later than they allow."""
+        self._slow_after[usecase] = objectives.latency_seconds
+        self.of(self.slow, usecase, _PREDICT)  # an alert on it needs the series from the start
+        self.of(self.objective_availability, usecase).set(objectives.availability)
+        self.of(self.objective_latency, usecase).set(objectives.latency_seconds)
+        self.of(self.objective_quantile, usecase).set(objectives.latency_quantile)
+        self.of(self.objective_window, usecase).set(objectives.window_days)
+
+    def _buffered(self, usecase: str, route: str, code: int) -> BufferedRequests:
+        """Requests that failed or were shed are not slow: they count against availability."""
+        return BufferedRequests(
+            self.of(self.requests, usecase, route, _CODES[code]),
+            self.of(self.durations, usecase, route),
+            self.of(self.slow, usecase, route) if route == _PREDICT and code < 400 else None,
+            lambda: self._slow_after.get(usecase, math.inf),
+        )
 
 
 def _child(metric: Any, labels: tuple[str, ...]) -> Any:
@@ -219,13 +293,19 @@ def _reserve_disk_space() -> None:
             _log.warning("no disk space can be reserved for metrics in %s: %s", directory, error)
 
 
-def exposition(usecases: Collection[str] | None = None) -> bytes:
-    """Return the text of `/metrics`, of all workers under BentoML, else of this process: of some use cases, or all."""
+def exposition(usecases: Collection[str] | None = None, others: Iterable[Collector] = ()) -> bytes:
+    """Return the text of `/metrics`, of all workers under BentoML, else of this process: of some use cases, or all.
+
+    `others` collect what no worker counts.
+    """
     metrics().flush()
-    registry = metrics().registry
+    registry = CollectorRegistry()
     if _DIRECTORY in os.environ:
-        registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
+    else:
+        registry.register(metrics().registry)
+    for collector in others:
+        registry.register(collector)
     return prometheus_client.generate_latest(registry if usecases is None else _Selected(registry, usecases))
 
 

@@ -80,6 +80,7 @@ def measure(
         "predictions": answered,
         "labelled": labelled,
         "coverage": labelled / answered if answered else 0.0,
+        "label_delay_seconds": _median_delay(labels) if labelled else None,
         "metrics": compared,
         "sentence": _sentence(
             answered,
@@ -123,6 +124,11 @@ def describe_metrics(names: Sequence[str]) -> str:
 
 def _count(relation: DuckDBPyRelation) -> int:
     return relation.aggregate("count(*)").fetchall()[0][0]
+
+
+def _median_delay(labels: DuckDBPyRelation) -> float:
+    """Median seconds from a prediction to when its label was known."""
+    return labels.aggregate("""median(epoch(known_at - "@timestamp"))""").fetchall()[0][0]
 
 
 def _sample(labels: DuckDBPyRelation) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
         DataError: the file was changed.
         ServiceError, OSError: the log cannot be read.
     """
-    store, name = object_store(config), _name(config, usecase)
+    store, name = object_store(config), object_name(config, usecase)
     try:
         return msgspec.json.decode(store.read(name), type=RegistrySnapshot)
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def read(config: Settings, usecase: str) -> RegistrySnapshot | None:
 
 
 def write(config: Settings, usecase: str, found: RegistrySnapshot) -> None:
-    object_store(config).put(_name(config, usecase), msgspec.json.encode(found))
+    object_store(config).put(object_name(config, usecase), msgspec.json.encode(found))
 
 
 def tag_altered(number: str, one: VersionSnapshot) -> str:
@@ -136,5 +136,6 @@ def _version(version: ModelVersion, before: VersionSnapshot | None) -> VersionSn
     )
 
 
-def _name(config: Settings, usecase: str) -> str:
+def object_name(config: Settings, usecase: str) -> str:
+    """Name the snapshot in the log."""
     return f"{folder(config, usecase)}/seen.json"

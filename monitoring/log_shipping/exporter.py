@@ -18,6 +18,7 @@ from slipway.errors import PortTaken
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 from slipway.system.ports import url_at
+from slipway.telemetry.processes import this_process
 
 STUCK_SECONDS = 120.0
 
@@ -89,6 +90,7 @@ class _Server(ThreadingHTTPServer):
         self.same_origin = SameOriginCheck(settings.status_host, settings.allowed_hosts)
         self._registry = CollectorRegistry()
         self._registry.register(ShipperCollector(settings, shipper))
+        self._registry.register(this_process("shipper"))
 
     def respond(self, path: str) -> tuple[int, str, bytes]:
         if path == "/metrics":

@@ -25,6 +25,7 @@ LATEST = "latest.json"
 WHO = "slipway policy"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _START = re.compile(rf"(?P<time>\d{{8}}T\d{{6}}\.\d{{6}}Z)-{STARTED}-(?P<run>[\w-]+)\.json")
+_REFUSAL = re.compile(rf"\d{{8}}-{REFUSED}-[\w.-]+\.json")
 _RECORD = re.compile(r"\d{8}[\w.-]*\.json")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_SOURCE = 60
@@ -57,6 +58,11 @@ class Decision(msgspec.Struct, frozen=True):
         return self.outcome == STARTED
 
 
+def folder(config: Settings, usecase: str) -> str:
+    """Folder of a use case's decisions under SLIPWAY_LOG_URL."""
+    return f"retraining/{config.environment}/{usecase}"
+
+
 class Decisions:
     """Decisions on a use case in this environment. Every method raises ServiceError or OSError if the log fails."""
 
@@ -64,7 +70,7 @@ class Decisions:
         self._config = config
         self._usecase = usecase
         self._store = object_store(config)
-        self._folder = f"retraining/{config.environment}/{usecase}"
+        self._folder = folder(config, usecase)
 
     def latest(self) -> Decision | None:
         """The last decision; None without any."""
@@ -83,6 +89,15 @@ class Decisions:
             if start := _START.fullmatch(name):
                 found[start["run"]] = datetime.strptime(start["time"], _TIME).replace(tzinfo=UTC)
         return found
+
+    def refusals(self) -> list[str]:
+        """Name the records of refusals, oldest day first: each begins with its day."""
+        return [name for name in self._store.names(self._folder) if _REFUSAL.fullmatch(name)]
+
+    def times(self, refusal: str) -> int:
+        """How many equal refusals a record stands for; 0 where it cannot be read as one."""
+        found = self._read(refusal)
+        return found.times if found else 0
 
     def record_request(self, asked_for: str, asked_by: str, version: str | None, evidence: dict[str, Any]) -> None:
         """Write into the audit that a start follows: a log that cannot record it is noticed before the start."""

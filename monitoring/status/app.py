@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client.registry import Collector
@@ -52,14 +53,15 @@ def application(
     board: Callable[[], Dashboard],
     is_alive: Callable[[], bool],
     hint: Callable[[str], bool] = lambda usecase: False,
+    collectors: Sequence[Collector] = (),
 ) -> Starlette:
     """Build the application.
 
     `board` returns the last dashboard, `is_alive` whether the watch loop still runs; `hint` makes it read the state of
-    a use case now, and returns whether it is watched.
+    a use case now, and returns whether it is watched. `/metrics` shows what `collectors` yield, too.
     """
     templates, mlflow = _templates(), mlflow_webhook.MlflowReceiver(config, hint)
-    pages = _Pages(config, templates, board, is_alive, mlflow.deliveries)
+    pages = _Pages(config, templates, board, is_alive, [mlflow.deliveries, *collectors])
     return Starlette(
         routes=[
             Route("/", pages.index),
@@ -108,14 +110,14 @@ class _Pages:
         templates: Environment,
         board: Callable[[], Dashboard],
         is_alive: Callable[[], bool],
-        deliveries: Collector,
+        collectors: Sequence[Collector],
     ) -> None:
         self._config = config
         self._page = templates.get_template("page.html.j2")
         self._decisions_page = templates.get_template("retraining.html.j2")
         self._board = board
         self._is_alive = is_alive
-        self._deliveries = deliveries
+        self._collectors = [*exporter.collectors(config, self._rollouts), *collectors]
         self._metrics = SharedResults(self._exposition, SECONDS)
         self._reports = SharedResults(lambda key: read_report(config, *key), SECONDS, most=8)
         self._decisions = SharedResults(lambda usecase: Decisions(config, usecase).recent(), SECONDS)
@@ -159,8 +161,10 @@ class _Pages:
         return HTMLResponse(content, headers=_PAGE_HEADERS)
 
     def _exposition(self, _: str) -> bytes:
-        rollouts = {usecase.name: usecase.rollout for usecase in self._board().usecases}
-        return exporter.exposition(self._config, lambda: rollouts, self._deliveries)
+        return exporter.exposition(self._collectors)
+
+    def _rollouts(self) -> dict[str, dict[str, Any]]:
+        return {usecase.name: usecase.rollout for usecase in self._board().usecases}
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""Exporter of the watch process, `/metrics`: last verdicts, rollouts, altered versions and the lag of the shipper.
+"""Exporter of the watch process, `/metrics`: verdicts, rollouts, versions, pipelines and the lag of the shipper.
 
 All values are read when Prometheus scrapes: a gauge on a scraped exporter is its way for results of batch jobs that run
 elsewhere on the same files.
@@ -20,8 +20,12 @@ from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.log_shipping.exporter import lag_of_log
 from monitoring.reports.publication import REPORTS
 from monitoring.status import verdict_age
+from monitoring.status.pipeline_exporter import PipelineCollector
+from monitoring.status.unchanged_reads import UnchangedReads
+from monitoring.status.usecase_exporter import UseCaseCollector
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
+from slipway.telemetry.processes import this_process
 from slipway.timestamps import parse
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,19 +35,29 @@ _log = logging.getLogger("slipway.watch")
 class VerdictCollector(Collector):
     """Gauges of each use case's last verdict, if it has one, and of its rollout."""
 
-    def __init__(self, config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        config: Settings,
+        usecases: Callable[[], Mapping[str, dict[str, Any]]],
+        reads: UnchangedReads | None = None,
+    ) -> None:
         self._config = config
         self._usecases = usecases
+        self._reads = reads or UnchangedReads(config)
 
     def collect(self) -> Iterator[Metric]:
         rollouts = self._usecases()
-        found = {usecase: last for usecase in rollouts if (last := last_verdict(self._config, usecase))}
+        found = {usecase: last for usecase in rollouts if (last := self._verdict(usecase))}
         yield from _drift(found)
         yield from _monitoring(rollouts, found)
         yield from _quality(found)
         yield from _rollouts(rollouts)
         yield from self._registry()
         yield lag_of_log(self._config)
+
+    def _verdict(self, usecase: str) -> dict[str, Any] | None:
+        name = f"{verdict.folder(self._config, usecase)}/{verdict.LATEST}"
+        return self._reads.get(name, lambda: last_verdict(self._config, usecase))
 
     def _registry(self) -> Iterator[Metric]:
         """Altered and deleted versions of each model, from the snapshot of `slipway watch`."""
@@ -56,16 +70,34 @@ class VerdictCollector(Collector):
             "slipway_versions_deleted", "Versions that were deleted from the registry.", labels=["usecase"]
         )
         for usecase in self._usecases():
-            if last := last_snapshot(self._config, usecase):
+            if last := self._snapshot(usecase):
                 altered.add_metric([usecase], len(last.alterations))
                 deleted.add_metric([usecase], len(last.gone))
         yield from (altered, deleted)
 
+    def _snapshot(self, usecase: str) -> RegistrySnapshot | None:
+        name = registry_snapshot.object_name(self._config, usecase)
+        return self._reads.get(name, lambda: last_snapshot(self._config, usecase))
 
-def exposition(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]], *others: Collector) -> bytes:
-    """Render the metrics, `others` too; `usecases` returns each use case's rollout (RolloutView as a mapping)."""
+
+def collectors(config: Settings, usecases: Callable[[], Mapping[str, dict[str, Any]]]) -> list[Collector]:
+    """Make the collectors of the watch process; `usecases` returns each use case's rollout (RolloutView as a mapping).
+
+    They keep what they read from one scrape to the next.
+    """
+    reads = UnchangedReads(config)
+    return [
+        VerdictCollector(config, usecases, reads),
+        UseCaseCollector(usecases),
+        PipelineCollector(config, usecases, reads),
+        this_process("watch"),
+    ]
+
+
+def exposition(found: Iterable[Collector]) -> bytes:
+    """Render the metrics of collectors."""
     registry = CollectorRegistry()
-    for collector in (VerdictCollector(config, usecases), *others):
+    for collector in found:
         registry.register(collector)
     return generate_latest(registry)
 
@@ -95,11 +127,20 @@ def _drift(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
         labels=["usecase", "feature", "method"],
     )
     detected = GaugeMetricFamily("slipway_drift_detected", "1 where the last verdict is drift.", labels=["usecase"])
+    drifted = GaugeMetricFamily(
+        "slipway_drift_feature_detected",
+        "1 where a test of this feature, or output, found drift in the last verdict.",
+        labels=["usecase", "feature"],
+    )
     for usecase, last in verdicts.items():
-        for test in [*last["features"], *last["predictions"]]:
+        tests = [*last["features"], *last["predictions"]]
+        for test in tests:
             score.add_metric([usecase, test["name"], test["method"]], test["effect"]["value"])
+        found = {test["name"] for test in tests if test["drifted"]}
+        for name in dict.fromkeys(test["name"] for test in tests):
+            drifted.add_metric([usecase, name], float(name in found))
         detected.add_metric([usecase], float(last["verdict"] == verdict.DRIFT))
-    yield from (score, detected)
+    yield from (score, detected, drifted)
 
 
 def _monitoring(usecases: Iterable[str], verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
@@ -140,13 +181,37 @@ def _quality(verdicts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
     coverage = GaugeMetricFamily(
         "slipway_label_coverage_ratio", "Share of predictions that have a label.", labels=["usecase"]
     )
-    for usecase, last in verdicts.items():
-        if not last["quality"]:
-            continue
+    interval = GaugeMetricFamily(
+        "slipway_quality_interval",
+        "Ends of the 95 % interval of a live score: `low` and `high`.",
+        labels=["usecase", "version", "metric", "end"],
+    )
+    measured = [(usecase, last) for usecase, last in verdicts.items() if last["quality"]]
+    for usecase, last in measured:
         coverage.add_metric([usecase], last["quality"]["coverage"])
         for name, live in last["quality"]["metrics"].items():
-            scores.add_metric([usecase, str(last["version"]), name], live["value"])
-    yield from (scores, coverage)
+            labels = [usecase, str(last["version"]), name]
+            scores.add_metric(labels, live["value"])
+            for end in ("low", "high"):
+                if end in live:
+                    interval.add_metric([*labels, end], live[end])
+    yield from (scores, interval, coverage, *_labels(measured))
+
+
+def _labels(measured: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Metric]:
+    labelled = GaugeMetricFamily(
+        "slipway_labels", "Predictions of the last verdict's window that have a label.", labels=["usecase"]
+    )
+    delay = GaugeMetricFamily(
+        "slipway_label_delay_seconds",
+        "Median time from a prediction of the last verdict's window to when its label was known.",
+        labels=["usecase"],
+    )
+    for usecase, last in measured:
+        labelled.add_metric([usecase], last["quality"].get("labelled", 0))
+        if (seconds := last["quality"].get("label_delay_seconds")) is not None:
+            delay.add_metric([usecase], seconds)
+    yield from (labelled, delay)
 
 
 def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
@@ -159,10 +224,18 @@ def _rollouts(rollouts: Mapping[str, dict[str, Any]]) -> Iterator[Metric]:
     at = GaugeMetricFamily(
         "slipway_rollout_rolled_back_timestamp_seconds", "Time of the last rollback of a canary.", labels=["usecase"]
     )
+    stage = GaugeMetricFamily(
+        "slipway_rollout_stage", "Stage of a running rollout, from 1.", labels=["usecase", "version"]
+    )
+    since = GaugeMetricFamily(
+        "slipway_rollout_stage_since_timestamp_seconds", "Start of a running rollout's stage.", labels=["usecase"]
+    )
     for usecase, rollout in rollouts.items():
         if rollout["rolled_back_at"]:
             at.add_metric([usecase], parse(rollout["rolled_back_at"]).timestamp())
         back.add_metric([usecase], rollout["rolled_back"])
         if rollout["version"] is not None:
             weight.add_metric([usecase, rollout["version"]], rollout["weight"])
-    yield from (weight, back, at)
+            stage.add_metric([usecase, rollout["version"]], rollout["stage"])
+            since.add_metric([usecase], parse(rollout["since"]).timestamp())
+    yield from (weight, stage, since, back, at)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipway import config as usecases
-from slipway.errors import UseCaseError
+from monitoring.status.usecase_files import declared
 from slipway.timestamps import parse, readable
 
 GRACE = timedelta(minutes=15)
@@ -21,14 +20,14 @@ def due(usecase: str, last: dict[str, Any] | None) -> datetime | None:
     None without a schedule (`schedule.monitor`), or where the use case's folder is not on this machine.
     """
     cron = _cron(usecase)
-    expected = _previous(cron, datetime.now(UTC) - GRACE) if cron else None
+    expected = previous(cron, datetime.now(UTC) - GRACE) if cron else None
     return expected if expected and (last or expected >= STARTED) else None
 
 
 def describe_overdue(usecase: str, last: dict[str, Any] | None) -> list[str]:
     """The warnings that the newest verdict is older than its schedule allows, or that its schedule cannot be read."""
     cron, expected = _cron(usecase), due(usecase, last)
-    if cron and _previous(cron, datetime.now(UTC)) is None:
+    if cron and previous(cron, datetime.now(UTC)) is None:
         return [
             f"Whether a verdict is due is not known: `schedule.monitor` is {cron!r}. Write five fields, as 0 * * * *."
         ]
@@ -41,13 +40,11 @@ def describe_overdue(usecase: str, last: dict[str, Any] | None) -> list[str]:
 
 
 def _cron(usecase: str) -> str | None:
-    try:
-        return usecases.load(usecase).schedule.monitor
-    except UseCaseError:
-        return None
+    found = declared(usecase)
+    return found.schedule.monitor if found else None
 
 
-def _previous(cron: str, moment: datetime) -> datetime | None:
+def previous(cron: str, moment: datetime) -> datetime | None:
     """The last time before the moment, by a cron line; None if it cannot be read."""
     from cronsim import CronSim, CronSimError
 

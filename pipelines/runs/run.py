@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from pipelines.artifacts import Artifact, Registration, RunPaths, SplitReport
+from pipelines.artifacts import Artifact, GatedReport, Registration, RunPaths, SplitReport
 from pipelines.labels import labelled_predictions
 from pipelines.runs import fingerprint
 from pipelines.runs.baseline import Baseline, is_registered, observe_baseline
@@ -27,6 +28,8 @@ from slipway.console import say
 from slipway.errors import RunLocked
 from slipway.settings import settings
 from slipway.system import files, locks
+from slipway.telemetry import pipeline_runs
+from slipway.telemetry.pipeline_runs import RunResult
 
 
 class RunRecord(Artifact, frozen=True, kw_only=True):
@@ -103,11 +106,28 @@ def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fre
         ServiceError: the prediction log does not answer, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
-    with training_lock(usecase.name):
+    with training_lock(usecase.name), _recorded(usecase.name, register) as result:
         run = Run(_find_or_create(usecase, overrides, register=register, fresh=fresh))
         with files.replacing(run.paths.root / RunRecord.FILE) as draft:
             run.record.write_file(draft)
         yield run
+        _describe(run, result)
+
+
+def _recorded(name: str, register: bool) -> AbstractContextManager[RunResult]:
+    """Record the result for `/metrics`; that of a run which is not registered is nobody's but its starter's."""
+    return pipeline_runs.recorded(settings(), name, pipeline_runs.TRAIN) if register else nullcontext(RunResult())
+
+
+def _describe(run: Run, result: RunResult) -> None:
+    """Fill in the result of a run; none for one that was finished before, or is not."""
+    if run.finished_before or not (run.registers and run.finished):
+        result.outcome = None
+        return
+    report = GatedReport.read(run.paths.gate)
+    result.outcome = pipeline_runs.SUCCEEDED if report.passed else pipeline_runs.REFUSED
+    result.gates = Counter(gate.verdict for gate in report.gates)
+    result.rows = SplitReport.read(run.paths.split).counts
 
 
 def _find_or_create(usecase: UseCase, overrides: dict[str, str], *, register: bool, fresh: bool) -> RunRecord:

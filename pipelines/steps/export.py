@@ -56,7 +56,7 @@ def write_serve(
     serve.mkdir(parents=True)
     to_onnx(network, serve / "model.onnx", encode(schema, rows[:1]))
     schema.save(serve / "schema.json")
-    write_json(serve / "serving.json", usecase.serving.model_dump())
+    write_json(serve / "serving.json", {**usecase.serving.model_dump(), "objectives": usecase.objectives.model_dump()})
     Probe(rows=probe, outputs=[]).write(serve)
     predictor = Predictor(folder, "cpu")
     outputs = predictor.run(predictor.encode(predictor.probe_rows()))

@@ -329,6 +329,34 @@ class Serving(Section):
     )
 
 
+class Objectives(Section):
+    """What users may expect of the service; metrics and alerts measure against it.
+
+    `window_days` is one of five, for which there are recording rules.
+    """
+
+    availability: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Share of prediction requests that succeed: neither a server error nor refused for lack of time.",
+        examples=[0.995],
+    )
+    latency_ms: float = Field(
+        50,
+        gt=0,
+        description="Time within which a response is sent, in milliseconds; at most `serving.deadline_ms`, and that "
+        "deadline where it is shorter than the default.",
+        examples=[20],
+    )
+    latency_quantile: float = Field(
+        0.99, gt=0, lt=1, description="Share of successful responses that are within `latency_ms`.", examples=[0.95]
+    )
+    window_days: Literal[7, 14, 28, 30, 90] = Field(
+        30, description="Days over which the error budget is counted.", examples=[28]
+    )
+
+
 class Feedback(Section):
     labelers: Literal["own", "any"] = Field(
         "own",

@@ -18,6 +18,7 @@ from slipway.config.sections import (
     Gates,
     Monitoring,
     Names,
+    Objectives,
     Retraining,
     Schedule,
     Section,
@@ -55,6 +56,10 @@ class UseCase(Section):
     schedule: Schedule = Field(Schedule(), description="Cron schedules, in UTC.")
     gates: Gates = Field(Gates(), description="Conditions that a version must meet to become challenger.")
     serving: Serving = Field(Serving(), description="How predictions are served.")
+    objectives: Objectives = Field(
+        Objectives(),
+        description="Service level objectives of predictions; a version is served with those that it was trained with.",
+    )
     feedback: Feedback = Field(Feedback(), description="Which labels count.")
     monitoring: Monitoring = Field(Monitoring(), description="How drift is detected.")
     canary: Canary = Field(Canary(), description="Stages and limits of a rollout.")
@@ -81,7 +86,17 @@ class UseCase(Section):
                 raise ValueError(f"gates.{place}: no feature {name!r}.{suggestion(name, names)}")
         self._check_missing_words()
         self._check_target()
+        self._check_objectives()
         return self
+
+    def _check_objectives(self) -> None:
+        """Refuse a stated latency above the deadline; the default one follows a shorter deadline."""
+        stated = "latency_ms" in self.objectives.model_fields_set
+        if stated and self.objectives.latency_ms > self.serving.deadline_ms:
+            raise ValueError(
+                f"objectives.latency_ms {self.objectives.latency_ms:g} is above serving.deadline_ms "
+                f"{self.serving.deadline_ms}, after which a request is refused: lower it, or raise the deadline"
+            )
 
     def _check_missing_words(self) -> None:
         for feature in self.features:

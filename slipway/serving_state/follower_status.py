@@ -30,9 +30,13 @@ class HealthWarning(msgspec.Struct, frozen=True):
 
 
 class FollowerStatus(msgspec.Struct, frozen=True):
-    """The follower's warnings by topic: `serving/USECASE/follower.json`, whose file time is that of the last poll."""
+    """The follower's warnings by topic: `serving/USECASE/follower.json`, whose file time is that of the last poll.
+
+    `pid` is its process; 0 in a file of an earlier release.
+    """
 
     topics: dict[str, HealthWarning] = {}
+    pid: int = 0
 
 
 def read_refusals(serving: Path, usecase: str) -> dict[str, Refusal]:

@@ -25,6 +25,9 @@ class ObjectStore(Protocol):
         """Tell whether there is such an object."""
         ...
 
+    def stamp(self, name: str) -> tuple[int, ...] | None:
+        """Give what changes with each write of an object, or in a folder; None where that costs as much as reading."""
+
     def read(self, name: str) -> bytes:
         """Read an object of at most MOST_BYTES. Raises FileNotFoundError."""
 

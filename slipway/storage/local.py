@@ -26,6 +26,13 @@ class LocalStore:
     def has(self, name: str) -> bool:
         return (self._path / name).is_file()
 
+    def stamp(self, name: str) -> tuple[int, ...] | None:
+        try:
+            found = (self._path / name).stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def read(self, name: str) -> bytes:
         # Through a link, whoever can write a name into the store could have another file read.
         try:

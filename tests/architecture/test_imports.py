@@ -21,6 +21,7 @@ FOLDERS = {  # of slipway, with the libraries that each may import besides
     "inference": {"numpy", "onnxruntime", "PIL"},
     "evaluation": {"numpy", "pandas"},
     "clients": {"httpcore", "httpx"},  # below HttpClient, which imports them with the first request
+    "telemetry": {"prometheus_client"},
     "bundle": {"google"},  # protobuf reads an ONNX file before ONNX Runtime does
 }
 ALLOWED = {

@@ -24,6 +24,7 @@ from slipway.clients.mlflow.version_schemas import load_schemas
 from slipway.contracts.bundle import manifest
 from slipway.errors import BundleError, RegistryError
 from slipway.settings import settings
+from slipway.telemetry import pipeline_runs
 from tests.monitoring.retraining import requests
 from tests.support import bundles
 from tests.support.prediction_log import watched_loans as loans
@@ -430,6 +431,9 @@ def test_late_labels_give_quality_with_intervals_and_coverage(tmp_path: Path, di
     loans.log_labels(ids[:300], frame["label_true"].tolist()[:300])
     quality = run(tmp_path)["quality"]
     assert (quality["labelled"], quality["predictions"], quality["coverage"]) == (300, 400, 0.75)
+    assert 300 <= quality["label_delay_seconds"] < 360  # answered five minutes ago, labelled now
+    history = pipeline_runs.read(settings(), "loans", "monitor")
+    assert (history.runs, history.rows) == ({"succeeded": 1}, {"window": 400})
     accuracy = quality["metrics"]["accuracy"]
     expected = (frame["label"] == frame["label_true"])[:300].mean()
     assert accuracy["value"] == pytest.approx(expected)
@@ -556,7 +560,7 @@ def test_broken_files_of_the_log_cost_themselves_and_are_in_the_verdict(tmp_path
     [note] = [note for note in found["notes"] if "6 files" in note]
     assert found["retraining"]["asked_for"] == "drift"
     assert note in cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").err
-    metrics = exporter.exposition(settings(), lambda: {"loans": RolloutView().to_dict()}).decode()
+    metrics = exporter.exposition(exporter.collectors(settings(), lambda: {"loans": RolloutView().to_dict()})).decode()
     assert 'slipway_prediction_log_left_out_files{usecase="loans"} 6.0' in metrics
 
 

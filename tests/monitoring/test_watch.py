@@ -102,6 +102,8 @@ def test_it_watches_the_use_cases_that_servers_serve(watch: Callable[..., Watch]
     running = watch(SLIPWAY_SERVE="loans")
     running.wait_for("/api/status", '"name":"loans"')
     assert "credit_risk" not in running.get("/api/status")
+    running.wait_for("/metrics", "\nslipway_watch_pass_timestamp_seconds ")
+    assert '\nslipway_process_open_fds{process="watch"} ' in running.get("/metrics")
 
 
 def test_the_page_is_for_this_machine_unless_an_address_is_set(watch: Callable[..., Watch]) -> None:

@@ -97,6 +97,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a probe without rows": (_json("probe", lambda p: p | {"rows": []}), "probe.json is invalid"),
     "a probe of something else": (_json("probe", lambda p: {"rows": "none"}), "probe.json is invalid"),
     "endless patience": (_json("serving", lambda s: s | {"swap_ratio": 1e300}), "serving.json is invalid"),
+    "an objective that nothing can meet": (
+        _json("serving", lambda s: s | {"objectives": {"availability": 1.5}}),
+        "serving.json is invalid",
+    ),
     "a cache of all the memory": (
         _json("serving", lambda s: s | {"cache": 1 << 60}),
         "serving.json is invalid",

@@ -47,6 +47,8 @@ def test_workers_are_one_server_and_every_layer_speaks_problems(serve, var, tmp_
     _predict_and_see_it_counted(server, 40, of=40)
     _kill_a_worker_and_wait(server)
     _predict_and_see_it_counted(server, 40, of=80)
+    for process in ("supervisor", "worker-1", "worker-2"):  # a worker that was started again keeps its number
+        assert server.metric("slipway_process_resident_memory_bytes", process=process) > 1 << 20
     assert len(json.loads(server.get("/v1/models/loans")[1])["workers"]) == 2
 
     for wrong in (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from bentos.telemetry.metrics import Metrics
+from slipway.contracts.objectives import Objectives
 
 LABELS = {"usecase": "loans", "route": "predict"}
 
@@ -30,6 +32,32 @@ def test_each_count_is_there_once_after_a_flush() -> None:
     for _ in range(2):
         metrics.flush()
         assert _value(metrics, "slipway_prediction_log_lost_total") == 3
+
+
+def test_a_successful_prediction_later_than_its_objective_is_slow() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.set_objectives("loans", Objectives(latency_ms=20))
+    slow = partial(metrics.registry.get_sample_value, "slipway_requests_slow_total", LABELS)
+    assert slow() == 0
+    for code, seconds in ((200, 0.0201), (200, 0.02), (200, 3.0), (503, 1.0), (422, 1.0)):
+        metrics.request("loans", "predict", code, seconds)
+    metrics.request("loans", "feedback", 200, 9.0)
+    metrics.flush()
+    assert slow() == 2
+    assert metrics.registry.get_sample_value("slipway_request_duration_seconds_count", LABELS) == 5
+    assert metrics.registry.get_sample_value("slipway_requests_total", {**LABELS, "code": "200"}) == 3
+    metrics.set_objectives("loans", Objectives(latency_ms=5000))
+    metrics.request("loans", "predict", 200, 3.0)
+    metrics.flush()
+    assert slow() == 2
+
+
+def test_requests_before_any_objective_are_counted_and_not_slow() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.request("loans", "predict", 200, 3600.0)
+    metrics.flush()
+    assert metrics.registry.get_sample_value("slipway_requests_slow_total", LABELS) == 0
+    assert metrics.registry.get_sample_value("slipway_requests_total", {**LABELS, "code": "200"}) == 1
 
 
 def test_threads_lose_no_count_while_another_flushes() -> None:

@@ -101,7 +101,7 @@ def test_the_page_and_the_metrics_say_that_a_verdict_is_overdue(
     verdict.write(settings(), old, "1.json")
     [shown] = dashboard.gather(settings(), [Reconciled("loans", {}, [])]).usecases
     assert "The newest verdict is of 2026-01-30 10:00 UTC, and one was due at 2026-01-30 12:00 UTC" in shown.trouble[0]
-    lines = exporter.exposition(settings(), lambda: {"loans": shown.rollout}).decode().splitlines()
+    lines = exporter.exposition(exporter.collectors(settings(), lambda: {"loans": shown.rollout})).decode().splitlines()
     for name, value in (
         ("slipway_verdict_timestamp_seconds", datetime(2026, 1, 30, 10, tzinfo=UTC).timestamp()),
         ("slipway_verdict_due_timestamp_seconds", datetime(2026, 1, 30, 12, tzinfo=UTC).timestamp()),

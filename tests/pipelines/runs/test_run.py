@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import STEPS, Registration, SplitReport
+from pipelines.artifacts import STEPS, GatedReport, Registration, SplitReport
 from pipelines.runs import run as runs
 from pipelines.runs.baseline import Baseline
 from pipelines.runs.run import Run, open_run, training_lock
 from slipway.config import UseCase, load
 from slipway.config.schema_builder import from_usecase
-from slipway.errors import DataError, RunLocked
+from slipway.contracts.bundle.gate_report import Gate
+from slipway.errors import DataError, RegistryError, RunLocked
 from slipway.settings import settings
+from slipway.telemetry import pipeline_runs
 from tests.pipelines.labels.production_log import ProductionLog
+
+GATES = [Gate(f"gate {verdict}", None, None, verdict, "") for verdict in ("passed", "passed", "waived")]
 
 
 @pytest.fixture
@@ -53,7 +57,39 @@ def leave(name: str, out: Path) -> None:
     Registration(name="orders", version="1", run_id="r1", gate="passed", reasons=[], digest="d1", already=False).write(
         out
     )
-    SplitReport(counts={}, frozen=False, production=None, holdout_sha256="h1", leaks={}).write(out)
+    counts = {"train": 60, "validation": 20, "holdout": 20}
+    SplitReport(counts=counts, frozen=False, production=None, holdout_sha256="h1", leaks={}).write(out)
+    GatedReport(
+        metric="roc_auc", scores={}, calibration=None, confusion=None, slices=[], gates=GATES, passed=True
+    ).write(out)
+
+
+def test_the_result_of_a_run_is_recorded_once(go):
+    go()
+    go()
+    found = pipeline_runs.read(settings(), "orders", "train")
+    assert (found.runs, found.rows["train"], found.gates) == ({"succeeded": 1}, 60, {"passed": 2, "waived": 1})
+    assert found.ended.keys() == {"succeeded"}
+    go(fresh=True)
+    assert pipeline_runs.read(settings(), "orders", "train").runs == {"succeeded": 2}
+
+
+def test_an_unfinished_run_and_one_that_is_not_registered_have_no_result(go):
+    go(until="train")
+    go(register=False)
+    assert pipeline_runs.read(settings(), "orders", "train") is None
+
+
+def test_a_failure_is_a_result_and_a_refused_command_is_none(go, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RegistryError("it does not answer")
+
+    monkeypatch.setattr(runs, "observe_baseline", fail)
+    with pytest.raises(RegistryError):
+        go()
+    with runs.training_lock("orders"), pytest.raises(RunLocked):
+        go()
+    assert pipeline_runs.read(settings(), "orders", "train").runs == {"failed": 1}
 
 
 def test_the_same_command_resumes_an_unfinished_run(go):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
 from slipway import config
+from slipway.contracts.objectives import Objectives
 from slipway.errors import UseCaseError
 from slipway.settings import settings
 
@@ -95,6 +97,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             r"the vocabulary of 'a' both hold \['none'\]",
         ),
         ({"split": {"time": "day", "time_zone": "CEST?"}}, "split: `time_zone` 'CEST\\?' is no zone"),
+        ({"objectives": {"availability": 1}}, "objectives.availability: .*less than 1 .received: 1"),
+        ({"objectives": {"availability": 99.9}}, "objectives.availability: .*less than 1"),
+        ({"objectives": {"latency_quantile": 0}}, "objectives.latency_quantile: .*greater than 0"),
+        ({"objectives": {"latency_ms": 0}}, "objectives.latency_ms: .*greater than 0"),
+        ({"objectives": {"window_days": 31}}, "objectives.window_days: .*7, 14, 28, 30 or 90 .received: 31"),
+        ({"objectives": {"latency": 5}}, "objectives.latency: unknown key.*latency_ms"),
+        ({"objectives": {"latency_ms": 1001}}, "latency_ms 1001 is above serving.deadline_ms 1000.*lower it, or raise"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key_and_the_remedy(write, changes: dict, message: str) -> None:
@@ -128,6 +137,19 @@ def test_a_list_that_is_a_set_has_nothing_twice(write, changes: dict, message: s
     write(**changes)
     with pytest.raises(UseCaseError, match=message):
         config.load("plain")
+
+
+def test_the_default_objective_of_latency_follows_a_shorter_deadline(write) -> None:
+    write(serving={"deadline_ms": 20})
+    found = config.load("plain")
+    assert found.objectives.latency_ms == 50
+    serving = {**found.serving.model_dump(), "objectives": found.objectives.model_dump()}
+    assert Objectives.of(serving).latency_ms == 20
+
+
+def test_a_bundle_without_objectives_has_the_defaults_of_the_file(write) -> None:
+    write()
+    assert msgspec.structs.asdict(Objectives.of({})) == config.load("plain").objectives.model_dump()
 
 
 def test_one_feature_may_be_sliced_twice_by_other_bins(write) -> None:

@@ -1,0 +1,1 @@
+"""Collectors for `/metrics` that several processes share: processes, disks and GPUs."""

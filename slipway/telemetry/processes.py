@@ -1,0 +1,50 @@
+"""Processor time, memory and open files of processes, read from /proc when Prometheus scrapes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import Metric, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+NAME = "slipway_process"
+_HELP = {
+    "cpu_seconds": "Processor time that a process has used, in user and system mode.",
+    "resident_memory_bytes": "Memory of a process that is in RAM.",
+    "start_time_seconds": "Time at which a process started.",
+    "open_fds": "Open file descriptors of a process.",
+    "max_fds": "Most file descriptors that a process may have open.",
+}
+
+
+class ProcessMetrics(Collector):
+    """The metrics of some processes, by name; one that has ended is left out."""
+
+    def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
+        self._pids = pids
+
+    def collect(self) -> Iterator[Metric]:
+        families = {name: _family(name) for name in _HELP}
+        for process, pid in self._pids().items():
+            for name, value in _read(pid).items():
+                families[name].add_metric([process], value)
+        yield from families.values()
+
+
+def this_process(name: str) -> ProcessMetrics:
+    """The metrics of the process that exports them."""
+    return ProcessMetrics(lambda: {name: os.getpid()})
+
+
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if name == "cpu_seconds" else GaugeMetricFamily
+    return kind(f"{NAME}_{name}", _HELP[name], labels=["process"])
+
+
+def _read(pid: int) -> dict[str, float]:
+    """Read the values of one process by the client library; nothing where there is no such process."""
+    found = ProcessCollector("slipway", lambda: pid, registry=None).collect()
+    values = {family.name.removeprefix(f"{NAME}_"): family.samples[0].value for family in found}
+    return {name: value for name, value in values.items() if name in _HELP}

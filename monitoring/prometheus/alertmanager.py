@@ -84,7 +84,12 @@ def _email(receivers: Receivers) -> dict[str, Any]:
     if not receivers.smtp:
         return {}
     login = {"auth_username": receivers.smtp_user, "auth_password_file": receivers.smtp_password_file}
-    message = {"to": _OWNER % receivers.mail_to, "from": receivers.mail_from, "smarthost": receivers.smtp, "headers": {"Subject": _SUBJECT}}
+    message = {
+        "to": _OWNER % receivers.mail_to,
+        "from": receivers.mail_from,
+        "smarthost": receivers.smtp,
+        "headers": {"Subject": _SUBJECT},
+    }
     return {"email_configs": [{**message, **(login if receivers.smtp_user else {}), "send_resolved": True}]}
 
 

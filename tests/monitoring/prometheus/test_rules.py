@@ -24,6 +24,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 PARTS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 FILES = sorted(RULES.glob("*.yml"))
 SERIES = sorted(Path(__file__).parent.glob("*_test.yml"))
+TESTS = [test for path in SERIES for test in yaml.load(path.read_text(), yaml.CSafeLoader)["tests"]]
 GROUPS = [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]]
 ALERTS = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 RECORDS = [rule for group in GROUPS for rule in group["rules"] if "record" in rule]
@@ -83,8 +84,7 @@ def promtool(needs, *words) -> subprocess.CompletedProcess[str]:
 
 def cases(alert: str) -> list[list[list]]:
     """List what each test expects of an alert over time: lists of alerts, of which an empty one is clear."""
-    tests = [test for path in SERIES for test in yaml.safe_load(path.read_text())["tests"]]
-    found = [[case for case in test.get("alert_rule_test", []) if case["alertname"] == alert] for test in tests]
+    found = [[case for case in test.get("alert_rule_test", []) if case["alertname"] == alert] for test in TESTS]
     return [[case["exp_alerts"] for case in cases] for cases in found if cases]
 
 

@@ -171,7 +171,9 @@ def test_rules_read_metrics_and_labels_that_there_are():
     watched = VerdictCollector(settings(), dict)
     collected = [*served.registry.collect(), *ShipperCollector(settings(), shipper).collect(), *watched.collect()]
     there = {metric.name for metric in collected}
-    expressions = [rule["expr"] for rule in (*ALERTS, *RECORDS)]
+    expressions = [rule["expr"] for rule in (*ALERTS, *RECORDS)] + [
+        rule["annotations"]["description"] for rule in ALERTS
+    ]
     read = {name for text in expressions for name in re.findall(r"(?<![:\w?)+.])slipway_\w+", text)}
     assert len(read) >= 5
     assert {name.removesuffix("_total") for name in read} <= there | PLANNED

@@ -1,0 +1,142 @@
+"""Alertmanager's configuration with the receivers that are set: `python -m monitoring.prometheus.alertmanager`.
+
+Routes and inhibitions are those of `alertmanager.yml`. Receivers come from environment variables `ALERTMANAGER_…`; a
+secret is never one of them, but in a file that Alertmanager itself reads.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+BASE = Path(__file__).with_name("alertmanager.yml")
+PREFIX = "ALERTMANAGER_"
+_SUBJECT = (
+    "{{ .Status | toUpper }} "
+    "{{ with .CommonAnnotations.summary }}{{ . }}{{ else }}{{ .CommonLabels.alertname }}{{ end }}"
+)
+_OWNER = '{{ if match "@" .CommonLabels.owner }}{{ .CommonLabels.owner }}{{ else }}%s{{ end }}'
+_TEXT = """\
+{{ range .Alerts }}{{ .Annotations.summary }}
+{{ .Annotations.description }}
+Runbook: {{ .Annotations.runbook_url }}
+{{ end }}"""
+
+
+class Receivers(BaseSettings):
+    """Where alerts are sent to; a field is the environment variable `ALERTMANAGER_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    smtp: str = Field("", pattern=r"^([^:\s]+:\d+)?$", description="Mail server, `HOST:PORT`; empty: no e-mail.")
+    smtp_user: str = Field("", description="User of the mail server; empty: no login.")
+    smtp_password_file: str = Field("", description="File with that user's password.")
+    mail_from: str = Field("", description="Sender of e-mails.")
+    mail_to: str = Field("", description="Receiver of e-mails on alerts whose owner has no e-mail address.")
+    slack_url_file: str = Field("", description="File with the URL of Slack's incoming webhook; empty: no Slack.")
+    slack_channel: str = Field("#alerts", description="Channel of Slack.")
+    webhook_url: str = Field("", pattern=r"^(https?://\S+)?$", description="URL of a webhook; empty: none.")
+    webhook_token_file: str = Field("", description="File with the bearer token of that webhook; empty: none.")
+    watchdog_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="URL that raises an alarm when the watchdog's message stays away."
+    )
+    retraining_url: str = Field(
+        "http://127.0.0.1:8080/alerts", pattern=r"^https?://\S+$", description="URL of `/alerts` of the watch."
+    )
+    retraining_secret_file: str = Field(
+        "", description="File with the secret `SLIPWAY_ALERT_SECRET`; empty: alerts request no training."
+    )
+
+    @model_validator(mode="after")
+    def _mail_has_addresses(self) -> Receivers:
+        if self.smtp and not (self.mail_from and self.mail_to):
+            raise ValueError(f"{PREFIX}SMTP is set, so {PREFIX}MAIL_FROM and {PREFIX}MAIL_TO must be set, too.")
+        if self.smtp_user and not self.smtp_password_file:
+            raise ValueError(f"{PREFIX}SMTP_USER is set, so {PREFIX}SMTP_PASSWORD_FILE must be set, too.")
+        return self
+
+
+def configuration(receivers: Receivers) -> dict[str, Any]:
+    """Return the configuration; a receiver that nothing is set for stays a name, and drops what it gets."""
+    channels = {
+        "pages": _people(receivers),
+        "tickets": _people(receivers),
+        "retraining": _retraining(receivers),
+        "watchdog": _watchdog(receivers),
+    }
+    base = yaml.safe_load(BASE.read_text())
+    return {**base, "receivers": [{**entry, **channels[entry["name"]]} for entry in base["receivers"]]}
+
+
+def _people(receivers: Receivers) -> dict[str, Any]:
+    return {**_email(receivers), **_slack(receivers), **_webhook(receivers)}
+
+
+def _email(receivers: Receivers) -> dict[str, Any]:
+    if not receivers.smtp:
+        return {}
+    login = {"auth_username": receivers.smtp_user, "auth_password_file": receivers.smtp_password_file}
+    message = {
+        "to": _OWNER % receivers.mail_to,
+        "from": receivers.mail_from,
+        "smarthost": receivers.smtp,
+        "headers": {"Subject": _SUBJECT},
+    }
+    return {"email_configs": [{**message, **(login if receivers.smtp_user else {}), "send_resolved": True}]}
+
+
+def _slack(receivers: Receivers) -> dict[str, Any]:
+    if not receivers.slack_url_file:
+        return {}
+    message = {"channel": receivers.slack_channel, "title": _SUBJECT, "text": _TEXT}
+    return {"slack_configs": [{"api_url_file": receivers.slack_url_file, **message, "send_resolved": True}]}
+
+
+def _webhook(receivers: Receivers) -> dict[str, Any]:
+    return _post(receivers.webhook_url, receivers.webhook_token_file) if receivers.webhook_url else {}
+
+
+def _retraining(receivers: Receivers) -> dict[str, Any]:
+    secret = receivers.retraining_secret_file
+    return _post(receivers.retraining_url, secret) if secret else {}
+
+
+def _watchdog(receivers: Receivers) -> dict[str, Any]:
+    return _post(receivers.watchdog_url, "") if receivers.watchdog_url else {}
+
+
+def _post(url: str, token_file: str) -> dict[str, Any]:
+    token = {"http_config": {"authorization": {"credentials_file": token_file}}} if token_file else {}
+    return {"webhook_configs": [{"url": url, **token}]}
+
+
+def main() -> int:
+    """Print the configuration, or what is wrong with a variable; return the exit code."""
+    try:
+        receivers = Receivers()
+    except ValidationError as error:
+        for problem in error.errors():
+            sys.stderr.write(f"error: {_explained(problem)}\n")
+        return 2
+    yaml.safe_dump(configuration(receivers), sys.stdout, sort_keys=False, width=1000)
+    return 0
+
+
+def _explained(problem: ErrorDetails) -> str:
+    if not problem["loc"]:
+        return problem["msg"].removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    meaning = Receivers.model_fields[name.lower()].description
+    return f"{PREFIX}{name.upper()} is {problem['input']!r}. {meaning}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

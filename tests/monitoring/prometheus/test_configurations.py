@@ -1,0 +1,205 @@
+"""The configurations of Prometheus and Alertmanager, by promtool, by amtool, and by an Alertmanager that inhibits."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitoring.prometheus import alertmanager
+from monitoring.prometheus.alertmanager import PREFIX, Receivers, configuration
+from monitoring.retraining.policy import REASONS
+from tests.support.servers import free_port
+
+FOLDER = Path(alertmanager.__file__).parent
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "monitor-with-prometheus.md"
+EVERYTHING = {
+    "smtp": "mail.example.com:587",
+    "smtp_user": "slipway",
+    "smtp_password_file": "/etc/alertmanager/mail-password",
+    "mail_from": "slipway@example.com",
+    "mail_to": "on-call@example.com",
+    "slack_url_file": "/etc/alertmanager/slack-url",
+    "slack_channel": "#models",
+    "webhook_url": "https://hooks.example.com/alerts",
+    "webhook_token_file": "/etc/alertmanager/token",
+    "watchdog_url": "https://watchdog.example.com/ping",
+    "retraining_url": "http://watch:8080/alerts",
+    "retraining_secret_file": "/etc/alertmanager/alert-secret",
+}
+BURN = {"alertname": "SlipwayLatencyBudgetBurn", "namespace": "a", "usecase": "credit_risk"}
+DRIFT = {"alertname": "SlipwayDrift", "namespace": "a", "usecase": "credit_risk", "severity": "warning"}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    for name in Receivers.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+def write(path: Path, **receivers: str) -> Path:
+    path.write_text(yaml.safe_dump(configuration(Receivers(**receivers))))
+    return path
+
+
+def amtool(needs, *words) -> subprocess.CompletedProcess[str]:
+    needs("prometheus-alertmanager")
+    return subprocess.run(["amtool", *map(str, words)], check=False, capture_output=True, text=True)
+
+
+def test_prometheus_accepts_its_configuration(needs, tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "prometheus", ignore=shutil.ignore_patterns("secrets", "__pycache__"))
+    (tmp_path / "prometheus" / "secrets").mkdir()
+    (tmp_path / "prometheus" / "secrets" / "api-key").touch()
+    checked = subprocess.run(
+        [needs("promtool"), "check", "config", "--lint=all", tmp_path / "prometheus" / "prometheus.yml"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"{len(list((FOLDER / 'rules').glob('*.yml')))} rule files found" in checked.stdout
+
+
+def test_the_jobs_of_prometheus_are_those_that_rules_name():
+    jobs = {job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]}
+    rules = "".join(path.read_text() for path in (FOLDER / "rules").glob("*.yml"))
+    named = {name for value in re.findall(r'\bjob[!=]=?~?"([^"]+)"', rules) for name in value.split("|")}
+    assert named and named <= jobs
+
+
+@pytest.mark.parametrize("receivers", [{}, EVERYTHING], ids=["nothing set", "everything set"])
+def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
+    checked = amtool(needs, "check-config", write(tmp_path / "alertmanager.yml", **receivers))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert amtool(needs, "check-config", FOLDER / "alertmanager.yml").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("receivers", "labels"),
+    [
+        ("watchdog", {"alertname": "SlipwayWatchdog", "severity": "none"}),
+        ("pages", {"alertname": "SlipwayNoModelReady", "severity": "critical"}),
+        ("tickets", {"alertname": "SlipwayPipelineFailed", "severity": "warning"}),
+        ("retraining,tickets", {"alertname": "SlipwayDrift", "severity": "warning", "retraining": "drift"}),
+        ("retraining,pages", {"alertname": "YourOwn", "severity": "critical", "retraining": "quality"}),
+        ("tickets", {"alertname": "YourOwn", "severity": "warning", "retraining": "anything else"}),
+        ("tickets", {"alertname": "YourOwn"}),
+    ],
+)
+def test_alerts_are_routed_by_severity_and_to_the_retraining_policy(needs, receivers, labels):
+    words = [f"{name}={value}" for name, value in labels.items()]
+    config = f"--config.file={FOLDER / 'alertmanager.yml'}"
+    routed = amtool(needs, "config", "routes", "test", config, f"--verify.receivers={receivers}", *words)
+    assert routed.returncode == 0, routed.stdout + routed.stderr
+
+
+def test_every_reason_of_the_retraining_policy_is_routed_to_it():
+    routes = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())["route"]["routes"]
+    (matcher,) = next(route["matchers"] for route in routes if route["receiver"] == "retraining")
+    asked = set(re.fullmatch(r'retraining=~"(.*)"', matcher)[1].split("|"))
+    assert asked <= set(REASONS)
+
+
+def test_inhibitions_name_alerts_that_there_are():
+    rules = [yaml.safe_load(path.read_text()) for path in (FOLDER / "rules").glob("*.yml")]
+    alerts = {rule.get("alert") for file in rules for group in file["groups"] for rule in group["rules"]}
+    named = re.findall(r"Slipway\w+", (FOLDER / "alertmanager.yml").read_text())
+    assert {name for name in named if name != "Slipway"} <= alerts
+
+
+def test_what_is_set_is_where_alerts_are_sent_to():
+    made = {receiver["name"]: receiver for receiver in configuration(Receivers(**EVERYTHING))["receivers"]}
+    for name in ("pages", "tickets"):
+        assert made[name].keys() == {"name", "email_configs", "slack_configs", "webhook_configs"}
+    (hook,) = made["retraining"]["webhook_configs"]
+    assert hook["url"] == "http://watch:8080/alerts"
+    assert hook["http_config"]["authorization"]["credentials_file"] == "/etc/alertmanager/alert-secret"
+    assert made["watchdog"]["webhook_configs"] == [{"url": "https://watchdog.example.com/ping"}]
+
+
+def test_nothing_set_sends_nothing():
+    assert [receiver.keys() for receiver in configuration(Receivers())["receivers"]] == [{"name"}] * 4
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"SMTP": "mail"}, "ALERTMANAGER_SMTP is 'mail'. Mail server, `HOST:PORT`; empty: no e-mail."),
+        ({"SMTP": "mail:25"}, "ALERTMANAGER_MAIL_FROM and ALERTMANAGER_MAIL_TO must be set, too"),
+        (
+            {"SMTP": "mail:25", "MAIL_FROM": "a@b", "MAIL_TO": "c@d", "SMTP_USER": "e"},
+            "ALERTMANAGER_SMTP_PASSWORD_FILE must be set, too",
+        ),
+        ({"WEBHOOK_URL": "hooks"}, "ALERTMANAGER_WEBHOOK_URL is 'hooks'. URL of a webhook; empty: none."),
+    ],
+)
+def test_a_variable_that_is_wrong_is_told_and_nothing_is_printed(monkeypatch, capsys, variables, told):
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert alertmanager.main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and told in printed.err
+
+
+def test_variables_make_a_configuration(monkeypatch, capsys):
+    monkeypatch.setenv(PREFIX + "WEBHOOK_URL", "http://hooks/alerts")
+    assert alertmanager.main() == 0
+    assert yaml.safe_load(capsys.readouterr().out) == configuration(Receivers(webhook_url="http://hooks/alerts"))
+
+
+def test_the_page_lists_every_variable():
+    rows = re.findall(r"^\| `ALERTMANAGER_(\w+)` \| (?:`(.*?)`)? *\| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    fields = Receivers.model_fields.items()
+    assert rows == [(name.upper(), field.default, field.description) for name, field in fields]
+
+
+@pytest.fixture
+def running(needs, tmp_path) -> Iterator[str]:
+    """A real Alertmanager with the configuration: its URL."""
+    program, address = needs("prometheus-alertmanager"), f"127.0.0.1:{free_port()}"
+    files = [f"--config.file={write(tmp_path / 'alertmanager.yml')}", f"--storage.path={tmp_path / 'data'}"]
+    options = [*files, f"--web.listen-address={address}", "--cluster.listen-address="]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([program, *options], stdout=log, stderr=log)
+    try:
+        yield f"http://{address}/api/v2/alerts"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def inhibited(url: str, *alerts: dict[str, str]) -> set[str]:
+    """Send the alerts, and return the names of those that others silence."""
+    body = json.dumps([{"labels": alert} for alert in alerts]).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    for _ in range(100):
+        with suppress(OSError), urllib.request.urlopen(request, timeout=10):
+            break
+        time.sleep(0.1)
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return {alert["labels"]["alertname"] for alert in json.load(response) if alert["status"]["inhibitedBy"]}
+
+
+@pytest.mark.slow
+def test_what_follows_from_another_alert_is_silenced(running):
+    apart = {"alertname": "SlipwayDrift", "namespace": "b", "usecase": "credit_risk", "severity": "warning"}
+    page, ticket = {**BURN, "severity": "critical", "window": "1h"}, {**BURN, "severity": "warning", "window": "3d"}
+    assert inhibited(running, page, DRIFT, apart) == set()
+    assert inhibited(running, ticket) == {"SlipwayLatencyBudgetBurn"}
+    assert inhibited(running, {"alertname": "SlipwayWatchDown", "namespace": "a", "severity": "critical"}) == {
+        "SlipwayLatencyBudgetBurn"
+    }
+    down = {"alertname": "SlipwayServerDown", "namespace": "a", "job": "serving", "severity": "critical"}
+    full = {"alertname": "SlipwayDiskFull", "namespace": "a", "folder": "log", "severity": "critical"}
+    assert inhibited(running, down, full) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift"}

@@ -1,0 +1,171 @@
+"""Dashboard *Pipelines*: whether trainings and monitors run when they should, and what they decided."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from grafana import links, variables
+from grafana.addresses import Addresses
+from grafana.board import board
+from grafana.panels import GREEN, RED, Panel, above, column, graph, listing, stat, states, timeline
+from grafana.queries import SCOPE, increase, milliseconds, newest, now, over_time, rate, rows
+
+_BY = "namespace, usecase, flow"
+_ENDED = f"slipway_pipeline_run_timestamp_seconds{{{SCOPE}}}"
+_DUE = f"slipway_pipeline_due_timestamp_seconds{{{SCOPE}}}"
+_VERDICT = f"slipway_verdict_timestamp_seconds{{{SCOPE}}}"
+_VERDICT_DUE = f"slipway_verdict_due_timestamp_seconds{{{SCOPE}}}"
+_OVERDUE = states({0: ("on time", GREEN), 1: ("overdue", RED)})
+
+
+def dashboard(addresses: Addresses) -> Dashboard:
+    found = board(
+        links.PIPELINES,
+        "Slipway: Pipelines",
+        "Do trainings and monitors run when they should, and what did they decide?",
+        addresses,
+        since="now-7d",
+    )
+    for variable in (variables.namespace(), variables.usecases()):
+        found.with_variable(variable)
+    for panel in (*_figures(), _last_runs(), *_runs(), *_results(), *_monitoring()):
+        found.with_panel(panel)
+    return found
+
+
+def _figures() -> list[Panel]:
+    return [
+        stat(
+            "Last pass of the watch",
+            "Time since the watch process completed a pass; it writes all metrics of this dashboard.",
+            "s",
+            now('time() - max(slipway_watch_pass_timestamp_seconds{namespace=~"$namespace"})'),
+            steps=above(120, 300),
+            width=6,
+            runbook="SlipwayWatchDown",
+            empty="no watch",
+        ),
+        stat(
+            "A pass takes",
+            "Time that the last complete pass of the watch took.",
+            "s",
+            now('max(slipway_watch_pass_seconds{namespace=~"$namespace"})'),
+            steps=above(30, 60),
+            width=6,
+        ),
+        stat(
+            "Failed runs",
+            "Runs that failed in the last 7 days.",
+            "short",
+            now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome="failed"}}[7d]))'),
+            steps=above(1),
+            width=6,
+            runbook="SlipwayPipelineFailed",
+        ).decimals(0),
+        stat(
+            "Reports missing",
+            "Reports that the last verdicts lack: their page, Evidently's, or their run in MLflow.",
+            "short",
+            now(f"sum(slipway_report_missing{{{SCOPE}}})"),
+            steps=above(1),
+            width=6,
+        ),
+    ]
+
+
+def _last_runs() -> Panel:
+    columns = {
+        "namespace": "Environment",
+        "usecase": "Use case",
+        "flow": "Flow",
+        "outcome": "Outcome",
+        "Value #A": "Ended",
+        "Value #B": "Duration",
+        "Value #C": "Due since",
+        "Value #D": "On time",
+    }
+    found = listing(
+        "Last runs",
+        "The last run of each flow, and since when a newer one is due by the schedule in usecase.yaml.",
+        columns,
+        rows(milliseconds(newest(_ENDED, _BY, "outcome"))),
+        rows(f"max by ({_BY}) (slipway_pipeline_run_duration_seconds{{{SCOPE}}})"),
+        rows(milliseconds(f"max by ({_BY}) ({_DUE})")),
+        rows(f"max by ({_BY}) ({_DUE}) > bool max by ({_BY}) ({_ENDED})"),
+        runbook="SlipwayPipelineOverdue",
+    )
+    column(found, "Use case", link=links.named("Model", links.model("${__value.raw}")))
+    column(found, "Ended", "dateTimeFromNow")
+    column(found, "Duration", "s")
+    column(found, "Due since", "dateTimeFromNow")
+    column(found, "On time", mapping=_OVERDUE)
+    return found
+
+
+def _runs() -> list[Panel]:
+    return [
+        graph(
+            "Runs in a day",
+            "Runs that ended in the day before, by outcome.",
+            "short",
+            over_time(
+                increase(f"slipway_pipeline_runs_total{{{SCOPE}}}", "flow, outcome", "1d"), "{{flow}}: {{outcome}}"
+            ),
+            runbook="SlipwayPipelineFailed",
+        ),
+        graph(
+            "Duration",
+            "Duration of the last run.",
+            "s",
+            over_time(
+                f"max by (usecase, flow) (slipway_pipeline_run_duration_seconds{{{SCOPE}}})", "{{usecase}}: {{flow}}"
+            ),
+        ),
+    ]
+
+
+def _results() -> list[Panel]:
+    return [
+        graph(
+            "Gates by verdict",
+            "Gates of the last training, by their verdict.",
+            "short",
+            over_time(f"max by (usecase, verdict) (slipway_pipeline_gates{{{SCOPE}}})", "{{usecase}}: {{verdict}}"),
+        ),
+        graph(
+            "Rows",
+            "Rows that the last training had, by side of the split.",
+            "short",
+            over_time(f"max by (usecase, side) (slipway_pipeline_rows{{{SCOPE}}})", "{{usecase}}: {{side}}"),
+        ),
+        graph(
+            "Retraining decisions in a day",
+            "Requests for a training in the day before, by what the policy decided.",
+            "short",
+            over_time(
+                increase(f"slipway_retraining_decisions_total{{{SCOPE}}}", "usecase, decision", "1d"),
+                "{{usecase}}: {{decision}}",
+            ),
+            runbook="SlipwayDrift",
+        ),
+    ]
+
+
+def _monitoring() -> list[Panel]:
+    return [
+        timeline(
+            "Verdicts",
+            "Whether the last verdict is older than its schedule allows.",
+            _OVERDUE,
+            over_time(f"max by (usecase) ({_VERDICT_DUE}) > bool max by (usecase) ({_VERDICT})", "{{usecase}}"),
+            runbook="SlipwayVerdictOverdue",
+        ),
+        graph(
+            "Webhook deliveries of MLflow",
+            "Deliveries by outcome. A lost one delays a promotion until the next poll, no more.",
+            "cps",
+            over_time(
+                rate('slipway_mlflow_webhook_deliveries_total{namespace=~"$namespace"}', "outcome"), "{{outcome}}"
+            ),
+        ),
+    ]

@@ -44,8 +44,9 @@ from grafana.queries import (
 
 _LATENCY = f'slipway_request_duration_seconds{{{SCOPE}, route="predict"}}'
 _PREDICTIONS = f"slipway_predictions_total{{{VERSIONS}}}"
-_QUALITY = f'slipway_quality{{{VERSIONS}, metric="$metric"}}'
-_INTERVAL = f'slipway_quality_interval{{{VERSIONS}, metric="$metric"'
+# Of the watched version, whichever versions are chosen
+_QUALITY = f'slipway_quality{{{SCOPE}, metric="$metric"}}'
+_INTERVAL = f'slipway_quality_interval{{{SCOPE}, metric="$metric"'
 _BOUND = f'slipway_quality_bound{{{SCOPE}, metric="$metric"}}'
 _EVENTS = "slipway.usecase : ${usecase}"
 _KIBANA_EVENTS = links.named("Predictions in Kibana", links.kibana(_EVENTS))

@@ -58,6 +58,7 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
         "install Go 1.24 (go.dev/doc/install), whose module proxy has the Prometheus Operator's definitions",
     ),
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
+    "prometheus": (lambda: shutil.which("prometheus"), "install Debian's package prometheus"),
     "prometheus-alertmanager": (
         lambda: shutil.which("prometheus-alertmanager"),
         "install Debian's package prometheus-alertmanager",

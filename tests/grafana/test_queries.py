@@ -1,0 +1,141 @@
+"""Queries of the dashboards, with variables filled in as Grafana fills them: by promtool, and by a real Prometheus."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import yaml
+
+from tests.grafana import sample_series
+from tests.grafana.boards import BOARDS, Query, filled, queries, variables
+from tests.grafana.sample_series import END
+from tests.support import waiting
+from tests.support.servers import free_port
+
+EVERY = list(queries())
+CHOICES = {
+    "All": {"usecase": "credit_risk"},
+    "one": {
+        "namespace": "production",
+        "usecase": "credit_risk",
+        "version": "2",
+        "process": "worker-1",
+        "metric": "roc_auc",
+    },
+    "several": {
+        "namespace": ["production", "staging.1"],
+        "usecase": ["credit_risk", "digits"],
+        "version": ["1", "2"],
+        "process": ["supervisor", "worker-1"],
+        "metric": "roc_auc",
+    },
+}
+SLOWEST = 2.0  # seconds
+
+
+def chosen(query: Query, choice: str) -> dict:
+    """Return the values of a choice; of a variable with one value at a time, its first."""
+    known = variables(query.board)
+    values = {"metric": "roc_auc", **CHOICES[choice]}
+    if choice == "All":
+        values = {name: value for name, value in values.items() if not known.get(name, {}).get("includeAll")}
+    return {
+        name: value if isinstance(value, str) or known.get(name, {}).get("multi") else value[0]
+        for name, value in values.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("All", 'slipway_x{namespace=~".*", usecase=~"credit_risk", version=~".*"}'),
+        ("one", 'slipway_x{namespace=~"production", usecase=~"credit_risk", version=~"2"}'),
+        ("several", r'slipway_x{namespace=~"(production|staging\\.1)", usecase=~"credit_risk", version=~"(1|2)"}'),
+    ],
+)
+def test_variables_are_filled_in_as_by_grafana(choice, expected):
+    query = Query("slipway-model", "", 'slipway_x{namespace=~"$namespace", usecase=~"$usecase", version=~"$version"}')
+    assert filled(query, chosen(query, choice)) == expected
+
+
+def test_every_query_is_promql_whatever_is_chosen(needs, tmp_path):
+    rules = [
+        {"record": f"query_{number}", "expr": filled(query, chosen(query, choice))}
+        for number, (query, choice) in enumerate((query, choice) for query in EVERY for choice in CHOICES)
+    ]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    checked = subprocess.run([needs("promtool"), "check", "rules", path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"{len(rules)} rules found" in checked.stdout
+
+
+@pytest.fixture(scope="module")
+def prometheus(needs, tmp_path_factory) -> Iterator[httpx.Client]:
+    """Start a Prometheus on the sample series, as if it had scraped them in the hour before END."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    samples, empty = folder / "samples.txt", folder / "prometheus.yml"
+    samples.write_text(sample_series.exposition())
+    empty.write_text("{}")
+    backfill = [needs("promtool"), "tsdb", "create-blocks-from", "openmetrics", samples, folder / "data"]
+    subprocess.run(backfill, capture_output=True, check=True)
+    address = f"127.0.0.1:{free_port()}"
+    options = {
+        "config.file": empty,
+        "storage.tsdb.path": folder / "data",
+        "storage.tsdb.retention.time": "100y",
+        "web.listen-address": address,
+    }
+    command = [needs("prometheus"), *(f"--{name}={value}" for name, value in options.items())]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://{address}", trust_env=False) as client:
+            waiting.until(lambda: _is_ready(client))
+            yield client
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/-/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def ask(client: httpx.Client, query: Query, choice: str) -> list[dict]:
+    """Return the series that Grafana gets for the hour before END, and check how long that takes."""
+    expression = filled(query, chosen(query, choice))
+    route, when = "query_range", {"start": END - 3600, "end": END, "step": 15}
+    if query.instant:
+        route, when = "query", {"time": END}
+    began = time.monotonic()
+    response = client.post(f"/api/v1/{route}", data={"query": expression, **when})
+    assert time.monotonic() - began < SLOWEST, query
+    assert response.status_code == 200, f"{query}: {response.text}"
+    return response.json()["data"]["result"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", CHOICES)
+def test_no_query_is_empty_on_recorded_series(prometheus, choice):
+    assert [str(query) for query in EVERY if not ask(prometheus, query, choice)] == []
+
+
+@pytest.mark.slow
+def test_variables_find_the_use_cases_and_versions(prometheus):
+    for board in BOARDS:
+        for name, variable in variables(board).items():
+            if variable["type"] == "query":
+                query = filled(Query(board, name, variable["query"]), {"default": "credit_risk"})
+                selector, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+                values = prometheus.get(
+                    f"/api/v1/label/{label}/values", params={"match[]": selector, "start": END - 3600, "end": END}
+                )
+                assert values.json()["data"], f"{board}: {name}: {query}"

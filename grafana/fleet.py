@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import links, variables
 from grafana.addresses import Addresses
-from grafana.board import board
+from grafana.base import base
 from grafana.panels import DETECTED, Panel, above, below, column, listing, stat
 from grafana.queries import (
     ERROR_BUDGET,
@@ -49,7 +49,7 @@ _COLUMNS = {
 
 
 def dashboard(addresses: Addresses) -> Dashboard:
-    found = board(links.FLEET, "Slipway: Fleet", "Which model needs attention, and in what way?", addresses)
+    found = base(links.FLEET, "Slipway: Fleet", "Which model needs attention, and in what way?", addresses)
     for variable in (variables.namespace(), variables.usecases()):
         found.with_variable(variable)
     for panel in (*_figures(), _models(), _alerts()):

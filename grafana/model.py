@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana import links, variables
 from grafana.addresses import Addresses
 from grafana.annotations import events
-from grafana.board import board
+from grafana.base import base
 from grafana.panels import (
     DETECTED,
     GREEN,
@@ -57,7 +57,7 @@ _FINDING = states({0: ("none", GREEN), 1: ("reported", YELLOW)})
 
 
 def dashboard(addresses: Addresses) -> Dashboard:
-    found = board(links.MODEL, "Slipway: Model", "Is this model well? If not, why?", addresses)
+    found = base(links.MODEL, "Slipway: Model", "Is this model well? If not, why?", addresses)
     for variable in (variables.namespace(), variables.usecase(), variables.versions(), variables.metric()):
         found.with_variable(variable)
     for event in events():

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import links, variables
 from grafana.addresses import Addresses
-from grafana.board import board
+from grafana.base import base
 from grafana.panels import GREEN, RED, Panel, above, column, graph, listing, stat, states, timeline
 from grafana.queries import SCOPE, increase, milliseconds, newest, now, over_time, rate, rows
 
@@ -19,7 +19,7 @@ _OVERDUE = states({0: ("on time", GREEN), 1: ("overdue", RED)})
 
 
 def dashboard(addresses: Addresses) -> Dashboard:
-    found = board(
+    found = base(
         links.PIPELINES,
         "Slipway: Pipelines",
         "Do trainings and monitors run when they should, and what did they decide?",

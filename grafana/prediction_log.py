@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import links, variables
 from grafana.addresses import Addresses
-from grafana.board import board
+from grafana.base import base
 from grafana.panels import Panel, above, bound, graph, stat
 from grafana.queries import SCOPE, now, over_time, rate
 
@@ -17,7 +17,7 @@ _ROTATION = 'slipway_prediction_log_rotation_seconds{namespace=~"$namespace"}'
 
 
 def dashboard(addresses: Addresses) -> Dashboard:
-    found = board(
+    found = base(
         links.PREDICTION_LOG,
         "Slipway: Prediction log",
         "Is every prediction recorded, and how soon is its record safe from the loss of a machine?",

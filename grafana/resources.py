@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import links, variables
 from grafana.addresses import Addresses
-from grafana.board import board
+from grafana.base import base
 from grafana.panels import Panel, above, below, graph, row, stat
 from grafana.queries import SCOPE, now, over_time, quantile, rate
 
@@ -20,7 +20,7 @@ _GPU_MEMORY = (
 
 
 def dashboard(addresses: Addresses) -> Dashboard:
-    found = board(
+    found = base(
         links.RESOURCES, "Slipway: Resources and GPU", "What do the processes use, and what will run out?", addresses
     )
     for variable in (variables.namespace(), variables.usecases(), variables.processes()):

@@ -14,7 +14,7 @@ import yaml
 from grafana.__main__ import texts
 from grafana.addresses import Addresses
 from tests.grafana import announced
-from tests.grafana.boards import BOARDS, FILES, ROOT, panels, queries, variables
+from tests.grafana.dashboards import DASHBOARDS, FILES, ROOT, panels, queries, variables
 
 METRIC = re.compile(r"(?<![\w:])(?:slipway_\w+|\w+:slipway_\w+:\w+|ALERTS)(?=[{\s\[),|\"]|$)")
 # Why a metric that is exported is on no panel
@@ -24,7 +24,11 @@ NOT_SHOWN = {
     "slipway_objective_window_days": "chooses the window in which rules record the budgets",
     "slipway_versions_deleted_total": "an event, not a state: the alert says which, `slipway history` says who",
 }
-EVERY = [pytest.param(board, panel, id=f"{board}-{panel['title']}") for board in BOARDS for panel in panels(board)]
+EVERY = [
+    pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")
+    for dashboard in DASHBOARDS
+    for panel in panels(dashboard)
+]
 
 
 def documented() -> set[str]:
@@ -35,7 +39,9 @@ def documented() -> set[str]:
 def used() -> set[str]:
     """Return the metrics that panels, annotations and variables ask for, histograms by their name."""
     expressions = [query.expression for query in queries()]
-    expressions += [str(variable.get("query")) for board in BOARDS for variable in variables(board).values()]
+    expressions += [
+        str(variable.get("query")) for dashboard in DASHBOARDS for variable in variables(dashboard).values()
+    ]
     found = {name for expression in expressions for name in METRIC.findall(expression)}
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in found}
 
@@ -54,12 +60,12 @@ def test_the_committed_dashboards_are_those_of_the_code():
 
 def test_uids_are_those_that_bookmarks_and_links_name():
     uids = ["slipway-fleet", "slipway-model", "slipway-pipelines", "slipway-prediction-log", "slipway-resources"]
-    assert [BOARDS[path.stem]["uid"] for path in FILES] == uids
+    assert [DASHBOARDS[path.stem]["uid"] for path in FILES] == uids
 
 
-@pytest.mark.parametrize("board", BOARDS)
-def test_panels_have_ids_and_places_of_their_own(board):
-    every = BOARDS[board]["panels"]
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_panels_have_ids_and_places_of_their_own(dashboard):
+    every = DASHBOARDS[dashboard]["panels"]
     assert sorted(panel["id"] for panel in every) == list(range(1, len(every) + 1))
     cells = [
         (place["x"] + x, place["y"] + y)
@@ -70,21 +76,21 @@ def test_panels_have_ids_and_places_of_their_own(board):
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) < 24
 
 
-@pytest.mark.parametrize("board", BOARDS)
-def test_a_dashboard_has_few_panels_and_says_what_it_answers(board):
-    assert BOARDS[board]["description"].endswith("?")
-    assert len(panels(board)) <= 20
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_a_dashboard_has_few_panels_and_says_what_it_answers(dashboard):
+    assert DASHBOARDS[dashboard]["description"].endswith("?")
+    assert len(panels(dashboard)) <= 20
 
 
-@pytest.mark.parametrize(("board", "panel"), EVERY)
-def test_a_panel_has_a_title_a_description_and_a_unit(board, panel):
+@pytest.mark.parametrize(("dashboard", "panel"), EVERY)
+def test_a_panel_has_a_title_a_description_and_a_unit(dashboard, panel):
     assert panel["title"] and panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-@pytest.mark.parametrize(("board", "panel"), EVERY)
-def test_colours_are_names_that_each_theme_draws_in_its_own_way(board, panel):
+@pytest.mark.parametrize(("dashboard", "panel"), EVERY)
+def test_colours_are_names_that_each_theme_draws_in_its_own_way(dashboard, panel):
     text = json.dumps(panel)
     assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", text)
     assert {*re.findall(r'"(?:color|fixedColor)": "([^"]+)"', text)} <= {"green", "yellow", "red", "text"}
@@ -98,30 +104,30 @@ def test_a_panel_that_can_be_bad_has_thresholds_words_or_a_bound():
             assert len(steps) > 1 or defaults.get("mappings") or panel["title"] == "Quality", panel["title"]
 
 
-@pytest.mark.parametrize("board", BOARDS)
-def test_links_lead_to_dashboards_runbooks_and_declared_addresses(board):
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_links_lead_to_dashboards_runbooks_and_declared_addresses(dashboard):
     runbooks = {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} | announced.RUNBOOKS
-    for url in addresses_of(BOARDS[board]):
+    for url in addresses_of(DASHBOARDS[dashboard]):
         target = re.match(r"/d/([\w-]+)\?|\$\{(kibana|mlflow|status|runbooks)\}", url)
         assert target, url
-        assert target[1] is None or target[1] in BOARDS, url
-        assert target[2] is None or target[2] in variables(board), url
+        assert target[1] is None or target[1] in DASHBOARDS, url
+        assert target[2] is None or target[2] in variables(dashboard), url
         if found := re.fullmatch(r"\$\{runbooks\}/(\w+)\.md", url):
             assert found[1] in runbooks, url
 
 
 def test_links_lead_to_kibana_by_trace_and_to_the_version_in_mlflow():
-    every = {board: addresses_of(found) for board, found in BOARDS.items()}
+    every = {dashboard: addresses_of(found) for dashboard, found in DASHBOARDS.items()}
     assert any('trace.id%20:%20"${trace}"' in url for url in every["slipway-prediction-log"])
     assert "${mlflow}/#/models/${__data.fields.usecase}/versions/${__value.raw}" in every["slipway-fleet"]
     assert any(url.startswith("/d/slipway-model?") for url in every["slipway-fleet"])
 
 
-@pytest.mark.parametrize("board", BOARDS)
-def test_every_variable_that_a_dashboard_uses_is_declared(board):
-    text = json.dumps(BOARDS[board])
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_every_variable_that_a_dashboard_uses_is_declared(dashboard):
+    text = json.dumps(DASHBOARDS[dashboard])
     names = {one or other for one, other in re.findall(r"\$\{(\w+)(?::\w+)*\}|\$(\w+)", text)}
-    assert {name for name in names if not name.startswith("__")} <= variables(board).keys()
+    assert {name for name in names if not name.startswith("__")} <= variables(dashboard).keys()
 
 
 def test_every_metric_on_a_panel_is_exported_or_recorded():

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.grafana import sample_series
-from tests.grafana.boards import BOARDS, Query, filled, queries, variables
+from tests.grafana.dashboards import DASHBOARDS, Query, filled, queries, variables
 from tests.grafana.sample_series import END
 from tests.support import waiting
 from tests.support.servers import free_port
@@ -39,7 +39,7 @@ SLOWEST = 2.0  # seconds
 
 def chosen(query: Query, choice: str) -> dict:
     """Return the values of a choice; of a variable with one value at a time, its first."""
-    known = variables(query.board)
+    known = variables(query.dashboard)
     values = {"metric": "roc_auc", **CHOICES[choice]}
     if choice == "All":
         values = {name: value for name, value in values.items() if not known.get(name, {}).get("includeAll")}
@@ -130,12 +130,12 @@ def test_no_query_is_empty_on_recorded_series(prometheus, choice):
 
 @pytest.mark.slow
 def test_variables_find_the_use_cases_and_versions(prometheus):
-    for board in BOARDS:
-        for name, variable in variables(board).items():
+    for dashboard in DASHBOARDS:
+        for name, variable in variables(dashboard).items():
             if variable["type"] == "query":
-                query = filled(Query(board, name, variable["query"]), {"default": "credit_risk"})
+                query = filled(Query(dashboard, name, variable["query"]), {"default": "credit_risk"})
                 selector, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
                 values = prometheus.get(
                     f"/api/v1/label/{label}/values", params={"match[]": selector, "start": END - 3600, "end": END}
                 )
-                assert values.json()["data"], f"{board}: {name}: {query}"
+                assert values.json()["data"], f"{dashboard}: {name}: {query}"

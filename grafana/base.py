@@ -1,4 +1,4 @@
-"""What every dashboard has: its uid, links to the others, the data source and the addresses it links to."""
+"""Base of every dashboard: its uid, links to the others, the data source and the addresses it links to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grafana import links, variables
 from grafana.addresses import Addresses
 
 
-def board(uid: str, title: str, question: str, addresses: Addresses, since: str = "now-6h") -> Dashboard:
+def base(uid: str, title: str, question: str, addresses: Addresses, since: str = "now-6h") -> Dashboard:
     """Return a dashboard without panels that answers `question`; bookmarks and links name it by `uid`, which stays."""
     found = (
         Dashboard(title)

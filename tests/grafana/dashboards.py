@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
-BOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
+DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
 # By Grafana for a step of 15 s, which is also the distance of scrapes: four of them (`$__rate_interval`)
 INTERVALS = {"__rate_interval": "1m0s", "__interval": "15s", "__range": "3600s"}
 ALL = "$__all"
@@ -23,43 +23,43 @@ Chosen = Mapping[str, str | Sequence[str]]
 class Query:
     """One PromQL expression of a panel or an annotation."""
 
-    board: str
+    dashboard: str
     panel: str
     expression: str
     instant: bool = False
 
     def __str__(self) -> str:
-        return f"{self.board}: {self.panel}: {self.expression}"
+        return f"{self.dashboard}: {self.panel}: {self.expression}"
 
 
-def panels(board: str) -> list[dict[str, Any]]:
-    return [panel for panel in BOARDS[board]["panels"] if panel["type"] != "row"]
+def panels(dashboard: str) -> list[dict[str, Any]]:
+    return [panel for panel in DASHBOARDS[dashboard]["panels"] if panel["type"] != "row"]
 
 
-def variables(board: str) -> dict[str, dict[str, Any]]:
-    return {variable["name"]: variable for variable in BOARDS[board]["templating"]["list"]}
+def variables(dashboard: str) -> dict[str, dict[str, Any]]:
+    return {variable["name"]: variable for variable in DASHBOARDS[dashboard]["templating"]["list"]}
 
 
 def queries() -> Iterator[Query]:
-    for board, found in BOARDS.items():
-        for panel in panels(board):
+    for dashboard, found in DASHBOARDS.items():
+        for panel in panels(dashboard):
             for target in panel["targets"]:
-                yield Query(board, panel["title"], target["expr"], target.get("instant", False))
+                yield Query(dashboard, panel["title"], target["expr"], target.get("instant", False))
         for annotation in found.get("annotations", {}).get("list", []):
-            yield Query(board, annotation["name"], annotation["expr"])
+            yield Query(dashboard, annotation["name"], annotation["expr"])
 
 
-def choices(board: str, chosen: Chosen) -> Chosen:
+def choices(dashboard: str, chosen: Chosen) -> Chosen:
     """Return a value of every variable: what was chosen, else All where there is such an option."""
     return {
         name: chosen.get(name, ALL if variable.get("includeAll") else chosen.get("default", "x"))
-        for name, variable in variables(board).items()
+        for name, variable in variables(dashboard).items()
     }
 
 
 def filled(query: Query, chosen: Chosen) -> str:
     """Return the expression as Grafana's Prometheus data source sends it to Prometheus."""
-    known, given = variables(query.board), choices(query.board, chosen)
+    known, given = variables(query.dashboard), choices(query.dashboard, chosen)
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]

@@ -57,7 +57,7 @@ def _figures() -> list[Panel]:
             "Failed runs",
             "Runs that failed in the last 7 days.",
             "short",
-            now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome="failed"}}[7d]))'),
+            now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome=~"failed|crashed"}}[7d]))'),
             steps=above(1),
             width=6,
             runbook="SlipwayPipelineFailed",

@@ -20,8 +20,8 @@ FAILED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"5.."}}'
 REFUSED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"4.."}}'
 
 # Recorded by rules: their windows of days are too long to be read by a panel
-ERROR_BUDGET = f"namespace_usecase:slipway_error_budget_remaining:ratio{{{SCOPE}}}"
-LATENCY_BUDGET = f"namespace_usecase:slipway_latency_budget_remaining:ratio{{{SCOPE}}}"
+ERROR_BUDGET = f"namespace_usecase:slipway_availability_budget_left:ratio{{{SCOPE}}}"
+LATENCY_BUDGET = f"namespace_usecase:slipway_latency_budget_left:ratio{{{SCOPE}}}"
 
 
 def rate(series: str, by: str = "") -> str:

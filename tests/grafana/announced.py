@@ -37,8 +37,8 @@ METRICS = {
     "slipway_usecase_info",
 }
 RECORDS = {
-    "namespace_usecase:slipway_error_budget_remaining:ratio",
-    "namespace_usecase:slipway_latency_budget_remaining:ratio",
+    "namespace_usecase:slipway_availability_budget_left:ratio",
+    "namespace_usecase:slipway_latency_budget_left:ratio",
 }
 RUNBOOKS = {
     "SlipwayCredentialExpires",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import links, variables
+from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import DETECTED, Panel, above, below, column, listing, stat
+from grafana.panels import DETECTED, Panel, column, listing, stat
 from grafana.queries import (
     ERROR_BUDGET,
     FAILED,
@@ -67,7 +67,7 @@ def _figures() -> list[Panel]:
             "Slipway's alerts that fire now, but the watchdog, which always fires. Empty: no rules are loaded.",
             "short",
             now(f"count({FIRING}) or count({WATCHDOG}) * 0"),
-            steps=above(1),
+            steps=thresholds.ANY,
             empty="no rules loaded",
         ),
         stat("Requests", "Prediction requests of all models.", "reqps", now(rate(REQUESTS))),
@@ -76,7 +76,7 @@ def _figures() -> list[Panel]:
             "Share of prediction requests that got a status of 500 or above.",
             "percentunit",
             now(share(FAILED, REQUESTS)),
-            steps=above(0.001, 0.01),
+            steps=thresholds.FAILED,
             runbook="SlipwayErrorBudgetBurn",
         ),
         stat(
@@ -84,7 +84,7 @@ def _figures() -> list[Panel]:
             "Use cases whose last verdict is drift.",
             "short",
             now(f"sum(slipway_drift_detected{{{SCOPE}}})"),
-            steps=above(1),
+            steps=thresholds.ANY,
             runbook="SlipwayDrift",
         ),
         stat(
@@ -92,7 +92,7 @@ def _figures() -> list[Panel]:
             "Files and digests of versions that are not as they were registered.",
             "short",
             now(f"sum(slipway_versions_altered{{{SCOPE}}})"),
-            steps=above(1),
+            steps=thresholds.ANY,
             runbook="SlipwayVersionAltered",
         ),
     ]
@@ -119,10 +119,10 @@ def _models() -> Panel:
     column(found, "Use case", link=links.named("Why", links.model("${__value.raw}")))
     column(found, "Version", link=links.named("Version in MLflow", version))
     column(found, "Requests", "reqps")
-    column(found, "Failed", "percentunit", above(0.001, 0.01))
-    column(found, "Error budget left", "percentunit", below(0.25, 0))
+    column(found, "Failed", "percentunit", thresholds.FAILED)
+    column(found, "Error budget left", "percentunit", thresholds.BUDGET_LEFT)
     column(found, "Latency p99", "s")
-    column(found, "Latency budget left", "percentunit", below(0.25, 0))
+    column(found, "Latency budget left", "percentunit", thresholds.BUDGET_LEFT)
     column(found, "Drift", mapping=DETECTED)
     column(found, "Last alert", link=links.named("Runbook", links.runbook("${__value.raw}")))
     column(found, "Firing until", "dateTimeFromNow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import links, variables
+from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.annotations import events
 from grafana.base import base
@@ -13,8 +13,6 @@ from grafana.panels import (
     GREEN,
     YELLOW,
     Panel,
-    above,
-    below,
     bound,
     graph,
     name,
@@ -87,7 +85,7 @@ def _is_it_well() -> Panel:
         "Alerts on this use case, and on what all share, that fire now. The rows below say why.",
         "suffix: alerts firing",
         now(f"count({FIRING}) or count({WATCHDOG}) * 0"),
-        steps=above(1),
+        steps=thresholds.ANY,
         empty="no rules loaded",
         see=[links.named("Firing alerts", links.dashboard(links.FLEET))],
     ).mappings(states({0: ("yes", GREEN)}))
@@ -100,7 +98,7 @@ def _budgets() -> list[Panel]:
             "What the objective of availability leaves in its window: 100 % is untouched, below 0 is overdrawn.",
             "percentunit",
             now(f"min({ERROR_BUDGET})"),
-            steps=below(0.25, 0),
+            steps=thresholds.BUDGET_LEFT,
             runbook="SlipwayErrorBudgetBurn",
         ),
         stat(
@@ -108,7 +106,7 @@ def _budgets() -> list[Panel]:
             "What the objective of latency leaves of the responses that may be late in its window.",
             "percentunit",
             now(f"min({LATENCY_BUDGET})"),
-            steps=below(0.25, 0),
+            steps=thresholds.BUDGET_LEFT,
             runbook="SlipwayLatencyBudgetBurn",
         ),
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import links, variables
+from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import GREEN, RED, Panel, above, column, graph, listing, stat, states, timeline
+from grafana.panels import GREEN, RED, Panel, column, graph, listing, stat, states, timeline
 from grafana.queries import SCOPE, increase, milliseconds, newest, now, over_time, rate, rows
 
 _BY = "namespace, usecase, flow"
@@ -40,7 +40,7 @@ def _figures() -> list[Panel]:
             "Time since the watch process completed a pass; it writes all metrics of this dashboard.",
             "s",
             now('time() - max(slipway_watch_pass_timestamp_seconds{namespace=~"$namespace"})'),
-            steps=above(120, 300),
+            steps=thresholds.WATCH_PASS,
             width=6,
             runbook="SlipwayWatchDown",
             empty="no watch",
@@ -50,7 +50,6 @@ def _figures() -> list[Panel]:
             "Time that the last complete pass of the watch took.",
             "s",
             now('max(slipway_watch_pass_seconds{namespace=~"$namespace"})'),
-            steps=above(30, 60),
             width=6,
         ),
         stat(
@@ -58,7 +57,7 @@ def _figures() -> list[Panel]:
             "Runs that failed in the last 7 days.",
             "short",
             now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome=~"failed|crashed"}}[7d]))'),
-            steps=above(1),
+            steps=thresholds.ANY,
             width=6,
             runbook="SlipwayPipelineFailed",
         ).decimals(0),
@@ -67,7 +66,7 @@ def _figures() -> list[Panel]:
             "Reports that the last verdicts lack: their page, Evidently's, or their run in MLflow.",
             "short",
             now(f"sum(slipway_report_missing{{{SCOPE}}})"),
-            steps=above(1),
+            steps=thresholds.ANY,
             width=6,
         ),
     ]

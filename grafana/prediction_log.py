@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import links, variables
+from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import Panel, above, bound, graph, stat
+from grafana.panels import Panel, bound, graph, stat
 from grafana.queries import SCOPE, now, over_time, rate
 
 _LAG = f"slipway_prediction_log_lag_seconds{{{SCOPE}}}"
@@ -38,7 +38,7 @@ def _figures() -> list[Panel]:
             "Events that could not be written, in the dashboard's time range: drift, quality and retraining miss them.",
             "short",
             now(f"sum(increase({_LOST}[$__range]))"),
-            steps=above(1),
+            steps=thresholds.ANY,
             width=6,
             runbook="SlipwayPredictionLogLost",
         ).decimals(0),
@@ -47,7 +47,7 @@ def _figures() -> list[Panel]:
             "Age of the oldest line that is not shipped: what the loss of a machine costs.",
             "s",
             now(f"max({_LAG})"),
-            steps=above(600, 1200),
+            steps=thresholds.LOG_LAG,
             width=6,
             runbook="SlipwayPredictionLogBehind",
         ),
@@ -56,7 +56,7 @@ def _figures() -> list[Panel]:
             "Files that the last verdicts left out: those that cannot be read, or have lines that are no events.",
             "short",
             now(f"sum(slipway_prediction_log_left_out_files{{{SCOPE}}})"),
-            steps=above(1),
+            steps=thresholds.ANY,
             width=6,
         ),
         stat(
@@ -64,7 +64,7 @@ def _figures() -> list[Panel]:
             "Times that a segment or an image could not be shipped, in the dashboard's time range.",
             "short",
             now(f"sum(increase(slipway_prediction_log_ship_failures_total{{{SCOPE}}}[$__range]))"),
-            steps=above(1),
+            steps=thresholds.ANY,
             width=6,
             runbook="SlipwayPredictionLogBehind",
         ).decimals(0),
@@ -96,7 +96,6 @@ def _flows() -> list[Panel]:
             "Events that could not be written, by use case.",
             "cps",
             over_time(rate(_LOST, "usecase"), "{{usecase}}"),
-            steps=above(0.001),
             runbook="SlipwayPredictionLogLost",
         ),
         graph(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import links, variables
+from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import Panel, above, below, graph, row, stat
+from grafana.panels import Panel, above, graph, row, stat
 from grafana.queries import SCOPE, now, over_time, quantile, rate
 
 _NAMESPACE = 'namespace=~"$namespace"'
@@ -40,7 +40,7 @@ def _figures() -> list[Panel]:
             "Free share of the fullest disk: of the state, the prediction log, or temporary files.",
             "percentunit",
             now(f"min({_FREE})"),
-            steps=below(0.2, 0.1),
+            steps=thresholds.DISK_FREE,
             width=6,
             runbook="SlipwayDiskFull",
         ),
@@ -49,7 +49,7 @@ def _figures() -> list[Panel]:
             "Share of the files that a process may have open, of the process that is nearest to its limit.",
             "percentunit",
             now(f"max({_OPEN_FILES})"),
-            steps=above(0.7, 0.9),
+            steps=thresholds.OPEN_FILES,
             width=6,
             runbook="SlipwayOpenFilesHigh",
         ),
@@ -58,7 +58,7 @@ def _figures() -> list[Panel]:
             "Starts of processes in the dashboard's time range.",
             "short",
             now(f"sum(changes(slipway_process_start_time_seconds{{{_PROCESS}}}[$__range]))"),
-            steps=above(1, 5),
+            steps=thresholds.RESTARTS,
             width=6,
             runbook="SlipwayRestartLoop",
         ),
@@ -67,7 +67,7 @@ def _figures() -> list[Panel]:
             "Time until the first API key, certificate or signing key that a process knows of expires.",
             "s",
             now(f"min(slipway_credential_expiry_timestamp_seconds{{{_NAMESPACE}}}) - time()"),
-            steps=below(14 * 86400, 3 * 86400),
+            steps=thresholds.CREDENTIAL_EXPIRES,
             width=6,
             runbook="SlipwayCredentialExpires",
             empty="none expires",
@@ -95,7 +95,7 @@ def _processes() -> list[Panel]:
             "Share of the files that each process may have open.",
             "percentunit",
             over_time(_OPEN_FILES, "{{process}}"),
-            steps=above(0.7, 0.9),
+            steps=thresholds.OPEN_FILES,
             runbook="SlipwayOpenFilesHigh",
         ),
         graph(
@@ -103,7 +103,7 @@ def _processes() -> list[Panel]:
             "Free share of the disk that each folder is on.",
             "percentunit",
             over_time(_FREE, "{{folder}}"),
-            steps=below(0.2, 0.1),
+            steps=thresholds.DISK_FREE,
             runbook="SlipwayDiskFull",
         ).max(1),
     ]

@@ -25,7 +25,8 @@ from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-READMES = [path for folder in ("bentos", "grafana", "infra", "usecases") for path in ROOT.glob(f"{folder}/**/README.md")]
+FOLDERS = ("bentos", "grafana", "infra", "usecases")
+READMES = [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/README.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *READMES])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(slipway [^`]+|make [^`]+)`")

@@ -12,6 +12,7 @@ from grafana.queries import (
     ERROR_BUDGET,
     FAILED,
     FIRING,
+    FIRING_OF_MODELS,
     LATENCY_BUDGET,
     REQUESTS,
     SCOPE,
@@ -30,7 +31,7 @@ _CHAMPIONS = f'slipway_model_info{{{SCOPE}, role="champion"}}'
 _LATENCY = f'slipway_request_duration_seconds{{{SCOPE}, route="predict"}}'
 _GATED_QUALITY = f"slipway_quality{{{SCOPE}}} and on ({_BY}, metric) slipway_quality_bound"
 # When each alert was seen firing last; a few alerts, evaluated every 5 minutes
-_FIRED = f"max_over_time(timestamp({FIRING})[7d:5m])"
+_FIRED = f"max_over_time(timestamp({FIRING_OF_MODELS})[7d:5m])"
 _COLUMNS = {
     "namespace": "Environment",
     "usecase": "Use case",

@@ -1,7 +1,7 @@
 """PromQL of the dashboards: the variables' selectors, rates, shares and targets.
 
-Every selector names `$namespace` and `$usecase` by `=~`: Grafana fills in one value, several as `(a|b)`, or `.*` for
-All, which also matches series without a namespace, as on a laptop.
+Every selector names `$namespace` and `$usecase` by `=~`: Grafana fills in one value, several as `(a|b)`, or a regular
+expression for All, which also matches series without a namespace, as on a laptop.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SCOPE = 'namespace=~"$namespace", usecase=~"$usecase"'
 VERSIONS = f'{SCOPE}, version=~"$version"'
-# Alerts on no use case, such as a full disk, concern every use case.
 ALERTS = 'ALERTS{alertstate="firing", alertname=~"Slipway.*", alertname!="SlipwayWatchdog"'
+FIRING_OF_MODELS = f"{ALERTS}, {SCOPE}}}"
+# Alerts on no use case, such as a full disk, concern every use case.
 FIRING = f'{ALERTS}, namespace=~"$namespace|", usecase=~"$usecase|"}}'
 WATCHDOG = 'ALERTS{alertname="SlipwayWatchdog"}'
 REQUESTS = f'slipway_requests_total{{{SCOPE}, route="predict"}}'

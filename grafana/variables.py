@@ -37,7 +37,8 @@ def namespace() -> QueryVariable:
 
 
 def usecases() -> QueryVariable:
-    return _all(_query("usecase", f"label_values({_USECASES}, usecase)")).label("Use case")
+    """Return several use cases or all: a request to none, which has an empty label, belongs to no model."""
+    return _all(_query("usecase", f"label_values({_USECASES}, usecase)")).all_value(".+").label("Use case")
 
 
 def usecase() -> QueryVariable:

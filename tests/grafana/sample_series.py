@@ -129,6 +129,7 @@ def _series() -> Iterator[tuple[str, Labels, Value, int]]:
         yield "slipway_model_info", {**served, "version": "2"}, constant(1), HOUR // 2
         yield "ALERTS", {**_ALERT, **usecase, "alertname": "SlipwayDrift"}, constant(1), HOUR // 2
     yield "ALERTS", {**_ALERT, "alertname": "SlipwayWatchdog"}, constant(1), 0
+    yield "slipway_requests_total", {"usecase": "", "route": "predict", "code": "404"}, rising(1), 0  # to no model
 
 
 def _samples(name: str, labels: Labels, value: Value, since: int) -> Iterator[str]:
@@ -136,4 +137,4 @@ def _samples(name: str, labels: Labels, value: Value, since: int) -> Iterator[st
     for chosen in itertools.product(*values):
         shown = ",".join(f'{key}="{one}"' for key, one in zip(labels, chosen, strict=True))
         for second in range(since, HOUR + 1, STEP):
-            yield f"{name}{{{shown}}} {value(second):g} {END - HOUR + second}"
+            yield f"{name}{{{shown}}} {value(second)} {END - HOUR + second}"

@@ -129,6 +129,40 @@ def test_no_query_is_empty_on_recorded_series(prometheus, choice):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dashboard", "panel", "value"),
+    [
+        ("slipway-fleet", "Models", 2),
+        ("slipway-fleet", "Alerts firing", 2),
+        ("slipway-fleet", "Requests", 16),
+        ("slipway-fleet", "Failed requests", 0.5),
+        ("slipway-fleet", "Models with drift", 2),
+        ("slipway-model", "Is it well?", 1),
+        ("slipway-model", "Error budget left", 0.4),
+        ("slipway-model", "Quality", 0.8),
+        ("slipway-pipelines", "Last pass of the watch", 20),
+        ("slipway-prediction-log", "Events lost", 72),
+        ("slipway-resources", "Disk free", 0.2),
+        ("slipway-resources", "Open files", 80 / 1024),
+        ("slipway-resources", "Next credential expires in", 86_400),
+    ],
+)
+def test_a_figure_is_that_of_the_recorded_series(prometheus, dashboard, panel, value):
+    query = next(query for query in EVERY if (query.dashboard, query.panel) == (dashboard, panel) and query.instant)
+    [found] = ask(prometheus, query, "All")
+    assert float(found["value"][1]) == pytest.approx(value, rel=0.05)
+
+
+@pytest.mark.slow
+def test_the_table_of_models_has_a_row_for_each_model_and_no_other(prometheus):
+    models = {(labels.get("namespace"), labels["usecase"]) for labels in sample_series.USECASES}
+    for query in (query for query in EVERY if query.dashboard == "slipway-fleet" and query.panel == "Models"):
+        labels = [series["metric"] for series in ask(prometheus, query, "All")]
+        found = [(one.get("namespace"), one["usecase"]) for one in labels if "usecase" in one]
+        assert found == [] or (len(found) == 2 and set(found) == models), query
+
+
+@pytest.mark.slow
 def test_variables_find_the_use_cases_and_versions(prometheus):
     for dashboard in DASHBOARDS:
         for name, variable in variables(dashboard).items():

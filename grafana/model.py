@@ -31,6 +31,7 @@ from grafana.queries import (
     REFUSED,
     REQUESTS,
     SCOPE,
+    SUCCEEDED,
     VERSIONS,
     WATCHDOG,
     now,
@@ -197,9 +198,9 @@ def _late() -> Panel:
     late = f'slipway_requests_slow_total{{{SCOPE}, route="predict"}}'
     found = graph(
         "Late responses",
-        "Share of responses later than the objective; the dashed line is the share that it allows.",
+        "Share of successful predictions later than the objective; the dashed line is the share that it allows.",
         "percentunit",
-        over_time(share(late, REQUESTS), "late"),
+        over_time(share(late, SUCCEEDED), "late"),
         over_time(f"1 - max(slipway_objective_latency_quantile{{{SCOPE}}})", "allowed"),
         runbook="SlipwayLatencyBudgetBurn",
     )

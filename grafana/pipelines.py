@@ -33,6 +33,12 @@ def dashboard(addresses: Addresses) -> Dashboard:
     return found
 
 
+def _overdue(due: str, done: str, by: str) -> str:
+    """Return 1 where something was last done before it was due, or never, and else 0."""
+    expected = f"max by ({by}) ({due})"
+    return f"{expected} > bool max by ({by}) ({done}) or {expected} * 0 + 1"
+
+
 def _figures() -> list[Panel]:
     return [
         stat(
@@ -56,7 +62,7 @@ def _figures() -> list[Panel]:
             "Failed runs",
             "Runs that failed in the last 7 days.",
             "short",
-            now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome=~"failed|crashed"}}[7d]))'),
+            now(f'sum(increase(slipway_pipeline_runs_total{{{SCOPE}, outcome="failed"}}[7d]))'),
             steps=thresholds.ANY,
             width=6,
             runbook="SlipwayPipelineFailed",
@@ -90,7 +96,7 @@ def _last_runs() -> Panel:
         rows(milliseconds(newest(_ENDED, _BY, "outcome"))),
         rows(f"max by ({_BY}) (slipway_pipeline_run_duration_seconds{{{SCOPE}}})"),
         rows(milliseconds(f"max by ({_BY}) ({_DUE})")),
-        rows(f"max by ({_BY}) ({_DUE}) > bool max by ({_BY}) ({_ENDED})"),
+        rows(_overdue(_DUE, _ENDED, _BY)),
         runbook="SlipwayPipelineOverdue",
     )
     column(found, "Use case", link=links.named("Model", links.model("${__value.raw}")))
@@ -133,7 +139,7 @@ def _results() -> list[Panel]:
         ),
         graph(
             "Rows",
-            "Rows that the last training had, by side of the split.",
+            "Rows of the last runs: of a training by side of the split, of a monitor in its window.",
             "short",
             over_time(f"max by (usecase, side) (slipway_pipeline_rows{{{SCOPE}}})", "{{usecase}}: {{side}}"),
         ),
@@ -154,9 +160,9 @@ def _monitoring() -> list[Panel]:
     return [
         timeline(
             "Verdicts",
-            "Whether the last verdict is older than its schedule allows.",
+            "Whether the last verdict is older than its schedule allows, or there is none.",
             _OVERDUE,
-            over_time(f"max by (usecase) ({_VERDICT_DUE}) > bool max by (usecase) ({_VERDICT})", "{{usecase}}"),
+            over_time(_overdue(_VERDICT_DUE, _VERDICT, "usecase"), "{{usecase}}"),
             runbook="SlipwayVerdictOverdue",
         ),
         graph(

@@ -17,6 +17,7 @@ FIRING_OF_MODELS = f"{ALERTS}, {SCOPE}}}"
 FIRING = f'{ALERTS}, namespace=~"$namespace|", usecase=~"$usecase|"}}'
 WATCHDOG = 'ALERTS{alertname="SlipwayWatchdog"}'
 REQUESTS = f'slipway_requests_total{{{SCOPE}, route="predict"}}'
+SUCCEEDED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"2.."}}'
 FAILED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"5.."}}'
 REFUSED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"4.."}}'
 

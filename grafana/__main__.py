@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,12 +31,18 @@ def _numbered(dashboard: Dashboard) -> Dashboard:
     return dashboard
 
 
-def main() -> None:
+def _without_slash(address: str) -> str:
+    return address.rstrip("/")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m grafana", description="Write the dashboards.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
     for name, default in asdict(Addresses()).items():
-        parser.add_argument(f"--{name}", default=default, help=f"base address of links (default {default})")
-    given = vars(parser.parse_args())
+        parser.add_argument(
+            f"--{name}", default=default, type=_without_slash, help=f"base address of links (default {default})"
+        )
+    given = vars(parser.parse_args(arguments))
     folder = given.pop("out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts(Addresses(**given)).items():

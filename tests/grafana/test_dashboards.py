@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from grafana.__main__ import texts
+from grafana.__main__ import main, texts
 from grafana.addresses import Addresses
 from tests.grafana import announced
 from tests.grafana.dashboards import DASHBOARDS, FILES, ROOT, panels, queries, variables
@@ -139,11 +138,17 @@ def test_every_exported_metric_is_on_a_panel_or_has_a_reason():
     assert NOT_SHOWN.keys() & used() == set()
 
 
-def test_a_deployment_names_its_own_addresses():
-    own = texts(replace(Addresses(), kibana="https://kibana.example.org", runbooks="https://wiki.example.org"))
-    for text in own.values():
-        queries = [one["query"] for one in json.loads(text)["templating"]["list"] if one["type"] == "constant"]
-        assert {"https://kibana.example.org", "https://wiki.example.org"} <= {*queries}
+def test_a_deployment_names_its_own_addresses(tmp_path):
+    main(
+        ["--out", str(tmp_path / "new"), "--kibana=https://kibana.example.org/", "--runbooks=https://wiki.example.org"]
+    )
+    written = [json.loads(path.read_text()) for path in sorted((tmp_path / "new").iterdir())]
+    assert len(written) == len(DASHBOARDS)
+    for dashboard in written:
+        constants = {one["name"]: one["query"] for one in dashboard["templating"]["list"] if one["type"] == "constant"}
+        assert constants["kibana"] == "https://kibana.example.org"
+        assert constants["runbooks"] == "https://wiki.example.org"
+        assert constants["mlflow"] == Addresses().mlflow
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "grafana" / "provisioning").rglob("*.yml")), ids=lambda path: path.name)

@@ -158,7 +158,7 @@ def _requests() -> Panel:
         over_time(rate(f"slipway_requests_shed_total{{{SCOPE}}}", "reason"), "shed: {{reason}}"),
         over_time(rate(f"slipway_shadow_shed_total{{{VERSIONS}}}"), "not copied to the shadow"),
         runbook="SlipwayNoTraffic",
-        see=[_KIBANA_EVENTS],
+        see=[_KIBANA_EVENTS, links.named("Resources and GPU", links.dashboard(links.RESOURCES))],
     )
 
 
@@ -218,7 +218,10 @@ def _versions() -> list[Panel]:
             "{{version}} ({{role}})",
         ),
         stacked=True,
-        see=[links.named("Versions in MLflow", "${mlflow}/#/models/${usecase}")],
+        see=[
+            links.named("Versions in MLflow", "${mlflow}/#/models/${usecase}"),
+            links.named("Pipelines", links.dashboard(links.PIPELINES)),
+        ],
     ).max(1)
     rollout = graph(
         "Rollout",
@@ -305,6 +308,7 @@ def _quality() -> list[Panel]:
         over_time(f"max(slipway_labels{{{SCOPE}}})", "labelled rows"),
         over_time(f"max(slipway_label_delay_seconds{{{SCOPE}}})", "delay"),
         runbook="SlipwayLabelCoverageLow",
+        see=[links.named("Prediction log", links.dashboard(links.PREDICTION_LOG))],
     )
     right_axis(labels, "labelled rows", "short")
     return [bound(quality, "bound"), right_axis(labels, "delay", "s")]

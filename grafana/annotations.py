@@ -12,8 +12,7 @@ from grafana.variables import PROMETHEUS
 
 # Longer than the step, so that no event falls between two evaluations
 _OVER, _STEP = "2m", "60s"
-_CHAMPIONS = f'max by (usecase, version) (slipway_model_info{{{SCOPE}, role="champion"}})'
-_CHAMPIONS_BEFORE = f'max by (usecase, version) (slipway_model_info{{{SCOPE}, role="champion"}} offset {_OVER})'
+_CHAMPIONS = f'slipway_model_info{{{SCOPE}, role="champion"}}'
 _TRAININGS = f'slipway_retraining_decisions_total{{{SCOPE}, decision="started"}}'
 
 
@@ -36,21 +35,23 @@ class _Annotation(AnnotationQuery):
 def events() -> list[AnnotationQuery]:
     """Return an annotation for each kind of event; each has a colour, a switch, and says what happened."""
     return [
+        _event("Swap", "blue", _rises(f"slipway_swaps_total{{{SCOPE}}}", "usecase, outcome"), "{{outcome}}"),
+        _event("Promotion", "green", _begins(_CHAMPIONS, "usecase, version"), "version {{version}} is champion"),
         _event(
-            "Swap",
-            "blue",
-            f"sum by (usecase, outcome) (increase(slipway_swaps_total{{{SCOPE}}}[{_OVER}])) > 0",
-            "{{outcome}}",
+            "Rollback", "red", _rises(f"slipway_rollout_rolled_back_total{{{SCOPE}}}", "usecase"), "canary taken back"
         ),
-        _event("Promotion", "green", f"{_CHAMPIONS} unless {_CHAMPIONS_BEFORE}", "version {{version}} is champion"),
-        _event(
-            "Rollback",
-            "red",
-            f"increase(slipway_rollout_rolled_back_total{{{SCOPE}}}[{_OVER}]) > 0",
-            "canary taken back",
-        ),
-        _event("Retraining", "purple", f"sum by (usecase) (increase({_TRAININGS}[{_OVER}])) > 0", "training started"),
+        _event("Retraining", "purple", _rises(_TRAININGS, "usecase"), "training started"),
     ]
+
+
+def _begins(series: str, by: str) -> str:
+    """Return the sums that are there now and were not a little earlier."""
+    return f"sum by ({by}) ({series}) unless sum by ({by}) ({series} offset {_OVER})"
+
+
+def _rises(counter: str, by: str) -> str:
+    """Return the counters that rise. `increase` does not see the first event of all, with which a counter appears."""
+    return f"sum by ({by}) (increase({counter}[{_OVER}])) > 0 or ({_begins(counter, by)}) > 0"
 
 
 def _event(name: str, color: str, expression: str, text: str) -> AnnotationQuery:

@@ -1,7 +1,7 @@
 """Series as a Prometheus records them of two models, one of them with a rollout, in the hour before END.
 
 `credit_risk` runs on Kubernetes, with a namespace; `digits` on a laptop, without one. Some requests fail or are late,
-version 2 becomes champion after half an hour, and an alert fires.
+after half an hour version 2 becomes champion, a bundle is refused for the first time, and an alert fires.
 """
 
 from __future__ import annotations
@@ -129,6 +129,12 @@ def _series() -> Iterator[tuple[str, Labels, Value, int]]:
         yield "slipway_model_info", {**served, "version": "2"}, constant(1), HOUR // 2
         yield "ALERTS", {**_ALERT, **usecase, "alertname": "SlipwayDrift"}, constant(1), HOUR // 2
     yield "ALERTS", {**_ALERT, "alertname": "SlipwayWatchdog"}, constant(1), 0
+    yield (
+        "slipway_swaps_total",
+        {"usecase": "credit_risk", "namespace": "production", "outcome": "refused"},
+        constant(1),
+        HOUR // 2,
+    )
     yield "slipway_requests_total", {"usecase": "", "route": "predict", "code": "404"}, rising(1), 0  # to no model
 
 

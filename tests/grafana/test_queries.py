@@ -154,6 +154,21 @@ def test_a_figure_is_that_of_the_recorded_series(prometheus, dashboard, panel, v
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("event", "labels"),
+    [
+        ("Promotion", {"usecase": "credit_risk", "version": "2"}),
+        ("Swap", {"usecase": "credit_risk", "outcome": "refused"}),  # the first of all
+    ],
+)
+def test_an_event_is_marked_when_it_happens(prometheus, event, labels):
+    query = next(query for query in EVERY if query.panel == event)
+    [found] = [series for series in ask(prometheus, query, "one") if series["metric"] == labels]
+    times = [END - float(at) for at, _ in found["values"]]
+    assert max(times) == 1800 and min(times) >= 1800 - 120
+
+
+@pytest.mark.slow
 def test_the_table_of_models_has_a_row_for_each_model_and_no_other(prometheus):
     models = {(labels.get("namespace"), labels["usecase"]) for labels in sample_series.USECASES}
     for query in (query for query in EVERY if query.dashboard == "slipway-fleet" and query.panel == "Models"):

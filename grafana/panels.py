@@ -34,6 +34,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
     Threshold,
     ValueMap,
+    ValueMapping,
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.dashboard import Panel as PanelModel
@@ -58,7 +59,7 @@ def above(warning: float, bad: float | None = None) -> Steps:
     return Threshold(None, GREEN), Threshold(warning, YELLOW), Threshold(bad, RED)
 
 
-def states(names: Mapping[int, tuple[str, str]]) -> list[ValueMap]:
+def states(names: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
     """Return the mapping of values to a word and its colour."""
     found = {str(value): ValueMappingResult(text=text, color=color) for value, (text, color) in names.items()}
     return [ValueMap(options=found)]
@@ -101,7 +102,7 @@ def graph(
 
 
 def timeline(
-    title: str, about: str, mapping: list[ValueMap], *targets: Dataquery, **common: Any
+    title: str, about: str, mapping: list[ValueMapping], *targets: Dataquery, **common: Any
 ) -> statetimeline.Panel:
     """Return a band of states for each series."""
     panel = _panel(statetimeline.Panel(), title, about, "none", targets, **{"width": 12, "height": 8, **common})
@@ -127,7 +128,7 @@ def column(
     name: str,
     unit: str = "",
     steps: Steps = (),
-    mapping: list[ValueMap] | None = None,
+    mapping: list[ValueMapping] | None = None,
     link: DashboardLink | None = None,
 ) -> None:
     """Describe a column of a table by its shown name: unit, thresholds, words, and where its cells lead."""

@@ -18,6 +18,7 @@ APT = {
     "chromium",
     "curl",
     "default-jdk-headless",
+    "npm",
     "prometheus",
     "prometheus-alertmanager",
     "redis-server",

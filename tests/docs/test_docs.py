@@ -25,7 +25,8 @@ from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-READMES = [path for folder in ("bentos", "infra", "usecases") for path in ROOT.glob(f"{folder}/**/README.md")]
+FOLDERS = ("bentos", "grafana", "infra", "usecases")
+READMES = [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/README.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *READMES])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(slipway [^`]+|make [^`]+)`")
@@ -71,7 +72,9 @@ def verbs() -> set[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "roadmap.md"], ids=lambda page: page.name)
 def test_every_command_that_a_page_shows_exists_with_its_options(page):
     for program, name, *rest in commands(page):
-        if program == "make":
+        if program == "make" and name == "-C":
+            assert (ROOT / rest[0] / "Makefile").is_file(), f"make -C {rest[0]}"
+        elif program == "make":
             assert name in verbs(), f"make {name}"
         elif not name.startswith("-"):
             assert name in COMMANDS, f"slipway {name}"

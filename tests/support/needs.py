@@ -46,6 +46,13 @@ def _docker() -> str | None:
     return path if answered and answered.returncode == 0 else None
 
 
+def _npm() -> str | None:
+    """Return the path of `npm`, if its registry answers."""
+    path = shutil.which("npm")
+    answered = path and subprocess.run([path, "view", "typescript", "name"], capture_output=True)
+    return path if answered and answered.returncode == 0 else None
+
+
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "aws": (_aws, "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server"),
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
@@ -58,10 +65,12 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
         "install Go 1.24 (go.dev/doc/install), whose module proxy has the Prometheus Operator's definitions",
     ),
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
+    "prometheus": (lambda: shutil.which("prometheus"), "install Debian's package prometheus"),
     "prometheus-alertmanager": (
         lambda: shutil.which("prometheus-alertmanager"),
         "install Debian's package prometheus-alertmanager",
     ),
+    "npm": (_npm, "install Node.js 18 or newer (nodejs.org), whose npm can reach a registry with Grafana's types"),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "java": (lambda: shutil.which("java"), "install a JDK of Java 17 or newer, such as Debian's default-jdk-headless"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),

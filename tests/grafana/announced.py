@@ -1,0 +1,57 @@
+"""Names that dashboards use and other parts of this release define: exporters, rules and runbooks."""
+
+from __future__ import annotations
+
+METRICS = {
+    "slipway_requests_slow_total",
+    "slipway_objective_availability_ratio",
+    "slipway_objective_latency_seconds",
+    "slipway_objective_latency_quantile",
+    "slipway_process_cpu_seconds_total",
+    "slipway_process_resident_memory_bytes",
+    "slipway_process_open_fds",
+    "slipway_process_max_fds",
+    "slipway_process_start_time_seconds",
+    "slipway_disk_free_bytes",
+    "slipway_disk_size_bytes",
+    "slipway_gpu_memory_used_bytes",
+    "slipway_gpu_memory_total_bytes",
+    "slipway_gpu_utilization_ratio",
+    "slipway_swaps_total",
+    "slipway_credential_expiry_timestamp_seconds",
+    "slipway_pipeline_run_timestamp_seconds",
+    "slipway_pipeline_run_duration_seconds",
+    "slipway_pipeline_runs_total",
+    "slipway_pipeline_rows",
+    "slipway_pipeline_gates",
+    "slipway_pipeline_due_timestamp_seconds",
+    "slipway_quality_interval",
+    "slipway_quality_bound",
+    "slipway_labels",
+    "slipway_label_delay_seconds",
+    "slipway_drift_feature_detected",
+    "slipway_rollout_stage",
+    "slipway_retraining_decisions_total",
+    "slipway_watch_pass_timestamp_seconds",
+    "slipway_watch_pass_seconds",
+    "slipway_usecase_info",
+}
+RECORDS = {
+    "namespace_usecase:slipway_availability_budget_left:ratio",
+    "namespace_usecase:slipway_latency_budget_left:ratio",
+}
+RUNBOOKS = {
+    "SlipwayCredentialExpires",
+    "SlipwayDiskFull",
+    "SlipwayErrorBudgetBurn",
+    "SlipwayLabelCoverageLow",
+    "SlipwayLatencyBudgetBurn",
+    "SlipwayMemoryHigh",
+    "SlipwayNoTraffic",
+    "SlipwayOpenFilesHigh",
+    "SlipwayPipelineFailed",
+    "SlipwayPipelineOverdue",
+    "SlipwayQualityLow",
+    "SlipwayRestartLoop",
+    "SlipwayWatchDown",
+}

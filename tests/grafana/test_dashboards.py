@@ -1,0 +1,161 @@
+"""Dashboards: up to date, complete in every panel, with links that lead somewhere, and metrics that are exported."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from grafana.__main__ import main, texts
+from grafana.addresses import Addresses
+from tests.grafana import announced
+from tests.grafana.dashboards import DASHBOARDS, FILES, ROOT, panels, queries, variables
+
+METRIC = re.compile(r"(?<![\w:])(?:slipway_\w+|\w+:slipway_\w+:\w+|ALERTS)(?=[{\s\[),|\"]|$)")
+# Why a metric that is exported is on no panel
+NOT_SHOWN = {
+    "slipway_rollout_rolled_back_timestamp_seconds": "the alert's; the annotation counts rollbacks instead",
+    "slipway_rollout_stage_since_timestamp_seconds": "the alert's; the stage itself is on a panel",
+    "slipway_objective_window_days": "chooses the window in which rules record the budgets",
+    "slipway_versions_deleted_total": "an event, not a state: the alert says which, `slipway history` says who",
+}
+EVERY = [
+    pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")
+    for dashboard in DASHBOARDS
+    for panel in panels(dashboard)
+]
+
+
+def documented() -> set[str]:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    return set(re.findall(r"^\| `(slipway_\w+)` \|", page, re.MULTILINE))
+
+
+def used() -> set[str]:
+    """Return the metrics that panels, annotations and variables ask for, histograms by their name."""
+    expressions = [query.expression for query in queries()]
+    expressions += [
+        str(variable.get("query")) for dashboard in DASHBOARDS for variable in variables(dashboard).values()
+    ]
+    found = {name for expression in expressions for name in METRIC.findall(expression)}
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in found}
+
+
+def addresses_of(part: Any) -> list[str]:
+    """List the addresses of all links in a part of a dashboard."""
+    if isinstance(part, dict):
+        own = [part["url"]] if isinstance(part.get("url"), str) else []
+        return own + [url for value in part.values() for url in addresses_of(value)]
+    return [url for one in part for url in addresses_of(one)] if isinstance(part, list) else []
+
+
+def test_the_committed_dashboards_are_those_of_the_code():
+    assert {path.name: path.read_text() for path in FILES} == texts(Addresses()), "run `make -C grafana`"
+
+
+def test_uids_are_those_that_bookmarks_and_links_name():
+    uids = ["slipway-fleet", "slipway-model", "slipway-pipelines", "slipway-prediction-log", "slipway-resources"]
+    assert [DASHBOARDS[path.stem]["uid"] for path in FILES] == uids
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_panels_have_ids_and_places_of_their_own(dashboard):
+    every = DASHBOARDS[dashboard]["panels"]
+    assert sorted(panel["id"] for panel in every) == list(range(1, len(every) + 1))
+    cells = [
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in every)
+        for x in range(place["w"])
+        for y in range(place["h"])
+    ]
+    assert len(cells) == len(set(cells)) and max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_a_dashboard_has_few_panels_and_says_what_it_answers(dashboard):
+    assert DASHBOARDS[dashboard]["description"].endswith("?")
+    assert len(panels(dashboard)) <= 20
+
+
+@pytest.mark.parametrize(("dashboard", "panel"), EVERY)
+def test_a_panel_has_a_title_a_description_and_a_unit(dashboard, panel):
+    assert panel["title"] and panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@pytest.mark.parametrize(("dashboard", "panel"), EVERY)
+def test_colours_are_names_that_each_theme_draws_in_its_own_way(dashboard, panel):
+    text = json.dumps(panel)
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", text)
+    assert {*re.findall(r'"(?:color|fixedColor)": "([^"]+)"', text)} <= {"green", "yellow", "red", "text"}
+
+
+def test_a_panel_that_can_be_bad_has_thresholds_words_or_a_bound():
+    for panel in (case.values[1] for case in EVERY):
+        if panel["type"] == "stat" and any("Runbook" in link["title"] for link in panel.get("links", [])):
+            defaults = panel["fieldConfig"]["defaults"]
+            steps = defaults.get("thresholds", {}).get("steps", [])
+            assert len(steps) > 1 or defaults.get("mappings") or panel["title"] == "Quality", panel["title"]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_links_lead_to_dashboards_runbooks_and_declared_addresses(dashboard):
+    runbooks = {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} | announced.RUNBOOKS
+    for url in addresses_of(DASHBOARDS[dashboard]):
+        target = re.match(r"/d/([\w-]+)\?|\$\{(kibana|mlflow|status|runbooks)\}", url)
+        assert target, url
+        assert target[1] is None or target[1] in DASHBOARDS, url
+        assert target[2] is None or target[2] in variables(dashboard), url
+        if found := re.fullmatch(r"\$\{runbooks\}/(\w+)\.md", url):
+            assert found[1] in runbooks, url
+
+
+def test_links_lead_to_kibana_by_trace_and_to_the_version_in_mlflow():
+    every = {dashboard: addresses_of(found) for dashboard, found in DASHBOARDS.items()}
+    assert any('trace.id%20:%20"${trace}"' in url for url in every["slipway-prediction-log"])
+    assert "${mlflow}/#/models/${__data.fields.usecase}/versions/${__value.raw}" in every["slipway-fleet"]
+    assert any(url.startswith("/d/slipway-model?") for url in every["slipway-fleet"])
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_every_variable_that_a_dashboard_uses_is_declared(dashboard):
+    text = json.dumps(DASHBOARDS[dashboard])
+    names = {one or other for one, other in re.findall(r"\$\{(\w+)(?::\w+)*\}|\$(\w+)", text)}
+    assert {name for name in names if not name.startswith("__")} <= variables(dashboard).keys()
+
+
+def test_every_metric_on_a_panel_is_exported_or_recorded():
+    assert used() - documented() - announced.METRICS - announced.RECORDS - {"ALERTS"} == set()
+
+
+def test_every_exported_metric_is_on_a_panel_or_has_a_reason():
+    assert documented() - used() <= NOT_SHOWN.keys()
+    assert NOT_SHOWN.keys() & used() == set()
+
+
+def test_a_deployment_names_its_own_addresses(tmp_path):
+    main(
+        ["--out", str(tmp_path / "new"), "--kibana=https://kibana.example.org/", "--runbooks=https://wiki.example.org"]
+    )
+    written = [json.loads(path.read_text()) for path in sorted((tmp_path / "new").iterdir())]
+    assert len(written) == len(DASHBOARDS)
+    for dashboard in written:
+        constants = {one["name"]: one["query"] for one in dashboard["templating"]["list"] if one["type"] == "constant"}
+        assert constants["kibana"] == "https://kibana.example.org"
+        assert constants["runbooks"] == "https://wiki.example.org"
+        assert constants["mlflow"] == Addresses().mlflow
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "grafana" / "provisioning").rglob("*.yml")), ids=lambda path: path.name)
+def test_provisioning_files_name_what_the_dashboards_use(path: Path):
+    document = yaml.safe_load(path.read_text())
+    assert document["apiVersion"] == 1
+    for source in document.get("datasources", []):
+        assert (source["type"], source["uid"]) == ("prometheus", "slipway-prometheus")
+    for provider in document.get("providers", []):
+        assert (provider["type"], provider["allowUiUpdates"]) == ("file", False)

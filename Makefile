@@ -59,7 +59,7 @@ lint: $(INSTALLED) ## Check style, formatting, types and which package imports w
 bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 	@$(BIN)/python -m benchmarks
 
-ci: ## What CI runs: lint, tests, audit, demo, loop and cluster; what this machine lacks is named and left out.
+ci: ## What CI runs: lint, types of dashboards, tests, audit, demo, loop and cluster; what this machine lacks is named and left out.
 	@.ci/run
 
 images: ## Build the images of the shipper and the platform; DEVICE=gpu for GPUs, BASE=IMAGE for another base.

@@ -20,7 +20,8 @@ from bentos.request import RequestContext
 from bentos.server import processes
 from bentos.telemetry.credentials import CredentialMetrics
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
-from bentos.telemetry.metrics import Metrics, forget_dead_workers, metrics
+from bentos.telemetry.metrics import Metrics, metrics
+from bentos.telemetry.shared_files import forget_dead_workers
 from slipway.prediction_log import Writer
 from slipway.serving_state import additions
 from slipway.settings import Settings
@@ -49,6 +50,7 @@ class ServedModel:
         self.settings = settings
         self.metrics = metrics
         metrics.of(metrics.lost, name)  # an alert on it needs the series from the start
+        metrics.expose_predictions(name)
         for outcome in _OUTCOMES.values():
             metrics.of(metrics.swaps, name, outcome)
         self.manager = ModelManager(name, settings, self._count_change, self._count_attempt)

@@ -33,7 +33,7 @@ class _Annotation(AnnotationQuery):
 
 
 def events() -> list[AnnotationQuery]:
-    """Return an annotation for each kind of event; each has a colour, a switch, and says what happened."""
+    """Return an annotation for each kind of event; each has a color, a switch, and says what happened."""
     return [
         _event("Swap", "blue", _rises(f"slipway_swaps_total{{{SCOPE}}}", "usecase, outcome"), "{{outcome}}"),
         _event("Promotion", "green", _begins(_CHAMPIONS, "usecase, version"), "version {{version}} is champion"),

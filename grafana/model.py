@@ -27,11 +27,11 @@ from grafana.queries import (
     ERROR_BUDGET,
     FAILED,
     FIRING,
+    LATE,
     LATENCY_BUDGET,
     REFUSED,
     REQUESTS,
     SCOPE,
-    SUCCEEDED,
     VERSIONS,
     WATCHDOG,
     now,
@@ -195,12 +195,12 @@ def _latency() -> Panel:
 
 
 def _late() -> Panel:
-    late = f'slipway_requests_slow_total{{{SCOPE}, route="predict"}}'
     found = graph(
         "Late responses",
-        "Share of successful predictions later than the objective; the dashed line is the share that it allows.",
+        "Share of the successful predictions of five minutes that were later than the objective, as rules record it; "
+        "the dashed line is the share that it allows.",
         "percentunit",
-        over_time(share(late, SUCCEEDED), "late"),
+        over_time(f"max({LATE})", "late"),
         over_time(f"1 - max(slipway_objective_latency_quantile{{{SCOPE}}})", "allowed"),
         runbook="SlipwayLatencyBudgetBurn",
     )

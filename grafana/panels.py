@@ -1,6 +1,6 @@
 """Panels as every dashboard has them: title, description, unit, thresholds where there is a bound.
 
-Colours are Grafana's names, which it draws for the light and for the dark theme.
+Colors are Grafana's names, which it draws for the light and for the dark theme.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def above(warning: float, bad: float | None = None) -> Steps:
 
 
 def states(names: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
-    """Return the mapping of values to a word and its colour."""
+    """Return the mapping of values to a word and its color."""
     found = {str(value): ValueMappingResult(text=text, color=color) for value, (text, color) in names.items()}
     return [ValueMap(options=found)]
 
@@ -69,7 +69,7 @@ DETECTED = states({0: ("no drift", GREEN), 1: ("drift", RED)})
 
 
 def stat(title: str, about: str, unit: str, *targets: Dataquery, steps: Steps = (), **common: Any) -> stats.Panel:
-    """Return one figure, coloured by its thresholds; by default six fit into a row."""
+    """Return one figure, colored by its thresholds; by default six fit into a row."""
     panel = _panel(stats.Panel(), title, about, unit, targets, **{"width": 4, "height": 4, **common})
     panel.graph_mode(BigValueGraphMode.NONE).reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
     panel.color_mode(BigValueColorMode.VALUE if steps else BigValueColorMode.NONE)

@@ -74,11 +74,11 @@ def _figures() -> list[Panel]:
 def _flows() -> list[Panel]:
     lag = graph(
         "Lag of the shipper",
-        "Age of the oldest line that is not shipped; the dashed line is twice the age at which a segment is closed, "
-        "from where the alert fires.",
+        "Age of the oldest line that is not shipped; the dashed line is where the alert fires, by the age at which a "
+        "segment is closed.",
         "s",
         over_time(f"max by (usecase) ({_LAG})", "{{usecase}}"),
-        over_time(f"2 * max({_ROTATION})", "bound"),
+        over_time(f"{thresholds.LOG_SEGMENTS:g} * max({_ROTATION})", "bound"),
         runbook="SlipwayPredictionLogBehind",
     )
     return [

@@ -17,13 +17,14 @@ FIRING_OF_MODELS = f"{ALERTS}, {SCOPE}}}"
 FIRING = f'{ALERTS}, namespace=~"$namespace|", usecase=~"$usecase|"}}'
 WATCHDOG = 'ALERTS{alertname="SlipwayWatchdog"}'
 REQUESTS = f'slipway_requests_total{{{SCOPE}, route="predict"}}'
-SUCCEEDED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"2.."}}'
 FAILED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"5.."}}'
 REFUSED = f'slipway_requests_total{{{SCOPE}, route="predict", code=~"4.."}}'
 
-# Recorded by rules: their windows of days are too long to be read by a panel
+# Recorded by rules: budgets, whose windows of days are too long to be read by a panel
 ERROR_BUDGET = f"namespace_usecase:slipway_availability_budget_left:ratio{{{SCOPE}}}"
 LATENCY_BUDGET = f"namespace_usecase:slipway_latency_budget_left:ratio{{{SCOPE}}}"
+# The share of successful predictions that were late
+LATE = f"namespace_usecase:slipway_requests_slow:ratio5m{{{SCOPE}}}"
 
 
 def rate(series: str, by: str = "") -> str:

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import Panel, above, graph, row, stat
+from grafana.panels import Panel, above, bound, graph, row, stat
 from grafana.queries import SCOPE, now, over_time, quantile, rate
 
 _NAMESPACE = 'namespace=~"$namespace"'
@@ -83,13 +83,7 @@ def _processes() -> list[Panel]:
             "short",
             over_time(rate(f"slipway_process_cpu_seconds_total{{{_PROCESS}}}", "process"), "{{process}}"),
         ),
-        graph(
-            "Memory",
-            "Resident memory of each process.",
-            "bytes",
-            over_time(f"max by (process) (slipway_process_resident_memory_bytes{{{_PROCESS}}})", "{{process}}"),
-            runbook="SlipwayMemoryHigh",
-        ),
+        _memory(),
         graph(
             "Open files",
             "Share of the files that each process may have open.",
@@ -107,6 +101,19 @@ def _processes() -> list[Panel]:
             runbook="SlipwayDiskFull",
         ).max(1),
     ]
+
+
+def _memory() -> Panel:
+    found = graph(
+        "Memory",
+        "Resident memory of each process; the dashed line is what all processes of a server may use together, with "
+        "which the alert compares their sum.",
+        "bytes",
+        over_time(f"max by (process) (slipway_process_resident_memory_bytes{{{_PROCESS}}})", "{{process}}"),
+        over_time(f"max(slipway_process_memory_limit_bytes{{{_PROCESS}}})", "limit"),
+        runbook="SlipwayMemoryHigh",
+    )
+    return bound(found, "limit")
 
 
 def _load() -> list[Panel]:

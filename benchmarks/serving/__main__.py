@@ -25,6 +25,7 @@ from benchmarks.serving.figures.batching import batching
 from benchmarks.serving.figures.cold_start import cold_start
 from benchmarks.serving.figures.memory import memory
 from benchmarks.serving.figures.overload import overload
+from benchmarks.serving.figures.scrape import scrape
 from benchmarks.serving.measurement import Effort, Figure
 from benchmarks.serving.targets.servers import LOAD_CORE, ROOT, SERVER_CORE
 from benchmarks.statistics.drift import write
@@ -41,6 +42,7 @@ GROUPS: dict[str, Callable[[Effort], Iterator[Figure]]] = {  # in the table's or
     "shadow": latency.shadow,
     "batching": batching,
     "overload": overload,
+    "scrape": scrape,
     "cold_start": cold_start,
     "memory": memory,
 }

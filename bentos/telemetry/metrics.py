@@ -5,29 +5,25 @@ Every label has a fixed set of values: an unknown path counts as the route `othe
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
+from bentos.telemetry import shared_files
 from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram, BufferedRequests
+from bentos.telemetry.shared_files import SharedFiles
 from slipway.contracts.objectives import Objectives
 
 ROUTES = ("predict", "feedback", "model", "schema", "models", "page", "docs", "openapi", "probe", "metrics", "other")
 _PREDICT = "predict"
 _CODES = {code: str(code) for code in range(100, 600)}
+_USUAL_CODES = (200, 400, 422, 429, 500, 503)
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
-_FILES = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
-_RESERVED_BYTES = 256 << 10  # per file, for some 1,500 series
-_log = logging.getLogger("slipway.serving")
-_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5)
 
@@ -70,7 +66,7 @@ DEFINITIONS = (
         "slow",
         Counter,
         "slipway_requests_slow",
-        "Successful predictions whose response was later than the use case's objective of latency.",
+        "Successful predictions (2xx) whose response was later than the use case's objective of latency.",
         ("usecase", "route"),
     ),
     Definition(
@@ -195,7 +191,10 @@ DEFINITIONS = (
 
 
 class Metrics:
-    """The metrics of DEFINITIONS, one attribute each; `of` returns their children, buffered in memory until `flush`."""
+    """The metrics of DEFINITIONS, one attribute each; `of` returns their children, buffered in memory until `flush`.
+
+    `shared` collects those of all workers, where workers share files.
+    """
 
     requests: Counter
     durations: Histogram
@@ -218,8 +217,9 @@ class Metrics:
     canary_fallbacks: Counter
     follower_finding: Gauge
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, shared: SharedFiles | None = None) -> None:
         self.registry = registry
+        self.shared = shared
         for definition in DEFINITIONS:
             setattr(self, definition.attribute, definition.make(registry))
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
@@ -249,6 +249,14 @@ class Metrics:
             requests = self._requests.setdefault((usecase, route, code), self._buffered(usecase, route, code))
         requests.add(seconds)
 
+    def expose_predictions(self, usecase: str) -> None:
+        """Expose the requests for predictions before there are any, by their usual status codes.
+
+        A counter that appears with its first event has risen by nothing to `rate`, so a first error would be no error.
+        """
+        for code in _USUAL_CODES:
+            self.of(self.requests, usecase, _PREDICT, _CODES[code])
+
     def set_objectives(self, usecase: str, objectives: Objectives) -> None:
         """Show the use case's objectives, and count responses from now on that are later than they allow."""
         self._slow_after[usecase] = objectives.latency_seconds
@@ -263,7 +271,7 @@ class Metrics:
         return BufferedRequests(
             self.of(self.requests, usecase, route, _CODES[code]),
             self.of(self.durations, usecase, route),
-            self.of(self.slow, usecase, route) if route == _PREDICT and code < 400 else None,
+            self.of(self.slow, usecase, route) if route == _PREDICT and code // 100 == 2 else None,
             lambda: self._slow_after.get(usecase, math.inf),
         )
 
@@ -278,19 +286,8 @@ def _child(metric: Any, labels: tuple[str, ...]) -> Any:
 @lru_cache(maxsize=1)
 def metrics() -> Metrics:
     """Return this process's metrics, made on first use."""
-    _reserve_disk_space()
-    return Metrics(CollectorRegistry())
-
-
-def _reserve_disk_space() -> None:
-    """Allocate disk blocks for the metric files, which are memory-mapped: a write without one kills (SIGBUS)."""
-    directory = os.environ.get(_DIRECTORY)
-    for kind in _FILES if directory else ():
-        try:
-            with Path(directory, f"{kind}_{os.getpid()}.db").open("ab") as file:
-                os.posix_fallocate(file.fileno(), 0, _RESERVED_BYTES)
-        except OSError as error:
-            _log.warning("no disk space can be reserved for metrics in %s: %s", directory, error)
+    shared = shared_files.prepare()  # before any metric is made
+    return Metrics(CollectorRegistry(), shared)
 
 
 def exposition(usecases: Collection[str] | None = None, others: Iterable[Collector] = ()) -> bytes:
@@ -298,12 +295,9 @@ def exposition(usecases: Collection[str] | None = None, others: Iterable[Collect
 
     `others` collect what no worker counts.
     """
-    metrics().flush()
-    registry = CollectorRegistry()
-    if _DIRECTORY in os.environ:
-        multiprocess.MultiProcessCollector(registry)
-    else:
-        registry.register(metrics().registry)
+    found, registry = metrics(), CollectorRegistry()
+    found.flush()
+    registry.register(found.shared or found.registry)
     for collector in others:
         registry.register(collector)
     return prometheus_client.generate_latest(registry if usecases is None else _Selected(registry, usecases))
@@ -320,14 +314,3 @@ class _Selected(Collector):
         for metric in self._registry.collect():
             metric.samples = [sample for sample in metric.samples if sample.labels.get("usecase", "") in self._shown]
             yield metric
-
-
-def forget_dead_workers() -> None:
-    """Remove the gauges of killed workers; their counters stay in the sums."""
-    directory = os.environ.get(_DIRECTORY)
-    if not directory:
-        return
-    pids = {path.stem.rpartition("_")[2] for path in Path(directory).glob("gauge_live*_*.db")}
-    for pid in pids:
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            multiprocess.mark_process_dead(int(pid))

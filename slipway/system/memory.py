@@ -1,21 +1,44 @@
-"""Memory that a new process may still take: what the kernel has available, within the limits of our control groups."""
+"""Memory that a process may take: what the kernel has available, within the limits of its control groups."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-_CGROUPS = Path("/sys/fs/cgroup")
-# Files of a control group by version: limit, usage, and the line of memory.stat with what the kernel gives back.
-_V2 = ("memory.max", "memory.current", "inactive_file")
-_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def available_bytes(proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) -> int | None:
+class _Names(NamedTuple):
+    """Files of a control group: limit, usage, and the line of memory.stat with what the kernel gives back."""
+
+    limit: str
+    usage: str
+    reclaimable: str
+
+
+_V2 = _Names("memory.max", "memory.current", "inactive_file")
+_V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def available_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
     """Return the least that the kernel and each control group above this process have left; None if nobody says."""
-    found = [*_kernel_bytes(proc / "meminfo"), *_group_bytes(proc / "self" / "cgroup", cgroups)]
+    groups = _groups(proc / "self" / "cgroup", cgroups)
+    found = [*_kernel_bytes(proc / "meminfo"), *(left for group, names in groups for left in _left(group, names))]
     return max(0, min(found)) if found else None
+
+
+def limit_bytes(pid: int, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
+    """Return the least limit of the control groups above a process; None where none limits its memory.
+
+    A limit above the memory of the machine is none: version 1 has a number of that kind for "no limit".
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    groups = _groups(proc / str(pid) / "cgroup", cgroups)
+    limits = [limit for group, names in groups for limit in _number(group / names.limit)]
+    return min((limit for limit in limits if limit < memory), default=None)
 
 
 def _kernel_bytes(meminfo: Path) -> Iterator[int]:
@@ -25,8 +48,11 @@ def _kernel_bytes(meminfo: Path) -> Iterator[int]:
                 yield int(line.split()[1]) * 1024
 
 
-def _group_bytes(membership: Path, cgroups: Path) -> Iterator[int]:
-    """Yield what each group leaves. A container sees its own group at the top, whatever the path in `membership` is."""
+def _groups(membership: Path, cgroups: Path) -> Iterator[tuple[Path, _Names]]:
+    """Yield each group above a process, with the names of its files.
+
+    A container sees its own group at the top, whatever the path in `membership` is.
+    """
     with contextlib.suppress(OSError):
         for line in membership.read_text().splitlines():
             _, _, named = line.partition(":")
@@ -36,13 +62,18 @@ def _group_bytes(membership: Path, cgroups: Path) -> Iterator[int]:
             top, names = (cgroups / "memory", _V1) if controllers else (cgroups, _V2)
             group = top / path.strip("/")
             for folder in (group, *group.parents):
-                yield from _left(folder, *names)
+                yield folder, names
                 if folder == top:
                     break
 
 
-def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+def _number(path: Path) -> Iterator[int]:
     with contextlib.suppress(OSError, ValueError):  # no such group here, or it has no limit ("max")
-        most = int((group / limit).read_text())
+        yield int(path.read_text())
+
+
+def _left(group: Path, names: _Names) -> Iterator[int]:
+    with contextlib.suppress(OSError, ValueError):  # the same
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        yield most - int((group / usage).read_text()) + int(stat.get(reclaimable, 0))
+        most, used = (int((group / name).read_text()) for name in (names.limit, names.usage))
+        yield most - used + int(stat.get(names.reclaimable, 0))

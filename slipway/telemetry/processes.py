@@ -1,4 +1,4 @@
-"""Processor time, memory and open files of processes, read from /proc when Prometheus scrapes."""
+"""Processor time, memory, its limit, and open files of processes, read from /proc when Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from slipway.system.memory import limit_bytes
+
 NAME = "slipway_process"
 _HELP = {
     "cpu_seconds": "Processor time that a process has used, in user and system mode.",
     "resident_memory_bytes": "Memory of a process that is in RAM.",
+    "memory_limit_bytes": "Least limit of the control groups of a process; absent where none limits its memory.",
     "start_time_seconds": "Time at which a process started.",
     "open_fds": "Open file descriptors of a process.",
     "max_fds": "Most file descriptors that a process may have open.",
@@ -47,4 +50,7 @@ def _read(pid: int) -> dict[str, float]:
     """Read the values of one process by the client library; nothing where there is no such process."""
     found = ProcessCollector("slipway", lambda: pid, registry=None).collect()
     values = {family.name.removeprefix(f"{NAME}_"): family.samples[0].value for family in found}
+    limit = limit_bytes(pid)
+    if values and limit is not None:
+        values["memory_limit_bytes"] = limit
     return {name: value for name, value in values.items() if name in _HELP}

@@ -34,7 +34,7 @@ def before_end(seconds: float) -> Value:
 # Each metric by use case, unless its labels name the use cases themselves or it has none
 OF_USECASES: dict[str, tuple[Labels, Value]] = {
     "slipway_requests_total": ({"route": ["predict", "feedback"], "code": ["200", "422", "500", "503"]}, rising(2)),
-    "slipway_requests_slow_total": ({"route": "predict"}, rising(0.1)),
+    "namespace_usecase:slipway_requests_slow:ratio5m": ({}, constant(0.05)),
     "slipway_requests_shed_total": ({"reason": ["deadline", "slow"]}, rising(0.2)),
     "slipway_requests_in_flight": ({}, constant(3)),
     "slipway_request_duration_seconds_bucket": ({"route": "predict", "le": BUCKETS}, rising(2)),
@@ -89,6 +89,7 @@ FOLDER = {"folder": ["state", "log", "tmp"]}
 OF_PROCESSES: dict[str, tuple[Labels, Value]] = {
     "slipway_process_cpu_seconds_total": (PROCESS, rising(0.3)),
     "slipway_process_resident_memory_bytes": (PROCESS, constant(2e8)),
+    "slipway_process_memory_limit_bytes": (PROCESS, constant(1e9)),
     "slipway_process_open_fds": (PROCESS, constant(80)),
     "slipway_process_max_fds": (PROCESS, constant(1024)),
     "slipway_process_start_time_seconds": (PROCESS, before_end(5000)),

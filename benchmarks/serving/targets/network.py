@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -89,21 +90,24 @@ TABULAR = Network(SCHEMA, write_onnx, rows)
 SLOW_TABULAR = TABULAR._replace(write=partial(write_onnx, units=SLOW_UNITS))
 
 
-def promote(var: Path, network: Network = TABULAR, *, shadow: bool = False) -> Path:
-    """Promote the network, with a slow one as its shadow if wanted, and return the network's file."""
-    champion = _store(var, "1", network)
-    slow = _store(var, "2", SLOW_TABULAR) if shadow else None
-    desired.write(var / "serving", USECASE, DesiredState(1, champion, shadow=slow))
+def promote(
+    var: Path, network: Network = TABULAR, *, names: Sequence[str] = (USECASE,), shadow: bool = False
+) -> Path:
+    """Promote the network for each use case, with a slow one as the shadow of the first if wanted; return its file."""
+    champions = {name: _store(var, "1", network, name) for name in names}
+    champion, slow = champions[USECASE], _store(var, "2", SLOW_TABULAR) if shadow else None
+    for name, digest in champions.items():
+        desired.write(var / "serving", name, DesiredState(1, digest, shadow=slow))
     return var / "store" / champion / "serve" / "model.onnx"
 
 
-def _store(var: Path, version: str, network: Network) -> str:
+def _store(var: Path, version: str, network: Network, name: str = USECASE) -> str:
     """Write the bundle into the store of `var`, and return its digest."""
     draft = var / "draft"
     (draft / "serve").mkdir(parents=True)
     (draft / "monitor").mkdir()
     network.write(draft / "serve" / "model.onnx")
-    network.schema.save(draft / "serve" / "schema.json")
+    msgspec.structs.replace(network.schema, usecase=name).save(draft / "serve" / "schema.json")
     serving = {"deadline_ms": network.deadline_ms, "log": "best_effort", "max_instances": 1000, "swap_ratio": 1000}
     _write(draft / "serve" / "serving.json", serving)
     probe = network.rows(20)
@@ -114,13 +118,13 @@ def _store(var: Path, version: str, network: Network) -> str:
     _write(draft / "metrics.json", {"passed": True, "gates": [], "scores": {}, "slices": []})
     (draft / "monitor" / "reference.parquet").write_bytes(b"")
     _write(draft / "monitor" / "thresholds.json", {"significance": 0.05, "features": {}})
-    (draft / "card.md").write_text(f"# {USECASE}\n")
-    manifest.write(draft, USECASE, {"git_commit": "0" * 40, "synthetic": True})
+    (draft / "card.md").write_text(f"# {name}\n")
+    manifest.write(draft, name, {"git_commit": "0" * 40, "synthetic": True})
     digest = hashlib.sha256((draft / manifest.MANIFEST).read_bytes()).hexdigest()
     stored = var / "store" / digest
     stored.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(stored)
-    files.write_json(stored / "version.json", StoredVersion(USECASE, version, digest, "run", None))
+    files.write_json(stored / "version.json", StoredVersion(name, version, digest, "run", None))
     return digest
 
 

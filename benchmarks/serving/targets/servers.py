@@ -41,6 +41,8 @@ PEERS = {  # name: the command in front of its port
     "flask": [sys.executable, "-m", "benchmarks.serving.targets.peers"],
 }
 WITHOUT_KEY = "without key, limit, metrics"
+MANY = "20 use cases, 4 workers"
+USECASES, WORKERS = {MANY: 20}, {MANY: 4}  # where it is not one
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
     "with a shadow": ("bentos.service:slipway", {}),
@@ -51,6 +53,7 @@ SLIPWAY = {  # name: the service, and what is different in its environment
     "convolutions without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
     "dense layers": ("bentos.service:slipway", {}),
     "dense layers without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
+    MANY: ("bentos.service:slipway", {}),
 }
 NETWORKS = {  # where it is not the tabular one
     "2 ms": SLOW,
@@ -67,11 +70,13 @@ class Server:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
-        self._path = "/v1/predict" if name in SLIPWAY else "/predict"
+        names = [network.USECASE, *(f"{network.USECASE}_{k}" for k in range(1, USECASES.get(name, 1)))]
+        self._paths = [f"/v1/models/{usecase}/predict" for usecase in names] if len(names) > 1 else []
+        self._path = self._paths[0] if self._paths else "/v1/predict" if name in SLIPWAY else "/predict"
         self._port = _free_port()
         self._processes: list[psutil.Process] = []
         self.network = NETWORKS.get(name, network.TABULAR)
-        onnx = network.promote(folder / "var", self.network, shadow=name == "with a shadow")
+        onnx = network.promote(folder / "var", self.network, names=names, shadow=name == "with a shadow")
         keys = folder if name == WITHOUT_KEY else Settings(var=folder / "var").key_file.parent
         key = api_keys.create(keys / "keys.json", "benchmark", ["predict", "read"], "100000000/second")[1]
         self._env = {
@@ -84,7 +89,8 @@ class Server:
         if name in SLIPWAY:
             service, own = SLIPWAY[name]
             self._key, self._command = key, [*BENTOML, service]
-            self._env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_SERVE": network.USECASE, "SLIPWAY_WORKERS": "1"}
+            self._env |= {"SLIPWAY_VAR": str(folder / "var"), "SLIPWAY_SERVE": ",".join(names)}
+            self._env |= {"SLIPWAY_WORKERS": str(WORKERS.get(name, 1))}
             self._env |= {"SLIPWAY_SERVICE_PORT": str(self._port), **own}
         else:
             self._key, self._command = "", [*PEERS[name], str(self._port)]
@@ -142,13 +148,28 @@ class Server:
         with self._awake():
             return self._ask("GET", path)[1]
 
+    def scrape(self) -> None:
+        """Scrape `/metrics` of a server that is under load."""
+        status, _ = self._ask("GET", "/metrics")
+        if status != 200:
+            raise RuntimeError(f"{self.name} answered a scrape with {status}")
+
+    def scrape_seconds(self) -> float:
+        """Time a scrape of a server that has nothing else to do."""
+        with self._awake():
+            self.scrape()  # catches up with what is due after a pause
+            began = time.perf_counter()
+            self.scrape()
+            return time.perf_counter() - began
+
     def resident_bytes(self) -> int:
         """Return the resident bytes of the worker, the largest of the server's processes."""
         return max(process.memory_info().rss for process in self._processes)
 
     def warm_up(self) -> None:
         """Send the first requests, which take seconds on some servers, and pause the server until it is used."""
-        self._ask("POST", self._path, self.network.body(1))
+        for path in [self._path, *self._paths * WORKERS.get(self.name, 1)]:
+            self._ask("POST", path, self.network.body(1))
         self.load(self.network.body(1), 1.0)
 
     @contextmanager

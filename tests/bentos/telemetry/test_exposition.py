@@ -42,6 +42,8 @@ def test_the_objectives_of_the_served_bundle_are_exported(start_client: Callable
     assert value(client, "slipway_objective_latency_quantile", usecase="loans") == 0.9
     assert value(client, "slipway_objective_window_days", usecase="loans") == 7
     assert value(client, "slipway_requests_slow_total", usecase="loans", route="predict") is not None
+    for code in ("200", "500", "503"):
+        assert value(client, "slipway_requests_total", usecase="loans", route="predict", code=code) is not None
 
 
 def test_a_swap_changes_the_objectives_and_is_counted(start_client: Callable[..., Client], var: Path, tmp_path: Path):

@@ -52,6 +52,13 @@ def test_a_successful_prediction_later_than_its_objective_is_slow() -> None:
     assert slow() == 2
 
 
+def test_predictions_are_exposed_by_their_usual_codes_before_there_are_any() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.expose_predictions("loans")
+    codes = {sample.labels["code"]: sample.value for sample in next(iter(metrics.requests.collect())).samples}
+    assert codes.keys() == {"200", "400", "422", "429", "500", "503"} and not any(codes.values())
+
+
 def test_requests_before_any_objective_are_counted_and_not_slow() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.request("loans", "predict", 200, 3600.0)

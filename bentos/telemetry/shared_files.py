@@ -1,0 +1,92 @@
+"""Files in which the workers of a server share their metrics: prometheus_client's multi-process mode.
+
+Nothing about them ends a worker or fails a scrape: what cannot be read is left out, and a worker that cannot have files
+counts in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import Metric, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from bentos.telemetry.reserved_file import ReservedFile, reserve
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_KINDS = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
+_log = logging.getLogger("slipway.serving")
+
+
+class SharedFiles(Collector):
+    """The metrics of all workers as one, from the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._damaged: set[Path] = set()
+
+    def collect(self) -> Iterable[Metric]:
+        files = [path for path in self._folder.glob("*.db") if path.is_file()]
+        try:
+            return MultiProcessCollector.merge(files)
+        except Exception:  # whatever a damaged file makes of it; to try each one always would double a scrape's time
+            damaged = {path for path in files if not _is_whole(path)}
+        for path in damaged - self._damaged:
+            _log.error("the metrics of a worker are left out, for %s is damaged. Restart the server to renew it.", path)
+        self._damaged = damaged
+        return MultiProcessCollector.merge([path for path in files if path not in damaged])
+
+
+def prepare() -> SharedFiles | None:
+    """Make this process's files, and return those of all workers; None where its metrics stay in memory."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        return None
+    try:
+        for kind in _KINDS:
+            _make(Path(folder, f"{kind}_{os.getpid()}.db"))
+    except OSError as error:
+        _log.error(
+            "this worker counts in memory, and `/metrics` shows only the worker that responds: %s takes no file (%s). "
+            "Free space on that volume, and restart the server.",
+            folder,
+            error.strerror,
+        )
+        values.ValueClass = values.MutexValue
+        return None
+    values.MmapedDict = ReservedFile
+    return SharedFiles(Path(folder))
+
+
+def forget_dead_workers() -> None:
+    """Remove the gauges of killed workers; their counters stay in the sums."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        return
+    pids = {path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*_*.db")}
+    for pid in pids:
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            mark_process_dead(int(pid))
+
+
+def _make(path: Path) -> None:
+    """Make a file of this process; one of an earlier process with its id goes on, unless it is damaged."""
+    if path.exists() and not _is_whole(path):
+        path.unlink()
+    reserve(path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file can be read to its end, and written on."""
+    try:
+        with path.open("rb") as file:
+            (used,) = struct.unpack("i", file.read(4))
+        MultiProcessCollector.merge([path])
+    except Exception:  # whatever a damaged file makes of it
+        return False
+    return 0 <= used <= path.stat().st_size

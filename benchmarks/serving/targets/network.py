@@ -90,9 +90,7 @@ TABULAR = Network(SCHEMA, write_onnx, rows)
 SLOW_TABULAR = TABULAR._replace(write=partial(write_onnx, units=SLOW_UNITS))
 
 
-def promote(
-    var: Path, network: Network = TABULAR, *, names: Sequence[str] = (USECASE,), shadow: bool = False
-) -> Path:
+def promote(var: Path, network: Network = TABULAR, *, names: Sequence[str] = (USECASE,), shadow: bool = False) -> Path:
     """Promote the network for each use case, with a slow one as the shadow of the first if wanted; return its file."""
     champions = {name: _store(var, "1", network, name) for name in names}
     champion, slow = champions[USECASE], _store(var, "2", SLOW_TABULAR) if shadow else None

@@ -77,7 +77,7 @@ def test_the_jobs_of_prometheus_are_those_that_rules_name():
     assert named and named <= jobs
 
 
-@pytestdef test_targets_on_kubernetes_have_the_jobs_that_rules_name():
+def test_targets_on_kubernetes_have_the_jobs_that_rules_name():
     path = FOLDER.parents[1] / "infra" / "kubernetes" / "components" / "monitoring" / "monitors.yaml"
     jobs = set()
     for monitor in yaml.safe_load_all(path.read_text()):
@@ -89,7 +89,7 @@ def test_the_jobs_of_prometheus_are_those_that_rules_name():
     assert jobs == {"serving", "watch", "ship"}
 
 
-.mark.parametrize("receivers", [{}, EVERYTHING], ids=["nothing set", "everything set"])
+@pytest.mark.parametrize("receivers", [{}, EVERYTHING], ids=["nothing set", "everything set"])
 def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     checked = amtool(needs, "check-config", write(tmp_path / "alertmanager.yml", **receivers))
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -57,7 +57,8 @@ class WindowCount(msgspec.Struct, frozen=True):
         """Header lines of HTTP/1.1: the standard headers for requests, and similar ones for rows."""
         limit, used = self.limit, self.used
         amount = limit.amount
-        return _LINES[limit.unit] % (amount, amount - used if amount > used else 0, math.ceil(self.reset))
+        reset = min(math.ceil(self.reset), limit.seconds)  # the difference of floats may be a little above it
+        return _LINES[limit.unit] % (amount, amount - used if amount > used else 0, reset)
 
 
 class FixedWindowCounter:

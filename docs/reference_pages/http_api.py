@@ -25,7 +25,7 @@ The web page at `/` needs no credential. A credential is an API key or a bearer 
 route ([Secure the service](../how-to/secure-the-service.md)); one that is for some use cases gets 403 for every other
 `NAME`, and lists show it its own. Every error, from any layer, is `application/problem+json`.
 
-JSON is sent in UTF-8; a byte order mark before it is passed over. An image is `{"b64": "…"}`, its file in base64: with
+JSON is sent in UTF-8; a byte order mark before it is ignored. An image is `{"b64": "…"}`, its file in base64: with
 line breaks, as a data URI, without padding or in the alphabet of URLs, too. Requests to upgrade to HTTP/2 or TLS are
 answered in HTTP/1.1 ([run behind a proxy](../how-to/run-behind-a-proxy.md#clients-that-ask-for-another-protocol)).
 """

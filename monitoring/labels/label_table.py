@@ -4,7 +4,7 @@
     table.entries, table.unlabelled
 
 Columns: `id` (from the response) or `key` (the caller's own), `label` or `value`, and `known_at` if it is known. Rows
-whose label is still missing are passed over. Cells mean what they mean in training: `1.0` is the class `1`.
+whose label is still missing are skipped. Cells mean what they mean in training: `1.0` is the class `1`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LabelTable:
         """Messages for a person, one sentence each."""
         messages = []
         if self.unlabelled:
-            messages.append(f"{self.unlabelled:,} rows have no label yet: they were passed over.")
+            messages.append(f"{self.unlabelled:,} rows have no label yet: they were skipped.")
         if self.whole_keys:
             messages.append("All keys end in '.0', as where a tool made numbers of them: 1000.0 is sent as 1000.")
         return messages

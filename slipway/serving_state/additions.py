@@ -9,7 +9,7 @@ from slipway.system.files import read_regular, write_text
 
 
 def read(path: Path | None) -> tuple[str, ...]:
-    """Read the names; none where there is no such file. What is no name is passed over: a name is a folder, too."""
+    """Read the names; none where there is no such file. What is no name is ignored: a name is a folder, too."""
     if path is None:
         return ()
     try:

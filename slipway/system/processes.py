@@ -65,7 +65,7 @@ class RunningProcess:
     def ending(self) -> str:
         """How it ended, in words."""
         if self._popen.returncode == -signal.SIGKILL:
-            return "was killed, as the kernel does where memory runs out (`slipway doctor` shows what there is),"
+            return "was killed, as the kernel does where memory runs out (`slipway doctor` shows what there is)"
         return f"ended with exit code {self._popen.returncode}"
 
     def wait_ready(

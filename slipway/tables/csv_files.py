@@ -38,7 +38,7 @@ class CsvTable:
 
 @contextmanager
 def opened(path: Path, form: TableFormat = PLAIN, origin: str = "") -> Iterator[CsvTable]:
-    """Open a CSV file; blank lines are passed over, and cells are kept as they are.
+    """Open a CSV file; blank lines are skipped, and cells are kept as they are.
 
     Raises:
         DataError: the file is not as `form` says; names the line, or the option of `source.csv`. Also while rows are

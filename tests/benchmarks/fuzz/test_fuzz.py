@@ -13,14 +13,14 @@ from benchmarks.fuzz.target import Target, UseCase
 from slipway.system import files
 from tests.support import bundles
 
-SEED, REQUESTS, UNKNOWN_PATHS = 4, 20_000, 10_000
+SEED, REQUESTS, UNKNOWN_PATHS = 4, 10_000, 10_000  # `python -m benchmarks.fuzz` sends more
 KINDS = 15
 SERVING = {"deadline_ms": 20_000, "max_instances": 500}  # time is not what is tested, on a busy machine either
 SETTINGS = {"SLIPWAY_MAX_BODY_BYTES": "1000000", "SLIPWAY_MAX_RECEIVE_SECONDS": "10"}
 
 
-@pytest.mark.timeout(900)  # 25 s alone
-def test_twenty_thousand_hostile_requests_get_no_5xx_and_hurt_nobody(serve, var, tmp_path):
+@pytest.mark.timeout(900)  # 15 s alone
+def test_ten_thousand_hostile_requests_get_no_5xx_and_hurt_nobody(serve, var, tmp_path):
     for schema in (bundles.TABULAR, bundles.IMAGES, bundles.PRIVATE):
         bundles.promote(var, tmp_path / schema.usecase, schema, serving=SERVING)
     server = serve("loans", "shapes", "private_loans", workers=2, **SETTINGS)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from bentos.auth.rate_limits import ROWS, FixedWindowCounter, Limit
+from bentos.auth.rate_limits import ROWS, FixedWindowCounter, Limit, WindowCount
 from bentos.auth.redis_rate_limits import REDIS_SECONDS, RETRY_SECONDS, RedisWindowCounter
 from tests.bentos.auth.credentials import bearer, predict
 from tests.support.servers import free_port
@@ -41,6 +41,11 @@ def hits(shared, limit, times, at=None):
         return [await one.hit(limit, at or time.monotonic()) for one in shared for _ in range(times)]
 
     return asyncio.run(each())
+
+
+def test_no_response_says_that_a_window_lasts_longer_than_it_is():
+    """The end of a window minus the time is a difference of floats."""
+    assert b"ratelimit-reset: 3600\r\n" in WindowCount(Limit.of("2/hour", "ann"), 1, 3600.0000000005).lines
 
 
 def test_two_workers_count_together_in_redis(redis):

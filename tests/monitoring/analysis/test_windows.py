@@ -81,7 +81,8 @@ class LoggedRows:
 
 def table(features: tuple[Feature, ...], *events: tuple[dict[str, Any], str]) -> dict[str, list[Any]]:
     schema = msgspec.structs.replace(bundles.TABULAR, features=features)
-    return {name: values.tolist() for name, values in windows.read(LoggedRows(*events), schema, PERIOD).table.items()}
+    found = windows.read(LoggedRows(*events), schema, PERIOD, lambda digests: {})
+    return {name: values.tolist() for name, values in found.table.items()}
 
 
 def test_what_is_logged_of_an_image_is_no_feature():

@@ -113,7 +113,7 @@ def test_a_row_without_a_label_is_passed_over_and_counted(
     ran = cli("feedback", "loans", str(path), "--url", service.url, "--json")
     assert ran.code == 0, ran.err
     assert [entry["key"] for entry in service.feedback] == ["1000", "1002"]
-    assert json.loads(ran.out)["unlabelled"] == 1 and "1 rows have no label yet: they were passed over." in ran.err
+    assert json.loads(ran.out)["unlabelled"] == 1 and "1 rows have no label yet: they were skipped." in ran.err
 
 
 def test_a_value_that_is_missing_is_passed_over(table: Callable) -> None:

@@ -135,7 +135,7 @@ def test_a_part_that_ends_is_named_and_ends_the_rest(up, var):
     os.kill(ship, signal.SIGKILL)
     output = up.communicate(timeout=30)[0]
     assert up.returncode == 1
-    assert "error: ship ended" in output
+    assert "error: ship was killed" in output
     assert not [part.pid for part in stack.parts if alive(part.pid)]
 
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.analysis import verdict
+from monitoring.analysis.quality import TITLES
 from monitoring.retraining.alertmanager_webhook import Receiver
 from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
@@ -123,7 +124,7 @@ class _Pages:
         self._decisions = SharedResults(lambda usecase: Decisions(config, usecase).recent(), SECONDS)
 
     def index(self, request: Request) -> Response:
-        return HTMLResponse(self._page.render(board=self._board()), headers=_PAGE_HEADERS)
+        return HTMLResponse(self._page.render(board=self._board(), titles=TITLES), headers=_PAGE_HEADERS)
 
     def status(self, request: Request) -> Response:
         return JSONResponse(self._board().to_dict(), headers=_HEADERS)

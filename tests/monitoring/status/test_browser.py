@@ -114,6 +114,8 @@ def test_it_fits_the_screen_and_axe_finds_nothing_serious(
     assert browser.run("document.documentElement.scrollWidth") <= width
     browser.run(f"{axe}; 0")
     assert browser.run(SERIOUS) == []
+    browser.run("document.querySelector('.spark').removeAttribute('aria-label')")
+    assert [found for found in browser.run(SERIOUS) if "spark" in found], "axe finds a picture without a text"
 
 
 def test_the_first_tab_skips_to_the_models(browser: Browser, page: Page) -> None:

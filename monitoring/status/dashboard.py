@@ -17,7 +17,7 @@ from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
 from monitoring.status.verdict_age import describe_overdue
 from monitoring.telemetry.alerts import FiringAlerts
-from monitoring.telemetry.collector import Telemetry, UseCaseTelemetry
+from monitoring.telemetry.collector import MonitoringServer, Telemetry, UseCaseTelemetry
 from slipway import local
 from slipway.clients.http import is_healthy, without_login
 from slipway.contracts.registry_names import CANARY, SHADOW
@@ -121,15 +121,18 @@ def gather(
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
     trouble = [*sorted(common), *found.problems]
-    return Dashboard(config.environment, now_iso(), _services(config), usecases, trouble, found.alerts)
+    return Dashboard(config.environment, now_iso(), _services(config, found.servers), usecases, trouble, found.alerts)
 
 
 def _warnings(one: Reconciled) -> list[str]:
     return [*filter(None, [one.error]), *(status.error for status in one.statuses if status.error)]
 
 
-def _services(config: Settings) -> list[ServiceStatus]:
-    """The servers of the settings, and the processes of the local stack if one runs from this state folder."""
+def _services(config: Settings, monitoring: Iterable[MonitoringServer]) -> list[ServiceStatus]:
+    """The servers of the settings, and the processes of the local stack if one runs from this state folder.
+
+    Those of `monitoring` have been asked already: one that hangs holds up no pass.
+    """
     state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
@@ -138,24 +141,19 @@ def _services(config: Settings) -> list[ServiceStatus]:
         ("mlflow", config.registry_uri, "/health"),
         ("prefect", prefect.removesuffix("/api"), "/api/health"),
         *(("service", url, "/readyz") for url in config.server_urls),
-        *((name, url, "/-/healthy") for name, url in _optional(config).items() if url),
     ]
     purposes = {**_PURPOSES, **({"prefect": _with_login(config)} if "prefect" in processes else {})}
     found = [
         ServiceStatus(name, purposes[name], is_healthy(url + health), without_login(url), logs.get(name))
         for name, url, health in servers
     ]
+    found += [ServiceStatus(one.name, purposes[one.name], one.ok, one.url, logs.get(one.name)) for one in monitoring]
     named = {part.name for part in found}
     others = [part for name, part in processes.items() if name not in named]
     return found + [
         ServiceStatus(part.name, _PURPOSES.get(part.name, ""), Path(f"/proc/{part.pid}").exists(), None, part.log)
         for part in others
     ]
-
-
-def _optional(config: Settings) -> dict[str, str]:
-    """URLs of the servers that need not be there; empty without one."""
-    return {"prometheus": config.prometheus_url, "alertmanager": config.alertmanager_url}
 
 
 def _with_login(config: Settings) -> str:

@@ -13,6 +13,7 @@ from monitoring.telemetry.history import Budgets, LastHour
 from monitoring.telemetry.last_runs import Run, last_runs
 from monitoring.telemetry.prometheus_api import DEFAULT_QUANTILE, PrometheusApi
 from monitoring.telemetry.scraper import Scraper, Scrapes
+from slipway.clients.http import is_healthy, without_login
 from slipway.contracts.objectives import Objectives
 from slipway.errors import ServiceError
 from slipway.settings import Settings
@@ -34,12 +35,22 @@ class UseCaseTelemetry:
 
 
 @dataclass(frozen=True)
+class MonitoringServer:
+    """A Prometheus or an Alertmanager; `url` is without a login, `ok` whether it responds."""
+
+    name: str
+    url: str
+    ok: bool
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """Telemetry of all use cases; `alerts` is None without an Alertmanager, `problems` are lines for people."""
 
     usecases: dict[str, UseCaseTelemetry] = field(default_factory=dict)
     alerts: FiringAlerts | None = None
     problems: list[str] = field(default_factory=list)
+    servers: list[MonitoringServer] = field(default_factory=list)
 
 
 class TelemetryCollector:
@@ -69,15 +80,15 @@ class TelemetryCollector:
 
     def once(self) -> None:
         """Collect once."""
-        names = self._names()
-        problems = self._scraper.once(names, self._clock())
+        names, now = self._names(), self._clock()
+        problems = self._scraper.once(names, now)
         hours, budgets = self._from_prometheus(problems)
         runs = last_runs(self._config, names)
         self.latest = Telemetry(
             {
                 name: UseCaseTelemetry(
-                    hours.get(name) or self._remembered_hour(name),
-                    budgets.get(name) or self._remembered_budgets(name),
+                    hours.get(name) or self._remembered_hour(name, now),
+                    budgets.get(name) or self._remembered_budgets(name, now),
                     self._scraper.objectives.get(name),
                     runs.get(name, []),
                 )
@@ -85,6 +96,7 @@ class TelemetryCollector:
             },
             self._alerts(),
             problems,
+            self._servers(),
         )
 
     def _run(self) -> None:
@@ -98,6 +110,14 @@ class TelemetryCollector:
     def _alerts(self) -> FiringAlerts | None:
         url = self._config.alertmanager_url
         return firing(url, self._config.prometheus_namespace) if url else None
+
+    def _servers(self) -> list[MonitoringServer]:
+        urls = {"prometheus": self._config.prometheus_url, "alertmanager": self._config.alertmanager_url}
+        return [
+            MonitoringServer(name, without_login(url), is_healthy(f"{url}/-/healthy"))
+            for name, url in urls.items()
+            if url
+        ]
 
     def _from_prometheus(self, problems: list[str]) -> tuple[dict[str, LastHour], dict[str, Budgets]]:
         """What Prometheus has; where it does not respond, what the watch remembers is shown, and the problem."""
@@ -114,12 +134,12 @@ class TelemetryCollector:
         finally:
             client.close()
 
-    def _remembered_hour(self, name: str) -> LastHour | None:
-        """The minutes that are complete: the last scrape was after their end."""
+    def _remembered_hour(self, name: str, now: float) -> LastHour | None:
+        """The minutes that are complete: the scrape was after their end."""
         history, objectives = self._scraper.history.usecases.get(name), self._scraper.objectives.get(name)
         quantile = objectives.latency_quantile if objectives else DEFAULT_QUANTILE
-        return history.last_hour(self._clock() - SECONDS, quantile) if history else None
+        return history.last_hour(now, quantile) if history else None
 
-    def _remembered_budgets(self, name: str) -> Budgets | None:
+    def _remembered_budgets(self, name: str, now: float) -> Budgets | None:
         history, objectives = self._scraper.history.usecases.get(name), self._scraper.objectives.get(name)
-        return history.budgets(self._clock(), objectives) if history and objectives else None
+        return history.budgets(now, objectives) if history and objectives else None

@@ -13,7 +13,7 @@ from monitoring.release.reconciler import Reconciled
 from monitoring.status import dashboard
 from monitoring.status.app import application
 from monitoring.telemetry.alerts import Alert, FiringAlerts
-from monitoring.telemetry.collector import Telemetry, UseCaseTelemetry
+from monitoring.telemetry.collector import Telemetry, TelemetryCollector, UseCaseTelemetry
 from monitoring.telemetry.history import MINUTES, Budgets, LastHour
 from monitoring.telemetry.last_runs import Run
 from slipway.contracts.objectives import Objectives
@@ -148,7 +148,9 @@ def test_servers_that_are_set_are_among_the_parts_without_their_passwords(monkey
     monkeypatch.setenv("SLIPWAY_PROMETHEUS_URL", "http://ann:secret@127.0.0.1:9/")
     monkeypatch.setenv("SLIPWAY_ALERTMANAGER_URL", "http://127.0.0.1:9")
     settings.cache_clear()
-    found = client(dashboard.gather(settings(), [Reconciled("loans", {}, [])]))
+    collector = TelemetryCollector(settings(), lambda: ("loans",))
+    collector.once()
+    found = client(dashboard.gather(settings(), [Reconciled("loans", {}, [])], telemetry=collector.latest))
     parts = {part["name"]: part for part in found.get("/api/status").json()["parts"]}
     assert (parts["prometheus"]["url"], parts["prometheus"]["ok"]) == ("http://127.0.0.1:9", False)
     assert "alertmanager" in parts

@@ -6,10 +6,12 @@ from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk, public_tables
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
+from benchmarks.status_page import many_models
 from benchmarks.tables import reader
 
 drift.main()
 rollout.main()
 reader.main()
+many_models.main()
 serving.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

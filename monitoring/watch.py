@@ -20,6 +20,7 @@ from monitoring.rollout import RolloutController
 from monitoring.status import dashboard
 from monitoring.status.app import application
 from monitoring.status.pass_metrics import PassMetrics
+from monitoring.telemetry.collector import TelemetryCollector
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import PortTaken, RegistryError, ServiceError
@@ -48,6 +49,7 @@ class Watcher:
         self._rollouts = RolloutController(config, self._registry)
         self._changes = RegistryWatcher(config, self._registry)
         self._current: frozenset[str] = frozenset()
+        self._telemetry = TelemetryCollector(config, lambda: self._current)
         self._hinted: set[str] = set()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -57,11 +59,13 @@ class Watcher:
         self.board = dashboard.Dashboard(config.environment, "", [], [])
 
     def start(self) -> None:
-        self.board = dashboard.gather(self._config, [])
+        self.board = dashboard.gather(self._config, [], telemetry=self._telemetry.latest)
         self._thread.start()
+        self._telemetry.start()
 
     def stop(self) -> None:
         self._stop.set()
+        self._telemetry.stop()
         self._wake.set()
         self._thread.join(PASS_SECONDS)
 
@@ -78,7 +82,7 @@ class Watcher:
             rollouts = {name: self._rollouts.once(name) for name in names}
             passes = [self._reconciler.once(name) for name in names]
             changed = {name: self._changes.once(name) for name in names}
-            self.board = dashboard.gather(self._config, passes, rollouts, changed)
+            self.board = dashboard.gather(self._config, passes, rollouts, changed, self._telemetry.latest)
 
     def hint(self, usecase: str) -> bool:
         """Have a use case looked at before the next pass; returns whether it is watched. Other threads may call it."""

@@ -30,6 +30,7 @@ EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret", "mlflow_webhook_secret")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
+_URL = r"^(https?://\S+)?$"
 ROOT_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"
 _OWN_PATHS = ("v1", "v2", "page", "docs")
 
@@ -69,6 +70,19 @@ class Settings(BaseSettings):
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="URLs of servers to watch, separated by commas; a name stands for all its addresses; empty: local.",
+    )
+    prometheus_url: str = Field(
+        "",
+        pattern=_URL,
+        description="Prometheus that the status page reads traffic and error budgets from; empty: none.",
+    )
+    prometheus_namespace: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="Label `namespace` of this environment's series and alerts, if Prometheus has several; empty: all.",
+    )
+    alertmanager_url: str = Field(
+        "", pattern=_URL, description="Alertmanager whose firing alerts the status page shows; empty: none."
     )
     workers: int = Field(0, ge=0, description="Worker processes of the service; 0: one per core.")
     root_path: str = Field(
@@ -233,7 +247,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
         return value
 
-    @field_validator("root_path", mode="before")
+    @field_validator("root_path", "prometheus_url", "alertmanager_url", mode="before")
     @classmethod
     def _without_last_slash(cls, value: object) -> object:
         return value.rstrip("/") if isinstance(value, str) else value

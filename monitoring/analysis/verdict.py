@@ -32,6 +32,8 @@ class _Test(msgspec.Struct):
 
 class _Score(msgspec.Struct):
     value: float
+    low: float | None = None
+    high: float | None = None
 
 
 class _Quality(msgspec.Struct):

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitoring.analysis import verdict
+from monitoring.analysis.quality import TITLES
 from monitoring.retraining.alertmanager_webhook import Receiver
 from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
@@ -37,6 +38,7 @@ _HERE = Path(__file__).parent
 _STATIC = {path.name: path for path in (_HERE / "static").iterdir()}
 _FILE = re.compile(r"[\w-][\w.-]*\.(html|json)")
 _USECASE = re.compile(r"[a-z][a-z0-9_]*")
+_INDENTATION = re.compile(r"\n\s+")  # a tenth of a page with many models
 _PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # A report contains scripts of its own (Evidently's): they run without an origin, so they reach nothing of this page.
 # Nor do they reach anything else: pages of earlier releases have no policy of their own.
@@ -123,7 +125,8 @@ class _Pages:
         self._decisions = SharedResults(lambda usecase: Decisions(config, usecase).recent(), SECONDS)
 
     def index(self, request: Request) -> Response:
-        return HTMLResponse(self._page.render(board=self._board()), headers=_PAGE_HEADERS)
+        content = self._page.render(board=self._board(), titles=TITLES)
+        return HTMLResponse(_INDENTATION.sub("\n", content), headers=_PAGE_HEADERS)
 
     def status(self, request: Request) -> Response:
         return JSONResponse(self._board().to_dict(), headers=_HEADERS)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from monitoring.release.reconciler import Reconciled
 from monitoring.retraining.decisions import Decisions, to_dict
 from monitoring.rollout import RolloutView
 from monitoring.status.exporter import last_verdict
 from monitoring.status.verdict_age import describe_overdue
+from monitoring.telemetry.alerts import FiringAlerts
+from monitoring.telemetry.collector import MonitoringServer, Telemetry, UseCaseTelemetry
 from slipway import local
-from slipway.clients.http import is_healthy
+from slipway.clients.http import is_healthy, without_login
 from slipway.contracts.registry_names import CANARY, SHADOW
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
@@ -29,6 +33,8 @@ _PURPOSES = {
     "runner": "runs trainings and monitors when they are due",
     "ship": "moves the prediction log to Parquet",
     "watch": "this page, its metrics, and the reconciler of aliases",
+    "prometheus": "metrics of all servers, and the rules of alerts",
+    "alertmanager": "alerts: who is told, and what is silenced",
 }
 
 
@@ -45,8 +51,8 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class UseCaseStatus:
-    """State of a use case: the served versions, the reconciler's result, the last verdict, and the last decision on
-    retraining."""
+    """State of a use case: the served versions, the reconciler's result, the last verdict, the last decision on
+    retraining, and telemetry."""
 
     name: str
     versions: list[str]
@@ -63,24 +69,31 @@ class UseCaseStatus:
     retraining: dict[str, Any] | None
     links: dict[str, str]
     rollout: dict[str, Any]
+    telemetry: UseCaseTelemetry = field(default_factory=UseCaseTelemetry)
 
     @property
     def is_served(self) -> bool:
         return bool(self.versions)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is more to show of it than its name."""
+        return bool(self.is_served or self.aliased or self.verdict)
+
 
 @dataclass(frozen=True)
 class Dashboard:
-    """State of all services and use cases at `created`."""
+    """State of all services and use cases at `created`; `alerts` is None where no Alertmanager is set."""
 
     environment: str
     created: str
     parts: list[ServiceStatus]
     usecases: list[UseCaseStatus]
     trouble: list[str] = field(default_factory=list)
+    alerts: FiringAlerts | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return msgspec.to_builtins(self)
 
 
 def gather(
@@ -88,12 +101,13 @@ def gather(
     reconciled: Iterable[Reconciled],
     rollouts: Mapping[str, RolloutView] = MappingProxyType({}),
     changed: Mapping[str, list[str]] = MappingProxyType({}),
+    telemetry: Telemetry | None = None,
 ) -> Dashboard:
     """Collect the current state; services that do not respond are marked. A warning of all use cases is shown once.
 
     `changed` has, by use case, the warnings of what was altered or deleted in the registry.
     """
-    passes = list(reconciled)
+    passes, found = list(reconciled), telemetry or Telemetry()
     common = set.intersection(*(set(_warnings(one)) for one in passes)) if passes else set()
     usecases = [
         _usecase(
@@ -101,19 +115,24 @@ def gather(
             one,
             [*changed.get(one.usecase, ()), *(line for line in _warnings(one) if line not in common)],
             rollouts.get(one.usecase, RolloutView()),
+            found.usecases.get(one.usecase, UseCaseTelemetry()),
         )
         for one in passes
     ]
     usecases.sort(key=lambda one: (not one.is_served, one.name))
-    return Dashboard(config.environment, now_iso(), _services(config), usecases, sorted(common))
+    trouble = [*sorted(common), *found.problems]
+    return Dashboard(config.environment, now_iso(), _services(config, found.servers), usecases, trouble, found.alerts)
 
 
 def _warnings(one: Reconciled) -> list[str]:
     return [*filter(None, [one.error]), *(status.error for status in one.statuses if status.error)]
 
 
-def _services(config: Settings) -> list[ServiceStatus]:
-    """The servers of the settings, and the processes of the local stack if one runs from this state folder."""
+def _services(config: Settings, monitoring: Iterable[MonitoringServer]) -> list[ServiceStatus]:
+    """The servers of the settings, and the processes of the local stack if one runs from this state folder.
+
+    Those of `monitoring` have been asked already: one that hangs holds up no pass.
+    """
     state = local.running_stack(config.var)
     processes = {part.name: part for part in state.parts} if state else {}
     logs = {name: part.log for name, part in processes.items()}
@@ -125,9 +144,10 @@ def _services(config: Settings) -> list[ServiceStatus]:
     ]
     purposes = {**_PURPOSES, **({"prefect": _with_login(config)} if "prefect" in processes else {})}
     found = [
-        ServiceStatus(name, purposes[name], is_healthy(url + health), url, logs.get(name))
+        ServiceStatus(name, purposes[name], is_healthy(url + health), without_login(url), logs.get(name))
         for name, url, health in servers
     ]
+    found += [ServiceStatus(one.name, purposes[one.name], one.ok, one.url, logs.get(one.name)) for one in monitoring]
     named = {part.name for part in found}
     others = [part for name, part in processes.items() if name not in named]
     return found + [
@@ -140,7 +160,9 @@ def _with_login(config: Settings) -> str:
     return f"{_PURPOSES['prefect']}; its page asks for the login in {local.login_file(config.var, 'prefect')}"
 
 
-def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: RolloutView) -> UseCaseStatus:
+def _usecase(
+    config: Settings, one: Reconciled, warnings: list[str], rollout: RolloutView, telemetry: UseCaseTelemetry
+) -> UseCaseStatus:
     served = [status.served for status in one.statuses if status.served]
     workers = [worker for status in one.statuses for worker in status.workers]
     last = last_verdict(config, one.usecase)
@@ -160,6 +182,7 @@ def _usecase(config: Settings, one: Reconciled, warnings: list[str], rollout: Ro
         retraining=_decision(config, one.usecase) if last else None,  # a log that does not respond is waited for once
         links=_links(config, one),
         rollout=rollout.to_dict(),
+        telemetry=telemetry,
     )
 
 
@@ -193,4 +216,5 @@ def _links(config: Settings, one: Reconciled) -> dict[str, str]:
         links[f"{candidate} and champion"] = f"/shadow/{one.usecase}"
     if one.aliases:
         links["versions in MLflow"] = f"{config.registry_uri}/#/models/{one.usecase}"
+    links["retraining decisions"] = f"/retraining/{one.usecase}"
     return links

@@ -10,6 +10,8 @@ import httpx
 import pytest
 import yaml
 
+from monitoring.telemetry.history import Budgets
+from monitoring.telemetry.prometheus_api import PrometheusApi
 from tests.grafana import sample_series
 from tests.grafana.dashboards import DASHBOARDS, Query, filled, queries, variables
 from tests.grafana.sample_series import END
@@ -188,3 +190,13 @@ def test_variables_find_the_use_cases_and_versions(prometheus):
                     f"/api/v1/label/{label}/values", params={"match[]": selector, "start": END - 3600, "end": END}
                 )
                 assert values.json()["data"], f"{dashboard}: {name}: {query}"
+
+
+@pytest.mark.slow
+def test_the_status_page_reads_the_same_figures(prometheus):
+    client = PrometheusApi(str(prometheus.base_url), "production")
+    hours, budgets = client.last_hours(END, {"credit_risk": 0.5}), client.budgets(END)
+    assert hours.keys() == budgets.keys() == {"credit_risk"}
+    hour = hours["credit_risk"]
+    assert (hour.requests[-1], hour.failed[-1], hour.latency[-1]) == pytest.approx((8, 0.5, 0.005), rel=0.05)
+    assert budgets == {"credit_risk": Budgets(0.4, -0.1)}

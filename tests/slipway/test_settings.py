@@ -53,3 +53,21 @@ def test_staging_follows_the_challenger_and_everyone_else_the_champion(
 def test_several_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SERVERS", "http://a:3000/, http://b:3000")
     assert Settings().server_urls == ("http://a:3000", "http://b:3000")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLIPWAY_PROMETHEUS_URL", "prometheus:9090"),
+        ("SLIPWAY_ALERTMANAGER_URL", "ftp://ann:hunter2@alertmanager"),
+        ("SLIPWAY_PROMETHEUS_NAMESPACE", 'a", b="c'),
+    ],
+)
+def test_what_is_no_web_address_and_no_label_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=name) as refused:
+        settings()
+    assert "hunter2" not in str(refused.value)

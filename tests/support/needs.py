@@ -70,7 +70,10 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
         lambda: shutil.which("prometheus-alertmanager"),
         "install Debian's package prometheus-alertmanager",
     ),
-    "npm": (_npm, "install Node.js 18 or newer (nodejs.org), whose npm can reach a registry with Grafana's types"),
+    "npm": (
+        _npm,
+        "install Node.js 18 or newer (nodejs.org), whose npm can reach a registry with Grafana's types and axe-core",
+    ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "java": (lambda: shutil.which("java"), "install a JDK of Java 17 or newer, such as Debian's default-jdk-headless"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),

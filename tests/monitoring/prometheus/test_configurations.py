@@ -18,6 +18,7 @@ import yaml
 from monitoring.prometheus import alertmanager
 from monitoring.prometheus.alertmanager import PREFIX, Receivers, configuration
 from monitoring.retraining.policy import REASONS
+from monitoring.telemetry.alerts import firing
 from tests.support.servers import free_port
 
 FOLDER = Path(alertmanager.__file__).parent
@@ -215,3 +216,8 @@ def test_what_follows_from_another_alert_is_silenced(running):
     down = {"alertname": "SlipwayServerDown", "namespace": "a", "job": "serving", "severity": "critical"}
     full = {"alertname": "SlipwayDiskFull", "namespace": "a", "folder": "log", "severity": "critical"}
     assert inhibited(running, down, full) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift"}
+    on_the_status_page = firing(running.removesuffix("/api/v2/alerts"), "a").shown
+    assert [alert.name for alert in on_the_status_page if alert.name in ("SlipwayDrift", "SlipwayServerDown")] == [
+        "SlipwayServerDown"
+    ]
+    assert [alert.name for alert in firing(running.removesuffix("/api/v2/alerts"), "b").shown] == ["SlipwayDrift"]

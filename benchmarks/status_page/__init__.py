@@ -1,0 +1,1 @@
+"""Benchmark of the status page: time and size with many models."""

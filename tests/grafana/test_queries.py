@@ -10,8 +10,8 @@ import httpx
 import pytest
 import yaml
 
+from grafana.interpolation import DASHBOARDS, Query, filled, queries, variables
 from tests.grafana import sample_series
-from tests.grafana.dashboards import DASHBOARDS, Query, filled, queries, variables
 from tests.grafana.sample_series import END
 from tests.support import waiting
 from tests.support.servers import free_port

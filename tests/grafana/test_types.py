@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.grafana.dashboards import DASHBOARDS, ROOT, panels
+from grafana.interpolation import DASHBOARDS, panels
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 MISTAKES = {
     '"graphTooltip": 1': '"graphTooltip": 7',

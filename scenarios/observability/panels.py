@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from grafana.interpolation import DASHBOARDS, filled, intervals, queries
 from scenarios.observability.prometheus_client import Prometheus
@@ -12,10 +12,14 @@ from scenarios.observability.servers import SCRAPE_SECONDS
 
 STEP = 5
 METRIC = "roc_auc"
-# Panels without series in this scenario, and why
+# Panels and annotations without series in this scenario, and why
 EMPTY = {
-    "GPU": "there is no GPU",
     "GPU memory": "there is no GPU",
+    "GPU utilization": "there is no GPU",
+    "Input warnings": "clients send no value that is unlike the training data",
+    "Next credential expires in": "the key that ends is revoked before",
+    "Retraining": "there are too few labelled rows for a training",
+    "Rows in a batch": "the model is too small for batches",
 }
 
 
@@ -35,6 +39,7 @@ def observe(prometheus: Prometheus, usecase: str, start: float, end: float) -> I
         yield PanelObservation(dashboard, query.panel, expression, len(found), value, time.monotonic() - began)
 
 
-def must_have_series(panel: str) -> bool:
-    """Tell whether a panel must show something here."""
-    return panel not in EMPTY
+def empty(found: Sequence[PanelObservation]) -> list[str]:
+    """Name the panels of which no query returned a series, although one must."""
+    shown = {(one.dashboard, one.panel) for one in found if one.series}
+    return sorted({one.panel for one in found if (one.dashboard, one.panel) not in shown} - EMPTY.keys())

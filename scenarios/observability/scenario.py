@@ -226,7 +226,7 @@ class Observability:
     def _report_panels(self, began: float) -> None:
         deployment = self._deployment
         self.result.panels += panels.observe(deployment.prometheus, deployment.name, began, time.time())
-        empty = {one.panel for one in self.result.panels if not one.series and panels.must_have_series(one.panel)}
+        empty = panels.empty(self.result.panels)
         slowest = max(one.seconds for one in self.result.panels)
         observed = (
             f"{len(self.result.panels)} queries, the slowest {slowest:.2f} s; empty: {', '.join(empty) or 'none'}"

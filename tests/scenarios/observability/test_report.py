@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
-from grafana.interpolation import queries
-from scenarios.observability import report
+from scenarios.observability import panels, report
 from scenarios.observability.report import AlertObservation, PanelObservation
-from scenarios.observability.scenario import every_fault
 
 DRIFT = AlertObservation("SlipwayDrift", "others apply", 0.0, 3.21, 4.0, ("retraining", "tickets"), 1.0)
 
@@ -38,9 +34,7 @@ def test_the_tables_replace_those_between_the_markers(tmp_path):
     assert page.read_text() == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
 
 
-def test_the_docs_tell_of_every_alert_and_every_panel():
-    alerts, panels = report.ALERTS_PAGE.read_text(), report.PANELS_PAGE.read_text()
-    named = re.findall(r"^\| `(Slipway\w+)` \| ", alerts, re.MULTILINE)
-    assert sorted(named) == sorted(alert for fault in every_fault() for alert in fault.alerts)
-    for query in queries():
-        assert f"| {query.panel} | `" in panels, query.panel
+def test_a_panel_is_empty_if_none_of_its_queries_has_a_series():
+    found = [PanelObservation("Model", panel, "x", series, "", 0.0) for panel, series in (("A", 0), ("A", 1), ("B", 0))]
+    found.append(PanelObservation("Resources and GPU", next(iter(panels.EMPTY)), "x", 0, "", 0.0))
+    assert panels.empty(found) == ["B"]

@@ -27,7 +27,7 @@ def command(as_json: Json = False) -> None:
 
     original, var = settings().usecases.resolve(), settings().var.resolve() / "observe"
     move(var, var / "usecases")
-    say("This takes about seven minutes on two cores. Durations of rules are shortened: see the table's head.")
+    say("This takes about ten minutes on two cores. Durations of rules are shortened: see the table's head.")
     run_and_report(Observability(original, say), _print_result, as_json)
 
 

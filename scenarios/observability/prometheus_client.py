@@ -11,6 +11,7 @@ from slipway.clients import http
 from slipway.errors import ServiceError
 
 STEP = 1
+SHORTEST = "1h"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Prometheus:
         return self._query("query_range", {"query": expression, "start": start, "end": end, "step": step})
 
     def firing(self) -> set[str]:
-        """Name the alerts that fire now."""
+        """Name the alerts that fire now, burn rates by their shortest window: the longer ones last for hours."""
         alerts = self._get("alerts")["alerts"]
+        alerts = [alert for alert in alerts if alert["labels"].get("window", SHORTEST) == SHORTEST]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
     def healthy_targets(self) -> set[str]:
@@ -47,16 +49,10 @@ class Prometheus:
         return jobs - {target["labels"]["job"] for target in targets if target["health"] != "up"}
 
     def spans(self, alert: str, start: float, end: float) -> list[Span]:
-        """List when an alert fired, whatever its labels, in order."""
-        expression = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
-        times = [float(at) for series in self.range(expression, start, end) for at, _ in series["values"]]
-        spans: list[Span] = []
-        for at in times:
-            if spans and at - spans[-1].last <= STEP:
-                spans[-1] = Span(spans[-1].first, at)
-            else:
-                spans.append(Span(at, at))
-        return spans
+        """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
+        found = self.range(f'ALERTS{{alertname="{alert}", alertstate="firing"}}', start, end)
+        every = [_spans([float(at) for at, _ in series["values"]]) for series in found]
+        return min(every, key=lambda spans: spans[0].first, default=[])
 
     def _query(self, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._get(f"{route}?{urlencode(parameters)}")["result"])
@@ -67,3 +63,13 @@ class Prometheus:
         if not response.ok:
             raise ServiceError(f"{self._url} answered {response.status}: {document.get('error')}")
         return dict(document["data"])
+
+
+def _spans(times: list[float]) -> list[Span]:
+    spans: list[Span] = []
+    for at in times:
+        if spans and at - spans[-1].last <= STEP:
+            spans[-1] = Span(spans[-1].first, at)
+        else:
+            spans.append(Span(at, at))
+    return spans

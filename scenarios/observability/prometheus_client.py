@@ -52,7 +52,7 @@ class Prometheus:
         """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
         found = self.range(f'ALERTS{{alertname="{alert}", alertstate="firing"}}', start, end)
         every = [_spans([float(at) for at, _ in series["values"]]) for series in found]
-        return min(every, key=lambda spans: spans[0].first, default=[])
+        return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
 
     def _query(self, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._get(f"{route}?{urlencode(parameters)}")["result"])

@@ -39,7 +39,7 @@ def failing_monitor(deployment: Deployment) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     deployment.monitor("--bundle", str(folder))
     yield
-    deployment.monitor()
+    labelled_monitor(deployment)
 
 
 @fault("the last verdict and run are an hour old", "SlipwayVerdictOverdue", "SlipwayPipelineOverdue")

@@ -24,7 +24,7 @@ SHIP := slipway-ship:$(RELEASE)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo loop up down cluster test test-quick lint bench ci images sbom audit lock clean
+.PHONY: help demo loop observe up down cluster test test-quick lint bench ci images sbom audit lock clean
 
 help: ## List the verbs.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ demo: $(INSTALLED) ## Set up, run the whole path once for both use cases, and ch
 loop: $(INSTALLED) ## Change the world, and see it found, learnt, rolled out and a bad version taken back, all checked.
 	@$(BIN)/python -m scenarios.closed_loop
 
-up: $(INSTALLED) ## Keep the stack running, on from where the demo ended; Ctrl-C or `make down` ends it.
-	@$(BIN)/slipway up
+observe: $(INSTALLED) ## Provoke every fault under Prometheus and Alertmanager, await each alert, and read every panel.
+	@$(BIN)/python -m scenarios.observability
+
+up: $(INSTALLED) ## Keep the stack running, with Prometheus and Grafana where they are installed; `make down` ends it.
+	@$(BIN)/slipway up --with prometheus --with alertmanager --with grafana
 
 down: $(INSTALLED) ## End what `make up` started.
 	@$(BIN)/slipway down
@@ -59,7 +62,7 @@ lint: $(INSTALLED) ## Check style, formatting, types and which package imports w
 bench: $(INSTALLED) ## Run the benchmarks whose tables are in docs/.
 	@$(BIN)/python -m benchmarks
 
-ci: ## What CI runs: lint, types of dashboards, tests, audit, demo, loop and cluster; what this machine lacks is named and left out.
+ci: ## What CI runs: lint, types of dashboards, tests, audit, demo, loop, observe and cluster; what this machine lacks is named and left out.
 	@.ci/run
 
 images: ## Build the images of the shipper and the platform; DEVICE=gpu for GPUs, BASE=IMAGE for another base.

@@ -67,6 +67,15 @@ class Settings(BaseSettings):
         description="Secret that MLflow signs deliveries to `/mlflow-webhook` with; empty: the route is off.",
     )
     ship_port: int = Field(0, ge=0, le=65535, description="Port of the shipper's `/metrics` and `/livez`; 0: none.")
+    prometheus_port: int = Field(
+        9090, ge=1, le=65535, description="Port of the local Prometheus, which `slipway up --with prometheus` starts."
+    )
+    alertmanager_port: int = Field(
+        9093, ge=1, le=65535, description="Port of the local Alertmanager (`slipway up --with alertmanager`)."
+    )
+    grafana_port: int = Field(
+        3030, ge=1, le=65535, description="Port of the local Grafana (`slipway up --with grafana`)."
+    )
     servers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="URLs of servers to watch, separated by commas; a name stands for all its addresses; empty: local.",

@@ -56,6 +56,8 @@ class RolloutViews:
     def idle(self, usecase: str, message: str = "") -> RolloutView:
         """View without a rollout; it keeps the message of how the last one ended."""
         last = self.last(usecase)
+        if last.version:  # a command may have rolled it back
+            self._rollbacks.pop(usecase, None)
         return RolloutView(*self._counted(usecase), message=message or ("" if last.version else last.message))
 
     def waiting(self, usecase: str, reason: str) -> RolloutView:

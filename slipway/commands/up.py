@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,38 +15,55 @@ from slipway.console import say
 from slipway.errors import ServiceError
 
 
+class Server(StrEnum):
+    prometheus, alertmanager, grafana = "prometheus", "alertmanager", "grafana"
+
+
 def command(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Use cases to serve; all that have a champion.")
+    ] = None,
+    beside: Annotated[
+        list[Server] | None,
+        typer.Option("--with", metavar="SERVER", help="Start prometheus, alertmanager or grafana, too, if installed."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when everything runs; `down` ends it.")] = False,
 ) -> None:
     """Start the whole stack and keep it running until Ctrl-C or `slipway down`.
 
     It goes on from what is in the state folder: nothing is trained again. A use case that is promoted later is served
-    and scheduled, too, within seconds, while the others go on; with NAMEs only those.
+    and scheduled, too, within seconds, while the others go on; with NAMEs only those. `--with` may be given several
+    times; a server that is not installed is named with what installs it, and the rest goes on without it.
     """
     if detach:
-        _detach(names or [])
-        return
+        _detach(names or [], beside or [])
+    else:
+        _run(names or [], beside or [])
+
+
+def _run(names: list[str], beside: list[Server]) -> None:
     from slipway.config import names as known
     from slipway.local import Stack, claim_services, page_links
+    from slipway.local.monitoring_servers import monitoring_servers
     from slipway.local.newcomers import Newcomers
 
     with Stack(say) as stack:
         local = claim_services(stack, "up", say)
+        monitoring = monitoring_servers(local, beside, say)
         say("starting the registry and the orchestration")
         stack.start(local.mlflow(), local.prefect())
         served = _champions(names or known())
         say("starting what serves and watches")
         server = [local.service(served)] if served else []
         scheduled = known()
-        stack.start(local.ship(), local.runner(scheduled), *server, local.watch())  # what starts first ends last
+        ship = local.ship(monitoring.ship_port)
+        stack.start(ship, local.runner(scheduled), *server, local.watch())  # what starts first ends last
+        monitoring.start(stack, say)
         stack.ready()
-        typer.echo("\n".join(page_links(local, served)))
+        typer.echo("\n".join([*page_links(local, served), *monitoring.page_links()]))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
         try:
-            stack.keep(look=Newcomers(stack, local, names or [], served, scheduled, say).look)
+            stack.keep(look=Newcomers(stack, local, names, served, scheduled, say).look)
         except (KeyboardInterrupt, SystemExit):  # a person asked for it, here or with `down`: that is no failure
             say("ending all of it")
 
@@ -64,7 +82,7 @@ def _champions(names: list[str]) -> list[str]:
     return found
 
 
-def _detach(names: list[str]) -> None:
+def _detach(names: list[str], beside: list[Server]) -> None:
     """Start `slipway up` in a session of its own and return when it is ready.
 
     Raises:
@@ -78,7 +96,7 @@ def _detach(names: list[str]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "slipway.cli", "up", *names],
+            [sys.executable, "-m", "slipway.cli", "up", *_options(beside), *names],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -94,3 +112,7 @@ def _detach(names: list[str]) -> None:
         child.wait()
         raise
     typer.echo(log.read_text().strip())
+
+
+def _options(beside: list[Server]) -> list[str]:
+    return [word for server in beside for word in ("--with", str(server))]

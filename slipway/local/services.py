@@ -108,9 +108,10 @@ class LocalServices:
         process = self._slipway("service", ["serve", *usecases], self.url("service"), "/readyz")
         return replace(process, env={**process.env, "SLIPWAY_SERVE_FILE": str(self.additions_file)})
 
-    def ship(self) -> Process:
-        """The shipper of the prediction log."""
-        return self._slipway("ship", ["ship"])
+    def ship(self, port: int = 0) -> Process:
+        """The shipper of the prediction log; its metrics are on the port, or where the settings say."""
+        process = self._slipway("ship", ["ship"])
+        return replace(process, env={**process.env, "SLIPWAY_SHIP_PORT": str(port)}) if port else process
 
     def watch(self) -> Process:
         """The reconciler with the status page."""

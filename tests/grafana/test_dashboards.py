@@ -13,8 +13,9 @@ import yaml
 from grafana import thresholds
 from grafana.__main__ import main, texts
 from grafana.addresses import Addresses
-from tests.grafana.dashboards import DASHBOARDS, FILES, ROOT, panels, queries, variables
+from grafana.interpolation import DASHBOARDS, FILES, panels, queries, variables
 
+ROOT = Path(__file__).resolve().parents[2]
 METRIC = re.compile(r"(?<![\w:])(?:slipway_\w+|\w+:slipway_\w+:\w+|ALERTS)(?=[{\s\[),|\"]|$)")
 # Why a metric that is exported is on no panel
 NOT_SHOWN = {

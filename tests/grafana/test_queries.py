@@ -10,10 +10,10 @@ import httpx
 import pytest
 import yaml
 
+from grafana.interpolation import DASHBOARDS, Query, filled, queries, variables
 from monitoring.telemetry.history import Budgets
 from monitoring.telemetry.prometheus_api import PrometheusApi
 from tests.grafana import sample_series
-from tests.grafana.dashboards import DASHBOARDS, Query, filled, queries, variables
 from tests.grafana.sample_series import END
 from tests.support import waiting
 from tests.support.servers import free_port

@@ -131,6 +131,7 @@ def test_a_canary_that_is_taken_back_by_hand_is_refused_and_the_champion_stays(r
     assert (done.version, done.alias, done.instead) == ("2", "canary", None)
     assert world.registry.aliases == {"champion": "1"}
     assert world.actions == ["canary.began", "canary.rolled_back"]
+    assert world.once().rolled_back == 1
     assert "too early" in world.refused()
 
 

@@ -1,4 +1,4 @@
-"""The committed dashboards, and their queries with variables filled in as Grafana fills them."""
+"""Queries of the committed dashboards, with their variables interpolated as Grafana does."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+FILES = sorted((Path(__file__).resolve().parent / "dashboards").glob("*.json"))
 DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
-# By Grafana for a step of 15 s, which is also the distance of scrapes: four of them (`$__rate_interval`)
-INTERVALS = {"__rate_interval": "1m0s", "__interval": "15s", "__range": "3600s"}
+SCRAPE_SECONDS = 15
 ALL = "$__all"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
 Chosen = Mapping[str, str | Sequence[str]]
@@ -33,14 +31,17 @@ class Query:
 
 
 def panels(dashboard: str) -> list[dict[str, Any]]:
+    """List the panels of a dashboard, without its rows."""
     return [panel for panel in DASHBOARDS[dashboard]["panels"] if panel["type"] != "row"]
 
 
 def variables(dashboard: str) -> dict[str, dict[str, Any]]:
+    """Return the variables of a dashboard by name."""
     return {variable["name"]: variable for variable in DASHBOARDS[dashboard]["templating"]["list"]}
 
 
 def queries() -> Iterator[Query]:
+    """Yield the queries of all panels and annotations."""
     for dashboard, found in DASHBOARDS.items():
         for panel in panels(dashboard):
             for target in panel["targets"]:
@@ -57,13 +58,24 @@ def choices(dashboard: str, chosen: Chosen) -> Chosen:
     }
 
 
-def filled(query: Query, chosen: Chosen) -> str:
-    """Return the expression as Grafana's Prometheus data source sends it to Prometheus."""
+def intervals(scrape_seconds: int = SCRAPE_SECONDS, range_seconds: int = 3600) -> dict[str, str]:
+    """Return Grafana's own variables, for a step that is as long as the distance of scrapes.
+
+    The interval of rates is four scrapes, and the range is that of the dashboard.
+    """
+    minutes, seconds = divmod(4 * scrape_seconds, 60)
+    rate = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return {"__rate_interval": rate, "__interval": f"{scrape_seconds}s", "__range": f"{range_seconds}s"}
+
+
+def filled(query: Query, chosen: Chosen, own: Mapping[str, str] | None = None) -> str:
+    """Return the expression as Grafana's Prometheus data source sends it to Prometheus; `own` as of `intervals`."""
     known, given = variables(query.dashboard), choices(query.dashboard, chosen)
+    grafanas = intervals() if own is None else own
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        return INTERVALS[name] if name in INTERVALS else _interpolated(known[name], given[name])
+        return grafanas[name] if name in grafanas else _interpolated(known[name], given[name])
 
     return _VARIABLE.sub(value, query.expression)
 

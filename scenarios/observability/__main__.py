@@ -1,0 +1,47 @@
+"""Command `python -m scenarios.observability`: provoke faults, and print what was observed of alerts and panels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from scenarios.harness.report import print_checks, run_and_report
+from slipway.cli import run_program
+from slipway.cli.options import Json
+from slipway.console import say
+
+if TYPE_CHECKING:
+    from scenarios.observability.scenario import ObservabilityResult
+
+
+def command(as_json: Json = False) -> None:
+    """Provoke every fault of a deployment, await each alert, and read every panel of the dashboards.
+
+    It uses a state folder of its own, `observe` in the usual one, which it empties first. Exits with 0 only if every
+    check held; then it writes both tables into the docs.
+    """
+    from scenarios.observability.scenario import Observability
+    from slipway.cli.environment import move
+    from slipway.settings import settings
+
+    original, var = settings().usecases.resolve(), settings().var.resolve() / "observe"
+    move(var, var / "usecases")
+    say("This takes about ten minutes on two cores. Durations of rules are shortened: see the table's head.")
+    run_and_report(Observability(original, say), _print_result, as_json)
+
+
+def _print_result(result: ObservabilityResult) -> None:
+    from scenarios.observability import report
+
+    alerts, panels = report.alert_lines(result.alerts), report.panel_lines(result.panels)
+    typer.echo("\n".join(["", *alerts, "", *panels]))
+    print_checks(result, "It did not finish.")
+    if result.held:
+        report.write(report.ALERTS_PAGE, alerts)
+        report.write(report.PANELS_PAGE, panels)
+        typer.echo(f"Written to {report.ALERTS_PAGE} and {report.PANELS_PAGE}.")
+
+
+if __name__ == "__main__":
+    run_program(command, "python -m scenarios.observability")

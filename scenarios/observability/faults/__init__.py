@@ -1,0 +1,1 @@
+"""Faults of a deployment, each with the alerts that must follow it."""

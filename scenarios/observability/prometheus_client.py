@@ -1,0 +1,75 @@
+"""Client of the local Prometheus: what a query returns, which alerts fire, and when they did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from slipway.clients import http
+from slipway.errors import ServiceError
+
+STEP = 1
+SHORTEST = "1h"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Time in which an alert fired, in seconds since 1970."""
+
+    first: float
+    last: float
+
+
+class Prometheus:
+    """One Prometheus; every method raises ServiceError if it does not respond."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def instant(self, expression: str, at: float) -> list[dict[str, Any]]:
+        """Return the series of an expression at a time."""
+        return self._query("query", {"query": expression, "time": at})
+
+    def range(self, expression: str, start: float, end: float, step: float = STEP) -> list[dict[str, Any]]:
+        """Return the series of an expression over a time."""
+        return self._query("query_range", {"query": expression, "start": start, "end": end, "step": step})
+
+    def firing(self) -> set[str]:
+        """Name the alerts that fire now, burn rates by their shortest window: the longer ones last for hours."""
+        alerts = self._get("alerts")["alerts"]
+        alerts = [alert for alert in alerts if alert["labels"].get("window", SHORTEST) == SHORTEST]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def healthy_targets(self) -> set[str]:
+        """Name the jobs whose targets have all been scraped."""
+        targets = self._get("targets?state=active")["activeTargets"]
+        jobs = {target["labels"]["job"] for target in targets}
+        return jobs - {target["labels"]["job"] for target in targets if target["health"] != "up"}
+
+    def spans(self, alert: str, start: float, end: float) -> list[Span]:
+        """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
+        found = self.range(f'ALERTS{{alertname="{alert}", alertstate="firing"}}', start, end)
+        every = [_spans([float(at) for at, _ in series["values"]]) for series in found]
+        return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
+
+    def _query(self, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(self._get(f"{route}?{urlencode(parameters)}")["result"])
+
+    def _get(self, path: str) -> dict[str, Any]:
+        response = http.request("GET", f"{self._url}/api/v1/{path}", timeout=20)
+        document = json.loads(response.content)
+        if not response.ok:
+            raise ServiceError(f"{self._url} answered {response.status}: {document.get('error')}")
+        return dict(document["data"])
+
+
+def _spans(times: list[float]) -> list[Span]:
+    spans: list[Span] = []
+    for at in times:
+        if spans and at - spans[-1].last <= STEP:
+            spans[-1] = Span(spans[-1].first, at)
+        else:
+            spans.append(Span(at, at))
+    return spans

@@ -1,0 +1,67 @@
+"""Prometheus and Alertmanager on shortened rules and waits, which deliver to a webhook of the scenario."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenarios.observability import shortened_rules
+from slipway.local.monitoring_servers import RULES, MonitoringServers
+from slipway.system.files import write_text
+
+SCRAPE_SECONDS = 1
+SERVING = "serving"
+_RECEIVERS = ("WEBHOOK_URL", "WATCHDOG_URL", "RETRAINING_URL")
+
+
+@dataclass(frozen=True)
+class ShortenedServers(MonitoringServers):
+    """Servers that scrape and evaluate every second; those of the service that are scraped are named in a file."""
+
+    @property
+    def rules(self) -> Path:
+        """The folder of the rules that are evaluated."""
+        return self.local.var / "prometheus" / "rules"
+
+    def serve_from(self, *ports: int) -> None:
+        """Have Prometheus scrape the service on these ports."""
+        targets = [{"targets": [f"127.0.0.1:{port}" for port in ports]}] if ports else []
+        write_text(self._targets_file, json.dumps(targets), durable=False)
+
+    def prometheus_configuration(self) -> dict[str, Any]:
+        """The configuration with short intervals, the shortened rules, and the service's targets in a file."""
+        shortened_rules.write_rules(RULES, self.rules)
+        self.serve_from(self.local.ports["service"])
+        found = super().prometheus_configuration()
+        every = f"{SCRAPE_SECONDS}s"
+        found["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
+        found["rule_files"] = [str(self.rules / "*.yml")]
+        for job in found["scrape_configs"]:
+            job.pop("scrape_interval", None)
+            if job["job_name"] == SERVING:
+                del job["static_configs"]
+                job["file_sd_configs"] = [{"files": [str(self._targets_file)], "refresh_interval": every}]
+        return found
+
+    def alertmanager_configuration(self) -> dict[str, Any]:
+        """The configuration with short waits."""
+        found = super().alertmanager_configuration()
+        return {**found, "route": shortened_rules.shorten_waits(found["route"])}
+
+    @property
+    def _targets_file(self) -> Path:
+        return self._folder("prometheus") / "serving.json"
+
+
+def shortened_servers(servers: MonitoringServers) -> ShortenedServers:
+    """Make the same servers shortened ones."""
+    return ShortenedServers(servers.local, servers.programs, servers.ports)
+
+
+def deliver_to(url: str, secret: Path) -> Mapping[str, str]:
+    """Return the variables with which Alertmanager delivers everything to one webhook."""
+    names = {f"ALERTMANAGER_{name}": url for name in _RECEIVERS}
+    return {**names, "ALERTMANAGER_RETRAINING_SECRET_FILE": str(secret)}

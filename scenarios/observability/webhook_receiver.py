@@ -1,0 +1,84 @@
+"""Receiver of Alertmanager's webhooks, which keeps what was delivered to whom, and when."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+FIRING, RESOLVED = "firing", "resolved"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One alert of a delivered message; `receiver` is Alertmanager's, `at` when it arrived, in seconds since 1970."""
+
+    at: float
+    receiver: str
+    alert: str
+    status: str
+
+
+class WebhookReceiver:
+    """HTTP server that accepts every message until the end of the `with` block."""
+
+    def __init__(self) -> None:
+        self._deliveries: list[Delivery] = []
+        self._arrived = threading.Condition()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, name="webhook-receiver", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address that messages are sent to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def deliveries(self, alert: str, status: str, since: float) -> list[Delivery]:
+        """List the deliveries of an alert since then."""
+        with self._arrived:
+            return self._found(alert, status, since)
+
+    def wait(self, alert: str, status: str, since: float, seconds: float) -> bool:
+        """Wait until the alert is delivered, and return whether it was within that time."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: bool(self._found(alert, status, since)), seconds)
+
+    def accept(self, message: dict[str, Any]) -> None:
+        """Keep the alerts of a message."""
+        now = time.time()
+        found = [
+            Delivery(now, message["receiver"], alert["labels"]["alertname"], alert["status"])
+            for alert in message["alerts"]
+        ]
+        with self._arrived:
+            self._deliveries += found
+            self._arrived.notify_all()
+
+    def _found(self, alert: str, status: str, since: float) -> list[Delivery]:
+        return [one for one in self._deliveries if (one.alert, one.status) == (alert, status) and one.at >= since]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        accept = self.accept
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                accept(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *_: object) -> None:
+                pass
+
+        return Handler

@@ -16,12 +16,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import duckdb
-
 from benchmarks.statistics.drift import write
 from benchmarks.tables.reader import apart
 from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
-from slipway.prediction_log import Compactor, Log
+from slipway.prediction_log import Compactor, Log, connect
 from slipway.prediction_log.layout import partitions
 from slipway.settings import Settings
 
@@ -56,7 +54,7 @@ def write_log(folder: Path, days: int, files: int, rows: int) -> None:
     """Write the files of every date, each as the shipper writes it."""
     root = Path(settings(folder).log_root) / partitions(settings(folder), "prediction", USECASE)
     micros = int(DAY.total_seconds() * 1e6) // (files * rows)
-    connection = duckdb.connect(config={"TimeZone": "UTC", "threads": 1})
+    connection = connect(settings(folder), small=True)
     for file in range(days * files):
         start = START + timedelta(microseconds=file * rows * micros)
         date = root / f"{start:%Y-%m-%d}"

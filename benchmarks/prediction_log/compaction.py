@@ -1,7 +1,7 @@
 """Time of reading the log before and after compaction: `make bench` writes it into docs/explanation/prediction-log.md.
 
-A month at 100 predictions a second, one worker, is 30 dates of 5,760 files of 1,500 events each; here it is scaled down
-in files and events. Each reader is a process of its own, as a monitor is.
+A worker makes 5,760 files a day: of 15 events each at one prediction a second, of 1,500 at a hundred. Here a month is
+scaled down in files, and the larger ones in events. Each reader is a process of its own, as a monitor is.
 """
 
 from __future__ import annotations
@@ -105,20 +105,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=30, help="dates (default: 30)")
     parser.add_argument("--files", type=int, default=192, help="files of a date (default: 192)")
-    parser.add_argument("--rows", type=int, default=500, help="events of a file (default: 500)")
+    parser.add_argument("--rows", type=int, nargs="+", default=[15, 500], help="events of a file (default: 15 and 500)")
     parser.add_argument("--runs", type=int, default=3, help="runs, whose medians count (default: 3)")
-    parser.add_argument("--page", type=Path, default=PAGE, help="page to write the table into")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write the tables into")
     options = parser.parse_args()
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        apart(write_log, folder, options.days, options.files, options.rows)
-        before = measured(folder, options.days, options.runs)
-        compacted = apart(compact, folder, options.days)
-        after = measured(folder, options.days, options.runs)
-    head = f"{options.days} dates of {options.files:,} files of {options.rows:,} events"
-    lines = table(before, after, head, compacted)
+    lines: list[str] = []
+    for rows in options.rows:
+        lines += [*([""] if lines else []), *compared(options.days, options.files, rows, options.runs)]
     write(lines, options.page)
     sys.stdout.write("\n".join(lines) + f"\nwritten to {options.page}\n")
+
+
+def compared(days: int, files: int, rows: int, runs: int) -> list[str]:
+    """Measure a log before and after its compaction."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        apart(write_log, folder, days, files, rows)
+        before = measured(folder, days, runs)
+        compacted = apart(compact, folder, days)
+        after = measured(folder, days, runs)
+    return table(before, after, f"{days} dates of {files:,} files of {rows:,} events", compacted)
 
 
 if __name__ == "__main__":

@@ -23,4 +23,4 @@ def test_its_readers_find_what_it_wrote_before_and_after_compaction(tmp_path: Pa
 def test_the_table_has_ratios_and_the_page_shows_a_run_of_the_complete_benchmark() -> None:
     lines = compaction.table({"files": 6.0, "read, s": 9.0}, {"files": 2.0, "read, s": 1.5}, "2 dates", (3.0, 80.0))
     assert lines[2:4] == ["| files | 6 | 2 | 3.0 |", "| read, s | 9.0 | 1.5 | 6.0 |"]
-    assert "| 30 dates of 192 files of 500 events |" in PAGE.read_text().split(BEGIN)[1].split(END)[0]
+    assert "| 30 dates of 192 files of 15 events |" in PAGE.read_text().split(BEGIN)[1].split(END)[0]

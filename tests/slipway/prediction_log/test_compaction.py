@@ -97,6 +97,7 @@ def test_only_dates_that_are_past_for_an_hour_and_for_the_spool_are_compacted(co
     assert compactor.compact(USECASE, "prediction", NOW) == Compaction(combined=2, large=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("call", "nth"), [("fsync", 0), ("replace", 0), ("unlink", 0), ("unlink", 2)])
 def test_a_kill_at_any_step_loses_and_doubles_nothing(config, log, write, monkeypatch, call, nth):
     ship(config, write, "a", "b", "c")

@@ -4,6 +4,7 @@ import sys
 
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk, public_tables
+from benchmarks.prediction_log import compaction
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
 from benchmarks.status_page import many_models
@@ -13,5 +14,6 @@ drift.main()
 rollout.main()
 reader.main()
 many_models.main()
+compaction.main()
 serving.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

@@ -1,4 +1,4 @@
-"""Watch process, the one long-lived process of monitoring: reconciler, rollouts, status page and metrics."""
+"""Watch process, the one long-lived process of monitoring: reconciler, rollouts, status page, metrics, retention."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import uvicorn
 
 from monitoring.governance.registry_watcher import RegistryWatcher
 from monitoring.release.reconciler import Reconciler
+from monitoring.retention import housekeeping
 from monitoring.rollout import RolloutController
 from monitoring.status import dashboard
 from monitoring.status.app import application
@@ -136,7 +137,12 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
         ServiceError: another watch process uses this environment and state folder.
         PortTaken: the status page's port is in use.
     """
-    with _exclusive(config), _bound(config.status_host, config.status_port) as listening, _stopped_by_signals():
+    with (
+        _exclusive(config),
+        _bound(config.status_host, config.status_port) as listening,
+        _stopped_by_signals(),
+        housekeeping.running(config),
+    ):
         watcher = Watcher(names, config)
         watcher.start()
         say(f"status page: {url_at(config.status_host, config.status_port)}")

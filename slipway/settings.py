@@ -195,6 +195,11 @@ class Settings(BaseSettings):
     log_url: str = Field(
         "", description="Storage of the prediction log: a folder or `s3://BUCKET/PREFIX`; empty: `log` in var."
     )
+    keep_results_days: int = Field(
+        90,
+        ge=0,
+        description="Days that finished runs, verdicts, refusals to retrain and unused bundles are kept; 0: for ever.",
+    )
     segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
     mask_key: SecretStr | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def fetch(settings: Settings, usecase: str, version: str, digest: str) -> Path:
     """
     folder = settings.var / "monitor" / digest
     if folder.is_dir():
+        os.utime(folder)  # what nobody uses is removed one day
         manifest.verify(folder, digest)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -81,8 +81,8 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
     if not answers:
         raise NotFound(
             f"the prediction log of {usecase} in {config.environment} has no prediction with the id {id!r}. An id is "
-            "in the response as `id`; the event is in the log within a second, unless it was removed or lost. "
-            + describe(log.left_out)
+            "in the response as `id`; the event is in the log within a second, unless it was removed, pruned by "
+            "`monitoring.retention_days`, or lost. " + describe(log.left_out)
         )
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)

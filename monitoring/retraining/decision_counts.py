@@ -19,7 +19,8 @@ class DecisionCounts:
         """Count the decisions by `started` and `refused`. Raises ServiceError or OSError if the log fails."""
         decisions = Decisions(self._config, usecase)
         known, today = self._known.get(usecase, {}), f"{datetime.now(UTC):%Y%m%d}"
-        refusals = decisions.refusals()
+        pruned = decisions.pruned()
+        refusals = decisions.refusals(since=pruned.before)
         times = {name: known[name] if name in known else decisions.times(name) for name in refusals}
         self._known[usecase] = {name: count for name, count in times.items() if name < today}
-        return {STARTED: len(decisions.starts()), REFUSED: sum(times.values())}
+        return {STARTED: len(decisions.starts()), REFUSED: pruned.times + sum(times.values())}

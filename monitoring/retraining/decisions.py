@@ -22,6 +22,7 @@ from slipway.timestamps import iso
 
 STARTED, REFUSED = "started", "refused"
 LATEST = "latest.json"
+PRUNED = "pruned.json"
 WHO = "slipway policy"
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 _START = re.compile(rf"(?P<time>\d{{8}}T\d{{6}}\.\d{{6}}Z)-{STARTED}-(?P<run>[\w-]+)\.json")
@@ -58,6 +59,13 @@ class Decision(msgspec.Struct, frozen=True):
         return self.outcome == STARTED
 
 
+class PrunedRefusals(msgspec.Struct, frozen=True):
+    """Refusals whose records were removed, those of days before `before`; they were made so many `times`."""
+
+    before: str = ""
+    times: int = 0
+
+
 def folder(config: Settings, usecase: str) -> str:
     """Folder of a use case's decisions under SLIPWAY_LOG_URL."""
     return f"retraining/{config.environment}/{usecase}"
@@ -90,9 +98,28 @@ class Decisions:
                 found[start["run"]] = datetime.strptime(start["time"], _TIME).replace(tzinfo=UTC)
         return found
 
-    def refusals(self) -> list[str]:
+    def refusals(self, since: str = "") -> list[str]:
         """Name the records of refusals, oldest day first: each begins with its day."""
-        return [name for name in self._store.names(self._folder) if _REFUSAL.fullmatch(name)]
+        return [name for name in self._store.names(self._folder) if _REFUSAL.fullmatch(name) and name >= since]
+
+    def pruned(self) -> PrunedRefusals:
+        """Read how many refusals have no record any more."""
+        try:
+            return msgspec.json.decode(self._store.read(f"{self._folder}/{PRUNED}"), type=PrunedRefusals)
+        except (FileNotFoundError, ValueError, RecursionError):
+            return PrunedRefusals()
+
+    def prune(self, before: datetime) -> int:
+        """Remove the records of refusals of earlier days, after these are counted; returns how many are removed."""
+        known = self.pruned()
+        day = max(f"{before:%Y%m%d}", known.before)
+        old = [name for name in self.refusals() if name < day]
+        if counted := [name for name in old if name >= known.before]:
+            times = known.times + sum(map(self.times, counted))
+            self._store.put(f"{self._folder}/{PRUNED}", msgspec.json.encode(PrunedRefusals(day, times)))
+        for name in old:
+            self._store.remove(f"{self._folder}/{name}")
+        return len(old)
 
     def times(self, refusal: str) -> int:
         """How many equal refusals a record stands for; 0 where it cannot be read as one."""

@@ -23,6 +23,7 @@ from pipelines.artifacts import Artifact, GatedReport, Registration, RunPaths, S
 from pipelines.labels import labelled_predictions
 from pipelines.runs import fingerprint
 from pipelines.runs.baseline import Baseline, is_registered, observe_baseline
+from pipelines.runs.pruning import prune
 from slipway.config import UseCase
 from slipway.console import say
 from slipway.errors import RunLocked
@@ -112,6 +113,7 @@ def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fre
             run.record.write_file(draft)
         yield run
         _describe(run, result)
+        prune(map(Run, _records(usecase.name)), RunRecord.FILE)
 
 
 def _recorded(name: str, register: bool) -> AbstractContextManager[RunResult]:

@@ -380,6 +380,22 @@ class Monitoring(Section):
     minimum_effect: MinimumEffect = Field(
         MinimumEffect(), description="Effect that a column must reach to count as drifted."
     )
+    retention_days: Whole | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_HOURS // 24,
+        description="Days for which the log keeps predictions and feedback; for ever if not set.",
+        examples=[90],
+    )
+
+    @model_validator(mode="after")
+    def _keeps_its_window(self) -> Monitoring:
+        if self.retention_days is not None and self.retention_days * 24 < self.window_hours:
+            raise ValueError(
+                f"retention_days {self.retention_days} is less than window_hours {self.window_hours:g}, so a window "
+                "would lack its oldest rows: raise the one or lower the other"
+            )
+        return self
 
 
 class Canary(Section):

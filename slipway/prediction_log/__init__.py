@@ -1,6 +1,7 @@
 """The prediction log: its writer (in the server), its segments, and the one reader of everything that was logged."""
 
 from slipway.prediction_log.captured_images import IMAGES, captured, move_image
+from slipway.prediction_log.compaction import Compactor
 from slipway.prediction_log.jsonl import connect
 from slipway.prediction_log.left_out import LeftOut, describe
 from slipway.prediction_log.parquet_archive import archive
@@ -10,6 +11,7 @@ from slipway.prediction_log.writer import Writer
 
 __all__ = [
     "IMAGES",
+    "Compactor",
     "LeftOut",
     "Log",
     "Segment",

@@ -1,12 +1,15 @@
-"""Layout of the shipped log: `STREAM/ENVIRONMENT/USECASE/DATE/SEGMENT.parquet`, DATE being the events' (UTC).
+"""Layout of the shipped log: `STREAM/ENVIRONMENT/USECASE/DATE/NAME.parquet`, DATE being the events' (UTC).
 
-Lines of a segment that are no events are in `SEGMENT.bad` in the same folder.
+NAME is that of a segment, whose lines that are no events are in `NAME.bad`, or `compacted-DIGEST` for the events of
+many segments. A mark `pruned-before-DATE` beside the dates hides earlier ones from every reader at once, however long
+it takes to remove them.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +18,12 @@ if TYPE_CHECKING:
 
 PARQUET = ".parquet"
 BAD = ".bad"
+COMPACTED = "compacted-"
+PRUNED = "pruned-before-"
+READING = timedelta(hours=1)
+"""What a reader takes at most, from listing files to its last look at them: none is removed earlier."""
 _FOLDERS = {"prediction": "predictions", "feedback": "feedback"}
+STREAMS = tuple(_FOLDERS)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -24,9 +32,34 @@ def partitions(settings: Settings, stream: str, usecase: str) -> str:
     return f"{_FOLDERS[stream]}/{settings.environment}/{usecase}"
 
 
+def usecases(store: ObjectStore, settings: Settings) -> list[str]:
+    """List the use cases that have a folder of dates."""
+    return sorted({name for folder in _FOLDERS.values() for name in store.names(f"{folder}/{settings.environment}")})
+
+
+def dates(names: Iterable[str]) -> list[str]:
+    """Choose the dates among the names in a use case's folder that readers see, in order."""
+    names = list(names)
+    first = pruned_before(names)
+    return sorted(name for name in names if _DATE.fullmatch(name) and name >= first)
+
+
+def pruned_dates(names: Iterable[str]) -> list[str]:
+    """Choose the dates among the names in a use case's folder that are hidden."""
+    names = list(names)
+    first = pruned_before(names)
+    return sorted(name for name in names if _DATE.fullmatch(name) and name < first)
+
+
+def pruned_before(names: Iterable[str]) -> str:
+    """Find the date of the latest mark; "" without one."""
+    marks = (name.removeprefix(PRUNED) for name in names if name.startswith(PRUNED))
+    return max(filter(_DATE.fullmatch, marks), default="")
+
+
 def between(store: ObjectStore, folder: str, since: datetime | None, until: datetime | None) -> list[str]:
     """List the files of the dates that may hold events from `since` to `until`, in order."""
     first = f"{since:%Y-%m-%d}" if since else ""
     last = f"{until:%Y-%m-%d}" if until else "9999-12-31"
-    dates = [name for name in store.names(folder) if _DATE.fullmatch(name) and first <= name <= last]
-    return [f"{folder}/{date}/{name}" for date in dates for name in store.names(f"{folder}/{date}")]
+    found = [date for date in dates(store.names(folder)) if first <= date <= last]
+    return [f"{folder}/{date}/{name}" for date in found for name in store.names(f"{folder}/{date}")]

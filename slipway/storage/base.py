@@ -45,3 +45,6 @@ class ObjectStore(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove an object if there is one."""
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all that is in it, if there is one."""

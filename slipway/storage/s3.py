@@ -107,6 +107,10 @@ class S3Store:
         with self._explained(), suppress(FileNotFoundError):
             _files().delete_file(self._at(name))
 
+    def remove_folder(self, name: str) -> None:
+        with self._explained(), suppress(FileNotFoundError):
+            _files().delete_dir(self._at(name))
+
     def _fetch_if_there(self, name: str, path: Path) -> None:
         """Fetch an object. What is removed meanwhile, or is a folder, costs no other: its file is not there."""
         with suppress(FileNotFoundError):

@@ -81,6 +81,7 @@ EXPORTED = {
     "slipway.local.doctor": ["Diagnosis", "examine"],
     "slipway.prediction_log": [
         "IMAGES",
+        "Compactor",
         "LeftOut",
         "Log",
         "Segment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator
@@ -30,7 +31,10 @@ def load_schemas(usecase: str, digests: Collection[str], config: Settings) -> di
 def _kept(config: Settings, digest: str) -> Schema | None:
     for folder in (_folder(config), config.var / "monitor", config.store):
         with contextlib.suppress(BundleError):
-            return Schema.load(folder / digest / _FILE)
+            schema = Schema.load(folder / digest / _FILE)
+            if folder == _folder(config):
+                os.utime(folder / digest)  # what nobody uses is removed one day
+            return schema
     return None
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipelines.artifacts import STEPS, GatedReport, Registration, SplitReport
 from pipelines.runs import run as runs
 from pipelines.runs.baseline import Baseline
-from pipelines.runs.run import Run, open_run, training_lock
+from pipelines.runs.run import Run, RunRecord, open_run, training_lock
 from slipway.config import UseCase, load
 from slipway.config.schema_builder import from_usecase
 from slipway.contracts.bundle.gate_report import Gate
@@ -257,3 +260,32 @@ def test_a_second_training_is_refused_and_a_dead_one_does_not_block(go, var):
     other.kill()
     other.join()
     assert go()[0].finished
+
+
+def age(run: Run, days: int) -> None:
+    """Pretend that the run was made so many days ago."""
+    created = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
+    msgspec.structs.replace(run.record, created=created).write_file(run.paths.root / RunRecord.FILE)
+
+
+def test_old_finished_runs_are_removed_but_the_last_ones_and_unfinished_ones(go):
+    old, unfinished, aside = go()[0], go(until="train", changes={"epochs": "3"})[0], go(register=False)[0]
+    recent = go(fresh=True)[0]
+    for run in (old, unfinished, aside):
+        age(run, 91)
+    age(recent, 89)
+    remains = settings().runs / "begun"
+    (remains / "ingest").mkdir(parents=True)
+    os.utime(remains, (0, 0))
+    last = go(fresh=True)[0]
+    left = {path for path in settings().runs.iterdir() if path.is_dir()}
+    assert left == {run.paths.root for run in (unfinished, aside, recent, last)}
+
+
+def test_no_run_is_removed_where_results_are_kept_for_ever(go, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_KEEP_RESULTS_DAYS", "0")
+    settings.cache_clear()
+    old = go()[0]
+    age(old, 4000)
+    go(fresh=True)
+    assert old.paths.root.exists()

@@ -131,6 +131,8 @@ TWICE = "is given more than once"
         ({"retraining": {"reasons": ["drift", "age", "drift"]}}, f"retraining.reasons: 'drift' {TWICE}"),
         ({"retraining": {"label_filters": ["a", "a"]}}, f"label_filters: 'a' {TWICE}"),
         ({"canary": {"stages": [5, 5, 100]}}, "rising percents"),
+        ({"monitoring": {"retention_days": 1, "window_hours": 25}}, "retention_days 1 is less than window_hours 25"),
+        ({"monitoring": {"retention_days": 0}}, "monitoring.retention_days: .*greater than or equal to 1"),
     ],
 )
 def test_a_list_that_is_a_set_has_nothing_twice(write, changes: dict, message: str) -> None:

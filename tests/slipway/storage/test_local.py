@@ -25,3 +25,16 @@ def test_a_link_is_not_followed(tmp_path: Path, target: str) -> None:
 def test_an_object_is_read_whole(tmp_path: Path) -> None:
     LocalStore(str(tmp_path)).put("a/b", content := b"x" * 1_000_000)
     assert LocalStore(str(tmp_path)).read("a/b") == content
+
+
+def test_a_folder_is_removed_with_all_that_is_in_it_and_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    for name in ("dates/2026-03-01/a", "dates/2026-03-01/of/b", "elsewhere/a"):
+        store.put(name, b"content")
+    (tmp_path / "dates" / "2026-03-02").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        store.remove_folder("dates/2026-03-01")
+    with pytest.raises(OSError):
+        store.remove_folder("dates/2026-03-02")
+    assert store.names("elsewhere") == ["a"]
+    assert store.names("dates") == ["2026-03-02"]

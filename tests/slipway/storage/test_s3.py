@@ -228,3 +228,13 @@ def test_broken_objects_and_a_folder_cost_themselves_only(s3, var):
     log = Log(settings())
     assert sorted(log.predictions(USECASE).select('"slipway.row_id"').fetchall()) == [("a",), ("b",)]
     assert sorted(each.file for each in log.left_out) == sorted([*names, folder])
+
+
+def test_a_folder_of_a_bucket_is_removed_with_all_that_is_in_it_and_no_other(s3):
+    store = object_store(s3.settings)
+    for name in ("dates/2026-03-01/a", "dates/2026-03-01/of/b", "dates/2026-03-02/a", "dates/mark"):
+        store.put(name, b"content")
+    for _ in range(2):
+        store.remove_folder("dates/2026-03-01")
+        assert store.names("dates") == ["2026-03-02", "mark"]
+    assert store.names("dates/2026-03-02") == ["a"]

@@ -1,0 +1,1 @@
+"""Benchmark of reading the prediction log before and after its compaction."""

@@ -1,0 +1,209 @@
+"""Compaction: the many small Parquet files of a past date become a few large ones, and no reader notices.
+
+A process that is killed at any step loses and doubles nothing, nor do two at once:
+
+1. A large file appears complete or not at all, and its metadata names the small ones whose events it has. Its own name
+   is a digest of theirs, so that a repetition replaces it.
+2. Until the small ones are removed, readers find events in both, and count each once, by its id.
+3. They are removed when no reader that listed them can still be at it, if every value of the large file can be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from slipway.errors import DataError
+from slipway.prediction_log.jsonl import connect, literal, literals
+from slipway.prediction_log.layout import COMPACTED, PARQUET, READING, dates, partitions
+from slipway.prediction_log.parquet_files import read_parquet
+from slipway.prediction_log.segments import segments
+from slipway.prediction_log.spool_reader import COLUMNS
+from slipway.storage.factory import object_store
+
+if TYPE_CHECKING:
+    from slipway.settings import Settings
+
+_KEY = "slipway_compacted"
+_MOST_BYTES, _MOST_FILES = 64 << 20, 2_000  # of small files that become one
+_FETCHED_AT_ONCE = 16
+_ROW_GROUP = 50_000  # rows that the writer holds in memory
+_log = logging.getLogger("slipway.prediction_log")
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """When a large file was written, and the names of the small files whose events it has."""
+
+    at: datetime
+    sources: list[str]
+
+
+_UNKNOWN = _Origin(datetime.max.replace(tzinfo=UTC), [])
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """A date of a stream, at the time of a pass."""
+
+    folder: str
+    stream: str
+    now: datetime
+
+
+@dataclass
+class Compaction:
+    """Counts of a pass: small files that were `combined` into `large` ones, and small ones that were `removed`."""
+
+    combined: int = 0
+    large: int = 0
+    removed: int = 0
+
+
+class Compactor:
+    """Compacts the log in passes, and remembers the dates at which there is nothing left to do.
+
+    Copies of objects and drafts lie in a folder of their own, and are removed; those that readers use stay.
+    """
+
+    def __init__(self, settings: Settings, enough: Callable[[], bool] = lambda: False) -> None:
+        self._settings = settings
+        self._enough = enough
+        self._scratch = settings.var / "tmp" / "compaction"
+        apart = settings.model_copy(update={"log_url": settings.log_root, "var": self._scratch})
+        self._store = object_store(apart)
+        self._connect = partial(connect, apart, small=True)
+        self._settled: dict[str, int] = {}
+
+    def compact(self, usecase: str, stream: str, now: datetime) -> Compaction:
+        """Take a pass over the past dates of a stream; what fails costs its date, until the next pass.
+
+        A date is past when it ended an hour ago, and every segment in the spool was opened on a later one. A segment of
+        another machine that is shipped later still is a small file of the next pass.
+        """
+        done, root = Compaction(), partitions(self._settings, stream, usecase)
+        opened = [segment.opened for segment in segments(self._settings.spool, usecase, stream)]
+        present = f"{min([now - READING, *opened]):%Y-%m-%d}"
+        for date in dates(self._store.names(root)):
+            if date >= present or self._enough():
+                break
+            try:
+                self._compact_date(_Partition(f"{root}/{date}", stream, now), done)
+            except Exception:  # whatever DuckDB or the store raises
+                _log.exception("%s could not be compacted", f"{root}/{date}")
+            finally:
+                self._clear()
+        return done
+
+    def _compact_date(self, at: _Partition, done: Compaction) -> None:
+        names = self._store.names(at.folder)
+        if self._settled.get(at.folder) == hash(tuple(names)):
+            return
+        for draft in (name for name in names if name.startswith(f".{COMPACTED}")):  # of a process that was killed
+            self._store.remove(f"{at.folder}/{draft}")
+        files = [name for name in names if name.endswith(PARQUET) and not name.startswith(".")]
+        small = {name for name in files if not name.startswith(COMPACTED)}
+        large = [name for name in files if name.startswith(COMPACTED)]
+        left, waits = self._remove_combined(at, large, small, done)
+        if not self._combine(at, sorted(left), done) and not waits:
+            self._settled[at.folder] = hash(tuple(names))
+
+    def _remove_combined(
+        self, at: _Partition, large: Sequence[str], small: Set[str], done: Compaction
+    ) -> tuple[Set[str], bool]:
+        """Remove small files that were combined long enough ago; returns those that never were, and if others wait."""
+        waits = False
+        for name in large:
+            if not small:
+                break
+            origin = self._origin(f"{at.folder}/{name}", at.stream)
+            combined = small & set(origin.sources)
+            if at.now - READING >= origin.at:
+                for source in sorted(combined):
+                    self._store.remove(f"{at.folder}/{source}")
+                done.removed += len(combined)
+            else:
+                waits = waits or bool(combined)
+            small = small - combined
+        return small, waits
+
+    def _origin(self, name: str, stream: str) -> _Origin:
+        """Read a large file's origin: unknown if any value of it cannot be read, so that its sources stay."""
+        [path] = self._store.local([name])
+        _, broken = read_parquet(self._connect, {name: path}, COLUMNS[stream])
+        if broken:
+            return _UNKNOWN
+        query = f"SELECT decode(value) FROM parquet_kv_metadata({literal(path)}) WHERE decode(key) = '{_KEY}'"
+        with self._connect() as connection:
+            found = connection.execute(query).fetchall()
+        self._clear()
+        try:
+            return msgspec.json.decode(found[0][0], type=_Origin)
+        except (IndexError, ValueError):
+            _log.warning("%s does not say what it was made of: its sources stay", name)
+            return _UNKNOWN
+
+    def _combine(self, at: _Partition, names: Sequence[str], done: Compaction) -> bool:
+        """Write a large file for each batch of small ones; returns whether there was one."""
+        made = False
+        for batch in self._batches(at.folder, names) if len(names) > 1 else ():
+            files = self._readable(batch, at.stream)
+            if len(files) > 1:
+                self._write(at, files)
+                made, done.combined, done.large = True, done.combined + len(files), done.large + 1
+            self._clear()
+        return made
+
+    def _batches(self, folder: str, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+        """Divide small files by size, and fetch those of one batch at a time."""
+        batch: dict[str, Path] = {}
+        size = 0
+        for start in range(0, len(names), _FETCHED_AT_ONCE):
+            some = names[start : start + _FETCHED_AT_ONCE]
+            found = dict(zip(some, self._store.local([f"{folder}/{name}" for name in some]), strict=True))
+            batch |= found
+            size += sum(path.stat().st_size for path in found.values() if path.is_file())
+            if len(batch) >= _MOST_FILES or size >= _MOST_BYTES:
+                yield batch
+                batch, size = {}, 0
+                if self._enough():
+                    return
+        yield batch
+
+    def _readable(self, batch: Mapping[str, Path], stream: str) -> dict[str, Path]:
+        """Choose the files that can be combined: not broken ones, nor those of a newer release with other columns."""
+        _, broken = read_parquet(self._connect, batch, COLUMNS[stream])
+        refused = {each.file for each in broken}
+        files = {name: path for name, path in batch.items() if name not in refused}
+        if not files:
+            return {}
+        query = f"""SELECT DISTINCT file_name FROM parquet_schema({literals(files.values())})
+            WHERE num_children IS NULL AND NOT list_contains({literals(COLUMNS[stream])}, name)"""
+        with self._connect() as connection:
+            newer = {Path(name) for (name,) in connection.execute(query).fetchall()}
+        return {name: path for name, path in files.items() if path not in newer}
+
+    def _write(self, at: _Partition, files: Mapping[str, Path]) -> None:
+        queries, _ = read_parquet(self._connect, files, COLUMNS[at.stream])
+        rows = " UNION ALL BY NAME ".join(queries)
+        digest = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
+        origin = msgspec.json.encode(_Origin(at.now, sorted(files))).decode()
+        options = f"ROW_GROUP_SIZE {_ROW_GROUP}, KV_METADATA {{{_KEY}: {literal(origin)}}}"
+        with self._store.draft(f"{at.folder}/{COMPACTED}{digest}{PARQUET}") as draft, self._connect() as connection:
+            copy = f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet, COMPRESSION zstd, {options})"
+            [(written,)] = connection.execute(copy).fetchall()
+            [(expected,)] = connection.execute(f"SELECT count(*) FROM ({rows})").fetchall()
+            if written != expected:
+                raise DataError(f"{written:,} of {expected:,} events of {at.folder} were written: nothing is removed.")
+
+    def _clear(self) -> None:
+        """Remove copies and drafts; the next ones make the folder again."""
+        shutil.rmtree(self._scratch, ignore_errors=True)

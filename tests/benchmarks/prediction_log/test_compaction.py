@@ -1,0 +1,26 @@
+"""The benchmark of docs/explanation/prediction-log.md, reduced: its log is one, and its readers find what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.prediction_log import compaction
+from benchmarks.prediction_log.compaction import PAGE, READERS
+from benchmarks.statistics.drift import BEGIN, END
+from slipway.prediction_log import Log
+
+
+def test_its_readers_find_what_it_wrote_before_and_after_compaction(tmp_path: Path) -> None:
+    compaction.write_log(tmp_path, days=2, files=3, rows=5)
+    log, expected = Log(compaction.settings(tmp_path)), [[(30,)], 30, [(15,)]]
+    for files in (6, 2):
+        counted, sample, day = (find(log, 2) for find in READERS.values())
+        assert [counted, len(sample), day] == expected
+        assert len(list(tmp_path.rglob("*.parquet"))) == files
+        compaction.compact(tmp_path, 2)
+
+
+def test_the_table_has_ratios_and_the_page_shows_a_run_of_the_complete_benchmark() -> None:
+    lines = compaction.table({"files": 6.0, "read, s": 9.0}, {"files": 2.0, "read, s": 1.5}, "2 dates", (3.0, 80.0))
+    assert lines[2:4] == ["| files | 6 | 2 | 3.0 |", "| read, s | 9.0 | 1.5 | 6.0 |"]
+    assert "| 30 dates of 192 files of 15 events |" in PAGE.read_text().split(BEGIN)[1].split(END)[0]

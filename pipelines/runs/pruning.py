@@ -6,13 +6,31 @@ import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from pipelines.artifacts import RunPaths
 from slipway.settings import settings
 from slipway.timestamps import parse
 
-if TYPE_CHECKING:
-    from pipelines.runs.run import Run
+
+class Record(Protocol):
+    """What pruning needs of a run's record."""
+
+    @property
+    def created(self) -> str: ...
+
+
+class Run(Protocol):
+    """What pruning needs of a run."""
+
+    paths: RunPaths
+    registers: bool
+
+    @property
+    def record(self) -> Record: ...
+
+    @property
+    def finished(self) -> bool: ...
 
 
 def prune(runs: Iterable[Run], file: str) -> None:

@@ -94,8 +94,8 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_a_clone_alone_runs_all_but_the_cluster_and_says_what_was_left_out(machine):
     ran = machine.run(LACKS="docker: install Docker")
-    assert (ran.code, ran.makes) == (0, PARTS)
-    parts = ("tests with docker", "make observe: docker", "make cluster: docker")
+    assert (ran.code, ran.makes) == (0, [*PARTS, "make observe"])
+    parts = ("tests with docker", "make cluster: docker")
     assert ran.left_out == "".join(f"  {part}: install Docker\n" for part in parts)
 
 
@@ -131,10 +131,16 @@ def test_in_ci_what_is_there_is_not_installed(machine):
 def test_what_cannot_be_installed_is_told_and_ends_nothing(machine):
     machine.stub("apt-get", "exit 100")
     ran = machine.run(CI="true", LACKS="chromium: install Debian's package chromium")
-    assert (ran.code, ran.makes) == (0, [*PARTS, "make cluster BASE= LOAD="])
+    assert (ran.code, ran.makes) == (0, [*PARTS, "make observe", "make cluster BASE= LOAD="])
     for program in ("chromium", "promtool", "kustomize", "moto_server"):
         assert f"{program} could not be installed" in ran.output
     assert "tests with chromium: install Debian's package chromium" in ran.left_out
+
+
+def test_without_prometheus_no_alert_is_observed(machine):
+    ran = machine.run(LACKS="prometheus: install Debian's package prometheus")
+    assert (ran.code, "make observe" in ran.makes) == (0, False)
+    assert "  make observe: prometheus: install Debian's package prometheus\n" in ran.left_out
 
 
 def test_without_npm_the_types_of_dashboards_are_left_out(machine):

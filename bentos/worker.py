@@ -225,8 +225,9 @@ class Worker:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             for task, step in self._chores():
-                guard = guards.setdefault(task, RepeatedErrors(_log, task))
-                with guard.logged():
+                if task not in guards:
+                    guards[task] = RepeatedErrors(_log, task)
+                with guards[task].logged():
                     step()
 
     def _serve(self, name: str) -> ServedModel:

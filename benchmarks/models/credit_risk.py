@@ -17,13 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.models.pipeline_steps import train_and_evaluate
 from benchmarks.statistics.drift import write
 from pipelines.artifacts import EvaluationReport, TrainingReport
-from pipelines.steps.clean import clean
-from pipelines.steps.evaluate import evaluate
-from pipelines.steps.ingest import ingest
-from pipelines.steps.split import split
-from pipelines.steps.train import train
 from slipway.config import load
 from slipway.settings import settings
 
@@ -45,14 +41,7 @@ class Result:
 def measure(data: Path, salt: str, folder: Path) -> Result:
     """Train once on the real file, split by that salt."""
     usecase = load("credit_risk", {"source.path": str(data.resolve()), "split.salt": salt})
-    steps = {name: folder / salt / name for name in ("ingest", "clean", "split", "train", "evaluate")}
-    for path in steps.values():
-        path.mkdir(parents=True)
-    ingest(usecase, steps["ingest"])
-    clean(usecase, steps["ingest"], steps["clean"])
-    split(usecase, steps["clean"], steps["split"])
-    train(usecase, steps["split"], steps["train"])
-    evaluate(usecase, steps["split"], steps["train"], steps["evaluate"])
+    steps = train_and_evaluate(usecase, folder / salt)
     report = EvaluationReport.read(steps["evaluate"])
     network, linear = report.scores["roc_auc"].value, report.baseline and report.baseline.value
     assert network is not None and linear is not None

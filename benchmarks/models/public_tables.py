@@ -15,21 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.models.pipeline_steps import train_and_evaluate
 from benchmarks.statistics.drift import write
 from pipelines.artifacts import GatedReport
 from pipelines.packaging.score_words import format_score
-from pipelines.steps.clean import clean
-from pipelines.steps.evaluate import evaluate
 from pipelines.steps.export import export
 from pipelines.steps.gate import gate
-from pipelines.steps.ingest import ingest
-from pipelines.steps.split import split
-from pipelines.steps.train import train
 from slipway.config import UseCase
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "gates-and-holdout.md"
 TABLES = ("iris", "wine", "breast_cancer", "digits", "diabetes")
-_STEPS = ("ingest", "clean", "split", "train", "evaluate", "export", "gate")
 
 
 @dataclass(frozen=True)
@@ -77,17 +72,14 @@ def describe(name: str, folder: Path) -> UseCase:
 
 def measure(usecase: UseCase, folder: Path) -> Result:
     """Train the use case once, and test its gates."""
-    steps, started = {name: folder / usecase.name / name for name in _STEPS}, time.monotonic()
-    for path in steps.values():
-        path.mkdir(parents=True)
-    ingest(usecase, steps["ingest"])
-    clean(usecase, steps["ingest"], steps["clean"])
-    split(usecase, steps["clean"], steps["split"])
-    train(usecase, steps["split"], steps["train"])
-    evaluate(usecase, steps["split"], steps["train"], steps["evaluate"])
-    export(usecase, steps["split"], steps["train"], steps["export"])
-    gate(usecase, steps["split"], steps["export"], steps["evaluate"], steps["gate"])
-    return Result(usecase.name, GatedReport.read(steps["gate"]), time.monotonic() - started)
+    started = time.monotonic()
+    steps = train_and_evaluate(usecase, folder / usecase.name)
+    exported, gated = (folder / usecase.name / name for name in ("export", "gate"))
+    exported.mkdir()
+    gated.mkdir()
+    export(usecase, steps["split"], steps["train"], exported)
+    gate(usecase, steps["split"], exported, steps["evaluate"], gated)
+    return Result(usecase.name, GatedReport.read(gated), time.monotonic() - started)
 
 
 def table(results: list[Result]) -> Iterator[str]:

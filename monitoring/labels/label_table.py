@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.contracts.schema import Schema, TableFormat
 from slipway.errors import DataError, suggestion
 from slipway.tables import cells, compressed_files, csv_files, parquet_files
-from slipway.tables.cells import CellError
+from slipway.tables.cells import CellError, Converter
 from slipway.timestamps import as_utc, iso
 
 COLUMNS = ("id", "key", "label", "value", "known_at")
@@ -32,6 +32,7 @@ _SHOWN_CHARACTERS = 60
 _SEPARATORS = (",", ";", "\t", "|")
 _FLOAT_KEY = re.compile(r"(-?\d+)\.0")
 _ROUNDED_KEY = re.compile(r"-?\d(\.\d+)?[eE]\+\d+")
+_to_text = cells.converter("category", missing=())
 
 Unchecked = tuple[str, dict[str, Any]]  # the row's position ("labels.csv:12"), and its cells
 
@@ -86,13 +87,15 @@ def parse(rows: list[Unchecked], schema: Schema) -> LabelTable:
     Raises:
         DataError: rows are wrong, or none has a label; the message shows the first five, each with its position.
     """
-    given = [(position, _given(row, schema)) for position, row in rows]
+    words = (cells.MISSING | set(schema.table.missing)) - set(schema.classes)
+    given = [(position, _given(row, words)) for position, row in rows]
     labelled = [(position, row) for position, row in given if "label" in row or "value" in row]
     unlabelled, whole_keys = len(given) - len(labelled), _has_whole_keys(given)
+    to_label = cells.converter("category", known=schema.classes, missing=())
     entries, wrong = [], []
     for position, row in labelled or given:
         try:
-            entries.append(_entry(row, schema, whole_keys))
+            entries.append(_entry(row, schema, to_label, whole_keys))
         except ValueError as error:
             wrong.append(f"{position}: {error}")
     if wrong:
@@ -102,9 +105,8 @@ def parse(rows: list[Unchecked], schema: Schema) -> LabelTable:
     return LabelTable(entries, unlabelled, whole_keys)
 
 
-def _given(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _given(row: dict[str, Any], words: Collection[str]) -> dict[str, Any]:
     """Return the cells of a row that are not empty, without the blanks around them, and its label if it has one."""
-    words = (cells.MISSING | set(schema.table.missing)) - set(schema.classes)
     trimmed = {name: cell.strip() if isinstance(cell, str) else cell for name, cell in row.items()}
     return {
         name: cell
@@ -119,7 +121,7 @@ def _has_whole_keys(rows: list[Unchecked]) -> bool:
     return bool(keys) and all(isinstance(key, str) and _FLOAT_KEY.fullmatch(key) for key in keys)
 
 
-def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, Any]:
+def _entry(row: dict[str, Any], schema: Schema, to_label: Converter, whole_keys: bool) -> dict[str, Any]:
     names = [name for name in ("id", "key") if name in row]
     if len(names) != 1:
         raise ValueError(f"a row has either an id or a key; this one has {' and '.join(names) or 'neither'}")
@@ -128,7 +130,7 @@ def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, A
         name = name.removesuffix(".0")
     if len(name) > MAX_TEXT:
         raise ValueError(f"the {names[0]} has {len(name)} characters, at most {MAX_TEXT} are allowed")
-    entry = {names[0]: name, **_truth(row, schema)}
+    entry = {names[0]: name, **_truth(row, schema, to_label)}
     if "known_at" in row:
         entry["known_at"] = _instant(row["known_at"])
     return entry
@@ -137,18 +139,18 @@ def _entry(row: dict[str, Any], schema: Schema, whole_keys: bool) -> dict[str, A
 def _name(cell: Any) -> str:
     if isinstance(cell, str) and _ROUNDED_KEY.fullmatch(cell):
         raise ValueError(f"{cell} is a key that a tool has made a number of, and rounded: have it read keys as text")
-    name: str = cells.converter("category", missing=())(cell)
+    name: str = _to_text(cell)
     return name
 
 
-def _truth(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _truth(row: dict[str, Any], schema: Schema, to_label: Converter) -> dict[str, Any]:
     wanted, other = ("value", "label") if schema.task == "regression" else ("label", "value")
     if other in row or wanted not in row:
         given = "a " + other if other in row else "none"
         raise ValueError(f"{schema.usecase} is a {schema.task} task and needs a {wanted}; {given} was given")
     if wanted == "value":
         return {"value": _finite(row["value"], schema)}
-    label = cells.converter("category", known=schema.classes, missing=())(row["label"])
+    label = to_label(row["label"])
     if label not in schema.classes:
         hint = suggestion(label, schema.classes)
         raise ValueError(f"label {label[:_SHOWN_CHARACTERS]!r} is no class.{hint} Classes: {', '.join(schema.classes)}")

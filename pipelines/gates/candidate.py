@@ -76,8 +76,12 @@ class Candidate:
 
     def trivial(self, metric: str) -> BaselineModel:
         """Fit the baseline model that knows no feature and is best by the metric."""
+        return fit_trivial(self.challenger.schema, self._train_target, metric)
+
+    @cached_property
+    def _train_target(self) -> np.ndarray:
         schema = self.challenger.schema
-        return fit_trivial(schema, target_values(read_side(self.split, "train", schema), schema), metric)
+        return target_values(read_side(self.split, "train", schema), schema)
 
     @cached_property
     def linear(self) -> BaselineModel | None:

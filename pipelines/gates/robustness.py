@@ -94,12 +94,11 @@ def _relative_to_baseline(each: Perturbed, gate: Gate, bound: str, loss: Callabl
         return gate
     before, after = (each.test.predict_baseline(rows) for rows in (each.test.rows, each.rows))
     metric, name = candidate.skill_metric, candidate.baseline.name
-    as_they_are, there = difference(each.before, before, metric), difference(each.after, after, metric)
     if loss(before, after) >= loss(each.before, each.after):
         reason = f"{name} loses no less by it"
-    elif there.high is not None and there.high > 0:
+    elif (there := difference(each.after, after, metric)).high is not None and there.high > 0:
         reason = f"its {metric.title} there differs from that of {name} by {format_difference(there)}"
-    elif as_they_are.low is not None and as_they_are.low > 0:
+    elif (as_they_are := difference(each.before, before, metric)).low is not None and as_they_are.low > 0:
         better = format_difference(as_they_are)
         reason = f"on the rows as they are its {metric.title} is better than that of {name}: {better}"
     else:

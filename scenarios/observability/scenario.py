@@ -57,6 +57,7 @@ GROUPS: tuple[tuple[Fault, tuple[Fault, ...]], ...] = (
     (registry.canary_stalled, ()),
     (registry.canary_rolled_back, ()),
     (registry.failing_champion, ()),
+    (prediction_log.shipper_stopped, ()),
     (prediction_log.spool_unwritable, ()),
     (prediction_log.log_unwritable, ()),
     (service.packaged_bundle, ()),

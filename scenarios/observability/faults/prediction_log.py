@@ -1,4 +1,4 @@
-"""Faults of the prediction log: a spool and a log storage that cannot be written."""
+"""Faults of the prediction log: a shipper that is stopped, a spool and a log storage that cannot be written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from pathlib import Path
 from scenarios.observability.deployment import Deployment
 from scenarios.observability.faults.fault import fault
 from slipway.settings import settings
+
+
+@fault("the shipper is stopped", "SlipwayShipperDown")
+def shipper_stopped(deployment: Deployment) -> Iterator[None]:
+    deployment.stack.stop("ship")
+    yield
+    deployment.start("ship")
 
 
 @fault("a file is in place of the spool's folder", "SlipwayPredictionLogLost")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -50,7 +51,9 @@ class Prometheus:
 
     def spans(self, alert: str, start: float, end: float) -> list[Span]:
         """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
-        found = self.range(f'ALERTS{{alertname="{alert}", alertstate="firing"}}', start, end)
+        # The samples as they are: those of a range query are at its steps, so later
+        series = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        found = self.instant(f"{series}[{math.ceil(end - start)}s]", end)
         every = [_spans([float(at) for at, _ in series["values"]]) for series in found]
         return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
 
@@ -68,7 +71,7 @@ class Prometheus:
 def _spans(times: list[float]) -> list[Span]:
     spans: list[Span] = []
     for at in times:
-        if spans and at - spans[-1].last <= STEP:
+        if spans and at - spans[-1].last < 2 * STEP:
             spans[-1] = Span(spans[-1].first, at)
         else:
             spans.append(Span(at, at))

@@ -34,6 +34,7 @@ WATCHDOG = "SlipwayWatchdog"
 JOBS = {"serving", "watch", "ship", "prometheus"}
 SERVERS = ("prometheus", "alertmanager")
 QUIET_SECONDS, DELIVERED_SECONDS, CLEARED_SECONDS = 60.0, 75.0, 90.0
+LAST_SAMPLE_SECONDS = 3.0  # an alert without a sample for so long is cleared
 
 # In this order; those of the second group happen while the first fault of the group lasts
 GROUPS: tuple[tuple[Fault, tuple[Fault, ...]], ...] = (
@@ -199,6 +200,7 @@ class Observability:
     def _await_all_cleared(self) -> None:
         self._say("Waiting until every alert is cleared")
         until(lambda: self._deployment.prometheus.firing() <= {WATCHDOG}, CLEARED_SECONDS)
+        time.sleep(LAST_SAMPLE_SECONDS)
 
     def _report_alerts(self) -> None:
         pending, end = pending_seconds(RULES), time.time()
@@ -213,7 +215,7 @@ class Observability:
         spans = self._deployment.prometheus.spans(alert, lasted.began, end)
         found = [span for span in spans if span.first <= lasted.mended]
         deliveries = self._webhook.deliveries(alert, FIRING, lasted.began)
-        cleared = found and found[-1].last < end - 2
+        cleared = found and found[-1].last < end - LAST_SAMPLE_SECONDS
         return AlertObservation(
             alert,
             lasted.fault.what,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scenarios.observability import shortened_rules
 from slipway.local.monitoring_servers import RULES, MonitoringServers
 from slipway.system.files import write_text
+from slipway.system.processes import Process
 
 SCRAPE_SECONDS = 1
 SERVING = "serving"
@@ -30,6 +31,11 @@ class ShortenedServers(MonitoringServers):
         """Have Prometheus scrape the service on these ports."""
         targets = [{"targets": [f"127.0.0.1:{port}" for port in ports]}] if ports else []
         write_text(self._targets_file, json.dumps(targets), durable=False)
+
+    def prometheus(self) -> Process:
+        """Prometheus, which sends alerts again as soon: what fires just after a reload finds no Alertmanager yet."""
+        process = super().prometheus()
+        return replace(process, argv=(*process.argv, f"--rules.alert.resend-delay={SCRAPE_SECONDS}s"))
 
     def prometheus_configuration(self) -> dict[str, Any]:
         """The configuration with short intervals, the shortened rules, and the service's targets in a file."""

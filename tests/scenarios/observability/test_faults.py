@@ -19,6 +19,6 @@ def test_each_fault_has_words_of_its_own():
 
 
 def test_an_alert_that_fires_again_has_two_spans(monkeypatch):
-    values = [[at, "1"] for at in (10, 11, 12, 20, 21)]
-    monkeypatch.setattr(Prometheus, "range", lambda *_: [{"values": [[11, "1"], [30, "1"]]}, {"values": values}])
-    assert Prometheus("http://nowhere").spans("A", 0, 30) == [Span(10, 12), Span(20, 21)]
+    values = [[at, "1"] for at in (10.5, 11.5, 12.6, 20, 21)]
+    monkeypatch.setattr(Prometheus, "instant", lambda *_: [{"values": [[11, "1"], [30, "1"]]}, {"values": values}])
+    assert Prometheus("http://nowhere").spans("A", 0, 30) == [Span(10.5, 12.6), Span(20, 21)]

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client.registry import Collector
 
@@ -18,7 +20,6 @@ from bentos.prediction.context import ServingContext
 from bentos.prediction.image_capture import ImageCapture
 from bentos.request import RequestContext
 from bentos.server import processes
-from bentos.telemetry.credentials import CredentialMetrics
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, metrics
 from bentos.telemetry.shared_files import forget_dead_workers
@@ -26,6 +27,8 @@ from slipway.prediction_log import Writer
 from slipway.serving_state import additions
 from slipway.settings import Settings
 from slipway.system.repeated_errors import RepeatedErrors
+from slipway.telemetry.certificates import CertificateFiles
+from slipway.telemetry.credentials import CredentialMetrics
 from slipway.telemetry.gpus import GpuMetrics
 from slipway.telemetry.processes import ProcessMetrics
 
@@ -145,6 +148,7 @@ class Worker:
         self.admission = AdmissionController(settings, self.metrics)
         self._capture = ImageCapture(settings.spool)
         self._health = HealthChecks(settings, self.names, self.metrics)
+        self._certificates = CertificateFiles({"SLIPWAY_REDIS_URL": _redis_certificate(settings)})
 
     def start(self) -> None:
         """Load what is served. Raises SlipwayError where the server must not start."""
@@ -191,7 +195,7 @@ class Worker:
             ProcessMetrics(lambda: processes.find(self.settings, self.names)),
             self._health.disks,
             GpuMetrics(),
-            CredentialMetrics(self.authenticator.next_ends),
+            CredentialMetrics(self.authenticator.expiries, self._certificates.expiries),
         ]
 
     @property
@@ -256,6 +260,13 @@ def _predict_paths(names: Sequence[str], root_path: str) -> dict[str, str]:
     if len(names) == 1:
         paths["/v1/predict"] = names[0]
     return paths | {root_path + path: name for path, name in paths.items()}
+
+
+def _redis_certificate(settings: Settings) -> Path | None:
+    """The file of the certificate that this worker presents to Redis, if the URL names one, as redis-py reads it."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    found = parse_qs(urlsplit(url).query).get("ssl_certfile")
+    return Path(found[0]) if found else None
 
 
 def _set_up_logging() -> None:

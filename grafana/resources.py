@@ -64,7 +64,7 @@ def _figures() -> list[Panel]:
         ),
         stat(
             "Next credential expires in",
-            "Time until the first API key, certificate or signing key that a process knows of expires.",
+            "Time until the first API key, certificate or token key of any process expires; its alert says which.",
             "s",
             now(f"min(slipway_credential_expiry_timestamp_seconds{{{_NAMESPACE}}}) - time()"),
             steps=thresholds.CREDENTIAL_EXPIRES,

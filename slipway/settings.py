@@ -138,6 +138,11 @@ class Settings(BaseSettings):
     jwks_outage_seconds: float = Field(
         3600.0, ge=0, description="Time for which known public keys stay valid while the JWKS cannot be read; then 503."
     )
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of the certificate of the proxy in front of the service, whose expiry the watch exports; "
+        "empty: none.",
+    )
     open_metrics: bool = Field(False, description="Answer `/metrics` without credentials.")
     open_docs: bool = Field(False, description="Answer `/docs` and `/openapi.json` without credentials.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -20,6 +20,7 @@ from slipway.credentials import credentials_required, record_keys
 from slipway.errors import InputError
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
+from slipway.telemetry.credentials import API_KEY, TOKEN_KEYS
 
 if TYPE_CHECKING:
     from bentos.auth.jwt import TokenVerifier
@@ -55,9 +56,12 @@ class Authenticator:
         if self._tokens is not None:
             self._tokens.jwks.start_reading()
 
-    def next_ends(self) -> dict[str, float | None]:
-        """Return by kind when the next credential ends, of those that this worker knows."""
-        return {"api_key": self._ring.next_end()}
+    def expiries(self) -> dict[tuple[str, str], float | None]:
+        """Return when credentials that this worker accepts expire, by their kind and the setting that names them."""
+        found = {(API_KEY, "SLIPWAY_KEYS"): self._ring.next_end()}
+        if self._tokens is not None:
+            found[TOKEN_KEYS, "SLIPWAY_JWT_JWKS"] = self._tokens.jwks.expiry
+        return found
 
     def close(self) -> None:
         self._ring.close()

@@ -6,6 +6,7 @@ withdrawn any of them.
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
+from cryptography import x509
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
@@ -37,7 +39,7 @@ class _Document(msgspec.Struct):
 
 
 class Jwks:
-    """The keys by key id; `generation` increases when they change.
+    """The keys by key id; `generation` increases when they change. `expiry` is when the last one expires, if all do.
 
     Raises:
         SettingsError: the source is plain http on another machine: anyone on the network path could choose the keys.
@@ -48,6 +50,7 @@ class Jwks:
         self.keys: dict[str, Key] = {}
         self.generation = 0
         self.problem = "they were not read yet"
+        self.expiry: float | None = None
         self._outage = outage_seconds
         self._read_at = self._tried_at = float("-inf")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jwks")
@@ -85,6 +88,7 @@ class Jwks:
             _log.warning("the public keys of bearer tokens cannot be read from %s: %s", self.source, self.problem)
             return
         self.keys, self.generation, self.problem, self._read_at = keys, generation, "", time.monotonic()
+        self.expiry = _last_expiry(keys)
 
 
 def _read_source(source: str) -> bytes:
@@ -112,6 +116,26 @@ def _import_keys(document: _Document) -> dict[str, Key]:
     if not keys:
         raise ValueError("there is no public key for signatures in it")
     return keys
+
+
+def _last_expiry(keys: dict[str, Key]) -> float | None:
+    """Return when the last key expires, since issuers publish new ones beside the old; None where one never does."""
+    expiries = [_expiry(key) for key in keys.values()]
+    known = [expiry for expiry in expiries if expiry is not None]
+    return max(known) if len(known) == len(expiries) else None
+
+
+def _expiry(key: Key) -> float | None:
+    """Read `exp` of a key (OpenID Federation 1.0), or the expiry of its certificate (`x5c`); None without both."""
+    try:
+        entry: dict[str, Any] = key.as_dict(private=False)
+        if "exp" in entry:
+            return float(entry["exp"])
+        if chain := entry.get("x5c"):
+            return x509.load_der_x509_certificate(base64.b64decode(chain[0])).not_valid_after_utc.timestamp()
+    except Exception:  # whatever an issuer publishes beside the key: it verifies tokens all the same
+        _log.warning("the expiry of the public key %s cannot be read", one_line(str(key.kid)))
+    return None
 
 
 def _thumbprints(keys: dict[str, Key]) -> dict[str, str]:

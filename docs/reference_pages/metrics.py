@@ -9,7 +9,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from bentos.telemetry.credentials import CredentialMetrics
 from bentos.telemetry.metrics import Metrics
 from monitoring.log_shipping.exporter import ShipperCollector
 from monitoring.log_shipping.shipper import Shipper
@@ -18,6 +17,7 @@ from monitoring.status.pass_metrics import PassMetrics
 from monitoring.webhooks.mlflow_webhook import Deliveries
 from reference_pages.markdown import code, table
 from slipway.settings import Settings
+from slipway.telemetry.credentials import CredentialMetrics
 from slipway.telemetry.disks import DiskMetrics
 from slipway.telemetry.gpus import GpuMetrics
 from slipway.telemetry.processes import this_process
@@ -79,7 +79,7 @@ def _service() -> Iterator[Any]:
     registry = CollectorRegistry()
     Metrics(registry)
     yield from registry._collector_to_names
-    for collector in (this_process("worker-1"), DiskMetrics({}), GpuMetrics(), CredentialMetrics(dict)):
+    for collector in (this_process("worker-1"), DiskMetrics({}), GpuMetrics(), CredentialMetrics()):
         yield from collector.collect()
 
 

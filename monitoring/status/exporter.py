@@ -25,6 +25,8 @@ from monitoring.status.unchanged_reads import UnchangedReads
 from monitoring.status.usecase_exporter import UseCaseCollector
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
+from slipway.telemetry.certificates import CertificateFiles
+from slipway.telemetry.credentials import CredentialMetrics
 from slipway.telemetry.processes import this_process
 from slipway.timestamps import parse
 
@@ -90,6 +92,7 @@ def collectors(config: Settings, usecases: Callable[[], Mapping[str, dict[str, A
         VerdictCollector(config, usecases, reads),
         UseCaseCollector(usecases),
         PipelineCollector(config, usecases, reads),
+        CredentialMetrics(CertificateFiles({"SLIPWAY_TLS_CERTIFICATE": config.tls_certificate}).expiries),
         this_process("watch"),
     ]
 

@@ -98,7 +98,10 @@ OF_PROCESSES: dict[str, tuple[Labels, Value]] = {
     "slipway_gpu_memory_used_bytes": ({"gpu": "0"}, constant(4e9)),
     "slipway_gpu_memory_total_bytes": ({"gpu": "0"}, constant(8e9)),
     "slipway_gpu_utilization_ratio": ({"gpu": "0"}, constant(0.5)),
-    "slipway_credential_expiry_timestamp_seconds": ({"kind": "tls"}, before_end(-86_400)),
+    "slipway_credential_expiry_timestamp_seconds": (
+        {"kind": "certificate", "name": "SLIPWAY_TLS_CERTIFICATE"},
+        before_end(-86_400),
+    ),
     "slipway_watch_pass_timestamp_seconds": ({}, before_end(20)),
     "slipway_watch_pass_seconds": ({}, constant(2)),
     "slipway_prediction_log_rotation_seconds": ({}, constant(60)),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bentos.auth import Authenticator, jwks
 from slipway.errors import SettingsError
 from slipway.settings import Settings, settings
 from tests.bentos.auth.credentials import bearer, predict
 from tests.bentos.auth.issuers import Issuer, new_key
+from tests.slipway.telemetry.certificates import at, certificate
 
 
 @pytest.fixture
@@ -196,6 +199,35 @@ def test_keys_can_be_read_from_a_file(start_client, issuer, tmp_path, monkeypatc
     assert predict(client, **bearer(issuer.token())).status == 200
     assert list(client.worker.authenticator._tokens.jwks.keys) == ["first"]
     assert issuer.request_count == 0
+
+
+def chain(days):
+    """`x5c` of a key whose certificate expires in so many days."""
+    return [base64.b64encode(certificate(days).public_bytes(Encoding.DER)).decode()]
+
+
+@pytest.mark.parametrize(
+    ("published", "expiry"),
+    [
+        ([{}], None),
+        ([{"exp": 1_900_000_000}, {}], None),  # the second is for ever
+        ([{"exp": 1_900_000_000}, {"exp": 1_800_000_000.5}], 1_900_000_000),
+        ([{"x5c": chain(7)}, {"x5c": chain(90)}], at(90)),
+        ([{"x5c": chain(7), "exp": 1_700_000_000}], 1_700_000_000),
+        ([{"x5c": ["AAAA"]}], None),
+        ([{"x5c": []}], None),
+        ([{"exp": "tomorrow"}], None),
+        ([{"exp": None}], None),
+    ],
+)
+def test_keys_expire_with_the_last_if_all_of_them_do(tmp_path, published, expiry):
+    entries = [{**new_key(str(number)).as_dict(private=False), **more} for number, more in enumerate(published)]
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": entries}))
+    keys = jwks.Jwks(str(path), 60)
+    keys.start_reading().result()
+    assert (len(keys.keys), keys.problem, keys.expiry) == (len(published), "", expiry)
+    keys.close()
 
 
 @pytest.mark.parametrize("source", ["http://issuer.example/jwks", "ftp://issuer.example/jwks", "file:///etc/passwd"])

@@ -100,7 +100,7 @@ def test_the_next_end_of_a_key_is_exported(start_client: Callable[..., Client], 
     api_keys.create(path, "page", ("predict",))
     client = start_client()
     found = series(client, authorization=f"Bearer {secret}")
-    end = found["slipway_credential_expiry_timestamp_seconds", (("kind", "api_key"),)]
+    end = found["slipway_credential_expiry_timestamp_seconds", (("kind", "api_key"), ("name", "SLIPWAY_KEYS"))]
     assert end == pytest.approx((now + timedelta(days=3)).timestamp(), abs=1)
 
 

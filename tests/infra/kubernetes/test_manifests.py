@@ -18,6 +18,7 @@ SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md create
     "slipway-databases": {"mlflow", "prefect"},
     "slipway-signing": {"signing.pem"},
     "slipway-trusted": {"signing.pub.pem"},
+    "serving-tls": {"tls.crt"},
     "slipway-s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"},
 }
 SERVICES = ("serving", "watch", "flow-run")  # users of MLflow
@@ -339,6 +340,18 @@ def test_the_ingress_has_the_limits_of_the_service(with_components):
     assert int(body.removesuffix("m")) << 20 == settings().body_limit(images=True)
     assert int(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > settings().max_receive_seconds
     assert ingress["spec"]["tls"]
+
+
+def test_the_watch_sees_the_certificate_of_the_ingress_and_not_its_key(with_components):
+    manifests = with_components("local", "ingress")
+    [secret] = [tls["secretName"] for tls in one(manifests, "Ingress", "serving")["spec"]["tls"]]
+    pod = one(manifests, "Deployment", "watch")["spec"]["template"]["spec"]
+    [watch] = pod["containers"]
+    [volume] = [volume for volume in pod["volumes"] if volume.get("secret", {}).get("secretName") == secret]
+    [mount] = [mount for mount in watch["volumeMounts"] if mount["name"] == volume["name"]]
+    [item] = volume["secret"]["items"]
+    assert item["key"] == "tls.crt" and volume["secret"]["optional"]
+    assert variables(watch)["SLIPWAY_TLS_CERTIFICATE"] == f"{mount['mountPath']}/{item['path']}"
 
 
 def test_prefect_asks_for_a_login_that_only_the_cluster_and_its_page_have(manifests):

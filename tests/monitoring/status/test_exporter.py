@@ -16,6 +16,7 @@ from monitoring.status.pass_metrics import PassMetrics
 from slipway.settings import settings
 from slipway.telemetry import pipeline_runs
 from slipway.timestamps import iso
+from tests.slipway.telemetry.certificates import at, pem
 
 NOW = datetime(2026, 1, 30, 12, 20, tzinfo=UTC)  # a Friday
 YAML = """
@@ -61,6 +62,8 @@ class World:
 @pytest.fixture
 def world(var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("SLIPWAY_USECASES", str(tmp_path / "usecases"))
+    for name in ("SSL_CERT_FILE", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     settings.cache_clear()
     return World(tmp_path / "usecases")
 
@@ -161,6 +164,15 @@ def test_a_running_rollout_has_its_stage(world: World) -> None:
     found = world.scrape()
     assert found["slipway_rollout_stage"] == {("loans", "4"): 2}
     assert found["slipway_rollout_stage_since_timestamp_seconds"] == {("loans",): NOW.timestamp()}
+
+
+def test_the_certificate_of_the_proxy_is_exported(world: World, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "tls.crt"
+    path.write_bytes(pem(7))
+    monkeypatch.setenv("SLIPWAY_TLS_CERTIFICATE", str(path))
+    settings.cache_clear()
+    expiries = World(world.folder).scrape()["slipway_credential_expiry_timestamp_seconds"]
+    assert expiries == {("certificate", "SLIPWAY_TLS_CERTIFICATE"): at(7)}
 
 
 def test_use_cases_that_come_and_go_leave_no_series(world: World) -> None:

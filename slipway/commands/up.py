@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -33,7 +34,8 @@ def command(
 
     It goes on from what is in the state folder: nothing is trained again. A use case that is promoted later is served
     and scheduled, too, within seconds, while the others go on; with NAMEs only those. `--with` may be given several
-    times; a server that is not installed is named with what installs it, and the rest goes on without it.
+    times; a server that is not installed is named with what installs it, and the rest goes on without it. The status
+    page reads from Prometheus and Alertmanager, unless the settings name others.
     """
     if detach:
         _detach(names or [], beside or [])
@@ -53,12 +55,14 @@ def _run(names: list[str], beside: list[Server]) -> None:
         say("starting the registry and the orchestration")
         stack.start(local.mlflow(), local.prefect())
         served = _champions(names or known())
+        read = monitoring.start(stack, say)
+        os.environ.update(read)
+        stack.publish_environment({**local.env, **read})
         say("starting what serves and watches")
         server = [local.service(served)] if served else []
         scheduled = known()
         ship = local.ship(monitoring.ship_port)
         stack.start(ship, local.runner(scheduled), *server, local.watch())  # what starts first ends last
-        monitoring.start(stack, say)
         stack.ready()
         typer.echo("\n".join([*page_links(local, served), *monitoring.page_links()]))
         say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from slipway import api_keys
-from slipway.errors import ServiceError
+from slipway.errors import PortTaken, ServiceError
 from slipway.local.logins import login_file, read_login
 from slipway.local.services import LocalServices
 from slipway.local.stack import Stack
@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "monitoring" / "prometheus" / "rules"
 KEY = "local-prometheus"
 SHIP_PORT = 9101
+READ_BY_WATCH = ("prometheus", "alertmanager")
 _FOR_ROOT = ("/usr/local/sbin", "/usr/sbin")  # Grafana's packages install into it; PATH of users may lack it
 
 
@@ -76,14 +77,22 @@ class MonitoringServers:
         """The address of a server."""
         return f"http://127.0.0.1:{self.ports[server]}"
 
-    def start(self, stack: Stack, say: Callable[[str], None]) -> None:
-        """Start the servers. One that does not start is reported, and the others go on without it."""
+    def start(self, stack: Stack, say: Callable[[str], None]) -> dict[str, str]:
+        """Start the servers, and return the variables that lead the watch to them, unless the settings name others.
+
+        One that does not start is reported, and the others go on without it.
+        """
+        config, variables = settings(), dict[str, str]()
         for server in self.programs:
             try:
                 stack.start(getattr(self, server)())
-            except ServiceError as error:
+            except (ServiceError, PortTaken) as error:
                 stack.stop(server)
                 say(f"{error}\nit goes on without {server}")
+                continue
+            if server in READ_BY_WATCH and not getattr(config, f"{server}_url"):
+                variables[f"SLIPWAY_{server.upper()}_URL"] = self.url(server)
+        return variables
 
     def page_links(self) -> list[str]:
         """List the web pages, one line for each."""
@@ -179,7 +188,10 @@ class MonitoringServers:
 
     def _process(self, name: str, options: Sequence[str], health: str) -> Process:
         log, url = self.local.var / "logs" / f"{name}.log", self.url(name)
-        return Process(name, (self.programs[name], *options), log, health_url=url + health, url=url)
+        setting = f"SLIPWAY_{name.upper()}_PORT"
+        return Process(
+            name, (self.programs[name], *options), log, health_url=url + health, url=url, port_setting=setting
+        )
 
 
 def monitoring_servers(local: LocalServices, wanted: Iterable[str], say: Callable[[str], None]) -> MonitoringServers:

@@ -71,7 +71,7 @@ class LocalServices:
             user, _, password = read_login(self.var, "mlflow").partition(":")
             env |= {"MLFLOW_AUTH_ADMIN_USERNAME": user, "MLFLOW_AUTH_ADMIN_PASSWORD": password}
             env |= {"SLIPWAY_MLFLOW_LOGIN": "true"}
-        return self._module("mlflow", argv, self.url("mlflow"), "/health", env)
+        return self._module("mlflow", argv, "mlflow", "/health", env)
 
     def prefect(self) -> Process:
         """The Prefect server, with a login, and for its own page only."""
@@ -83,7 +83,7 @@ class LocalServices:
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
             "PREFECT__SERVER_FINAL": "1",  # as `prefect server start` sets it: the app is made once
         }
-        return self._module("prefect", argv, self.url("prefect"), "/api/health", env)
+        return self._module("prefect", argv, "prefect", "/api/health", env)
 
     def runner(self, usecases: Sequence[str], *, alone: bool = False) -> Process:
         """The runner of the Prefect deployments `train/USECASE` and `monitor/USECASE`: of all, or `alone` of these."""
@@ -105,7 +105,7 @@ class LocalServices:
     def service(self, usecases: Sequence[str]) -> Process:
         """The prediction service, which takes up further use cases when they are added."""
         additions.write(self.additions_file, ())
-        process = self._slipway("service", ["serve", *usecases], self.url("service"), "/readyz")
+        process = self._slipway("service", ["serve", *usecases], "service", "/readyz")
         return replace(process, env={**process.env, "SLIPWAY_SERVE_FILE": str(self.additions_file)})
 
     def ship(self, port: int = 0) -> Process:
@@ -115,14 +115,15 @@ class LocalServices:
 
     def watch(self) -> Process:
         """The reconciler with the status page."""
-        return self._slipway("watch", ["watch"], self.url("status"), "/livez")
+        return self._slipway("watch", ["watch"], "status", "/livez")
 
-    def _slipway(self, name: str, argv: list[str], url: str | None = None, health: str | None = None) -> Process:
-        return self._module(name, ["slipway.cli", *argv], url, health)
+    def _slipway(self, name: str, argv: list[str], server: str | None = None, health: str | None = None) -> Process:
+        return self._module(name, ["slipway.cli", *argv], server, health)
 
     def _module(
-        self, name: str, argv: list[str], url: str | None, health: str | None, env: dict[str, str] | None = None
+        self, name: str, argv: list[str], server: str | None, health: str | None, env: dict[str, str] | None = None
     ) -> Process:
+        url = self.url(server) if server else None
         return Process(
             name,
             (sys.executable, "-u", "-m", *argv),
@@ -130,6 +131,7 @@ class LocalServices:
             {**self.env, **(env or {})},
             health_url=f"{url or ''}{health}" if health else None,
             url=url,
+            port_setting=f"SLIPWAY_{server.upper()}_PORT" if server else "",
         )
 
 

@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from slipway.clients.http import is_healthy
-from slipway.errors import ServiceError
+from slipway.errors import PortTaken, ServiceError
 from slipway.local.state import ServiceStatus, StackLock, State
+from slipway.system.ports import is_free
 from slipway.system.processes import Process, RunningProcess
 
 START_SECONDS = 120.0
+FREED_SECONDS = 3.0  # what was killed may hold its port a moment longer
 ROTATION_SECONDS = 1.0  # between two looks at the logs' sizes
 
 
@@ -71,8 +74,11 @@ class Stack:
         """Start the processes together and wait until all of them are healthy.
 
         Raises:
+            PortTaken: the port of one is in use, so that another server would pass for it; none of them is started.
             ServiceError: one ended or did not become healthy; with the end of its log.
         """
+        for process in processes:
+            _require_free_port(process)
         started = time.monotonic()
         for process in processes:
             self._running[process.name] = RunningProcess(process)
@@ -123,6 +129,22 @@ class Stack:
                 for name, running in self._running.items()
             )
             self._lock.write(State(os.getpid(), self._command, self._env, parts, self._ready))
+
+
+def _require_free_port(process: Process) -> None:
+    """Raise PortTaken if something listens where the process is to be reached."""
+    parts = urlsplit(process.url or "")
+    host, port = parts.hostname, parts.port
+    if host is None or port is None:
+        return
+    deadline = time.monotonic() + FREED_SECONDS
+    while not is_free(port, host):
+        if time.monotonic() > deadline:
+            raise PortTaken(
+                f"{process.name} cannot listen on {host}:{port}, since another program does. End it "
+                f"(`ss -ltnp sport = :{port}` names it), or set {process.port_setting or 'its port'} to a free port."
+            )
+        time.sleep(0.1)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -24,7 +24,7 @@ class Process:
     """A process to start: `argv` with `env` added to ours, output in `log`; up when `health_url` is healthy, to a
     request with `health_headers`.
 
-    Without a log the output goes where ours does.
+    Without a log the output goes where ours does. `port_setting` names the setting of the port in `url`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Process:
     health_url: str | None = None
     url: str | None = None
     health_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    port_setting: str = ""
 
 
 class RunningProcess:

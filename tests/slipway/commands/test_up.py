@@ -58,10 +58,37 @@ def ports(monkeypatch) -> int:
     return first
 
 
+# In place of the program: a server that responds to /-/ready, a file in its folder
+PROMETHEUS = f"""#!{sys.executable}
+import http.server, sys
+port = next(word for word in sys.argv if "listen-address" in word).rpartition(":")[2]
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(port), bind="127.0.0.1")
+"""
+
+
 @pytest.fixture
-def up(ports, var, tmp_path):
+def prometheus(ports, tmp_path, monkeypatch) -> str:
+    """The address of the toy in place of Prometheus that `up` finds installed."""
+    (tmp_path / "-").mkdir()
+    (tmp_path / "-" / "ready").touch()
+    program = tmp_path / "bin" / "prometheus"
+    program.parent.mkdir()
+    program.write_text(PROMETHEUS)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    port = free_port(ports + 4)
+    monkeypatch.setenv("SLIPWAY_PROMETHEUS_PORT", str(port))
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def up(prometheus, var, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", TOY, "up"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", TOY, "up", "--with", "prometheus"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + 60
     while not ((stack := running_stack(var.resolve())) and stack.ready):
@@ -88,12 +115,23 @@ def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
         "mlflow": True,
         "runner": True,
     }.items()
-    assert "`slipway up` (pid" in cli("status").out
+    shown = cli("status").out
+    assert "`slipway up` (pid" in shown and "prometheus runs" in shown
     ran = cli("down")
     assert (ran.code, ran.out[:6]) == (0, "ended ")
+    assert "prometheus" in ran.out
     assert up.wait(10) == 0
     assert not [pid for pid in pids if alive(pid)]
     assert cli("down").out.startswith("nothing runs from")
+
+
+def test_the_watch_is_led_to_the_prometheus_that_up_started(up, prometheus, var):
+    stack = running_stack(var.resolve())
+    [watch] = [part for part in stack.parts if part.name == "status"]  # the toy has the name of its port
+    variables = Path(f"/proc/{watch.pid}/environ").read_text().split("\0")
+    assert f"SLIPWAY_PROMETHEUS_URL={prometheus}" in variables
+    assert not [variable for variable in variables if variable.startswith("SLIPWAY_ALERTMANAGER_URL")]
+    assert stack.env["SLIPWAY_PROMETHEUS_URL"] == prometheus
 
 
 def test_up_prints_addresses_and_what_it_does_not_serve(up, ports, cli, var):
@@ -115,7 +153,7 @@ def test_nobody_else_on_the_machine_may_read_what_up_writes(var, request):
 
 def test_ctrl_c_ends_every_process_that_up_started(up, var):
     pids = [part.pid for part in running_stack(var.resolve()).parts]
-    assert len(pids) == 6
+    assert len(pids) == 7
     up.send_signal(signal.SIGINT)
     assert up.wait(30) == 0
     assert not [pid for pid in pids if alive(pid)]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import stat
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from slipway import api_keys
 from slipway.commands import up
-from slipway.errors import ServiceError
+from slipway.errors import PortTaken, ServiceError
 from slipway.local import LocalServices, Stack, monitoring_servers
 from slipway.local.monitoring_servers import KEY, PROGRAMS, RULES, find_programs
 from slipway.local.monitoring_servers import monitoring_servers as choose
 from slipway.settings import settings
+from slipway.system.processes import Process
 
 PORTS = {"service": 3111, "mlflow": 5111, "prefect": 4211, "status": 8111}
 
@@ -165,6 +167,27 @@ def test_a_server_that_does_not_start_ends_no_other(local, programs):
         servers(local, programs, "prometheus").start(stack, said.append)
     assert "prometheus ended with exit code 0 while starting" in said[-1]
     assert said[-1].endswith("it goes on without prometheus")
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "read"),
+    [
+        (None, "", ("prometheus", "alertmanager")),
+        (PortTaken("its port is in use"), "", ("alertmanager",)),
+        (ServiceError("it ended"), "", ("alertmanager",)),
+        (None, "https://prometheus.example.com", ("alertmanager",)),
+    ],
+)
+def test_the_watch_reads_from_what_started_unless_others_are_set(local, programs, monkeypatch, error, own, read):
+    monkeypatch.setenv("SLIPWAY_PROMETHEUS_URL", own)
+    settings.cache_clear()
+    found, said = servers(local, programs, "prometheus", "alertmanager", "grafana"), list[str]()
+    for name in found.programs:
+        monkeypatch.setattr(type(found), name, lambda self, name=name: Process(name, (name,), None))
+    stack = Mock()
+    stack.start.side_effect = [error, None, None]  # of Prometheus, and the two after it
+    assert found.start(stack, said.append) == {f"SLIPWAY_{name.upper()}_URL": found.url(name) for name in read}
+    assert said == ([f"{error}\nit goes on without prometheus"] if error else [])
 
 
 def test_a_detached_up_starts_the_same_servers(monkeypatch):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_a_part_is_up_when_it_answers_and_ended_with_the_block(tmp_path):
         assert not is_free(int(web.url.rsplit(":", 1)[1]))
     assert is_free(int(web.url.rsplit(":", 1)[1]))
     assert output[0].startswith(f"  web is up at {web.url}")
+
+
+def test_a_server_of_others_on_its_port_does_not_pass_for_a_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("slipway.local.stack.FREED_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as other, Stack(pytest.fail) as stack:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        part = Process(
+            "watch", ("false",), tmp_path / "log", health_url=url, url=url, port_setting="SLIPWAY_STATUS_PORT"
+        )
+        with pytest.raises(
+            PortTaken, match=rf"watch cannot listen on {url[7:]}.* or set SLIPWAY_STATUS_PORT to a free"
+        ):
+            stack.start(part)
+    assert not (tmp_path / "log").exists(), "it was started all the same"
+
+
+def test_a_port_that_becomes_free_in_time_is_waited_for(tmp_path):
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    closing = threading.Timer(0.15, other.close)
+    closing.start()
+    with Stack(lambda _: None) as stack:
+        stack.start(Process("web", ("sleep", "9"), tmp_path / "log", url=url))
+        assert is_free(port)
 
 
 def test_a_part_that_ends_while_starting_is_reported_with_the_end_of_its_log(tmp_path):

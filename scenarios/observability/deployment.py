@@ -29,6 +29,7 @@ from slipway.system.processes import Process
 
 OBJECTIVES = {"latency_ms": 100}
 SEGMENT_SECONDS = 5.0  # a pass of the shipper may be 2 s later
+RELOAD_SECONDS = 6.0  # Prometheus takes up what its service discovery finds every 5 s
 
 
 @dataclass
@@ -87,9 +88,14 @@ class Deployment:
             return
 
     def set_thresholds(self, **changed: float) -> None:
-        """Have Prometheus evaluate other thresholds; without any, those of the rules."""
-        shortened_rules.write_thresholds(RULES, self.servers.rules, changed)
+        """Have Prometheus evaluate other thresholds, and wait until they apply; without any, those of the rules.
+
+        They apply when Prometheus has found Alertmanager again, which a reload makes it forget: alerts that fire in
+        between are lost until it repeats them.
+        """
+        shortened_rules.write_thresholds(RULES, self.servers.rules, changed, time.time() + RELOAD_SECONDS)
         os.kill(self.pid("prometheus"), signal.SIGHUP)
+        time.sleep(RELOAD_SECONDS)
 
     def register_versions(self, champion: str) -> None:
         """Register the two versions that faults promote."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 from slipway.clients import http
 from slipway.errors import ServiceError
 
+_Sample = tuple[float, float]  # time, value
 STEP = 1
 SHORTEST = "1h"
 
@@ -51,11 +53,20 @@ class Prometheus:
 
     def spans(self, alert: str, start: float, end: float) -> list[Span]:
         """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
-        # The samples as they are: those of a range query are at its steps, so later
-        series = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-        found = self.instant(f"{series}[{math.ceil(end - start)}s]", end)
-        every = [_spans([float(at) for at, _ in series["values"]]) for series in found]
+        found = self._samples("ALERTS", {"alertname": alert, "alertstate": "firing"}, start, end)
+        every = [_spans([at for at, _ in samples]) for samples in found]
         return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
+
+    def active_since(self, labels: Mapping[str, str], start: float, at: float) -> float | None:
+        """Return since when the expression held of the alert with these labels, which was active at a time."""
+        found = self._samples("ALERTS_FOR_STATE", labels, start, at)
+        return _active_since(found[0]) if found else None
+
+    def _samples(self, name: str, labels: Mapping[str, str], start: float, end: float) -> list[list[_Sample]]:
+        """Return the samples of each series as they are: those of a range query are at its steps, so later."""
+        matchers = ", ".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
+        found = self.instant(f"{name}{{{matchers}}}[{math.ceil(end - start)}s]", end)
+        return [[(float(at), float(value)) for at, value in series["values"]] for series in found]
 
     def _query(self, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._get(f"{route}?{urlencode(parameters)}")["result"])
@@ -66,6 +77,17 @@ class Prometheus:
         if not response.ok:
             raise ServiceError(f"{self._url} answered {response.status}: {document.get('error')}")
         return dict(document["data"])
+
+
+def _active_since(samples: Sequence[_Sample]) -> float:
+    """Find the evaluation in which the alert of the last sample became active.
+
+    The value is that evaluation's time without the fraction of a second, which the first sample with this value has;
+    where the evaluation was before the first sample, the value alone is known.
+    """
+    second = samples[-1][1]
+    first = next(at for at, value in samples if value == second)
+    return first if first - second < 1 else second
 
 
 def _spans(times: list[float]) -> list[Span]:

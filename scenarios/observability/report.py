@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scenarios.harness.checks import Check
+from scenarios.observability.servers import SCRAPE_SECONDS
 from scenarios.observability.shortened_rules import FACTOR
 
+MOST_LATE = 2 * SCRAPE_SECONDS  # Prometheus evaluates the rules as often as it scrapes
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 ALERTS_PAGE, PANELS_PAGE = DOCS / "monitor-with-prometheus.md", DOCS / "use-grafana.md"
 BEGIN, END = "<!-- observed: begin (make observe writes this part) -->", "<!-- observed: end -->"
 
 
 @dataclass(frozen=True)
+class FirstDelivery:
+    """The first message with an alert, in seconds after its fault began.
+
+    The expression held from `active` on, None where Prometheus does not know; the alert then has to be pending for
+    `pending` seconds, and its group waits for `group_wait` seconds.
+    """
+
+    active: float | None
+    pending: float
+    group_wait: float
+    arrived: float
+
+    @property
+    def late(self) -> float:
+        """How many seconds later it arrived than it would if nothing took time but these two waits."""
+        return math.inf if self.active is None else self.arrived - self.active - self.pending - self.group_wait
+
+
+@dataclass(frozen=True)
 class AlertObservation:
     """What was seen of an alert; times are seconds, None for what did not happen.
 
-    It has to be pending for `pending` seconds. It fired and was delivered so long after the fault began, and was
-    cleared so long after the fault was mended.
+    It fired so long after the fault began, and was cleared so long after the fault was mended.
     """
 
     alert: str
     fault: str
-    pending: float
     fired: float | None
-    delivered: float | None
+    delivered: FirstDelivery | None
     receivers: tuple[str, ...]
     cleared: float | None
 
@@ -47,21 +68,42 @@ class PanelObservation:
     seconds: float
 
 
+def punctuality(found: Sequence[AlertObservation]) -> Check:
+    """Check that no alert was later than MOST_LATE."""
+    late = {one.alert: one.delivered.late if one.delivered else math.inf for one in found}
+    worst = max(late, key=lambda alert: late[alert])
+    return Check(
+        "all",
+        f"delivered within `for`, group_wait and {MOST_LATE} s",
+        late[worst] <= MOST_LATE,
+        f"the latest of {len(late)}, {worst}, {_seconds(late[worst])} s after `for` and group_wait",
+    )
+
+
 def alert_lines(found: Sequence[AlertObservation]) -> list[str]:
     """Format the alerts as a table of the docs."""
     head = [
-        f"Durations of the rules and waits of Alertmanager are divided by {FACTOR}; Prometheus scrapes and",
-        "evaluates every second. Fired and delivered: seconds after the fault began, of which `for` is what the rule",
-        f"waits (divided by {FACTOR}); cleared: seconds after the fault was mended.",
+        f"Durations of the rules and waits of Alertmanager are divided by {FACTOR}; Prometheus scrapes and evaluates",
+        "every second. Seconds after the fault began: pending since (the evaluation that found the expression to hold,",
+        "`activeAt`), fired (the evaluation that fired), delivered (the first message arrived). Late: seconds from",
+        f"pending to delivered beyond `for` and `group_wait`; at most {MOST_LATE}, two evaluations. Cleared: seconds",
+        "after the fault was mended.",
         "",
-        "| alert | fault | `for` | fired | delivered to | delivered | cleared |",
-        "| --- | --- | ---: | ---: | --- | ---: | ---: |",
+        "| alert | fault | pending since | `for` | fired | delivered to | `group_wait` | delivered | late | cleared |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
-    return head + [
-        f"| `{one.alert}` | {one.fault} | {one.pending:.0f} | {_seconds(one.fired)} | {', '.join(one.receivers)} "
-        f"| {_seconds(one.delivered)} | {_seconds(one.cleared)} |"
-        for one in found
-    ]
+    return head + [_row(one) for one in found]
+
+
+def _row(one: AlertObservation) -> str:
+    first, fired, cleared = one.delivered, _seconds(one.fired), _seconds(one.cleared)
+    if first is None:
+        return f"| `{one.alert}` | {one.fault} | | | {fired} | nobody | | never | | {cleared} |"
+    waited = f"{first.group_wait:.1f} | {first.arrived:.1f} | {_seconds(first.late)}"
+    return (
+        f"| `{one.alert}` | {one.fault} | {_seconds(first.active)} | {first.pending:.0f} | {fired} "
+        f"| {', '.join(one.receivers)} | {waited} | {cleared} |"
+    )
 
 
 def panel_lines(found: Sequence[PanelObservation]) -> list[str]:
@@ -81,4 +123,4 @@ def write(page: Path, lines: Sequence[str]) -> None:
 
 
 def _seconds(value: float | None) -> str:
-    return "never" if value is None else f"{value:.1f}"
+    return "never" if value is None or value == math.inf else f"{value:.1f}"

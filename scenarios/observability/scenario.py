@@ -18,10 +18,10 @@ from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, unti
 from scenarios.observability.faults import monitoring, prediction_log, registry, service
 from scenarios.observability.faults.fault import Fault
 from scenarios.observability.load import Load
-from scenarios.observability.report import AlertObservation, PanelObservation
+from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation, punctuality
 from scenarios.observability.servers import deliver_to, shortened_servers
 from scenarios.observability.shortened_rules import pending_seconds
-from scenarios.observability.webhook_receiver import FIRING, WebhookReceiver
+from scenarios.observability.webhook_receiver import FIRING, Delivery, WebhookReceiver
 from slipway import api_keys
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
@@ -203,14 +203,15 @@ class Observability:
         time.sleep(LAST_SAMPLE_SECONDS)
 
     def _report_alerts(self) -> None:
-        pending, end = pending_seconds(RULES), time.time()
+        end = time.time()
         for lasted in sorted(self._lasted, key=lambda one: one.began):
             for alert in lasted.fault.alerts:
-                observed = self._observation(alert, lasted, pending[alert], end)
+                observed = self._observation(alert, lasted, end)
                 self.result.alerts.append(observed)
                 self._check(Check(alert, "fires, is delivered and is cleared", observed.held, lasted.fault.what))
+        self._check(punctuality(self.result.alerts))
 
-    def _observation(self, alert: str, lasted: _Lasted, pending: float, end: float) -> AlertObservation:
+    def _observation(self, alert: str, lasted: _Lasted, end: float) -> AlertObservation:
         """Read from Prometheus and from the deliveries when an alert fired, was delivered, and was cleared."""
         spans = self._deployment.prometheus.spans(alert, lasted.began, end)
         found = [span for span in spans if span.first <= lasted.mended]
@@ -219,11 +220,20 @@ class Observability:
         return AlertObservation(
             alert,
             lasted.fault.what,
-            pending,
             found[0].first - lasted.began if found else None,
-            deliveries[0].at - lasted.began if deliveries else None,
+            self._first_delivery(deliveries[0], lasted.began) if deliveries else None,
             tuple(sorted({delivery.receiver for delivery in deliveries})),
             max(0.0, found[-1].last + 1 - lasted.mended) if cleared else None,
+        )
+
+    def _first_delivery(self, delivery: Delivery, began: float) -> FirstDelivery:
+        """Read since when the expression of a delivered alert held, and what it had to wait for since."""
+        active = self._deployment.prometheus.active_since(delivery.labels, began, delivery.at)
+        return FirstDelivery(
+            active=None if active is None else active - began,
+            pending=pending_seconds(RULES, delivery.labels),
+            group_wait=self._deployment.servers.group_waits[delivery.receiver],
+            arrived=delivery.at - began,
         )
 
     def _report_panels(self, began: float) -> None:

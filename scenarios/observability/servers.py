@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from scenarios.observability import shortened_rules
 from slipway.local.monitoring_servers import RULES, MonitoringServers
 from slipway.system.files import write_text
@@ -26,6 +28,12 @@ class ShortenedServers(MonitoringServers):
     def rules(self) -> Path:
         """The folder of the rules that are evaluated."""
         return self.local.var / "prometheus" / "rules"
+
+    @property
+    def group_waits(self) -> dict[str, float]:
+        """By receiver, how many seconds Alertmanager waits before the first message of a group."""
+        route = yaml.safe_load((RULES.parent / "alertmanager.yml").read_text())["route"]
+        return shortened_rules.group_waits(shortened_rules.shorten_waits(route))
 
     def serve_from(self, *ports: int) -> None:
         """Have Prometheus scrape the service on these ports."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,27 +50,47 @@ def write_rules(rules: Path, folder: Path) -> None:
         (folder / path.name).write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
 
 
-def write_thresholds(rules: Path, folder: Path, changed: dict[str, float]) -> None:
-    """Write the thresholds to the folder, with other values for those that are named, as `slipway_labels`."""
+def write_thresholds(rules: Path, folder: Path, changed: dict[str, float], since: float) -> None:
+    """Write the thresholds to the folder, with other values for those that are named, as `slipway_labels`.
+
+    The other values apply `since` that time, in seconds since 1970.
+    """
     content = yaml.safe_load((rules / THRESHOLDS).read_text())
     for rule in content["groups"][0]["rules"]:
         name = rule["record"].split(":")[1]
-        rule["expr"] = f"vector({changed[name]})" if name in changed else rule["expr"]
+        if name in changed:
+            rule["expr"] = f"vector({changed[name]}) and on () (vector(time()) >= {math.ceil(since)}) or {rule['expr']}"
     (folder / THRESHOLDS).write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
 
 
-def pending_seconds(rules: Path) -> dict[str, float]:
-    """Return how long each alert is pending at least before it fires, with shorter durations."""
-    found: dict[str, float] = {}
+def pending_seconds(rules: Path, labels: Mapping[str, str]) -> float:
+    """Return how long an alert with these labels is pending before it fires, with shorter durations."""
+    return min(seconds for fixed, seconds in alert_rules(rules) if fixed.items() <= labels.items())
+
+
+def alert_rules(rules: Path) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield of each rule for an alert its name, with the labels that it sets without a template, and its `for`."""
     for path in rules.glob("*.yml"):
         for rule in (rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]):
             if "alert" in rule:
-                seconds = float(shortened(rule.get("for", "0s")).removesuffix("ms")) / 1000
-                found[rule["alert"]] = min(seconds, found.get(rule["alert"], seconds))
-    return found
+                labels = {name: value for name, value in rule["labels"].items() if "{{" not in value}
+                yield {"alertname": rule["alert"], **labels}, _seconds(shortened(rule.get("for", "0s")))
 
 
 def shorten_waits(route: dict[str, Any]) -> dict[str, Any]:
     """Divide the waits of one of Alertmanager's routes, and of those below it."""
     waits = {name: shortened(route[name], least=0.1) for name in _WAITS if name in route}
     return {**route, **waits, "routes": [shorten_waits(below) for below in route.get("routes", [])]}
+
+
+def group_waits(route: dict[str, Any], inherited: str = "0ms") -> dict[str, float]:
+    """Return by receiver how many seconds the first alert of a group waits, on a route whose waits are shortened."""
+    wait = route.get("group_wait", inherited)
+    found = {route["receiver"]: _seconds(wait)}
+    for below in route["routes"]:
+        found |= group_waits(below, wait)
+    return found
+
+
+def _seconds(milliseconds: str) -> float:
+    return float(milliseconds.removesuffix("ms")) / 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -19,8 +20,13 @@ class Delivery:
 
     at: float
     receiver: str
-    alert: str
+    labels: Mapping[str, str]
     status: str
+
+    @property
+    def alert(self) -> str:
+        """The name of the alert."""
+        return self.labels["alertname"]
 
 
 class WebhookReceiver:
@@ -58,10 +64,7 @@ class WebhookReceiver:
     def accept(self, message: dict[str, Any]) -> None:
         """Keep the alerts of a message."""
         now = time.time()
-        found = [
-            Delivery(now, message["receiver"], alert["labels"]["alertname"], alert["status"])
-            for alert in message["alerts"]
-        ]
+        found = [Delivery(now, message["receiver"], alert["labels"], alert["status"]) for alert in message["alerts"]]
         with self._arrived:
             self._deliveries += found
             self._arrived.notify_all()

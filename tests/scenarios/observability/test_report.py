@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from scenarios.observability import panels, report
-from scenarios.observability.report import AlertObservation, PanelObservation
+from dataclasses import replace
 
-DRIFT = AlertObservation("SlipwayDrift", "others apply", 0.0, 3.21, 4.0, ("retraining", "tickets"), 1.0)
+import pytest
+
+from scenarios.observability import panels, report
+from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation
+
+DELIVERED = FirstDelivery(active=1.25, pending=2.0, group_wait=0.5, arrived=4.0)
+DRIFT = AlertObservation("SlipwayDrift", "others apply", 3.21, DELIVERED, ("retraining", "tickets"), 1.0)
+NEVER = AlertObservation("A", "b", None, None, (), None)
 
 
 def test_an_alert_held_if_it_fired_was_delivered_and_was_cleared():
     assert DRIFT.held
-    assert not AlertObservation("A", "b", 0.0, 1.0, 2.0, ("pages",), None).held
-    assert not AlertObservation("A", "b", 0.0, None, None, (), None).held
+    assert not replace(DRIFT, cleared=None).held
+    assert not NEVER.held
 
 
 def test_a_table_row_says_what_happened_and_when():
-    never = AlertObservation("A", "b", 5.0, None, None, (), None)
-    assert report.alert_lines([DRIFT, never])[-2:] == [
-        "| `SlipwayDrift` | others apply | 0 | 3.2 | retraining, tickets | 4.0 | 1.0 |",
-        "| `A` | b | 5 | never |  | never | never |",
+    lines = report.alert_lines([DRIFT, NEVER])
+    assert lines[-2:] == [
+        "| `SlipwayDrift` | others apply | 1.2 | 2 | 3.2 | retraining, tickets | 0.5 | 4.0 | 0.2 | 1.0 |",
+        "| `A` | b | | | never | nobody | | never | | never |",
     ]
+    assert len({line.count("|") for line in lines[-4:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("delivered", "held", "worst"),
+    [
+        (DELIVERED, True, "SlipwayDrift, 0.2 s"),
+        (replace(DELIVERED, arrived=5.75), True, "SlipwayDrift, 2.0 s"),
+        (replace(DELIVERED, arrived=6.0), False, "SlipwayDrift, 2.2 s"),
+        (replace(DELIVERED, active=None), False, "SlipwayDrift, never"),  # Prometheus does not know since when
+        (None, False, "SlipwayDrift, never"),
+    ],
+)
+def test_the_latest_alert_decides_whether_all_were_delivered_in_time(delivered, held, worst):
+    early = replace(DRIFT, alert="Early", delivered=replace(DELIVERED, arrived=3.75))
+    check = report.punctuality([early, replace(DRIFT, delivered=delivered)])
+    assert (check.held, check.observed.startswith(f"the latest of 2, {worst}")) == (held, True)
 
 
 def test_a_query_breaks_no_table():

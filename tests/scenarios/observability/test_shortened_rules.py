@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from scenarios.observability.shortened_rules import (
+    group_waits,
     pending_seconds,
     shorten_waits,
     shortened,
@@ -56,13 +57,30 @@ def test_the_shortened_rules_are_rules_and_all_of_them(tmp_path, needs):
 
 
 def test_only_the_named_thresholds_are_changed(tmp_path):
-    write_thresholds(RULES, tmp_path, {"slipway_labels": 7})
+    write_thresholds(RULES, tmp_path, {"slipway_labels": 7}, 1_800_000_000.4)
     rules = yaml.safe_load((tmp_path / "thresholds.yml").read_text())["groups"][0]["rules"]
     original = yaml.safe_load((RULES / "thresholds.yml").read_text())["groups"][0]["rules"]
-    changed = [rule["record"] for rule, before in zip(rules, original, strict=True) if rule != before]
-    assert changed == ["global:slipway_labels:threshold"]
+    [(rule, before)] = [both for both in zip(rules, original, strict=True) if both[0] != both[1]]
+    assert rule["record"] == "global:slipway_labels:threshold"
+    assert rule["expr"] == f"vector(7) and on () (vector(time()) >= 1800000001) or {before['expr']}"
 
 
-def test_an_alert_with_several_rules_fires_after_the_shortest_wait():
-    found = pending_seconds(RULES)
-    assert (found["SlipwayServerDown"], found["SlipwayDrift"], found["SlipwayLabelCoverageLow"]) == (1.0, 0.0, 60.0)
+@pytest.mark.parametrize(
+    ("labels", "seconds"),
+    [
+        ({"alertname": "SlipwayServerDown", "severity": "critical"}, 1.0),
+        ({"alertname": "SlipwayServerDown", "severity": "warning", "instance": "127.0.0.1:3000"}, 5.0),
+        ({"alertname": "SlipwayErrorBudgetBurn", "severity": "critical", "window": "1h", "owner": "a team"}, 2.0),
+        ({"alertname": "SlipwayErrorBudgetBurn", "severity": "warning", "window": "3d", "owner": "a team"}, 15.0),
+        ({"alertname": "SlipwayDrift", "severity": "warning", "usecase": "loans", "retraining": "drift"}, 0.0),
+        ({"alertname": "SlipwayLabelCoverageLow", "severity": "warning", "retraining": "labels"}, 60.0),
+    ],
+)
+def test_how_long_an_alert_is_pending_is_of_the_rule_whose_labels_it_has(labels, seconds):
+    assert pending_seconds(RULES, labels) == seconds
+
+
+def test_every_receiver_has_the_wait_of_its_route():
+    route = yaml.safe_load((RULES.parent / "alertmanager.yml").read_text())["route"]
+    waits = {"tickets": 0.5, "watchdog": 0.0, "retraining": 0.5, "pages": 0.167}
+    assert group_waits(shorten_waits(route)) == waits

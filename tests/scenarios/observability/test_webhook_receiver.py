@@ -24,5 +24,7 @@ def test_alerts_are_kept_with_their_receiver_and_time():
         assert not webhook.wait("A", FIRING, time.time(), 0.01)
         assert not webhook.wait("C", FIRING, began, 0.01)
         found = webhook.deliveries("B", FIRING, began)
-    assert [one.receiver for one in found] == ["pages", "tickets"]
+    assert [(one.receiver, one.labels) for one in found] == [
+        (name, {"alertname": "B"}) for name in ("pages", "tickets")
+    ]
     assert all(began <= one.at <= time.time() for one in found)

@@ -52,7 +52,10 @@ def _parts(found: Settings, stack: State | None) -> list[dict[str, Any]]:
             ("watch", f"http://127.0.0.1:{found.status_port}", "/livez"),
         )
     ]
-    return parts + [{"name": name, "url": part.url, "answers": None, "pid": part.pid} for name, part in started.items()]
+    return parts + [
+        {"name": name, "url": part.url, "answers": is_healthy(part.url) if part.url else None, "pid": part.pid}
+        for name, part in started.items()
+    ]
 
 
 def _served(found: Settings) -> list[str]:

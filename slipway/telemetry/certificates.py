@@ -65,8 +65,8 @@ class _File:
     def _report(self, failure: str) -> None:
         if failure != self._failure:
             _log.warning(
-                "%s=%s: nobody is warned before its certificates expire, since they cannot be read (%s). Name a file "
-                "that this process may read, with certificates in PEM form.",
+                "%s=%s: its certificates cannot be read (%s), so only what was known of their expiry remains. Name a "
+                "file that this process may read, with certificates in PEM form.",
                 self._setting,
                 self._path,
                 failure,

@@ -96,7 +96,7 @@ def test_what_is_no_certificate_fails_no_scrape_and_is_told_once(tmp_path, monke
     with caplog.at_level(logging.WARNING, "slipway.telemetry"):
         assert samples(files) == samples(files) == {}
     for setting, line in zip((NAME, "SSL_CERT_FILE"), caplog.messages, strict=True):
-        assert line.startswith(f"{setting}={path}: nobody is warned before its certificates expire")
+        assert line.startswith(f"{setting}={path}: its certificates cannot be read (")
         assert "PEM form" in line
     path.write_bytes(pem(9))
     assert samples(files) == {("certificate", NAME): at(9), ("ca_certificates", "SSL_CERT_FILE"): at(9)}

@@ -57,7 +57,8 @@ class _File:
             stamp = found.st_mtime_ns, found.st_ino, found.st_size
             if stamp != self._stamp:
                 self._expiry = self._read(read_regular(self._path, _MOST_BYTES))
-                self._stamp, self._failure = stamp, ""
+                self._stamp = stamp
+            self._failure = ""
         except Exception as error:  # whatever the file holds: it fails no scrape
             self._report(one_line(getattr(error, "strerror", None) or str(error)))
         return self._expiry

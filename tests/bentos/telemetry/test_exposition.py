@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from slipway import api_keys
 from slipway.serving_state import follower_status
 from slipway.settings import settings
 from slipway.telemetry.processes import ProcessMetrics
+from tests.bentos.auth.issuers import AUDIENCE, ISSUER, new_key
 from tests.bentos.conftest import Client
+from tests.slipway.telemetry.certificates import at, pem
 from tests.support import bundles
 from tests.support.waiting import until
 
@@ -102,6 +105,34 @@ def test_the_next_end_of_a_key_is_exported(start_client: Callable[..., Client], 
     found = series(client, authorization=f"Bearer {secret}")
     end = found["slipway_credential_expiry_timestamp_seconds", (("kind", "api_key"), ("name", "SLIPWAY_KEYS"))]
     assert end == pytest.approx((now + timedelta(days=3)).timestamp(), abs=1)
+
+
+def test_certificates_that_the_service_uses_and_token_keys_are_exported(
+    start_client: Callable[..., Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis, authorities, keys = (tmp_path / name for name in ("redis.crt", "authorities.pem", "jwks.json"))
+    redis.write_bytes(pem(30, 7))
+    authorities.write_bytes(pem(-5, 300))
+    key = new_key("first").as_dict(private=False)
+    keys.write_text(json.dumps({"keys": [{**key, "exp": at(20)}]}))
+    monkeypatch.setenv("SLIPWAY_REDIS_URL", f"rediss://127.0.0.1:9/0?ssl_keyfile=/k.pem&ssl_certfile={redis}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    for name, value in (("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE), ("JWKS", str(keys))):
+        monkeypatch.setenv(f"SLIPWAY_JWT_{name}", value)
+    monkeypatch.setenv("SLIPWAY_OPEN_METRICS", "true")
+    client = start_client()
+    expected = {
+        ("certificate", "SLIPWAY_REDIS_URL"): at(7),
+        ("ca_certificates", "SSL_CERT_FILE"): at(300),
+        ("token_keys", "SLIPWAY_JWT_JWKS"): at(20),
+    }
+    until(lambda: expiries(client) == expected)
+
+
+def expiries(client: Client) -> dict[tuple[str, ...], float]:
+    found = {labels: end for (name, labels), end in series(client).items() if name.startswith("slipway_credential")}
+    return {tuple(value for _, value in labels): end for labels, end in found.items()}
 
 
 def test_ten_thousand_unknown_paths_and_use_cases_make_no_series(start_client: Callable[..., Client]) -> None:

@@ -116,7 +116,7 @@ def test_status_shows_what_up_started_and_down_ends_it(up, var, cli):
         "runner": True,
     }.items()
     shown = cli("status").out
-    assert "`slipway up` (pid" in shown and "prometheus runs" in shown
+    assert "`slipway up` (pid" in shown and "prometheus up " in shown
     ran = cli("down")
     assert (ran.code, ran.out[:6]) == (0, "ended ")
     assert "prometheus" in ran.out

@@ -74,7 +74,7 @@ class Stack:
         """Start the processes together and wait until all of them are healthy.
 
         Raises:
-            PortTaken: the port of one is in use, so that another server would pass for it; none of them is started.
+            PortTaken: the port of one is in use, where another server would pass for it; none of them is started.
             ServiceError: one ended or did not become healthy; with the end of its log.
         """
         for process in processes:
@@ -132,7 +132,7 @@ class Stack:
 
 
 def _require_free_port(process: Process) -> None:
-    """Raise PortTaken if something listens where the process is to be reached."""
+    """Raise PortTaken if the port where the process is to be reached stays in use."""
     parts = urlsplit(process.url or "")
     host, port = parts.hostname, parts.port
     if host is None or port is None:
@@ -141,8 +141,8 @@ def _require_free_port(process: Process) -> None:
     while not is_free(port, host):
         if time.monotonic() > deadline:
             raise PortTaken(
-                f"{process.name} cannot listen on {host}:{port}, since another program does. End it "
-                f"(`ss -ltnp sport = :{port}` names it), or set {process.port_setting or 'its port'} to a free port."
+                f"{process.name} cannot listen on {host}:{port}: the port is in use. End the program that uses it "
+                f"(`ss -tanp sport = :{port}` names it), or set {process.port_setting or 'its port'} to a free port."
             )
         time.sleep(0.1)
 

@@ -22,7 +22,7 @@ class FirstDelivery:
     """The first message with an alert, in seconds after its fault began.
 
     The expression held from `active` on, None where Prometheus does not know; the alert then has to be pending for
-    `pending` seconds, and its group waits for `group_wait` seconds.
+    `pending` seconds, and its group waits for `group_wait` seconds at most.
     """
 
     active: float | None
@@ -33,7 +33,9 @@ class FirstDelivery:
     @property
     def late(self) -> float:
         """How many seconds later it arrived than it would if nothing took time but these two waits."""
-        return math.inf if self.active is None else self.arrived - self.active - self.pending - self.group_wait
+        if self.active is None:
+            return math.inf
+        return max(0.0, self.arrived - self.active - self.pending - self.group_wait)
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ def punctuality(found: Sequence[AlertObservation]) -> Check:
     worst = max(late, key=lambda alert: late[alert])
     return Check(
         "all",
-        f"delivered within `for`, group_wait and {MOST_LATE} s",
+        f"delivered within `for`, the group's wait and {MOST_LATE} s",
         late[worst] <= MOST_LATE,
-        f"the latest of {len(late)}, {worst}, {_seconds(late[worst])} s after `for` and group_wait",
+        f"the latest of {len(late)}, {worst}, {_seconds(late[worst])} s after `for` and the group's wait",
     )
 
 
@@ -86,10 +88,11 @@ def alert_lines(found: Sequence[AlertObservation]) -> list[str]:
         f"Durations of the rules and waits of Alertmanager are divided by {FACTOR}; Prometheus scrapes and evaluates",
         "every second. Seconds after the fault began: pending since (the evaluation that found the expression to hold,",
         "`activeAt`), fired (the evaluation that fired), delivered (the first message arrived). Late: seconds from",
-        f"pending to delivered beyond `for` and `group_wait`; at most {MOST_LATE}, two evaluations. Cleared: seconds",
-        "after the fault was mended.",
+        f"pending to delivered beyond `for` and the group's wait; at most {MOST_LATE}, two evaluations. The group",
+        "waits for `group_wait`, or up to `group_interval` where the alert fired in the 15 minutes before. Cleared:",
+        "seconds after the fault was mended.",
         "",
-        "| alert | fault | pending since | `for` | fired | delivered to | `group_wait` | delivered | late | cleared |",
+        "| alert | fault | pending since | `for` | fired | delivered to | group waits | delivered | late | cleared |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     return head + [_row(one) for one in found]

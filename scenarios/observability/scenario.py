@@ -35,6 +35,7 @@ JOBS = {"serving", "watch", "ship", "prometheus"}
 SERVERS = ("prometheus", "alertmanager")
 QUIET_SECONDS, DELIVERED_SECONDS, CLEARED_SECONDS = 60.0, 75.0, 90.0
 LAST_SAMPLE_SECONDS = 3.0  # an alert without a sample for so long is cleared
+RESOLVED_SECONDS = 900.0  # for which Prometheus repeats that an alert is resolved: so Alertmanager keeps its group
 
 # In this order; those of the second group happen while the first fault of the group lasts
 GROUPS: tuple[tuple[Fault, tuple[Fault, ...]], ...] = (
@@ -228,11 +229,13 @@ class Observability:
 
     def _first_delivery(self, delivery: Delivery, began: float) -> FirstDelivery:
         """Read since when the expression of a delivered alert held, and what it had to wait for since."""
-        active = self._deployment.prometheus.active_since(delivery.labels, began, delivery.at)
+        prometheus, servers = self._deployment.prometheus, self._deployment.servers
+        active = prometheus.active_since(delivery.labels, began, delivery.at)
+        known = bool(prometheus.spans(delivery.alert, began - RESOLVED_SECONDS, began))
         return FirstDelivery(
             active=None if active is None else active - began,
             pending=pending_seconds(RULES, delivery.labels),
-            group_wait=self._deployment.servers.group_waits[delivery.receiver],
+            group_wait=servers.group_waits(known)[delivery.receiver],
             arrived=delivery.at - began,
         )
 

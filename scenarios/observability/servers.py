@@ -29,11 +29,11 @@ class ShortenedServers(MonitoringServers):
         """The folder of the rules that are evaluated."""
         return self.local.var / "prometheus" / "rules"
 
-    @property
-    def group_waits(self) -> dict[str, float]:
-        """By receiver, how many seconds Alertmanager waits before the first message of a group."""
+    def group_waits(self, known: bool) -> dict[str, float]:
+        """By receiver, how many seconds at most Alertmanager waits with an alert of a new group, or of a known one."""
         route = yaml.safe_load((RULES.parent / "alertmanager.yml").read_text())["route"]
-        return shortened_rules.group_waits(shortened_rules.shorten_waits(route))
+        name = "group_interval" if known else "group_wait"
+        return shortened_rules.waits_of_receivers(shortened_rules.shorten_waits(route), name)
 
     def serve_from(self, *ports: int) -> None:
         """Have Prometheus scrape the service on these ports."""

@@ -83,12 +83,12 @@ def shorten_waits(route: dict[str, Any]) -> dict[str, Any]:
     return {**route, **waits, "routes": [shorten_waits(below) for below in route.get("routes", [])]}
 
 
-def group_waits(route: dict[str, Any], inherited: str = "0ms") -> dict[str, float]:
-    """Return by receiver how many seconds the first alert of a group waits, on a route whose waits are shortened."""
-    wait = route.get("group_wait", inherited)
+def waits_of_receivers(route: dict[str, Any], name: str, inherited: str = "0ms") -> dict[str, float]:
+    """Return by receiver the seconds of `group_wait` or `group_interval`, on a route whose waits are shortened."""
+    wait = route.get(name, inherited)
     found = {route["receiver"]: _seconds(wait)}
     for below in route["routes"]:
-        found |= group_waits(below, wait)
+        found |= waits_of_receivers(below, name, wait)
     return found
 
 

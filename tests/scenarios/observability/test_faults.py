@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from scenarios.observability.prometheus_client import Prometheus, Span
-from scenarios.observability.scenario import WATCHDOG, every_fault
+from scenarios.observability.report import FirstDelivery
+from scenarios.observability.scenario import WATCHDOG, Observability, every_fault
+from scenarios.observability.servers import ShortenedServers
 from scenarios.observability.shortened_rules import alert_rules
+from scenarios.observability.webhook_receiver import Delivery
+from slipway.local import LocalServices
 from slipway.local.monitoring_servers import RULES
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_each_alert_is_provoked_by_one_fault():
@@ -52,3 +61,17 @@ def test_the_expression_holds_since_the_evaluation_that_prometheus_has_noted(mon
 def test_of_an_alert_without_samples_nothing_is_known(monkeypatch):
     monkeypatch.setattr(Prometheus, "instant", lambda *_: [])
     assert Prometheus("http://nowhere").active_since({"alertname": "A"}, 0, 1) is None
+
+
+@pytest.mark.parametrize(("earlier", "waits"), [([], 0.5), ([Span(100.0, 110.0)], 5.0)])
+def test_an_alert_that_fired_shortly_before_may_wait_for_the_interval_of_its_group(monkeypatch, var, earlier, waits):
+    asked = []
+    monkeypatch.setattr(Prometheus, "spans", lambda _, *times: asked.append(times) or earlier)
+    monkeypatch.setattr(Prometheus, "active_since", lambda *_: 1000.25)
+    servers = ShortenedServers(LocalServices(var, var, {}), {}, {"prometheus": 9})
+    observability = Observability(ROOT / "usecases", print)
+    observability._deployment = SimpleNamespace(prometheus=Prometheus("http://nowhere"), servers=servers)
+    labels = {"alertname": "SlipwayDrift", "severity": "warning", "retraining": "drift"}
+    first = observability._first_delivery(Delivery(1004.0, "retraining", labels, "firing"), 1000.0)
+    assert first == FirstDelivery(active=0.25, pending=0.0, group_wait=waits, arrived=4.0)
+    assert asked == [("SlipwayDrift", 100.0, 1000.0)]

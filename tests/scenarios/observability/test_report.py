@@ -34,6 +34,7 @@ def test_a_table_row_says_what_happened_and_when():
     [
         (DELIVERED, True, "SlipwayDrift, 0.2 s"),
         (replace(DELIVERED, arrived=5.75), True, "SlipwayDrift, 2.0 s"),
+        (replace(DELIVERED, group_wait=5.0), True, "Early, 0.0 s"),  # which the group did not wait for whole
         (replace(DELIVERED, arrived=6.0), False, "SlipwayDrift, 2.2 s"),
         (replace(DELIVERED, active=None), False, "SlipwayDrift, never"),  # Prometheus does not know since when
         (None, False, "SlipwayDrift, never"),

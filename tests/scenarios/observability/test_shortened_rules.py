@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from scenarios.observability.shortened_rules import (
-    group_waits,
     pending_seconds,
     shorten_waits,
     shortened,
     shortened_expression,
+    waits_of_receivers,
     write_rules,
     write_thresholds,
 )
@@ -83,4 +83,6 @@ def test_how_long_an_alert_is_pending_is_of_the_rule_whose_labels_it_has(labels,
 def test_every_receiver_has_the_wait_of_its_route():
     route = yaml.safe_load((RULES.parent / "alertmanager.yml").read_text())["route"]
     waits = {"tickets": 0.5, "watchdog": 0.0, "retraining": 0.5, "pages": 0.167}
-    assert group_waits(shorten_waits(route)) == waits
+    assert waits_of_receivers(shorten_waits(route), "group_wait") == waits
+    intervals = {"tickets": 5.0, "watchdog": 1.0, "retraining": 5.0, "pages": 5.0}
+    assert waits_of_receivers(shorten_waits(route), "group_interval") == intervals

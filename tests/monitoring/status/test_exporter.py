@@ -230,3 +230,33 @@ def test_only_a_complete_pass_is_shown() -> None:
     ended, seconds = series()
     assert abs(ended - datetime.now(UTC).timestamp()) < 5
     assert 0 <= seconds < 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"left_out": {"files": "many"}},
+        {"left_out": ["a file"]},
+        {"quality": {"coverage": 0.5, "sentence": "", "metrics": {}, "labelled": "few"}},
+        {"quality": {"coverage": 0.5, "sentence": "", "metrics": {}, "label_delay_seconds": "long"}},
+        {"quality": {"coverage": "high", "sentence": "", "metrics": {}}},
+        {"created": "yesterday"},
+    ],
+)
+def test_a_verdict_with_values_of_other_types_costs_its_own_series_only(world: World, changes: dict[str, Any]) -> None:
+    for name in ("loans", "prices"):
+        world.add(name)
+    write_verdict("loans", **changes)
+    write_verdict("prices")
+    assert world.scrape()["slipway_drift_detected"] == {("prices",): 1}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"ended": {"failed": "0001-01-01T00:00:00"}}', '{"seconds": "long"}'])
+def test_damaged_results_of_runs_cost_their_own_series_only(world: World, content: str) -> None:
+    for name in ("loans", "prices"):
+        world.add(name)
+        with pipeline_runs.recorded(settings(), name, "train"):
+            pass
+    path = Path(settings().log_root) / pipeline_runs.object_name(settings(), "loans", "train")
+    path.write_text(content)
+    assert world.scrape()["slipway_pipeline_run_duration_seconds"].keys() == {("prices", "train")}

@@ -47,9 +47,7 @@ class Receivers(BaseSettings):
     smtp_user: str = Field("", description="User of the mail server; empty: no login.")
     smtp_password_file: str = Field("", pattern=_FILE, description="File with that user's password.")
     mail_from: str = Field("", pattern=_MAIL, description="E-mail address of the sender.")
-    mail_to: str = Field(
-        "", pattern=_MAIL, description="E-mail address for alerts whose owner has no e-mail address."
-    )
+    mail_to: str = Field("", pattern=_MAIL, description="E-mail address for alerts whose owner has no e-mail address.")
     slack_url_file: str = Field(
         "", pattern=_FILE, description="File with the URL of Slack's incoming webhook; empty: no Slack."
     )

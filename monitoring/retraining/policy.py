@@ -158,7 +158,7 @@ class _Request:
     def _require_pace(self, starts: Sequence[datetime]) -> None:
         """Refuse while the cooldown lasts, or where the week's runs are used up.
 
-        A start that a wrong clock put into the future has no cooldown, which would last until then. It is one of the week's.
+        A start that a wrong clock dated ahead has no cooldown, which would last until then; it is one of the week's.
         """
         rules = self._usecase.retraining
         past = [start for start in starts if start <= self._now + _AHEAD]

@@ -169,7 +169,10 @@ def test_nothing_set_sends_nothing():
         ({"WATCHDOG_URL": "http://hooks/100%"}, "ALERTMANAGER_WATCHDOG_URL is 'http://hooks/100%'."),
         ({"RETRAINING_URL": ""}, "ALERTMANAGER_RETRAINING_URL is ''. URL of `/alerts` of the watch."),
         ({"WEBHOOK_URL": "https://ann:hunter2@hooks"}, "ALERTMANAGER_WEBHOOK_URL is a URL with a login"),
-        ({"SLACK_URL_FILE": "https://hooks.slack.com/hunter2"}, "ALERTMANAGER_SLACK_URL_FILE is not the path of a file"),
+        (
+            {"SLACK_URL_FILE": "https://hooks.slack.com/hunter2"},
+            "ALERTMANAGER_SLACK_URL_FILE is not the path of a file",
+        ),
         ({"SMTP": "mail:smtp"}, "ALERTMANAGER_SMTP is 'mail:smtp'."),
         ({"SMTP": "mail:25", "MAIL_FROM": "slipway", "MAIL_TO": "c@d"}, "ALERTMANAGER_MAIL_FROM is 'slipway'. E-mail"),
     ],

@@ -110,7 +110,9 @@ def fire(alertmanager: str, *labels: dict[str, str]) -> None:
 def failed_attempts(alertmanager: str) -> float:
     with urllib.request.urlopen(f"{alertmanager}/metrics", timeout=5) as response:
         families = text_string_to_metric_families(response.read().decode())
-    samples = [sample for family in families for sample in family.samples if sample.labels.get("integration") == "webhook"]
+    samples = [
+        sample for family in families for sample in family.samples if sample.labels.get("integration") == "webhook"
+    ]
     return sum(s.value for s in samples if s.name == "alertmanager_notification_requests_failed_total")
 
 

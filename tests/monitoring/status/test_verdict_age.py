@@ -58,7 +58,9 @@ def test_a_verdict_is_overdue_when_it_is_older_than_the_last_scheduled_time(
     assert "`monitor/loans`" in warning
 
 
-def test_a_verdict_of_a_time_ahead_is_of_a_wrong_clock_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verdict_of_a_time_ahead_is_of_a_wrong_clock_and_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scheduled(tmp_path, monkeypatch, "0 * * * *")
     soon, wrong = ({"created": iso(NOW + ahead)} for ahead in (timedelta(minutes=4), timedelta(days=365)))
     assert verdict_age.describe_overdue("loans", soon) == []

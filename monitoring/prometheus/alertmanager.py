@@ -6,13 +6,17 @@ secret is never one of them, but in a file that Alertmanager itself reads.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from slipway.errors import suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -139,8 +143,8 @@ def main() -> int:
         for problem in error.errors():
             sys.stderr.write(f"error: {_explained(problem)}\n")
         return 2
-    for name in _missing_files(receivers):
-        sys.stderr.write(f"warning: {PREFIX}{name} names no file on this machine: Alertmanager's must have it.\n")
+    for warning in _warnings(receivers, os.environ):
+        sys.stderr.write(f"warning: {warning}\n")
     yaml.safe_dump(configuration(receivers), sys.stdout, sort_keys=False, width=1000)
     return 0
 
@@ -161,10 +165,18 @@ def _shown(name: str, value: str) -> str:
     return "a URL with a login, which anyone could read in the configuration" if has_login else repr(value)
 
 
-def _missing_files(receivers: Receivers) -> list[str]:
-    """List the variables whose file is not on this machine; the value is not shown, since it may be the secret."""
-    files = {name: value for name, value in receivers.model_dump().items() if name.endswith("_file")}
-    return [name.upper() for name, value in files.items() if value and not Path(value).is_file()]
+def _warnings(receivers: Receivers, environment: Iterable[str]) -> Iterator[str]:
+    """Yield what may be a mistake; no value is shown, since it may be a secret."""
+    known = [PREFIX + name.upper() for name in Receivers.model_fields]
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            yield f"{name} is no variable of this command.{suggestion(name, known)}"
+    for name, value in receivers.model_dump().items():
+        if name.endswith("_file") and value and not Path(value).is_file():
+            yield f"{PREFIX}{name.upper()} names no file on this machine: Alertmanager's must have it."
+    if not _people(receivers):
+        ways = ", ".join(PREFIX + name for name in ("SMTP", "SLACK_URL_FILE", "WEBHOOK_URL"))
+        yield f"nobody gets an alert: set one of {ways}."
 
 
 if __name__ == "__main__":

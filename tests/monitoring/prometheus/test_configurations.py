@@ -187,14 +187,18 @@ def test_a_variable_that_is_wrong_is_told_and_nothing_is_printed(monkeypatch, ca
     assert "hunter2" not in printed.err
 
 
-def test_a_file_that_is_not_here_is_a_warning_without_its_name(monkeypatch, tmp_path, capsys):
-    (tmp_path / "token").write_text("secret")
-    monkeypatch.setenv(PREFIX + "WEBHOOK_TOKEN_FILE", str(tmp_path / "token"))
-    monkeypatch.setenv(PREFIX + "SLACK_URL_FILE", "a-secret")
+def test_what_may_be_a_mistake_is_a_warning_without_values(monkeypatch, tmp_path, capsys):
+    (tmp_path / "token").write_text("hunter2")
+    values = {"WEBHOOK_TOKEN_FILE": str(tmp_path / "token"), "SMTP_PASSWORD_FILE": "hunter2", "SLACK_URL": "hunter2"}
+    for name, value in values.items():
+        monkeypatch.setenv(PREFIX + name, value)
     assert alertmanager.main() == 0
-    warnings = capsys.readouterr().err
-    assert warnings.startswith("warning: ALERTMANAGER_SLACK_URL_FILE names no file on this machine")
-    assert "TOKEN" not in warnings and "a-secret" not in warnings
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: ALERTMANAGER_SLACK_URL is no variable of this command. Did you mean 'ALERTMANAGER_SLACK_URL_FILE'?",
+        "warning: ALERTMANAGER_SMTP_PASSWORD_FILE names no file on this machine: Alertmanager's must have it.",
+        "warning: nobody gets an alert: set one of ALERTMANAGER_SMTP, ALERTMANAGER_SLACK_URL_FILE, "
+        "ALERTMANAGER_WEBHOOK_URL.",
+    ]
 
 
 @pytest.mark.parametrize(

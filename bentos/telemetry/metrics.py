@@ -7,9 +7,11 @@ series of a version are left out when it has not been served for a while.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import prometheus_client
@@ -18,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from bentos.telemetry import shared_files
 from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram, BufferedRequests
-from bentos.telemetry.reserved_file import ReservedFile
+from bentos.telemetry.reserved_file import ReservedFile, forget_in_files_of_the_dead
 from bentos.telemetry.shared_files import SharedFiles
 from slipway.contracts.objectives import Objectives
 
@@ -254,6 +256,8 @@ class Metrics:
                     metric.remove(*values)
         for file in list(ReservedFile.opened):
             file.forget(**labels)
+        if folder := os.environ.get(shared_files.VARIABLE):
+            forget_in_files_of_the_dead(Path(folder), **labels)
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
         """Count one response and its duration."""

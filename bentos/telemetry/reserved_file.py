@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -21,6 +22,21 @@ def reserve(path: Path, size: int = _RESERVED_BYTES) -> None:
     """Allocate the blocks of a file. Raises OSError where that cannot be."""
     with path.open("ab") as file:
         os.posix_fallocate(file.fileno(), 0, size)
+
+
+def forget_in_files_of_the_dead(folder: Path, **labels: str) -> None:
+    """Leave out series in the files of processes that have ended. Each worker does so, to the same effect.
+
+    Otherwise the sum of all workers would fall to what these had counted.
+    """
+    for path in folder.glob("*_*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if not pid.isdigit() or Path("/proc", pid).exists():
+            continue
+        with contextlib.suppress(Exception):  # whatever a damaged file makes of it, and one that is removed just now
+            file = ReservedFile(str(path))
+            file.forget(**labels)
+            file.close()
 
 
 class ReservedFile(MmapedDict):
@@ -65,7 +81,7 @@ class ReservedFile(MmapedDict):
                 self._replace(kept)
 
     def _replace(self, kept: dict[str, tuple[float, float]]) -> None:
-        draft = Path(f"{self._fname}.new")
+        draft = Path(f"{self._fname}.{os.getpid()}.new")
         try:
             reserve(draft, self._capacity)
             fresh = MmapedDict(str(draft))

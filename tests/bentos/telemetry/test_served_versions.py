@@ -78,6 +78,24 @@ def test_a_version_that_comes_back_counts_from_zero(metrics: Metrics, tmp_path: 
     assert {after[key] for key in after if "slipway_predictions_total" in key} == {3.0}
 
 
+def test_a_version_is_left_out_of_the_files_of_killed_workers_too(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = 1 << 22  # above every process id
+    serve(metrics, "1")
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue(lambda: dead))
+    serve(Metrics(CollectorRegistry()), "1")
+    (tmp_path / f"counter_{dead + 1}.db").write_bytes(b"\x7f" * 4096)
+    ReservedFile.opened.clear()
+    files = [tmp_path / f"{kind}_{dead}.db" for kind in ("counter", "histogram")]
+    before = [list(ReservedFile.read_all_values_from_file(path)) for path in files]
+    metrics.forget(usecase="loans", version="1")
+    for path, old in zip(files, before, strict=True):
+        left = [(key, value) for key, value, *_ in ReservedFile.read_all_values_from_file(path)]
+        assert left == [(key, value) for key, value, *_ in old if '"version"' not in key]
+    assert not list(tmp_path.glob("*.new"))
+
+
 def test_on_a_full_disk_series_stay_and_count_on(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,3 +277,8 @@ def test_what_follows_from_another_alert_is_silenced(running):
         "SlipwayServerDown"
     ]
     assert [alert.name for alert in firing(running.removesuffix("/api/v2/alerts"), "b").shown] == ["SlipwayDrift"]
+    gone = {"alertname": "SlipwayNoModelReady", "namespace": "c", "severity": "critical"}
+    rollouts = [{"alertname": "SlipwayRolloutStalled", "namespace": name, "usecase": "digits"} for name in "cb"]
+    assert inhibited(running, gone, *rollouts) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift", "SlipwayRolloutStalled"}
+    assert "SlipwayRolloutStalled" in [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "b").shown]
+    assert [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "c").shown] == ["SlipwayNoModelReady"]

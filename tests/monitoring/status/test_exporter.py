@@ -260,3 +260,16 @@ def test_damaged_results_of_runs_cost_their_own_series_only(world: World, conten
     path = Path(settings().log_root) / pipeline_runs.object_name(settings(), "loans", "train")
     path.write_text(content)
     assert world.scrape()["slipway_pipeline_run_duration_seconds"].keys() == {("prices", "train")}
+
+
+def test_versions_and_features_of_earlier_verdicts_and_rollouts_leave_no_series(world: World) -> None:
+    numbers = set()
+    for number in range(20):
+        version = str(number)
+        world.add("loans", version=version, champion="3", weight=25, stage=2, since=iso(NOW))
+        test = {"name": f"feature_{number}", "method": "ks", "drifted": True, "effect": {"value": 0.2}}
+        score = {"value": 0.75, "low": 0.7, "high": 0.8}
+        quality = {"coverage": 0.5, "sentence": "", "labelled": 40, "metrics": {f"metric_{number}": score}}
+        write_verdict("loans", version=version, features=[test], predictions=[], quality=quality)
+        numbers.add(sum(len(series) for series in world.scrape().values()))
+    assert len(numbers) == 1

@@ -22,6 +22,7 @@ from bentos.request import RequestContext
 from bentos.server import processes
 from bentos.telemetry.health import CHECK_SECONDS, HealthChecks
 from bentos.telemetry.metrics import Metrics, metrics
+from bentos.telemetry.served_versions import ServedVersions
 from bentos.telemetry.shared_files import forget_dead_workers
 from slipway.prediction_log import Writer
 from slipway.serving_state import additions
@@ -56,6 +57,7 @@ class ServedModel:
         metrics.expose_predictions(name)
         for outcome in _OUTCOMES.values():
             metrics.of(metrics.swaps, name, outcome)
+        self.versions = ServedVersions(lambda version: metrics.forget(usecase=name, version=version))
         self.manager = ModelManager(name, settings, self._count_change, self._count_attempt)
         self.dispatcher = Dispatcher(admission, self.manager.roles)
         self.body_budget = BodyBudget(admission, name)
@@ -125,6 +127,7 @@ class ServedModel:
             if model is not None:
                 labels = self.name, model.version, role, model.source, model.device
                 self.metrics.of(self.metrics.model_info, *labels).set(value)
+        self.versions.change(role, after.version if after else None)
         if role == "champion" and after is not None:
             self.metrics.set_objectives(self.name, after.objectives)
 
@@ -243,6 +246,7 @@ class Worker:
         for name, served in self.served.items():
             yield f"closing segments of {name}'s prediction log", partial(served.rotate, served.predictions)
             yield f"closing segments of {name}'s feedback log", partial(served.rotate, served.feedback)
+            yield f"leaving out metrics of {name}'s earlier versions", served.versions.tidy
 
     def stop(self) -> None:
         """Close everything after the last response: nothing of the log is left in memory."""

@@ -1,13 +1,17 @@
 """Prometheus metrics of the service. Each worker has its own, the supervisor none; `/metrics` combines all workers.
 
-Every label has a fixed set of values: an unknown path counts as the route `other`, an unknown use case as none.
+Every label has a fixed set of values: an unknown path counts as the route `other`, an unknown use case as none. The
+series of a version are left out when it has not been served for a while.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import prometheus_client
@@ -16,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from bentos.telemetry import shared_files
 from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram, BufferedRequests
+from bentos.telemetry.reserved_file import ReservedFile, forget_in_files_of_the_dead
 from bentos.telemetry.shared_files import SharedFiles
 from slipway.contracts.objectives import Objectives
 
@@ -240,6 +245,19 @@ class Metrics:
         for child in list(self._children.values()):
             if isinstance(child, BufferedCounter | BufferedHistogram):
                 child.flush()
+
+    def forget(self, **labels: str) -> None:
+        """Leave out the series that have these labels, until they count again."""
+        for metric, values in list(self._children):
+            if labels.items() <= dict(zip(metric._labelnames, values, strict=True)).items():
+                del self._children[metric, values]
+                with warnings.catch_warnings():  # that it leaves them in the files, which comes next
+                    warnings.simplefilter("ignore", UserWarning)
+                    metric.remove(*values)
+        for file in list(ReservedFile.opened):
+            file.forget(**labels)
+        if folder := os.environ.get(shared_files.VARIABLE):
+            forget_in_files_of_the_dead(Path(folder), **labels)
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
         """Count one response and its duration."""

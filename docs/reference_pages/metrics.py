@@ -25,7 +25,8 @@ from slipway.telemetry.processes import this_process
 HEAD = """# Metrics
 
 Prometheus metrics, by the process that exports them. Every label has a fixed set of values: an unknown path counts as
-the route `other`, an unknown use case as none.
+the route `other`, an unknown use case as none. The series of a version end 10 to 20 minutes after the server has ceased
+to serve it.
 """
 _UNITS = {  # by the end of a name; the first that fits counts
     "_timestamp_seconds": "seconds since 1970",

@@ -40,6 +40,12 @@ class _Quality(msgspec.Struct):
     coverage: float
     sentence: str
     metrics: dict[str, _Score]
+    labelled: int = 0
+    label_delay_seconds: float | None = None
+
+
+class _LeftOut(msgspec.Struct):
+    files: int = 0
 
 
 class _Verdict(msgspec.Struct):
@@ -56,7 +62,7 @@ class _Verdict(msgspec.Struct):
     report: str | None = None
     notes: list[str] = []
     missing_reports: list[str] = []
-    left_out: dict[str, Any] = {}
+    left_out: _LeftOut = msgspec.field(default_factory=_LeftOut)
 
 
 def conclude(results: Sequence[DriftResult], rows: int, least: int) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from monitoring.webhooks.webhook_request import WebhookError, decode, problem_re
 from slipway import config as usecases
 from slipway.errors import ServiceError, SlipwayError, UseCaseError, suggestion
 from slipway.settings import Settings
+from slipway.texts import one_line
 
 MOST_BYTES = 1 << 20
 RECEIVE_SECONDS = 15.0
 MOST_WAITING = 100
 SOURCE = "alertmanager"
-USECASE, REASON = "usecase", "retraining"
+USECASE, REASON, NAMESPACE = "usecase", "retraining", "namespace"
 _AT_ONCE = 2
 _MOST_TEXT = 200
 _log = logging.getLogger("slipway.watch")
@@ -43,7 +44,7 @@ class Alert(msgspec.Struct, rename="camel"):
 
     @property
     def name(self) -> str:
-        return self.labels.get("alertname", "")[:_MOST_TEXT]
+        return one_line(self.labels.get("alertname", ""), _MOST_TEXT)
 
 
 class Message(msgspec.Struct):
@@ -83,18 +84,47 @@ class Receiver:
             raise WebhookError(HTTPStatus.UNAUTHORIZED, wrong, {"WWW-Authenticate": "Bearer"})
 
     def _decide(self, alerts: list[Alert]) -> dict[str, Any]:
-        """Request a training once per use case and reason; return the decisions, and why other alerts were ignored."""
+        """Request a training once per use case and reason; return the decisions, and why other alerts were ignored.
+
+        One that cannot be decided keeps no other from it. Alertmanager repeats the message if another attempt may help.
+        """
+        requests, ignored = self._sorted(alerts)
+        decisions: list[dict[str, Any]] = []
+        failures: list[WebhookError] = []
+        for key, alert in requests.items():
+            try:
+                decisions.append(self._request(*key, alert))
+            except WebhookError as failure:
+                failures.append(failure)
+                ignored.append(_ignored(alert, str(failure)))
+        worst = max(failures, key=lambda failure: failure.status, default=None)
+        if worst and worst.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise worst
+        if not decisions and not any(self._not_for_us(alert) for alert in alerts):
+            detail = ignored[0]["why"] if ignored else "The message contains no alert."
+            raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        return {"decisions": decisions, "ignored": ignored}
+
+    def _sorted(self, alerts: list[Alert]) -> tuple[dict[tuple[str, str], Alert], list[dict[str, str]]]:
+        """Return the first alert of each use case and reason, and those that request nothing."""
+        known = usecases.names()
         requests: dict[tuple[str, str], Alert] = {}
         ignored: list[dict[str, str]] = []
         for alert in alerts:
-            if why := _ignored_because(alert):
-                ignored.append({"alert": alert.name, "why": why})
+            if why := self._not_for_us(alert) or _ignored_because(alert, known):
+                ignored.append(_ignored(alert, why))
             else:
                 requests.setdefault((alert.labels[USECASE], alert.labels[REASON]), alert)
-        if not requests and not any(alert.status == "resolved" for alert in alerts):
-            detail = ignored[0]["why"] if ignored else "The message contains no alert."
-            raise WebhookError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        return {"decisions": [self._request(*key, alert) for key, alert in requests.items()], "ignored": ignored}
+        return requests, ignored
+
+    def _not_for_us(self, alert: Alert) -> str | None:
+        """Why an alert that is as it must be requests no training here; None where it may."""
+        if alert.status == "resolved":
+            return "The alert is resolved."
+        own, namespace = self._config.prometheus_namespace, alert.labels.get(NAMESPACE, "")[:_MOST_TEXT]
+        if own and namespace and namespace != own:
+            return f"The alert is of the namespace {namespace!r}, and SLIPWAY_PROMETHEUS_NAMESPACE is {own!r}."
+        return None
 
     def _request(self, usecase: str, reason: str, alert: Alert) -> dict[str, Any]:
         evidence = {"alert": alert.name, "since": alert.starts_at[:_MOST_TEXT]}
@@ -111,11 +141,13 @@ class Receiver:
             raise WebhookError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
 
 
-def _ignored_because(alert: Alert) -> str | None:
+def _ignored(alert: Alert, why: str) -> dict[str, str]:
+    return {"alert": alert.name, "why": why}
+
+
+def _ignored_because(alert: Alert, known: list[str]) -> str | None:
     """Why the alert requests no training; None where it does."""
-    if alert.status == "resolved":
-        return "The alert is resolved."
-    known, usecase = usecases.names(), alert.labels.get(USECASE, "")[:_MOST_TEXT]
+    usecase = alert.labels.get(USECASE, "")[:_MOST_TEXT]
     if not usecase:
         return f"The alert has no label `{USECASE}`."
     if usecase not in known:

@@ -39,6 +39,7 @@ FLOW = "train"
 _BY = "asked by "
 _SECONDS = 5.0
 _WEEK = timedelta(days=7)
+_AHEAD = timedelta(hours=1)  # that Prefect's clock may be of this one
 
 
 class RetrainingRefused(Exception):
@@ -155,12 +156,17 @@ class _Request:
             raise RetrainingRefused("under_way", f"A training is running: flow run {run.id} is {run.state.lower()}.")
 
     def _require_pace(self, starts: Sequence[datetime]) -> None:
+        """Refuse while the cooldown lasts, or where the week's runs are used up.
+
+        A start that a wrong clock dated ahead has no cooldown, which would last until then; it is one of the week's.
+        """
         rules = self._usecase.retraining
-        free_at = starts[-1] + timedelta(hours=rules.cooldown_hours) if starts else self._now
+        past = [start for start in starts if start <= self._now + _AHEAD]
+        free_at = past[-1] + timedelta(hours=rules.cooldown_hours) if past else self._now
         if self._now < free_at:
             raise RetrainingRefused(
                 "cooldown",
-                f"The last training was started {readable(starts[-1])}; the next is allowed at {readable(free_at)} "
+                f"The last training was started {readable(past[-1])}; the next is allowed at {readable(free_at)} "
                 f"(`retraining.cooldown_hours` is {rules.cooldown_hours:g}).",
             )
         week = [start for start in starts if start > self._now - _WEEK]

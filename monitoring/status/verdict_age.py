@@ -10,6 +10,8 @@ from slipway.timestamps import parse, readable
 
 GRACE = timedelta(minutes=15)
 """What a monitor may take from its scheduled time to its verdict: a pod's start, a training beside it, a retry."""
+AHEAD = timedelta(minutes=5)
+"""How far another machine's clock may be ahead: a verdict of a later time is of a clock that was wrong, and none."""
 STARTED = datetime.now(UTC)
 """Start of this process: a use case without any verdict, which may be new, is due from then on."""
 
@@ -31,7 +33,7 @@ def describe_overdue(usecase: str, last: dict[str, Any] | None) -> list[str]:
         return [
             f"Whether a verdict is due is not known: `schedule.monitor` is {cron!r}. Write five fields, as 0 * * * *."
         ]
-    if expected is None or (last and parse(last["created"]) >= expected):
+    if expected is None or (last and expected <= parse(last["created"]) <= datetime.now(UTC) + AHEAD):
         return []
     newest = f"The newest verdict is of {readable(parse(last['created']))}" if last else "There is no verdict"
     return [

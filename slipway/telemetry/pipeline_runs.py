@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -34,7 +34,7 @@ class RunHistory(msgspec.Struct, frozen=True):
     """
 
     runs: dict[str, int] = {}
-    ended: dict[str, datetime] = {}
+    ended: dict[str, Annotated[datetime, msgspec.Meta(tz=True)]] = {}
     seconds: float = 0.0
     rows: dict[str, int] = {}
     gates: dict[str, int] = {}

@@ -90,7 +90,16 @@ def test_targets_on_kubernetes_have_the_jobs_that_rules_name():
     assert jobs == {"serving", "watch", "ship"}
 
 
-@pytest.mark.parametrize("receivers", [{}, EVERYTHING], ids=["nothing set", "everything set"])
+ODD = {
+    "smtp": "[::1]:25",
+    "mail_from": "Slipway <slipway@example.com>",
+    "mail_to": "ann@example.com, bob@example.com",
+    "webhook_url": "http://[::1]:9000/alerts%20here?of=slipway#1",
+    "slack_url_file": "./slack url",
+}
+
+
+@pytest.mark.parametrize("receivers", [{}, EVERYTHING, ODD], ids=["nothing set", "everything set", "odd"])
 def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     checked = amtool(needs, "check-config", write(tmp_path / "alertmanager.yml", **receivers))
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -154,6 +163,18 @@ def test_nothing_set_sends_nothing():
             "ALERTMANAGER_SMTP_PASSWORD_FILE must be set, too",
         ),
         ({"WEBHOOK_URL": "hooks"}, "ALERTMANAGER_WEBHOOK_URL is 'hooks'. URL of a webhook; empty: none."),
+        ({"WEBHOOK_URL": "http://hooks/a b"}, "ALERTMANAGER_WEBHOOK_URL is 'http://hooks/a b'."),
+        ({"WEBHOOK_URL": "http:///alerts"}, "ALERTMANAGER_WEBHOOK_URL is 'http:///alerts'."),
+        ({"WATCHDOG_URL": "http://hooks:port"}, "ALERTMANAGER_WATCHDOG_URL is 'http://hooks:port'."),
+        ({"WATCHDOG_URL": "http://hooks/100%"}, "ALERTMANAGER_WATCHDOG_URL is 'http://hooks/100%'."),
+        ({"RETRAINING_URL": ""}, "ALERTMANAGER_RETRAINING_URL is ''. URL of `/alerts` of the watch."),
+        ({"WEBHOOK_URL": "https://ann:hunter2@hooks"}, "ALERTMANAGER_WEBHOOK_URL is a URL with a login"),
+        (
+            {"SLACK_URL_FILE": "https://hooks.slack.com/hunter2"},
+            "ALERTMANAGER_SLACK_URL_FILE is not the path of a file",
+        ),
+        ({"SMTP": "mail:smtp"}, "ALERTMANAGER_SMTP is 'mail:smtp'."),
+        ({"SMTP": "mail:25", "MAIL_FROM": "slipway", "MAIL_TO": "c@d"}, "ALERTMANAGER_MAIL_FROM is 'slipway'. E-mail"),
     ],
 )
 def test_a_variable_that_is_wrong_is_told_and_nothing_is_printed(monkeypatch, capsys, variables, told):
@@ -163,6 +184,41 @@ def test_a_variable_that_is_wrong_is_told_and_nothing_is_printed(monkeypatch, ca
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ") and told in printed.err
+    assert "hunter2" not in printed.err
+
+
+def test_what_may_be_a_mistake_is_a_warning_without_values(monkeypatch, tmp_path, capsys):
+    (tmp_path / "token").write_text("hunter2")
+    values = {"WEBHOOK_TOKEN_FILE": str(tmp_path / "token"), "SMTP_PASSWORD_FILE": "hunter2", "SLACK_URL": "hunter2"}
+    for name, value in values.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert alertmanager.main() == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: ALERTMANAGER_SLACK_URL is no variable of this command. Did you mean 'ALERTMANAGER_SLACK_URL_FILE'?",
+        "warning: ALERTMANAGER_SMTP_PASSWORD_FILE names no file on this machine: Alertmanager's must have it.",
+        "warning: nobody gets an alert: set one of ALERTMANAGER_SMTP, ALERTMANAGER_SLACK_URL_FILE, "
+        "ALERTMANAGER_WEBHOOK_URL.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_sent_to"),
+    [
+        ("ann@example.com", True),
+        ("ann@example.com, bob@example.com", True),
+        ("@ml-team", False),
+        ("ann at@night", False),
+        ("ann@example.com; bob@example.com", False),
+        ("Ann <ann@example.com>", False),
+        ("the data team", False),
+        ("", False),
+    ],
+)
+def test_an_e_mail_goes_to_the_owner_if_that_is_an_address_else_to_the_default(owner, is_sent_to):
+    (email,) = next(iter(configuration(Receivers(**EVERYTHING))["receivers"]))["email_configs"]
+    pattern = re.match(r"\{\{ if match `(.*?)` .CommonLabels.owner \}\}", email["to"])[1]
+    assert (re.search(pattern, owner) is not None) == is_sent_to
+    assert email["to"].endswith("{{ else }}on-call@example.com{{ end }}")
 
 
 def test_variables_make_a_configuration(monkeypatch, capsys):
@@ -221,3 +277,8 @@ def test_what_follows_from_another_alert_is_silenced(running):
         "SlipwayServerDown"
     ]
     assert [alert.name for alert in firing(running.removesuffix("/api/v2/alerts"), "b").shown] == ["SlipwayDrift"]
+    gone = {"alertname": "SlipwayNoModelReady", "namespace": "c", "severity": "critical"}
+    rollouts = [{"alertname": "SlipwayRolloutStalled", "namespace": name, "usecase": "digits"} for name in "cb"]
+    assert inhibited(running, gone, *rollouts) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift", "SlipwayRolloutStalled"}
+    assert "SlipwayRolloutStalled" in [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "b").shown]
+    assert [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "c").shown] == ["SlipwayNoModelReady"]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import uvicorn
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.retraining.decisions import Decision, Decisions
 from slipway.settings import settings
@@ -29,28 +30,40 @@ SECRET = "a secret of alertmanager's"
 WAIT_SECONDS = 120
 
 
+class Watch:
+    """The watch process' application on a port, which refuses connections until it starts."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(watch_app.build_empty(), log_level="warning", lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(30)
+
+
 @pytest.fixture
-def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The watch process' application on a socket: its URL."""
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     loans.write_usecase(tmp_path / "usecases", monkeypatch)
     monkeypatch.setenv("SLIPWAY_ALERT_SECRET", SECRET)
     settings.cache_clear()
-    app = watch_app.build_empty()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(30)
+        found = Watch(listening)
+        yield found
+        found.stop()
 
 
 @pytest.fixture
-def alertmanager(needs, watch: str, tmp_path: Path) -> Iterator[str]:
+def alertmanager(needs, watch: Watch, tmp_path: Path) -> Iterator[str]:
     """Alertmanager by the page's configuration: its URL."""
     program, url, log = needs("prometheus-alertmanager"), f"127.0.0.1:{free_port()}", tmp_path / "alertmanager.log"
-    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(documented(watch, tmp_path)))
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(documented(watch.url, tmp_path)))
     (tmp_path / "secret").write_text(SECRET + "\n")
     options = [f"--config.file={tmp_path}/alertmanager.yml", f"--storage.path={tmp_path}/alertmanager"]
     addresses = [f"--web.listen-address={url}", "--cluster.listen-address="]
@@ -94,9 +107,22 @@ def fire(alertmanager: str, *labels: dict[str, str]) -> None:
     urllib.request.urlopen(request, timeout=30).close()
 
 
-def test_a_firing_alert_becomes_a_decision_and_an_unrelated_one_does_not(alertmanager: str, tmp_path: Path) -> None:
+def failed_attempts(alertmanager: str) -> float:
+    with urllib.request.urlopen(f"{alertmanager}/metrics", timeout=5) as response:
+        families = text_string_to_metric_families(response.read().decode())
+    samples = [
+        sample for family in families for sample in family.samples if sample.labels.get("integration") == "webhook"
+    ]
+    return sum(s.value for s in samples if s.name == "alertmanager_notification_requests_failed_total")
+
+
+def test_a_firing_alert_becomes_a_decision_also_where_the_watch_was_away_and_an_unrelated_one_does_not(
+    alertmanager: str, watch: Watch, tmp_path: Path
+) -> None:
     down = {"alertname": "SlipwayNoModelReady", "usecase": "loans", "severity": "critical"}
     fire(alertmanager, down, {"alertname": "SlipwayDrift", "usecase": "loans", "retraining": "drift"})
+    until(lambda: failed_attempts(alertmanager), tmp_path / "alertmanager.log")
+    watch.start()
     decisions = Decisions(settings(), "loans")
     until(decisions.latest, tmp_path / "alertmanager.log")
     [decision] = decisions.recent()

@@ -14,7 +14,7 @@ import pytest
 
 from monitoring.retraining import alertmanager_webhook
 from monitoring.retraining.decisions import Decisions
-from slipway.errors import ServiceError, SettingsError
+from slipway.errors import ServiceError, SettingsError, SlipwayError, UseCaseError
 from slipway.settings import settings
 from tests.support import watch_app
 from tests.support.prediction_log import watched_loans as loans
@@ -167,6 +167,44 @@ def test_alertmanager_must_retry_if_the_log_fails(post, monkeypatch: pytest.Monk
     answer = post(message(FIRING))
     watch_app.check_problem(answer, 503, "S3 does not answer")
     assert answer.headers["retry-after"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "alone"),
+    [
+        (UseCaseError("usecase.yaml: no owner"), 200, 422),
+        (ServiceError("S3 does not answer"), 503, 503),
+        (SlipwayError("an odd fault"), 500, 500),
+    ],
+)
+def test_a_request_that_cannot_be_decided_keeps_no_other_from_it(
+    post, requested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, alone: int
+) -> None:
+    (tmp_path / "usecases" / "broken").mkdir()
+    (tmp_path / "usecases" / "broken" / "usecase.yaml").write_text("name: [")
+    decide = alertmanager_webhook.request_retraining
+
+    def fail(usecase: str, *rest: Any) -> Any:
+        if usecase == "broken":
+            raise error
+        return decide(usecase, *rest)
+
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", fail)
+    broken = firing(usecase="broken", retraining="drift")
+    answer = post(message(broken, FIRING))
+    assert (answer.status_code, requested) == (status, [("loans", "drift", "Drift")])
+    assert str(error) in answer.text
+    watch_app.check_problem(post(message(broken)), alone, str(error))
+
+
+@pytest.mark.parametrize(("namespace", "asks"), [("production", 1), ("staging", 0), ("", 1)])
+def test_an_alert_of_another_namespace_is_no_error_and_requests_nothing(
+    post, requested, monkeypatch: pytest.MonkeyPatch, namespace: str, asks: int
+) -> None:
+    monkeypatch.setenv("SLIPWAY_PROMETHEUS_NAMESPACE", "production")
+    settings.cache_clear()
+    answer = post(message(firing(usecase="loans", retraining="drift", namespace=namespace)))
+    assert (answer.status_code, len(requested), len(answer.json()["ignored"])) == (200, asks, 1 - asks)
 
 
 def test_many_messages_are_processed_one_by_one_and_refused_beyond_a_bound(

@@ -147,6 +147,16 @@ def test_after_a_run_the_cooldown_refuses_then_the_week(loans: str) -> None:
     assert len(made.runs(loans)) == 3
 
 
+def test_a_start_that_a_wrong_clock_dated_ahead_has_no_cooldown_and_is_one_of_the_week(loans: str) -> None:
+    now = datetime.now(UTC)
+    facts = {"asked_for": "drift", "asked_by": "monitor", "version": "1", "reason": "The clock was wrong."}
+    Decisions(settings(), loans).start(now + 300 * DAY, "of-next-year", **facts)
+    assert request_retraining(loans, "drift", "monitor").started
+    end_all(loans)
+    refused(loans, "cooldown")
+    refused(loans, "runs_per_week", now=now + 1.1 * DAY)
+
+
 def test_too_few_new_labels_refuse_until_enough_have_come(
     loans: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

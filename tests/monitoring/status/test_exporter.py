@@ -242,3 +242,46 @@ def test_only_a_complete_pass_is_shown() -> None:
     ended, seconds = series()
     assert abs(ended - datetime.now(UTC).timestamp()) < 5
     assert 0 <= seconds < 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"left_out": {"files": "many"}},
+        {"left_out": ["a file"]},
+        {"quality": {"coverage": 0.5, "sentence": "", "metrics": {}, "labelled": "few"}},
+        {"quality": {"coverage": 0.5, "sentence": "", "metrics": {}, "label_delay_seconds": "long"}},
+        {"quality": {"coverage": "high", "sentence": "", "metrics": {}}},
+        {"created": "yesterday"},
+    ],
+)
+def test_a_verdict_with_values_of_other_types_costs_its_own_series_only(world: World, changes: dict[str, Any]) -> None:
+    for name in ("loans", "prices"):
+        world.add(name)
+    write_verdict("loans", **changes)
+    write_verdict("prices")
+    assert world.scrape()["slipway_drift_detected"] == {("prices",): 1}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"ended": {"failed": "0001-01-01T00:00:00"}}', '{"seconds": "long"}'])
+def test_damaged_results_of_runs_cost_their_own_series_only(world: World, content: str) -> None:
+    for name in ("loans", "prices"):
+        world.add(name)
+        with pipeline_runs.recorded(settings(), name, "train"):
+            pass
+    path = Path(settings().log_root) / pipeline_runs.object_name(settings(), "loans", "train")
+    path.write_text(content)
+    assert world.scrape()["slipway_pipeline_run_duration_seconds"].keys() == {("prices", "train")}
+
+
+def test_versions_and_features_of_earlier_verdicts_and_rollouts_leave_no_series(world: World) -> None:
+    numbers = set()
+    for number in range(20):
+        version = str(number)
+        world.add("loans", version=version, champion="3", weight=25, stage=2, since=iso(NOW))
+        test = {"name": f"feature_{number}", "method": "ks", "drifted": True, "effect": {"value": 0.2}}
+        score = {"value": 0.75, "low": 0.7, "high": 0.8}
+        quality = {"coverage": 0.5, "sentence": "", "labelled": 40, "metrics": {f"metric_{number}": score}}
+        write_verdict("loans", version=version, features=[test], predictions=[], quality=quality)
+        numbers.add(sum(len(series) for series in world.scrape().values()))
+    assert len(numbers) == 1

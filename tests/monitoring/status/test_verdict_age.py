@@ -58,6 +58,16 @@ def test_a_verdict_is_overdue_when_it_is_older_than_the_last_scheduled_time(
     assert "`monitor/loans`" in warning
 
 
+def test_a_verdict_of_a_time_ahead_is_of_a_wrong_clock_and_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(tmp_path, monkeypatch, "0 * * * *")
+    soon, wrong = ({"created": iso(NOW + ahead)} for ahead in (timedelta(minutes=4), timedelta(days=365)))
+    assert verdict_age.describe_overdue("loans", soon) == []
+    [warning] = verdict_age.describe_overdue("loans", wrong)
+    assert warning.startswith("The newest verdict is of 2027-01-30")
+
+
 def test_without_any_verdict_only_scheduled_times_since_the_start_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

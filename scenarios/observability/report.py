@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scenarios.observability.shortened_rules import FACTOR
+from scenarios.harness.shortened_rules import FACTOR
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 ALERTS_PAGE, PANELS_PAGE = DOCS / "monitor-with-prometheus.md", DOCS / "use-grafana.md"

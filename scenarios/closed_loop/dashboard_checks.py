@@ -86,7 +86,7 @@ def read(prometheus: Prometheus, usecase: str, start: float, end: float) -> Show
 
 
 def curves_by(label: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
-    """Add up the series with the same value of a label, such as the roles of a version; nothing is not a number."""
+    """Add up the series with the same value of a label, such as the roles of a version; a share of nothing is none."""
     sums: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
     for series in found:
         for at, value in series["values"]:

@@ -36,7 +36,9 @@ def events() -> list[AnnotationQuery]:
     """Return an annotation for each kind of event; each has a color, a switch, and says what happened."""
     return [
         _event("Swap", "blue", _rises(f"slipway_swaps_total{{{SCOPE}}}", "usecase, outcome"), "{{outcome}}"),
-        _event("Promotion", "green", _begins(_CHAMPIONS, "usecase, version"), "version {{version}} is champion"),
+        _event(
+            "Promotion", "green", _begins(_CHAMPIONS, "usecase, version", " == 1"), "version {{version}} is champion"
+        ),
         _event(
             "Rollback", "red", _rises(f"slipway_rollout_rolled_back_total{{{SCOPE}}}", "usecase"), "canary taken back"
         ),
@@ -44,9 +46,9 @@ def events() -> list[AnnotationQuery]:
     ]
 
 
-def _begins(series: str, by: str) -> str:
-    """Return the sums that are there now and were not a little earlier."""
-    return f"sum by ({by}) ({series}) unless sum by ({by}) ({series} offset {_OVER})"
+def _begins(series: str, by: str, where: str = "") -> str:
+    """Return the sums that are there now and were not a little earlier, of the values of which `where` is true."""
+    return f"sum by ({by}) ({series}{where}) unless sum by ({by}) ({series} offset {_OVER}{where})"
 
 
 def _rises(counter: str, by: str) -> str:

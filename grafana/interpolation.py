@@ -25,6 +25,7 @@ class Query:
     panel: str
     expression: str
     instant: bool = False
+    legend: str = ""
 
     def __str__(self) -> str:
         return f"{self.dashboard}: {self.panel}: {self.expression}"
@@ -45,7 +46,8 @@ def queries() -> Iterator[Query]:
     for dashboard, found in DASHBOARDS.items():
         for panel in panels(dashboard):
             for target in panel["targets"]:
-                yield Query(dashboard, panel["title"], target["expr"], target.get("instant", False))
+                legend = target.get("legendFormat", "")
+                yield Query(dashboard, panel["title"], target["expr"], target.get("instant", False), legend)
         for annotation in found.get("annotations", {}).get("list", []):
             yield Query(dashboard, annotation["name"], annotation["expr"])
 

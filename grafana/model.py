@@ -139,7 +139,7 @@ def _champion() -> Panel:
     return name(
         "Champion",
         "Version that servers respond with; two while a swap reaches one server after the other.",
-        now(f'max by (version) (slipway_model_info{{{SCOPE}, role="champion"}})', "{{version}}"),
+        now(f'max by (version) (slipway_model_info{{{SCOPE}, role="champion"}} == 1)', "{{version}}"),
         see=[links.named("Versions in MLflow", "${mlflow}/#/models/${usecase}")],
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 from scenarios.closed_loop import (
     alert_storm,
     assertions,
+    dashboard_checks,
     faulty_models,
     shifted_world,
     tampered_version,
@@ -25,6 +26,8 @@ from scenarios.closed_loop.simulated_callers import RATE, SimulatedCallers
 from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
+from scenarios.harness.prometheus_client import Prometheus
+from scenarios.harness.shortened_servers import shortened_servers
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
@@ -32,6 +35,7 @@ from slipway.contracts import registry_names
 from slipway.contracts.registry_names import CANARY, CHALLENGER, CHAMPION
 from slipway.errors import ServiceError
 from slipway.local import Stack, claim_services
+from slipway.local.monitoring_servers import monitoring_servers
 from slipway.settings import settings
 
 ROWS_BEFORE, ROWS_AFTER = 1000, 1200  # before and after the drift, together too few for a training
@@ -88,6 +92,7 @@ class ClosedLoop:
                 services = claim_services(stack, "loop", self._say)
                 with Jobs(services.var / "logs", "loop") as jobs:
                     self._jobs, self._services = jobs, services
+                    self._servers = shortened_servers(monitoring_servers(services, ["prometheus"], self._say))
                     self._serve(stack)
                     with Observer(self._name, services.url("service")) as self._observer:
                         self._callers = SimulatedCallers(jobs, self._usecase, services.var / "world")
@@ -104,7 +109,8 @@ class ClosedLoop:
         registered = self._train(requested)
         promoted = self._roll_out(registered)
         self._recover(changed, promoted)
-        self._sabotage()
+        faulty = self._sabotage()
+        self._check_dashboard(changed, faulty)
         self._callers.stop()
         self._check(assertions.check_all_answered(self._name, self._callers))
         self._check_records(changed)
@@ -128,7 +134,11 @@ class ClosedLoop:
         self._jobs.start("promote", self._name, version.version).result()
         self._first = version.version
         self._say("Serving, shipping, watching")
-        stack.start(services.ship(), services.service([self._name]), services.watch())
+        ship = services.ship(self._servers.ship_port)
+        stack.start(ship, services.service([self._name]), services.watch())
+        self._scraped_since = time.time()
+        if self._servers.programs:
+            stack.start(self._servers.prometheus())  # now: before, it would find that nothing is up
         self._check(release_checks.check_served(services, self._name, version.version))
 
     def _traffic_before_drift(self) -> None:
@@ -223,7 +233,8 @@ class ClosedLoop:
         self._check(assertions.check_healthy(self._name, verdict, "after the drift, by the new champion"))
         self._time("concept drift → a champion that was trained on it", changed, promoted)
 
-    def _sabotage(self) -> None:
+    def _sabotage(self) -> str:
+        """Wait until a canary that harms has been rolled back; returns its version."""
         self._say(f"Sabotage ({self._kind}): a version that is good on the holdout only, forced past its gates")
         version = tampered_version.register(
             self._name, self._second, self._kind, self._slice(), self._services.var / "sabotage"
@@ -241,6 +252,19 @@ class ClosedLoop:
         self._check(assertions.check_rolled_back(self._name, self._second, version))
         self._check(assertions.check_no_predictions(self._name, version, gone.at))
         self._check(assertions.check_few_predictions(self._name, version, began, gone.at))
+        return version
+
+    def _check_dashboard(self, changed: datetime, faulty: str) -> None:
+        """Check what the dashboard shows until now, which needs a Prometheus."""
+        if not self._servers.programs:
+            return
+        self._say("Reading the dashboard *Model* from Prometheus")
+        prometheus = Prometheus(self._servers.url("prometheus"))
+        release_checks.eventually(lambda: (dashboard_checks.ROLLED_BACK in prometheus.firing(), ""))
+        shown = dashboard_checks.read(prometheus, self._name, self._scraped_since, time.time())
+        self._check(dashboard_checks.check_versions(self._name, shown, self._first, self._second, workspace.STAGES))
+        self._check(dashboard_checks.check_quality(self._name, shown, changed.timestamp()))
+        self._check(dashboard_checks.check_rolled_back(self._name, shown, self._second, faulty))
 
     def _check_records(self, changed: datetime) -> None:
         self._say("Checking the audit and the history, and drawing the timeline")

@@ -1,1 +1,1 @@
-"""Checks, jobs and reports that the scenarios share."""
+"""Checks, jobs, reports, and servers that monitor: what the scenarios share."""

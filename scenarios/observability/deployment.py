@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from scenarios.closed_loop import faulty_models, tampered_version, workspace
+from scenarios.harness import shortened_rules
 from scenarios.harness.jobs import Jobs
-from scenarios.observability import damaged_version, shortened_rules
+from scenarios.harness.prometheus_client import Prometheus
+from scenarios.harness.shortened_servers import ShortenedServers
+from scenarios.observability import damaged_version
 from scenarios.observability.load import Load
-from scenarios.observability.prometheus_client import Prometheus
-from scenarios.observability.servers import ShortenedServers
 from slipway.clients.mlflow.registry import Registry
 from slipway.config import UseCase
 from slipway.contracts.registry_names import CHAMPION, REFUSED

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from grafana.interpolation import DASHBOARDS, filled, intervals, queries
-from scenarios.observability.prometheus_client import Prometheus
+from grafana.interpolation import DASHBOARDS, queries
+from scenarios.harness import panel_queries
+from scenarios.harness.prometheus_client import Prometheus
 from scenarios.observability.report import PanelObservation
-from scenarios.observability.servers import SCRAPE_SECONDS
 
 STEP = 5
-METRIC = "roc_auc"
 # Panels and annotations without series in this scenario, and why
 EMPTY = {
     "GPU memory": "there is no GPU",
@@ -25,9 +24,8 @@ EMPTY = {
 
 def observe(prometheus: Prometheus, usecase: str, start: float, end: float) -> Iterator[PanelObservation]:
     """Yield what each query returns over the time of the scenario."""
-    own = intervals(SCRAPE_SECONDS, range_seconds=round(end - start))
     for query in queries():
-        expression = filled(query, {"usecase": usecase, "metric": METRIC}, own)
+        expression = panel_queries.expression(query, usecase, end - start)
         began = time.monotonic()
         if query.instant:
             found = prometheus.instant(expression, end)

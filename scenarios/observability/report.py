@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenarios.harness.checks import Check
-from scenarios.observability.servers import SCRAPE_SECONDS
-from scenarios.observability.shortened_rules import FACTOR
+from scenarios.harness.shortened_rules import FACTOR
+from scenarios.harness.shortened_servers import SCRAPE_SECONDS
 
 MOST_LATE = 2 * SCRAPE_SECONDS  # Prometheus evaluates the rules as often as it scrapes
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"

@@ -13,15 +13,15 @@ from scenarios.closed_loop import workspace
 from scenarios.harness import release_checks
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
+from scenarios.harness.shortened_rules import pending_seconds
+from scenarios.harness.shortened_servers import shortened_servers
 from scenarios.observability import panels
 from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, until, write_usecase
 from scenarios.observability.faults import monitoring, prediction_log, registry, service
 from scenarios.observability.faults.fault import Fault
 from scenarios.observability.load import Load
 from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation, punctuality
-from scenarios.observability.servers import deliver_to, shortened_servers
-from scenarios.observability.shortened_rules import pending_seconds
-from scenarios.observability.webhook_receiver import FIRING, Delivery, WebhookReceiver
+from scenarios.observability.webhook_receiver import FIRING, Delivery, WebhookReceiver, deliver_to
 from slipway import api_keys
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry

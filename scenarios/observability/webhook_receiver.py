@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 FIRING, RESOLVED = "firing", "resolved"
+_RECEIVERS = ("WEBHOOK_URL", "WATCHDOG_URL", "RETRAINING_URL")
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,9 @@ class WebhookReceiver:
                 pass
 
         return Handler
+
+
+def deliver_to(url: str, secret: Path) -> Mapping[str, str]:
+    """Return the variables with which Alertmanager delivers everything to one webhook."""
+    names = {f"ALERTMANAGER_{name}": url for name in _RECEIVERS}
+    return {**names, "ALERTMANAGER_RETRAINING_SECRET_FILE": str(secret)}

@@ -137,10 +137,11 @@ def test_what_cannot_be_installed_is_told_and_ends_nothing(machine):
     assert "tests with chromium: install Debian's package chromium" in ran.left_out
 
 
-def test_without_prometheus_no_alert_is_observed(machine):
+def test_without_prometheus_no_alert_is_observed_and_no_dashboard_is_checked(machine):
     ran = machine.run(LACKS="prometheus: install Debian's package prometheus")
     assert (ran.code, "make observe" in ran.makes) == (0, False)
-    assert "  make observe: prometheus: install Debian's package prometheus\n" in ran.left_out
+    for part in ("make observe", "what dashboards show of make loop"):
+        assert f"  {part}: prometheus: install Debian's package prometheus\n" in ran.left_out
 
 
 def test_without_npm_the_types_of_dashboards_are_left_out(machine):

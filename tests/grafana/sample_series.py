@@ -1,7 +1,8 @@
 """Series as a Prometheus records them of two models, one of them with a rollout, in the hour before END.
 
-`credit_risk` runs on Kubernetes, with a namespace; `digits` on a laptop, without one. Some requests fail or are late,
-after half an hour version 2 becomes champion, a bundle is refused for the first time, and an alert fires.
+`credit_risk` runs on Kubernetes, with a namespace; `digits` on a laptop, without one. Some requests fail or are late.
+After half an hour version 2 becomes champion, as it was once before, a bundle is refused for the first time, and an
+alert fires.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ def _series() -> Iterator[tuple[str, Labels, Value, int]]:
         yield name, {"namespace": "production", **labels}, value, 0
     for usecase in USECASES:
         served = {**usecase, "role": "champion", "source": "registry", "device": "cpu"}
-        yield "slipway_model_info", {**served, "version": "1"}, constant(1), 0
-        yield "slipway_model_info", {**served, "version": "2"}, constant(1), HOUR // 2
+        yield "slipway_model_info", {**served, "version": "1"}, lambda second: float(second < HOUR // 2), 0
+        yield "slipway_model_info", {**served, "version": "2"}, lambda second: float(second >= HOUR // 2), 0
         yield "ALERTS", {**_ALERT, **usecase, "alertname": "SlipwayDrift"}, constant(1), HOUR // 2
     yield "ALERTS", {**_ALERT, "alertname": "SlipwayWatchdog"}, constant(1), 0
     yield (

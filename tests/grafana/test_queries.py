@@ -156,6 +156,12 @@ def test_a_figure_is_that_of_the_recorded_series(prometheus, dashboard, panel, v
 
 
 @pytest.mark.slow
+def test_the_champion_is_the_version_that_responds_and_none_that_did(prometheus):
+    [query] = [query for query in EVERY if query.panel == "Champion"]
+    assert [found["metric"] for found in ask(prometheus, query, "All")] == [{"version": "2"}]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "labels"),
     [

@@ -1,4 +1,4 @@
-"""Faults: every alert of the rules is provoked by one, and Prometheus is asked when it fired."""
+"""Faults: every alert of the rules is provoked by one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from scenarios.observability.prometheus_client import Prometheus, Span
+from scenarios.harness.prometheus_client import Prometheus, Span
+from scenarios.harness.shortened_rules import alert_rules
+from scenarios.harness.shortened_servers import ShortenedServers
 from scenarios.observability.report import FirstDelivery
 from scenarios.observability.scenario import WATCHDOG, Observability, every_fault
-from scenarios.observability.servers import ShortenedServers
-from scenarios.observability.shortened_rules import alert_rules
 from scenarios.observability.webhook_receiver import Delivery
 from slipway.local import LocalServices
 from slipway.local.monitoring_servers import RULES
@@ -27,12 +27,6 @@ def test_each_alert_is_provoked_by_one_fault():
 def test_each_fault_has_words_of_its_own():
     words = [fault.what for fault in every_fault()]
     assert len(set(words)) == len(words)
-
-
-def test_an_alert_that_fires_again_has_two_spans(monkeypatch):
-    values = [[at, "1"] for at in (10.5, 11.5, 12.6, 20, 21)]
-    monkeypatch.setattr(Prometheus, "instant", lambda *_: [{"values": [[11, "1"], [30, "1"]]}, {"values": values}])
-    assert Prometheus("http://nowhere").spans("A", 0, 30) == [Span(10.5, 12.6), Span(20, 21)]
 
 
 @pytest.mark.parametrize(

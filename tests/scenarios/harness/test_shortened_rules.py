@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from scenarios.observability.shortened_rules import (
+from scenarios.harness.shortened_rules import (
     pending_seconds,
     shorten_waits,
     shortened,

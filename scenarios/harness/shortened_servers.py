@@ -1,23 +1,21 @@
-"""Prometheus and Alertmanager on shortened rules and waits, which deliver to a webhook of the scenario."""
+"""Prometheus and Alertmanager on shortened rules and waits, for scenarios whose stages last seconds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from scenarios.observability import shortened_rules
+from scenarios.harness import shortened_rules
 from slipway.local.monitoring_servers import RULES, MonitoringServers
 from slipway.system.files import write_text
 from slipway.system.processes import Process
 
 SCRAPE_SECONDS = 1
 SERVING = "serving"
-_RECEIVERS = ("WEBHOOK_URL", "WATCHDOG_URL", "RETRAINING_URL")
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,3 @@ class ShortenedServers(MonitoringServers):
 def shortened_servers(servers: MonitoringServers) -> ShortenedServers:
     """Make the same servers shortened ones."""
     return ShortenedServers(servers.local, servers.programs, servers.ports)
-
-
-def deliver_to(url: str, secret: Path) -> Mapping[str, str]:
-    """Return the variables with which Alertmanager delivers everything to one webhook."""
-    names = {f"ALERTMANAGER_{name}": url for name in _RECEIVERS}
-    return {**names, "ALERTMANAGER_RETRAINING_SECRET_FILE": str(secret)}

@@ -1,0 +1,11 @@
+"""Client of Prometheus: when an alert fired."""
+
+from __future__ import annotations
+
+from scenarios.harness.prometheus_client import Prometheus, Span
+
+
+def test_an_alert_that_fires_again_has_two_spans(monkeypatch):
+    values = [[at, "1"] for at in (10.5, 11.5, 12.6, 20, 21)]
+    monkeypatch.setattr(Prometheus, "instant", lambda *_: [{"values": [[11, "1"], [30, "1"]]}, {"values": values}])
+    assert Prometheus("http://nowhere").spans("A", 0, 30) == [Span(10.5, 12.6), Span(20, 21)]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana import thresholds
-from grafana.__main__ import main, texts
+from grafana import links, thresholds
+from grafana.__main__ import FOLDER, main, texts, usecases_in
 from grafana.addresses import Addresses
 from grafana.interpolation import DASHBOARDS, FILES, panels, queries, variables
+from tests.grafana import type_check
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = re.compile(r"(?<![\w:])(?:slipway_\w+|\w+:slipway_\w+:\w+|ALERTS)(?=[{\s\[),|\"]|$)")
@@ -62,7 +63,8 @@ def addresses_of(part: Any) -> list[str]:
 
 
 def test_the_committed_dashboards_are_those_of_the_code():
-    assert {path.name: path.read_text() for path in FILES} == texts(Addresses()), "run `make -C grafana`"
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+    assert committed == texts(Addresses(), usecases_in(FOLDER)), "run `make -C grafana`"
 
 
 def test_uids_are_those_that_bookmarks_and_links_name():
@@ -73,7 +75,7 @@ def test_uids_are_those_that_bookmarks_and_links_name():
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
 def test_panels_have_ids_and_places_of_their_own(dashboard):
     every = DASHBOARDS[dashboard]["panels"]
-    assert sorted(panel["id"] for panel in every) == list(range(1, len(every) + 1))
+    assert len({panel["id"] for panel in every} - {0}) == len(every)
     cells = [
         (place["x"] + x, place["y"] + y)
         for place in (panel["gridPos"] for panel in every)
@@ -118,6 +120,8 @@ def test_links_lead_to_dashboards_runbooks_and_declared_addresses(dashboard):
         target = re.match(r"/d/([\w-]+)\?|\$\{(kibana|mlflow|status|runbooks)\}", url)
         assert target, url
         assert target[1] is None or target[1] in DASHBOARDS, url
+        if number := re.search(r"&viewPanel=(\d+)$", url):
+            assert int(number[1]) in {panel["id"] for panel in panels(target[1])}, url
         assert target[2] is None or target[2] in variables(dashboard), url
         if found := re.fullmatch(r"\$\{runbooks\}/(\w+)\.md", url):
             assert found[1] in runbooks, url
@@ -168,6 +172,43 @@ def test_a_deployment_names_its_own_addresses(tmp_path):
         assert constants["kibana"] == "https://kibana.example.org"
         assert constants["runbooks"] == "https://wiki.example.org"
         assert constants["mlflow"] == Addresses().mlflow
+
+
+def test_a_use_case_gets_a_dashboard_of_its_own_which_is_written_anew_from_then_on(tmp_path):
+    main(["--out", str(tmp_path), "--usecase", "credit_risk"])
+    path = tmp_path / "slipway-model-credit_risk.json"
+    own = json.loads(path.read_text())
+    assert (own["uid"], own["title"]) == (path.stem, "Slipway: credit_risk")
+    chosen = next(variable for variable in own["templating"]["list"] if variable["name"] == "usecase")
+    assert (chosen["type"], chosen["query"], chosen["hide"]) == ("constant", "credit_risk", 2)
+    assert own["panels"] == DASHBOARDS["slipway-model"]["panels"]
+    path.write_text(path.read_text().replace("Is this model well?", "stale"))
+    main(["--out", str(tmp_path)])
+    assert json.loads(path.read_text()) == own
+    assert len(list(tmp_path.iterdir())) == len(DASHBOARDS) + 1
+
+
+@pytest.mark.parametrize("name", ["a" * 26, "a" * 27, "a" * 63])
+def test_a_uid_of_a_use_case_is_one_for_grafana(name):
+    uids = {links.model_uid(one) for one in (name, name[:-1] + "c")}
+    assert len(uids) == 2 and all(re.fullmatch(r"slipway-model-[a-z0-9_-]{1,26}", uid) for uid in uids)
+
+
+@pytest.mark.parametrize("name", ["", "Credit Risk", "../fleet", "1st"])
+def test_what_is_no_name_of_a_use_case_is_refused(name, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path / "new"), "--usecase", name])
+    assert "no name of a use case" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_types_are_checked_of_every_kind_of_panel():
+    types = (ROOT / "grafana" / "types" / "dashboard.ts").read_text()
+    kinds = {panel["type"] for dashboard in DASHBOARDS for panel in panels(dashboard)}
+    assert kinds == set(re.findall(r'^  "([\w-]+)": \{ options', types, re.MULTILINE))
+    declared = "\n".join(type_check.declarations())
+    assert declared.count("export const panel") == len(EVERY)
+    assert all(text in declared for text in type_check.MISTAKES)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "grafana" / "provisioning").rglob("*.yml")), ids=lambda path: path.name)

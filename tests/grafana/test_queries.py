@@ -156,6 +156,14 @@ def test_a_figure_is_that_of_the_recorded_series(prometheus, dashboard, panel, v
 
 
 @pytest.mark.slow
+def test_the_heat_map_has_a_row_for_each_tenth_of_the_score(prometheus):
+    query = next(query for query in EVERY if query.panel == "Scores")
+    rates = {series["metric"]["le"]: float(series["values"][-1][1]) for series in ask(prometheus, query, "one")}
+    assert rates.keys() == set(sample_series.SCORES) - {"+Inf"}
+    assert list(rates.values()) == pytest.approx([6] * 10)  # of three roles
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "labels"),
     [

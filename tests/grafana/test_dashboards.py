@@ -26,6 +26,36 @@ NOT_SHOWN = {
     "slipway_objective_window_days": "chooses the window in which rules record the budgets",
     "slipway_versions_deleted_total": "an event, not a state: the alert says which, `slipway history` says who",
 }
+# Panels without a bound, by the reason
+UNBOUNDED = {
+    "an amount, of which none is bad in itself": {
+        "CPU",
+        "Duration",
+        "GPU utilization",
+        "Input warnings",
+        "Models",
+        "Predictions by label",
+        "Requests",
+        "Requests by role",
+        "Requests in flight",
+        "Rows",
+        "Rows in a batch",
+        "Rows predicted and events shipped",
+        "Scores",
+        "Webhook deliveries of MLflow",
+    },
+    "versions, outcomes and decisions, by name": {
+        "Champion",
+        "Gates by verdict",
+        "Retraining decisions in a day",
+        "Rollout",
+        "Runs in a day",
+        "Share of versions",
+    },
+    "its significance decides": {"Size of the drift"},
+    "every row is bad": {"Firing alerts"},
+    "a figure beside it has thresholds": {"Events lost", "Segments shipped"},
+}
 EVERY = [
     pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")
     for dashboard in DASHBOARDS
@@ -105,12 +135,22 @@ def test_colors_are_names_that_each_theme_draws_in_its_own_way(dashboard, panel)
     assert {*re.findall(r'"(?:color|fixedColor)": "([^"]+)"', text)} <= {"green", "yellow", "red", "text"}
 
 
-def test_a_panel_that_can_be_bad_has_thresholds_words_or_a_bound():
-    for panel in (case.values[1] for case in EVERY):
-        if panel["type"] == "stat" and any("Runbook" in link["title"] for link in panel.get("links", [])):
-            defaults = panel["fieldConfig"]["defaults"]
-            steps = defaults.get("thresholds", {}).get("steps", [])
-            assert len(steps) > 1 or defaults.get("mappings") or panel["title"] == "Quality", panel["title"]
+def is_bounded(panel: dict[str, Any]) -> bool:
+    """Tell whether a panel shows what is bad: by thresholds, by words with a color, or by a line of the bound."""
+    defaults, overrides = panel["fieldConfig"]["defaults"], json.dumps(panel["fieldConfig"]["overrides"])
+    steps = defaults.get("thresholds", {}).get("steps", [])
+    bounds = ("mappings", "thresholds", "custom.lineStyle")
+    return len(steps) > 1 or "mappings" in defaults or any(f'"id": "{bound}"' in overrides for bound in bounds)
+
+
+def test_a_panel_shows_what_is_bad_or_there_is_a_reason():
+    unbounded = {case.values[1]["title"] for case in EVERY if not is_bounded(case.values[1])}
+    assert unbounded == {title for titles in UNBOUNDED.values() for title in titles}
+
+
+def test_words_and_thresholds_of_a_figure_have_a_color():
+    for panel in (case.values[1] for case in EVERY if case.values[1]["type"] == "stat"):
+        assert panel["options"]["colorMode"] == ("value" if is_bounded(panel) else "none"), panel["title"]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS)

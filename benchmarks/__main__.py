@@ -2,6 +2,7 @@
 
 import sys
 
+from benchmarks.dashboards import query_times
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk, public_tables
 from benchmarks.prediction_log import compaction
@@ -14,6 +15,7 @@ drift.main()
 rollout.main()
 reader.main()
 many_models.main()
+query_times.main()
 compaction.main()
 serving.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders import table
+from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink
 
 from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
-from grafana.panels import DETECTED, Panel, column, listing, stat
+from grafana.panels import BOUND, DETECTED, Panel, column, listing, stat
 from grafana.queries import (
     ERROR_BUDGET,
     FAILED,
     FIRING,
     FIRING_OF_MODELS,
     LATENCY_BUDGET,
+    MISSED,
     REQUESTS,
     SCOPE,
     WATCHDOG,
@@ -30,6 +32,8 @@ _BY = "namespace, usecase"
 _CHAMPIONS = f'slipway_model_info{{{SCOPE}, role="champion"}}'
 _LATENCY = f'slipway_request_duration_seconds{{{SCOPE}, route="predict"}}'
 _GATED_QUALITY = f"slipway_quality{{{SCOPE}}} and on ({_BY}, metric) slipway_quality_bound"
+# 1 where a gated score misses its bound, 0 where all keep theirs
+_MISSED = f"max by ({_BY}) ({MISSED}{{{SCOPE}}} * 0 + 1) or max by ({_BY}) ({_GATED_QUALITY}) * 0"
 # When each alert was seen firing last; a few alerts, evaluated every 5 minutes
 _FIRED = f"max_over_time(timestamp({FIRING_OF_MODELS})[7d:5m])"
 _COLUMNS = {
@@ -44,8 +48,9 @@ _COLUMNS = {
     "Value #F": "Drift",
     "metric": "Quality by",
     "Value #G": "Quality",
+    "Value #H": "Bound",
     "alertname": "Last alert",
-    "Value #I": "Firing until",
+    "Value #J": "Firing until",
 }
 
 
@@ -104,7 +109,8 @@ def _models() -> Panel:
     found = listing(
         "Models",
         "One row for each model. Budgets are what its objectives in usecase.yaml leave in their window: 100 % is "
-        "untouched, below 0 is overdrawn. Quality is by the metric that the use case is gated on.",
+        "untouched, below 0 is overdrawn. Quality is by the metric that the use case is gated on; it misses its bound "
+        "where its whole interval does, as the alert says. Cells open the panel with the reason.",
         _COLUMNS,
         rows(rate(REQUESTS, _BY)),
         rows(share(FAILED, REQUESTS, _BY)),
@@ -113,21 +119,33 @@ def _models() -> Panel:
         rows(f"max by ({_BY}) ({LATENCY_BUDGET})"),
         rows(f"max by ({_BY}) (slipway_drift_detected{{{SCOPE}}})"),
         rows(newest(_GATED_QUALITY, _BY, "metric")),
+        rows(_MISSED),
         rows(newest(_CHAMPIONS, _BY, "version")),
         rows(milliseconds(newest(_FIRED, _BY, "alertname"))),
     )
+    _describe_columns(found)
+    return found
+
+
+def _describe_columns(found: table.Panel) -> None:
     version = links.mlflow_version("${__data.fields.usecase}", "${__value.raw}")
     column(found, "Use case", link=links.named("Why", links.model("${__value.raw}")))
     column(found, "Version", link=links.named("Version in MLflow", version))
-    column(found, "Requests", "reqps")
-    column(found, "Failed", "percentunit", thresholds.FAILED)
-    column(found, "Error budget left", "percentunit", thresholds.BUDGET_LEFT)
-    column(found, "Latency p99", "s")
-    column(found, "Latency budget left", "percentunit", thresholds.BUDGET_LEFT)
-    column(found, "Drift", mapping=DETECTED)
+    column(found, "Requests", "reqps", link=_reason("Requests by role"))
+    column(found, "Failed", "percentunit", thresholds.FAILED, link=_reason("Errors"))
+    column(found, "Error budget left", "percentunit", thresholds.BUDGET_LEFT, link=_reason("Errors"))
+    column(found, "Latency p99", "s", link=_reason("Latency"))
+    column(found, "Latency budget left", "percentunit", thresholds.BUDGET_LEFT, link=_reason("Late responses"))
+    column(found, "Drift", mapping=DETECTED, link=_reason("Drift by feature", "state-timeline"))
+    column(found, "Quality", link=_reason("Quality"))
+    column(found, "Bound", mapping=BOUND)
     column(found, "Last alert", link=links.named("Runbook", links.runbook("${__value.raw}")))
     column(found, "Firing until", "dateTimeFromNow")
-    return found
+
+
+def _reason(title: str, kind: str = "timeseries") -> DashboardLink:
+    """Return the link from a row to the panel of *Model* that says why."""
+    return links.named(title, links.model_panel(kind, title, "${__data.fields.usecase}"))
 
 
 def _alerts() -> Panel:

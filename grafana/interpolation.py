@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FILES = sorted((Path(__file__).resolve().parent / "dashboards").glob("*.json"))
+FOLDER = Path(__file__).resolve().parent / "dashboards"
+# Those of one use case have the queries of Model
+FILES = sorted(path for path in FOLDER.glob("*.json") if not path.stem.startswith("slipway-model-"))
 DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
 SCRAPE_SECONDS = 15
 ALL = "$__all"
@@ -60,14 +62,15 @@ def choices(dashboard: str, chosen: Chosen) -> Chosen:
     }
 
 
-def intervals(scrape_seconds: int = SCRAPE_SECONDS, range_seconds: int = 3600) -> dict[str, str]:
-    """Return Grafana's own variables, for a step that is as long as the distance of scrapes.
+def intervals(scrape_seconds: int = SCRAPE_SECONDS, range_seconds: int = 3600, step_seconds: int = 0) -> dict[str, str]:
+    """Return Grafana's own variables for the time range of a dashboard and the step of a panel.
 
-    The interval of rates is four scrapes, and the range is that of the dashboard.
+    The step is at least the distance of scrapes. The interval of rates has four scrapes, or a step and a scrape.
     """
-    minutes, seconds = divmod(4 * scrape_seconds, 60)
+    step = max(step_seconds, scrape_seconds)
+    minutes, seconds = divmod(max(4 * scrape_seconds, step + scrape_seconds), 60)
     rate = f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-    return {"__rate_interval": rate, "__interval": f"{scrape_seconds}s", "__range": f"{range_seconds}s"}
+    return {"__rate_interval": rate, "__interval": f"{step}s", "__range": f"{range_seconds}s"}
 
 
 def filled(query: Query, chosen: Chosen, own: Mapping[str, str] | None = None) -> str:

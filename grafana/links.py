@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from urllib.parse import quote
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
@@ -10,6 +12,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 FLEET, MODEL, PIPELINES = "slipway-fleet", "slipway-model", "slipway-pipelines"
 PREDICTION_LOG, RESOURCES = "slipway-prediction-log", "slipway-resources"
 TAG = "slipway"
+_LONGEST_UID = 40  # of Grafana
 _CONTEXT = "${__url_time_range}&${namespace:queryparam}"
 # Rison, the notation of Kibana's addresses; the data view is Kibana's default one
 _KIBANA = (
@@ -26,6 +29,25 @@ def dashboard(uid: str) -> str:
 def model(usecase: str) -> str:
     """Return the address of a use case's Model dashboard; `usecase` is what Grafana replaces with its name."""
     return f"/d/{MODEL}?{_CONTEXT}&var-usecase={usecase}"
+
+
+def model_panel(kind: str, title: str, usecase: str = "${usecase}") -> str:
+    """Return the address of one panel of a use case's Model dashboard."""
+    return f"{model(usecase)}&viewPanel={panel_id(kind, title)}"
+
+
+def model_uid(usecase: str) -> str:
+    """Return the uid of the Model dashboard that a use case has of its own."""
+    uid = f"{MODEL}-{usecase}"
+    if len(uid) <= _LONGEST_UID:
+        return uid
+    digest = hashlib.sha256(usecase.encode()).hexdigest()[:8]
+    return f"{uid[: _LONGEST_UID - 9]}-{digest}"
+
+
+def panel_id(kind: str, title: str) -> int:
+    """Return the number by which links name a panel: by its kind and title, so it stays when others are added."""
+    return zlib.crc32(f"{kind} {title}".encode()) % 1_000_000
 
 
 def runbook(alert: str) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.models.common import BigValueColorMode
 
 from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.annotations import events
 from grafana.base import base
 from grafana.panels import (
+    BOUND,
     DETECTED,
     GREEN,
     YELLOW,
     Panel,
     bound,
     graph,
+    heat_map,
     name,
     right_axis,
     row,
@@ -29,11 +32,13 @@ from grafana.queries import (
     FIRING,
     LATE,
     LATENCY_BUDGET,
+    MISSED,
     REFUSED,
     REQUESTS,
     SCOPE,
     VERSIONS,
     WATCHDOG,
+    buckets,
     now,
     over_time,
     quantile,
@@ -47,17 +52,23 @@ _PREDICTIONS = f"slipway_predictions_total{{{VERSIONS}}}"
 _QUALITY = f'slipway_quality{{{SCOPE}, metric="$metric"}}'
 _INTERVAL = f'slipway_quality_interval{{{SCOPE}, metric="$metric"'
 _BOUND = f'slipway_quality_bound{{{SCOPE}, metric="$metric"}}'
+# 1 where the score misses its bound, 0 where it keeps it
+_MISSED = f'max({MISSED}{{{SCOPE}, metric="$metric"}}) * 0 + 1 or max({_BOUND}) * 0'
 _EVENTS = "slipway.usecase : ${usecase}"
 _KIBANA_EVENTS = links.named("Predictions in Kibana", links.kibana(_EVENTS))
 _KIBANA_FAILURES = links.named(
     "Failures in Kibana, with trace.id", links.kibana(f"{_EVENTS} and event.outcome : failure")
 )
+_VERSION_IN_MLFLOW = links.named("Version in MLflow", links.mlflow_version("${usecase}", "${__field.labels.version}"))
 _FINDING = states({0: ("none", GREEN), 1: ("reported", YELLOW)})
 
 
-def dashboard(addresses: Addresses) -> Dashboard:
-    found = base(links.MODEL, "Slipway: Model", "Is this model well? If not, why?", addresses)
-    for variable in (variables.namespace(), variables.usecase(), variables.versions(), variables.metric()):
+def dashboard(addresses: Addresses, own: str = "") -> Dashboard:
+    """Return the dashboard of the use case that is chosen at its top, or that of `own` alone."""
+    uid = links.model_uid(own) if own else links.MODEL
+    found = base(uid, f"Slipway: {own or 'Model'}", "Is this model well? If not, why?", addresses)
+    usecase = variables.only_usecase(own) if own else variables.usecase()
+    for variable in (variables.namespace(), usecase, variables.versions(), variables.metric()):
         found.with_variable(variable)
     for event in events():
         found.annotation(event)
@@ -100,6 +111,7 @@ def _budgets() -> list[Panel]:
             "percentunit",
             now(f"min({ERROR_BUDGET})"),
             steps=thresholds.BUDGET_LEFT,
+            see=[links.named("Errors", links.model_panel("timeseries", "Errors"))],
             runbook="SlipwayErrorBudgetBurn",
         ),
         stat(
@@ -108,6 +120,7 @@ def _budgets() -> list[Panel]:
             "percentunit",
             now(f"min({LATENCY_BUDGET})"),
             steps=thresholds.BUDGET_LEFT,
+            see=[links.named("Late responses", links.model_panel("timeseries", "Late responses"))],
             runbook="SlipwayLatencyBudgetBurn",
         ),
     ]
@@ -119,20 +132,26 @@ def _drift() -> Panel:
         "Whether the last verdict is drift.",
         "none",
         now(f"max(slipway_drift_detected{{{SCOPE}}})"),
+        steps=thresholds.ANY,
         runbook="SlipwayDrift",
+        see=[links.named("Drift by feature", links.model_panel("state-timeline", "Drift by feature"))],
         empty="no verdict",
     ).mappings(DETECTED)
 
 
 def _score() -> Panel:
-    return stat(
+    found = stat(
         "Quality",
-        "Live score of the watched version on labelled predictions, by the metric chosen above.",
+        "Live score of the watched version on labelled predictions, by the metric chosen above; it misses the bound of "
+        "its gate where its whole interval does, as the alert says.",
         "short",
-        now(f"max({_QUALITY})"),
+        now(f"max({_QUALITY})", "score"),
+        now(_MISSED, "bound"),
         runbook="SlipwayQualityLow",
+        see=[links.named("Quality over time", links.model_panel("timeseries", "Quality"))],
         empty="no labels",
-    ).decimals(3)
+    )
+    return series(found.decimals(3).color_mode(BigValueColorMode.VALUE), "bound", mappings=BOUND)
 
 
 def _champion() -> Panel:
@@ -141,7 +160,7 @@ def _champion() -> Panel:
         "Version that servers respond with; two while a swap reaches one server after the other.",
         now(f'max by (version) (slipway_model_info{{{SCOPE}, role="champion"}} == 1)', "{{version}}"),
         see=[links.named("Versions in MLflow", "${mlflow}/#/models/${usecase}")],
-    )
+    ).data_links([_VERSION_IN_MLFLOW])
 
 
 def _service() -> list[Panel]:
@@ -222,7 +241,7 @@ def _versions() -> list[Panel]:
             links.named("Versions in MLflow", "${mlflow}/#/models/${usecase}"),
             links.named("Pipelines", links.dashboard(links.PIPELINES)),
         ],
-    ).max(1)
+    )
     rollout = graph(
         "Rollout",
         "Share of the requests that the canary answers, and the stage of its rollout, on the right.",
@@ -241,20 +260,42 @@ def _versions() -> list[Panel]:
         width=6,
         runbook="SlipwayRegistryUnreachable",
     )
+    shares.max(1).data_links([_VERSION_IN_MLFLOW])
     return [shares, right_axis(rollout, "stage", "none"), findings]
 
 
 def _predictions() -> list[Panel]:
     """Return what the model says, and how its inputs differ from the data on which it was evaluated."""
-    labels = graph(
+    return [_labels(), _scores(), _warnings(), *_drifts()]
+
+
+def _labels() -> Panel:
+    return graph(
         "Predictions by label",
         "Rows predicted, by label; of the versions chosen above.",
         "cps",
         over_time(rate(_PREDICTIONS, "label"), "{{label}}"),
         stacked=True,
+        width=8,
         see=[_KIBANA_EVENTS],
     )
-    warnings = graph(
+
+
+def _scores() -> Panel:
+    return heat_map(
+        "Scores",
+        "Rows predicted, by their score: the probability of the positive class, or the largest one. The "
+        "stronger the color, the more rows; of the versions chosen above.",
+        "percentunit",
+        buckets(f"slipway_prediction_score{{{VERSIONS}}}"),
+        width=8,
+        see=[_KIBANA_EVENTS],
+        empty="a regression has no scores",
+    )
+
+
+def _warnings() -> Panel:
+    return graph(
         "Input warnings",
         "Values that were predicted although they are unlike the training data: the ten features with most of them.",
         "cps",
@@ -262,8 +303,12 @@ def _predictions() -> list[Panel]:
             f"topk(10, {rate(f'slipway_input_warnings_total{{{SCOPE}}}', 'feature, reason')})",
             "{{feature}}: {{reason}}",
         ),
+        width=8,
         runbook="SlipwayDrift",
     )
+
+
+def _drifts() -> list[Panel]:
     drifted = timeline(
         "Drift by feature",
         "Features and predictions that the last verdict says have drifted.",
@@ -282,7 +327,7 @@ def _predictions() -> list[Panel]:
         height=10,
         runbook="SlipwayDrift",
     )
-    return [labels, warnings, drifted, sizes]
+    return [drifted, sizes]
 
 
 def _quality() -> list[Panel]:
@@ -302,11 +347,13 @@ def _quality() -> list[Panel]:
     series(quality, "high", custom__fillBelowTo="low")
     labels = graph(
         "Labels",
-        "Share of predictions that have a label; on the right, how many the last score uses and how late they come.",
+        "Share of predictions that have a label, with the least that is expected; on the right, how many the last "
+        "score uses and how late they come.",
         "percentunit",
         over_time(f"max(slipway_label_coverage_ratio{{{SCOPE}}})", "coverage"),
         over_time(f"max(slipway_labels{{{SCOPE}}})", "labelled rows"),
         over_time(f"max(slipway_label_delay_seconds{{{SCOPE}}})", "delay"),
+        steps=thresholds.LABEL_COVERAGE,
         runbook="SlipwayLabelCoverageLow",
         see=[links.named("Prediction log", links.dashboard(links.PREDICTION_LOG))],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grafana_foundation_sdk.builders import dashboard, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import dashboard, heatmap, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import stat as stats
 from grafana_foundation_sdk.builders.common import (
     GraphThresholdsStyleConfig,
@@ -24,9 +24,11 @@ from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
     BigValueTextMode,
     GraphThresholdsStyleMode,
+    HeatmapCellLayout,
     LegendDisplayMode,
     LegendPlacement,
     StackingMode,
+    TooltipDisplayMode,
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
@@ -38,6 +40,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.dashboard import Panel as PanelModel
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
 
 from grafana import links
 from grafana.variables import PROMETHEUS
@@ -47,8 +50,10 @@ Steps = Sequence[Threshold]
 Panel = Builder[PanelModel]
 
 
-def below(warning: float, bad: float) -> Steps:
-    """Return thresholds of a value that is bad when it is low."""
+def below(warning: float, bad: float | None = None) -> Steps:
+    """Return thresholds of a value that is bad when it is low; without `bad`, the warning is red."""
+    if bad is None:
+        return Threshold(None, RED), Threshold(warning, GREEN)
     return Threshold(None, RED), Threshold(bad, YELLOW), Threshold(warning, GREEN)
 
 
@@ -66,6 +71,7 @@ def states(names: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
 
 
 DETECTED = states({0: ("no drift", GREEN), 1: ("drift", RED)})
+BOUND = states({0: ("kept", GREEN), 1: ("missed", RED)})
 
 
 def stat(title: str, about: str, unit: str, *targets: Dataquery, steps: Steps = (), **common: Any) -> stats.Panel:
@@ -109,6 +115,16 @@ def timeline(
     return panel.mappings(mapping).merge_values(True).show_value(VisibilityMode.NEVER).row_height(0.8)
 
 
+def heat_map(title: str, about: str, unit: str, target: Dataquery, **common: Any) -> heatmap.Panel:
+    """Return a histogram over time: a row for each bucket, darker where more is in it; `unit` is that of the rows."""
+    panel = _panel(heatmap.Panel(), title, about, unit, [target], **{"width": 12, "height": 8, **common})
+    colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").fill("text").steps(64)
+    panel.color(colors.scale(HeatmapColorScale.EXPONENTIAL).exponent(0.5)).exemplars_color("text")
+    panel.rows_frame(heatmap.RowsHeatmapOptions().layout(HeatmapCellLayout.LE))
+    panel.y_axis(heatmap.YAxisConfig().unit(unit)).cell_values(heatmap.CellValues().unit("cps"))
+    return panel.mode(TooltipDisplayMode.SINGLE).show_y_histogram().show_value(VisibilityMode.NEVER)
+
+
 def listing(title: str, about: str, columns: Mapping[str, str], *targets: Dataquery, **common: Any) -> table.Panel:
     """Return a table with a row for each set of labels; `columns` are the fields to show, and as what."""
     panel = _panel(table.Panel(), title, about, "short", targets, **{"width": 24, "height": 10, **common})
@@ -147,8 +163,8 @@ def column(
     panel.override_by_name(name, [DynamicConfigValue(id_val=key, value=value) for key, value in found.items()])
 
 
-def series(panel: timeseries.Panel, name: str, **properties: Any) -> timeseries.Panel:
-    """Change how one line is drawn, by the name in its legend; a dot of a property is written as two underscores."""
+def series(panel: Any, name: str, **properties: Any) -> Any:
+    """Change how one line or figure is drawn, by its name; a dot of a property is written as two underscores."""
     values = [DynamicConfigValue(id_val=key.replace("__", "."), value=value) for key, value in properties.items()]
     return panel.override_by_name(name, values)
 
@@ -160,7 +176,8 @@ def bound(panel: timeseries.Panel, name: str) -> timeseries.Panel:
 
 
 def right_axis(panel: timeseries.Panel, name: str, unit: str) -> timeseries.Panel:
-    return series(panel, name, unit=unit, custom__axisPlacement="right")
+    """Move a line to an axis of its own; thresholds are of the left one."""
+    return series(panel, name, unit=unit, custom__axisPlacement="right", custom__thresholdsStyle={"mode": "off"})
 
 
 def row(title: str) -> dashboard.Row:

@@ -56,6 +56,7 @@ def _figures() -> list[Panel]:
             "Time that the last complete pass of the watch took.",
             "s",
             now('max(slipway_watch_pass_seconds{namespace=~"$namespace"})'),
+            steps=thresholds.WATCH_PASS,
             width=6,
         ),
         stat(

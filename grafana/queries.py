@@ -25,6 +25,8 @@ ERROR_BUDGET = f"namespace_usecase:slipway_availability_budget_left:ratio{{{SCOP
 LATENCY_BUDGET = f"namespace_usecase:slipway_latency_budget_left:ratio{{{SCOPE}}}"
 # The share of successful predictions that were late
 LATE = f"namespace_usecase:slipway_requests_slow:ratio5m{{{SCOPE}}}"
+# Scores whose whole interval is beyond the bound of their gate
+MISSED = "namespace_usecase_version_metric:slipway_quality_missed:max"
 
 
 def rate(series: str, by: str = "") -> str:
@@ -68,6 +70,15 @@ def over_time(expression: str, legend: str = "") -> Dataquery:
 def now(expression: str, legend: str = "") -> Dataquery:
     """Return a target with the value at the end of the dashboard's time range."""
     return Dataquery().expr(expression).legend_format(legend).instant()
+
+
+def buckets(histogram: str) -> Dataquery:
+    """Return a target with the rate of each bucket of a histogram, whose selector is without the suffix `_bucket`.
+
+    Each counts what is below its bound, and Grafana shows the differences. The last one would be a row without a bound.
+    """
+    series = histogram.replace("{", '_bucket{le!="+Inf", ', 1)
+    return Dataquery().expr(rate(series, "le")).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP)
 
 
 def rows(expression: str) -> Dataquery:

@@ -28,5 +28,6 @@ OPEN_FILES: Steps = above(_FOUND["open_files_ratio"])
 RESTARTS: Steps = above(_FOUND["process_starts"])
 CREDENTIAL_EXPIRES: Steps = below(_FOUND["credential_seconds"], _FOUND["credential_critical_seconds"])
 WATCH_PASS: Steps = above(_FOUND["watch_pass_seconds"])
+LABEL_COVERAGE: Steps = below(_FOUND["label_coverage_ratio"])
 LOG_SEGMENTS = _FOUND["prediction_log_segments"]
 LOG_LAG: Steps = above(LOG_SEGMENTS * _SEGMENT)

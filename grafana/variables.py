@@ -46,6 +46,11 @@ def usecase() -> QueryVariable:
     return _query("usecase", f"label_values({_USECASES}, usecase)").label("Use case").regex("/.+/")
 
 
+def only_usecase(name: str) -> ConstantVariable:
+    """Return the use case of a dashboard of its own: no link and no address chooses another."""
+    return ConstantVariable("usecase").value(name)
+
+
 def versions() -> QueryVariable:
     return _all(_query("version", f"label_values(slipway_predictions_total{{{SCOPE}}}, version)")).label("Version")
 

@@ -166,6 +166,9 @@ def count(
     else:
         for label, number in Counter([prediction.label or "" for prediction in predictions]).items():
             metrics.of(metrics.predictions, name, version, role, label).inc(number)
+    scores = [prediction.score for prediction in predictions if prediction.score is not None]
+    if scores:
+        metrics.of(metrics.scores, name, version, role).observe_all(scores)
     if warnings and events.answered:
         for (feature, reason), number in Counter([(w.feature, w.reason) for w in warnings]).items():
             metrics.of(metrics.warnings, name, feature, reason).inc(number)

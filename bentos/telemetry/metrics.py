@@ -31,6 +31,7 @@ _USUAL_CODES = (200, 400, 422, 429, 500, 503)
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _MODEL_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5)
+_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 
 class Definition(NamedTuple):
@@ -115,6 +116,14 @@ DEFINITIONS = (
         ("usecase", "outcome"),
     ),
     Definition("predictions", Counter, "slipway_predictions", "Rows predicted.", (*_VERSION, "label")),
+    Definition(
+        "scores",
+        Histogram,
+        "slipway_prediction_score",
+        "Scores of the rows predicted: probability of the positive class, or the largest one. A regression has none.",
+        _VERSION,
+        buckets=_SCORES,
+    ),
     Definition(
         "model_seconds",
         Histogram,
@@ -210,6 +219,7 @@ class Metrics:
     objective_window: Gauge
     swaps: Counter
     predictions: Counter
+    scores: Histogram
     model_seconds: Histogram
     batch_rows: Histogram
     model_errors: Counter

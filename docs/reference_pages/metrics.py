@@ -37,6 +37,7 @@ _UNITS = {  # by the end of a name; the first that fits counts
     "_percent": "percent",
     "_days": "days",
     "_rows": "rows",
+    "_prediction_score": "score, 0 to 1",
     "_files": "files",
     "_fds": "descriptors",
 }

@@ -2,6 +2,7 @@
 // what its Prometheus data source and the SDK write, that is added by name.
 import type { AnnotationQuery, Dashboard, VariableModel } from "@grafana/schema";
 import type * as StateTimeline from "@grafana/schema/dist/esm/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen.js";
+import type * as Heatmap from "@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen.js";
 import type * as Stat from "@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen.js";
 import type * as Table from "@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen.js";
 import type * as TimeSeries from "@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen.js";
@@ -32,6 +33,7 @@ export type Board = Json<Omit<Dashboard, "templating" | "annotations">> & {
 
 /** What each kind of panel has besides; the schema of dashboards itself takes any options. */
 export interface Panels {
+  "heatmap": { options: Partial<Json<Heatmap.Options>>; custom: Json<Heatmap.FieldConfig> | Record<string, never> };
   "stat": { options: Partial<Json<Stat.Options>>; custom: Record<string, never> };
   "table": { options: Partial<Json<Table.Options>>; custom: Json<Table.FieldConfig> | Record<string, never> };
   "state-timeline": { options: Partial<Json<StateTimeline.Options>>; custom: Json<StateTimeline.FieldConfig> };

@@ -15,6 +15,7 @@ HOUR, STEP = 3600, 15
 Labels = Mapping[str, str | Sequence[str]]
 Value = Callable[[int], float]
 BUCKETS = ("0.01", "0.025", "0.05", "0.1", "+Inf")
+SCORES = [f"{tenths / 10:g}" for tenths in range(1, 10)] + ["1.0", "+Inf"]
 MODEL = {"version": ["1", "2"], "role": ["champion", "canary", "shadow"]}
 FLOWS = ["train", "monitor"]
 
@@ -43,6 +44,7 @@ OF_USECASES: dict[str, tuple[Labels, Value]] = {
     "slipway_model_seconds_count": (MODEL, rising(2)),
     "slipway_batch_rows_bucket": ({"le": ["1", "2", "4", "+Inf"]}, rising(1)),
     "slipway_predictions_total": ({**MODEL, "label": ["good", "bad"]}, rising(2)),
+    "slipway_prediction_score_bucket": ({**MODEL, "le": SCORES}, rising(2)),
     "slipway_model_errors_total": ({"version": "2", "role": "canary"}, rising(0.1)),
     "slipway_canary_fallbacks_total": ({"version": "2", "reason": "late"}, rising(0.1)),
     "slipway_shadow_shed_total": ({"version": "2"}, rising(0.1)),
@@ -66,6 +68,10 @@ OF_USECASES: dict[str, tuple[Labels, Value]] = {
     "slipway_quality": ({"version": "1", "metric": ["roc_auc", "brier"]}, constant(0.8)),
     "slipway_quality_interval": ({"version": "1", "metric": "roc_auc", "end": ["low", "high"]}, constant(0.8)),
     "slipway_quality_bound": ({"metric": "roc_auc"}, constant(0.68)),
+    "namespace_usecase_version_metric:slipway_quality_missed:max": (
+        {"version": "1", "metric": "roc_auc"},
+        constant(0.6),
+    ),
     "slipway_label_coverage_ratio": ({}, constant(0.6)),
     "slipway_labels": ({}, constant(812)),
     "slipway_label_delay_seconds": ({}, constant(86_400)),

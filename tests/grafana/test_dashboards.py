@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana import thresholds
-from grafana.__main__ import main, texts
+from grafana import links, thresholds
+from grafana.__main__ import FOLDER, main, texts, usecases_in
 from grafana.addresses import Addresses
 from grafana.interpolation import DASHBOARDS, FILES, panels, queries, variables
+from tests.grafana import type_check
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = re.compile(r"(?<![\w:])(?:slipway_\w+|\w+:slipway_\w+:\w+|ALERTS)(?=[{\s\[),|\"]|$)")
@@ -24,6 +25,36 @@ NOT_SHOWN = {
     "slipway_requests_slow_total": "rules record its share, which is on a panel",
     "slipway_objective_window_days": "chooses the window in which rules record the budgets",
     "slipway_versions_deleted_total": "an event, not a state: the alert says which, `slipway history` says who",
+}
+# Panels without a bound, by the reason
+UNBOUNDED = {
+    "an amount, of which none is bad in itself": {
+        "CPU",
+        "Duration",
+        "GPU utilization",
+        "Input warnings",
+        "Models",
+        "Predictions by label",
+        "Requests",
+        "Requests by role",
+        "Requests in flight",
+        "Rows",
+        "Rows in a batch",
+        "Rows predicted and events shipped",
+        "Scores",
+        "Webhook deliveries of MLflow",
+    },
+    "versions, outcomes and decisions, by name": {
+        "Champion",
+        "Gates by verdict",
+        "Retraining decisions in a day",
+        "Rollout",
+        "Runs in a day",
+        "Share of versions",
+    },
+    "its significance decides": {"Size of the drift"},
+    "every row is bad": {"Firing alerts"},
+    "a figure beside it has thresholds": {"Events lost", "Segments shipped"},
 }
 EVERY = [
     pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")
@@ -62,7 +93,8 @@ def addresses_of(part: Any) -> list[str]:
 
 
 def test_the_committed_dashboards_are_those_of_the_code():
-    assert {path.name: path.read_text() for path in FILES} == texts(Addresses()), "run `make -C grafana`"
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+    assert committed == texts(Addresses(), usecases_in(FOLDER)), "run `make -C grafana`"
 
 
 def test_uids_are_those_that_bookmarks_and_links_name():
@@ -73,7 +105,7 @@ def test_uids_are_those_that_bookmarks_and_links_name():
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
 def test_panels_have_ids_and_places_of_their_own(dashboard):
     every = DASHBOARDS[dashboard]["panels"]
-    assert sorted(panel["id"] for panel in every) == list(range(1, len(every) + 1))
+    assert len({panel["id"] for panel in every} - {0}) == len(every)
     cells = [
         (place["x"] + x, place["y"] + y)
         for place in (panel["gridPos"] for panel in every)
@@ -103,12 +135,22 @@ def test_colors_are_names_that_each_theme_draws_in_its_own_way(dashboard, panel)
     assert {*re.findall(r'"(?:color|fixedColor)": "([^"]+)"', text)} <= {"green", "yellow", "red", "text"}
 
 
-def test_a_panel_that_can_be_bad_has_thresholds_words_or_a_bound():
-    for panel in (case.values[1] for case in EVERY):
-        if panel["type"] == "stat" and any("Runbook" in link["title"] for link in panel.get("links", [])):
-            defaults = panel["fieldConfig"]["defaults"]
-            steps = defaults.get("thresholds", {}).get("steps", [])
-            assert len(steps) > 1 or defaults.get("mappings") or panel["title"] == "Quality", panel["title"]
+def is_bounded(panel: dict[str, Any]) -> bool:
+    """Tell whether a panel shows what is bad: by thresholds, by words with a color, or by a line of the bound."""
+    defaults, overrides = panel["fieldConfig"]["defaults"], json.dumps(panel["fieldConfig"]["overrides"])
+    steps = defaults.get("thresholds", {}).get("steps", [])
+    bounds = ("mappings", "thresholds", "custom.lineStyle")
+    return len(steps) > 1 or "mappings" in defaults or any(f'"id": "{bound}"' in overrides for bound in bounds)
+
+
+def test_a_panel_shows_what_is_bad_or_there_is_a_reason():
+    unbounded = {case.values[1]["title"] for case in EVERY if not is_bounded(case.values[1])}
+    assert unbounded == {title for titles in UNBOUNDED.values() for title in titles}
+
+
+def test_words_and_thresholds_of_a_figure_have_a_color():
+    for panel in (case.values[1] for case in EVERY if case.values[1]["type"] == "stat"):
+        assert panel["options"]["colorMode"] == ("value" if is_bounded(panel) else "none"), panel["title"]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
@@ -118,6 +160,8 @@ def test_links_lead_to_dashboards_runbooks_and_declared_addresses(dashboard):
         target = re.match(r"/d/([\w-]+)\?|\$\{(kibana|mlflow|status|runbooks)\}", url)
         assert target, url
         assert target[1] is None or target[1] in DASHBOARDS, url
+        if number := re.search(r"&viewPanel=(\d+)$", url):
+            assert int(number[1]) in {panel["id"] for panel in panels(target[1])}, url
         assert target[2] is None or target[2] in variables(dashboard), url
         if found := re.fullmatch(r"\$\{runbooks\}/(\w+)\.md", url):
             assert found[1] in runbooks, url
@@ -168,6 +212,43 @@ def test_a_deployment_names_its_own_addresses(tmp_path):
         assert constants["kibana"] == "https://kibana.example.org"
         assert constants["runbooks"] == "https://wiki.example.org"
         assert constants["mlflow"] == Addresses().mlflow
+
+
+def test_a_use_case_gets_a_dashboard_of_its_own_which_is_written_anew_from_then_on(tmp_path):
+    main(["--out", str(tmp_path), "--usecase", "credit_risk"])
+    path = tmp_path / "slipway-model-credit_risk.json"
+    own = json.loads(path.read_text())
+    assert (own["uid"], own["title"]) == (path.stem, "Slipway: credit_risk")
+    chosen = next(variable for variable in own["templating"]["list"] if variable["name"] == "usecase")
+    assert (chosen["type"], chosen["query"], chosen["hide"]) == ("constant", "credit_risk", 2)
+    assert own["panels"] == DASHBOARDS["slipway-model"]["panels"]
+    path.write_text(path.read_text().replace("Is this model well?", "stale"))
+    main(["--out", str(tmp_path)])
+    assert json.loads(path.read_text()) == own
+    assert len(list(tmp_path.iterdir())) == len(DASHBOARDS) + 1
+
+
+@pytest.mark.parametrize("name", ["a" * 26, "a" * 27, "a" * 63])
+def test_a_uid_of_a_use_case_is_one_for_grafana(name):
+    uids = {links.model_uid(one) for one in (name, name[:-1] + "c")}
+    assert len(uids) == 2 and all(re.fullmatch(r"slipway-model-[a-z0-9_-]{1,26}", uid) for uid in uids)
+
+
+@pytest.mark.parametrize("name", ["", "Credit Risk", "../fleet", "1st"])
+def test_what_is_no_name_of_a_use_case_is_refused(name, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path / "new"), "--usecase", name])
+    assert "no name of a use case" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_types_are_checked_of_every_kind_of_panel():
+    types = (ROOT / "grafana" / "types" / "dashboard.ts").read_text()
+    kinds = {panel["type"] for dashboard in DASHBOARDS for panel in panels(dashboard)}
+    assert kinds == set(re.findall(r'^  "([\w-]+)": \{ options', types, re.MULTILINE))
+    declared = "\n".join(type_check.declarations())
+    assert declared.count("export const panel") == len(EVERY)
+    assert all(text in declared for text in type_check.MISTAKES)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "grafana" / "provisioning").rglob("*.yml")), ids=lambda path: path.name)

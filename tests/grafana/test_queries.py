@@ -162,6 +162,14 @@ def test_the_champion_is_the_version_that_responds_and_none_that_did(prometheus)
 
 
 @pytest.mark.slow
+def test_the_heat_map_has_a_row_for_each_tenth_of_the_score(prometheus):
+    query = next(query for query in EVERY if query.panel == "Scores")
+    rates = {series["metric"]["le"]: float(series["values"][-1][1]) for series in ask(prometheus, query, "one")}
+    assert rates.keys() == set(sample_series.SCORES) - {"+Inf"}
+    assert list(rates.values()) == pytest.approx([6] * 10)  # of three roles
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "labels"),
     [

@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.grafana.dashboards import DASHBOARDS, ROOT, panels
+from grafana.interpolation import DASHBOARDS, panels
 
+ROOT = Path(__file__).resolve().parents[2]
 # What is wrong in a second copy of the dashboards, and how the compiler names it: else it would check nothing.
 MISTAKES = {
     '"graphTooltip": 1': ('"graphTooltip": 7', "Type '7'"),

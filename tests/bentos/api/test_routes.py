@@ -129,6 +129,7 @@ def test_metrics_have_the_names_that_dashboards_rely_on(start_client):
         'slipway_requests_total{code="200",route="predict",usecase="loans"}',
         'slipway_request_duration_seconds_count{route="predict",usecase="loans"}',
         'slipway_model_seconds_count{role="champion",usecase="loans",version="1"}',
+        'slipway_prediction_score_bucket{le="1.0",role="champion",usecase="loans",version="1"}',
         'slipway_model_info{device="cpu",role="champion",source="pointer",usecase="loans",version="1"} 1.0',
         'slipway_input_warnings_total{feature="job",reason="unknown_category",usecase="loans"}',
     ):
@@ -136,6 +137,26 @@ def test_metrics_have_the_names_that_dashboards_rely_on(start_client):
     assert re.search(
         r'slipway_predictions_total\{label="(good|bad)",role="champion",usecase="loans",version="1"\}', text
     )
+
+
+def test_scores_are_counted_by_tenths_and_a_regression_has_none(start_client):
+    client = start_client(bundles.TABULAR, bundles.REGRESSION)
+    champion = {"version": "1", "role": "champion"}
+
+    def counted() -> dict[float, float]:
+        found = "slipway_prediction_score_bucket"
+        bounds = [tenths / 10 for tenths in range(1, 11)]
+        return {bound: client.metric(found, usecase="loans", le=str(bound), **champion) for bound in bounds}
+
+    before = counted()
+    scores = [row["score"] for row in client.predict(ROW, {**ROW, "age": 70}).json["predictions"]]
+    rose = {bound: number - before[bound] for bound, number in counted().items()}
+    assert rose == {bound: sum(score <= bound for score in scores) for bound in rose}
+    example = client.get("/v1/models/prices/schema").json["examples"][0]
+    assert client.predict(example, usecase="prices").status == 200
+    prices = {"usecase": "prices", **champion}
+    assert client.metric("slipway_model_seconds_count", **prices) > 0
+    assert client.worker.metrics.registry.get_sample_value("slipway_prediction_score_count", prices) is None
 
 
 def test_the_openapi_document_describes_what_is_served(start_client):

@@ -50,8 +50,8 @@ READERS: dict[str, Callable[[Log, int], object]] = {
 
 
 def count_by_day_and_label(log: Log, _: int) -> object:
-    """Count the predictions of each day and label."""
-    day = """date_trunc('day', "@timestamp")"""
+    """Count the predictions of each day and label. `date_trunc` knows time zones, and takes four times as long."""
+    day = 'make_timestamp(epoch_us("@timestamp"))::DATE'
     return log.predictions(USECASE).aggregate(f'{day} AS day, "slipway.label" AS label, count(*)').fetchall()
 
 
@@ -66,7 +66,7 @@ BUSY_READERS: dict[str, Callable[[Log, int], object]] = {
     "sample of 10,000": READERS["sample of 10,000 events"],
     "a monitor's window of the last day": window_of_last_day,
 }
-BUSY_FILES, BUSY_ROWS, BUSY_WORKERS = 576, 15_000, 4  # a hundred predictions per second
+BUSY_FILES, BUSY_ROWS, BUSY_WORKERS = 640, 13_500, 5  # a hundred predictions per second
 _FEATURES = ", ".join(f"'{name}', round(random(), 4)" for name in FEATURES)
 _COLUMNS = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in PREDICTION_COLUMNS.items())
 # As `slipway.ids` makes them: milliseconds, and 20 digits by chance.

@@ -101,8 +101,8 @@ class Compactor:
         names = self._store.names(at.folder)
         if self._settled.get(at.folder) == hash(tuple(names)):
             return
-        for left in _left_by_killed(names):
-            self._store.remove(f"{at.folder}/{left}")
+        for name in _left_by_killed(names):
+            self._store.remove(f"{at.folder}/{name}")
         files = [name for name in names if name.endswith(PARQUET) and not name.startswith(".")]
         small = {name for name in files if not name.startswith(COMPACTED)}
         large = [name for name in files if name.startswith(COMPACTED)]

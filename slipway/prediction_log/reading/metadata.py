@@ -42,10 +42,12 @@ def to_option(metadata: Metadata) -> str:
 
 def read(connect: Callable[[], DuckDBPyConnection], files: Sequence[Path]) -> dict[Path, Metadata]:
     """Read the metadata of files that have any, and a footer that can be read."""
+    if not files:
+        return {}
     query = f"""SELECT file_name, decode(value) FROM parquet_kv_metadata({literals(files)})
         WHERE decode(key) = '{_KEY}'"""
     with connect() as connection:
-        rows = connection.execute(query).fetchall() if files else []
+        rows = connection.execute(query).fetchall()
     found = {Path(name): metadata for name, text in rows if (metadata := _decode(name, text))}
     return {path: found[path] for path in files if path in found}
 

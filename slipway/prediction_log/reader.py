@@ -136,7 +136,7 @@ class Log:
             self.left_out = views.left_out
             return views.connection.sql(query)
 
-        return cast("DuckDBPyRelation", RetriedRelation(make, lambda: made[0].have_broken_files()))
+        return cast("DuckDBPyRelation", RetriedRelation(make, lambda: any(views.have_broken_files() for views in made)))
 
 
 def _has_any_labeler(usecase: str) -> bool:

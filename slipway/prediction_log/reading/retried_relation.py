@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from slipway.errors import SlipwayError
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
@@ -64,19 +66,21 @@ class RetriedRelation:
             try:
                 return evaluate()
             except Exception as error:  # DuckDB raises its own errors and others, such as UnicodeDecodeError
-                if _is_of_the_query(error) or not self._make_again():
+                if _has_another_reason(error) or not self._make_again():
                     raise
 
 
-def _is_of_the_query(error: Exception) -> bool:
-    """Whether the reason is no file."""
+def _has_another_reason(error: Exception) -> bool:
+    """Whether the reason is the query, the store or this process, and no file."""
     import duckdb
 
-    of_the_query = (
+    reasons = (
+        SlipwayError,
+        OSError,
         duckdb.BinderException,
         duckdb.CatalogException,
         duckdb.ParserException,
         duckdb.OutOfMemoryException,
         duckdb.InterruptException,
     )
-    return isinstance(error, of_the_query)
+    return isinstance(error, reasons)

@@ -109,7 +109,6 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
     hours, declared = (usecase.monitoring.window_hours, usecase.gates.slices) if usecase else (HOURS, [])
     log, since = Log(config), until - timedelta(hours=hours)
     events = log.predictions(name, since, until, answered=False)
-    left_out = describe(log.left_out)
     # The rows come the oldest first: of each role the version that answered last is left.
     last = {role: found for role, *found in events.query("events", _LAST).fetchall()}
     role = next((role for role in (SHADOW, CANARY) if role in last), None)
@@ -117,6 +116,7 @@ def compare(config: Settings, name: str, now: datetime | None = None) -> Candida
         return None
     schema = Schema.load(reference_bundle.fetch(config, name, *last[CHAMPION][:2]) / "serve" / "schema.json")
     both = _read(events, role, last, [each.feature for each in declared])
+    left_out = describe(log.left_out)
     labels = _labels(log, name, schema, both.moment.min().to_pydatetime(), until)
     both = both.merge(labels, how="left", on="row_id")
     versions = _Versions(name, schema, role, last[CHAMPION][0], last[role][0], both)

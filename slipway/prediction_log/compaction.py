@@ -3,8 +3,8 @@
 A process that is killed at any step loses and doubles nothing, nor do two at once:
 
 1. A large file appears complete or not at all, and its metadata names the small ones whose events it has. Its own name
-   is a digest of theirs, so that a repetition replaces it.
-2. Until the small ones are removed, readers find events in both, and count each once, by its id.
+   is a digest of theirs, so that a repetition replaces it. Its sample appears before it.
+2. Until the small ones are removed, readers find events in both, and read those of the large file.
 3. They are removed when no reader that listed them can still be at it, if every value of the large file can be read.
 """
 
@@ -20,34 +20,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from slipway.errors import DataError
 from slipway.prediction_log.jsonl import connect, literal, literals
-from slipway.prediction_log.layout import COMPACTED, PARQUET, READING, dates, partitions
+from slipway.prediction_log.layout import COMPACTED, PARQUET, READING, SAMPLE, dates, partitions
 from slipway.prediction_log.parquet_files import read_parquet
+from slipway.prediction_log.reading import metadata, sample
+from slipway.prediction_log.reading.metadata import Metadata
 from slipway.prediction_log.segments import segments
 from slipway.prediction_log.spool_reader import COLUMNS
 from slipway.storage.factory import object_store
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from slipway.settings import Settings
 
-_KEY = "slipway_compacted"
 _MOST_BYTES, _MOST_FILES = 64 << 20, 2_000  # of small files that become one
 _FETCHED_AT_ONCE = 16
 _ROW_GROUP = 50_000  # rows that the writer holds in memory
 _log = logging.getLogger("slipway.prediction_log")
 
 
-class _Origin(msgspec.Struct, frozen=True):
-    """When a large file was written, and the names of the small files whose events it has."""
-
-    at: datetime
-    sources: list[str]
-
-
-_UNKNOWN = _Origin(datetime.max.replace(tzinfo=UTC), [])
+_UNKNOWN = Metadata(datetime.max.replace(tzinfo=UTC), [])
 
 
 @dataclass(frozen=True)
@@ -107,8 +101,8 @@ class Compactor:
         names = self._store.names(at.folder)
         if self._settled.get(at.folder) == hash(tuple(names)):
             return
-        for draft in (name for name in names if name.startswith(f".{COMPACTED}")):  # of a process that was killed
-            self._store.remove(f"{at.folder}/{draft}")
+        for name in _left_by_killed(names):
+            self._store.remove(f"{at.folder}/{name}")
         files = [name for name in names if name.endswith(PARQUET) and not name.startswith(".")]
         small = {name for name in files if not name.startswith(COMPACTED)}
         large = [name for name in files if name.startswith(COMPACTED)]
@@ -135,21 +129,13 @@ class Compactor:
             small = small - combined
         return small, waits
 
-    def _origin(self, name: str, stream: str) -> _Origin:
-        """Read a large file's origin: unknown if any value of it cannot be read, so that its sources stay."""
+    def _origin(self, name: str, stream: str) -> Metadata:
+        """Read a large file's metadata: unknown if any value of it cannot be read, so that its sources stay."""
         [path] = self._store.local([name])
         _, broken = read_parquet(self._connect, {name: path}, COLUMNS[stream])
-        if broken:
-            return _UNKNOWN
-        query = f"SELECT decode(value) FROM parquet_kv_metadata({literal(path)}) WHERE decode(key) = '{_KEY}'"
-        with self._connect() as connection:
-            found = connection.execute(query).fetchall()
+        found = {} if broken else metadata.read(self._connect, [path])
         self._clear()
-        try:
-            return msgspec.json.decode(found[0][0], type=_Origin)
-        except (IndexError, ValueError):
-            _log.warning("%s does not say what it was made of: its sources stay", name)
-            return _UNKNOWN
+        return found.get(path, _UNKNOWN)
 
     def _combine(self, at: _Partition, names: Sequence[str], done: Compaction) -> bool:
         """Write a large file for each batch of small ones; returns whether there was one."""
@@ -192,18 +178,54 @@ class Compactor:
         return {name: path for name, path in files.items() if path not in newer}
 
     def _write(self, at: _Partition, files: Mapping[str, Path]) -> None:
+        """Write a large file, and before it its sample: what a reader finds beside it is complete."""
         queries, _ = read_parquet(self._connect, files, COLUMNS[at.stream])
         rows = " UNION ALL BY NAME ".join(queries)
-        digest = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
-        origin = msgspec.json.encode(_Origin(at.now, sorted(files))).decode()
-        options = f"ROW_GROUP_SIZE {_ROW_GROUP}, KV_METADATA {{{_KEY}: {literal(origin)}}}"
-        with self._store.draft(f"{at.folder}/{COMPACTED}{digest}{PARQUET}") as draft, self._connect() as connection:
-            copy = f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet, COMPRESSION zstd, {options})"
-            [(written,)] = connection.execute(copy).fetchall()
-            [(expected,)] = connection.execute(f"SELECT count(*) FROM ({rows})").fetchall()
-            if written != expected:
-                raise DataError(f"{written:,} of {expected:,} events of {at.folder} were written: nothing is removed.")
+        name = f"{at.folder}/{COMPACTED}{hashlib.sha256(chr(10).join(sorted(files)).encode()).hexdigest()}{PARQUET}"
+        with self._connect() as connection:
+            [(expected, hashes, *ids, since, until)] = connection.execute(_RANGE.format(rows=rows)).fetchall()
+            if hashes < expected:  # some events are there twice
+                [(expected,)] = connection.execute(_IDS.format(rows=rows)).fetchall()
+                rows = _EACH_ONCE.format(rows=rows)
+            if at.stream == "prediction":
+                with self._store.draft(sample.name(name)) as draft:
+                    _copy(connection, sample.of_file(rows), draft, f"ROW_GROUP_SIZE {sample.ROW_GROUP}")
+            origin = metadata.to_option(Metadata(at.now, sorted(files), (ids[0], ids[1]), (since, until)))
+            with self._store.draft(name) as draft:
+                written = _copy(connection, rows, draft, f"ROW_GROUP_SIZE {_ROW_GROUP}, {origin}")
+                if written != expected:
+                    raise DataError(
+                        f"{written:,} of {expected:,} events of {at.folder} were written: nothing is removed."
+                    )
 
     def _clear(self) -> None:
         """Remove copies and drafts; the next ones make the folder again."""
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+# As many different hashes as events mean as many different ids, and take less memory.
+_RANGE = """SELECT count(*), count(DISTINCT hash("event.id")), min("event.id"), max("event.id"), min("@timestamp"),
+    max("@timestamp") FROM ({rows})"""
+_IDS = 'SELECT count(*) FROM (SELECT DISTINCT "event.id" FROM ({rows}))'
+# Few events are there twice: to compare those alone takes little memory.
+_EACH_ONCE = """WITH doubled AS MATERIALIZED (SELECT "event.id" FROM ({rows}) GROUP BY ALL HAVING count(*) > 1)
+    FROM ({rows}) ANTI JOIN doubled USING ("event.id") UNION ALL BY NAME
+    SELECT DISTINCT ON ("event.id") * FROM ({rows}) SEMI JOIN doubled USING ("event.id")"""
+
+
+def _copy(connection: DuckDBPyConnection, rows: str, draft: Path, options: str) -> int:
+    """Write rows into a Parquet file; returns their number."""
+    copy = f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet, COMPRESSION zstd, {options})"
+    [(written,)] = connection.execute(copy).fetchall()
+    return written
+
+
+def _left_by_killed(names: Sequence[str]) -> list[str]:
+    """Choose drafts, and samples that are beside no large file."""
+    large = {sample.name(name) for name in names if name.startswith(COMPACTED) and name.endswith(PARQUET)}
+    return [
+        name
+        for name in names
+        if name.startswith(f".{COMPACTED}")
+        or (name.startswith(COMPACTED) and name.endswith(SAMPLE) and name not in large)
+    ]

@@ -30,6 +30,7 @@ WITH feedback_rows AS (
     SELECT DISTINCT "slipway.row_id" AS row_id, "slipway.key" AS key, "@timestamp" AS answered_at,
         coalesce("slipway.caller", '') AS owner
     FROM {answered}
+    WHERE "slipway.row_id" IN (SELECT row_id FROM feedback_rows) OR "slipway.key" IN (SELECT key FROM feedback_rows)
 ), keyed AS (
     SELECT key, owner, answered_at, max(row_id) AS row_id FROM answered_rows WHERE key IS NOT NULL GROUP BY ALL
 ), by_row AS (

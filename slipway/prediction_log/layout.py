@@ -1,8 +1,8 @@
 """Layout of the shipped log: `STREAM/ENVIRONMENT/USECASE/DATE/NAME.parquet`, DATE being the events' (UTC).
 
 NAME is that of a segment, whose lines that are no events are in `NAME.bad`, or `compacted-DIGEST` for the events of
-many segments. A mark `pruned-before-DATE` beside the dates hides earlier ones from every reader at once, however long
-it takes to remove them.
+many segments, of which `compacted-DIGEST.sample` has a sample. A mark `pruned-before-DATE` beside the dates hides
+earlier ones from every reader at once, however long it takes to remove them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PARQUET = ".parquet"
 BAD = ".bad"
+SAMPLE = ".sample"
 COMPACTED = "compacted-"
 PRUNED = "pruned-before-"
 READING = timedelta(hours=1)

@@ -5,32 +5,27 @@ DuckDB is imported when the first query runs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from slipway.errors import DataError, UseCaseError
-from slipway.prediction_log.jsonl import connect, literal
 from slipway.prediction_log.label_join import label_join
-from slipway.prediction_log.layout import BAD, PARQUET, between, partitions
-from slipway.prediction_log.left_out import LeftOut, kept_lines
-from slipway.prediction_log.parquet_files import read_parquet
-from slipway.prediction_log.spool_reader import COLUMNS, read_spool
+from slipway.prediction_log.layout import PARQUET, between, partitions
+from slipway.prediction_log.left_out import LeftOut
+from slipway.prediction_log.reading.retried_relation import RetriedRelation
+from slipway.prediction_log.reading.sample import ANSWERED, COUNTS, MOST_ROWS, chosen
+from slipway.prediction_log.reading.views import Views, events, with_copies, within
 from slipway.storage.factory import object_store
 from slipway.timestamps import as_utc, parse
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb import DuckDBPyRelation
 
     from slipway.settings import Settings
 
 Time = datetime | str | None
 _CLOCKS_APART = timedelta(days=1)
-_COUNTS = '"slipway.test" IS NOT TRUE'
-_ANSWERED = f'"slipway.answered" AND {_COUNTS}'
-_EACH_ONCE = 'SELECT DISTINCT ON ("event.id") *'
 
 
 class Log:
@@ -40,7 +35,8 @@ class Log:
 
     The result is a DuckDB relation with the columns of `slipway.contracts.events.prediction_event`, in no order, of the
     log at the time of the call. A file that cannot be read costs itself: `left_out` has those of the last call's dates,
-    and those with lines that are no events, `bad_lines` in all.
+    and those with lines that are no events, `bad_lines` in all. That a compacted file is damaged may be found when the
+    relation is evaluated, which then is done again without it: look at `left_out` afterwards.
 
     Predictions that were made to test the service are left out of everything but `predictions(tests=True)`: they say
     nothing about the world.
@@ -58,27 +54,39 @@ class Log:
         self, usecase: str, since: Time = None, until: Time = None, answered: bool = True, tests: bool = False
     ) -> DuckDBPyRelation:
         """Read prediction events; `answered=False` adds those that no client got (shadow, failures)."""
-        chosen = [*(['"slipway.answered"'] if answered else []), *([] if tests else [_COUNTS])]
-        connection = self._connect("prediction", usecase, parse_instant(since), parse_instant(until))
-        return connection.sql(f"{_EACH_ONCE} FROM prediction WHERE {' AND '.join(chosen) or True}")
+        conditions = [*(['"slipway.answered"'] if answered else []), *([] if tests else [COUNTS])]
+        window = parse_instant(since), parse_instant(until)
+
+        def define(views: Views) -> str:
+            views.add("prediction", usecase, window)
+            return events("prediction", " AND ".join(conditions) or "true")
+
+        return self._relation(define)
 
     def feedback(self, usecase: str, since: Time = None, until: Time = None) -> DuckDBPyRelation:
         """Read feedback events as they were sent: a row may have several, or none that is valid."""
-        return self._connect("feedback", usecase, parse_instant(since), parse_instant(until)).sql(
-            f"{_EACH_ONCE} FROM feedback"
-        )
+        window = parse_instant(since), parse_instant(until)
 
-    def sample(self, usecase: str, since: Time = None, until: Time = None, n: int = 10_000) -> DuckDBPyRelation:
+        def define(views: Views) -> str:
+            views.add("feedback", usecase, window)
+            return events("feedback")
+
+        return self._relation(define)
+
+    def sample(self, usecase: str, since: Time = None, until: Time = None, n: int = MOST_ROWS) -> DuckDBPyRelation:
         """Read the `n` answered events with the smallest first 8 bytes of md5(row_id).
 
         The same events give the same sample, and the sample of a union is the sample of its parts' samples.
         """
-        connection = self._connect("prediction", usecase, parse_instant(since), parse_instant(until))
-        return connection.sql(f"""
-            WITH chosen AS (
-                SELECT DISTINCT "slipway.row_id" AS row_id FROM prediction WHERE {_ANSWERED}
-                ORDER BY md5(row_id)[:16], row_id LIMIT {int(n)}
-            ) {_EACH_ONCE} FROM prediction SEMI JOIN chosen ON "slipway.row_id" = row_id WHERE {_ANSWERED}""")
+        window = parse_instant(since), parse_instant(until)
+
+        def define(views: Views) -> str:
+            views.add("prediction", usecase, window, sampled=n <= MOST_ROWS)
+            rows = chosen(with_copies("prediction", ANSWERED), int(n))
+            sampled = events("prediction", f'{ANSWERED} AND "slipway.row_id" IN (FROM chosen)')
+            return f"WITH chosen AS MATERIALIZED ({rows}) {sampled}"
+
+        return self._relation(define)
 
     def labelled(
         self,
@@ -99,42 +107,36 @@ class Log:
         callers `without`. With `each_caller` a prediction has a row for each caller's vote.
         """
         since, until = parse_instant(since), parse_instant(until)
-        # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
-        connection = self._connect("prediction", usecase, since, None)
-        self._view(connection, "feedback", usecase, since and since - _CLOCKS_APART, parse_instant(sent_until))
-        answered = f"(FROM prediction WHERE {_ANSWERED})"
-        found = label_join(answered, "feedback", labels, without, each_caller, _has_any_labeler(usecase))
-        once = 'SELECT DISTINCT ON ("event.id", label_caller) *' if each_caller else _EACH_ONCE
-        return connection.sql(f"{once} FROM ({found}) WHERE {_within(None, until)}")
+        sent = since and since - _CLOCKS_APART, parse_instant(sent_until)
+        tables = f"({with_copies('prediction', ANSWERED)})", f"({with_copies('feedback')})"
+        found = label_join(*tables, labels, without, each_caller, _has_any_labeler(usecase))
+        one = '"event.id", label_caller' if each_caller else '"event.id"'
+
+        def define(views: Views) -> str:
+            # A key means the latest prediction with it, which may be later than `until`: those are needed to know.
+            views.add("prediction", usecase, (since, None))
+            views.add("feedback", usecase, sent)
+            return f"SELECT DISTINCT ON ({one}) * FROM ({found}) WHERE {within(None, until)}"
+
+        return self._relation(define)
 
     def shipped(self, usecase: str) -> int:
         """Count the Parquet files that hold the use case's predictions by now."""
         folder = partitions(self._settings, "prediction", usecase)
         return sum(name.endswith(PARQUET) for name in between(object_store(self._settings), folder, None, None))
 
-    def _connect(self, stream: str, usecase: str, since: datetime | None, until: datetime | None) -> DuckDBPyConnection:
-        self.left_out = []
-        connection = connect(self._settings)
-        self._view(connection, stream, usecase, since, until)
-        return connection
+    def _relation(self, define: Callable[[Views], str]) -> DuckDBPyRelation:
+        """Make a relation of a query, which is defined on views, and defined anew if one of their files is broken."""
+        made: list[Views] = []
 
-    def _view(
-        self, connection: DuckDBPyConnection, stream: str, usecase: str, since: datetime | None, until: datetime | None
-    ) -> None:
-        """Make a view of the stream's events, some of them twice. The spool is read before the Parquet is listed: what
-        the shipper moves meanwhile is found in both, never in neither."""
-        spooled = f"spooled_{stream}"
-        self.left_out += read_spool(connection, spooled, self._settings.spool, usecase, stream)
-        shipped = between(object_store(self._settings), partitions(self._settings, stream, usecase), since, until)
-        parquet, broken = read_parquet(partial(connect, self._settings), self._files(shipped, PARQUET), COLUMNS[stream])
-        self.left_out += [*broken, *kept_lines(self._files(shipped, BAD))]
-        source = " UNION ALL BY NAME ".join([f"FROM {spooled}", *parquet])
-        connection.execute(f"CREATE TEMP VIEW {stream} AS FROM ({source}) WHERE {_within(since, until)}")
+        def make() -> DuckDBPyRelation:
+            made[:] = [Views(self._settings)]
+            [views] = made
+            query = define(views)
+            self.left_out = views.left_out
+            return views.connection.sql(query)
 
-    def _files(self, names: Sequence[str], ending: str) -> dict[str, Path]:
-        """Files on this machine by the names that end so."""
-        wanted = [name for name in names if name.endswith(ending)]
-        return dict(zip(wanted, object_store(self._settings).local(wanted), strict=True))
+        return cast("DuckDBPyRelation", RetriedRelation(make, lambda: any(views.have_broken_files() for views in made)))
 
 
 def _has_any_labeler(usecase: str) -> bool:
@@ -159,13 +161,3 @@ def parse_instant(time: Time) -> datetime | None:
         except ValueError:
             raise DataError(f"{time!r} is no time. Write it in ISO 8601, as 2026-01-31 or 2026-01-31T12:00Z.") from None
     return None if time is None else as_utc(time)
-
-
-def _within(since: datetime | None, until: datetime | None) -> str:
-    bounds = [f'"@timestamp" >= {_literal(since)}'] if since else []
-    bounds += [f'"@timestamp" < {_literal(until)}'] if until else []
-    return " AND ".join(bounds) or "true"
-
-
-def _literal(time: datetime) -> str:
-    return f"TIMESTAMPTZ {literal(time.isoformat())}"

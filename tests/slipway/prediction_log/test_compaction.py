@@ -145,7 +145,7 @@ def test_the_small_files_of_a_large_one_that_is_damaged_stay_and_it_is_written_a
     ship(config, write, "a", "b", "c")
     before = read(log)
     Compactor(config).compact(USECASE, "prediction", NOW)
-    [large] = Path(config.log_root, "predictions").rglob("compacted-*")
+    [large] = Path(config.log_root, "predictions").rglob("compacted-*.parquet")
     large.write_bytes(b"\x00\xff" * 3_000)
     assert Compactor(config).compact(USECASE, "prediction", NOW + HOUR) == Compaction(combined=3, large=1)
     assert Compactor(config).compact(USECASE, "prediction", NOW + 2 * HOUR) == Compaction(removed=3)
@@ -174,7 +174,7 @@ def test_a_date_that_cannot_be_compacted_costs_no_other(config, log, write):
     [first, second] = sorted(Path(config.log_root, "predictions", "local", USECASE).iterdir())
     (first / ".compacted-0123.parquet.tmp").mkdir()
     assert Compactor(config).compact(USECASE, "prediction", NOW + timedelta(days=1)) == Compaction(combined=2, large=1)
-    assert len(list(second.iterdir())) == 3
+    assert len(list(second.glob("*.parquet"))) == 3
 
 
 def test_a_bucket_is_compacted_as_a_folder_is_and_a_kill_at_any_request_loses_nothing(s3, write, monkeypatch):

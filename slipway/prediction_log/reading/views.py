@@ -1,0 +1,116 @@
+"""The events of a stream as views of one database: those in its spool, and in its Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.prediction_log.jsonl import connect, literal
+from slipway.prediction_log.layout import BAD, PARQUET, SAMPLE, between, partitions
+from slipway.prediction_log.left_out import LeftOut, kept_lines
+from slipway.prediction_log.parquet_files import check, queries, recheck
+from slipway.prediction_log.reading import sample
+from slipway.prediction_log.reading.event_sets import EventSets, Ids, event_sets
+from slipway.prediction_log.spool_reader import COLUMNS, read_spool
+from slipway.storage.factory import object_store
+
+if TYPE_CHECKING:
+    from slipway.settings import Settings
+
+Window = tuple[datetime | None, datetime | None]
+
+
+class Views:
+    """Views of the log as it is now, in a database of their own, and what they leave out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.left_out: list[LeftOut] = []
+        self.connection = connect(settings)
+        self._settings = settings
+        self._connect = partial(connect, settings)
+        self._files: dict[str, list[Path]] = {}
+
+    def add(self, stream: str, usecase: str, window: Window, sampled: bool = False) -> None:
+        """Make the views of a stream. With `sampled`, a compacted file has only its sample there if that is enough.
+
+        The spool is read before the Parquet is listed: what the shipper moves meanwhile is found in both, never in
+        neither.
+        """
+        spooled = f"spooled_{stream}"
+        self.left_out += read_spool(self.connection, spooled, self._settings.spool, usecase, stream)
+        names = between(object_store(self._settings), partitions(self._settings, stream, usecase), *window)
+        sets = self._sets(stream, names, spooled)
+        once = self._with_samples(stream, names, sets, window) if sampled else [*sets.once]
+        read, none = partial(queries, columns=COLUMNS[stream]), f"FROM {spooled} WHERE false"
+        shared = [
+            f"FROM ({query}) WHERE {_between(part)}"
+            for path, part in sets.shared.items()
+            for query in read([path], believed=True)
+        ]
+        for name, parts in (
+            ("once", [none, *read(once, believed=True)]),
+            ("rest", [f"FROM {spooled}", *read(sets.rest)]),
+            ("shared", [none, *shared]),
+        ):
+            source = " UNION ALL BY NAME ".join(parts)
+            self.connection.execute(f"CREATE TEMP VIEW {stream}_{name} AS FROM ({source}) WHERE {within(*window)}")
+
+    def have_broken_files(self) -> bool:
+        """Read all files through, and tell whether new views would leave any of them out."""
+        found = [recheck(self._connect, files, COLUMNS[stream]) for stream, files in self._files.items()]
+        return any(found)
+
+    def _sets(self, stream: str, names: Sequence[str], spooled: str) -> EventSets:
+        files = self._local(names, PARQUET)
+        self._files[stream] = [*files.values()]
+        query = f'SELECT min("event.id"), max("event.id") FROM {spooled}'
+        [(first, last)] = self.connection.execute(query).fetchall()
+        sets = event_sets(self._connect, files, COLUMNS[stream], None if first is None else (first, last))
+        self.left_out += [*sets.left_out, *kept_lines(self._local(names, BAD))]
+        return sets
+
+    def _with_samples(self, stream: str, names: Sequence[str], sets: EventSets, window: Window) -> list[Path]:
+        """Replace each file that is wholly in the window by its sample, if that can be read."""
+        samples = self._local(names, SAMPLE)
+        sound, _ = check(self._connect, samples, COLUMNS[stream], believed=True)
+        self._files[stream] += sound
+        found = {path.stem: path for path in sound}
+        return [
+            found[path.stem] if path.stem in found and sample.is_within(metadata, *window) else path
+            for path, metadata in sets.once.items()
+        ]
+
+    def _local(self, names: Sequence[str], ending: str) -> dict[str, Path]:
+        """Files on this machine by the names that end so."""
+        wanted = [name for name in names if name.endswith(ending)]
+        return dict(zip(wanted, object_store(self._settings).local(wanted), strict=True))
+
+
+def events(stream: str, where: str = "true") -> str:
+    """Write the query of a stream's events that are chosen by a condition, each once."""
+    return f"""FROM {stream}_once WHERE {where} UNION ALL SELECT DISTINCT ON ("event.id") * FROM {stream}_rest
+        ANTI JOIN (SELECT "event.id" FROM {stream}_shared WHERE {where}) AS shared USING ("event.id") WHERE {where}"""
+
+
+def with_copies(stream: str, where: str = "true") -> str:
+    """Write the query of a stream's events that are chosen by a condition, some of them several times."""
+    return f"FROM {stream}_once WHERE {where} UNION ALL FROM {stream}_rest WHERE {where}"
+
+
+def within(since: datetime | None, until: datetime | None) -> str:
+    """Write the condition that an event is in the window."""
+    bounds = [f'"@timestamp" >= {_literal(since)}'] if since else []
+    bounds += [f'"@timestamp" < {_literal(until)}'] if until else []
+    return " AND ".join(bounds) or "true"
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMPTZ {literal(time.isoformat())}"
+
+
+def _between(ids: Ids) -> str:
+    first, last = map(literal, ids)
+    return f'"event.id" BETWEEN {first} AND {last}'

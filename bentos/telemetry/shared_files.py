@@ -9,37 +9,64 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
-from prometheus_client import Metric, values
+from prometheus_client import values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 
+from bentos.telemetry.merged_metrics import MERGED_BY, MergedMetrics
+from bentos.telemetry.metrics_file import MetricsFile, kind_of
 from bentos.telemetry.reserved_file import ReservedFile, reserve
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_KINDS = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
 _log = logging.getLogger("slipway.serving")
 
 
-class SharedFiles(Collector):
-    """The metrics of all workers as one, from the files of a folder."""
+class SharedFiles:
+    """The metrics of all workers as one, from the files of a folder; for one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._files: dict[Path, MetricsFile] = {}
         self._damaged: set[Path] = set()
+        self._merged = MergedMetrics([])
 
-    def collect(self) -> Iterable[Metric]:
-        files = [path for path in self._folder.glob("*.db") if path.is_file()]
-        try:
-            return MultiProcessCollector.merge(files)
-        except Exception:  # whatever a damaged file makes of it; to try each one always would double a scrape's time
-            damaged = {path for path in files if not _is_whole(path)}
+    def text(self, usecases: Collection[str] | None = None) -> bytes:
+        """Return the text of some use cases, or of all, as `/metrics` has it."""
+        if self._read():
+            self._merged = MergedMetrics(list(self._files.values()))
+        return self._merged.text(usecases)
+
+    def _read(self) -> bool:
+        """Read the values of all files, and return whether there are other series than before."""
+        known, self._files = self._files, {}
+        changed, damaged = False, set()
+        for path in self._paths():
+            file = known.get(path) or MetricsFile(path)
+            try:
+                changed |= _read(file)
+                self._files[path] = file
+            except FileNotFoundError:
+                continue  # of a worker that was forgotten just now
+            except Exception:  # whatever a damaged file makes of it
+                damaged.add(path)
         for path in damaged - self._damaged:
             _log.error("the metrics of a worker are left out, for %s is damaged. Restart the server to renew it.", path)
         self._damaged = damaged
-        return MultiProcessCollector.merge([path for path in files if path not in damaged])
+        return changed or self._files.keys() != known.keys()
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*.db") if kind_of(path) in MERGED_BY and path.is_file())
+
+
+def _read(file: MetricsFile) -> bool:
+    """Read a file, and return whether it has other series than before. Raises ValueError where prometheus_client cannot
+    read it, and whatever else a damaged file makes of it."""
+    changed = file.read()
+    if changed and not _is_whole(file.path):
+        raise ValueError(f"{file.path} is damaged")
+    return changed
 
 
 def prepare() -> SharedFiles | None:
@@ -48,7 +75,7 @@ def prepare() -> SharedFiles | None:
     if not folder:
         return None
     try:
-        for kind in _KINDS:
+        for kind in MERGED_BY:
             _make(Path(folder, f"{kind}_{os.getpid()}.db"))
     except OSError as error:
         _log.error(

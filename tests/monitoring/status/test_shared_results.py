@@ -13,8 +13,8 @@ import pytest
 
 from monitoring.status import app as status_app
 from monitoring.status import dashboard
-from monitoring.status.shared_results import SharedResults, TooManyResults
 from slipway.settings import settings
+from slipway.system.shared_results import SharedResults, TooManyResults
 
 VIEWERS = 60  # more than there are threads for requests
 

@@ -6,16 +6,17 @@ worker in each scrape: thousands where there are 20 use cases and 4 workers.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Metric, generate_latest
-from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from bentos.telemetry.metrics_file import Labels, MetricsFile, Series
+from bentos.telemetry.metrics_file import Labels, MetricsFile, Series, parse
 
 _SUM, _GREATEST, _NEWEST = range(3)
 MERGED_BY = {  # kind of a file: what is shown of the values that the workers have of a series
@@ -31,10 +32,9 @@ class MergedMetrics:
     """The metrics in some files, whose series stay those that the files have when this is made."""
 
     def __init__(self, files: Sequence[MetricsFile]) -> None:
-        metrics = _metrics(files)
-        samples = [sample for metric in metrics for sample in metric.samples()]
+        samples = [sample for metric in _metrics(files) for sample in metric.samples()]
         self._files = files
-        self._texts = _texts(metrics)
+        self._texts = [(sample.header, _line(sample.name, sample.labels)) for sample in samples]
         self._usecases = np.array([dict(sample.labels).get("usecase", "") for sample in samples], str)
         self._merged_by = np.array([sample.merged_by for sample in samples], np.int64)
         self._parts = np.array([part for sample in samples for part in sample.parts], np.int64)
@@ -69,8 +69,10 @@ class MergedMetrics:
 
 
 class _Sample(NamedTuple):
-    """A line of the text; `parts` are the values that it is merged from, by their index among those of all files."""
+    """A line of the text, and its metric's header if it is the first; `parts` are the values that it is merged from, by
+    their index among those of all files."""
 
+    header: str
     name: str
     labels: Labels
     merged_by: int
@@ -78,64 +80,74 @@ class _Sample(NamedTuple):
 
 
 class _Metric:
-    """A metric; the indices of its values are held by child and series, in the order of the text."""
+    """A metric; its series, and the indices of their values, are held by child, in the order of the text."""
 
     def __init__(self, kind: str, series: Series) -> None:
-        self.name, self.help, self.type = series.metric, series.help, kind.partition("_")[0]
-        self._merged_by = MERGED_BY[kind]
-        self._children: dict[Labels, dict[Series, list[int]]] = {}
+        self._kind, self._name, self._help = kind, series.metric, series.help
+        self._children: dict[Labels, list[tuple[Series, list[int]]]] = {}
 
-    def add(self, series: Series, index: int) -> None:
-        self._children.setdefault(series.child, {}).setdefault(series, []).append(index)
+    def add(self, series: Series, parts: list[int]) -> None:
+        self._children.setdefault(series.child, []).append((series, parts))
 
     def samples(self) -> Iterator[_Sample]:
-        """Yield the samples; a bucket's holds all smaller buckets, and a histogram's count all of its buckets."""
+        """Yield the samples, the first of them with the header."""
+        header = _format(Metric(self._name, self._help, self._kind.partition("_")[0]))
         for child, held in self._children.items():
-            smaller: list[int] = []
-            for series in sorted(held, key=lambda series: series.bound):
-                parts = held[series]
-                if series.is_bucket:
-                    parts = smaller = [*smaller, *parts]
-                yield _Sample(series.name, series.labels, self._merged_by, parts)
-            if smaller:
-                yield _Sample(f"{self.name}_count", child, self._merged_by, smaller)
+            for name, labels, parts in self._lines(child, held):
+                yield _Sample(header, name, labels, MERGED_BY[self._kind], parts)
+                header = ""
+
+    def _lines(
+        self, child: Labels, held: Sequence[tuple[Series, list[int]]]
+    ) -> Iterator[tuple[str, Labels, list[int]]]:
+        """Yield the lines of a child; a bucket contains all smaller ones, and the count of a histogram all of them."""
+        smaller: list[int] = []
+        for series, parts in sorted(held, key=_bound):
+            if series.is_bucket:
+                parts = smaller = [*smaller, *parts]
+            yield series.name, series.labels, parts
+        if smaller:
+            yield f"{self._name}_count", child, smaller
 
 
-class _Zeros(Collector):
-    """The metrics with each sample at zero."""
+class _Collected(NamedTuple):
+    """A metric as prometheus_client collects it."""
 
-    def __init__(self, metrics: Sequence[_Metric]) -> None:
-        self._metrics = metrics
+    metric: Metric
 
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._metrics:
-            collected = Metric(metric.name, metric.help, metric.type)
-            for sample in metric.samples():
-                collected.add_sample(sample.name, dict(sample.labels), 0.0)
-            yield collected
+    def collect(self) -> list[Metric]:
+        return [self.metric]
 
 
 def _metrics(files: Sequence[MetricsFile]) -> list[_Metric]:
+    """Find the metrics, in the order of the files."""
+    parts: dict[str, list[int]] = defaultdict(list)
+    kinds: dict[str, str] = {}
+    every = ((file.kind, key) for file in files for key in file.keys)
+    for index, (kind, key) in enumerate(every):
+        parts[key].append(index)
+        kinds.setdefault(key, kind)
     found: dict[str, _Metric] = {}
-    every = ((file.kind, series) for file in files for series in file.series)
-    for index, (kind, series) in enumerate(every):
-        metric = found.get(series.metric)
-        if metric is None:
-            metric = found[series.metric] = _Metric(kind, series)
-        metric.add(series, index)
+    for key, kind in kinds.items():
+        series = parse(key)
+        if series.metric not in found:
+            found[series.metric] = _Metric(kind, series)
+        found[series.metric].add(series, parts[key])
     return list(found.values())
 
 
-def _texts(metrics: Sequence[_Metric]) -> list[tuple[str, str]]:
-    """Let prometheus_client format the samples, and return of each what stands before it, and its line but the value.
+def _bound(held: tuple[Series, list[int]]) -> float:
+    return held[0].bound
 
-    In front of the first sample of a metric stands the metric's description.
-    """
-    texts, header = [], ""
-    for line in generate_latest(_Zeros(metrics)).decode().split("\n")[:-1]:
-        if line.startswith("#"):
-            header += f"{line}\n"
-        else:
-            texts.append((header, line.removesuffix("0.0")))
-            header = ""
-    return texts
+
+@lru_cache(maxsize=1 << 14)
+def _line(name: str, labels: Labels) -> str:
+    """Format a sample without its value."""
+    metric = Metric(name, "", "gauge")
+    header = _format(metric)
+    metric.add_sample(name, dict(labels), 0.0)
+    return _format(metric).removeprefix(header).removesuffix("0.0\n")
+
+
+def _format(metric: Metric) -> str:
+    return generate_latest(_Collected(metric)).decode()

@@ -293,7 +293,7 @@ def metrics() -> Metrics:
 def exposition(usecases: Collection[str] | None = None, others: Iterable[Collector] = ()) -> bytes:
     """Return the text of `/metrics`, of all workers under BentoML, else of this process: of some use cases, or all.
 
-    `others` collect what no worker counts. For one thread at a time.
+    `others` collect what no worker counts.
     """
     found, registry = metrics(), CollectorRegistry()
     found.flush()

@@ -6,7 +6,6 @@ its bytes but the values are the same.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -14,8 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict
 
 Labels = tuple[tuple[str, str], ...]
@@ -42,7 +43,7 @@ class Series(NamedTuple):
 
 
 class MetricsFile:
-    """The `series` of a file with their `values` at the last `read`, and the times of these, where they have one.
+    """The `keys` of the series in a file with their `values` at the last `read`, and the times of these, if any.
 
     `kind` is prometheus_client's, such as `counter` or `gauge_livesum`.
     """
@@ -50,7 +51,7 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.kind = kind_of(path)
-        self.series: list[Series] = []
+        self.keys: list[str] = []
         self.values = self.times = np.empty(0)
         self._places = np.empty(0, np.int64)  # of the values, in words
         self._layout = np.empty(0, np.int64)  # the words of the file, with zeros for values and times
@@ -60,15 +61,17 @@ class MetricsFile:
         words = _used_words(self.path)
         is_known = words.size == self._layout.size and np.array_equal(self._without_values(words), self._layout)
         if not is_known:
-            words = self._read_series()
+            words = self._read_keys()
         numbers = words.view(np.float64)
         self.values, self.times = numbers[self._places], numbers[self._places + 1]
         return not is_known
 
-    def _read_series(self) -> NDArray[np.int64]:
-        """Read the series, and return the file's words up to the last of them: the file may have grown meanwhile."""
+    def _read_keys(self) -> NDArray[np.int64]:
+        """Read the keys, and return the file's words up to the last of them: the file may have grown meanwhile."""
         entries = list(MmapedDict.read_all_values_from_file(self.path))
-        self.series = [_parse(key) for key, *_ in entries]
+        self.keys = [key for key, *_ in entries]
+        for key in self.keys:
+            parse(key)
         self._places = np.array([position for *_, position in entries], np.int64) // _WORD
         words = _used_words(self.path)[: self._places[-1] + 2 if entries else 1]
         self._layout = self._without_values(words)
@@ -96,8 +99,10 @@ def _used_words(path: Path) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=1 << 14)  # the workers have the same series
-def _parse(key: str) -> Series:
-    metric, name, found, description = json.loads(key)
+def parse(key: str) -> Series:
+    """Parse the key of a series. Raises ValueError where it is damaged."""
+    metric, name, found, description = msgspec.json.decode(key, type=tuple[str, str, dict[str, str], str])
+    Metric(metric, description, "gauge")  # raises where it is no metric's name
     labels = tuple(found.items())
     child = tuple(label for label in labels if label[0] != _BOUND)
     return Series(metric, description, name, labels, child, float(found.get(_BOUND, -math.inf)))

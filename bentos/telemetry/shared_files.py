@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from prometheus_client import values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead
 
 from bentos.telemetry.merged_metrics import MERGED_BY, MergedMetrics
 from bentos.telemetry.metrics_file import MetricsFile, kind_of
@@ -24,29 +24,33 @@ _log = logging.getLogger("slipway.serving")
 
 
 class SharedFiles:
-    """The metrics of all workers as one, from the files of a folder; for one thread at a time."""
+    """The metrics of all workers as one, from the files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[Path, MetricsFile] = {}
         self._damaged: set[Path] = set()
         self._merged = MergedMetrics([])
+        self._lock = threading.Lock()
 
     def text(self, usecases: Collection[str] | None = None) -> bytes:
         """Return the text of some use cases, or of all, as `/metrics` has it."""
-        if self._read():
-            self._merged = MergedMetrics(list(self._files.values()))
-        return self._merged.text(usecases)
+        with self._lock:
+            known, self._files = self._files, {}  # if this raises, the next scrape begins with no file
+            files, changed = self._read(known)
+            if changed or files.keys() != known.keys():
+                self._merged = MergedMetrics(list(files.values()))
+            self._files = files
+            return self._merged.text(usecases)
 
-    def _read(self) -> bool:
-        """Read the values of all files, and return whether there are other series than before."""
-        known, self._files = self._files, {}
-        changed, damaged = False, set()
+    def _read(self, known: Mapping[Path, MetricsFile]) -> tuple[dict[Path, MetricsFile], bool]:
+        """Read the values of all files, and return these, and whether one has other series than before."""
+        files, damaged, changed = {}, set(), False
         for path in self._paths():
             file = known.get(path) or MetricsFile(path)
             try:
-                changed |= _read(file)
-                self._files[path] = file
+                changed |= file.read()
+                files[path] = file
             except FileNotFoundError:
                 continue  # of a worker that was forgotten just now
             except Exception:  # whatever a damaged file makes of it
@@ -54,19 +58,10 @@ class SharedFiles:
         for path in damaged - self._damaged:
             _log.error("the metrics of a worker are left out, for %s is damaged. Restart the server to renew it.", path)
         self._damaged = damaged
-        return changed or self._files.keys() != known.keys()
+        return files, changed
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*.db") if kind_of(path) in MERGED_BY and path.is_file())
-
-
-def _read(file: MetricsFile) -> bool:
-    """Read a file, and return whether it has other series than before. Raises ValueError where prometheus_client cannot
-    read it, and whatever else a damaged file makes of it."""
-    changed = file.read()
-    if changed and not _is_whole(file.path):
-        raise ValueError(f"{file.path} is damaged")
-    return changed
 
 
 def prepare() -> SharedFiles | None:
@@ -111,9 +106,7 @@ def _make(path: Path) -> None:
 def _is_whole(path: Path) -> bool:
     """Tell whether a file can be read to its end, and written on."""
     try:
-        with path.open("rb") as file:
-            (used,) = struct.unpack("i", file.read(4))
-        MultiProcessCollector.merge([path])
+        MetricsFile(path).read()
     except Exception:  # whatever a damaged file makes of it
         return False
-    return 0 <= used <= path.stat().st_size
+    return True

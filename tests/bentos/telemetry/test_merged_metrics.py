@@ -12,6 +12,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from bentos.telemetry import shared_files
 from bentos.telemetry.metrics import Metrics
 from bentos.telemetry.metrics_file import MetricsFile
 from bentos.telemetry.shared_files import SharedFiles
@@ -148,3 +149,21 @@ def test_a_worker_that_dies_in_a_scrape_takes_its_gauges_alone(
     assert b'slipway_requests_in_flight{usecase="loans"} 1.0\n' in text
     assert b'slipway_requests_total{code="200",route="predict",usecase="loans"} 2.0\n' in text
     assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+def test_after_a_scrape_that_failed_the_next_one_is_right(
+    folder: Path, start: Callable[[int], Metrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    metrics, files = start(1), SharedFiles(folder)
+    predict(metrics, "loans", 0.001)
+    files.text()
+    predict(metrics, "digits", 0.001)
+    monkeypatch.setattr(shared_files, "MergedMetrics", fail)
+    with pytest.raises(MemoryError):
+        files.text()
+    monkeypatch.undo()
+    predict(metrics, "loans", 0.001)
+    assert files.text() == theirs(folder)

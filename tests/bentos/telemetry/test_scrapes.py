@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from bentos.api import routes
+from slipway.system.shared_results import TooManyResults
 from tests.bentos.conftest import Answer, Client
 
 ROW = {"age": 30, "visits": 3, "job": "nurse", "member": True}
@@ -62,6 +63,19 @@ def test_a_scrape_whose_client_does_not_read_holds_up_no_other(start_client: Cal
         return answer
 
     assert asyncio.run(scrape()).status == 200
+
+
+def test_too_many_different_scrapes_are_asked_to_come_again(
+    start_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> bytes:
+        raise TooManyResults
+
+    monkeypatch.setattr(routes.SharedResults, "get", refuse)
+    answer = start_client().get("/metrics")
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert "scrape" in answer.json["detail"]
 
 
 async def receive() -> dict:

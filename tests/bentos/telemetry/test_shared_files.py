@@ -27,6 +27,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text("not metrics at all"),
     "a length beyond its end": lambda path: path.write_bytes(struct.pack("i", 1 << 30) + path.read_bytes()[4:]),
     "a key that is no JSON": lambda path: path.write_bytes(path.read_bytes().replace(b'["slipway', b'}"slipway', 1)),
+    "a label that is no text": lambda path: path.write_bytes(path.read_bytes().replace(b'"200"', b"20000", 1)),
     "zeros": lambda path: path.write_bytes(path.read_bytes()[:4] + bytes(4096)),
 }
 

@@ -24,6 +24,7 @@ from bentos.telemetry.metrics import CONTENT_TYPE, exposition
 from bentos.worker import ServedModel, Worker
 from slipway.credentials import credentials_required
 from slipway.errors import InputError, suggestion
+from slipway.system.shared_results import SharedResults, TooManyResults
 
 CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
 _SAFE = {name.decode(): value.decode() for name, value in SAFE}
@@ -39,6 +40,7 @@ class Routes:
         self._worker = worker
         self.prefix = PathPrefix(worker.settings.root_path)
         self._usecases: dict[str, str] = {}
+        self._scrapes = SharedResults(lambda usecases: exposition(usecases, worker.collectors), 0)
         fixed = [
             _get("/", self._index, "page"),
             _get("/livez", self._livez, "probe"),
@@ -156,8 +158,11 @@ class Routes:
 
     async def _metrics(self, request: Request) -> Response:
         own = self._worker.visible(request.scope[CONTEXT])
-        usecases = own if len(own) < len(self._worker.names) else None
-        content = await asyncio.to_thread(exposition, usecases, self._worker.collectors)
+        usecases = tuple(own) if len(own) < len(self._worker.names) else None
+        try:
+            content = await self._scrapes.get(usecases)
+        except TooManyResults:
+            raise Unavailable("too many clients with different use cases scrape this server at the moment.") from None
         return Response(content, headers=_SAFE | {"content-type": CONTENT_TYPE})
 
     async def _docs(self, request: Request) -> Response:

@@ -22,13 +22,13 @@ def find(settings: Settings, names: Sequence[str]) -> dict[str, int]:
     Ids come from state files, which another container may have written: arguments tell whose a process is.
     """
     found = {"supervisor": os.getppid()} if supervisor.is_present() else {}
+    for pid in observed.living_pids(settings.serving, names):
+        found.setdefault(_worker_name(pid), pid)
     for name in names:
-        for state in observed.read(settings.serving, name):
-            found.setdefault(_worker_name(state.pid), state.pid)
         with contextlib.suppress(DamagedFile, OSError):
             status = follower_status.read_status(settings.serving, name)
             if status and _FOLLOWER in _arguments(status.pid):
-                found.setdefault("follower", status.pid)
+                return found | {"follower": status.pid}
     return found
 
 

@@ -325,10 +325,12 @@ def exposition(usecases: Collection[str] | None = None, others: Iterable[Collect
     """
     found, registry = metrics(), CollectorRegistry()
     found.flush()
-    registry.register(found.shared or found.registry)
+    if found.shared is None:
+        registry.register(found.registry)
     for collector in others:
         registry.register(collector)
-    return prometheus_client.generate_latest(registry if usecases is None else _Selected(registry, usecases))
+    counted = found.shared.text(usecases) if found.shared else b""
+    return counted + prometheus_client.generate_latest(registry if usecases is None else _Selected(registry, usecases))
 
 
 class _Selected(Collector):

@@ -8,38 +8,60 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-from collections.abc import Iterable
+import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from prometheus_client import Metric, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
+from prometheus_client import values
+from prometheus_client.multiprocess import mark_process_dead
 
+from bentos.telemetry.merged_metrics import MERGED_BY, MergedMetrics
+from bentos.telemetry.metrics_file import MetricsFile, kind_of
 from bentos.telemetry.reserved_file import ReservedFile, reserve
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_KINDS = ("counter", "histogram", "gauge_livemax", "gauge_livesum", "gauge_livemostrecent")
 _log = logging.getLogger("slipway.serving")
 
 
-class SharedFiles(Collector):
+class SharedFiles:
     """The metrics of all workers as one, from the files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._files: dict[Path, MetricsFile] = {}
         self._damaged: set[Path] = set()
+        self._merged = MergedMetrics([])
+        self._lock = threading.Lock()
 
-    def collect(self) -> Iterable[Metric]:
-        files = [path for path in self._folder.glob("*.db") if path.is_file()]
-        try:
-            return MultiProcessCollector.merge(files)
-        except Exception:  # whatever a damaged file makes of it; to try each one always would double a scrape's time
-            damaged = {path for path in files if not _is_whole(path)}
+    def text(self, usecases: Collection[str] | None = None) -> bytes:
+        """Return the text of some use cases, or of all, as `/metrics` has it."""
+        with self._lock:
+            known, self._files = self._files, {}  # if this raises, the next scrape begins with no file
+            files, changed = self._read(known)
+            if changed or files.keys() != known.keys():
+                self._merged = MergedMetrics(list(files.values()))
+            self._files = files
+            return self._merged.text(usecases)
+
+    def _read(self, known: Mapping[Path, MetricsFile]) -> tuple[dict[Path, MetricsFile], bool]:
+        """Read the values of all files, and return these, and whether one has other series than before."""
+        files, damaged, changed = {}, set(), False
+        for path in self._paths():
+            file = known.get(path) or MetricsFile(path)
+            try:
+                changed |= file.read()
+                files[path] = file
+            except FileNotFoundError:
+                continue  # of a worker that was forgotten just now
+            except Exception:  # whatever a damaged file makes of it
+                damaged.add(path)
         for path in damaged - self._damaged:
             _log.error("the metrics of a worker are left out, for %s is damaged. Restart the server to renew it.", path)
         self._damaged = damaged
-        return MultiProcessCollector.merge([path for path in files if path not in damaged])
+        return files, changed
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*.db") if kind_of(path) in MERGED_BY and path.is_file())
 
 
 def prepare() -> SharedFiles | None:
@@ -48,7 +70,7 @@ def prepare() -> SharedFiles | None:
     if not folder:
         return None
     try:
-        for kind in _KINDS:
+        for kind in MERGED_BY:
             _make(Path(folder, f"{kind}_{os.getpid()}.db"))
     except OSError as error:
         _log.error(
@@ -84,9 +106,7 @@ def _make(path: Path) -> None:
 def _is_whole(path: Path) -> bool:
     """Tell whether a file can be read to its end, and written on."""
     try:
-        with path.open("rb") as file:
-            (used,) = struct.unpack("i", file.read(4))
-        MultiProcessCollector.merge([path])
+        MetricsFile(path).read()
     except Exception:  # whatever a damaged file makes of it
         return False
-    return 0 <= used <= path.stat().st_size
+    return True

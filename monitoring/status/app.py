@@ -24,12 +24,12 @@ from monitoring.retraining.decisions import Decisions
 from monitoring.status import candidate_page, exporter
 from monitoring.status.dashboard import Dashboard, flow_runs
 from monitoring.status.formatting import FILTERS
-from monitoring.status.shared_results import SharedResults, TooManyResults
 from monitoring.webhooks import mlflow_webhook
 from slipway.errors import SlipwayError
 from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 from slipway.storage import object_store
+from slipway.system.shared_results import SharedResults, TooManyResults
 
 SECONDS = 5.0
 """How old metrics, a report or decisions may be that are shown: as old as the dashboard."""

@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from monitoring.analysis.quality import TITLES
 from monitoring.rollout import candidate_comparison
-from monitoring.status.shared_results import SharedResults, TooManyResults
 from slipway.config import NAME
 from slipway.errors import SlipwayError
 from slipway.settings import Settings
+from slipway.system.shared_results import SharedResults, TooManyResults
 
 SECONDS = 30.0
 """How old a comparison may be that is shown."""

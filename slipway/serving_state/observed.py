@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -52,6 +53,18 @@ def read(serving: Path, usecase: str) -> list[WorkerState]:
             if is_held(lock) and (state := read_struct(_content(lock), WorkerState)):
                 found.append(state)
     return sorted(found, key=lambda state: state.pid)
+
+
+def living_pids(serving: Path, usecases: Iterable[str]) -> list[int]:
+    """Return the ids of the living workers, in order; one that serves several of the use cases is probed once."""
+    found: set[int] = set()
+    for usecase in usecases:
+        for lock in _folder(serving, usecase).glob(f"*{_LOCK}"):
+            pid = lock.name.partition("-")[0]
+            with contextlib.suppress(OSError):
+                if pid.isdigit() and int(pid) not in found and is_held(lock):
+                    found.add(int(pid))
+    return sorted(found)
 
 
 def forget_dead(serving: Path, usecase: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -48,9 +49,15 @@ def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
 
 def _read(pid: int) -> dict[str, float]:
     """Read the values of one process by the client library; nothing where there is no such process."""
-    found = ProcessCollector("slipway", lambda: pid, registry=None).collect()
-    values = {family.name.removeprefix(f"{NAME}_"): family.samples[0].value for family in found}
+    values = {family.name.removeprefix(f"{NAME}_"): family.samples[0].value for family in _collector(pid).collect()}
     limit = limit_bytes(pid)
     if values and limit is not None:
         values["memory_limit_bytes"] = limit
     return {name: value for name, value in values.items() if name in _HELP}
+
+
+@lru_cache(maxsize=64)
+def _collector(pid: int) -> ProcessCollector:
+    """Make the collector of a process once: it begins with the machine's boot time, in a file that takes long to read
+    where there are many processors."""
+    return ProcessCollector("slipway", lambda: pid, registry=None)

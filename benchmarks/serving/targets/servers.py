@@ -28,6 +28,7 @@ from slipway.settings import Settings
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 120
 LOOK_SECONDS = 0.01
+SETTLE_SECONDS = 0.5  # for what all workers are due to do after a pause
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 
@@ -157,7 +158,8 @@ class Server:
     def scrape_seconds(self) -> float:
         """Time a scrape of a server that has nothing else to do."""
         with self._awake():
-            self.scrape()  # catches up with what is due after a pause
+            time.sleep(SETTLE_SECONDS)
+            self.scrape()  # the first of a worker adds series
             began = time.perf_counter()
             self.scrape()
             return time.perf_counter() - began

@@ -160,3 +160,17 @@ def test_the_drafts_of_a_dead_worker_are_removed_with_its_state(tmp_path):
     del dead  # and with it its lock, as a kill does
     observed.forget_dead(tmp_path, "loans")
     assert list((tmp_path / "loans" / "state").iterdir()) == []
+
+
+def test_a_worker_that_serves_several_use_cases_is_found_once_and_a_dead_one_not(tmp_path: Path) -> None:
+    for usecase in ("loans", "digits"):
+        dead = tmp_path / usecase / "state" / "1-abcd.lock"
+        dead.parent.mkdir(parents=True)
+        dead.touch()
+        dead.with_name("no-pid.lock").touch()
+    own = [StateFile(tmp_path, usecase) for usecase in ("loans", "digits")]
+    assert observed.living_pids(tmp_path, ["loans", "digits", "wines"]) == []
+    own[1].write(state())
+    assert observed.living_pids(tmp_path, ["loans", "digits", "wines"]) == [os.getpid()]
+    own[0].write(state())
+    assert observed.living_pids(tmp_path, ["loans", "digits", "wines"]) == [os.getpid()]

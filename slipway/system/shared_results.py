@@ -55,7 +55,7 @@ class SharedResults(Generic[Key, Result]):
         self._entries.pop(key, None)
         self._make_room()
         entry = self._entries[key] = _Entry()
-        threading.Thread(target=self._run, args=(key, entry), name="status", daemon=True).start()
+        threading.Thread(target=self._run, args=(key, entry), name="shared-result", daemon=True).start()
         return entry
 
     def _make_room(self) -> None:

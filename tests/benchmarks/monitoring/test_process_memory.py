@@ -27,11 +27,14 @@ def test_the_champion_of_the_stub_changes() -> None:
 
 
 def test_the_table_says_what_is_flat() -> None:
-    passes = {"flat": {100: 99.0, 1_000: 100.0}, "a leak": {100: 100.0, 1_000: 190.0}}
+    passes = {
+        "flat": {100: 90.0, 1_000: 100.0, 9_000: 101.0},
+        "a leak": {100: 100.0, 1_000: 100.0, 10_000: 190.0},
+    }
     lines = table(passes, {"monitor": 290.0, "large": 400.0})
     assert lines[2:4] == [
-        "| flat | 99 | 100 | 1.01 | ≤ 300 MB, ≤ 1.05 | yes |",
-        "| a leak | 100 | 190 | 1.90 | ≤ 300 MB, ≤ 1.05 | **no** |",
+        "| flat | 9,000 | 90 | 100 | 101 | 1.01 | ≤ 300 MB, ≤ 1.05 | yes |",
+        "| a leak | 10,000 | 100 | 100 | 190 | 1.90 | ≤ 300 MB, ≤ 1.05 | **no** |",
     ]
     assert lines[-2:] == ["| monitor | 290 | ≤ 300 MB | yes |", "| large | 400 | ≤ 300 MB | **no** |"]
 

@@ -49,4 +49,4 @@ def measure(arguments: Sequence[str], environment: Mapping[str, str], cores: int
     seconds = time.perf_counter() - started
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, process.args, output)
-    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output)
+    return Measured(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, output)

@@ -43,12 +43,12 @@ def test_its_log_is_one_that_a_monitor_compares(tmp_path: Path) -> None:
 
 def test_the_table_says_what_is_met() -> None:
     few, many, twice = (Verdict(rows, 100.0, seconds, 9.0, 400.0) for rows, seconds in ((1, 2), (10, 12), (20, 25)))
-    lines = table(few, many, twice, Evidently(60.0, 60.0, 900.0))
-    assert [line.split("|")[4].strip() for line in lines[2:6]] == ["yes", "yes", "**no**", "yes"]
+    lines = table(few, [many, twice], Evidently(60.0, 60.0, 900.0))
+    assert [line.split("|")[4].strip() for line in lines[2:6]] == ["yes", "yes", "yes", "**no**"]
     assert "| 1 against Evidently alone | 1 / 30.0 | ≤ 1 / 15 | yes |" in lines
 
 
 def test_the_page_shows_a_run_of_the_complete_benchmark() -> None:
     begin, end = markers(PART)
     shown = PAGE.read_text().split(begin)[1].split(end)[0]
-    assert "| 10,000,000 predictions |" in shown and "| 20,000,000 against 10,000,000 |" in shown
+    assert "| 10,000,000 predictions |" in shown

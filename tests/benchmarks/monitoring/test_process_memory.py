@@ -41,4 +41,5 @@ def test_the_table_says_what_is_flat() -> None:
 
 def test_the_page_shows_a_run_of_the_complete_benchmark() -> None:
     begin, end = markers(PART)
-    assert "MB after 10,000" in PAGE.read_text().split(begin)[1].split(end)[0]
+    shown = PAGE.read_text().split(begin)[1].split(end)[0]
+    assert "| `slipway ship` | 10,000 |" in shown and "| `slipway watch` |" in shown

@@ -5,6 +5,7 @@ import sys
 from benchmarks.dashboards import query_times
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk, public_tables
+from benchmarks.monitoring import drift_verdict, process_memory
 from benchmarks.prediction_log import compaction
 from benchmarks.serving import __main__ as serving
 from benchmarks.statistics import drift, rollout
@@ -17,5 +18,7 @@ reader.main()
 many_models.main()
 query_times.main()
 compaction.main()
+drift_verdict.main()
+process_memory.main()
 serving.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

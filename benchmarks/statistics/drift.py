@@ -161,11 +161,18 @@ def tables(pool: ProcessPoolExecutor, runs: int, detection_runs: int) -> Iterato
     yield from detection_rows(pool, detection_runs)
 
 
-def write(lines: list[str], page: Path) -> None:
-    """Put the tables between the page's two markers."""
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text("\n".join([before + BEGIN, *lines, END + after]))
+def write(lines: list[str], page: Path, part: str = "") -> None:
+    """Put the tables between the two markers of the page, or of one of its parts."""
+    begin, end = markers(part)
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    page.write_text("\n".join([before + begin, *lines, end + after]))
+
+
+def markers(part: str = "") -> tuple[str, str]:
+    """The lines around the tables of a page, or of the part that has this name."""
+    begin, end = (marker.replace("benchmark", f"benchmark {part}".rstrip(), 1) for marker in (BEGIN, END))
+    return begin, end
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from slipway.contracts.schema.equivalence import is_comparable
 from slipway.errors import BundleError
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
     from slipway.contracts.schema import Feature, Schema
     from slipway.prediction_log import Log
 
@@ -76,13 +78,11 @@ def last_period(
     None without predictions.
     """
     answers = log.predictions(usecase, since, until)
-    newest = f'SELECT "@timestamp" AS moment FROM answers ORDER BY moment DESC LIMIT {int(most_rows or 0)}'
-    found = answers.query(
-        "answers",
-        f"""SELECT count(*), min("@timestamp"), {_last("slipway.model_version")}, {_last("slipway.bundle_sha256")}
-        FROM answers {f'WHERE "@timestamp" >= (SELECT min(moment) FROM ({newest}))' if most_rows else ""}""",
-    ).fetchall()
-    rows, first, version, digest = found[0]
+    found = _summary(answers)
+    if most_rows and found[0] > most_rows:
+        newest = f'SELECT "@timestamp" AS moment FROM answers ORDER BY moment DESC LIMIT {int(most_rows)}'
+        found = _summary(answers, f'WHERE "@timestamp" >= (SELECT min(moment) FROM ({newest}))')
+    rows, first, version, digest = found
     return Period(first, until, rows, str(version), str(digest)) if rows else None
 
 
@@ -226,6 +226,12 @@ def _flat(features: Mapping[str, Any], images: Iterable[str]) -> dict[str, Any]:
 
 def _predictions(schema: Schema) -> list[str]:
     return [f"{PREDICTION}{name}" for name in prediction_columns(schema.task)]
+
+
+def _summary(answers: DuckDBPyRelation, which: str = "") -> tuple[Any, ...]:
+    """Number of the predictions, time of the first one, and version and digest that made the last one."""
+    last = f"{_last('slipway.model_version')}, {_last('slipway.bundle_sha256')}"
+    return answers.query("answers", f'SELECT count(*), min("@timestamp"), {last} FROM answers {which}').fetchall()[0]
 
 
 def _last(name: str) -> str:

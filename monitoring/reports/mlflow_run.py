@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from slipway.clients.mlflow.metric_keys import allowed_keys
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts import registry_names
-from slipway.errors import RegistryError
+from slipway.errors import NotFound, RegistryError
 
-_MOST_AT_ONCE = 1000  # MLflow's own limit of one request
+_SECONDS = 30.0  # Evidently's page has 4 MB
 
 
 def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
@@ -22,18 +21,18 @@ def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
     Raises:
         RegistryError: MLflow does not respond, or rejects the run.
     """
-    registry = Registry()
-    if not registry.alive():
-        raise RegistryError(f"MLflow at {registry.uri} does not answer")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return _log(MlflowClient(registry.uri, registry.uri), verdict, pages, name)
-    except (MlflowException, OSError) as error:
-        raise RegistryError(f"MLflow at {registry.uri} rejected the run: {error}") from None
+    if not Registry().alive():
+        raise RegistryError(f"MLflow at {Registry().uri} does not answer")
+    registry = Registry(timeout=_SECONDS)
+    experiment = _experiment(registry, registry_names.monitor_experiment(verdict["usecase"]))
+    run = registry.create_run(experiment, name.partition(".")[0], _tags(verdict)).info
+    registry.log_metrics(run.run_id, metrics(verdict))
+    for page in pages:
+        registry.put_artifact(run.artifact_uri, page.name, page.read_bytes())
+    content = json.dumps({**verdict, "mlflow_run_id": run.run_id}, indent=2, ensure_ascii=False)
+    registry.put_artifact(run.artifact_uri, name, content.encode())
+    registry.finish_run(run.run_id)
+    return run.run_id
 
 
 def metrics(verdict: dict[str, Any]) -> dict[str, float]:
@@ -49,25 +48,11 @@ def metrics(verdict: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _log(client: Any, verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
-    from mlflow.entities import Metric
-
-    experiment = _experiment(client, registry_names.monitor_experiment(verdict["usecase"]))
-    run_id = client.create_run(experiment, tags=_tags(verdict)).info.run_id
-    now = int(time.time() * 1000)
-    figures = [Metric(key, value, now, 0) for key, value in metrics(verdict).items()]
-    for start in range(0, len(figures), _MOST_AT_ONCE):
-        client.log_batch(run_id, metrics=figures[start : start + _MOST_AT_ONCE])
-    for page in pages:
-        client.log_artifact(run_id, str(page))
-    client.log_dict(run_id, {**verdict, "mlflow_run_id": run_id}, name)
-    client.set_terminated(run_id)
-    return run_id
-
-
-def _experiment(client: Any, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    return found.experiment_id if found else client.create_experiment(name)
+def _experiment(registry: Registry, name: str) -> str:
+    try:
+        return registry.experiment(name)
+    except NotFound:
+        return registry.create_experiment(name)
 
 
 def _tags(verdict: dict[str, Any]) -> dict[str, str]:

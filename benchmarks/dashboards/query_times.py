@@ -24,12 +24,12 @@ from typing import Any
 
 import psutil
 import yaml
-from scenarios.observability.prometheus_client import Prometheus
 
 from benchmarks.dashboards import recorded_day
 from benchmarks.dashboards.recorded_day import BLOCK, DAY, MODELS, NAMESPACE, ROLES, SCRAPE, SERVERS, USECASES
 from benchmarks.statistics.drift import write
 from grafana.interpolation import DASHBOARDS, Query, filled, intervals, queries, variables
+from scenarios.harness.prometheus_client import Prometheus
 from slipway.clients.http import is_healthy
 from slipway.local.monitoring_servers import PROGRAMS, RULES
 from slipway.system.ports import free_port

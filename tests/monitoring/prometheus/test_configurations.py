@@ -57,6 +57,7 @@ def amtool(needs, *words) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["amtool", *map(str, words)], check=False, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_prometheus_accepts_its_configuration(needs, tmp_path):
     shutil.copytree(FOLDER, tmp_path / "prometheus", ignore=shutil.ignore_patterns("secrets", "__pycache__"))
     (tmp_path / "prometheus" / "secrets").mkdir()
@@ -90,6 +91,7 @@ def test_targets_on_kubernetes_have_the_jobs_that_rules_name():
     assert jobs == {"serving", "watch", "ship"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("receivers", [{}, EVERYTHING], ids=["nothing set", "everything set"])
 def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     checked = amtool(needs, "check-config", write(tmp_path / "alertmanager.yml", **receivers))
@@ -97,6 +99,7 @@ def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     assert amtool(needs, "check-config", FOLDER / "alertmanager.yml").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("receivers", "labels"),
     [

@@ -179,3 +179,28 @@ def audit() -> Iterator[list[str]]:
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def refused_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """`refused_settings(SLIPWAY_HOST="…")`: exit code and output of the service, which refuses these settings.
+
+    Each of its processes checks them when it imports the service; here, this process does.
+    """
+    monkeypatch.setenv("SLIPWAY_SERVE", "loans")
+    settings.cache_clear()
+    from bentos import service
+
+    def load(**env: str) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            with pytest.raises(SystemExit) as ended:
+                service._load_settings()
+        settings.cache_clear()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return load

@@ -36,21 +36,24 @@ def open_workspaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
 
 @pytest.fixture
 def ready(open_workspaces: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch) -> Ready:
-    """Provide the workspace of a transition in the state before it, and its effects if nothing fails."""
+    """Provide the workspace of a transition, and its effects if nothing fails.
+
+    `put_back` restores the state before it.
+    """
 
     def make(transition: Transition) -> tuple[Workspace, list[Effect]]:
         workspace = open_workspaces(transition.name)
         for name, value in workspace.environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        if not workspace.is_kept:
+        if not workspace.effects:
             transition.prepare(workspace)
             workspace.keep()
             workspace.run(transition.act, **transition.args)
-        workspace.put_back()
-        effects = workspace.run(transition.act, **transition.args).effects
-        transition.reached(workspace)
-        check_end(workspace)
-        return workspace, effects or []
+            workspace.put_back()
+            workspace.effects = workspace.run(transition.act, **transition.args).effects or []
+            transition.reached(workspace)
+            check_end(workspace)
+        return workspace, workspace.effects
 
     return make

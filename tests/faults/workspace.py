@@ -17,7 +17,7 @@ import msgspec
 from slipway import audit
 from slipway.settings import settings
 from tests.conftest import NOWHERE, ROOT
-from tests.faults.faults import PREFECT, REGISTRY, Fault
+from tests.faults.faults import PREFECT, REGISTRY, Effect, Fault
 from tests.faults.zygote import Act, Ended
 from tests.support import bundles
 from tests.support.doubles.mlflow_double import MlflowDouble, Model
@@ -66,6 +66,7 @@ class Workspace:
         self.folder, self.mlflow, self.prefect = folder, mlflow, prefect
         self._zygote = zygote
         self._kept: tuple[Any, Any] = (None, None)
+        self.effects: list[Effect] = []  # of the transition, if nothing fails
         self.environment = {
             "SLIPWAY_VAR": str(folder / "var"),
             "SLIPWAY_USECASES": str(folder / "usecases"),
@@ -81,10 +82,6 @@ class Workspace:
         ended = self._zygote.run(Act(f"tests.faults.acts:{act}", args, self.environment, self._servers, imports, fault))
         assert ended.exit in (0, -9), f"{ended.error}:\n{self._zygote.log.read_text()[-3000:]}"
         return ended
-
-    @property
-    def is_kept(self) -> bool:
-        return (self.folder / "kept").exists()
 
     def keep(self) -> None:
         """Save the state that `put_back` restores."""

@@ -64,6 +64,7 @@ def test_variables_are_filled_in_as_by_grafana(choice, expected):
     assert filled(query, chosen(query, choice)) == expected
 
 
+@pytest.mark.slow
 def test_every_query_is_promql_whatever_is_chosen(needs, tmp_path):
     rules = [
         {"record": f"query_{number}", "expr": filled(query, chosen(query, choice))}

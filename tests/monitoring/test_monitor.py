@@ -546,6 +546,7 @@ def test_the_command_prints_the_verdict_and_exits_with_zero_on_drift(tmp_path: P
     assert "Did you mean 'loans'" in cli("monitor", "loan").err
 
 
+@pytest.mark.slow
 def test_broken_files_of_the_log_cost_themselves_and_are_in_the_verdict(tmp_path: Path, digest: str, cli) -> None:
     frame = loans.rows(600, seed=3, age=6)
     loans.log_labels(loans.answer(frame, digest), frame["label_true"])

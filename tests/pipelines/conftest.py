@@ -94,7 +94,9 @@ def step(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def verdict(usecase, step, orders, tmp_path, monkeypatch, equally_fast) -> Callable[..., dict[str, gate_report.Gate]]:
+def verdict(
+    usecase, step, orders, tmp_path, monkeypatch, equally_fast, few_resamples
+) -> Callable[..., dict[str, gate_report.Gate]]:
     """`verdict(challenger, champion=…, window=…, **changes)`: the gates' by name.
 
     A model is a function of rows, or a number: it is right of the orders to that degree. `window` is a function of the
@@ -140,3 +142,9 @@ def equally_fast(monkeypatch) -> None:
         return dict.fromkeys(folders, Median(1.0, 0.9, 1.1, 300))
 
     monkeypatch.setattr("pipelines.gates.resources.measure_medians", medians)
+
+
+@pytest.fixture
+def few_resamples(monkeypatch) -> None:
+    """Draw as few resamples for intervals as of the largest tables."""
+    monkeypatch.setattr("slipway.evaluation.bootstrap._WORK", 0)

@@ -15,21 +15,25 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# Fixtures that start a server, a browser or containers, build an image, or train
+# Fixtures that start a server, a browser, containers or a program, build an image, or train
 SLOW = {
     "alertmanager",
     "bento",
     "chromium",
     "container",
+    "example",
     "gpu_image",
     "homes_made",
     "image",
     "images",
+    "kubeconform",
+    "limited",
     "mlflow_app_server",
     "mlflow_server",
     "namespaces",
     "prefect_server",
     "redis",
+    "rendered",
     "run_steps",
     "s3_port",
     "serve",
@@ -39,6 +43,7 @@ SLOW = {
     "swap_server",
     "trained",
     "watch",
+    "with_components",
 }
 # Files that import a library for which a worker needs seconds
 LIBRARIES = {
@@ -69,6 +74,7 @@ LIBRARIES = {
         "monitoring/mlflow_app/test_login.py",
         "pipelines/steps/test_register.py",
         "scenarios/closed_loop/test_tampered_version.py",
+        "slipway/clients/mlflow/test_metric_keys.py",
     ),
 }
 _LIBRARY_OF = {file: library for library, files in LIBRARIES.items() for file in files}

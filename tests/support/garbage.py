@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
+from collections.abc import Generator
+
+import pytest
 
 
-def pytest_collection_finish() -> None:
-    """Leave out what was imported so far."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave out what tests import."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_sessionfinish() -> None:
     """Leave out all that is there: pytest would collect five times before the process ends, for seconds.
 
-    At the exit it counts again, for libraries in C++ report what is left over then.
+    A worker, which has sent its results, then ends without taking its libraries down, which takes as long. Another
+    process counts again at its exit, for libraries in C++ report what is left over then.
     """
     gc.freeze()
-    atexit.register(gc.unfreeze)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        atexit.register(os._exit, 0)
+    else:
+        atexit.register(gc.unfreeze)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from slipway.contracts import columns
 from slipway.contracts.bundle import gate_report, manifest
 from slipway.inference import Predictor, rows_from_frame
 from slipway.inference.instance_parser import InstanceParser
-from slipway.settings import settings
+from tests.support import one_epoch
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.parent.name for path in (ROOT / "usecases").glob("*/usecase.yaml"))
@@ -38,18 +37,8 @@ class Trained:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    from pipelines.runs.run import open_run
-    from pipelines.training import training
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIPWAY_VAR", str(tmp_path_factory.mktemp(request.param)))
-        settings.cache_clear()
-        usecase = load(request.param, {"epochs": "1"})
-        with open_run(usecase, {"epochs": "1"}, register=False, fresh=False) as run:
-            training(usecase, run, run.step)
-        yield Trained(usecase, run.paths.root)
-    settings.cache_clear()
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return Trained(*one_epoch.trained_once(tmp_path_factory, request.param))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +50,7 @@ def test_it_describes_itself(name):
     assert usecase.gates.absolute, "a first version needs a bound that it must reach"
 
 
+@pytest.mark.slow  # it imports Prefect
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_scheduled_by_lines_that_cron_reads(name):
     from prefect.client.schemas.schedules import CronSchedule

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.models.credit_risk import ALLOWED, PAGE, SALTS, Result, mean, measure, table
 
 
+@pytest.mark.slow
 def test_the_network_is_no_worse_than_a_linear_model_on_the_real_file(needs, tmp_path):
     found = measure(needs("german.data"), "three", tmp_path)
     assert found.network >= found.linear - ALLOWED

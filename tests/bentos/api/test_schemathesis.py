@@ -46,6 +46,7 @@ def test_with_credentials_each_route_needs_one_as_documented(serve, var: Path, t
     bundles.promote(var, tmp_path / "prices", bundles.REGRESSION, serving=PATIENT)
     credential = key("schemathesis", "admin", rate="1000000/second")
     server = serve("prices", SLIPWAY_MAX_INSTANCES="100", SLIPWAY_OPEN_DOCS="true")
-    output = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}")
+    few = "--max-examples=15"  # what is answered is tested above
+    output = schemathesis(server, tmp_path, f"--header=Authorization: Bearer {credential}", few)
     assert "Operations:       12 selected" in output
     assert "Traceback" not in server.log.read_text()

@@ -289,6 +289,7 @@ def test_ten_thousand_unknown_paths_make_no_new_series(start_client):
     assert series() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inline_bytes", [1 << 20, -1], ids=["on the event loop", "in threads"])
 def test_memory_is_flat(start_client, inline_bytes: int) -> None:
     client = start_client()
@@ -351,12 +352,12 @@ def answer(file: Any) -> tuple[int, Any]:
 def test_a_slow_model_far_over_its_capacity_answers_in_time_or_not_at_all(serve, var: Path, tmp_path: Path) -> None:
     bundles.promote(var, tmp_path / "loans", slow=160, serving={"deadline_ms": 300})
     server = serve("loans", SLIPWAY_BATCHING="off")  # in batches it gets all of this flood done
-    alone = Flood(server, THREADS, 3)
-    over = Flood(server, 60, 4)
+    alone = Flood(server, THREADS, 2)
+    over = Flood(server, 60, 3)
     assert {status for status, _ in over.answers} == {200, 503}, Counter(status for status, _ in over.answers)
     accepted = over.times(200)
     assert accepted[int(0.99 * len(accepted))] < 0.3 + 0.2, "the deadline, and what the flood on the same cores adds"
-    assert len(accepted) / 4 > 0.5 * len(alone.times(200)) / 3, "on two cores that the flood is on, too"
+    assert len(accepted) / 3 > 0.5 * len(alone.times(200)) / 2, "on two cores that the flood is on, too"
     assert statistics.median(over.times(503)) < 0.1
     assert server.get("/readyz")[0] == 200
 

@@ -14,6 +14,7 @@ import pytest
 
 from slipway import api_keys
 from slipway.contracts.schema import Feature
+from slipway.settings import settings
 from tests.bentos.images.container import MASK_KEY, SETTINGS, container
 from tests.bentos.images.test_container_start import predict
 from tests.bentos.server.processes import ROOT, Server
@@ -44,7 +45,6 @@ def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(comm
     assert "slipway keys create" in output and "SLIPWAY_JWT_JWKS" in output and "SLIPWAY_INSECURE=true" in output
 
 
-@pytest.mark.parametrize("command", [PLAIN, OURS])
 @pytest.mark.parametrize(
     ("env", "named"),
     [
@@ -55,10 +55,17 @@ def test_without_credentials_it_ends_with_78_and_names_the_missing_settings(comm
         ({"SLIPWAY_API_KEY": "hush-hush"}, "SLIPWAY_API_KEY: Value error, has 9 characters"),
     ],
 )
-def test_a_secret_that_is_missing_or_none_is_named_and_not_printed(command, env, named, var) -> None:
-    code, output = ended(command, var, **env)
-    assert code == 78 and named in output
-    assert MASK_KEY not in output and "hush-hush" not in output
+def test_a_secret_that_is_missing_or_none_is_named_and_not_printed(
+    refused_settings, cli, monkeypatch, env, named
+) -> None:
+    by_the_service = refused_settings(**SETTINGS | env)
+    for name, value in (SETTINGS | env).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    ran = cli("serve", "loans")
+    for code, output in (by_the_service, (ran.code, ran.out + ran.err)):
+        assert code == 78 and named in output
+        assert MASK_KEY not in output and "hush-hush" not in output
 
 
 def test_an_empty_key_file_is_named(var, tmp_path) -> None:

@@ -24,7 +24,7 @@ from tests.support import bundles
 from tests.support.doubles.registry_double import RegistryDouble
 
 ROW = bundles.ROWS["loans"][0]
-SWAPS, PAUSE = 20, 0.5  # seconds after each
+SWAPS, PAUSE = 20, 0.25  # seconds after each
 ROUNDS = 4  # other tests on the same cores may spoil some; a swap that holds up requests spoils all
 NOT_FELT = 0.05  # seconds: three times a p99 of a millisecond is less than a busy machine lets one wait
 SCHEMAS = {schema.usecase: schema for schema in (bundles.TABULAR, bundles.REGRESSION, bundles.IMAGES)}
@@ -60,7 +60,7 @@ def test_twenty_swaps_under_a_hundred_requests_a_second_fail_none_and_sigterm_en
     moves = [Moved("1", 0.0, 0.0)]
     with Load(server, "loans", ROW, rate=100) as load:
         started = time.monotonic()
-        time.sleep(1)
+        time.sleep(0.5)
         for number in range(2, SWAPS + 2):
             moves.append(promote(server, tmp_path / f"v{number}", str(number), bias=number / 10))
             time.sleep(PAUSE)

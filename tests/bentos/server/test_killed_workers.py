@@ -13,8 +13,8 @@ from tests.support import bundles
 WORKERS = 4  # the supervisor checks every 10 s, and a start takes 5: with two workers there would at times be none
 SECONDS = 60.0
 KILL_SECONDS = 5.0
-RATE, CONNECTIONS = 100, 8
-NOTICED_SECONDS = 2.0  # the next request on a connection shows that it is broken; each sends one every 80 ms
+RATE, CONNECTIONS = 50, 8
+NOTICED_SECONDS = 2.0  # the next request on a connection shows that it is broken; each sends one every 160 ms
 
 
 def test_every_answer_is_in_the_log_once_and_only_the_killed_workers_connections_break(serve, var, tmp_path):

@@ -99,6 +99,7 @@ def test_a_load_balancer_is_refused_without_its_component(limited, with_componen
         assert "exceeded quota: slipway" in limited.dry_run([service]).messages
 
 
+@pytest.mark.slow
 def test_a_load_balancer_is_admitted_with_its_component(needs, with_components):
     needs("a cluster")
     manifests, namespaces = with_components("local", "load-balancer"), Namespaces()

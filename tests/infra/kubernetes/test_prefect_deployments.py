@@ -100,9 +100,10 @@ def test_every_use_case_is_trained_and_monitored_in_the_pool_from_the_workers_im
             assert not deployment.pull_steps
 
 
-def test_a_use_case_has_one_training_at_a_time_and_the_next_waits(rollout, client):
+def test_a_use_case_has_one_training_at_a_time_and_the_next_waits(rollout, client, usecase):
+    usecase("waits")
     rollout()
-    trained, monitored = (client.read_deployment_by_name(f"{flow}/digits") for flow in ("train", "monitor"))
+    trained, monitored = (client.read_deployment_by_name(f"{flow}/waits") for flow in ("train", "monitor"))
     assert trained.global_concurrency_limit.limit == 1
     assert trained.concurrency_options is None  # Prefect's default, to wait
     assert monitored.global_concurrency_limit is None
@@ -146,20 +147,23 @@ def _paused():
     return WorkPoolUpdate(is_paused=True)
 
 
-def test_a_clusters_own_defaults_are_in_the_pools_template(rollout, client, tmp_path):
-    (tmp_path / "..data").mkdir()  # as Kubernetes mounts a ConfigMap
-    (tmp_path / "namespace").write_text("models")
-    (tmp_path / "log_volume").write_text("{name: log, persistentVolumeClaim: {claimName: log}}")
-    rollout("--job-variables", str(tmp_path))
+def test_a_clusters_own_defaults_are_in_the_pools_template(rollout, client, usecase, tmp_path):
+    usecase("defaults")
+    mounted = tmp_path / "variables"
+    (mounted / "..data").mkdir(parents=True)  # as Kubernetes mounts a ConfigMap
+    (mounted / "namespace").write_text("models")
+    (mounted / "log_volume").write_text("{name: log, persistentVolumeClaim: {claimName: log}}")
+    rollout("--job-variables", str(mounted))
     variables = client.read_work_pool("slipway").base_job_template["variables"]["properties"]
     assert variables["namespace"]["default"] == "models"
     assert variables["log_volume"]["default"] == {"name": "log", "persistentVolumeClaim": {"claimName": "log"}}
 
 
-def test_a_run_of_another_image_or_command_is_refused(rollout, client):
+def test_a_run_of_another_image_or_command_is_refused(rollout, client, usecase):
+    usecase("images")
     rollout(image="slipway-platform:0.1.0")
     rollout()
-    deployment = client.read_deployment_by_name("monitor/digits").id
+    deployment = client.read_deployment_by_name("monitor/images").id
     for variables in (
         {"image": "evil.example.com/miner:latest"},
         {"image": "slipway-platform:0.1.0"},
@@ -172,12 +176,13 @@ def test_a_run_of_another_image_or_command_is_refused(rollout, client):
     assert run.job_variables["memory_limit"] == "4Gi"
 
 
-def test_a_deployment_that_was_given_another_image_starts_no_run(rollout, client):
+def test_a_deployment_that_was_given_another_image_starts_no_run(rollout, client, usecase):
     """Check the start: Prefect does not check the update of a deployment itself."""
     from prefect.client.schemas.actions import DeploymentUpdate
 
+    usecase("altered")
     rollout()
-    deployment = client.read_deployment_by_name("monitor/digits").id
+    deployment = client.read_deployment_by_name("monitor/altered").id
     client.update_deployment(deployment, DeploymentUpdate(job_variables={"image": "evil.example.com/miner"}))
     assert "Validation failed for field 'image'" in refused(client, deployment, {})
     rollout()

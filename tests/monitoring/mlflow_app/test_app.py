@@ -301,6 +301,7 @@ def test_what_is_no_such_request_gets_mlflows_own_answer(model: Model, body: byt
     assert 400 <= raised.value.code < 500
 
 
+@pytest.mark.slow
 def test_a_change_that_cannot_be_written_down_is_not_made_but_for_a_rollback(monkeypatch):
     from monitoring.mlflow_app import app, registry_changes
 
@@ -326,6 +327,7 @@ def test_a_change_that_cannot_be_written_down_is_not_made_but_for_a_rollback(mon
         gate._record(takes_back, None)
 
 
+@pytest.mark.slow  # as the one before, it imports the server
 def test_every_request_of_mlflows_registry_is_either_read_or_known_to_move_nothing():
     """A release of MLflow with another way to move an alias fails here."""
     from mlflow.protos.model_registry_pb2 import ModelRegistryService

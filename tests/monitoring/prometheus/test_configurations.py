@@ -57,6 +57,7 @@ def amtool(needs, *words) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["amtool", *map(str, words)], check=False, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_prometheus_accepts_its_configuration(needs, tmp_path):
     shutil.copytree(FOLDER, tmp_path / "prometheus", ignore=shutil.ignore_patterns("secrets", "__pycache__"))
     (tmp_path / "prometheus" / "secrets").mkdir()
@@ -99,6 +100,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("receivers", [{}, EVERYTHING, ODD], ids=["nothing set", "everything set", "odd"])
 def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     checked = amtool(needs, "check-config", write(tmp_path / "alertmanager.yml", **receivers))
@@ -106,6 +108,7 @@ def test_alertmanager_accepts_the_configuration(needs, tmp_path, receivers):
     assert amtool(needs, "check-config", FOLDER / "alertmanager.yml").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("receivers", "labels"),
     [

@@ -59,6 +59,7 @@ def cases(alert: str) -> list[list[list]]:
     return [[case["exp_alerts"] for case in cases] for cases in found if cases]
 
 
+@pytest.mark.slow
 def test_prometheus_accepts_the_rules(needs):
     checked = promtool(needs, "check", "rules", "--lint=all", "--lint-fatal", *FILES)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -26,7 +26,7 @@ from slipway.system import files
 from tests.pipelines.labels.production_log import START, ProductionLog
 from tests.support import bundles
 
-PARAMS = {"epochs": 30, "members": 1, "width": 32, "bins": 4, "frequencies": 2, "learning_rate": 0.02}
+PARAMS = {"epochs": 15, "members": 1, "width": 32, "bins": 4, "frequencies": 2, "learning_rate": 0.02}
 RETRAINING = {"min_labelled_rows": 300, "window_rows": 200}
 OLD, NEW = 400, 1100
 OTHER = {"yes": "no", "no": "yes"}

@@ -88,7 +88,7 @@ def fitted(schema: Schema, epochs: int = 1, count: int = 600, seed: int = 3, **f
 @cache
 def trained(name: str):
     """A network of that schema that has learned something, made once for all tests that only ask it."""
-    return fitted(SCHEMAS[name], epochs=25 if name in ("binary", "regression") else 3, learning_rate=3e-3)
+    return fitted(SCHEMAS[name], epochs=15 if name in ("binary", "regression") else 3, learning_rate=3e-3)
 
 
 def test_it_finds_what_a_linear_model_cannot():

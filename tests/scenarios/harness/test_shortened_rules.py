@@ -47,6 +47,7 @@ def test_waits_of_alertmanager_are_divided_below_the_first_route_too():
     assert short["routes"] == [{"receiver": "b", "repeat_interval": "720000ms", "routes": []}]
 
 
+@pytest.mark.slow
 def test_the_shortened_rules_are_rules_and_all_of_them(tmp_path, needs):
     write_rules(RULES, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in RULES.iterdir()}

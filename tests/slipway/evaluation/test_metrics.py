@@ -108,7 +108,7 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     rng, held = np.random.default_rng(3), 0
     for _ in range(60):
         right = (rng.random(200) < 0.8).astype(int)
-        found = intervals(Scored(np.ones(200, int), np.zeros((200, 2)), right, 1), metric)["accuracy"]
+        found = intervals(Scored(np.ones(200, int), np.zeros((200, 2)), right, 1), metric, rounds=200)["accuracy"]
         held += found.low <= 0.8 <= found.high
     assert held >= 52
 
@@ -132,7 +132,8 @@ def test_a_slice_that_is_answered_badly_stands_out():
 
 
 @pytest.mark.slow
-def test_a_model_that_stands_has_fallen_about_as_seldom_as_the_interval_says():
+def test_a_model_that_stands_has_fallen_about_as_seldom_as_the_interval_says(monkeypatch):
+    monkeypatch.setattr("slipway.evaluation.bootstrap._WORK", 40_000)  # 200 rounds
     metric = METRICS["binary"]["accuracy"]
     rng, held = np.random.default_rng(4), 0
     for _ in range(60):

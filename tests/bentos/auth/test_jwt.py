@@ -219,6 +219,7 @@ def chain(days):
         ([{"exp": "tomorrow"}], None),
         ([{"exp": None}], None),
     ],
+    ids=["no time", "one for ever", "exp", "x5c", "both", "no certificate", "no chain", "text", "null"],
 )
 def test_keys_expire_with_the_last_if_all_of_them_do(tmp_path, published, expiry):
     entries = [{**new_key(str(number)).as_dict(private=False), **more} for number, more in enumerate(published)]

@@ -164,7 +164,7 @@ def test_a_damaged_file_stays_aside(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_rounding_takes_no_sum_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance, files = random.Random(7), SharedFiles(folder)
-    seconds = [(0.1, 0.2, 0.3), *([chance.random() for _ in range(5)] for _ in range(20))]
+    seconds = [(0.1, 0.2, 0.3), *([chance.random() for _ in range(4)] for _ in range(8))]
     for number, of_workers in enumerate(seconds):  # 0.1 + 0.2 + 0.3 is more than 0.6
         for worker, each in enumerate(of_workers):
             count(monkeypatch, DEAD + 10 * number + worker, each)

@@ -156,10 +156,10 @@ class Worker:
     def start(self) -> None:
         """Load what is served. Raises SlipwayError where the server must not start."""
         _set_up_logging()
+        forget_dead_workers()  # before what may fail, and is then tried again for ever
         for address in auth.listening_addresses():
             auth.check_bind_address(self.settings, address)
         self.authenticator = auth.Authenticator(self.settings, self.settings.mask_secret())
-        forget_dead_workers()
         self._health.run()
         self.served = {name: self._serve(name) for name in self.names}
         for served in self.served.values():

@@ -18,9 +18,9 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.registry import Collector
 
-from bentos.telemetry import shared_files
+from bentos.telemetry import dead_workers, shared_files
 from bentos.telemetry.buffered_metrics import BufferedCounter, BufferedHistogram, BufferedRequests
-from bentos.telemetry.reserved_file import ReservedFile, forget_in_files_of_the_dead
+from bentos.telemetry.reserved_file import ReservedFile
 from bentos.telemetry.shared_files import SharedFiles
 from slipway.contracts.objectives import Objectives
 
@@ -267,7 +267,7 @@ class Metrics:
         for file in list(ReservedFile.opened):
             file.forget(**labels)
         if folder := os.environ.get(shared_files.VARIABLE):
-            forget_in_files_of_the_dead(Path(folder), **labels)
+            dead_workers.forget(Path(folder), **labels)
 
     def request(self, usecase: str, route: str, code: int, seconds: float) -> None:
         """Count one response and its duration."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from weakref import WeakSet
 from prometheus_client.mmap_dict import MmapedDict
 
 _RESERVED_BYTES = 256 << 10  # for some 1,500 series
-_ENTRY_BYTES = 40  # of a series beside its key, at most: length and padding of the key, value and time
+ENTRY_BYTES = 40  # of a series beside its key, at most: length and padding of the key, value and time
 _log = logging.getLogger("slipway.serving")
 
 
@@ -22,21 +21,6 @@ def reserve(path: Path, size: int = _RESERVED_BYTES) -> None:
     """Allocate the blocks of a file. Raises OSError where that cannot be."""
     with path.open("ab") as file:
         os.posix_fallocate(file.fileno(), 0, size)
-
-
-def forget_in_files_of_the_dead(folder: Path, **labels: str) -> None:
-    """Leave out series in the files of processes that have ended. Each worker does so, to the same effect.
-
-    Otherwise the sum of all workers would fall to what these had counted.
-    """
-    for path in folder.glob("*_*.db"):
-        pid = path.stem.rpartition("_")[2]
-        if not pid.isdigit() or Path("/proc", pid).exists():
-            continue
-        with contextlib.suppress(Exception):  # whatever a damaged file makes of it, and one that is removed just now
-            file = ReservedFile(str(path))
-            file.forget(**labels)
-            file.close()
 
 
 class ReservedFile(MmapedDict):
@@ -103,7 +87,7 @@ class ReservedFile(MmapedDict):
 
     def _has_room(self, key: str) -> bool:
         """Tell whether the series fits, after the file has grown if need be."""
-        if self._used + len(key.encode()) + _ENTRY_BYTES > self._capacity:
+        if self._used + len(key.encode()) + ENTRY_BYTES > self._capacity:
             try:
                 os.posix_fallocate(self._f.fileno(), 0, 2 * self._capacity)
             except OSError as error:

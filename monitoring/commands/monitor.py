@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,7 @@ def command(
     Exits with 0 whatever the verdict is, unless --fail-on-drift is given.
     """
     start = parse_since(since) if since else None
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own pools keep memory that is free
     from monitoring.monitor import monitor
 
     found = monitor(name, start, window_rows, bundle, detailed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,12 +72,13 @@ def stuck_followers(usecases: Sequence[str], settings: Settings) -> list[str]:
     for usecase in usecases:
         path = follower_status.status_path(settings.serving, usecase)
         try:
-            age = time.time() - path.stat().st_mtime
+            age = follower_status.age_seconds(settings.serving, usecase)
         except FileNotFoundError:
             messages.append(f"{usecase}: no follower has polled the registry yet: there is no {path}.")
             continue
-        if age > STUCK_SECONDS:
+        if follower_status.is_stale(age, STUCK_SECONDS):
+            silence = follower_status.describe_silence(age)
             messages.append(
-                f"{usecase}: the follower polled the registry {age:.0f} s ago: it hangs, or ended. Start it again."
+                f"{usecase}: the follower has not polled the registry {silence}: it hangs, or ended. Start it again."
             )
     return messages

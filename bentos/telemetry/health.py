@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bentos.telemetry.metrics import Metrics
@@ -96,22 +95,28 @@ class HealthChecks:
             return []
         try:
             status = follower_status.read_status(self._settings.serving, usecase)
-            age = time.time() - follower_status.status_path(self._settings.serving, usecase).stat().st_mtime
+            age = follower_status.age_seconds(self._settings.serving, usecase)
         except DamagedFile as error:
             return [str(error)]
         except OSError:
-            return []
+            status, age = None, 0.0
         if status is None:
+            if self._settings.has_registry:  # which the findings' series tell, be they 0
+                self._export_findings(usecase, ())
             return []
-        active = {topic: topic in status.topics for topic in _TOPICS} | {"hung": age > STALE_SECONDS}
-        for topic, is_active in active.items():
-            self._metrics.of(self._metrics.follower_finding, usecase, topic).set(float(is_active))
         warnings = [f"{warning.message} (since {warning.since})" for warning in status.topics.values()]
-        if age > STALE_SECONDS:
+        hung = follower_status.is_stale(age, STALE_SECONDS)
+        if hung:
+            silence = follower_status.describe_silence(age)
             warnings.append(
-                f"the follower polled the registry {age:.0f} s ago: start `slipway follow {usecase}` again."
+                f"the follower has not polled the registry {silence}: start `slipway follow {usecase}` again."
             )
+        self._export_findings(usecase, (*status.topics, *(["hung"] if hung else [])))
         return warnings
+
+    def _export_findings(self, usecase: str, active: Collection[str]) -> None:
+        for topic in (*_TOPICS, "hung"):
+            self._metrics.of(self._metrics.follower_finding, usecase, topic).set(float(topic in active))
 
 
 def _refusals(serving: Path, usecase: str) -> list[str]:

@@ -197,7 +197,8 @@ DEFINITIONS = (
         "follower_finding",
         Gauge,
         "slipway_follower_finding",
-        "1 while the follower reports a problem with the topic; hung: the follower itself does not poll.",
+        "1 while the follower reports a problem with the topic; hung: the follower itself does not poll. No series "
+        "without a registry.",
         ("usecase", "topic"),
         mode="livemostrecent",
     ),

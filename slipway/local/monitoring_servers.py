@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,12 +61,14 @@ PROGRAMS = {
 class MonitoringServers:
     """The servers of `programs`, whose values are paths, beside the local services.
 
-    `ports` has a port for each of them, and with Prometheus one for the metrics of the shipper.
+    `ports` has a port for each of them, and with Prometheus one for the metrics of the shipper. `failed` are those that
+    `start` could not start.
     """
 
     local: LocalServices
     programs: Mapping[str, str]
     ports: Mapping[str, int]
+    failed: set[str] = field(default_factory=set)
 
     @property
     def ship_port(self) -> int:
@@ -88,6 +90,7 @@ class MonitoringServers:
                 stack.start(getattr(self, server)())
             except (ServiceError, PortTaken) as error:
                 stack.stop(server)
+                self.failed.add(server)
                 say(f"{error}\nit goes on without {server}")
                 continue
             if server in READ_BY_WATCH and not getattr(config, f"{server}_url"):
@@ -95,9 +98,10 @@ class MonitoringServers:
         return variables
 
     def page_links(self) -> list[str]:
-        """List the web pages, one line for each."""
+        """List the web pages, one line for each server that did not fail to start."""
         asks = {"grafana": f" (it asks for the login in {login_file(self.local.var, 'grafana')})"}
-        return [f"  {PROGRAMS[name].page:18}{self.url(name)}{asks.get(name, '')}" for name in self.programs]
+        shown = [name for name in self.programs if name not in self.failed]
+        return [f"  {PROGRAMS[name].page:18}{self.url(name)}{asks.get(name, '')}" for name in shown]
 
     def prometheus(self) -> Process:
         """Prometheus, which scrapes the local services and evaluates the rules."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
 
 from slipway.system.files import read_struct, write_json
+
+_AHEAD_SECONDS = 5.0  # by which a time of the file system may be ahead of this clock
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -52,6 +55,25 @@ def write_refusals(serving: Path, usecase: str, refusals: dict[str, Refusal]) ->
 def status_path(serving: Path, usecase: str) -> Path:
     """Name the status file."""
     return serving / usecase / "follower.json"
+
+
+def age_seconds(serving: Path, usecase: str) -> float:
+    """Return the time since the follower's last poll; negative if the clock was set back since then.
+
+    Raises:
+        OSError: there is no status file.
+    """
+    return time.time() - status_path(serving, usecase).stat().st_mtime
+
+
+def is_stale(age: float, most_seconds: float) -> bool:
+    """Whether a poll is too long ago, or of a time to come: a follower that still polls would have a later one."""
+    return not -_AHEAD_SECONDS <= age <= most_seconds
+
+
+def describe_silence(age: float) -> str:
+    """Say since when there has been no poll, for a sentence."""
+    return f"for {age:.0f} s" if age >= 0 else f"since the clock was set back (the last poll is {-age:.0f} s ahead)"
 
 
 def read_status(serving: Path, usecase: str) -> FollowerStatus | None:

@@ -16,7 +16,7 @@ from slipway.texts import one_line
 
 # Authorities that other servers are checked by: of every client, and of the one of S3
 _OF_ENVIRONMENT = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
-_MOST_BYTES = 4 << 20
+MOST_BYTES = 4 << 20
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _log = logging.getLogger("slipway.telemetry")
 warnings.filterwarnings("ignore", "Parsed a serial number", module=__name__)  # of an old authority, as there are many
@@ -32,7 +32,7 @@ class CertificateFiles:
     def __init__(self, presented: Mapping[str, Path | None]) -> None:
         trusted = {name: Path(path) for name in _OF_ENVIRONMENT if (path := os.environ.get(name))}
         self._files = {
-            **{(CERTIFICATE, name): _File(name, path, _of_chain) for name, path in presented.items() if path},
+            **{(CERTIFICATE, name): _File(name, path, chain_expiry) for name, path in presented.items() if path},
             **{(CA_CERTIFICATES, name): _File(name, path, _of_authorities) for name, path in trusted.items()},
         }
 
@@ -56,7 +56,7 @@ class _File:
             found = self._path.stat()
             stamp = found.st_mtime_ns, found.st_ino, found.st_size
             if stamp != self._stamp:
-                self._expiry = self._read(read_regular(self._path, _MOST_BYTES))
+                self._expiry = self._read(read_regular(self._path, MOST_BYTES))
                 self._stamp = stamp
             self._failure = ""
         except Exception as error:  # whatever the file holds: it fails no scrape
@@ -75,7 +75,7 @@ class _File:
         self._failure = failure
 
 
-def _of_chain(content: bytes) -> float:
+def chain_expiry(content: bytes) -> float:
     """Read when the first of the certificates expires; keys beside them are skipped. Raises ValueError without any."""
     from cryptography import x509  # not loaded where no file is named
 
@@ -87,7 +87,7 @@ def _of_authorities(content: bytes) -> float:
     found = []
     for pem in _CERTIFICATE.findall(content):
         with contextlib.suppress(ValueError):
-            found.append(_of_chain(pem))
+            found.append(chain_expiry(pem))
     if not found:
         raise ValueError("no certificate in it can be read")
     return max(found)

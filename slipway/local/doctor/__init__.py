@@ -35,6 +35,7 @@ def examine() -> Iterator[Diagnosis]:
         yield machine.file_system(found)
         yield from machine.ports(found)
         yield from network.proxy(found)
+        yield from network.presented_certificate(found)
         yield from services.unsafe(found)
         yield from services.use_cases()
         yield from services.servers(found)

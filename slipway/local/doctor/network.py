@@ -7,12 +7,15 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from slipway.clients.http import ENCODED_LOGIN, is_address, proxies, proxy_for, without_login
 from slipway.local.doctor.diagnosis import Diagnosis, error, ok, warning
 from slipway.settings import Settings
+from slipway.system.files import read_regular
+from slipway.telemetry.certificates import MOST_BYTES, chain_expiry
 
 LOOPBACK_SECONDS = 2.0
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -55,6 +58,26 @@ def certificates() -> Iterator[Diagnosis]:
             yield error("TLS", f"{name}={path} {problem}", f"correct {name}, or unset it")
         elif path:
             yield ok("TLS", f"certificates of {name}={path}")
+
+
+def presented_certificate(settings: Settings) -> Iterator[Diagnosis]:
+    """Check the certificate that clients of the service see: it can be read, and has not expired."""
+    path = settings.tls_certificate
+    if path is None:
+        return
+    name = f"SLIPWAY_TLS_CERTIFICATE={path}"
+    try:
+        expiry = datetime.fromtimestamp(chain_expiry(read_regular(path, MOST_BYTES)), UTC)
+    except OSError as problem:
+        detail = f"{name} cannot be read: {problem.strerror or problem}"
+        yield error("TLS", detail, "name a file that this user may read, or unset it")
+    except ValueError:
+        yield error("TLS", f"{name} holds no certificate in PEM form", "name the proxy's certificate, or unset it")
+    else:
+        if expiry <= datetime.now(UTC):
+            yield error("TLS", f"{name} expired at {expiry:%Y-%m-%d %H:%M} UTC", "renew it, and reload the proxy")
+        else:
+            yield ok("TLS", f"{name} expires at {expiry:%Y-%m-%d %H:%M} UTC")
 
 
 def _certificate_problem(name: str, value: str) -> str:

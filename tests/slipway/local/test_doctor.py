@@ -18,8 +18,10 @@ from slipway.local.doctor import Diagnosis, accelerators, machine, network, pack
 from slipway.serving_state import desired, follower_status
 from slipway.serving_state.desired import DesiredState
 from slipway.serving_state.follower_status import Refusal
-from slipway.settings import settings
+from slipway.settings import Settings, settings
 from slipway.system.ports import free_port, is_free, url_at
+from slipway.telemetry.certificates import MOST_BYTES
+from tests.slipway.telemetry.certificates import pem
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -258,6 +260,34 @@ def test_certificates_that_are_not_there_are_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{tmp_path}")
     monkeypatch.delenv("SSL_CERT_FILE")
     assert states(network.certificates()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "part"),
+    [
+        (None, "error", "cannot be read: No such file"),
+        (b"", "error", "holds no certificate in PEM form"),
+        (b"-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n", "error", "holds no certificate"),
+        (b"\x30\x82\x01", "error", "holds no certificate"),  # as of a file in DER form
+        (b"\n" * (MOST_BYTES + 1), "error", "holds no certificate"),
+        (pem(-0.01), "error", "expired at "),
+        (pem(90, -1), "error", "expired at "),
+        (pem(1), "ok", "expires at "),
+    ],
+)
+def test_the_certificate_of_the_proxy_is_one_that_has_not_expired(tmp_path, content, state, part):
+    path = tmp_path / "tls.crt"
+    if content is not None:
+        path.write_bytes(content)
+    [found] = network.presented_certificate(Settings(tls_certificate=path))
+    assert found.state == state and part in found.detail and f"SLIPWAY_TLS_CERTIFICATE={path}" in found.detail
+    assert bool(found.fix) == (state == "error")
+
+
+def test_a_certificate_that_is_no_file_of_this_user_cannot_be_read(tmp_path):
+    [found] = network.presented_certificate(Settings(tls_certificate=tmp_path))
+    assert (found.state, "cannot be read" in found.detail) == ("error", True)
+    assert not list(network.presented_certificate(Settings(tls_certificate=None)))
 
 
 def test_a_machine_that_cannot_reach_itself_is_an_error(monkeypatch):

@@ -188,6 +188,15 @@ def test_the_watch_reads_from_what_started_unless_others_are_set(local, programs
     stack.start.side_effect = [error, None, None]  # of Prometheus, and the two after it
     assert found.start(stack, said.append) == {f"SLIPWAY_{name.upper()}_URL": found.url(name) for name in read}
     assert said == ([f"{error}\nit goes on without prometheus"] if error else [])
+    pages = [name for name in found.programs if any(found.url(name) in line for line in found.page_links())]
+    assert pages == [name for name in found.programs if not (error and name == "prometheus")]
+
+
+def test_no_page_is_listed_of_servers_of_which_none_started(local, programs, monkeypatch):
+    found = servers(local, programs, "prometheus", "grafana")
+    for name in found.programs:
+        monkeypatch.setattr(type(found), name, Mock(side_effect=ServiceError("it ended")))
+    assert found.start(Mock(), Mock()) == {} and found.page_links() == []
 
 
 def test_a_detached_up_starts_the_same_servers(monkeypatch):

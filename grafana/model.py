@@ -145,13 +145,13 @@ def _score() -> Panel:
         "Live score of the watched version on labelled predictions, by the metric chosen above; it misses the bound of "
         "its gate where its whole interval does, as the alert says.",
         "short",
-        now(f"max({_QUALITY})", "score"),
-        now(_MISSED, "bound"),
+        now(f"max({_QUALITY})", "now"),
+        now(_MISSED, "bound kept"),
         runbook="SlipwayQualityLow",
         see=[links.named("Quality over time", links.model_panel("timeseries", "Quality"))],
         empty="no labels",
     )
-    return series(found.decimals(3).color_mode(BigValueColorMode.VALUE), "bound", mappings=BOUND)
+    return series(found.decimals(3).color_mode(BigValueColorMode.VALUE), "bound kept", mappings=BOUND)
 
 
 def _champion() -> Panel:

@@ -43,8 +43,8 @@ TABLES = ("pipelines", "monitoring/analysis", "slipway/contracts", "slipway/eval
 KINDS = ("number", "integer", "category", "boolean")
 TARGET, GROUP = "label_true", "split_group"
 PARAMS = {
-    "epochs": 4,
-    "learning_rate": 0.005,
+    "epochs": 8,
+    "learning_rate": 0.001,
     "members": 1,
     "width": 8,
     "bins": 2,
@@ -136,7 +136,7 @@ class Life:
 
 
 @pytest.fixture
-def life(usecase, equally_fast, few_resamples, monkeypatch, tmp_path):
+def life(usecase, equally_fast, monkeypatch, tmp_path):
     """`life(naming)` trains, predicts, logs, labels, monitors, and makes the data of a retraining."""
     monkeypatch.setattr("pipelines.packaging.plots.draw_plots", lambda *_: None)
     monkeypatch.setattr("pipelines.training.validate", lambda *_, **__: None)  # seconds, for columns by name alone

@@ -16,7 +16,7 @@ def test_a_query_is_filled_in_for_scrapes_of_a_second():
 def test_queries_of_one_panel_differ_by_their_legend():
     high, bound = (panel_queries.find("slipway-model", "Quality", legend) for legend in ("high", "bound"))
     assert 'end="high"' in high.expression and "slipway_quality_bound" in bound.expression
-    assert panel_queries.find("slipway-model", "Quality").instant  # the figure on top, without a legend
+    assert panel_queries.find("slipway-model", "Quality", "now").instant  # the figure on top
 
 
 def test_a_panel_that_there_is_not_is_an_error():

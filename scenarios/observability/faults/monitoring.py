@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,14 @@ from slipway.telemetry.pipeline_runs import MONITOR
 from slipway.timestamps import iso
 
 _LATE = timedelta(hours=1)
+_UNLABELLED_SECONDS = 8.0
 
 
 @fault("labels stay away", "SlipwayLabelCoverageLow")
 def few_labels(deployment: Deployment) -> Iterator[None]:
-    deployment.monitor("--since", iso(datetime.now(UTC) - timedelta(seconds=8)))
+    since = iso(datetime.now(UTC))  # after the labelled rows of before
+    time.sleep(_UNLABELLED_SECONDS)
+    deployment.monitor("--since", since)
     yield
     labelled_monitor(deployment)
 

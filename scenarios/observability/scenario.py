@@ -31,7 +31,7 @@ from slipway.local.monitoring_servers import RULES, MonitoringServers, monitorin
 from slipway.settings import settings
 
 WATCHDOG = "SlipwayWatchdog"
-LAST_PASS = "slipway_watch_pass_timestamp_seconds"
+WATCHED = "slipway_watch_pass_timestamp_seconds"
 JOBS = {"serving", "watch", "ship", "prometheus"}
 SERVERS = ("prometheus", "alertmanager")
 QUIET_SECONDS, DELIVERED_SECONDS, CLEARED_SECONDS = 60.0, 75.0, 90.0
@@ -243,7 +243,7 @@ class Observability:
     def _report_panels(self, began: float) -> None:
         deployment = self._deployment
         # It was stopped last, and has nothing to show before its first pass
-        until(lambda: bool(deployment.prometheus.instant(LAST_PASS, time.time())), QUIET_SECONDS)
+        until(lambda: bool(deployment.prometheus.instant(WATCHED, time.time())), QUIET_SECONDS)
         self.result.panels += panels.observe(deployment.prometheus, deployment.name, began, time.time())
         empty = panels.empty(self.result.panels)
         slowest = max(one.seconds for one in self.result.panels)

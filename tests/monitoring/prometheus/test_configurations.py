@@ -20,6 +20,7 @@ from monitoring.prometheus.alertmanager import PREFIX, Receivers, configuration
 from monitoring.retraining.policy import REASONS
 from monitoring.telemetry.alerts import firing
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 FOLDER = Path(alertmanager.__file__).parent
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "monitor-with-prometheus.md"
@@ -251,14 +252,18 @@ def running(needs, tmp_path) -> Iterator[str]:
         process.wait()
 
 
-def inhibited(url: str, *alerts: dict[str, str]) -> set[str]:
-    """Send the alerts, and return the names of those that others silence."""
+def silence(url: str, names: set[str], *alerts: dict[str, str]) -> None:
+    """Send the alerts, and wait until those with these names, and no others, are silenced by others."""
     body = json.dumps([{"labels": alert} for alert in alerts]).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     for _ in range(100):
         with suppress(OSError), urllib.request.urlopen(request, timeout=10):
             break
         time.sleep(0.1)
+    until(lambda: _inhibited(url) == names)
+
+
+def _inhibited(url: str) -> set[str]:
     with urllib.request.urlopen(url, timeout=10) as response:
         return {alert["labels"]["alertname"] for alert in json.load(response) if alert["status"]["inhibitedBy"]}
 
@@ -267,14 +272,13 @@ def inhibited(url: str, *alerts: dict[str, str]) -> set[str]:
 def test_what_follows_from_another_alert_is_silenced(running):
     apart = {"alertname": "SlipwayDrift", "namespace": "b", "usecase": "credit_risk", "severity": "warning"}
     page, ticket = {**BURN, "severity": "critical", "window": "1h"}, {**BURN, "severity": "warning", "window": "3d"}
-    assert inhibited(running, page, DRIFT, apart) == set()
-    assert inhibited(running, ticket) == {"SlipwayLatencyBudgetBurn"}
-    assert inhibited(running, {"alertname": "SlipwayWatchDown", "namespace": "a", "severity": "critical"}) == {
-        "SlipwayLatencyBudgetBurn"
-    }
+    silence(running, set(), page, DRIFT, apart)
+    silence(running, {"SlipwayLatencyBudgetBurn"}, ticket)
+    watch = {"alertname": "SlipwayWatchDown", "namespace": "a", "severity": "critical"}
+    silence(running, {"SlipwayLatencyBudgetBurn"}, watch)
     down = {"alertname": "SlipwayServerDown", "namespace": "a", "job": "serving", "severity": "critical"}
     full = {"alertname": "SlipwayDiskFull", "namespace": "a", "folder": "log", "severity": "critical"}
-    assert inhibited(running, down, full) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift"}
+    silence(running, {"SlipwayLatencyBudgetBurn", "SlipwayDrift"}, down, full)
     on_the_status_page = firing(running.removesuffix("/api/v2/alerts"), "a").shown
     assert [alert.name for alert in on_the_status_page if alert.name in ("SlipwayDrift", "SlipwayServerDown")] == [
         "SlipwayServerDown"
@@ -282,6 +286,7 @@ def test_what_follows_from_another_alert_is_silenced(running):
     assert [alert.name for alert in firing(running.removesuffix("/api/v2/alerts"), "b").shown] == ["SlipwayDrift"]
     gone = {"alertname": "SlipwayNoModelReady", "namespace": "c", "severity": "critical"}
     rollouts = [{"alertname": "SlipwayRolloutStalled", "namespace": name, "usecase": "digits"} for name in "cb"]
-    assert inhibited(running, gone, *rollouts) == {"SlipwayLatencyBudgetBurn", "SlipwayDrift", "SlipwayRolloutStalled"}
+    names = {"SlipwayLatencyBudgetBurn", "SlipwayDrift", "SlipwayRolloutStalled"}
+    silence(running, names, gone, *rollouts)
     assert "SlipwayRolloutStalled" in [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "b").shown]
     assert [one.name for one in firing(running.removesuffix("/api/v2/alerts"), "c").shown] == ["SlipwayNoModelReady"]

@@ -52,8 +52,12 @@ class Prometheus:
         return jobs - {target["labels"]["job"] for target in targets if target["health"] != "up"}
 
     def spans(self, alert: str, start: float, end: float) -> list[Span]:
-        """List when an alert fired, in order: with the labels with which it fired first, of several windows, say."""
-        found = self._samples("ALERTS", {"alertname": alert, "alertstate": "firing"}, start, end)
+        """List when an alert fired, in order: with the labels with which it fired first.
+
+        Of burn rates, those by their shortest window: the longer ones last for hours.
+        """
+        labels = {"alertname": alert, "alertstate": "firing"}
+        found = self._samples("ALERTS", labels, start, end, f'window=~"|{SHORTEST}"')
         every = [_spans([at for at, _ in samples]) for samples in found]
         return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
 
@@ -62,10 +66,12 @@ class Prometheus:
         found = self._samples("ALERTS_FOR_STATE", labels, start, at)
         return _active_since(found[0]) if found else None
 
-    def _samples(self, name: str, labels: Mapping[str, str], start: float, end: float) -> list[list[_Sample]]:
+    def _samples(
+        self, name: str, labels: Mapping[str, str], start: float, end: float, *matchers: str
+    ) -> list[list[_Sample]]:
         """Return the samples of each series as they are: those of a range query are at its steps, so later."""
-        matchers = ", ".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
-        found = self.instant(f"{name}{{{matchers}}}[{math.ceil(end - start)}s]", end)
+        equal = (f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
+        found = self.instant(f"{name}{{{', '.join([*equal, *matchers])}}}[{math.ceil(end - start)}s]", end)
         return [[(float(at), float(value)) for at, value in series["values"]] for series in found]
 
     def _query(self, route: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scenarios.harness.prometheus_client import SHORTEST
+
 FIRING, RESOLVED = "firing", "resolved"
 _RECEIVERS = ("WEBHOOK_URL", "WATCHDOG_URL", "RETRAINING_URL")
 
@@ -64,9 +66,13 @@ class WebhookReceiver:
             return self._arrived.wait_for(lambda: bool(self._found(alert, status, since)), seconds)
 
     def accept(self, message: dict[str, Any]) -> None:
-        """Keep the alerts of a message."""
+        """Keep the alerts of a message, of burn rates those by their shortest window: the longer ones last for hours."""
         now = time.time()
-        found = [Delivery(now, message["receiver"], alert["labels"], alert["status"]) for alert in message["alerts"]]
+        found = [
+            Delivery(now, message["receiver"], alert["labels"], alert["status"])
+            for alert in message["alerts"]
+            if alert["labels"].get("window", SHORTEST) == SHORTEST
+        ]
         with self._arrived:
             self._deliveries += found
             self._arrived.notify_all()

@@ -28,3 +28,11 @@ def test_alerts_are_kept_with_their_receiver_and_time():
         (name, {"alertname": "B"}) for name in ("pages", "tickets")
     ]
     assert all(began <= one.at <= time.time() for one in found)
+
+
+def test_of_burn_rates_those_of_the_shortest_window_are_kept():
+    webhook = WebhookReceiver()
+    windows = ({"window": "3d"}, {"window": "1h"}, {})
+    alerts = [{"status": FIRING, "labels": {"alertname": "A", **window}} for window in windows]
+    webhook.accept({"receiver": "pages", "alerts": alerts})
+    assert [one.labels.get("window") for one in webhook.deliveries("A", FIRING, 0.0)] == ["1h", None]

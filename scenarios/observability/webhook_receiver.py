@@ -66,7 +66,7 @@ class WebhookReceiver:
             return self._arrived.wait_for(lambda: bool(self._found(alert, status, since)), seconds)
 
     def accept(self, message: dict[str, Any]) -> None:
-        """Keep the alerts of a message, of burn rates those by their shortest window: the longer ones last for hours."""
+        """Keep the alerts of a message; of burn rates those by their shortest window: longer ones last for hours."""
         now = time.time()
         found = [
             Delivery(now, message["receiver"], alert["labels"], alert["status"])

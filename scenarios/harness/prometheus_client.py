@@ -61,6 +61,10 @@ class Prometheus:
         every = [_spans([at for at, _ in samples]) for samples in found]
         return min(every, key=lambda spans: (spans[0].first, spans[-1].last), default=[])
 
+    def has_fired(self, alert: str, start: float, end: float) -> bool:
+        """Whether an alert of that name fired in that time, by whatever window."""
+        return bool(self._samples("ALERTS", {"alertname": alert, "alertstate": "firing"}, start, end))
+
     def active_since(self, labels: Mapping[str, str], start: float, at: float) -> float | None:
         """Return since when the expression held of the alert with these labels, which was active at a time."""
         found = self._samples("ALERTS_FOR_STATE", labels, start, at)

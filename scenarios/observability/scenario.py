@@ -14,7 +14,7 @@ from scenarios.harness import release_checks
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from scenarios.harness.shortened_rules import pending_seconds
-from scenarios.harness.shortened_servers import shortened_servers
+from scenarios.harness.shortened_servers import SCRAPE_SECONDS, shortened_servers
 from scenarios.observability import panels
 from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, until, write_usecase
 from scenarios.observability.faults import monitoring, prediction_log, registry, service
@@ -232,10 +232,13 @@ class Observability:
         """Read since when the expression of a delivered alert held, and what it had to wait for since."""
         prometheus, servers = self._deployment.prometheus, self._deployment.servers
         active = prometheus.active_since(delivery.labels, began, delivery.at)
-        known = bool(prometheus.spans(delivery.alert, began - RESOLVED_SECONDS, began))
+        pending = pending_seconds(RULES, delivery.labels)
+        fired = delivery.at if active is None else active + pending
+        # Another window of a burn rate may have fired during the fault, and is of the same group
+        known = prometheus.has_fired(delivery.alert, began - RESOLVED_SECONDS, fired - SCRAPE_SECONDS / 2)
         return FirstDelivery(
             active=None if active is None else active - began,
-            pending=pending_seconds(RULES, delivery.labels),
+            pending=pending,
             group_wait=servers.group_waits(known)[delivery.receiver],
             arrived=delivery.at - began,
         )

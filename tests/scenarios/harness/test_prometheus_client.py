@@ -16,3 +16,11 @@ def test_of_burn_rates_the_shortest_window_is_asked_for(monkeypatch):
     monkeypatch.setattr(Prometheus, "instant", lambda _, expression, at: asked.append(expression) or [])
     assert Prometheus("http://nowhere").spans("A", 0, 30) == []
     assert asked == ['ALERTS{alertname="A", alertstate="firing", window=~"|1h"}[30s]']
+
+
+def test_an_alert_has_fired_if_any_of_its_windows_has(monkeypatch):
+    asked = []
+    found = [{"values": [[5, "1"]]}]
+    monkeypatch.setattr(Prometheus, "instant", lambda _, *query: asked.append(query) or found)
+    assert Prometheus("http://nowhere").has_fired("A", 0, 9.5)
+    assert asked == [('ALERTS{alertname="A", alertstate="firing"}[10s]', 9.5)]

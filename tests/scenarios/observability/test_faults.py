@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scenarios.harness.prometheus_client import Prometheus, Span
+from scenarios.harness.prometheus_client import Prometheus
 from scenarios.harness.shortened_rules import alert_rules
 from scenarios.harness.shortened_servers import ShortenedServers
 from scenarios.observability.report import FirstDelivery
@@ -57,10 +57,10 @@ def test_of_an_alert_without_samples_nothing_is_known(monkeypatch):
     assert Prometheus("http://nowhere").active_since({"alertname": "A"}, 0, 1) is None
 
 
-@pytest.mark.parametrize(("earlier", "waits"), [([], 0.5), ([Span(100.0, 110.0)], 5.0)])
+@pytest.mark.parametrize(("earlier", "waits"), [(False, 0.5), (True, 5.0)])
 def test_an_alert_that_fired_shortly_before_may_wait_for_the_interval_of_its_group(monkeypatch, var, earlier, waits):
     asked = []
-    monkeypatch.setattr(Prometheus, "spans", lambda _, *times: asked.append(times) or earlier)
+    monkeypatch.setattr(Prometheus, "has_fired", lambda _, *times: asked.append(times) or earlier)
     monkeypatch.setattr(Prometheus, "active_since", lambda *_: 1000.25)
     servers = ShortenedServers(LocalServices(var, var, {}), {}, {"prometheus": 9})
     observability = Observability(ROOT / "usecases", print)
@@ -68,4 +68,4 @@ def test_an_alert_that_fired_shortly_before_may_wait_for_the_interval_of_its_gro
     labels = {"alertname": "SlipwayDrift", "severity": "warning", "retraining": "drift"}
     first = observability._first_delivery(Delivery(1004.0, "retraining", labels, "firing"), 1000.0)
     assert first == FirstDelivery(active=0.25, pending=0.0, group_wait=waits, arrived=4.0)
-    assert asked == [("SlipwayDrift", 100.0, 1000.0)]
+    assert asked == [("SlipwayDrift", 100.0, 999.75)]

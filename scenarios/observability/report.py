@@ -89,7 +89,7 @@ def alert_lines(found: Sequence[AlertObservation]) -> list[str]:
         "every second. Seconds after the fault began: pending since (the evaluation that found the expression to hold,",
         "`activeAt`), fired (the evaluation that fired), delivered (the first message arrived). Late: seconds from",
         f"pending to delivered beyond `for` and the group's wait; at most {MOST_LATE}, two evaluations. The group",
-        "waits for `group_wait`, or up to `group_interval` where the alert fired, by whatever window, in the 15 minutes",
+        "waits for `group_wait`, or up to `group_interval` where the alert, by any window, fired in the 15 minutes",
         "before. Cleared: seconds after the fault was mended.",
         "",
         "| alert | fault | pending since | `for` | fired | delivered to | group waits | delivered | late | cleared |",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from grafana.interpolation import queries
 from scenarios.observability import panels, report
 from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation
+from scenarios.observability.scenario import every_fault
 
 DELIVERED = FirstDelivery(active=1.25, pending=2.0, group_wait=0.5, arrived=4.0)
 DRIFT = AlertObservation("SlipwayDrift", "others apply", 3.21, DELIVERED, ("retraining", "tickets"), 1.0)
@@ -62,3 +65,11 @@ def test_a_panel_is_empty_if_none_of_its_queries_has_a_series():
     found = [PanelObservation("Model", panel, "x", series, "", 0.0) for panel, series in (("A", 0), ("A", 1), ("B", 0))]
     found.append(PanelObservation("Resources and GPU", next(iter(panels.EMPTY)), "x", 0, "", 0.0))
     assert panels.empty(found) == ["B"]
+
+
+def test_the_docs_list_every_alert_and_every_panel():
+    alerts, shown = report.ALERTS_PAGE.read_text(), report.PANELS_PAGE.read_text()
+    named = re.findall(r"^\| `(Slipway\w+)` \| ", alerts, re.MULTILINE)
+    assert sorted(named) == sorted(alert for fault in every_fault() for alert in fault.alerts)
+    for query in queries():
+        assert f"| {query.panel} | `" in shown, query.panel

@@ -28,6 +28,7 @@ from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from scenarios.harness.prometheus_client import Prometheus
 from scenarios.harness.shortened_servers import shortened_servers
+from scenarios.harness.waiting import until
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import PrefectClient
@@ -260,7 +261,7 @@ class ClosedLoop:
             return
         self._say("Reading the dashboard *Model* from Prometheus")
         prometheus = Prometheus(self._servers.url("prometheus"))
-        release_checks.eventually(lambda: (dashboard_checks.ROLLED_BACK in prometheus.firing(), ""))
+        until(lambda: dashboard_checks.ROLLED_BACK in prometheus.firing(), release_checks.SETTLE_SECONDS)
         shown = dashboard_checks.read(prometheus, self._name, self._scraped_since, time.time())
         self._check(dashboard_checks.check_versions(self._name, shown, self._first, self._second, workspace.STAGES))
         self._check(dashboard_checks.check_quality(self._name, shown, changed.timestamp()))

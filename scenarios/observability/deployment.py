@@ -124,11 +124,3 @@ def write_usecase(original: Path, usecases: Path) -> None:
     content: dict[str, Any] = yaml.safe_load(path.read_text())
     content |= {"schedule": {"monitor": "* * * * *"}, "auto_promote": False, "objectives": OBJECTIVES}
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition holds, and return whether it did within that time."""
-    deadline = time.monotonic() + seconds
-    while not (held := condition()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return held

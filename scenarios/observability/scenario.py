@@ -15,8 +15,9 @@ from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from scenarios.harness.shortened_rules import pending_seconds
 from scenarios.harness.shortened_servers import SCRAPE_SECONDS, shortened_servers
+from scenarios.harness.waiting import until
 from scenarios.observability import panels
-from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, until, write_usecase
+from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, write_usecase
 from scenarios.observability.faults import monitoring, prediction_log, registry, service
 from scenarios.observability.faults.fault import Fault
 from scenarios.observability.load import Load

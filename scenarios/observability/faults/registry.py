@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scenarios.observability.deployment import Deployment, until
+from scenarios.harness.waiting import until
+from scenarios.observability.deployment import Deployment
 from scenarios.observability.faults.fault import fault
 from slipway.contracts.registry_names import BUNDLE_SHA256, CHAMPION
 

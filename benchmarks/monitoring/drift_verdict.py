@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.child_process import Measured, measure
+from benchmarks.monitoring.monitor_run import run_monitor
 from benchmarks.statistics.drift import write
 from benchmarks.tables.reader import apart
 
@@ -49,10 +50,7 @@ class Evidently:
 
 def monitor(home: Path, rows: int) -> Measured:
     """Run `slipway monitor` on all predictions of the log."""
-    command = ["-m", "slipway.cli", "monitor", generated_log.NAME, "--bundle", str(home / "bundle")]
-    options = ["--window-rows", str(rows), "--no-detailed", "--json"]
-    found = measure([*command, *options], generated_log.environment(home))
-    verdict = json.loads(found.output)
+    found, verdict = run_monitor(home, rows)
     assert (verdict["verdict"], verdict["window"]["rows"]) == ("none", rows), verdict["sentence"]
     return found
 

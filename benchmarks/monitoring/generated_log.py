@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NAME = "benchmark"
+NOWHERE = "http://127.0.0.1:9"
+"""Address at which no registry responds."""
 CLASSES = ("good", "bad")
 FILE_ROWS = 250_000
 REFERENCE_ROWS = 10_000
@@ -84,8 +86,8 @@ _EVENTS = f"""SELECT {_COLUMNS}
                 FROM read_parquet({{drawn}}, file_row_number = true))))"""
 
 
-def environment(home: Path, registry: str = "http://127.0.0.1:9") -> dict[str, str]:
-    """Make the settings of a process that reads the log; at the default address no registry responds."""
+def environment(home: Path, registry: str = NOWHERE) -> dict[str, str]:
+    """Make the settings of a process that reads the log."""
     return {
         "SLIPWAY_VAR": str(home / "var"),
         "SLIPWAY_USECASES": str(home / "usecases"),

@@ -7,7 +7,6 @@ from a stub of MLflow and of a server, the shipper finds segments. A monitor is 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.child_process import Measured, measure
+from benchmarks.monitoring.monitor_run import run_monitor
 from benchmarks.monitoring.stub_servers import StubRegistry, served
 from benchmarks.statistics.drift import write
 from benchmarks.tables.reader import apart
@@ -35,11 +35,8 @@ def passes_of(process: str, passes: int, environment: Mapping[str, str]) -> tupl
 
 def monitor_peak(home: Path, rows: int, registry: str, detailed: bool) -> float:
     """Run `slipway monitor` on the log, with its report and its run in MLflow; returns the MB at the peak."""
-    options = ["--bundle", str(home / "bundle"), "--window-rows", str(rows), "--json"]
-    page = "--detailed" if detailed else "--no-detailed"
-    command = ["-m", "slipway.cli", "monitor", generated_log.NAME, page, *options]
-    found = measure(command, generated_log.environment(home, registry))
-    assert json.loads(found.output)["missing_reports"] == []
+    found, verdict = run_monitor(home, rows, detailed=detailed, registry=registry)
+    assert verdict["missing_reports"] == []
     return found.peak_mb
 
 

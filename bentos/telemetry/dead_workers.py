@@ -34,8 +34,8 @@ def locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         locks.lock(descriptor, wait=True)
-        for kind in _KINDS:
-            _remove_taken_in(folder / _NAME.format(kind))
+        for combined in _combined(folder).values():
+            _remove_taken_in(combined)
         yield
     finally:
         os.close(descriptor)
@@ -44,9 +44,9 @@ def locked(folder: Path) -> Iterator[None]:
 def state(folder: Path) -> list[tuple[int, ...]]:
     """Return what is another after each change of the files with the counts of the dead."""
     found = []
-    for kind in _KINDS:
+    for combined in _combined(folder).values():
         with contextlib.suppress(FileNotFoundError):
-            stat = (folder / _NAME.format(kind)).stat()
+            stat = combined.stat()
             found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return found
 
@@ -63,8 +63,7 @@ def taken_in(path: Path) -> set[Path]:
 
 def combine(folder: Path) -> None:
     """Add up the counts of dead workers, with the lock held. Damaged files stay as they are. Raises OSError."""
-    for kind in _KINDS:
-        target = folder / _NAME.format(kind)
+    for kind, target in _combined(folder).items():
         readable = _readable(sorted(folder.glob(f"{kind}_*.db")))
         dead = [file for file in readable if _is_dead(file.path)]
         if dead and (not target.exists() or target in [file.path for file in readable]):
@@ -79,13 +78,18 @@ def forget(folder: Path, **labels: str) -> None:
     Otherwise the sum of all workers would fall to what these had counted.
     """
     with contextlib.suppress(OSError), locked(folder):
-        combined = [folder / _NAME.format(kind) for kind in _KINDS]
+        combined = _combined(folder).values()
         for path in folder.glob("*_*.db"):
             if path in combined or _is_dead(path):
                 with contextlib.suppress(Exception):  # whatever a damaged file makes of it
                     file = ReservedFile(str(path))
                     file.forget(**labels)
                     file.close()
+
+
+def _combined(folder: Path) -> dict[str, Path]:
+    """The files with the counts of the dead, by kind."""
+    return {kind: folder / _NAME.format(kind) for kind in _KINDS}
 
 
 def _is_dead(path: Path) -> bool:

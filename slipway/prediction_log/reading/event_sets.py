@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from slipway.prediction_log.jsonl import literal
 from slipway.prediction_log.layout import COMPACTED
 from slipway.prediction_log.left_out import LeftOut
-from slipway.prediction_log.parquet_files import Mark, check, mark, range_of_ids
+from slipway.prediction_log.parquet_files import Ids, Mark, check, mark, range_of_ids
 from slipway.prediction_log.reading import metadata
 from slipway.prediction_log.reading.metadata import Metadata
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Ids = tuple[str, str]
-"""The smallest and the largest id of a file."""
 _apart: dict[tuple[Path, Mark, Path, Mark], bool] = {}
 
 
@@ -85,8 +83,13 @@ def _doubled(connect: Callable[[], DuckDBPyConnection], ranges: Mapping[Path, Id
 
 def ids(path: Path, between: Ids) -> str:
     """Write the query of a file's ids in a range."""
-    first, last = map(literal, between)
-    return f"""SELECT "event.id" AS id FROM read_parquet({literal(path)}) WHERE "event.id" BETWEEN {first} AND {last}"""
+    return f'SELECT "event.id" AS id FROM read_parquet({literal(path)}) WHERE {is_between(between)}'
+
+
+def is_between(ids: Ids) -> str:
+    """Write the condition that an event's id is in a range."""
+    first, last = map(literal, ids)
+    return f'"event.id" BETWEEN {first} AND {last}'
 
 
 def _key(one: Path, other: Path) -> tuple[Path, Mark, Path, Mark]:

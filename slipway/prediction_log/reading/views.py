@@ -13,7 +13,7 @@ from slipway.prediction_log.layout import BAD, PARQUET, SAMPLE, between, partiti
 from slipway.prediction_log.left_out import LeftOut, kept_lines
 from slipway.prediction_log.parquet_files import check, queries, recheck
 from slipway.prediction_log.reading import sample
-from slipway.prediction_log.reading.event_sets import EventSets, Ids, event_sets
+from slipway.prediction_log.reading.event_sets import EventSets, event_sets, is_between
 from slipway.prediction_log.spool_reader import COLUMNS, read_spool
 from slipway.storage.factory import object_store
 
@@ -46,7 +46,7 @@ class Views:
         once = self._with_samples(stream, names, sets, window) if sampled else [*sets.once]
         read, none = partial(queries, columns=COLUMNS[stream]), f"FROM {spooled} WHERE false"
         shared = [
-            f"FROM ({query}) WHERE {_between(part)}"
+            f"FROM ({query}) WHERE {is_between(part)}"
             for path, part in sets.shared.items()
             for query in read([path], believed=True)
         ]
@@ -109,8 +109,3 @@ def within(since: datetime | None, until: datetime | None) -> str:
 
 def _literal(time: datetime) -> str:
     return f"TIMESTAMPTZ {literal(time.isoformat())}"
-
-
-def _between(ids: Ids) -> str:
-    first, last = map(literal, ids)
-    return f'"event.id" BETWEEN {first} AND {last}'

@@ -28,7 +28,14 @@ _BODY_WITH_IMAGES, _BODY_OF_ROWS = 64 << 20, 16 << 20
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 EX_CONFIG = 78  # of sysexits.h: nothing that a restart would mend
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_SECRETS = ("mask_key", "api_key", "redis_url", "alert_secret", "mlflow_webhook_secret")
+_SECRETS = (
+    "mask_key",
+    "api_key",
+    "redis_url",
+    "alert_secret",
+    "mlflow_webhook_secret",
+    "elasticsearch_api_key",
+)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 _URL = r"^(https?://\S+)?$"
 ROOT_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"
@@ -225,7 +232,25 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("PREFECT_API_URL"), description="Prefect's API; empty: the local server."
     )
     elasticsearch_url: str = Field(
-        "", validation_alias=AliasChoices("ELASTICSEARCH_URL"), description="Elasticsearch; empty: none."
+        "",
+        pattern=_URL,
+        validation_alias=AliasChoices("ELASTICSEARCH_URL"),
+        description="Elasticsearch, as `https://HOST:9200`, with `USER:PASSWORD@` where there is no key; empty: none.",
+    )
+    elasticsearch_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("ELASTICSEARCH_API_KEY"),
+        description="API key of Elasticsearch, encoded as it prints it, or as `ID:KEY`.",
+    )
+    elasticsearch_api_key_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("ELASTICSEARCH_API_KEY_FILE"),
+        description="File of the API key of Elasticsearch, in place of the variable.",
+    )
+    elasticsearch_ca_certs: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("ELASTICSEARCH_CA_CERTS"),
+        description="PEM file of the authorities that sign Elasticsearch's certificate; empty: the machine's own.",
     )
 
     @classmethod
@@ -266,7 +291,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(wrong) or 'nothing'} is not allowed; choose of {', '.join(_ALGORITHMS)}")
         return value
 
-    @field_validator("root_path", "prometheus_url", "alertmanager_url", mode="before")
+    @field_validator("root_path", "prometheus_url", "alertmanager_url", "elasticsearch_url", mode="before")
     @classmethod
     def _without_last_slash(cls, value: object) -> object:
         return value.rstrip("/") if isinstance(value, str) else value

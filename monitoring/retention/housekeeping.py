@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from monitoring.elk.expiry import expire
 from monitoring.retention.log_pruning import prune
 from monitoring.retention.result_pruning import prune_refusals, prune_unused, prune_verdicts
 from slipway import config as usecases
+from slipway.clients.elasticsearch.connection import connect, is_configured
 from slipway.errors import UseCaseError
 from slipway.prediction_log import Compactor, layout
 from slipway.settings import Settings
@@ -36,6 +38,8 @@ class Housekeeper:
         """Take one pass: prune before compacting, so that nothing is combined to be removed."""
         now = now or datetime.now(UTC)
         self._attempt(partial(self._keep_log, now))
+        if is_configured(self._config):
+            self._attempt(partial(self._expire, now))
         if days := self._config.keep_results_days:
             before = now - timedelta(days=days)
             self._attempt(partial(self._prune_each, "verdicts", partial(self._prune_verdicts, before)))
@@ -58,6 +62,11 @@ class Housekeeper:
             _log.info("%s: %s events before %s are pruned: %s", usecase, stream, done.before, ", ".join(hidden))
         for stream, removed in done.removed.items():
             _log.info("%s: %s events are removed: %s", usecase, stream, ", ".join(removed))
+
+    def _expire(self, now: datetime) -> None:
+        kept = {usecase: _retention_days(usecase) for usecase in usecases.names()}
+        for usecase, before in expire(connect(self._config), self._config, kept, now).items():
+            _log.info("%s: events before %s are deleted from Elasticsearch", usecase, f"{before:%Y-%m-%d %H:%M}")
 
     def _compact(self, usecase: str, stream: str, now: datetime) -> None:
         done = self._compactor.compact(usecase, stream, now)

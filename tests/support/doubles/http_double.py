@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 Answer = dict[str, Any] | list[Any] | bytes
@@ -21,7 +21,9 @@ class Refused(Exception):
 
 
 class HttpDouble:
-    """Server that handles one request at a time, as a database would."""
+    """Server that handles one request at a time, as a database would. `headers` are sent with each response."""
+
+    headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
@@ -56,6 +58,8 @@ class HttpDouble:
                 content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
+                for name, value in double.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -1,0 +1,1 @@
+"""Elastic stack: what Elasticsearch, Kibana, Filebeat and Logstash are configured with, as code."""

@@ -1,0 +1,104 @@
+"""Capabilities of an Elasticsearch: what it lacks of what setup installs, and what follows from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from monitoring.elk.sources import processors
+from slipway.clients.elasticsearch.failures import explained
+from slipway.errors import ServiceError
+from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+OLDEST = (8, 15)  # the first whose roles have a description
+_NOT_THERE = (400, 404, 405, 410)  # of an API that this server has not: its form, its licence, or serverless
+_NO_LICENCE = "none"
+_FREE = ("basic", "standard", _NO_LICENCE)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A feature that the server has not, and what follows."""
+
+    feature: str
+    consequence: str
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server has; `licence` is its kind, such as `basic`, and `none` where it has no licence API."""
+
+    version: str
+    licence: str
+    ingest: bool
+    lifecycle: bool
+    security: bool
+
+    @property
+    def lacks(self) -> list[Lack]:
+        """The missing features, the ones that matter most first."""
+        found = [
+            (self.lifecycle, "index lifecycle policies", "no stream rolls over or forgets: delete old ones by hand"),
+            (self.security, "security", "there are no roles and keys: whoever reaches it reads and deletes"),
+            (self.ingest, "ingest processors", "unreadable log lines are refused, and the time of arrival is not kept"),
+            (
+                not self.security or self.licence not in _FREE,
+                f"document- and field-level security (licence: {self.licence})",
+                "whoever may read a stream sees all of its fields; private ones are masked before they are logged",
+            ),
+        ]
+        return [Lack(feature, consequence) for there, feature, consequence in found if not there]
+
+
+def detect(client: Elasticsearch, config: Settings) -> Capabilities:
+    """Ask the server for its version, licence and features, before anything is changed.
+
+    Raises:
+        ServiceError: it does not answer, is another product, too old, or the credentials do not suffice.
+    """
+    with explained(config):
+        version = str(client.info()["version"]["number"])
+        _require(version)
+        features = _features(client)
+        return Capabilities(
+            version=version,
+            licence=str((features.get("license") or {}).get("type") or _NO_LICENCE),
+            ingest=processors() <= _processors(client),
+            lifecycle=_is_on(features, "ilm"),
+            security=_is_on(features, "security"),
+        )
+
+
+def _require(version: str) -> None:
+    numbers = [int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit()]
+    if tuple(numbers) < OLDEST:
+        raise ServiceError(
+            f"Elasticsearch {version} is too old: {'.'.join(map(str, OLDEST))} or later is needed. Nothing was changed."
+        )
+
+
+def _features(client: Elasticsearch) -> dict[str, Any]:
+    """The licence and the features of `GET /_xpack`; empty where the server has no such API."""
+    from elasticsearch import ApiError
+
+    try:
+        return dict(client.xpack.info(categories=["license", "features"]).body)
+    except ApiError as error:
+        if error.status_code not in _NOT_THERE:
+            raise
+        return {}
+
+
+def _is_on(features: dict[str, Any], name: str) -> bool:
+    feature = (features.get("features") or {}).get(name) or {}
+    return bool(feature.get("available") and feature.get("enabled"))
+
+
+def _processors(client: Elasticsearch) -> frozenset[str]:
+    """The ingest processors that every node has."""
+    nodes = client.nodes.info(metric="ingest")["nodes"].values()
+    each = [frozenset(p["type"] for p in node.get("ingest", {}).get("processors", ())) for node in nodes]
+    return frozenset.intersection(*each) if each else frozenset()

@@ -1,0 +1,158 @@
+"""Status of an environment's streams: what they hold, how far behind they are, what was refused, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from monitoring.elk.capabilities import Capabilities, detect
+from monitoring.elk.definitions import mark, short
+from monitoring.elk.write_index import WriteIndex, write_index
+from monitoring.log_shipping import refused_documents
+from monitoring.log_shipping.shipper import lag, usecases
+from slipway.clients.elasticsearch.failures import explained
+from slipway.clients.elasticsearch.streams import FEEDBACK, PREDICTION, streams
+from slipway.settings import Settings
+from slipway.storage import object_store
+from slipway.system.files import read_regular
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+LATE_SECONDS = 300.0
+_FLOOD = "index.blocks.read_only_allow_delete"
+_UNREADABLE = {"term": {"event.kind": "pipeline_error"}}
+_NOT_THERE = "it is not there yet: run `slipway elk setup` if that was not done, then `slipway ship`"
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """A stream: `lag_seconds` is the age of the oldest line of this machine's spool, None where it has no spool.
+
+    `unreadable` are documents whose line could not be parsed, `refused` those that Elasticsearch did not take.
+    """
+
+    stream: str
+    documents: int = 0
+    bytes: int = 0
+    indices: int = 0
+    oldest: str | None = None
+    newest: str | None = None
+    lag_seconds: float | None = None
+    unreadable: int = 0
+    refused: int = 0
+    advice: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A server with its streams."""
+
+    server: Capabilities
+    streams: list[StreamStatus]
+
+
+def status(client: Elasticsearch, config: Settings) -> Status:
+    """Read the status of every stream.
+
+    Raises:
+        ServiceError: Elasticsearch or the object store does not answer, or refuses to.
+    """
+    server = detect(client, config)
+    refused, late = _refused(config), _lag(config)
+    with explained(config):
+        return Status(
+            server,
+            [
+                _stream(client, config, server, dataset, refused[short(dataset)], late.get(dataset))
+                for dataset in streams(config)
+            ],
+        )
+
+
+def _stream(
+    client: Elasticsearch, config: Settings, server: Capabilities, dataset: str, refused: int, late: float | None
+) -> StreamStatus:
+    name = streams(config)[dataset]
+    index = write_index(client, name)
+    if index is None:
+        advice = [_NOT_THERE, *_of_shipping(refused, late)]
+        return StreamStatus(name, lag_seconds=late, refused=refused, advice=advice)
+    is_current = index.digest == mark(config, dataset, server)
+    found = _held(client, name)
+    return StreamStatus(
+        name,
+        documents=found["documents"],
+        bytes=client.indices.stats(index=name, metric="store")["_all"]["total"]["store"]["size_in_bytes"],
+        indices=index.indices,
+        oldest=found["oldest"],
+        newest=found["newest"],
+        lag_seconds=late,
+        unreadable=found["unreadable"],
+        refused=refused,
+        advice=[
+            *_of_index(client, index, is_current=is_current),
+            *_of_lines(found["unreadable"]),
+            *_of_shipping(refused, late),
+        ],
+    )
+
+
+def _held(client: Elasticsearch, stream: str) -> dict[str, Any]:
+    times = {"oldest": {"min": {"field": "@timestamp"}}, "newest": {"max": {"field": "@timestamp"}}}
+    aggregations = {**times, "unreadable": {"filter": _UNREADABLE}}
+    found = client.search(index=stream, size=0, track_total_hits=True, aggs=aggregations)
+    return {
+        "documents": found["hits"]["total"]["value"],
+        **{name: found["aggregations"][name].get("value_as_string") for name in times},
+        "unreadable": found["aggregations"]["unreadable"]["doc_count"],
+    }
+
+
+def _of_index(client: Elasticsearch, index: WriteIndex, *, is_current: bool) -> list[str]:
+    found = client.indices.get_settings(index=index.name, name=_FLOOD, flat_settings=True)
+    blocked = [each for each in found.values() if each["settings"].get(_FLOOD) == "true"]
+    advice = [] if is_current else ["other templates made its newest index: run `slipway elk setup`"]
+    if blocked:
+        advice.append(
+            "Elasticsearch made it read-only since a disk is almost full: free or add space, and writes go on by "
+            "themselves; the shipper keeps the events meanwhile"
+        )
+    return advice
+
+
+def _of_lines(unreadable: int) -> list[str]:
+    if not unreadable:
+        return []
+    return [f"{unreadable} lines could not be read: search for `event.kind: pipeline_error`, `error.message` says why"]
+
+
+def _of_shipping(refused: int, late: float | None) -> list[str]:
+    advice = []
+    if refused:
+        advice.append(
+            f"{refused} documents were refused, each is kept with its reason: mend the cause, then run "
+            "`slipway ship --replay-refused`"
+        )
+    if late is not None and late > LATE_SECONDS:
+        advice.append(f"the oldest event waits for {late:.0f} s: does `slipway ship` run, and what does it say?")
+    return advice
+
+
+def _lag(config: Settings) -> dict[str, float]:
+    """The lag of the streams that are shipped from the spool, if this machine has one."""
+    found = lag(config)
+    return dict.fromkeys((PREDICTION, FEEDBACK), max(found.values())) if found else {}
+
+
+def _refused(config: Settings) -> Counter[str]:
+    """Count refused documents by stream, in the object store and in this machine's spool."""
+    store, found = object_store(config), Counter[str]()
+    for usecase in refused_documents.usecases(config, store):
+        for name in refused_documents.names(config, store, usecase):
+            found.update(stream for stream, _ in refused_documents.read(store.read(name)))
+    for usecase in usecases(config.spool):
+        for path in refused_documents.waiting(config.spool, usecase):
+            found.update(stream for stream, _ in refused_documents.read(read_regular(path)))
+    return found

@@ -1,0 +1,1 @@
+"""Elasticsearch: the connection, the names of the data streams, and what its errors mean."""

@@ -1,0 +1,89 @@
+"""Errors of the Elasticsearch client as sentences: what came back, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from slipway.clients.http import without_login
+from slipway.errors import ServiceError
+from slipway.settings import Settings
+from slipway.texts import one_line
+
+_UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 429
+
+
+@contextmanager
+def explained(config: Settings) -> Iterator[None]:
+    """Raise the client's errors of the block as ServiceError, with what to do."""
+    from elasticsearch import ApiError, TransportError
+
+    try:
+        yield
+    except (ApiError, TransportError) as error:
+        where = without_login(config.elasticsearch_url)
+        raise ServiceError(f"Elasticsearch at {where}: {explain(error)}") from None
+
+
+def explain(error: Exception) -> str:
+    """Say what an error of the client means, and what to do."""
+    from elasticsearch import ApiError, ConnectionTimeout, SerializationError, SSLError, UnsupportedProductError
+
+    if isinstance(error, UnsupportedProductError):
+        return _another_product(error.body)
+    if isinstance(error, ApiError):
+        return _refused(error)
+    if isinstance(error, SSLError):
+        return _tls(one_line(str(error)))
+    if isinstance(error, ConnectionTimeout):
+        return "it did not answer in time. Is it overloaded, or does a firewall drop the packets?"
+    if isinstance(error, SerializationError):
+        return f"its response is not JSON ({one_line(str(error), 80)}). Does a proxy answer in its place?"
+    return f"it cannot be reached ({one_line(str(error))}). Is it up, and is ELASTICSEARCH_URL its address?"
+
+
+def reason(body: Any) -> str:
+    """The reason that an error response of Elasticsearch gives, on one line."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        causes = error.get("root_cause") or [error]
+        return one_line(str(causes[0].get("reason") or error.get("reason") or error.get("type")))
+    return one_line(str(error or body))
+
+
+def _refused(error: Any) -> str:
+    status, body = error.status_code, error.body
+    if isinstance(body, str) and body.lstrip().startswith("<"):
+        return f"{status}, and HTML in place of JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself."
+    if status == _UNAUTHORIZED:
+        return (
+            "401: the credentials are missing, wrong or expired. Set ELASTICSEARCH_API_KEY or "
+            "ELASTICSEARCH_API_KEY_FILE, or write https://USER:PASSWORD@HOST:9200."
+        )
+    if status == _FORBIDDEN:
+        return f"403: {reason(body)}. Use a key or a user with this privilege (docs/reference/elasticsearch.md)."
+    if status == _BUSY:
+        return f"429: it is overloaded ({reason(body)}). Try again later."
+    return f"{status}: {reason(body)}"
+
+
+def _another_product(body: Any) -> str:
+    version = body.get("version") if isinstance(body, dict) else None
+    if not isinstance(version, dict):
+        return "something else answers, such as a proxy's page. Set ELASTICSEARCH_URL to the server itself."
+    name, number = version.get("distribution", "another product"), version.get("number", "")
+    label = "OpenSearch" if name == "opensearch" else one_line(str(name))
+    return (
+        f"this is {label} {one_line(str(number))}, which lacks `flattened` fields, lifecycle policies and API keys "
+        "of Elasticsearch. Nothing was changed. Use Elasticsearch 8.19 or 9."
+    )
+
+
+def _tls(text: str) -> str:
+    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
+        return "it does not speak TLS: write http:// in ELASTICSEARCH_URL, or switch TLS on there."
+    return (
+        f"its certificate is not trusted ({text}). Set ELASTICSEARCH_CA_CERTS to the PEM file of the authority that "
+        "signed it, such as Elasticsearch's own config/certs/http_ca.crt."
+    )

@@ -1,0 +1,54 @@
+"""An Elasticsearch double, a folder of use cases, and the connection to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from slipway.clients.elasticsearch.connection import connect
+from slipway.settings import settings
+from tests.support.doubles.elasticsearch_double import ElasticsearchDouble
+
+USECASE = """
+name: {name}
+owner: tests
+task: regression
+source: {{generator: "data:load"}}
+features: [{{name: age, kind: number}}]
+target: {{name: risk}}
+monitoring: {monitoring}
+"""
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[ElasticsearchDouble]:
+    """Provide an Elasticsearch of which settings know the address, as the environment `staging`."""
+    with ElasticsearchDouble() as server:
+        monkeypatch.setenv("ELASTICSEARCH_URL", server.uri)
+        monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
+        settings.cache_clear()
+        yield server
+
+
+@pytest.fixture
+def client(double: ElasticsearchDouble) -> Elasticsearch:
+    return connect(settings())
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`declare(loans=90, cars=None)` makes these use cases the only ones, with these `retention_days`."""
+
+    def write(**days: int | None) -> None:
+        folder = tmp_path / "usecases"
+        for name, number in days.items():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            kept = f"{{retention_days: {number}}}" if number else "{}"
+            (folder / name / "usecase.yaml").write_text(USECASE.format(name=name, monitoring=kept))
+        monkeypatch.setenv("SLIPWAY_USECASES", str(folder))
+        settings.cache_clear()
+
+    return write

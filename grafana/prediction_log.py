@@ -13,6 +13,7 @@ from grafana.queries import SCOPE, now, over_time, rate
 _LAG = f"slipway_prediction_log_lag_seconds{{{SCOPE}}}"
 _LOST = f"slipway_prediction_log_lost_total{{{SCOPE}}}"
 # The shipper's is without a use case: one process for all of them
+_SINK_LAG = f"slipway_prediction_log_sink_lag_seconds{{{SCOPE}}}"
 _ROTATION = 'slipway_prediction_log_rotation_seconds{namespace=~"$namespace"}'
 
 
@@ -104,5 +105,22 @@ def _flows() -> list[Panel]:
             "cps",
             over_time(rate(f"slipway_prediction_log_shipped_segments_total{{{SCOPE}}}"), "shipped"),
             over_time(rate(f"slipway_prediction_log_ship_failures_total{{{SCOPE}}}"), "failed"),
+        ),
+        graph(
+            "Lag of each sink",
+            "Age of the oldest line that a sink lacks; the dashed line is where the alert on Elasticsearch "
+            "fires.",
+            "s",
+            over_time(f"max by (sink) ({_SINK_LAG})", "{{sink}}"),
+            steps=thresholds.SEARCH_LAG,
+            runbook="SlipwaySearchBehind",
+        ),
+        graph(
+            "Documents refused and sent again",
+            "Refused ones are kept until `slipway ship --replay-refused`; others wait until Elasticsearch has room.",
+            "cps",
+            over_time(rate(f"slipway_prediction_log_refused_documents_total{{{SCOPE}}}"), "refused"),
+            over_time(rate(f"slipway_prediction_log_retried_documents_total{{{SCOPE}}}"), "sent again"),
+            runbook="SlipwayDocumentsRefused",
         ),
     ]

@@ -31,3 +31,4 @@ WATCH_PASS: Steps = above(_FOUND["watch_pass_seconds"])
 LABEL_COVERAGE: Steps = below(_FOUND["label_coverage_ratio"])
 LOG_SEGMENTS = _FOUND["prediction_log_segments"]
 LOG_LAG: Steps = above(LOG_SEGMENTS * _SEGMENT)
+SEARCH_LAG: Steps = above(_FOUND["search_lag_seconds"])

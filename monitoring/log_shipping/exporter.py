@@ -47,16 +47,29 @@ class ShipperCollector(Collector):
             "Age at which a segment is closed: with a pass, the most that a lost node can cost.",
             value=self._settings.segment_seconds,
         )
+        yield self._lag_of_sinks()
         totals, found = self._shipper.totals, usecases(self._settings.spool)
         for name, counts, description in (
             ("shipped_events", totals.events, "Events that every sink has."),
             ("shipped_segments", totals.segments, "Segments that every sink has."),
-            ("ship_failures", totals.failures, "Times that a segment or an image could not be shipped."),
+            ("ship_failures", totals.failures, "Times that a segment or another file could not be shipped."),
+            ("refused_documents", totals.refused, "Documents that Elasticsearch refused, which are kept aside."),
+            ("retried_documents", totals.retried, "Documents that were sent to Elasticsearch again."),
         ):
             family = CounterMetricFamily(f"slipway_prediction_log_{name}", description, labels=["usecase"])
             for usecase in found:
                 family.add_metric([usecase], counts[usecase])
             yield family
+
+    def _lag_of_sinks(self) -> Metric:
+        family = GaugeMetricFamily(
+            "slipway_prediction_log_sink_lag_seconds",
+            "Age of the oldest line that a sink lacks.",
+            labels=["usecase", "sink"],
+        )
+        for labels, seconds in self._shipper.lags().items():
+            family.add_metric(labels, seconds)
+        return family
 
 
 @contextmanager

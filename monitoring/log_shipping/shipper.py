@@ -1,51 +1,36 @@
 """Shipper: complete segments of the prediction log go to every sink, and are then removed from the spool.
 
-A sink may get the same segment again, after a kill or because another sink failed, and must be idempotent.
+Each sink has a thread of its own, so that one which is slow or fails holds up no other.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from slipway.prediction_log import (
-    Segment,
-    adopt_orphans,
-    archive,
-    captured,
-    connect,
-    lines_in,
-    move_image,
-    segments,
-)
+from monitoring.log_shipping import checkpoints, refused_documents
+from monitoring.log_shipping.sinks import Sink, SinkUnavailable, Totals
+from slipway.prediction_log import Segment, adopt_orphans, captured, lines_in, move_image, segments
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system import locks
 
 PAUSE_SECONDS = 2.0
 _GLANCE_SECONDS = 0.1
-
-
-class Sink(Protocol):
-    """Destination of events."""
-
-    name: str
-
-    def take(self, usecase: str, segment: Segment) -> int:
-        """Store the segment's events durably and return their number. Raises if it cannot."""
+_Waiting = Sequence[tuple[str, Segment]]
 
 
 @dataclass
 class Shipped:
-    """Result of one pass; `failed` has the reasons why segments and images stayed."""
+    """Result of one pass; `failed` has the reasons why segments and other files stayed."""
 
     segments: int = 0
     events: int = 0
@@ -53,97 +38,176 @@ class Shipped:
 
 
 @dataclass
-class Totals:
-    """Totals since the start, by use case."""
+class _Pass:
+    """A pass: its result so far, when it is enough, and the sinks that lack something of what waited when it began."""
 
-    segments: Counter[str] = field(default_factory=Counter)
-    events: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
+    enough: Callable[[], bool]
+    behind: set[str]
+    shipped: Shipped = field(default_factory=Shipped)
+    through: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._look()
+
+    def finish(self, sink: Sink) -> None:
+        self.behind.discard(sink.name)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.behind:
+            self.through.set()
 
 
 class Shipper:
     """Ships a spool in passes. Another shipper of the same spool waits for the end of a pass.
 
-    `moved` is when it last began a segment or an image, in `time.monotonic()`.
+    `moved` is when it last began a segment or another file, in `time.monotonic()`.
     """
 
-    def __init__(self, settings: Settings, sinks: Sequence[Sink]) -> None:
-        self.totals = Totals()
+    def __init__(self, settings: Settings, sinks: Sequence[Sink], totals: Totals | None = None) -> None:
+        self.totals = totals or Totals()
         self.moved = time.monotonic()
         self._settings = settings
         self._spool = settings.spool
         self._sinks = sinks
-        self._taken: set[tuple[str, str]] = set()
+        self._taken: dict[str, dict[str, int]] = {}  # the events that each sink took, by a segment's stem
+        self._recording = threading.Lock()
 
     def ship(self, enough: Callable[[], bool] = lambda: False) -> Shipped:
         """Ship every complete segment, oldest first, until `enough`; failed ones are retried in the next pass."""
-        shipped = Shipped()
         self.moved = time.monotonic()
         with locks.exclusive(self._spool / ".ship.lock"):
-            for usecase in usecases(self._spool):
-                adopt_orphans(self._spool, usecase)
-                self._move_images(usecase, shipped, enough)
-                for segment in segments(self._spool, usecase):
-                    if enough():
-                        return shipped
-                    if segment.complete:
-                        self._ship(usecase, segment, shipped)
-        return shipped
+            self._forget_removed()
+            now = _Pass(enough, {sink.name for sink in self._sinks})
+            tasks = [partial(self._move_files, now)]
+            tasks += [partial(self._ship_to, sink, self._lacking(sink), now) for sink in self._sinks]
+            with ThreadPoolExecutor(len(tasks), "ship") as threads:
+                for task in [threads.submit(task) for task in tasks]:
+                    task.result()
+        return now.shipped
 
     def left(self) -> int:
-        """Number of lines and images in the spool, including those of servers that still write."""
+        """Number of lines and other files in the spool, including those of servers that still write."""
         waiting = usecases(self._spool)
         lines = sum(lines_in(segment) for usecase in waiting for segment in segments(self._spool, usecase))
-        return lines + sum(len(captured(self._spool, usecase)) for usecase in waiting)
+        return lines + sum(
+            len(captured(self._spool, usecase)) + len(refused_documents.waiting(self._spool, usecase))
+            for usecase in waiting
+        )
 
-    def _ship(self, usecase: str, segment: Segment, shipped: Shipped) -> None:
-        self.moved = time.monotonic()
-        events = 0
-        failures = []
-        for sink in self._sinks:
-            if (sink.name, segment.stem) in self._taken:
-                continue
+    def lags(self) -> dict[tuple[str, str], float]:
+        """Seconds since the oldest line that a sink lacks, by use case and sink."""
+        found = {}
+        for usecase in usecases(self._spool):
+            waiting = segments(self._spool, usecase)
+            for sink in self._sinks:
+                lacking = (segment for segment in waiting if sink.name not in self._taken.get(segment.stem, ()))
+                oldest = next(lacking, None)
+                found[usecase, sink.name] = _age(oldest) if oldest else 0.0
+        return found
+
+    def _lacking(self, sink: Sink) -> list[tuple[str, Segment]]:
+        """List the complete segments that a sink lacks, oldest first. Nobody removes one before the sink has it."""
+        with self._recording:  # before the listing: what the sink has may be removed meanwhile
+            taken = {stem for stem, sinks in self._taken.items() if sink.name in sinks}
+        found = []
+        for usecase in usecases(self._spool):
+            adopt_orphans(self._spool, usecase)
+            waiting = segments(self._spool, usecase)
+            found += [(usecase, each) for each in waiting if each.complete and each.stem not in taken]
+        return found
+
+    def _forget_removed(self) -> None:
+        """Forget segments that another shipper has removed, and checkpoints of those that are gone."""
+        stems = set()
+        for usecase in usecases(self._spool):
+            checkpoints.remove_left(self._spool, usecase)
+            stems |= {segment.stem for segment in segments(self._spool, usecase)}
+        for stem in self._taken.keys() - stems:
+            del self._taken[stem]
+
+    def _ship_to(self, sink: Sink, waiting: _Waiting, now: _Pass) -> None:
+        """Bring what waits to a sink, and then what comes while another one is still at it, such as after an outage."""
+        try:
+            self._ship_all(sink, waiting, now)
+        finally:
+            now.finish(sink)
+        while not now.through.wait(PAUSE_SECONDS) and not now.enough():
+            self._ship_all(sink, self._lacking(sink), now)
+
+    def _ship_all(self, sink: Sink, waiting: _Waiting, now: _Pass) -> None:
+        """Bring segments to a sink, oldest first, until it is unavailable."""
+        rest, unavailable = iter(waiting), threading.Event()
+        with ThreadPoolExecutor(sink.at_once, sink.name) as threads:
+            workers = [threads.submit(self._ship_rest, sink, rest, unavailable, now) for _ in range(sink.at_once)]
+            for worker in workers:
+                worker.result()
+
+    def _ship_rest(
+        self, sink: Sink, rest: Iterator[tuple[str, Segment]], unavailable: threading.Event, now: _Pass
+    ) -> None:
+        """Take segments from an iterator that other threads share: that of a list gives each one once."""
+        for usecase, segment in rest:
+            if now.enough() or unavailable.is_set():
+                return
+            self.moved = time.monotonic()
             try:
                 events = sink.take(usecase, segment)
-                self._taken.add((sink.name, segment.stem))
             except Exception as error:  # no failure of one sink may stop the others
-                failures.append(f"{usecase}/{segment.stem} did not reach {sink.name}: {error}")
-        shipped.failed += failures
-        self.totals.failures[usecase] += len(failures)
-        if not failures:
+                reason = f"{usecase}/{segment.stem} did not reach {sink.name}: {error}"
+                self._record_failure(usecase, now.shipped, reason)
+                if isinstance(error, SinkUnavailable):
+                    unavailable.set()
+            else:
+                self._record_taken(sink, usecase, segment, events, now.shipped)
+
+    def _record_taken(self, sink: Sink, usecase: str, segment: Segment, events: int, shipped: Shipped) -> None:
+        """Note that a sink has a segment; it leaves the spool with the last one that takes it."""
+        with self._recording:
+            taken = self._taken.setdefault(segment.stem, {})
+            taken[sink.name] = events
+            if len(taken) < len(self._sinks):
+                return
             segment.path.unlink()
-            self._taken -= {(sink.name, segment.stem) for sink in self._sinks}
+            checkpoints.remove(segment)
+            events = max(taken.values())  # one that was interrupted counts only what it did since
+            del self._taken[segment.stem]
             shipped.segments += 1
             shipped.events += events
             self.totals.segments[usecase] += 1
             self.totals.events[usecase] += events
 
-    def _move_images(self, usecase: str, shipped: Shipped, enough: Callable[[], bool]) -> None:
-        """Move captured images; after the first failure the others wait for the next pass."""
-        at = object_store(self._settings)
-        for image in captured(self._spool, usecase):
-            if enough():
-                return
-            self.moved = time.monotonic()
-            try:
-                move_image(image, at)
-            except Exception as error:  # no failure of an image may delay events
-                shipped.failed.append(f"{usecase}'s image {image.name} did not reach the log: {error}")
-                self.totals.failures[usecase] += 1
-                return
+    def _record_failure(self, usecase: str, shipped: Shipped, reason: str) -> None:
+        with self._recording:
+            if reason not in shipped.failed:
+                shipped.failed.append(reason)
+            self.totals.failures[usecase] += 1
 
+    def _move_files(self, now: _Pass) -> None:
+        """Move captured images and refused documents, and then those that come while a sink is still at it."""
+        self._move_all(now)
+        while not now.through.wait(PAUSE_SECONDS) and not now.enough():
+            self._move_all(now)
 
-class ParquetSink:
-    """Sink that statistics and trainings read: Parquet under SLIPWAY_LOG_URL."""
-
-    name = "Parquet"
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._connection = connect(settings, small=True)
-
-    def take(self, usecase: str, segment: Segment) -> int:
-        return archive(self._connection, self._settings, usecase, segment)
+    def _move_all(self, now: _Pass) -> None:
+        """Move what waits; after the first failure of a use case its others wait."""
+        store = object_store(self._settings)
+        for usecase in usecases(self._spool):
+            images = [partial(move_image, path, store) for path in captured(self._spool, usecase)]
+            refused = [
+                partial(refused_documents.move, path, usecase, self._settings, store)
+                for path in refused_documents.waiting(self._spool, usecase)
+            ]
+            for move in [*refused, *images]:
+                if now.enough():
+                    return
+                self.moved = time.monotonic()
+                try:
+                    move()
+                except Exception as error:  # no failure of a file may delay events
+                    reason = f"{usecase}'s file {move.args[0].name} did not reach the log: {error}"
+                    self._record_failure(usecase, now.shipped, reason)
+                    break
 
 
 def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:

@@ -2,6 +2,7 @@
 
 The audit says so first; then a mark hides them from every reader at once; and when no reader that listed them can still
 be at it, they are removed. Where a process is killed in between, no date is there in part, and the next pass goes on.
+Documents that Elasticsearch refused go at once: no reader counts on them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from monitoring.log_shipping import refused_documents
 from slipway import audit
 from slipway.prediction_log.layout import PRUNED, READING, STREAMS, dates, partitions, pruned_before, pruned_dates
 from slipway.settings import Settings
@@ -48,6 +50,7 @@ def prune(config: Settings, usecase: str, days: int, now: datetime) -> Pruning:
         audit.append(usecase, ACTION, who=WHO, why=why, evidence=evidence, config=config)
     for stream in done.hidden:
         store.put(f"{folders[stream]}/{PRUNED}{done.before}", iso(now).encode())
+    refused_documents.remove_before(config, store, usecase, done.before)
     return done
 
 

@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 
 from slipway.clients.elasticsearch.connection import connect
 from slipway.settings import settings
-from tests.support.doubles.elasticsearch_double import ElasticsearchDouble
+from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
 
 USECASE = """
 name: {name}
@@ -24,9 +24,9 @@ monitoring: {monitoring}
 
 
 @pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[ElasticsearchDouble]:
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[ElasticsearchAdminDouble]:
     """Provide an Elasticsearch of which settings know the address, as the environment `staging`."""
-    with ElasticsearchDouble() as server:
+    with ElasticsearchAdminDouble() as server:
         monkeypatch.setenv("ELASTICSEARCH_URL", server.uri)
         monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
         settings.cache_clear()
@@ -34,7 +34,7 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[ElasticsearchDouble]:
 
 
 @pytest.fixture
-def client(double: ElasticsearchDouble) -> Elasticsearch:
+def client(double: ElasticsearchAdminDouble) -> Elasticsearch:
     return connect(settings())
 
 

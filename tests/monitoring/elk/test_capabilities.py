@@ -11,7 +11,7 @@ from monitoring.elk.setup import plan
 from slipway.clients.elasticsearch.connection import connect
 from slipway.errors import ServiceError
 from slipway.settings import settings
-from tests.support.doubles.elasticsearch_double import ElasticsearchDouble, ElasticsearchError
+from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble, ElasticsearchError
 
 FIELD_SECURITY = "document- and field-level security"
 
@@ -34,11 +34,11 @@ def lacks(double, monkeypatch):
     ],
 )
 def test_each_missing_feature_is_named(monkeypatch, licence, features, missing):
-    assert lacks(ElasticsearchDouble(licence, features), monkeypatch) == missing
+    assert lacks(ElasticsearchAdminDouble(licence, features), monkeypatch) == missing
 
 
 def test_a_server_without_licences_has_no_feature_of_theirs(monkeypatch):
-    class Plain(ElasticsearchDouble):
+    class Plain(ElasticsearchAdminDouble):
         def answer(self, method, path, query, body):
             if path == "/_xpack":
                 raise ElasticsearchError(400, "illegal_argument_exception", "no handler found")
@@ -48,7 +48,7 @@ def test_a_server_without_licences_has_no_feature_of_theirs(monkeypatch):
 
 
 def test_missing_privileges_are_no_missing_feature(monkeypatch):
-    class Guarded(ElasticsearchDouble):
+    class Guarded(ElasticsearchAdminDouble):
         def answer(self, method, path, query, body):
             if path == "/_xpack":
                 raise ElasticsearchError(403, "security_exception", "action [xpack] is unauthorized")
@@ -59,7 +59,7 @@ def test_missing_privileges_are_no_missing_feature(monkeypatch):
 
 
 def test_what_the_server_lacks_is_in_no_resource(monkeypatch):
-    with ElasticsearchDouble("basic", ()) as double:
+    with ElasticsearchAdminDouble("basic", ()) as double:
         monkeypatch.setenv("ELASTICSEARCH_URL", double.uri)
         settings.cache_clear()
         server = detect(connect(settings()), settings())

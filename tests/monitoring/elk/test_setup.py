@@ -10,7 +10,7 @@ from monitoring.elk.definitions import PRIORITY
 from monitoring.elk.setup import apply, plan
 from slipway.errors import ServiceError
 from slipway.settings import settings
-from tests.support.doubles.elasticsearch_double import ElasticsearchDouble
+from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
 
 STREAM = "logs-slipway.prediction-staging"
 
@@ -154,7 +154,7 @@ def test_json_has_every_resource(cli, double):
 
 
 def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
-    with ElasticsearchDouble(version="7.17.0") as old:
+    with ElasticsearchAdminDouble(version="7.17.0") as old:
         monkeypatch.setenv("ELASTICSEARCH_URL", old.uri)
         settings.cache_clear()
         ran = cli("elk", "setup")

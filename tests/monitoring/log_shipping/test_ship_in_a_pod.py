@@ -17,7 +17,8 @@ import pytest
 
 from monitoring.log_shipping import exporter
 from monitoring.log_shipping.exporter import STUCK_SECONDS, serve_metrics
-from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
+from monitoring.log_shipping.shipper import Shipper, lag
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.errors import PortTaken
 from slipway.prediction_log import Log, Writer, segments, writer
 from slipway.settings import Settings, settings
@@ -159,6 +160,7 @@ def get(url: str, **headers: str) -> tuple[int, str]:
 
 class Failing:
     name = "Elsewhere"
+    at_once = 1
 
     def take(self, usecase: str, segment: object) -> int:
         raise ConnectionError("nobody answers")
@@ -229,3 +231,17 @@ def test_the_metrics_are_served_on_ipv6_too(scraped):
     with serve_metrics(on_ipv6, Shipper(on_ipv6, [])) as url:
         assert url.startswith("http://[::1]:")
         assert get(f"{url}/livez")[0] == 200
+
+
+def test_each_sink_has_its_lag_and_elasticsearch_its_refused_and_retried_documents(scraped, write):
+    write(prediction("a"))
+    shipper = Shipper(scraped, [ParquetSink(scraped), Failing()])
+    shipper.totals.refused[USECASE] = 2
+    shipper.totals.retried[USECASE] = 3
+    with serve_metrics(scraped, shipper) as url:
+        shipper.ship()
+        text = get(f"{url}/metrics")[1]
+    assert f'slipway_prediction_log_sink_lag_seconds{{sink="Parquet",usecase="{USECASE}"}} 0.0' in text
+    assert f'slipway_prediction_log_sink_lag_seconds{{sink="Elsewhere",usecase="{USECASE}"}} 0.0\n' not in text
+    assert f'slipway_prediction_log_refused_documents_total{{usecase="{USECASE}"}} 2.0' in text
+    assert f'slipway_prediction_log_retried_documents_total{{usecase="{USECASE}"}} 3.0' in text

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from monitoring.log_shipping import shipper as ship_module
-from monitoring.log_shipping.shipper import ParquetSink, Shipper, lag
+from monitoring.log_shipping.shipper import Shipper, lag
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Log, Writer, segments
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
@@ -110,6 +111,7 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(config, log, write, monke
 
 class Refusing:
     name = "Elsewhere"
+    at_once = 1
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -267,3 +269,42 @@ def test_killed_writers_and_shippers_lose_no_acknowledged_line_and_double_none(c
     assert len(found) == len(set(found))
     assert set(acknowledged) <= set(found)
     assert len(found) - len(acknowledged) <= 4  # written, and killed before the acknowledgement
+
+
+class Stuck:
+    """A sink that takes its first segment when it may."""
+
+    name = "Stuck"
+    at_once = 1
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def take(self, usecase: str, segment) -> int:
+        assert self.may.wait(60)
+        return 1
+
+
+def test_a_sink_that_is_far_behind_holds_up_no_other(config, write, monkeypatch):
+    """New segments reach the one sink before the other has what waited when the pass began."""
+    monkeypatch.setattr(ship_module, "PAUSE_SECONDS", 0.05)
+    for number in range(3):
+        write(prediction(f"old{number}"))
+    fast, stuck = Counting(config), Stuck()
+    passing = threading.Thread(target=Shipper(config, [fast, stuck]).ship)
+    passing.start()
+    _until(lambda: fast.times == 3)
+    write(prediction("new"))
+    _until(lambda: fast.times == 4)
+    assert len(segments(config.spool, USECASE)) == 4
+    stuck.may.set()
+    passing.join(60)
+    assert not passing.is_alive()
+    assert len(segments(config.spool, USECASE)) == 1
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -36,6 +36,7 @@ NO_OWNER = {
 }
 AT_ONCE = {
     "SlipwayPredictionLogLost": "what is lost stays lost",
+    "SlipwayDocumentsRefused": "what is refused stays refused",
     "SlipwayVersionAltered": "it is found by a check that has already run twice",
     "SlipwayVersionDeleted": "it stays deleted",
     "SlipwayCanaryRolledBack": "it is an event",

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping import refused_documents
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from monitoring.retention.log_pruning import Pruning, prune
 from slipway import audit
 from slipway.prediction_log import Log
@@ -106,3 +108,13 @@ def test_nothing_is_pruned_where_no_date_is_old_enough(shipped, log):
     assert prune(shipped, USECASE, 4, NOW) == Pruning("2026-03-01")
     assert len(rows(log)) == 5
     assert audit.lines(USECASE, shipped) == []
+
+
+def test_refused_documents_go_with_the_dates_of_their_segments(shipped):
+    store, folder = object_store(shipped), refused_documents.folder(shipped, USECASE)
+    old, new = (f"{folder}/prediction-202603{day}T000000000000Z-1-abcdef01-0.jsonl" for day in ("02", "03"))
+    replayed = f"{folder}/replayed-feedback-20260302T120000000000Z-0.jsonl"
+    for name in (old, new, replayed):
+        store.put(name, b"{}\n")
+    prune(shipped, USECASE, 2, NOW)
+    assert refused_documents.names(shipped, store, USECASE) == [new]

@@ -1,110 +1,192 @@
-"""Double of what the tests' real Elasticsearch lacks: licences, lifecycle policies, ingest pipelines and security.
+"""Elasticsearch without a network: the real client, whose node is a dictionary, with faults on demand.
 
-Answers are shaped as those of Elasticsearch 8.19, with what it adds to a resource that it was sent.
+It knows what the shipper uses: bulks of `create`, refresh, and searches for ids; a stream has several indices, and an
+id is unique in the newest one only.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
-from monitoring.elk.sources import processors
-from tests.support.doubles.http_double import Answer, HttpDouble, Refused
+from elastic_transport import (
+    ApiResponseMeta,
+    BaseNode,
+    ConnectionError,
+    ConnectionTimeout,
+    HttpHeaders,
+    NodeApiResponse,
+)
+from elasticsearch import Elasticsearch
 
-FEATURES = ("ilm", "security")
-
-
-class ElasticsearchError(Refused):
-    """Error response in the format of Elasticsearch."""
-
-    def __init__(self, status: int, type_: str, reason: str) -> None:
-        super().__init__(status, type_, reason)
-        cause = {"type": type_, "reason": reason}
-        self.content = {"error": {"root_cause": [cause], **cause}, "status": status}
+JSON = {"content-type": "application/json", "x-elastic-product": "Elasticsearch"}
 
 
-class ElasticsearchDouble(HttpDouble):
-    """Elasticsearch that keeps resources in `stored`, by path, and does nothing with them.
+@dataclass
+class Response:
+    status: int
+    content: bytes
+    headers: dict[str, str] = field(default_factory=lambda: dict(JSON))
 
-    Attributes:
-        writes: the requests that changed something, as `PUT /_ilm/policy/NAME`.
-        fails_at: the path at which the next write is refused, once.
-    """
 
-    headers: ClassVar[dict[str, str]] = {"X-Elastic-Product": "Elasticsearch"}
+Documents = list[tuple[str, bytes]]
+Fault = Callable[["ElasticsearchDouble", str, Documents], Response]
 
-    def __init__(self, licence: str = "basic", features: tuple[str, ...] = FEATURES, version: str = "8.19.3") -> None:
-        super().__init__()
-        self.licence = licence
-        self.features = features
-        self.version = version
-        self.stored: dict[str, Any] = {}
-        self.streams: dict[str, str | None] = {}
-        self.keys: list[dict[str, Any]] = []
-        self.writes: list[str] = []
-        self.fails_at = ""
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
-        path = path.replace("%40", "@")
-        if method in ("PUT", "POST"):
-            return self._write(method, path, json.loads(body or b"{}"))
-        if path == "/":
-            return {"version": {"number": self.version}}
-        if path == "/_xpack":
-            on = {name: {"available": True, "enabled": name in self.features} for name in FEATURES}
-            return {"license": {"type": self.licence}, "features": on}
-        if path == "/_nodes/ingest":
-            return {"nodes": {"a": {"ingest": {"processors": [{"type": kind} for kind in processors()]}}}}
-        if path == "/_security/api_key":
-            prefix = query["name"].removesuffix("*")
-            return {"api_keys": [key for key in self.keys if key["name"].startswith(prefix)]}
-        if path.endswith("/_mapping"):
-            return self._mapping(path.split("/")[1])
-        return self._read(path)
+class ElasticsearchDouble:
+    """`faults` are used up by the next bulks, one each; `refuses` are ids of documents that no bulk gets in."""
 
-    def _write(self, method: str, path: str, body: dict[str, Any]) -> Answer:
-        if self.fails_at and self.fails_at in path:
-            self.fails_at = ""
-            raise ElasticsearchError(500, "exception", "the node is shutting down")
-        self.writes.append(f"{method} {path}")
-        if path == "/_security/api_key":
-            self.keys.append(body)
-            return {"id": "id", "name": body["name"], "api_key": "secret", "encoded": "aWQ6c2VjcmV0"}
-        if path.endswith("/_rollover"):
-            stream = path.split("/")[1]
-            mappings = self.stored[f"/_component_template/{self._component(stream)}"]["template"]["mappings"]
-            self.streams[stream] = mappings["_meta"]["slipway_digest"]
-            return {"acknowledged": True, "rolled_over": True}
-        self.stored[path] = body
-        return {"acknowledged": True}
+    def __init__(self) -> None:
+        self.streams: dict[str, list[dict[str, bytes]]] = {}
+        self.faults: list[Fault] = []
+        self.refuses: set[str] = set()
+        self.most_bytes = 100 << 20
+        self.bulks: list[list[str]] = []
+        self.questions: list[set[str]] = []
+        self.on_request: Callable[[str], None] = lambda when: None
+        self._one_at_a_time = threading.Lock()
 
-    def _component(self, stream: str) -> str:
-        dataset, environment = stream.removeprefix("logs-slipway.").split("-", 1)
-        return f"slipway-{environment}-{dataset}@mappings"
+    def client(self, _: object = None) -> Elasticsearch:
+        double = self
 
-    def _mapping(self, stream: str) -> Answer:
+        class Node(BaseNode):
+            def perform_request(self, method: str, target: str, body: bytes | None = None, *_: Any, **__: Any) -> Any:
+                with double._one_at_a_time:
+                    double.on_request("before")
+                    response = double._respond(target, body or b"")
+                    double.on_request("after")
+                meta = ApiResponseMeta(response.status, "1.1", HttpHeaders(response.headers), 0.0, self.config)
+                return NodeApiResponse(meta, response.content)
+
+            def close(self) -> None:
+                pass
+
+        client = Elasticsearch("http://elasticsearch.test:9200", node_class=Node)
+        return client.options(max_retries=0, retry_on_status=())
+
+    def roll_over(self) -> None:
+        for indices in self.streams.values():
+            indices.append({})
+
+    def ids(self, stream: str) -> Counter[str]:
+        """How often each id is in the stream."""
+        return Counter(id for index in self.streams.get(stream, []) for id in index)
+
+    def store(self, stream: str, documents: Documents) -> list[dict[str, Any]]:
+        """Create the documents, and return the items of the response."""
+        newest = self.streams.setdefault(stream, [{}])[-1]
+        items = []
+        for id, line in documents:
+            if id in self.refuses:
+                items.append(item(400, "document_parsing_exception", "failed to parse field [slipway.score]"))
+            elif id in newest:
+                items.append(item(409, "version_conflict_engine_exception", "document already exists"))
+            else:
+                newest[id] = line
+                items.append(item(201))
+        return items
+
+    def _respond(self, target: str, body: bytes) -> Response:
+        _, stream, endpoint = urlsplit(target).path.split("/")
+        if endpoint == "_bulk":
+            return self._bulk(stream, body)
         if stream not in self.streams:
-            raise ElasticsearchError(404, "index_not_found_exception", f"no such index [{stream}]")
-        return {f".ds-{stream}-2026.01.01-000001": {"mappings": {"_meta": {"slipway_digest": self.streams[stream]}}}}
+            return json_response({"error": {"type": "index_not_found_exception", "reason": "no such index"}}, 404)
+        if endpoint == "_refresh":
+            return json_response({"_shards": {"total": 1, "successful": 1, "failed": 0}})
+        return self._search(stream, json.loads(body))
 
-    def _read(self, path: str) -> Answer:
-        if path == "/_index_template":
-            found = {p: body for p, body in self.stored.items() if p.startswith("/_index_template/")}
-            return {"index_templates": [_index_template(p.rpartition("/")[2], body) for p, body in found.items()]}
-        if path not in self.stored:
-            raise ElasticsearchError(404, "resource_not_found_exception", f"{path} not found")
-        name, body = path.rpartition("/")[2], self.stored[path]
-        if path.startswith("/_component_template/"):
-            return {"component_templates": [{"name": name, "component_template": body}]}
-        if path.startswith("/_index_template/"):
-            return {"index_templates": [_index_template(name, body)]}
-        if path.startswith("/_ilm/policy/"):
-            return {name: {"version": 3, "modified_date": "2026-01-01T00:00:00.000Z", **body, "in_use_by": {}}}
-        if path.startswith("/_security/role/"):
-            return {name: {**body, "run_as": [], "transient_metadata": {"enabled": True}}}
-        return {name: body}
+    def _bulk(self, stream: str, body: bytes) -> Response:
+        if len(body) > self.most_bytes:
+            return Response(413, b"<html>413 Request Entity Too Large</html>", {"content-type": "text/html"})
+        lines = body.splitlines()
+        documents = [
+            (json.loads(action)["create"]["_id"], line) for action, line in zip(lines[::2], lines[1::2], strict=True)
+        ]
+        self.bulks.append([id for id, _ in documents])
+        if self.faults:
+            return self.faults.pop(0)(self, stream, documents)
+        return no_fault(self, stream, documents)
+
+    def _search(self, stream: str, search: dict[str, Any]) -> Response:
+        wanted = set(search["query"]["ids"]["values"])
+        self.questions.append(wanted)
+        hits = [{"_id": id} for index in self.streams[stream] for id in index if id in wanted][: search["size"]]
+        return json_response({"timed_out": False, **({"hits": {"hits": hits}} if hits else {})})
 
 
-def _index_template(name: str, body: dict[str, Any]) -> dict[str, Any]:
-    found = {**body, "data_stream": {"hidden": False, "allow_custom_routing": False}}
-    return {"name": name, "index_template": found}
+def item(status: int, kind: str = "", reason: str = "") -> dict[str, Any]:
+    return {"create": {"status": status, **({"error": {"type": kind, "reason": reason}} if kind else {})}}
+
+
+def json_response(body: dict[str, Any], status: int = 200, **headers: str) -> Response:
+    return Response(status, json.dumps(body).encode(), JSON | headers)
+
+
+def no_fault(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    return json_response({"items": double.store(stream, documents)})
+
+
+def half_response(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """Everything is written, and half of it is answered for."""
+    return json_response({"items": double.store(stream, documents)[: len(documents) // 2]})
+
+
+def cut_response(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """Everything is written, and the response ends in the middle."""
+    return Response(200, json_response({"items": double.store(stream, documents)}).content[:-9])
+
+
+def lost_response(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    double.store(stream, documents)
+    raise ConnectionTimeout("timed out")
+
+
+def no_connection(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    raise ConnectionError("connection refused")
+
+
+def half_busy(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """The first half is written; there is no room for the second."""
+    middle = len(documents) // 2
+    busy = [item(429, "es_rejected_execution_exception", "rejected execution of primary operation")]
+    return json_response({"items": double.store(stream, documents[:middle]) + busy * (len(documents) - middle)})
+
+
+def busy(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    error = {"type": "es_rejected_execution_exception", "reason": "rejected execution of coordinating operation"}
+    return json_response({"error": error}, 429, **{"retry-after": "7"})
+
+
+def read_only(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    blocked = item(403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)]")
+    return json_response({"items": [blocked] * len(documents)})
+
+
+def no_template(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    missing = item(404, "index_not_found_exception", "no such index and [require_data_stream] request is [true]")
+    return json_response({"items": [missing] * len(documents)})
+
+
+def too_many_shards(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    full = item(400, "validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000]")
+    return json_response({"items": [full] * len(documents)})
+
+
+def wrong_key(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    return json_response({"error": {"type": "security_exception", "reason": "unable to authenticate"}}, 401)
+
+
+def html(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    return Response(200, b"<html>Please sign in</html>", {"content-type": "text/html"})
+
+
+def bad_gateway(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """A proxy gives up on a bulk that is written all the same."""
+    double.store(stream, documents)
+    return Response(502, b"<html>502 Bad Gateway</html>", {"content-type": "text/html"})

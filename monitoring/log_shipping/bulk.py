@@ -1,0 +1,165 @@
+"""One bulk request: what became of each document of it.
+
+`elasticsearch.helpers.streaming_bulk` is not used here: it pairs documents with the items of a response until the
+shorter of the two ends, so what a response leaves out would count as delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from monitoring.log_shipping.event_lines import Document
+from monitoring.log_shipping.sinks import SinkUnavailable
+from slipway.clients.elasticsearch import failures
+from slipway.texts import one_line
+
+if TYPE_CHECKING:
+    from elasticsearch import ApiError, Elasticsearch
+
+SHARD_SECONDS = "20s"  # the server gives up on a shard before the client gives up on the server
+_CREATED, _BAD_REQUEST, _CONFLICT, _TOO_LARGE, _BUSY = 201, 400, 409, 413, 429
+_OF_THE_CLUSTER = {"validation_exception"}  # such as "this action would add 2 shards": no document can help it
+_OF_A_DOCUMENT = {"action_request_validation_exception", "illegal_argument_exception"}  # such as an id of 600 bytes
+_MOST_WAIT = 60.0
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A document that Elasticsearch does not take as it is, and why."""
+
+    document: Document
+    status: int
+    type: str
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of documents: those that are not named here are in the stream.
+
+    `rejected` ones were certainly not written, and may be sent again, after `wait` seconds if the server names them.
+    """
+
+    refused: list[Refusal] = field(default_factory=list)
+    rejected: list[Document] = field(default_factory=list)
+    reason: str = ""
+    wait: float = 0.0
+
+    def add(self, other: Outcome) -> None:
+        self.refused += other.refused
+        self.rejected += other.rejected
+        self.reason = other.reason or self.reason
+        self.wait = max(self.wait, other.wait)
+
+
+def create(client: Elasticsearch, stream: str, documents: Sequence[Document]) -> Outcome:
+    """Create documents with their ids; one that the current index has already counts as created.
+
+    Raises:
+        SinkUnavailable: it is not known what became of them, or nothing of the kind can be written now.
+    """
+    from elasticsearch import ApiError, TransportError
+
+    try:
+        response = client.bulk(
+            index=stream,
+            operations=[part for each in documents for part in (_action(each.id), each.line)],
+            require_data_stream=True,
+            timeout=SHARD_SECONDS,
+            filter_path=["items.create.status", "items.create.error"],
+        )
+    except ApiError as error:
+        return _of_request(client, stream, documents, error)
+    except TransportError as error:
+        raise SinkUnavailable(failures.explain(error)) from None
+    return _of_items(documents, response.body)
+
+
+def present(client: Elasticsearch, stream: str, ids: Sequence[str]) -> set[str]:
+    """Choose the ids that are anywhere in the stream: a conflict is noticed in its current index only.
+
+    Raises:
+        SinkUnavailable: a part of the stream cannot be searched.
+    """
+    from elasticsearch import ApiError, NotFoundError, TransportError
+
+    try:
+        client.indices.refresh(index=stream)  # what was written a moment ago is not found otherwise
+        response = client.search(
+            index=stream,
+            query={"ids": {"values": list(ids)}},
+            size=2 * len(ids),  # where one is there twice, no other may be missing in the response
+            source=False,
+            track_total_hits=False,
+            allow_partial_search_results=False,
+            filter_path=["hits.hits._id", "timed_out"],
+        )
+    except NotFoundError:
+        return set()
+    except (ApiError, TransportError) as error:
+        raise SinkUnavailable(failures.explain(error)) from None
+    if response.body.get("timed_out", True):
+        raise SinkUnavailable("the search for the ids of interrupted bulks was cut short")
+    return {hit["_id"] for hit in response.body.get("hits", {}).get("hits", [])}
+
+
+def _action(id: str) -> bytes:
+    return b'{"create":{"_id":%b}}' % _encode(id)
+
+
+def _of_request(client: Elasticsearch, stream: str, documents: Sequence[Document], error: ApiError) -> Outcome:
+    """The outcome where the request failed as a whole; halves find the document that is the reason."""
+    if error.status_code == _BUSY:
+        return Outcome(rejected=list(documents), reason=failures.explain(error), wait=_asked_wait(error))
+    if error.status_code == _TOO_LARGE or (error.status_code == _BAD_REQUEST and _type(error.body) in _OF_A_DOCUMENT):
+        if len(documents) == 1:
+            return Outcome([Refusal(documents[0], error.status_code, _type(error.body), failures.reason(error.body))])
+        middle = len(documents) // 2
+        outcome = create(client, stream, documents[:middle])
+        outcome.add(create(client, stream, documents[middle:]))
+        return outcome
+    raise SinkUnavailable(failures.explain(error))
+
+
+def _of_items(documents: Sequence[Document], body: Any) -> Outcome:
+    """The outcome by the items of a response, one for each document in their order."""
+    if not isinstance(body, dict):
+        raise SinkUnavailable("its response is no JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself.")
+    items = body.get("items")
+    if not isinstance(items, list) or len(items) != len(documents):
+        count = len(items) if isinstance(items, list) else 0
+        raise SinkUnavailable(f"it answered for {count} of {len(documents)} documents: its response was cut short")
+    outcome = Outcome()
+    for document, item in zip(documents, items, strict=True):
+        _add_item(outcome, document, item.get("create", {}))
+    return outcome
+
+
+def _add_item(outcome: Outcome, document: Document, item: dict[str, Any]) -> None:
+    status, error = item.get("status", 0), item.get("error") or {}
+    kind, reason = str(error.get("type", "")), one_line(str(error.get("reason", "")))
+    if status in (_CREATED, _CONFLICT):
+        return
+    if status == _BUSY:
+        outcome.rejected.append(document)
+        outcome.reason = f"429: {reason}"
+    elif status == _BAD_REQUEST and kind not in _OF_THE_CLUSTER:
+        outcome.refused.append(Refusal(document, status, kind, reason))
+    else:
+        raise SinkUnavailable(f"{status or 'no status'}: {reason or kind}. See `slipway elk status`.")
+
+
+def _type(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("type", "")) if isinstance(error, dict) else ""
+
+
+def _asked_wait(error: ApiError) -> float:
+    """The seconds of the header Retry-After, if it has some."""
+    text = error.meta.headers.get("retry-after", "")
+    return min(_MOST_WAIT, float(text)) if text.isdecimal() else 0.0

@@ -1,0 +1,99 @@
+"""Events of a segment as documents: its lines, in batches of limited size, each with the byte at which it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from slipway.prediction_log.jsonl import MAX_LINE
+
+MOST_BYTES = 4 << 20
+MOST_DOCUMENTS = 5_000  # a search for all ids of a batch gets them in one response
+
+
+class Document(NamedTuple):
+    """An event and its id; `line` is the JSON of it, without a newline."""
+
+    id: str
+    line: bytes
+
+
+class Batch(NamedTuple):
+    """Documents of a part of a file, which begins at the byte `start`; the next part begins at `end`."""
+
+    documents: list[Document]
+    start: int
+    end: int
+
+
+class _Identity(msgspec.Struct):
+    id: str
+
+
+class _Event(msgspec.Struct):
+    event: _Identity
+    timestamp: str = msgspec.field(name="@timestamp")
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def batches(file: BinaryIO, start: int = 0) -> Iterator[Batch]:
+    """Read a file's events from a byte on; the same byte gives the same batches.
+
+    Lines that are no events are left out: the Parquet sink keeps them (`.bad`).
+    """
+    file.seek(start)
+    documents: list[Document] = []
+    size, begin, end = 0, start, start
+    for line, after in _lines(file, start):
+        document = parse(line)
+        if document and documents and (size + len(line) > MOST_BYTES or len(documents) == MOST_DOCUMENTS):
+            yield Batch(documents, begin, end)
+            documents, size, begin = [], 0, end
+        if document:
+            documents.append(document)
+            size += len(line)
+        end = after
+    if end > begin:
+        yield Batch(documents, begin, end)
+
+
+def chunked(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Group documents that come from elsewhere into lists of limited size."""
+    found: list[Document] = []
+    size = 0
+    for document in documents:
+        if found and (size + len(document.line) > MOST_BYTES or len(found) == MOST_DOCUMENTS):
+            yield found
+            found, size = [], 0
+        found.append(document)
+        size += len(document.line)
+    if found:
+        yield found
+
+
+def parse(line: bytes) -> Document | None:
+    """Parse a line; None if it is no event."""
+    line = line.strip()
+    try:
+        event = _decode(line)
+        line.decode()  # what is skipped is not checked to be UTF-8
+    except (ValueError, RecursionError):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
+        return None
+    return Document(event.event.id, line)
+
+
+def _lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int]]:
+    """Yield each line and the byte after it; an overlong one is read by pieces, of which none is kept."""
+    end = start
+    while piece := file.readline(MAX_LINE + 1):
+        end += len(piece)
+        if len(piece) <= MAX_LINE:
+            yield piece, end
+            continue
+        while not piece.endswith(b"\n") and (piece := file.readline(MAX_LINE + 1)):
+            end += len(piece)
+        yield b"", end

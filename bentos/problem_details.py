@@ -51,7 +51,7 @@ def problem(error: BaseException, trace_id: str) -> tuple[int, bytes, list[Heade
         extra.append((b"retry-after", b"%d" % error.retry_after))
     else:
         status, detail = 500, _SERVER_ERROR
-        _log.error("trace_id=%s: %s", trace_id, error, exc_info=error)
+        _log.error("%s", error, exc_info=error, extra={"trace.id": trace_id})
     body = encode(status, detail, trace_id, place)
     return status, body, [(b"content-type", PROBLEM), (b"content-length", b"%d" % len(body)), *SAFE, *extra]
 

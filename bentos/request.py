@@ -10,12 +10,11 @@ import msgspec
 
 from slipway.errors import InputError
 from slipway.ids import uuid7
+from slipway.trace_context import read_traceparent
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_NO_TRACE = b"0" * 32
 _UTF_8 = {b"", b"utf-8", b"utf8", b"us-ascii"}
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -94,9 +93,7 @@ def read_context(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
         elif name == b"content-encoding":
             encoding = value
         elif name == b"traceparent":
-            found = _TRACEPARENT.fullmatch(value)
-            if found and found.group(1) != _NO_TRACE:
-                trace_id = found.group(1).decode()
+            trace_id = read_traceparent(value) or trace_id
         elif name == b"host":
             host = b"%b, %b" % (host, value) if host else value
         elif name == b"origin":

@@ -17,6 +17,7 @@ import bentoml
 
 from bentos import auth
 from bentos.server import supervisor
+from slipway import ecs_logging
 from slipway.contracts.bundle import manifest, signing
 from slipway.credentials import credentials_required
 from slipway.errors import SettingsError, SlipwayError
@@ -36,6 +37,7 @@ class FrontedService(bentoml.Service):
     __slots__ = ()
 
     def to_asgi(self, is_main: bool = True) -> Any:
+        ecs_logging.start("service", _settings)  # in place of the handlers that BentoML has just set up
         try:
             from bentos.api.application import Application
             from bentos.api.path_prefix import TRUSTED_PROXIES

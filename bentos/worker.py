@@ -274,15 +274,10 @@ def _redis_certificate(settings: Settings) -> Path | None:
 
 
 def _set_up_logging() -> None:
-    """Enable our own log lines; no access log, which uvicorn would format first; errors once, where BentoML has two.
-
-    Invalid HTTP has no line: its sender is answered, and could fill the disk with them.
-    """
-    logging.getLogger("slipway").setLevel(logging.INFO)
+    """Write no access log, which uvicorn would format first, and no line for invalid HTTP: its sender is answered, and
+    could fill the disk with them."""
     logging.getLogger("uvicorn.access").propagate = False
-    errors = logging.getLogger("uvicorn.error")
-    errors.propagate = not errors.handlers
-    errors.addFilter(_is_no_invalid_request)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_invalid_request)
 
 
 def _is_no_invalid_request(record: logging.LogRecord) -> bool:

@@ -149,7 +149,14 @@ def watch(names: Sequence[str], config: Settings, say: Callable[[str], None]) ->
         say(f"reconciling {config.follow_alias} in {config.environment} with {', '.join(config.server_urls)}")
         app = application(config, lambda: watcher.board, lambda: watcher.is_alive, watcher.hint, [watcher.passes])
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                app,
+                log_config=None,  # its lines go where the others go
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+            )
         )
         try:
             server.run(sockets=[listening])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
+from pipelines.flow_logs import flow_run_logs
 from pipelines.runs.run import Run, open_run
 from pipelines.training import StepRunner, training
 from slipway.config import load
 from slipway.errors import NotFound, RegistryError, ServiceError
+from slipway.trace_context import VARIABLE, traceparent
 
 _DELAYS_SECONDS = [5, 20]
 _HEARTBEAT_SECONDS = 30
@@ -32,7 +35,7 @@ _FLUSH_SECONDS = 5.0
 def train(usecase: str, overrides: dict[str, str] | None = None, fresh: bool = False) -> dict[str, Any]:
     """Train, evaluate and register `usecase`; a run that was killed is resumed. See `pipelines.training`."""
     found = load(usecase, overrides)
-    with open_run(found, overrides or {}, register=True, fresh=fresh) as run:
+    with flow_run_logs("train"), open_run(found, overrides or {}, register=True, fresh=fresh) as run:
         return asdict(training(found, run, _as_task(run)))
 
 
@@ -43,7 +46,9 @@ def monitor(usecase: str) -> None:
     Raises:
         ServiceError: it failed; its output is in the runner's log.
     """
-    done = subprocess.run([sys.executable, "-m", "slipway.cli", "monitor", usecase], check=False)
+    command = [sys.executable, "-m", "slipway.cli", "monitor", usecase]
+    with flow_run_logs("monitor"):
+        done = subprocess.run(command, check=False, env={**os.environ, VARIABLE: traceparent() or ""})
     if done.returncode:
         raise ServiceError(f"slipway monitor {usecase} ended with exit code {done.returncode}: see the runner's log.")
 

@@ -1,7 +1,7 @@
 """Audit trail: who did what to a use case's models, when, why, and on what evidence. Lines are never changed.
 
 Each line is an object of its own, `audit/ENVIRONMENT/USECASE/DATE/ID.json` under SLIPWAY_LOG_URL, so writers need no
-lock, and none can break another's line. MLflow holds a second copy (slipway.audit_replica).
+lock, and none can break another's line. Elasticsearch, where there is one, has a second copy (slipway.audit_store).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from slipway import audit_replica, ids, timestamps
+from slipway import audit_store, ids, timestamps
 from slipway.errors import DataError
 from slipway.settings import Settings, settings
 
@@ -47,7 +47,7 @@ def append(
     evidence: dict[str, Any] | None = None,
     config: Settings | None = None,
 ) -> AuditLine:
-    """Write a line, and its copy if the registry responds; else the copy is made later.
+    """Write a line; `slipway ship` copies it to Elasticsearch.
 
     Raises:
         ServiceError, OSError: the object store does not take it.
@@ -64,7 +64,7 @@ def append(
         version,
         evidence or {},
     )
-    audit_replica.write(config, usecase, line.id, line.at[:10], msgspec.json.encode(line))
+    audit_store.write(config, usecase, line.id, line.at[:10], msgspec.json.encode(line))
     return line
 
 
@@ -75,7 +75,7 @@ def lines(usecase: str, config: Settings | None = None) -> list[AuditLine]:
         DataError: a line is not as it was written; the message names it.
         ServiceError, OSError: the object store cannot be read.
     """
-    return [decode_line(name, content) for name, content in audit_replica.stored(config or settings(), usecase).items()]
+    return [decode_line(name, content) for name, content in audit_store.stored(config or settings(), usecase).items()]
 
 
 def person() -> str:

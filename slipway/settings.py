@@ -214,6 +214,17 @@ class Settings(BaseSettings):
     )
     segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
+    log_format: str = Field(
+        "auto",
+        pattern=r"^(auto|ecs|text)$",
+        description="Form of log lines: `ecs`, JSON in Elastic Common Schema; `text`, for a person; `auto`: text on a "
+        "terminal.",
+    )
+    spool_logs: bool = Field(
+        False,
+        description="Write log lines also to the spool, from which `slipway ship` takes them to Elasticsearch; set by "
+        "`slipway up` where there is one.",
+    )
     mask_key: SecretStr | None = Field(
         None, description="Secret that masks private values, shared by training and serving; created in var if not set."
     )

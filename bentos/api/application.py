@@ -23,6 +23,7 @@ from bentos.problem_details import JSON, SAFE, Send, problem, translating
 from bentos.request import ClientGone, Receive, RequestContext, Scope, read_body, read_context
 from bentos.worker import ServedModel, Worker
 from slipway.errors import InputError
+from slipway.trace_context import enter_trace
 
 
 class Application:
@@ -55,6 +56,7 @@ class Application:
     async def _predict(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter_ns()
         context = read_context(scope["headers"])
+        enter_trace(context.trace_id)  # uvicorn gives each request a task of its own
         status, headers = 200, []
         try:
             pending = self._worker.authenticator.admit(context, "predict", scope, name)
@@ -103,6 +105,7 @@ class Application:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         context = read_context(scope["headers"])
+        enter_trace(context.trace_id)  # uvicorn gives each request a task of its own
         scope["path"] = self._routes.prefix.strip(scope["path"])
         usecase, label = self._routes.labels(scope["path"])
         scope[CONTEXT], scope["app"] = context, self  # with an `app`, Starlette's routes raise their errors
@@ -142,7 +145,8 @@ class Application:
 
     def _headers(self, context: RequestContext) -> list[Header]:
         """Return the headers that every response has."""
-        headers = [(b"x-request-id", context.request_id.encode()), *_header_pairs(context.rate_limit_headers)]
+        ids = (b"x-request-id", context.request_id.encode()), (b"x-trace-id", context.trace_id.encode())
+        headers = [*ids, *_header_pairs(context.rate_limit_headers)]
         return [*headers, (b"connection", b"close")] if self._worker.draining else headers
 
     async def _send(

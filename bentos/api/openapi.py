@@ -51,6 +51,12 @@ _HEADERS: Json = {
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=-]{1,128}$"},
     },
+    "trace": {
+        "description": "The trace of the request's `traceparent` where it is well formed, else one of the server's; "
+        "log lines and events have it",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
     "challenge": {"description": "RFC 6750, section 3", "required": True, "schema": {"type": "string"}},
     "retry": {"description": "Seconds until a retry is worthwhile"} | _SECONDS,
     "limit": {"description": "Of the credential's rate, where it has one", "schema": {"type": "string"}},
@@ -67,11 +73,12 @@ _ROW_LIMITS = {
     "RateLimit-Rows-Remaining": "rows-remaining",
     "RateLimit-Rows-Reset": "rows-reset",
 }
-_ALWAYS = {"X-Request-Id": "request"} | _LIMITS | _ROW_LIMITS
+_IDS = {"X-Request-Id": "request", "X-Trace-Id": "trace"}
+_ALWAYS = _IDS | _LIMITS | _ROW_LIMITS
 _ERROR_HEADERS = {  # headers of each error; those that are found below ASGI have no id yet
     "400": {},
-    "401": {"X-Request-Id": "request", "WWW-Authenticate": "challenge"},
-    "403": {"X-Request-Id": "request"},
+    "401": _IDS | {"WWW-Authenticate": "challenge"},
+    "403": _IDS,
     "408": {},
     "429": _ALWAYS | {"Retry-After": "retry"},
     "503": _ALWAYS | {"Retry-After": "retry"},

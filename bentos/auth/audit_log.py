@@ -1,4 +1,4 @@
-"""Audit log of refused requests: who was refused what and why, as JSON lines in Elastic Common Schema, no secrets.
+"""Audit log of refused requests: who was refused what and why, with the fields of Elastic Common Schema, no secrets.
 
 A refusal costs its sender nothing, so a flood of them must not fill a disk: of equal ones (status and client) only the
 first in a time have a line of their own, and the rest are summed in one.
@@ -7,7 +7,6 @@ first in a time have a line of their own, and the rest are summed in one.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import Any
 
@@ -15,13 +14,12 @@ import msgspec
 
 from bentos.auth.principal import Principal
 from bentos.request import RequestContext, Scope
-from slipway.timestamps import now_iso
 
 MOST_LINES = 50  # in WINDOW_SECONDS, of one status for one client, all unknown clients together
 WINDOW_SECONDS = 10.0
 _MAX_CHARACTERS = 200  # of each value that an unknown client chooses
+_EVENT = {"kind": "event", "category": ["authentication"], "type": ["denied"], "outcome": "failure"}
 _log = logging.getLogger("slipway.audit")
-_encode = msgspec.json.Encoder().encode
 
 
 class _Window(msgspec.Struct):
@@ -35,17 +33,10 @@ class _Window(msgspec.Struct):
 
 
 class AuditLog:
-    """The refusals of a worker. Bare lines go to standard error, unless the logger has a handler already."""
+    """The refusals of a worker."""
 
-    def __init__(self, environment: str) -> None:
-        self._environment = environment
+    def __init__(self) -> None:
         self._windows: dict[tuple[int, str], _Window] = {}
-        _log.setLevel(logging.INFO)
-        if not _log.handlers:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            _log.addHandler(handler)
-            _log.propagate = False
 
     def log_refusal(
         self, context: RequestContext, scope: Scope, status: int, reason: str, principal: Principal | None
@@ -93,14 +84,6 @@ class AuditLog:
         self._write(reason, window.principal, http={"response": {"status_code": window.status}}, more=window.more)
 
     def _write(self, reason: str, principal: Principal | None, more: int = 0, **fields: dict[str, Any]) -> None:
-        line = {
-            "@timestamp": now_iso(),
-            "log": {"level": "warning", "logger": "slipway.audit"},
-            "message": reason,
-            "event": {"kind": "event", "category": ["authentication"], "type": ["denied"], "outcome": "failure"},
-            **fields,
-            "user": {"name": principal.name} if principal else {},
-            "service": {"name": "slipway", "environment": self._environment},
-            "slipway": ({"caller": principal.mask} if principal else {}) | ({"more": more} if more else {}),
-        }
-        _log.warning("%s", _encode(line).decode())
+        ours = ({"caller": principal.mask} if principal else {}) | ({"more": more} if more else {})
+        user = {"name": principal.name} if principal else {}
+        _log.warning("%s", reason, extra={"event": _EVENT, "user": user, "slipway": ours, **fields})

@@ -41,7 +41,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings, secret: bytes) -> None:
         self._settings = settings
-        self.audit_log = AuditLog(settings.environment)
+        self.audit_log = AuditLog()
         outage, rate, rows = settings.keys_outage_seconds, settings.rate, settings.rows
         self._ring = KeyRing(settings.key_file, secret, outage, rate=rate, rows=rows)
         self._required = False

@@ -21,7 +21,7 @@ _PREFLIGHT = [
 _EXPOSED = (
     b"access-control-expose-headers",
     b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-rows-limit, ratelimit-rows-remaining, "
-    b"ratelimit-rows-reset, retry-after, x-request-id, x-slipway-cache",
+    b"ratelimit-rows-reset, retry-after, x-request-id, x-slipway-cache, x-trace-id",
 )
 _VARY = (b"vary", b"origin")
 

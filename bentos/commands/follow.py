@@ -25,6 +25,7 @@ def command(names: Names = None, check: Check = False) -> None:
     that is broken, or whose gates failed, is refused, and the version that serves stays.
     """
     from bentos.follower import follower, status
+    from slipway import ecs_logging
     from slipway.errors import ServiceError
     from slipway.settings import settings
 
@@ -38,5 +39,5 @@ def command(names: Names = None, check: Check = False) -> None:
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # ends a wait for the registry, too
-    follower.log_to_stderr()
+    ecs_logging.start("follower", config)
     follower.run(usecases, config, threading.Event())

@@ -142,13 +142,14 @@ class MicroBatch:
         state = protocol.server_state
         defaults = state.default_headers
         protocol.transport.write(
-            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b"
+            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\nx-trace-id: %b\r\n\r\n%b"
             % (
                 head,
                 context.rate_limit_headers,
                 b"".join(map(_line, defaults)) if defaults else b"",
                 len(content),
                 context.request_id.encode(),
+                context.trace_id.encode(),
                 content,
             )
         )

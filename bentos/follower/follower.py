@@ -243,9 +243,3 @@ def run(usecases: Sequence[str], settings: Settings, stop: threading.Event) -> N
         stop.wait(settings.follow_seconds)
     for follower in followers.values():
         follower.close()
-
-
-def log_to_stderr() -> None:
-    """Configure logging for a process that is a follower and nothing else."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s follower: %(message)s", force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each poll

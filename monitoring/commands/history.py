@@ -128,13 +128,16 @@ def _servers(found: History) -> list[tuple[str, ...]]:
 
 def _verification(found: History) -> list[str]:
     sound = sum(version["verified"] for version in found.versions)
-    lines, pending = found.audit["lines"], found.audit["pending"]
-    summary = [
-        f"{sound} of {len(found.versions)} versions: every byte is as registered.",
-        f"{lines} audit lines, in the log and in MLflow"
-        + (f"; {pending} are not copied there yet." if pending else "."),
-    ]
+    summary = [f"{sound} of {len(found.versions)} versions: every byte is as registered.", _audit(found.audit)]
     return [*summary, *(found.problems or ["ok"])]
+
+
+def _audit(audit: dict[str, Any]) -> str:
+    lines = f"{audit['lines']} audit lines, in the log"
+    if audit["copy"] is None:
+        return f"{lines} only: set ELASTICSEARCH_URL, and `slipway ship` makes a second copy."
+    waiting = f"; {audit['pending']} are not copied yet." if audit["pending"] else "."
+    return f"{lines} and in {audit['copy']}{waiting}"
 
 
 def _trace_lines(found: Trace) -> list[str]:

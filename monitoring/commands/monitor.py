@@ -50,6 +50,9 @@ def command(
     start = parse_since(since) if since else None
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own pools keep memory that is free
     from monitoring.monitor import monitor
+    from slipway import ecs_logging
+
+    ecs_logging.start("monitor")
 
     found = monitor(name, start, window_rows, bundle, detailed)
     if as_json:

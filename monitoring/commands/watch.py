@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from slipway.console import say
-
 
 def command(
     names: Annotated[
@@ -19,11 +17,8 @@ def command(
     Writes into each version's tag what the servers did with it, moves an alias that they refused back, and serves the
     status page with the last verdicts and the metrics, until stopped.
     """
-    import logging
-
     from monitoring.watch import watch
+    from slipway import ecs_logging
     from slipway.settings import settings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each request of each pass
-    watch(names or [], settings(), say)
+    watch(names or [], settings(), ecs_logging.start("watch"))

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from monitoring.analysis import verdict
+from monitoring.governance import audit_copies
 from monitoring.governance.alias_changes import occurred_at
 from monitoring.governance.integrity import IntegrityReport, check_versions
 from monitoring.release.server_status import PollServers, ServerStatus, all_server_statuses
-from slipway import audit, audit_replica
+from slipway import audit, audit_store
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.contracts import registry_names
 from slipway.contracts.registry_names import SERVING_PREFIX
@@ -44,7 +45,7 @@ class History:
 
     `versions` are those of the registry, the newest first; `servers` has what the workers of each server serve, or its
     error. `problems` name altered bytes, versions that are gone, and differences between the two copies of the audit.
-    `warnings` name aliases that are not what they look like.
+    `warnings` name aliases that are not what they look like, and say why the audit was not compared.
     """
 
     usecase: str
@@ -54,7 +55,7 @@ class History:
     tags: dict[str, str]
     versions: list[dict[str, Any]]
     servers: list[dict[str, Any]]
-    audit: dict[str, int]
+    audit: dict[str, Any]
     problems: list[str]
     warnings: list[str] = field(default_factory=list)
 
@@ -80,7 +81,7 @@ def gather(
     lines, problems = readable_lines(usecase, config)
     aliases, tags, versions = _registered(registry, usecase, bool(lines))
     checked = check_versions(registry, config, usecase, versions, lines)
-    copies = audit_replica.compare(config, usecase)
+    copies = audit_copies.compare(config, usecase)
     facts = [version_facts(registry, version, checked[version.version]) for version in versions]
     registered = {found["version"]: found["registered"] for found in facts}
     events = [
@@ -98,16 +99,16 @@ def gather(
         {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
         [_server(status) for status in poll(config.server_urls, usecase)],
-        {"lines": copies.lines, "pending": copies.pending},
+        {"lines": copies.lines, "pending": copies.pending, "copy": copies.copy},
         [*gone, *problems, *copies.problems],
-        registry_names.describe_lookalikes(aliases, config.follow_alias),
+        [*registry_names.describe_lookalikes(aliases, config.follow_alias), *copies.warnings],
     )
 
 
 def readable_lines(usecase: str, config: Settings) -> tuple[list[audit.AuditLine], list[str]]:
     """The valid lines of the audit, and the problems of the others."""
     lines, problems = [], []
-    for name, content in audit_replica.stored(config, usecase).items():
+    for name, content in audit_store.stored(config, usecase).items():
         try:
             lines.append(audit.decode_line(name, content))
         except DataError as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from slipway.audit_replica import folder
+from slipway.audit_store import folder
 from slipway.clients.mlflow.registry import ModelVersion
 from slipway.contracts.registry_names import (
     BUNDLE_SHA256,

@@ -20,7 +20,7 @@ from monitoring.governance.artifact_check import ArtifactCheck
 from monitoring.governance.registry_snapshot import RegistrySnapshot
 from monitoring.governance.snapshot_diff import Change, diff
 from monitoring.release.reconciler import ALIAS_ENVIRONMENTS
-from slipway import audit, audit_replica
+from slipway import audit
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound, RegistryError, SlipwayError
 from slipway.settings import Settings
@@ -43,7 +43,7 @@ class _Watched:
 
 
 class RegistryWatcher:
-    """Polls a use case once per pass. In an environment that moves no aliases it only writes missing audit copies."""
+    """Polls a use case once per pass; in an environment that moves no aliases it does nothing."""
 
     def __init__(self, config: Settings, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
@@ -56,7 +56,6 @@ class RegistryWatcher:
     def once(self, usecase: str) -> list[str]:
         """Poll the registry, write the changes that have settled, and return the warnings for the status page."""
         try:
-            audit_replica.copy_pending(self._config, usecase)
             return self._poll(usecase) if self._moves_aliases else []
         except RegistryError:  # the reconciler reports it
             return []

@@ -30,6 +30,7 @@ from slipway.same_origin import SameOriginCheck
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system.shared_results import SharedResults, TooManyResults
+from slipway.trace_context import HEADER, enter_trace, new_trace_id, read_traceparent
 
 SECONDS = 5.0
 """How old metrics, a report or decisions may be that are shown: as old as the dashboard."""
@@ -79,8 +80,23 @@ def application(
             Route("/static/{name}", _static),
         ],
         exception_handlers={TooManyResults: _crowded},
-        middleware=[Middleware(_SameOrigin, check=SameOriginCheck(config.status_host, config.allowed_hosts))],
+        middleware=[
+            Middleware(_Traced),
+            Middleware(_SameOrigin, check=SameOriginCheck(config.status_host, config.allowed_hosts)),
+        ],
     )
+
+
+class _Traced:
+    """Middleware that lets what a request causes, such as a training, run in the trace of its caller."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            enter_trace(read_traceparent(_field(scope, HEADER.encode())) or new_trace_id())
+        await self._app(scope, receive, send)
 
 
 class _SameOrigin:

@@ -27,6 +27,7 @@ import msgspec
 
 from slipway.errors import ResponseTooLarge, ServiceError
 from slipway.texts import one_line
+from slipway.trace_context import HEADER, traceparent
 
 if TYPE_CHECKING:
     import httpx
@@ -158,7 +159,7 @@ class HttpClient:
             url, extra, extensions = self._target(path)
             extensions["timeout"] = deadline.timeouts(self._timeout)
             request = self._client.build_request(
-                method, url, content=content, headers={**extra, **(headers or {})}, extensions=extensions
+                method, url, content=content, headers={**_trace(), **extra, **(headers or {})}, extensions=extensions
             )
             # a password that is part of the URL stays with the server that it is for
             follows = follow_redirects and not request.url.userinfo
@@ -411,3 +412,9 @@ def is_this_machine(host: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _trace() -> dict[str, str]:
+    """The header that hands the trace on in which this request is made, if it is made in one."""
+    current = traceparent()
+    return {HEADER: current} if current else {}

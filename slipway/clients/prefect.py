@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from slipway.clients.http import HttpClient, Response
 from slipway.errors import ServiceError
 from slipway.texts import one_line
+from slipway.trace_context import TAG, current_trace_id
 
 T = TypeVar("T")
 
@@ -99,6 +100,8 @@ class PrefectClient:
     ) -> str:
         """Start a deployment such as `train/digits` with further parameters and tags; returns the flow run's id.
 
+        A tag names the trace in which this is called, and in which the flow run logs.
+
         If a run was started with the same `key` before, by anybody, it is that run's id, and nothing is started.
         """
         found = self._call(_Deployment, "GET", f"deployments/name/{urllib.parse.quote(deployment)}")
@@ -106,7 +109,7 @@ class PrefectClient:
             "parameters": {**found.parameters, **parameters},
             "state": {"type": "SCHEDULED"},
             "idempotency_key": key or str(uuid.uuid4()),
-            "tags": list(tags),
+            "tags": [*tags, *_trace_tags()],
         }
         return self._call(_Created, "POST", f"deployments/{found.id}/create_flow_run", body).id
 
@@ -206,6 +209,11 @@ def _flow_run(found: _Run) -> FlowRun:
         created=found.created,
         tags=found.tags,
     )
+
+
+def _trace_tags() -> list[str]:
+    trace_id = current_trace_id()
+    return [TAG + trace_id] if trace_id else []
 
 
 def _lives(run: _Run, now: datetime) -> bool:

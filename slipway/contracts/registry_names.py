@@ -68,8 +68,3 @@ def serving_tag(environment: str) -> str:
 def monitor_experiment(usecase: str) -> str:
     """Name the experiment that has one run per verdict."""
     return f"monitor/{usecase}"
-
-
-def audit_experiment(usecase: str) -> str:
-    """Name the experiment that holds the second copy of the audit."""
-    return f"audit/{usecase}"

@@ -23,12 +23,13 @@ PORTS = ("service", "mlflow", "prefect", "status")
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The services of one state folder, each with its port."""
+    """The services of one state folder, each with its port. `spools_logs`: their log lines go where events go."""
 
     var: Path
     usecases: Path
     ports: dict[str, int]
     mlflow_login: bool = False
+    spools_logs: bool = False
 
     def url(self, service: str) -> str:
         """The address of a service."""
@@ -43,6 +44,7 @@ class LocalServices:
             **{f"SLIPWAY_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
+            **({"SLIPWAY_SPOOL_LOGS": "true"} if self.spools_logs else {}),
             **self.credentials("mlflow"),
             **self.credentials("prefect"),
         }
@@ -144,7 +146,8 @@ def local_services(config: Settings | None = None, say: Callable[[str], None] = 
         ports[name] = free_port(wanted, ports.values())
         if ports[name] != wanted:
             say(f"port {wanted} is taken: {name} takes {ports[name]}")
-    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports, config.mlflow_login)
+    spools_logs = config.spool_logs or bool(config.elasticsearch_url)
+    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports, config.mlflow_login, spools_logs)
 
 
 def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> LocalServices:

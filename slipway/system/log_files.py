@@ -1,8 +1,9 @@
-"""Log files that other processes write: emptied at their start, and rotated while they write on."""
+"""Log files that other processes write: emptied at their start, rotated while they write on, and read by people."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -35,3 +36,16 @@ def rotate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
             os.truncate(path, 0)
             return True
     return False
+
+
+def readable(line: str) -> str:
+    """Shorten a line of JSON to its level and message; any other line is as it is.
+
+    >>> readable('{"log.level":"error","message":"the disk is full"}')
+    'ERROR the disk is full'
+    """
+    try:
+        found = json.loads(line)
+        return f"{found['log.level'].upper()} {found['message']}"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return line

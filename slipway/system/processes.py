@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway.errors import ServiceError
-from slipway.system.log_files import empty_log, rotate
+from slipway.system.log_files import empty_log, readable, rotate
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
@@ -107,7 +107,7 @@ class RunningProcess:
         if self.process.log is None:
             return ""
         lines = self.process.log.read_text(errors="replace").rstrip().splitlines()
-        return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+        return "\n".join(f"  {readable(line)}" for line in lines[-_LAST_LINES:])
 
     def _report(self, what: str) -> str:
         end = f" The end of {self.process.log}:\n{self.last_lines()}" if self.process.log else ""

@@ -47,6 +47,7 @@ EXPORTED = {
         "row_key",
         "side",
     ],
+    "slipway.ecs_logging": ["RedactingFilter", "Redaction", "start"],
     "slipway.inference": [
         "FIRST",
         "Encoder",

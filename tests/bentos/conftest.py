@@ -17,6 +17,8 @@ from bentos.api.application import Application
 from bentos.models import batch_size
 from bentos.worker import Worker
 from slipway import api_keys
+from slipway.ecs_logging import Redaction
+from slipway.ecs_logging.formatter import EcsFormatter
 from slipway.settings import settings
 from tests.bentos.server.processes import Server
 from tests.support import bundles
@@ -173,9 +175,10 @@ def audit() -> Iterator[list[str]]:
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(record.getMessage())
+            lines.append(self.format(record))
 
     logger, handler = logging.getLogger("slipway.audit"), Kept()
+    handler.setFormatter(EcsFormatter("service", "local", Redaction([])))
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)

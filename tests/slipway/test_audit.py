@@ -1,19 +1,13 @@
-"""Lines of the audit are added one by one, read in their order, and what became of either copy is noticed."""
+"""Lines of the audit are added one by one, read in their order, and marked until their copy exists."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 
-from slipway import audit, audit_replica
-from slipway.clients import http
-from slipway.clients.mlflow.registry import Registry
+from slipway import audit, audit_store
 from slipway.errors import DataError
 from slipway.settings import settings
-from tests.conftest import NOWHERE
-from tests.support.damages import DAMAGES
-from tests.support.servers import unique_name
 
 
 @pytest.fixture
@@ -43,30 +37,24 @@ def test_another_use_case_and_another_environment_have_their_own(log, monkeypatc
     monkeypatch.setenv("SLIPWAY_ENVIRONMENT", "staging")
     settings.cache_clear()
     assert audit.lines("loans") == []
+    assert audit_store.usecases(settings()) == []
 
 
-@pytest.mark.parametrize("mark", ["../../secret", "audit/local/loans/seen.json", "/etc/hostname", "\udcff", ""])
-def test_a_mark_copies_its_own_line_whatever_it_names(log, monkeypatch, mark):
-    line = audit.append("loans", "promoted", who="ann@laptop")  # no registry answers here: it is pending
-    [path] = log.rglob(f"pending/{line.id}")
-    [written] = log.rglob(f"{line.id}.json")
-    path.write_text(mark, errors="surrogateescape")
-    copied = []
-    monkeypatch.setattr(audit_replica, "_copy", lambda *args: copied.append(args[-1]))
-    assert audit_replica.copy_pending(settings(), "loans") == 0
-    assert copied == [written.read_bytes()]
-    assert not path.exists()
+def test_a_line_is_marked_until_its_copy_exists(log):
+    lines = [audit.append("loans", "promoted", who="ann@laptop") for _ in range(2)]
+    assert audit_store.pending(settings(), "loans") == [line.id for line in lines]
+    audit_store.settle(settings(), "loans", lines[0].id)
+    assert audit_store.pending(settings(), "loans") == [lines[1].id]
+    assert audit_store.usecases(settings()) == ["loans"]
 
 
-@pytest.mark.parametrize("damage", ["a folder", "a pipe", "a file of gigabytes"])
-def test_a_line_that_cannot_be_read_does_not_keep_the_others_from_being_copied(log, monkeypatch, damage):
-    lines = [audit.append("loans", "promoted", who="ann@laptop") for _ in range(3)]
-    [path] = log.rglob(f"{lines[1].id}.json")
-    DAMAGES[damage](path)
-    copied = []
-    monkeypatch.setattr(audit_replica, "_copy", lambda *args: copied.append(args[-2]))
-    assert audit_replica.copy_pending(settings(), "loans") == 0
-    assert copied == [lines[2].id, lines[0].id]
+def test_the_mark_is_there_before_the_line(log, monkeypatch):
+    """A writer that is killed in between leaves a mark without a line, never a line without a mark."""
+    order = []
+    store = type("Store", (), {"put": lambda self, name, content: order.append(name)})()
+    monkeypatch.setattr(audit_store, "object_store", lambda config: store)
+    line = audit.append("loans", "promoted", who="ann@laptop")
+    assert [name.rpartition("/")[2] for name in order] == [line.id, f"{line.id}.json"]
 
 
 def test_a_line_that_was_changed_to_something_else_is_named(log):
@@ -77,101 +65,17 @@ def test_a_line_that_was_changed_to_something_else_is_named(log):
         audit.lines("loans")
 
 
-@pytest.fixture
-def registry(log, mlflow_server, monkeypatch):
-    """Run MLflow, and return a function that takes it down and up again."""
-
-    def set_availability(is_up: bool) -> None:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server if is_up else NOWHERE)
-        settings.cache_clear()
-
-    set_availability(True)
-    return set_availability
-
-
-def compared(name):
-    found = audit_replica.compare(settings(), name)
-    return found.lines, found.pending, found.problems
-
-
-def artifacts(name):
-    """The folder of the run that holds the copies, and the registry."""
-    registry = Registry(settings().registry_uri)
-    [run] = registry.runs(registry.experiment(f"audit/{name}"))
-    return registry, run.info
-
-
-def test_a_line_lies_in_mlflow_too_byte_for_byte(registry, log):
-    name = unique_name("loans")
-    line = audit.append(name, "promoted", who="ann@laptop", version="3")
-    server, run = artifacts(name)
-    [path] = log.rglob(f"{line.id}.json")
-    assert server.small_artifact(run.artifact_uri, f"local/{line.id}.json") == path.read_bytes()
-    assert compared(name) == (1, 0, [])
-
-
-def test_lines_not_copied_while_mlflow_was_down_are_copied_later(registry):
-    name = unique_name("loans")
-    audit.append(name, "promoted", who="ann@laptop")
-    registry(False)
-    for _ in range(2):
-        audit.append(name, "rolled_back", who="ann@laptop")
-    assert audit_replica.copy_pending(settings(), name) == 2
-    registry(True)
-    assert compared(name) == (3, 2, [])
-    assert audit_replica.copy_pending(settings(), name) == 0
-    assert compared(name) == (3, 0, [])
-
-
-def test_a_writer_that_was_killed_after_its_mark_leaves_nothing_pending(registry, log):
-    name = unique_name("loans")
-    audit.append(name, "promoted", who="ann@laptop")
-    (log / audit_replica.folder(settings(), name) / "pending" / "killed").write_text("audit/local/nothing.json")
-    assert audit_replica.copy_pending(settings(), name) == 0
-    assert compared(name) == (1, 0, [])
-
-
-def test_changed_removed_and_pending_copies_are_distinguished(registry, log):
-    name = unique_name("loans")
-    changed, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
-    registry(False)
-    audit.append(name, "promoted", who="ann@laptop")
-    registry(True)
-    server, run = artifacts(name)
-    server.put_artifact(run.artifact_uri, f"local/{changed.id}.json", b"{}")
-    path = f"{urlsplit(run.artifact_uri).path.strip('/')}/local/{removed.id}.json"
-    assert http.request("DELETE", f"{server.uri}/api/2.0/mlflow-artifacts/artifacts/{path}").ok
-    lines, pending, problems = compared(name)
-    assert (lines, pending) == (3, 1)
-    assert [changed.id in problems[0], removed.id in problems[1], len(problems)] == [True, True, 2]
-    assert "removed there" in problems[1]
-
-
-def test_a_line_that_was_removed_from_the_log_is_found_in_mlflow(registry, log):
-    name = unique_name("loans")
-    kept, removed = (audit.append(name, "promoted", who="ann@laptop") for _ in range(2))
-    [path] = log.rglob(f"{removed.id}.json")
-    path.unlink()
-    assert audit.lines(name) == [kept]
-    assert compared(name)[2] == [f"the audit line {removed.id} is in MLflow only: it was removed from {log}."]
-
-
-def test_many_writers_at_once_keep_every_line_twice(registry):
-    name = unique_name("loans")
+def test_many_writers_at_once_keep_every_line_and_every_mark(log):
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: audit.append(name, "promoted", who="ann@laptop"), range(18)))
-    audit_replica.copy_pending(settings(), name)
-    assert compared(name) == (18, 0, [])
+        written = list(pool.map(lambda _: audit.append("loans", "promoted", who="ann@laptop").id, range(18)))
+    assert sorted(audit_store.pending(settings(), "loans")) == sorted(written)
+    assert sorted(line.id for line in audit.lines("loans")) == sorted(written)
 
 
-def test_lines_in_a_bucket_are_marked_and_copied_the_same_way(s3, mlflow_server, monkeypatch):
-    name = unique_name("loans")
-    audit.append(name, "promoted", who="ann@laptop")
-    assert audit_replica.stored(settings(), name)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
-    settings.cache_clear()
-    assert audit_replica.copy_pending(settings(), name) == 0
-    assert compared(name) == (1, 0, [])
+def test_lines_in_a_bucket_are_marked_the_same_way(s3):
+    line = audit.append("bucket_loans", "promoted", who="ann@laptop")
+    assert [found.id for found in audit.lines("bucket_loans")] == [line.id]
+    assert audit_store.pending(settings(), "bucket_loans") == [line.id]
 
 
 @pytest.mark.parametrize(

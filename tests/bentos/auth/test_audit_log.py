@@ -54,7 +54,7 @@ def test_a_flood_of_strangers_hides_no_refusal_of_a_known_client(
         "and 10 more requests were refused with 401 within 10 s.",
         "and 10 more requests were refused with 403 within 10 s.",
     ]
-    assert json.loads(audit[-1])["user"] in ({}, {"name": "reader"})
+    assert json.loads(audit[-1]).get("user", {}) in ({}, {"name": "reader"})
 
 
 def test_nothing_is_summed_where_each_refusal_has_its_line(

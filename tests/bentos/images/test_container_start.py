@@ -68,7 +68,7 @@ def test_while_the_registry_is_away_it_waits_then_serves_the_packaged_bundle_and
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
     server.wait_for(lambda: "warning" in server.readiness()[1])
     assert server.predict("loans", **ROW)[1]["model"]["version"] == "7"
-    assert server.output.count(f"follower: loans: the registry {uri} does not answer") == 2, (
+    assert server.output.count(f'"message":"loans: the registry {uri} does not answer') == 2, (
         "once each time that it went away"
     )
     assert server.output.count("the registry answers again") == 1

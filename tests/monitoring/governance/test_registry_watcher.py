@@ -12,7 +12,7 @@ from monitoring.governance.artifact_check import ROUND_SECONDS
 from monitoring.governance.registry_watcher import SETTLE_SECONDS, RegistryWatcher
 from monitoring.release.promotion import promote
 from monitoring.rollout.rollback import roll_back
-from slipway import audit, audit_replica
+from slipway import audit
 from slipway.clients.mlflow.documents import Accepted
 from slipway.clients.mlflow.registry import Registry
 from slipway.settings import settings
@@ -257,20 +257,6 @@ def test_with_the_registry_down_nothing_is_taken_for_deleted(
     model.restart()
     assert model.settled() == []
     assert model.audit_entries() == []
-
-
-def test_lines_that_could_not_be_copied_are_copied_by_a_later_pass(
-    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    settings.cache_clear()
-    audit.append(model.name, "promoted", who="ann@laptop", version="1")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", model.registry.uri)
-    settings.cache_clear()
-    assert audit_replica.compare(settings(), model.name).pending == 1
-    model.restart()
-    model.changes.once(model.name)
-    assert audit_replica.compare(settings(), model.name).pending == 0
 
 
 def test_staging_leaves_it_to_production(

@@ -1,0 +1,147 @@
+"""The audit's second copy in a real Elasticsearch: made, compared byte for byte, and what became of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from monitoring.governance import audit_copies
+from monitoring.log_shipping.audit_shipping import AuditShipper
+from slipway import audit, audit_store
+from slipway.clients.elasticsearch.connection import connect
+from slipway.clients.elasticsearch.streams import AUDIT, stream
+from slipway.errors import ServiceError
+from slipway.settings import Settings, settings
+from tests.conftest import NOWHERE
+from tests.support.damages import DAMAGES
+
+TEMPLATE = {
+    "properties": {
+        "@timestamp": {"type": "date"},
+        "event": {"properties": {"original": {"type": "keyword", "index": False, "doc_values": False}}},
+        "slipway": {"properties": {"usecase": {"type": "keyword"}, "evidence": {"type": "object", "enabled": False}}},
+    }
+}
+
+
+@pytest.fixture
+def client(elk: Settings) -> Iterator[Elasticsearch]:
+    """A client, and a stream with the fields that are asked for, as `slipway elk setup` makes it."""
+    found = connect(elk)
+    name = f"audit-{elk.environment}"
+    found.indices.put_index_template(
+        name=name,
+        index_patterns=[stream(AUDIT, elk)],
+        priority=900,
+        data_stream={},
+        template={"mappings": TEMPLATE, "settings": {"number_of_replicas": 0}},
+    )
+    yield found
+    found.indices.delete_index_template(name=name)
+    found.close()
+
+
+@pytest.fixture
+def shipper(elk: Settings, client: Elasticsearch) -> AuditShipper:
+    return AuditShipper(elk, client)
+
+
+def append(number: int = 1, usecase: str = "loans") -> list[audit.AuditLine]:
+    evidence = {"alias": "champion", "from": None, "to": "3", "ä": "\u2028"}
+    return [
+        audit.append(usecase, "promoted", who="ann@laptop", why="it is better", version="3", evidence=evidence)
+        for _ in range(number)
+    ]
+
+
+def test_marked_lines_are_copied_once_byte_for_byte(shipper: AuditShipper, elk: Settings) -> None:
+    append(3)
+    assert audit_copies.compare(elk, "loans").pending == 3
+    assert shipper.ship() == 3
+    assert shipper.ship() == 0
+    found = audit_copies.compare(elk, "loans")
+    assert (found.lines, found.pending, found.copy, found.problems) == (3, 0, stream(AUDIT, elk), [])
+
+
+def test_a_copy_can_be_searched_by_its_parts(shipper: AuditShipper, elk: Settings, client: Elasticsearch) -> None:
+    [line] = append()
+    shipper.ship()
+    [hit] = client.search(index=stream(AUDIT, elk))["hits"]["hits"]
+    source = hit["_source"]
+    assert hit["_id"] == source["event"]["id"] == line.id
+    assert source["message"] == "loans: promoted by ann@laptop: it is better"
+    assert (source["user"]["name"], source["slipway"]["model_version"]) == ("ann@laptop", "3")
+
+
+def test_a_line_that_two_shippers_send_or_a_killed_one_sent_is_there_once_across_a_roll_over(
+    shipper: AuditShipper, elk: Settings, client: Elasticsearch
+) -> None:
+    [line] = append()
+    shipper.ship()
+    client.indices.rollover(alias=stream(AUDIT, elk))
+    [content] = audit_store.stored(elk, "loans").values()
+    audit_store.write(elk, "loans", line.id, line.at[:10], content)  # its mark, again
+    assert AuditShipper(elk, client).ship() == 0
+    assert audit_store.pending(elk, "loans") == []
+    assert client.count(index=stream(AUDIT, elk))["count"] == 1
+
+
+def test_the_lines_of_an_earlier_release_are_copied_without_a_mark(shipper: AuditShipper, elk: Settings) -> None:
+    for line in append(2):
+        audit_store.settle(elk, "loans", line.id)
+    assert shipper.ship() == 2
+    assert audit_copies.compare(elk, "loans").problems == []
+
+
+def test_changed_and_removed_lines_are_told_apart(shipper: AuditShipper, elk: Settings, client: Elasticsearch) -> None:
+    changed, removed_there, removed_here, _ = append(4)
+    shipper.ship()
+    names = audit_store.names(elk, "loans")
+    folder = settings().var / "log"
+    (folder / names[changed.id]).write_bytes((folder / names[changed.id]).read_bytes().replace(b"ann", b"bob"))
+    (folder / names[removed_here.id]).unlink()
+    [hit] = client.search(index=stream(AUDIT, elk), query={"ids": {"values": [removed_there.id]}})["hits"]["hits"]
+    client.delete(index=hit["_index"], id=removed_there.id, refresh=True)
+    problems = audit_copies.compare(elk, "loans").problems
+    assert [changed.id in problems[0], removed_there.id in problems[1], removed_here.id in problems[2]] == [True] * 3
+    assert ["was changed" in problems[0], "removed there" in problems[1], "only" in problems[2]] == [True] * 3
+    assert len(problems) == 3
+
+
+@pytest.mark.parametrize("damage", ["a folder", "a pipe", "a file of gigabytes", "truncated"])
+def test_a_line_that_cannot_be_read_keeps_no_other_from_being_copied(
+    shipper: AuditShipper, elk: Settings, damage: str
+) -> None:
+    lines = append(3)
+    DAMAGES[damage](settings().var / "log" / audit_store.names(elk, "loans")[lines[1].id])
+    assert shipper.ship() == 2
+
+
+@pytest.mark.parametrize("mark", ["../../secret", "/etc/hostname", "\udcff", ""])
+def test_a_mark_copies_its_own_line_whatever_it_holds(shipper: AuditShipper, elk: Settings, mark: str) -> None:
+    [line] = append()
+    [path] = (settings().var / "log").rglob(f"pending/{line.id}")
+    path.write_text(mark, errors="surrogateescape")
+    assert shipper.ship() == 1
+    assert audit_copies.compare(elk, "loans").problems == []
+
+
+def test_while_elasticsearch_is_away_lines_wait_and_history_says_that_nothing_was_compared(
+    elk: Settings, monkeypatch: pytest.MonkeyPatch, var
+) -> None:
+    append(2)
+    away = elk.model_copy(update={"elasticsearch_url": NOWHERE})
+    with pytest.raises(ServiceError, match="cannot be reached"):
+        AuditShipper(away, connect(away)).ship()
+    assert len(audit_store.pending(elk, "loans")) == 2
+    found = audit_copies.compare(away, "loans")
+    assert (found.pending, found.problems) == (2, [])
+    assert "the audit was not compared" in found.warnings[0]
+
+
+def test_without_elasticsearch_there_is_one_copy_and_no_complaint(var) -> None:
+    audit.append("loans", "promoted", who="ann@laptop")
+    found = audit_copies.compare(settings(), "loans")
+    assert (found.lines, found.copy, found.problems, found.warnings) == (1, None, [], [])

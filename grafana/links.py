@@ -9,14 +9,20 @@ from urllib.parse import quote
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 
+from elk.kibana.data_views import PREDICTIONS, DataView
+
 FLEET, MODEL, PIPELINES = "slipway-fleet", "slipway-model", "slipway-pipelines"
 PREDICTION_LOG, RESOURCES = "slipway-prediction-log", "slipway-resources"
 TAG = "slipway"
 _LONGEST_UID = 40  # of Grafana
 _CONTEXT = "${__url_time_range}&${namespace:queryparam}"
-# Rison, the notation of Kibana's addresses; the data view is Kibana's default one
+# Rison, the notation of Kibana's addresses
 _KIBANA = (
     "${{kibana}}/app/discover#/?_g=(time:(from:'${{__from:date:iso}}',to:'${{__to:date:iso}}'))"
+    "&_a=(dataSource:(dataViewId:'{view}',type:dataView),query:(language:kuery,query:'{query}'))"
+)
+_KIBANA_DASHBOARD = (
+    "${{kibana}}/app/dashboards#/view/{id}?_g=(time:(from:'${{__from:date:iso}}',to:'${{__to:date:iso}}'))"
     "&_a=(query:(language:kuery,query:'{query}'))"
 )
 
@@ -59,9 +65,18 @@ def mlflow_version(usecase: str, version: str) -> str:
     return f"${{mlflow}}/#/models/{usecase}/versions/{version}"
 
 
-def kibana(query: str) -> str:
-    """Return the address of the prediction events that a Kibana query finds in this time; variables stay."""
-    return _KIBANA.format(query=quote(query, safe='${}:."'))
+def kibana(query: str, view: DataView = PREDICTIONS) -> str:
+    """Return the address of the documents of a data view that a query finds in this time; variables stay."""
+    return _KIBANA.format(view=view.id, query=_quoted(query))
+
+
+def kibana_dashboard(id: str, query: str) -> str:
+    """Return the address of one of Kibana's dashboards, of what a query finds in this time."""
+    return _KIBANA_DASHBOARD.format(id=id, query=_quoted(query))
+
+
+def _quoted(query: str) -> str:
+    return quote(query, safe='${}:."')
 
 
 def named(title: str, url: str) -> DashboardLink:

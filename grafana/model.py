@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models.common import BigValueColorMode
 
+from elk.kibana import model as kibana_model
 from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.annotations import events
@@ -70,6 +71,7 @@ def dashboard(addresses: Addresses, own: str = "") -> Dashboard:
     usecase = variables.only_usecase(own) if own else variables.usecase()
     for variable in (variables.namespace(), usecase, variables.versions(), variables.metric()):
         found.with_variable(variable)
+    found.link(links.named("This model in Kibana", links.kibana_dashboard(kibana_model.ID, _EVENTS)))
     for event in events():
         found.annotation(event)
     sections = {

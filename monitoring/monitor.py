@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from slipway.telemetry import pipeline_runs
 from slipway.timestamps import iso
 
 _MOST_NAMED = 100
+_log = logging.getLogger("slipway.monitor")
 
 
 def monitor(
@@ -74,7 +76,15 @@ def _compare(
         verdict.write(settings(), found, f"{stem}.json")
     publication.publish(found, stem, compared)
     verdict.write(settings(), found, f"{stem}.json")
+    _log_verdict(found)
     return found
+
+
+def _log_verdict(found: dict[str, Any]) -> None:
+    """Log the verdict as a line that Kibana's dashboard of the model finds by `event.action`."""
+    about = {"usecase": found["usecase"], "model_version": found["version"]}
+    action = {"kind": "event", "action": f"verdict.{found['verdict']}"}
+    _log.info("%s: %s", found["usecase"], found["sentence"], extra={"event": action, "slipway": about})
 
 
 def _given(bundle: Path | None, period: Period) -> Path | None:

@@ -84,6 +84,18 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
             "in the response as `id`; the event is in the log within a second, unless it was removed, pruned by "
             "`monitoring.retention_days`, or lost. " + describe(log.left_out)
         )
+    return trace_events(usecase, id, answers, _label(usecase, id, config), config)
+
+
+def trace_events(
+    usecase: str, id: str, answers: list[dict[str, Any]], label: dict[str, Any] | None, config: Settings
+) -> Trace:
+    """Trace a prediction whose events and label are known; of those, the first is the one that the caller got.
+
+    Raises:
+        RegistryError: the registry does not answer.
+        ServiceError, OSError: the audit cannot be read.
+    """
     first, registry = answers[0], Registry(config.registry_uri)
     lines, problems = readable_lines(usecase, config)
     version = _version(registry, usecase, first)
@@ -100,7 +112,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
         usecase,
         id,
         answers,
-        _label(usecase, id, config),
+        label,
         version_facts(registry, version, made) if version else None,
         last_change(lines, change, first["at"]),
         proven_actor(lines, change, first["at"]),

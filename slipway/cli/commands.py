@@ -25,6 +25,7 @@ COMMANDS = {
     "promote": Command("monitoring.commands.promote", "Make a version the champion."),
     "rollback": Command("monitoring.commands.rollback", "Take back the canary, else the champion."),
     "history": Command("monitoring.commands.history", "Say what happened to a model, who did it, and what stands."),
+    "find": Command("monitoring.commands.find", "Find predictions by id, trace.id or key; say what changed."),
     "package": Command("bentos.commands.package", "Make a Bento and an image of a version."),
     "serve": Command("bentos.commands.serve", "Serve use cases over HTTP."),
     "keys": Command("slipway.commands.keys", "Create, list and revoke API keys."),

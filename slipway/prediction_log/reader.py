@@ -109,7 +109,7 @@ class Log:
         since, until = parse_instant(since), parse_instant(until)
         sent = since and since - _CLOCKS_APART, parse_instant(sent_until)
         tables = f"({with_copies('prediction', ANSWERED)})", f"({with_copies('feedback')})"
-        found = label_join(*tables, labels, without, each_caller, _has_any_labeler(usecase))
+        found = label_join(*tables, labels, without, each_caller, has_any_labeler(usecase))
         one = '"event.id", label_caller' if each_caller else '"event.id"'
 
         def define(views: Views) -> str:
@@ -139,7 +139,7 @@ class Log:
         return cast("DuckDBPyRelation", RetriedRelation(make, lambda: any(views.have_broken_files() for views in made)))
 
 
-def _has_any_labeler(usecase: str) -> bool:
+def has_any_labeler(usecase: str) -> bool:
     """Whether its usecase.yaml lets callers label the predictions of others; without a valid file they may not."""
     from slipway import config  # a server, which writes the log, needs no use case
 

@@ -174,6 +174,15 @@ def test_links_lead_to_kibana_by_trace_and_to_the_version_in_mlflow():
     assert any(url.startswith("/d/slipway-model?") for url in every["slipway-fleet"])
 
 
+def test_links_to_kibana_name_its_data_views_and_dashboards():
+    objects = [json.loads(line) for line in (ROOT / "elk" / "kibana" / "objects.ndjson").read_text().splitlines()]
+    known = {each["id"] for each in objects}
+    urls = [url for found in DASHBOARDS.values() for url in addresses_of(found) if url.startswith("${kibana}")]
+    named = [re.search(r"dataViewId:'([\w-]+)'|#/view/([\w-]+)\?", url) for url in urls]
+    assert all(named)
+    assert {found[1] or found[2] for found in named} <= known
+
+
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
 def test_every_variable_that_a_dashboard_uses_is_declared(dashboard):
     text = json.dumps(DASHBOARDS[dashboard])

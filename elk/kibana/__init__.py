@@ -1,0 +1,1 @@
+"""Kibana's data views, saved searches and dashboards, as code, with the ndjson that Kibana imports."""

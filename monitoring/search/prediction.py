@@ -1,0 +1,79 @@
+"""Search for predictions by a text, and everything that is known of the one that is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from monitoring.search.event_source import MOST_EVENTS, EventSource
+from monitoring.search.results import Event, FoundPredictions, Prediction
+from slipway.errors import NotFound, RegistryError, ServiceError
+
+if TYPE_CHECKING:
+    from monitoring.governance.trace import Trace
+    from slipway.settings import Settings
+
+MOST_SHOWN = 50
+
+
+def find_predictions(
+    source: EventSource, text: str, config: Settings, since: datetime, usecase: str | None = None
+) -> FoundPredictions:
+    """Find the predictions of a text: an id of a response, `trace.id`, `X-Request-Id` or the caller's own key.
+
+    Raises:
+        NotFound: no event has it.
+        ServiceError, OSError: the source does not respond.
+    """
+    events = source.find(text, usecase, since)
+    if not events:
+        where = f"of {usecase} " if usecase else ""
+        raise NotFound(
+            f"{source.name} has no prediction {where}in {config.environment} since {since:%Y-%m-%d %H:%M} UTC with the "
+            f"id, trace.id, request id or key {text!r}. Look further back with --since 90d, or in the log with --from "
+            "parquet. An event is there some seconds after its response, unless it was removed, pruned, or lost."
+        )
+    rows = _by_row(events)
+    if len(rows) > 1:
+        shown = [_prediction(each) for each in rows[:MOST_SHOWN]]
+        return FoundPredictions(text, shown, len(rows) > MOST_SHOWN or len(events) == MOST_EVENTS)
+    return FoundPredictions(text, [_whole(source, rows[0], config)])
+
+
+def _by_row(events: Sequence[Event]) -> list[list[Event]]:
+    """Group events by row, the newest row first, and in a row the one first that the caller got."""
+
+    def row(event: Event) -> tuple[str, str]:
+        return event["usecase"], event["id"]
+
+    grouped = [list(each) for _, each in groupby(sorted(events, key=row), row)]
+    grouped = [sorted(each, key=lambda event: (not event["answered"], event["at"])) for each in grouped]
+    return sorted(grouped, key=lambda each: str(each[0]["at"]), reverse=True)
+
+
+def _prediction(events: list[Event]) -> Prediction:
+    return Prediction(events[0]["usecase"], events[0]["id"], events)
+
+
+def _whole(source: EventSource, found: list[Event], config: Settings) -> Prediction:
+    """Look up everything else that is known of a row."""
+    first = found[0]
+    label = source.label(first)
+    trace, problems = _trace(found, label, config)
+    lines = source.log_lines({event["trace"] for event in found if event["trace"]})
+    if not source.has_log_lines:
+        problems.append("Log lines are not searched: they are in Elasticsearch only (ELASTICSEARCH_URL).")
+    return Prediction(first["usecase"], first["id"], found, label, trace, lines, problems)
+
+
+def _trace(events: list[Event], label: Event | None, config: Settings) -> tuple[Trace | None, list[str]]:
+    """Trace the version's origin; the search has a result without it, too."""
+    from monitoring.governance.trace import trace_events
+
+    try:
+        found = trace_events(events[0]["usecase"], events[0]["id"], events, label, config)
+    except (RegistryError, ServiceError, OSError) as error:
+        return None, [f"The version's data and gates are not known: {error}"]
+    return found, list(found.problems)

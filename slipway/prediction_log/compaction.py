@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from slipway.settings import Settings
+    from slipway.storage import ObjectStore
 
 _MOST_BYTES, _MOST_FILES = 64 << 20, 2_000  # of small files that become one
 _FETCHED_AT_ONCE = 16
-_ROW_GROUP = 50_000  # rows that the writer holds in memory
+ROW_GROUP = 50_000  # rows that the writer holds in memory
 _log = logging.getLogger("slipway.prediction_log")
 
 
@@ -51,6 +52,17 @@ class _Partition:
     folder: str
     stream: str
     now: datetime
+
+
+@dataclass(frozen=True)
+class LargeFile:
+    """A large file to write `at` a time: its name and stream, the query of its events, and the small files of those."""
+
+    name: str
+    stream: str
+    rows: str
+    sources: Sequence[str]
+    at: datetime
 
 
 @dataclass
@@ -101,7 +113,7 @@ class Compactor:
         names = self._store.names(at.folder)
         if self._settled.get(at.folder) == hash(tuple(names)):
             return
-        for name in _left_by_killed(names):
+        for name in left_by_killed(names):
             self._store.remove(f"{at.folder}/{name}")
         files = [name for name in names if name.endswith(PARQUET) and not name.startswith(".")]
         small = {name for name in files if not name.startswith(COMPACTED)}
@@ -178,25 +190,22 @@ class Compactor:
         return {name: path for name, path in files.items() if path not in newer}
 
     def _write(self, at: _Partition, files: Mapping[str, Path]) -> None:
-        """Write a large file, and before it its sample: what a reader finds beside it is complete."""
+        """Combine small files into a large one, if all are still there: an erasure writes the rest of one anew."""
         queries, _ = read_parquet(self._connect, files, COLUMNS[at.stream])
-        rows = " UNION ALL BY NAME ".join(queries)
-        name = f"{at.folder}/{COMPACTED}{hashlib.sha256(chr(10).join(sorted(files)).encode()).hexdigest()}{PARQUET}"
+        digest = hashlib.sha256(chr(10).join(sorted(files)).encode()).hexdigest()
+        large = LargeFile(
+            f"{at.folder}/{COMPACTED}{digest}{PARQUET}",
+            at.stream,
+            " UNION ALL BY NAME ".join(queries),
+            sorted(files),
+            at.now,
+        )
         with self._connect() as connection:
-            [(expected, hashes, *ids, since, until)] = connection.execute(_RANGE.format(rows=rows)).fetchall()
-            if hashes < expected:  # some events are there twice
-                [(expected,)] = connection.execute(_IDS.format(rows=rows)).fetchall()
-                rows = _EACH_ONCE.format(rows=rows)
-            if at.stream == "prediction":
-                with self._store.draft(sample.name(name)) as draft:
-                    _copy(connection, sample.of_file(rows), draft, f"ROW_GROUP_SIZE {sample.ROW_GROUP}")
-            origin = metadata.to_option(Metadata(at.now, sorted(files), (ids[0], ids[1]), (since, until)))
-            with self._store.draft(name) as draft:
-                written = _copy(connection, rows, draft, f"ROW_GROUP_SIZE {_ROW_GROUP}, {origin}")
-                if written != expected:
-                    raise DataError(
-                        f"{written:,} of {expected:,} events of {at.folder} were written: nothing is removed."
-                    )
+            write_large(connection, self._store, large, partial(self._require_all, at, large.sources))
+
+    def _require_all(self, at: _Partition, sources: Sequence[str]) -> None:
+        if gone := set(sources) - set(self._store.names(at.folder)):
+            raise DataError(f"{len(gone)} files of {at.folder} were rewritten meanwhile: the next pass combines them.")
 
     def _clear(self) -> None:
         """Remove copies and drafts; the next ones make the folder again."""
@@ -213,14 +222,39 @@ _EACH_ONCE = """WITH doubled AS MATERIALIZED (SELECT "event.id" FROM ({rows}) GR
     SELECT DISTINCT ON ("event.id") * FROM ({rows}) SEMI JOIN doubled USING ("event.id")"""
 
 
-def _copy(connection: DuckDBPyConnection, rows: str, draft: Path, options: str) -> int:
+def write_large(
+    connection: DuckDBPyConnection, store: ObjectStore, file: LargeFile, require: Callable[[], None] = lambda: None
+) -> None:
+    """Write a large file, and before it its sample: what a reader finds beside it is complete.
+
+    Raises:
+        DataError: not every event was written. What `require` raises before the file appears keeps it from that.
+    """
+    rows = file.rows
+    [(expected, hashes, *ids, since, until)] = connection.execute(_RANGE.format(rows=rows)).fetchall()
+    if hashes < expected:  # some events are there twice
+        [(expected,)] = connection.execute(_IDS.format(rows=rows)).fetchall()
+        rows = _EACH_ONCE.format(rows=rows)
+    if file.stream == "prediction":
+        with store.draft(sample.name(file.name)) as draft:
+            copy(connection, sample.of_file(rows), draft, f"ROW_GROUP_SIZE {sample.ROW_GROUP}")
+            require()
+    origin = metadata.to_option(Metadata(file.at, [*file.sources], (ids[0], ids[1]), (since, until)))
+    with store.draft(file.name) as draft:
+        written = copy(connection, rows, draft, f"ROW_GROUP_SIZE {ROW_GROUP}, {origin}")
+        if written != expected:
+            raise DataError(f"{written:,} of {expected:,} events of {file.name} were written: nothing is removed.")
+        require()
+
+
+def copy(connection: DuckDBPyConnection, rows: str, draft: Path, options: str) -> int:
     """Write rows into a Parquet file; returns their number."""
-    copy = f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet, COMPRESSION zstd, {options})"
-    [(written,)] = connection.execute(copy).fetchall()
+    query = f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet, COMPRESSION zstd, {options})"
+    [(written,)] = connection.execute(query).fetchall()
     return written
 
 
-def _left_by_killed(names: Sequence[str]) -> list[str]:
+def left_by_killed(names: Sequence[str]) -> list[str]:
     """Choose drafts, and samples that are beside no large file."""
     large = {sample.name(name) for name in names if name.startswith(COMPACTED) and name.endswith(PARQUET)}
     return [

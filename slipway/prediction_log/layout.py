@@ -1,8 +1,9 @@
 """Layout of the shipped log: `STREAM/ENVIRONMENT/USECASE/DATE/NAME.parquet`, DATE being the events' (UTC).
 
 NAME is that of a segment, whose lines that are no events are in `NAME.bad`, or `compacted-DIGEST` for the events of
-many segments, of which `compacted-DIGEST.sample` has a sample. A mark `pruned-before-DATE` beside the dates hides
-earlier ones from every reader at once, however long it takes to remove them.
+many segments, of which `compacted-DIGEST.sample` has a sample, or `rewritten-DIGEST` for what an erasure left of a
+file. A mark `pruned-before-DATE` beside the dates hides earlier ones from every reader at once, however long it takes
+to remove them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ PARQUET = ".parquet"
 BAD = ".bad"
 SAMPLE = ".sample"
 COMPACTED = "compacted-"
+REWRITTEN = "rewritten-"
 PRUNED = "pruned-before-"
 READING = timedelta(hours=1)
-"""What a reader takes at most, from listing files to its last look at them: none is removed earlier."""
+"""What a reader takes at most, from listing files to its last look at them: only an erasure removes one earlier, and
+readers list again then."""
 _FOLDERS = {"prediction": "predictions", "feedback": "feedback"}
 STREAMS = tuple(_FOLDERS)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")

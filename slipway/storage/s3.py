@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -35,7 +35,8 @@ _UNUSED_SECONDS = 24 * 3600.0
 class S3Store:
     """The objects below `s3://BUCKET/PREFIX`. An upload appears when it is complete, so a kill leaves no part of one.
 
-    `local` copies to `VAR/cache/log`: an object is fetched once, and kept until it was not used for a day.
+    `local` copies to `VAR/cache/log`: an object is fetched once, and kept until it was not used for a day, or a listing
+    lacks it.
     """
 
     def __init__(self, url: str, var: Path) -> None:
@@ -53,7 +54,9 @@ class S3Store:
             found = files.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
             if not found:
                 self._refuse_no_bucket(files)
-        return sorted(info.base_name for info in found)
+        names = sorted(info.base_name for info in found)
+        self._remove_copies(folder, set(names))
+        return names
 
     def has(self, name: str) -> bool:
         with self._explained():
@@ -124,6 +127,14 @@ class S3Store:
             draft.open("wb") as target,
         ):
             shutil.copyfileobj(source, target, _BLOCK)
+
+    def _remove_copies(self, folder: str, names: Collection[str]) -> None:
+        """Remove copies of objects that are no longer in a folder: no machine keeps what was erased."""
+        if not self._cache.is_dir():
+            return
+        for path in (self._cache / folder).glob("[!.]*"):
+            if path.name not in names and path.is_file():
+                path.unlink(missing_ok=True)
 
     def _forget_unused(self) -> None:
         for folder in self._cache.rglob("????-??-??"):

@@ -70,8 +70,9 @@ class Artifacts(Runs):
         return version.digest
 
     def artifacts(self, run_id: str, folder: str) -> list[str]:
-        """List the paths of the files in a folder of a run's artifacts."""
-        pages = self._pages(lambda token: self._get(Files, "artifacts/list", run_id=run_id, path=folder, **token))
+        """List the paths of the files in a folder of a run's artifacts; "" is that of the run itself."""
+        at = {"path": folder} if folder else {}  # MLflow lists nothing of a bucket for an empty path
+        pages = self._pages(lambda token: self._get(Files, "artifacts/list", run_id=run_id, **at, **token))
         return [file.path for page in pages for file in page.files if not file.is_dir]
 
     def fetch_artifact(self, run_id: str, path: str, into: Path) -> Path:

@@ -41,8 +41,7 @@ class Views:
         """
         spooled = f"spooled_{stream}"
         self.left_out += read_spool(self.connection, spooled, self._settings.spool, usecase, stream)
-        names = between(object_store(self._settings), partitions(self._settings, stream, usecase), *window)
-        sets = self._sets(stream, names, spooled)
+        names, sets = self._listed(stream, partitions(self._settings, stream, usecase), window, spooled)
         once = self._with_samples(stream, names, sets, window) if sampled else [*sets.once]
         read, none = partial(queries, columns=COLUMNS[stream]), f"FROM {spooled} WHERE false"
         shared = [
@@ -63,14 +62,26 @@ class Views:
         found = [recheck(self._connect, files, COLUMNS[stream]) for stream, files in self._files.items()]
         return any(found)
 
-    def _sets(self, stream: str, names: Sequence[str], spooled: str) -> EventSets:
+    def _listed(self, stream: str, folder: str, window: Window, spooled: str) -> tuple[list[str], EventSets]:
+        """List the files and divide them, again if one that cannot be read is gone by then: an erasure has written what
+        is left of it under another name."""
+        store = object_store(self._settings)
+        names = between(store, folder, *window)
+        while True:
+            sets, left_out = self._sets(stream, names, spooled)
+            listed = between(store, folder, *window) if left_out else names
+            if {each.file for each in left_out} <= set(listed):
+                self.left_out += left_out
+                return names, sets
+            names = listed
+
+    def _sets(self, stream: str, names: Sequence[str], spooled: str) -> tuple[EventSets, list[LeftOut]]:
         files = self._local(names, PARQUET)
         self._files[stream] = [*files.values()]
         query = f'SELECT min("event.id"), max("event.id") FROM {spooled}'
         [(first, last)] = self.connection.execute(query).fetchall()
         sets = event_sets(self._connect, files, COLUMNS[stream], None if first is None else (first, last))
-        self.left_out += [*sets.left_out, *kept_lines(self._local(names, BAD))]
-        return sets
+        return sets, [*sets.left_out, *kept_lines(self._local(names, BAD))]
 
     def _with_samples(self, stream: str, names: Sequence[str], sets: EventSets, window: Window) -> list[Path]:
         """Replace each file that is wholly in the window by its sample, if that can be read."""

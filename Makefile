@@ -35,11 +35,11 @@ demo: $(INSTALLED) ## Set up, run the whole path once for both use cases, and ch
 loop: $(INSTALLED) ## Change the world, and see it found, learnt, rolled out and a bad version taken back, all checked.
 	@$(BIN)/python -m scenarios.closed_loop
 
-observe: $(INSTALLED) ## Provoke every fault under Prometheus and Alertmanager, await each alert, and read every panel.
+observe: $(INSTALLED) ## Provoke every fault under Prometheus and Alertmanager, await each alert, read every panel, and follow a prediction to Kibana.
 	@$(BIN)/python -m scenarios.observability
 
-up: $(INSTALLED) ## Keep the stack running, with Prometheus and Grafana where they are installed; `make down` ends it.
-	@$(BIN)/slipway up --with prometheus --with alertmanager --with grafana
+up: $(INSTALLED) ## Keep the stack running, with Prometheus, Grafana and Elasticsearch where they are installed; `make down` ends it.
+	@$(BIN)/slipway up --with prometheus --with alertmanager --with grafana --with elasticsearch
 
 down: $(INSTALLED) ## End what `make up` started.
 	@$(BIN)/slipway down

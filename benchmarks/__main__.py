@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks.dashboards import query_times
+from benchmarks.elasticsearch import __main__ as elasticsearch
 from benchmarks.fuzz import command as fuzz
 from benchmarks.models import credit_risk, public_tables
 from benchmarks.monitoring import drift_verdict, process_memory
@@ -20,5 +21,6 @@ query_times.main()
 compaction.main()
 drift_verdict.main()
 process_memory.main()
+elasticsearch.main()
 serving.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

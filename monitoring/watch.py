@@ -21,6 +21,7 @@ from monitoring.rollout import RolloutController
 from monitoring.status import dashboard
 from monitoring.status.app import application
 from monitoring.status.pass_metrics import PassMetrics
+from monitoring.status.search_status import SearchStatus
 from monitoring.telemetry.collector import TelemetryCollector
 from slipway import config as usecases
 from slipway.clients.mlflow.registry import Registry
@@ -50,7 +51,8 @@ class Watcher:
         self._rollouts = RolloutController(config, self._registry)
         self._changes = RegistryWatcher(config, self._registry)
         self._current: frozenset[str] = frozenset()
-        self._telemetry = TelemetryCollector(config, lambda: self._current)
+        search = SearchStatus(config)
+        self._telemetry = TelemetryCollector(config, lambda: self._current, others=search.look)
         self._hinted: set[str] = set()
         self._wake = threading.Event()
         self._stop = threading.Event()

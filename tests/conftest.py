@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.support.garbage",
     "tests.support.servers",
     "tests.support.s3",
+    "tests.support.search_servers",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +41,8 @@ def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
     for name in os.environ:
         if name.startswith("SLIPWAY_") and not name.startswith("SLIPWAY_TEST_"):
             patch.delenv(name)
-    patch.delenv("ELASTICSEARCH_URL", raising=False)
+    for name in ("URL", "API_KEY", "API_KEY_FILE", "CA_CERTS"):
+        patch.delenv(f"ELASTICSEARCH_{name}", raising=False)
     patch.setenv("SLIPWAY_VAR", str(folder / "var"))
     patch.setenv("SLIPWAY_USECASES", str(ROOT / "usecases"))
     patch.setenv("MLFLOW_TRACKING_URI", NOWHERE)

@@ -49,13 +49,15 @@ def watch() -> Callable[[int], None]:
 
 
 def ship() -> Callable[[int], None]:
-    """Make the shipper's pass, with its metrics; some find a segment."""
+    """Make the shipper's pass, with its metrics and the sinks of the settings; some find a segment."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     from monitoring.log_shipping.exporter import ShipperCollector
-    from monitoring.log_shipping.shipper import ParquetSink, Shipper
+    from monitoring.log_shipping.shipper import Shipper
+    from monitoring.log_shipping.sinks import Totals, configured
 
-    shipper, registry = Shipper(settings(), [ParquetSink(settings())]), CollectorRegistry()
+    totals, registry = Totals(), CollectorRegistry()
+    shipper = Shipper(settings(), configured(settings(), totals), totals)
     registry.register(ShipperCollector(settings(), shipper))
 
     def take_pass(number: int) -> None:

@@ -31,10 +31,11 @@ _PURPOSES = {
     "prefect": "flows, their runs and schedules",
     "service": "predictions: page, API and metrics",
     "runner": "runs trainings and monitors when they are due",
-    "ship": "moves the prediction log to Parquet",
+    "ship": "moves the prediction log to Parquet, and to Elasticsearch where there is one",
     "watch": "this page, its metrics, and the reconciler of aliases",
     "prometheus": "metrics of all servers, and the rules of alerts",
     "alertmanager": "alerts: who is told, and what is silenced",
+    "elasticsearch": "search of predictions, labels, log lines and the audit",
 }
 
 

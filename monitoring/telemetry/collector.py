@@ -36,11 +36,19 @@ class UseCaseTelemetry:
 
 @dataclass(frozen=True)
 class MonitoringServer:
-    """A Prometheus or an Alertmanager; `url` is without a login, `ok` whether it responds."""
+    """A Prometheus, an Alertmanager or an Elasticsearch; `url` is without a login, `ok` whether it responds."""
 
     name: str
     url: str
     ok: bool
+
+
+@dataclass(frozen=True)
+class OtherServers:
+    """Servers that monitoring uses and this module does not know, and lines for people about them."""
+
+    servers: list[MonitoringServer] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,10 @@ class Telemetry:
 
 
 class TelemetryCollector:
-    """Collects the telemetry of the use cases that `names` returns; `latest` is what it found last."""
+    """Collects the telemetry of the use cases that `names` returns; `latest` is what it found last.
+
+    `others` asks further servers.
+    """
 
     def __init__(
         self,
@@ -62,12 +73,14 @@ class TelemetryCollector:
         names: Callable[[], Collection[str]],
         scrape: Scrapes | None = None,
         clock: Callable[[], float] = time.monotonic,
+        others: Callable[[], OtherServers] = OtherServers,
     ) -> None:
         unknown = FiringAlerts([], error="Alertmanager has not been asked yet.")
         self.latest = Telemetry(alerts=unknown if config.alertmanager_url else None)
         self._config = config
         self._names = names
         self._clock = clock
+        self._others = others
         self._scraper = Scraper(config.server_urls, scrape)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -83,7 +96,7 @@ class TelemetryCollector:
         names, now = self._names(), self._clock()
         problems = self._scraper.once(names, now)
         hours, budgets = self._from_prometheus(problems)
-        runs = last_runs(self._config, names)
+        runs, others = last_runs(self._config, names), self._others()
         self.latest = Telemetry(
             {
                 name: UseCaseTelemetry(
@@ -95,8 +108,8 @@ class TelemetryCollector:
                 for name in names
             },
             self._alerts(),
-            problems,
-            self._servers(),
+            [*problems, *others.problems],
+            [*self._servers(), *others.servers],
         )
 
     def _run(self) -> None:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def command(as_json: Json = False) -> None:
     """Provoke every fault of a deployment, await each alert, and read every panel of the dashboards.
 
-    It uses a state folder of its own, `observe` in the usual one, which it empties first. Exits with 0 only if every
-    check held; then it writes both tables into the docs.
+    Where ELASTICSEARCH_URL is set, or Elasticsearch is installed, it tells the story of one prediction, too: from its
+    request to what Kibana asks for. It uses a state folder of its own, `observe` in the usual one, which it empties
+    first. Exits with 0 only if every check held; then it writes its tables into the docs.
     """
     from scenarios.observability.scenario import Observability
     from slipway.cli.environment import move
@@ -34,13 +35,19 @@ def command(as_json: Json = False) -> None:
 def _print_result(result: ObservabilityResult) -> None:
     from scenarios.observability import report
 
-    alerts, panels = report.alert_lines(result.alerts), report.panel_lines(result.panels)
-    typer.echo("\n".join(["", *alerts, "", *panels]))
+    pages = {
+        report.ALERTS_PAGE: report.alert_lines(result.alerts),
+        report.PANELS_PAGE: report.panel_lines(result.panels),
+    }
+    if result.story:
+        pages[report.STORY_PAGE] = report.story_lines(result.story, result.searched)
+    for lines in pages.values():
+        typer.echo("\n".join(["", *lines]))
     print_checks(result, "It did not finish.")
     if result.held:
-        report.write(report.ALERTS_PAGE, alerts)
-        report.write(report.PANELS_PAGE, panels)
-        typer.echo(f"Written to {report.ALERTS_PAGE} and {report.PANELS_PAGE}.")
+        for page, lines in pages.items():
+            report.write(page, lines)
+            typer.echo(f"Written to {page}.")
 
 
 if __name__ == "__main__":

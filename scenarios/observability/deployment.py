@@ -73,6 +73,7 @@ class Deployment:
             "watch": self.services.watch,
             "prometheus": self.servers.prometheus,
             "alertmanager": self.servers.alertmanager,
+            "elasticsearch": self.servers.elasticsearch,
         }
         self.stack.start(*(factories[part]() for part in parts))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +48,12 @@ class Load:
             self._steady.interrupt()
             self._steady.result()
             self._steady = None
+
+    def labelled_row(self) -> tuple[Mapping[str, Any], str]:
+        """Make a row, with a label that it may have."""
+        schema = served_schema(self._usecase.name, self._url)
+        [row] = instances(schema, self._rows(1))
+        return row, schema.classes[0]
 
     def burst(self, changed: bool = False) -> None:
         """Send labelled rows; `changed` ones are longer credits whose labels follow another rule."""

@@ -14,6 +14,7 @@ from scenarios.harness.shortened_servers import SCRAPE_SECONDS
 MOST_LATE = 2 * SCRAPE_SECONDS  # Prometheus evaluates the rules as often as it scrapes
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 ALERTS_PAGE, PANELS_PAGE = DOCS / "monitor-with-prometheus.md", DOCS / "use-grafana.md"
+STORY_PAGE = DOCS / "search-predictions.md"
 BEGIN, END = "<!-- observed: begin (make observe writes this part) -->", "<!-- observed: end -->"
 
 
@@ -70,6 +71,27 @@ class PanelObservation:
     seconds: float
 
 
+@dataclass(frozen=True)
+class StoryStep:
+    """A step of a prediction's story: what somebody does, what was observed, and the seconds since its request."""
+
+    what: str
+    observed: str
+    held: bool
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SearchedPanel:
+    """What the search of a panel of Kibana found: the number of documents, the time, and why there may be none."""
+
+    dashboard: str
+    panel: str
+    documents: int
+    milliseconds: int
+    may_be_empty: str
+
+
 def punctuality(found: Sequence[AlertObservation]) -> Check:
     """Check that no alert was later than MOST_LATE."""
     late = {one.alert: one.delivered.late if one.delivered else math.inf for one in found}
@@ -115,6 +137,17 @@ def panel_lines(found: Sequence[PanelObservation]) -> list[str]:
     return head + [
         f"| {one.dashboard} | {one.panel} | `{one.query.replace('|', chr(92) + '|')}` | {one.series} | {one.value} |"
         for one in found
+    ]
+
+
+def story_lines(steps: Sequence[StoryStep], searched: Sequence[SearchedPanel]) -> list[str]:
+    """Format the story of a prediction, and the panels of Kibana's dashboards, as tables of the docs."""
+    lines = ["| step | observed | seconds |", "| --- | --- | ---: |"]
+    lines += [f"| {one.what} | {one.observed} | {one.seconds:.1f} |" for one in steps]
+    lines += ["", "| dashboard | panel | documents | ms |", "| --- | --- | ---: | ---: |"]
+    return lines + [
+        f"| {one.dashboard} | {one.panel} | {one.documents or one.may_be_empty} | {one.milliseconds} |"
+        for one in searched
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +16,24 @@ from scenarios.harness.jobs import Jobs
 from scenarios.harness.shortened_rules import pending_seconds
 from scenarios.harness.shortened_servers import SCRAPE_SECONDS, shortened_servers
 from scenarios.harness.waiting import until
-from scenarios.observability import panels
+from scenarios.observability import kibana_panels, panels
 from scenarios.observability.deployment import SEGMENT_SECONDS, Deployment, write_usecase
-from scenarios.observability.faults import monitoring, prediction_log, registry, service
+from scenarios.observability.faults import monitoring, prediction_log, registry, search, service
 from scenarios.observability.faults.fault import Fault
 from scenarios.observability.load import Load
-from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation, punctuality
+from scenarios.observability.prediction_story import PredictionStory
+from scenarios.observability.report import (
+    AlertObservation,
+    FirstDelivery,
+    PanelObservation,
+    SearchedPanel,
+    StoryStep,
+    punctuality,
+)
 from scenarios.observability.webhook_receiver import FIRING, Delivery, WebhookReceiver, deliver_to
 from slipway import api_keys
 from slipway import config as usecases
+from slipway.clients.elasticsearch.connection import is_configured
 from slipway.clients.mlflow.registry import Registry
 from slipway.errors import ServiceError
 from slipway.local import LocalServices, Stack, claim_services
@@ -35,6 +44,7 @@ WATCHDOG = "SlipwayWatchdog"
 WATCHED = "slipway_watch_pass_timestamp_seconds"
 JOBS = {"serving", "watch", "ship", "prometheus"}
 SERVERS = ("prometheus", "alertmanager")
+SEARCH = "elasticsearch"  # where it is installed, and the settings name none
 QUIET_SECONDS, DELIVERED_SECONDS, CLEARED_SECONDS = 60.0, 75.0, 90.0
 LAST_SAMPLE_SECONDS = 3.0  # an alert without a sample for so long is cleared
 RESOLVED_SECONDS = 900.0  # for which Prometheus repeats that an alert is resolved: so Alertmanager keeps its group
@@ -66,6 +76,8 @@ GROUPS: tuple[tuple[Fault, tuple[Fault, ...]], ...] = (
     (prediction_log.log_unwritable, ()),
     (service.packaged_bundle, ()),
 )
+# Where there is an Elasticsearch
+SEARCH_FAULTS = (search.search_read_only, search.document_refused)
 # Their alerts inhibit others, which must be cleared before
 INHIBITING = (service.no_targets, service.service_stopped, monitoring.watch_stopped)
 
@@ -74,6 +86,7 @@ def every_fault() -> Iterator[Fault]:
     """Yield every fault in the order in which they begin."""
     for outer, inner in GROUPS:
         yield from (outer, *inner)
+    yield from SEARCH_FAULTS
     yield from INHIBITING
 
 
@@ -88,10 +101,15 @@ class _Lasted:
 
 @dataclass
 class ObservabilityResult(Result):
-    """Checks of the observation, with what was observed of each alert and each panel."""
+    """Checks of the observation, with what was observed of each alert and each panel.
+
+    `story` and `searched` are of Elasticsearch, empty without it.
+    """
 
     alerts: list[AlertObservation] = field(default_factory=list)
     panels: list[PanelObservation] = field(default_factory=list)
+    story: list[StoryStep] = field(default_factory=list)
+    searched: list[SearchedPanel] = field(default_factory=list)
 
 
 class Observability:
@@ -132,7 +150,8 @@ class Observability:
 
     def _servers(self, services: LocalServices) -> MonitoringServers:
         """Find the programs, and have Alertmanager deliver to this process. Raises ServiceError where one lacks."""
-        found = monitoring_servers(services, SERVERS, self._say)
+        wanted = SERVERS if is_configured(settings()) else (*SERVERS, SEARCH)
+        found = monitoring_servers(services, wanted, self._say)
         if lacking := [server for server in SERVERS if server not in found.programs]:
             raise ServiceError(f"the observation needs {' and '.join(lacking)}: install what the lines above name.")
         secret = services.var / "webhook-secret"
@@ -144,18 +163,20 @@ class Observability:
         self._deploy()
         began = time.time()
         self._observe_servers()
+        self._tell_story()
         for outer, inner in GROUPS:
             with self._lasting(outer):
                 for fault in inner:
                     with self._lasting(fault):
                         pass
+        if is_configured(settings()):
+            self._provoke(SEARCH_FAULTS)
         self._await_all_cleared()
-        for fault in INHIBITING:
-            with self._lasting(fault):
-                pass
+        self._provoke(INHIBITING)
         self._await_all_cleared()
         self._report_alerts()
         self._report_panels(began)
+        self._report_kibana(began)
         self._deployment.load.stop()
 
     def _deploy(self) -> None:
@@ -166,10 +187,22 @@ class Observability:
         version, check = release_checks.check_challenger(Registry(), deployment.name)
         self._check(check)
         deployment.jobs.start("promote", deployment.name, version.version).result()
+        self._set_up_search()
         self._say("Serving, shipping, watching")
         deployment.start("ship", "service", "watch")
         self._check(release_checks.check_served(deployment.services, deployment.name, version.version))
         deployment.register_versions(version.version)
+
+    def _set_up_search(self) -> None:
+        """Lead the processes that start from now on to Elasticsearch, and write its templates."""
+        deployment = self._deployment
+        if SEARCH in deployment.servers.programs:
+            deployment.start(SEARCH)
+            os.environ["ELASTICSEARCH_URL"] = deployment.servers.url(SEARCH)
+            settings.cache_clear()
+        if is_configured(settings()):
+            os.environ["SLIPWAY_SPOOL_LOGS"] = "true"
+            deployment.jobs.start("elk", "setup").result()
 
     def _observe_servers(self) -> None:
         """Start Prometheus and Alertmanager, and wait until all is well."""
@@ -185,6 +218,18 @@ class Observability:
         self._check(Check("all", f"{WATCHDOG} is delivered", delivered, f"to {', '.join(receivers) or 'nobody'}"))
         until(lambda: deployment.prometheus.firing() <= {WATCHDOG}, QUIET_SECONDS)
 
+    def _tell_story(self) -> None:
+        """Follow one prediction from its request to the query of Kibana, where there is an Elasticsearch."""
+        if not is_configured(settings()):
+            self._say("Without an Elasticsearch, no prediction's story is told")
+            return
+        deployment = self._deployment
+        row, label = deployment.load.labelled_row()
+        self.result.story += PredictionStory(deployment.name, deployment.services.url("service"), row, label).tell()
+        last = self.result.story[-1]
+        observed = f"{len(self.result.story)} steps in {last.seconds:.1f} s; the last one: {last.observed}"
+        self._check(Check(deployment.name, "one prediction is followed to Kibana", last.held, observed))
+
     @contextmanager
     def _lasting(self, fault: Fault) -> Iterator[None]:
         """Provoke a fault, wait after the block until its alerts are delivered, and mend it."""
@@ -199,6 +244,11 @@ class Observability:
             ]
         self._lasted.append(_Lasted(fault, began, time.time()))
         self._say(f"  not delivered: {', '.join(missing)}" if missing else "  delivered")
+
+    def _provoke(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            with self._lasting(fault):
+                pass
 
     def _await_all_cleared(self) -> None:
         self._say("Waiting until every alert is cleared")
@@ -255,6 +305,16 @@ class Observability:
             f"{len(self.result.panels)} queries, the slowest {slowest:.2f} s; empty: {', '.join(empty) or 'none'}"
         )
         self._check(Check("all", "every panel has series", not empty, observed))
+
+    def _report_kibana(self, began: float) -> None:
+        if not is_configured(settings()):
+            return
+        self.result.searched += kibana_panels.search(self._deployment.name, began, time.time())
+        empty = kibana_panels.empty(self.result.searched)
+        slowest = max(one.milliseconds for one in self.result.searched)
+        searches = f"{len(self.result.searched)} searches, the slowest {slowest} ms"
+        observed = f"{searches}; empty: {', '.join(empty) or 'none'}"
+        self._check(Check("all", "every panel of Kibana has documents", not empty, observed))
 
     def _check(self, check: Check) -> None:
         self.result.checks.append(check)

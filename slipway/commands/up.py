@@ -18,6 +18,7 @@ from slipway.errors import ServiceError
 
 class Server(StrEnum):
     prometheus, alertmanager, grafana = "prometheus", "alertmanager", "grafana"
+    elasticsearch = "elasticsearch"
 
 
 def command(
@@ -26,7 +27,7 @@ def command(
     ] = None,
     beside: Annotated[
         list[Server] | None,
-        typer.Option("--with", metavar="SERVER", help="Start prometheus, alertmanager or grafana, too, if installed."),
+        typer.Option("--with", metavar="SERVER", help="Start prometheus, alertmanager, grafana or elasticsearch, too."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when everything runs; `down` ends it.")] = False,
 ) -> None:
@@ -35,7 +36,8 @@ def command(
     It goes on from what is in the state folder: nothing is trained again. A use case that is promoted later is served
     and scheduled, too, within seconds, while the others go on; with NAMEs only those. `--with` may be given several
     times; a server that is not installed is named with what installs it, and the rest goes on without it. The status
-    page reads from Prometheus and Alertmanager, unless the settings name others.
+    page reads from Prometheus and Alertmanager, and the shipper brings events to Elasticsearch, unless the settings
+    name others.
     """
     if detach:
         _detach(names or [], beside or [])
@@ -58,6 +60,7 @@ def _run(names: list[str], beside: list[Server]) -> None:
         read = monitoring.start(stack, say)
         os.environ.update(read)
         stack.publish_environment({**local.env, **read})
+        _set_up_search()
         say("starting what serves and watches")
         server = [local.service(served)] if served else []
         scheduled = known()
@@ -70,6 +73,18 @@ def _run(names: list[str], beside: list[Server]) -> None:
             stack.keep(look=Newcomers(stack, local, names, served, scheduled, say).look)
         except (KeyboardInterrupt, SystemExit):  # a person asked for it, here or with `down`: that is no failure
             say("ending all of it")
+
+
+def _set_up_search() -> None:
+    """Write the templates of Elasticsearch, where there is one; a server that refuses them stops nothing."""
+    from slipway.settings import settings
+
+    settings.cache_clear()
+    if not settings().elasticsearch_url:
+        return
+    ran = subprocess.run([sys.executable, "-m", "slipway.cli", "elk", "setup"], stderr=subprocess.PIPE, text=True)
+    if ran.returncode:
+        say(f"{ran.stderr.strip()}\nElasticsearch is not set up: run `slipway elk setup` when this is mended")
 
 
 def _champions(names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and Grafana of this machine, configured for its services.
+"""Prometheus, Alertmanager, Grafana and Elasticsearch of this machine, configured for its services.
 
 Slipway does not bring these servers: whichever is installed is used, with its state in the state folder. The rules and
 the dashboards are those of the repository; the configurations are made at each start, since ports and keys differ.
@@ -54,6 +54,12 @@ PROGRAMS = {
         "alerts",
     ),
     "grafana": Program(("grafana", "grafana-server"), "grafana.com/grafana/download", "dashboards"),
+    "elasticsearch": Program(
+        ("elasticsearch",),
+        "unpack the archive of version 8.19 (elastic.co/downloads/past-releases) and put its bin folder on PATH; it "
+        "does not run as root",
+        "search (Elasticsearch)",
+    ),
 }
 
 
@@ -95,6 +101,8 @@ class MonitoringServers:
                 continue
             if server in READ_BY_WATCH and not getattr(config, f"{server}_url"):
                 variables[f"SLIPWAY_{server.upper()}_URL"] = self.url(server)
+            if server == "elasticsearch" and not config.elasticsearch_url:
+                variables["ELASTICSEARCH_URL"] = self.url(server)
         return variables
 
     def page_links(self) -> list[str]:
@@ -170,6 +178,38 @@ class MonitoringServers:
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
         }
         return replace(process, env=env)
+
+    def elasticsearch(self) -> Process:
+        """Elasticsearch without credentials, for this machine alone, with 1 GB of heap."""
+        folder, home = self._folder("elasticsearch"), Path(self.programs["elasticsearch"]).resolve().parents[1]
+        config = folder / "config"
+        config.mkdir(exist_ok=True)
+        try:
+            for name in ("jvm.options", "log4j2.properties"):
+                shutil.copy(home / "config" / name, config)
+        except OSError as error:
+            raise ServiceError(
+                f"{error.filename} of Elasticsearch cannot be used ({error.strerror}): use the archive, "
+                f"{PROGRAMS['elasticsearch'].installation}."
+            ) from None
+        _write(config / "elasticsearch.yml", self.elasticsearch_configuration())
+        env = {"ES_PATH_CONF": str(config), "ES_JAVA_OPTS": "-Xms1g -Xmx1g"}
+        return replace(self._process("elasticsearch", [], "/_cluster/health"), env=env)
+
+    def elasticsearch_configuration(self) -> dict[str, Any]:
+        """The configuration of a single node with its data in the state folder."""
+        folder = self._folder("elasticsearch")
+        return {
+            "cluster.name": "slipway",
+            "discovery.type": "single-node",
+            "http.host": "127.0.0.1",
+            "http.port": self.ports["elasticsearch"],
+            "path.data": str(folder / "data"),
+            "path.logs": str(folder / "log"),
+            "xpack.security.enabled": False,
+            "xpack.ml.enabled": False,
+            "ingest.geoip.downloader.enabled": False,
+        }
 
     def _key_file(self) -> Path:
         """Write the key that `/metrics` of the service asks for: the one that is set, else one of Prometheus's own.

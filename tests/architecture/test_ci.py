@@ -71,8 +71,9 @@ class Machine:
         path.chmod(0o755)
 
     def tools(self, folder: Path) -> Path:
-        for name in ("docker-engine", "aws"):
+        for name in ("docker-engine", "aws", "elasticsearch", "opensearch"):
             self.stub(name, folder=folder)
+        self.stub("curl")  # by which Elasticsearch is ready
         self.stub("kubernetes", '[ "$1" != env ] || echo "export KUBECONFIG=/a/kubeconfig"', folder)
         self.stub("go-tools", "echo /go/bin", folder)
         return folder
@@ -144,6 +145,15 @@ def test_without_prometheus_no_alert_is_observed_and_no_dashboard_is_checked(mac
         assert f"  {part}: prometheus: install Debian's package prometheus\n" in ran.left_out
 
 
+def test_without_elasticsearch_no_story_is_told_unless_one_is_named(machine):
+    lacks = "elasticsearch: set SLIPWAY_TEST_ELASTICSEARCH"
+    ran = machine.run(LACKS=lacks)
+    assert (ran.code, "make observe" in ran.makes) == (0, True)
+    assert f"  one prediction's story in make observe: {lacks}\n" in ran.left_out
+    named = machine.run(LACKS=lacks, ELASTICSEARCH_URL="http://127.0.0.1:9200")
+    assert (named.code, "story" in named.left_out) == (0, False)
+
+
 def test_without_npm_the_types_of_dashboards_are_left_out(machine):
     ran = machine.run(LACKS="npm: install Node.js")
     assert (ran.code, "make -C grafana types" in ran.makes) == (0, False)
@@ -163,6 +173,7 @@ def test_with_a_folder_of_tools_everything_runs_and_nothing_may_be_skipped(machi
     ran = machine.run(**({"SLIPWAY_TEST_TOOLS": str(tools)} if named else {}))
     assert ran.code == 0
     assert ran.makes[-1] == f"make cluster BASE=python:3.11-slim-bookworm LOAD={tools}/kubernetes load"
+    assert "elasticsearch --port 9290" in ran.calls
     assert ran.output.count(f"NO_SKIP=1 CI=true AWS={tools}/aws") == len(ran.makes)
     started = ran.calls.index("docker-engine "), ran.calls.index("kubernetes start"), ran.calls.index("make lint")
     assert list(started) == sorted(started)

@@ -27,9 +27,9 @@ def _kubeconfig() -> str | None:
     return path if answer.returncode == 0 else None
 
 
-def _aws() -> str | None:
-    path = os.environ.get("SLIPWAY_TEST_AWS")
-    return path if path and Path(path).is_file() else None
+def _program(variable: str) -> Callable[[], str | None]:
+    """Make the search for a program that a variable names."""
+    return lambda: path if (path := os.environ.get(variable)) and Path(path).is_file() else None
 
 
 def _namespaces() -> str | None:
@@ -54,7 +54,20 @@ def _npm() -> str | None:
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
-    "aws": (_aws, "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server"),
+    "aws": (
+        _program("SLIPWAY_TEST_AWS"),
+        "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server",
+    ),
+    "elasticsearch": (
+        _program("SLIPWAY_TEST_ELASTICSEARCH"),
+        "set SLIPWAY_TEST_ELASTICSEARCH to a program whose `--port PORT`, with `--home FOLDER` for its data, runs "
+        "Elasticsearch 8.19 without security until it is stopped, such as a script around `docker run`",
+    ),
+    "opensearch": (
+        _program("SLIPWAY_TEST_OPENSEARCH"),
+        "set SLIPWAY_TEST_OPENSEARCH to a program whose `--port PORT` runs OpenSearch 3 without security until it is "
+        "stopped, such as a script around `docker run`",
+    ),
     "chromium": (lambda: shutil.which("chromium"), "install Debian's package chromium"),
     "kustomize": (lambda: shutil.which("kustomize"), "put kustomize 5 on PATH (kubectl.docs.kubernetes.io)"),
     "kubeconform": (lambda: shutil.which("kubeconform"), "put kubeconform on PATH (github.com/yannh/kubeconform)"),

@@ -9,11 +9,14 @@ import fcntl
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+GENTLE_SECONDS = 5.0
 
 Started = tuple[int, str]  # the pid of a session's leader, and where it answers
 
@@ -32,14 +35,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def started(factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Started]) -> str:
-    """Return the address of the run's server of that name; `start(folder)` starts it if no worker has."""
+def started(
+    factory: pytest.TempPathFactory, name: str, start: Callable[[Path], Started], *, gently: bool = False
+) -> str:
+    """Return the address of the run's server of that name; `start(folder)` starts it if no worker has.
+
+    One that removes its own files is ended `gently`.
+    """
     folder = of_the_run(factory) / f"shared-{name}"
     folder.mkdir(exist_ok=True)
     record = folder / "started.json"
     with locked(folder / "lock"):
         if not record.exists():
-            record.write_text(json.dumps(start(folder)))
+            record.write_text(json.dumps([*start(folder), gently]))
         return json.loads(record.read_text())[1]
 
 
@@ -48,8 +56,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     factory = getattr(session.config, "_tmp_path_factory", None)
     if factory is None or hasattr(session.config, "workerinput"):
         return
-    records = of_the_run(factory).glob("shared-*/started.json")
-    end(*(json.loads(record.read_text())[0] for record in records))
+    records = [json.loads(path.read_text()) for path in of_the_run(factory).glob("shared-*/started.json")]
+    end_gently(*(leader for leader, _, gently in records if gently))
+    end(*(leader for leader, *_ in records))
+
+
+def end_gently(*leaders: int) -> None:
+    """Ask leaders of sessions to end, so that they remove their files, and kill what has not ended soon."""
+    for leader in leaders:
+        with suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGTERM)
+    deadline = time.monotonic() + GENTLE_SECONDS
+    while any(map(_runs, leaders)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    end(*leaders)
 
 
 def end(*leaders: int) -> None:
@@ -57,3 +77,11 @@ def end(*leaders: int) -> None:
     for leader in leaders:
         with suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # which nobody may wait for

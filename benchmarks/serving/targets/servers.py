@@ -43,6 +43,7 @@ PEERS = {  # name: the command in front of its port
 }
 WITHOUT_KEY = "without key, limit, metrics"
 MANY = "20 use cases, 4 workers"
+SHORT_SEGMENTS = "segments of a second"
 USECASES, WORKERS = {MANY: 20}, {MANY: 4}  # where it is not one
 SLIPWAY = {  # name: the service, and what is different in its environment
     "slipway": ("bentos.service:slipway", {}),
@@ -55,6 +56,7 @@ SLIPWAY = {  # name: the service, and what is different in its environment
     "dense layers": ("bentos.service:slipway", {}),
     "dense layers without batches": ("bentos.service:slipway", {"SLIPWAY_BATCHING": "off"}),
     MANY: ("bentos.service:slipway", {}),
+    SHORT_SEGMENTS: ("bentos.service:slipway", {"SLIPWAY_SEGMENT_SECONDS": "1"}),
 }
 NETWORKS = {  # where it is not the tabular one
     "2 ms": SLOW,
@@ -167,6 +169,11 @@ class Server:
     def resident_bytes(self) -> int:
         """Return the resident bytes of the worker, the largest of the server's processes."""
         return max(process.memory_info().rss for process in self._processes)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the server's processes until now."""
+        times = [process.cpu_times() for process in self._processes]
+        return float(sum(one.user + one.system for one in times))
 
     def warm_up(self) -> None:
         """Send the first requests, which take seconds on some servers, and pause the server until it is used."""

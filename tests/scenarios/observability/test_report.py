@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from grafana.interpolation import queries
-from scenarios.observability import panels, report
-from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation
+from scenarios.observability import kibana_panels, panels, report
+from scenarios.observability.report import AlertObservation, FirstDelivery, PanelObservation, SearchedPanel, StoryStep
 from scenarios.observability.scenario import every_fault
 
 DELIVERED = FirstDelivery(active=1.25, pending=2.0, group_wait=0.5, arrived=4.0)
@@ -73,3 +73,16 @@ def test_the_docs_list_every_alert_and_every_panel():
     assert sorted(named) == sorted(alert for fault in every_fault() for alert in fault.alerts)
     for query in queries():
         assert f"| {query.panel} | `" in shown, query.panel
+
+
+def test_a_story_is_a_table_of_steps_and_one_of_panels():
+    steps = [StoryStep("a caller asks", "it has an id", True, 0.04), StoryStep("it is found", "so", True, 6.2)]
+    searched = [SearchedPanel("Model", "Responses", 7, 3, ""), SearchedPanel("Model", "Failures", 0, 1, "none failed")]
+    lines = report.story_lines(steps, searched)
+    assert lines[2:4] == ["| a caller asks | it has an id | 0.0 |", "| it is found | so | 6.2 |"]
+    assert lines[-2:] == ["| Model | Responses | 7 | 3 |", "| Model | Failures | none failed | 1 |"]
+
+
+def test_a_panel_of_kibana_is_empty_if_it_has_no_document_and_no_reason():
+    found = [SearchedPanel("Model", panel, number, 1, reason) for panel, number, reason in (("A", 1, ""), ("B", 0, ""))]
+    assert kibana_panels.empty([*found, SearchedPanel("Model", "C", 0, 1, "the model is a regression")]) == ["B"]

@@ -57,6 +57,8 @@ def test_what_lacks_is_named_with_what_installs_it(programs):
         "prometheus is not installed, and left out. To install it: `apt install prometheus` on Debian and Ubuntu, or "
         "prometheus.io/download",
         "grafana is not installed, and left out. To install it: grafana.com/grafana/download",
+        "elasticsearch is not installed, and left out. To install it: unpack the archive of version 8.19 "
+        "(elastic.co/downloads/past-releases) and put its bin folder on PATH; it does not run as root",
     ]
 
 
@@ -210,3 +212,28 @@ def test_a_detached_up_starts_the_same_servers(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         up.command(["digits"], [up.Server.prometheus, up.Server.grafana], detach=True)
     assert started[0][3:] == ["up", "--with", "prometheus", "--with", "grafana", "digits"]
+
+
+def test_elasticsearch_is_for_this_machine_alone_with_its_data_in_the_state_folder(local, programs, tmp_path):
+    archive = tmp_path / "elasticsearch-8.19.0"
+    for folder in ("bin", "config"):
+        (archive / folder).mkdir(parents=True)
+    for name in ("jvm.options", "log4j2.properties"):
+        (archive / "config" / name).write_text(f"# {name}")
+    install(archive / "bin", "elasticsearch")
+    (programs / "elasticsearch").symlink_to(archive / "bin" / "elasticsearch")
+    found = choose(local, ["elasticsearch"], pytest.fail)
+    process = found.elasticsearch()
+    config = Path(process.env["ES_PATH_CONF"])
+    assert sorted(path.name for path in config.iterdir()) == ["elasticsearch.yml", "jvm.options", "log4j2.properties"]
+    written = yaml.safe_load((config / "elasticsearch.yml").read_text())
+    assert f"http://{written['http.host']}:{written['http.port']}" == found.url("elasticsearch")
+    assert Path(written["path.data"]).is_relative_to(local.var) and written["xpack.security.enabled"] is False
+
+
+def test_an_elasticsearch_whose_configuration_cannot_be_read_is_reported_and_left_out(local, programs):
+    found = servers(local, programs, "elasticsearch")
+    said: list[str] = []
+    assert found.start(Stack(said.append), said.append) == {}
+    assert "jvm.options of Elasticsearch cannot be used (No such file or directory)" in said[0]
+    assert "it goes on without elasticsearch" in said[0]

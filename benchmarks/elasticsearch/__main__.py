@@ -1,0 +1,73 @@
+"""Figures of the second copy of the log: `make bench` writes them into docs/explanation/search-performance.md.
+
+They are measured on a real Elasticsearch that runs for them alone. What is measured goes into
+docs/explanation/search.json, group by group; the table shows what is in there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.elasticsearch.figure import Figure, table
+from benchmarks.elasticsearch.kills import kills
+from benchmarks.elasticsearch.lookup import lookup
+from benchmarks.elasticsearch.memory import memory
+from benchmarks.elasticsearch.new_names import new_names
+from benchmarks.elasticsearch.node import INSTALLATION, OwnNode, find_program, started
+from benchmarks.elasticsearch.outage import outage
+from benchmarks.elasticsearch.server_cost import server_cost
+from benchmarks.elasticsearch.throughput import throughput
+from benchmarks.statistics.drift import write
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "explanation"
+PAGE, RECORD = "search-performance.md", "search.json"
+GROUPS: dict[str, Callable[[OwnNode], Iterator[Figure]]] = {  # in the table's order
+    "throughput": throughput,
+    "server_cost": server_cost,
+    "outage": outage,
+    "kills": kills,
+    "new_names": new_names,
+    "lookup": lookup,
+    "memory": memory,
+}
+
+
+def measure_groups(program: str, names: list[str], folder: Path) -> None:
+    """Measure the groups, each on a new node, and write what there is after each into the folder's record and page."""
+    record = folder / RECORD
+    groups: dict[str, list[list[object]]] = json.loads(record.read_text()) if record.exists() else {}
+    for name in names:
+        with started(program) as node:
+            groups[name] = []
+            for figure in GROUPS[name](node):
+                sys.stdout.write(figure.row + "\n")
+                sys.stdout.flush()
+                groups[name].append(list(figure))
+        record.write_text(json.dumps(groups, indent=1, ensure_ascii=False) + "\n")
+        shown = [Figure(*values) for group in GROUPS for values in groups.get(group, [])]
+        write(table(shown), folder / PAGE)
+
+
+def main() -> None:
+    """Run the benchmark, or say what it lacks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = list(GROUPS)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="some of the groups (default: all)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where {PAGE} and {RECORD} are")
+    options = parser.parse_args()
+    program = find_program()
+    if program is None:
+        sys.stdout.write(f"Left out: no Elasticsearch can be started. To measure it, {INSTALLATION}.\n")
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the node ends, too
+    measure_groups(program, options.only, options.folder)
+    sys.stdout.write(f"written to {options.folder / PAGE}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     alertmanager_port: int = Field(
         9093, ge=1, le=65535, description="Port of the local Alertmanager (`slipway up --with alertmanager`)."
     )
+    elasticsearch_port: int = Field(
+        9200, ge=1, le=65535, description="Port of the local Elasticsearch (`slipway up --with elasticsearch`)."
+    )
     grafana_port: int = Field(
         3030, ge=1, le=65535, description="Port of the local Grafana (`slipway up --with grafana`)."
     )

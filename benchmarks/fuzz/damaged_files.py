@@ -28,7 +28,8 @@ from benchmarks.fuzz.target import Target
 from bentos.follower.follower import Follower
 from bentos.models import ModelManager
 from monitoring.analysis import verdict
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from monitoring.retraining.decisions import Decisions
 from monitoring.watch import Watcher
 from slipway import api_keys, audit

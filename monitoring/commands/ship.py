@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -76,11 +76,13 @@ def _once(as_json: bool) -> None:
 
 def _follow() -> None:
     from monitoring.log_shipping.shipper import follow
+    from slipway import ecs_logging
     from slipway.settings import settings
 
+    tell = ecs_logging.start("ship")
     shipper = _shipper(settings())
     with _metrics_served(settings(), shipper):
-        left = follow(settings(), shipper, say)
+        left = follow(settings(), shipper, tell)
     if left:
         raise SlipwayError(f"{left} events are left in {settings().spool}: the next `slipway ship` takes them.")
 
@@ -90,7 +92,18 @@ def _shipper(settings: Settings) -> Shipper:
     from monitoring.log_shipping.sinks import Totals, configured
 
     totals = Totals()
-    return Shipper(settings, configured(settings, totals), totals)
+    return Shipper(settings, configured(settings, totals), totals, _audit_copy(settings))
+
+
+def _audit_copy(settings: Settings) -> Callable[[], object] | None:
+    from slipway.clients.elasticsearch.connection import is_configured
+
+    if not is_configured(settings):
+        return None
+    from monitoring.log_shipping.audit_shipping import AuditShipper
+    from monitoring.log_shipping.delivery import client_for_delivery
+
+    return AuditShipper(settings, client_for_delivery(settings)).ship_if_due
 
 
 def _replay(since: str, until: str | None, as_json: bool) -> None:

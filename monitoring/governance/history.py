@@ -88,7 +88,7 @@ def gather(
         *(_registration(found) for found in facts),
         *(_of_line(line, registered.get(line.version or "", "")) for line in lines if not _is_state(line)),
         *(event for version in versions for event in _serving(version)),
-        *_verdicts(usecase, config, since),
+        *verdicts(usecase, config, since),
     ]
     gone = [each.problem for number, each in checked.items() if each.problem]
     return History(
@@ -216,7 +216,7 @@ def _serving_tags(version: ModelVersion) -> dict[str, str]:
     return {key.removeprefix(SERVING_PREFIX): state for key, state in found.items()}
 
 
-def _verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
+def verdicts(usecase: str, config: Settings, since: datetime | None) -> Iterable[Event]:
     """Verdicts of drift, or of predictions that are worse than on the reference."""
     at, folder = object_store(config), verdict.folder(config, usecase)
     for name in at.names(folder):

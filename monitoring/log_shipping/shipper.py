@@ -18,6 +18,8 @@ from pathlib import Path
 
 from monitoring.log_shipping import checkpoints, refused_documents
 from monitoring.log_shipping.sinks import Sink, SinkUnavailable, Totals
+from slipway.ecs_logging.spool_handler import FOLDER
+from slipway.errors import SlipwayError
 from slipway.prediction_log import Segment, adopt_orphans, captured, lines_in, move_image, segments
 from slipway.settings import Settings
 from slipway.storage import object_store
@@ -64,12 +66,19 @@ class Shipper:
     `moved` is when it last began a segment or another file, in `time.monotonic()`.
     """
 
-    def __init__(self, settings: Settings, sinks: Sequence[Sink], totals: Totals | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sinks: Sequence[Sink],
+        totals: Totals | None = None,
+        copy_audit: Callable[[], object] | None = None,
+    ) -> None:
         self.totals = totals or Totals()
         self.moved = time.monotonic()
         self._settings = settings
         self._spool = settings.spool
         self._sinks = sinks
+        self._copy_audit = copy_audit
         self._taken: dict[str, dict[str, int]] = {}  # the events that each sink took, by a segment's stem
         self._recording = threading.Lock()
 
@@ -81,6 +90,8 @@ class Shipper:
             now = _Pass(enough, {sink.name for sink in self._sinks})
             tasks = [partial(self._move_files, now)]
             tasks += [partial(self._ship_to, sink, self._lacking(sink), now) for sink in self._sinks]
+            if self._copy_audit:
+                tasks.append(partial(self._ship_audit, self._copy_audit, now))
             with ThreadPoolExecutor(len(tasks), "ship") as threads:
                 for task in [threads.submit(task) for task in tasks]:
                     task.result()
@@ -172,8 +183,9 @@ class Shipper:
             checkpoints.remove(segment)
             events = max(taken.values())  # one that was interrupted counts only what it did since
             del self._taken[segment.stem]
-            shipped.segments += 1
-            shipped.events += events
+            if usecase != FOLDER:  # else the shipper's own line about log lines would be the next one to ship
+                shipped.segments += 1
+                shipped.events += events
             self.totals.segments[usecase] += 1
             self.totals.events[usecase] += events
 
@@ -182,6 +194,14 @@ class Shipper:
             if reason not in shipped.failed:
                 shipped.failed.append(reason)
             self.totals.failures[usecase] += 1
+
+    def _ship_audit(self, copy: Callable[[], object], now: _Pass) -> None:
+        """Copy audit lines. They wait in the object store, so a failure holds up nothing."""
+        try:
+            copy()
+        except (SlipwayError, OSError) as error:
+            with self._recording:
+                now.shipped.failed.append(f"the audit was not copied: {error}")
 
     def _move_files(self, now: _Pass) -> None:
         """Move captured images and refused documents, and then those that come while a sink is still at it."""

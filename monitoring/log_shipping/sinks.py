@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from slipway.clients.elasticsearch.connection import is_configured
+from slipway.ecs_logging.spool_handler import STREAM
 from slipway.errors import ServiceError
 from slipway.prediction_log import Segment, archive, connect
 from slipway.settings import Settings
@@ -48,6 +49,9 @@ class ParquetSink:
         self._connection = connect(settings, small=True)
 
     def take(self, usecase: str, segment: Segment) -> int:
+        """Archive events. Log lines are for people only: with Parquet alone they are removed."""
+        if segment.stream == STREAM:
+            return 0
         return archive(self._connection, self._settings, usecase, segment)
 
 

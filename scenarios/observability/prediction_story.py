@@ -15,7 +15,7 @@ from elk.kibana.searches import SEARCHES
 from monitoring.search.event_source import Choice, ask
 from monitoring.search.prediction import find_predictions
 from monitoring.search.results import Prediction
-from scenarios.observability.deployment import until
+from scenarios.harness.waiting import until
 from scenarios.observability.report import StoryStep
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.http import HttpClient, Response

@@ -37,7 +37,7 @@ def docstring(path: Path) -> str:
     return ast.get_docstring(ast.parse(path.read_text())) or ""
 
 
-@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "grafana", "usecases"))
+@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "elk", "grafana", "usecases"))
 def test_no_module_and_no_folder_has_a_private_name(package):
     names = {part for path in modules(package) for part in path.relative_to(ROOT).with_suffix("").parts}
     assert names & set(PRIVATE_NAMES.split()) == set()
@@ -48,13 +48,13 @@ def test_no_folder_of_a_package_has_more_modules_than_a_reader_takes_in():
     assert crowded == {}
 
 
-@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "grafana", "usecases"))
+@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "elk", "grafana", "usecases"))
 def test_every_module_has_a_docstring(package):
     bare = [str(path.relative_to(ROOT)) for path in modules(package) if not docstring(path)]
     assert bare == []
 
 
-@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "grafana", "usecases"))
+@pytest.mark.parametrize("package", (*PACKAGES, "benchmarks", "elk", "grafana", "usecases"))
 def test_the_first_line_about_a_package_is_complete(package):
     inits = [path for path in modules(package) if path.name == "__init__.py"]
     cut = [str(path.relative_to(ROOT)) for path in inits if not docstring(path).partition("\n")[0].endswith((".", ":"))]

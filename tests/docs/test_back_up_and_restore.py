@@ -14,7 +14,8 @@ import pytest
 
 from bentos.follower.follower import Follower
 from monitoring.governance import history, trace
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway import audit, ids, timestamps
 from slipway.clients.mlflow.registry import Registry
 from slipway.contracts.events import encoder, feedback_event, prediction_event

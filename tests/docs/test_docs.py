@@ -25,7 +25,7 @@ from tests.support import bundles
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-FOLDERS = ("bentos", "grafana", "infra", "usecases")
+FOLDERS = ("bentos", "elk", "grafana", "infra", "usecases")
 READMES = [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/README.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *READMES])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

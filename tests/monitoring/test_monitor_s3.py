@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from monitoring.analysis import verdict
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from monitoring.monitor import monitor
 from monitoring.status.app import read_report
 from slipway.prediction_log import segments

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from monitoring.retention import housekeeping
 from monitoring.retention.housekeeping import Housekeeper, running
 from slipway.prediction_log import Log

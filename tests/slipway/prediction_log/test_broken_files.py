@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Log, describe, parquet_archive, parquet_files
 from slipway.prediction_log.left_out import LeftOut
 from slipway.settings import Settings

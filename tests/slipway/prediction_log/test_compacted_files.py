@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Compactor, Log, parquet_files
 from slipway.prediction_log.reading import event_sets, sample
 from slipway.settings import Settings

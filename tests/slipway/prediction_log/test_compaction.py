@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Compactor, Log
 from slipway.prediction_log.compaction import Compaction
 from slipway.settings import Settings

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.settings import settings
 from tests.support.prediction_log.sample_events import START, USECASE, label, prediction
 from tests.support.prediction_log.watched_loans import USECASE_YAML

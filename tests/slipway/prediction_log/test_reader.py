@@ -8,7 +8,8 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
 from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS
 from slipway.errors import DataError, SettingsError

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.errors import ServiceError
 from slipway.prediction_log import Log, Writer, captured, segments
 from slipway.settings import Settings, settings

@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 
 from monitoring.erasure.subject import Subject
-from monitoring.log_shipping.shipper import ParquetSink, Shipper
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink
 from slipway.settings import Settings
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 

@@ -108,8 +108,7 @@ def _flows() -> list[Panel]:
         ),
         graph(
             "Lag of each sink",
-            "Age of the oldest line that a sink lacks; the dashed line is where the alert on Elasticsearch "
-            "fires.",
+            "Age of the oldest line that a sink lacks; the dashed line is where the alert on Elasticsearch fires.",
             "s",
             over_time(f"max by (sink) ({_SINK_LAG})", "{{sink}}"),
             steps=thresholds.SEARCH_LAG,

@@ -107,7 +107,7 @@ def _lines(done: Erasure) -> list[str]:
 def _unreached(done: Erasure) -> list[str]:
     """Name what is left, with what to do about it."""
     versions = [
-        f"  version {each.version}{f' ({', '.join(each.aliases)})' if each.aliases else ''}: {table} {state}"
+        f"  version {each.version}{_in_use(each.aliases)}: {table} {state}"
         for each in done.versions
         for table, state in each.tables.items()
     ]
@@ -120,3 +120,7 @@ def _unreached(done: Erasure) -> list[str]:
     if done.unreadable:
         lines.append(f"{len(done.unreadable)} files cannot be read: restore or remove them, and run this again.")
     return lines if len(lines) > 2 else []
+
+
+def _in_use(aliases: Sequence[str]) -> str:
+    return f" ({', '.join(aliases)})" if aliases else ""

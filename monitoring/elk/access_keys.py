@@ -41,9 +41,7 @@ def existing(client: Elasticsearch, config: Settings, folder: Path) -> list[Acce
     """The keys of every role, as far as they are valid."""
     valid = client.security.get_api_key(name=f"{prefixed(config, '')}*", active_only=True)["api_keys"]
     names = {key["name"] for key in valid}
-    return [
-        AccessKey(role, prefixed(config, role), folder / role, prefixed(config, role) in names) for role in ROLES
-    ]
+    return [AccessKey(role, prefixed(config, role), folder / role, prefixed(config, role) in names) for role in ROLES]
 
 
 def create(client: Elasticsearch, config: Settings, key: AccessKey, space: str) -> None:

@@ -110,9 +110,8 @@ def _read(where: str, space: str, response: Response) -> _ImportResponse:
 def _remedy(status: int, space: str) -> str:
     """Say what to do about an error response."""
     if status in (401, 403):
-        return (
-            "The key in ELASTICSEARCH_API_KEY must have Kibana's privilege to manage saved objects"
-            + (f" in the space {space}." if space else ".")
+        return "The key in ELASTICSEARCH_API_KEY must have Kibana's privilege to manage saved objects" + (
+            f" in the space {space}." if space else "."
         )
     if status == 404:
         return f"Is there a space {space!r}, and is this Kibana's address?" if space else "Is this Kibana's address?"

@@ -13,7 +13,6 @@ from slipway.settings import Settings
 from slipway.storage import object_store
 
 
-
 @dataclass(frozen=True)
 class Comparison:
     """Result: `pending` lines wait for the shipper, `problems` for a person; `warnings` say what was not compared.

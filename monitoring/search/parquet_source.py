@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _AROUND = timedelta(days=1)  # between the clock that made an id, and that of its event
 _FAILED = "\"event.outcome\" = 'failure'"
 # A canary that fails has its rows answered by the champion: its callers got no error
-_REQUESTED = f"\"slipway.answered\" OR ({_FAILED} AND \"slipway.role\" = 'champion')"
+_REQUESTED = f'"slipway.answered" OR ({_FAILED} AND "slipway.role" = \'champion\')'
 _TOTALS = f"""
 SELECT count(*), count(*) FILTER ({_FAILED}), avg("event.duration") FILTER (NOT {_FAILED}) / 1e6,
     avg("slipway.model_ms") FILTER (NOT {_FAILED}), avg("slipway.score") FILTER (NOT {_FAILED})

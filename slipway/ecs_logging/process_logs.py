@@ -1,7 +1,7 @@
 """The log of a process: one form and one redaction for its own lines and those of its libraries.
 
-    tell = ecs_logging.start("watch")
-    tell("status page: http://127.0.0.1:8080")
+tell = ecs_logging.start("watch")
+tell("status page: http://127.0.0.1:8080")
 """
 
 from __future__ import annotations

@@ -133,9 +133,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 def started(folder: Path) -> str:
     """Start MLflow as `slipway up` does, on the database and the artifacts of a state folder; returns its address."""
     var, uri = folder / "var", f"http://127.0.0.1:{free_port()}"
-    pid, uri = start_mlflow_app(
-        var / "mlflow", uri, {"SLIPWAY_VAR": str(var), "SLIPWAY_LOG_URL": str(var / "log")}
-    )
+    pid, uri = start_mlflow_app(var / "mlflow", uri, {"SLIPWAY_VAR": str(var), "SLIPWAY_LOG_URL": str(var / "log")})
     (folder / "pid").write_text(str(pid))
     return uri
 

@@ -80,9 +80,7 @@ def test_prefect_gets_no_secret(prefect: str) -> None:
     assert SECRET not in "\n".join(log)
 
 
-def test_a_process_of_its_own_logs_as_every_process(
-    prefect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_of_its_own_logs_as_every_process(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import flow_logs
 
     started: list[str] = []

@@ -89,4 +89,3 @@ def test_kills_and_stops_and_a_roll_over_lose_no_event_and_double_none(needs: Ca
         found = counts_after(own, number=2_000, killed=3, stopped=1)
     assert (found.documents, found.ids, found.rows, found.row_ids) == (2_000,) * 4
     assert found.indices > 1
-

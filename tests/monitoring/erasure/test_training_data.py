@@ -18,7 +18,8 @@ from slipway.errors import RegistryError
 from slipway.settings import Settings, settings
 from tests.conftest import NOWHERE
 from tests.support import bundles
-from tests.support.prediction_log.subjects import KEY, ROW_KEY as SUBJECTS_ROW_KEY
+from tests.support.prediction_log.subjects import KEY
+from tests.support.prediction_log.subjects import ROW_KEY as SUBJECTS_ROW_KEY
 from tests.support.servers import publish, unique_name
 
 TRACES = Traces(rows={"row-0"}, row_keys={SUBJECTS_ROW_KEY})

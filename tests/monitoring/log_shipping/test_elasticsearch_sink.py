@@ -80,9 +80,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(8))
-def test_a_kill_at_any_request_loses_and_doubles_nothing_also_after_a_roll_over(
-    config, thirteen, server, when, nth
-):
+def test_a_kill_at_any_request_loses_and_doubles_nothing_also_after_a_roll_over(config, thirteen, server, when, nth):
     requests = []
 
     def die(now: str) -> None:

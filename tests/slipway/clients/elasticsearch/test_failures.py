@@ -118,9 +118,7 @@ def certificate(tmp_path_factory):
     )
     (folder / "ca.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     (folder / "ca.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "ca.crt", folder / "ca.key"
 

@@ -20,8 +20,8 @@ from elastic_transport import (
     ConnectionError,
     ConnectionTimeout,
     HttpHeaders,
-    NodeApiResponse,
 )
+from elastic_transport._node import NodeApiResponse
 from elasticsearch import Elasticsearch
 
 JSON = {"content-type": "application/json", "x-elastic-product": "Elasticsearch"}

@@ -120,8 +120,10 @@ def test_the_status_of_a_stream(client, elk, predictions, cli):
     assert one.bytes > 0
     assert one.oldest == one.newest
     (advice,) = found[f"logs-slipway.feedback-{elk.environment}"].advice
-    assert "then `slipway ship`" in advice
-    assert f"{predictions}: 1 documents" in cli("elk", "status").out
+    assert advice.endswith("`slipway ship` brings the first event")
+    lines = cli("elk", "status").out.splitlines()
+    assert lines[0].startswith(f"{predictions}: 1 document, 0.0 MB in 1 index, {one.oldest} to {one.newest}")
+    assert f"logs-slipway.audit-{elk.environment}: not there yet, 0 refused" in lines
 
 
 def test_the_status_before_the_setup_says_what_to_run(client, elk):

@@ -209,7 +209,8 @@ def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
     assert old.writes == []
 
 
-def test_without_an_address_the_command_says_what_to_set(cli):
-    ran = cli("elk", "setup")
+@pytest.mark.parametrize("action", ["setup", "status"])
+def test_without_an_address_the_command_says_what_to_set(cli, action):
+    ran = cli("elk", action)
     assert ran.code == 1
     assert "no Elasticsearch is configured: set ELASTICSEARCH_URL" in ran.err

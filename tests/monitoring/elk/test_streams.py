@@ -12,6 +12,7 @@ from monitoring.elk.setup import apply, plan
 from monitoring.elk.status import status
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
+from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
 from tests.support.prediction_log.sample_events import prediction
 
@@ -78,6 +79,18 @@ def test_new_names_and_values_of_callers_do_not_grow_the_mapping(client, predict
     assert json.dumps(mappings(client, predictions), sort_keys=True) == before
     one = {"term": {"slipway.features.feature_7777": "value 7777"}}
     assert client.count(index=predictions, query=one)["count"] == 1
+
+
+def test_texts_are_found_up_to_the_longest_that_callers_may_send_and_longer_ones_are_kept(client, predictions):
+    widest = "\N{GRINNING FACE}"  # four bytes, and two of the units that `ignore_above` counts
+    longest, too_long = {widest * 200: widest * MAX_TEXT}, {"purpose": widest * 20_000}  # Lucene takes 32,766 bytes
+    for number, features in enumerate([longest, too_long], start=1):
+        client.index(index=predictions, document=document(number, features=features), op_type="create", refresh=True)
+    ((name, text),) = longest.items()
+    assert client.count(index=predictions, query={"term": {f"slipway.features.{name}": text}})["count"] == 1
+    found = client.search(index=predictions, query={"term": {"slipway.row_id": document(2)["slipway"]["row_id"]}})
+    assert found["hits"]["hits"][0]["_source"]["slipway"]["features"] == too_long
+    assert client.count(index=predictions, query={"exists": {"field": "slipway.features.purpose"}})["count"] == 0
 
 
 def test_a_wrong_type_is_refused_and_not_guessed(client, predictions):

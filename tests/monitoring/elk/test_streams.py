@@ -16,7 +16,7 @@ from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
 from tests.support.prediction_log.sample_events import prediction
 
-NAMES = 10_000
+NAMES, AT_ONCE = 10_000, 20
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
 
 
@@ -37,6 +37,10 @@ def predictions(client, elk):
 def document(number, **slipway):
     found = json.loads(prediction(str(number)))
     return {**found, "slipway": {**found["slipway"], **slipway}}
+
+
+def features(first):
+    return {f"feature_{n}": f"value {n}" for n in range(first, first + AT_ONCE)}
 
 
 def mappings(client, name):
@@ -71,11 +75,11 @@ def test_new_names_and_values_of_callers_do_not_grow_the_mapping(client, predict
         {
             "_op_type": "create",
             "_index": predictions,
-            "_source": {**document(n, features={f"feature_{n}": f"value {n}", "in": {f"n{n}": n}}), f"field_{n}": n},
+            "_source": {**document(first, features=features(first)), f"field_{first}": first, "in": {f"n{first}": 1}},
         }
-        for n in range(NAMES)
+        for first in range(0, NAMES, AT_ONCE)
     ]
-    assert bulk(client, sent, refresh=True) == (NAMES, [])
+    assert bulk(client, sent, refresh=True) == (NAMES // AT_ONCE, [])
     assert json.dumps(mappings(client, predictions), sort_keys=True) == before
     one = {"term": {"slipway.features.feature_7777": "value 7777"}}
     assert client.count(index=predictions, query=one)["count"] == 1
@@ -83,14 +87,14 @@ def test_new_names_and_values_of_callers_do_not_grow_the_mapping(client, predict
 
 def test_texts_are_found_up_to_the_longest_that_callers_may_send_and_longer_ones_are_kept(client, predictions):
     widest = "\N{GRINNING FACE}"  # four bytes, and two of the units that `ignore_above` counts
-    longest, too_long = {widest * 200: widest * MAX_TEXT}, {"purpose": widest * 20_000}  # Lucene takes 32,766 bytes
+    longest, too_long = {widest * 200: widest * MAX_TEXT}, {"essay": widest * 20_000}  # Lucene takes 32,766 bytes
     for number, features in enumerate([longest, too_long], start=1):
         client.index(index=predictions, document=document(number, features=features), op_type="create", refresh=True)
     ((name, text),) = longest.items()
     assert client.count(index=predictions, query={"term": {f"slipway.features.{name}": text}})["count"] == 1
     found = client.search(index=predictions, query={"term": {"slipway.row_id": document(2)["slipway"]["row_id"]}})
     assert found["hits"]["hits"][0]["_source"]["slipway"]["features"] == too_long
-    assert client.count(index=predictions, query={"exists": {"field": "slipway.features.purpose"}})["count"] == 0
+    assert client.count(index=predictions, query={"exists": {"field": "slipway.features.essay"}})["count"] == 0
 
 
 def test_a_wrong_type_is_refused_and_not_guessed(client, predictions):

@@ -292,6 +292,24 @@ def test_lines_that_are_no_events_go_nowhere_but_to_parquet(config, write, serve
     assert log.bad_lines == len(broken)
 
 
+@pytest.mark.parametrize(
+    ("id", "lines"),
+    [
+        ("a", b'{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z","slipway":{"score":NaN}}\n'),
+        ("a", b'{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z","slipway":{"features":{"x":[-Infinity]}}}\n'),
+        ("5", b'{"event":{"id":5},"@timestamp":"2026-03-01T00:00:00Z"}\n'),
+        ("a", b'\xef\xbb\xbf{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z"}\n'),
+    ],
+)
+def test_what_is_an_event_for_parquet_is_one_for_elasticsearch(config, write, server, log, id, lines):
+    write(lines)
+    assert shipper(config, server).ship().failed == []
+    assert once(server, {id})
+    [[document]] = [list(index.values()) for index in server.streams[STREAM]]
+    assert b"NaN" not in document and b"Infinity" not in document
+    assert log.predictions(USECASE, answered=False, tests=True).select('"event.id"').fetchall() == [(id,)]
+
+
 def test_a_segment_cut_in_a_line_gives_what_is_whole(config, write, server):
     write(prediction("a"), prediction("b"))
     (segment,) = segments(config.spool, USECASE)

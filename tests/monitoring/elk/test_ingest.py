@@ -45,7 +45,7 @@ def test_a_json_line_becomes_its_fields(run):
     assert "kind" not in found["event"]
 
 
-@pytest.mark.parametrize("line", ['{"message": "cut', "{}}", '{"a": 1} {"b": 2'])
+@pytest.mark.parametrize("line", ['{"message": "cut', '{"a": 1 "b": 2}', '{"a": nothing}', "{"])
 def test_a_broken_json_line_stays_visible_with_its_error(run, line):
     found = run("service", {"@timestamp": TIME, "message": line})
     assert found["event"]["kind"] == "pipeline_error"

@@ -221,7 +221,7 @@ class Settings(BaseSettings):
         "auto",
         pattern=r"^(auto|ecs|text)$",
         description="Form of log lines: `ecs`, JSON in Elastic Common Schema; `text`, for a person; `auto`: text on a "
-        "terminal.",
+        "terminal and in the log files of `slipway up`, else `ecs`.",
     )
     spool_logs: bool = Field(
         False,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from monitoring.search.event_fields import SEARCHED, of_document, value
-from monitoring.search.event_source import MOST_EVENTS, MOST_GROUPS
+from monitoring.search.event_fields import of_document, value
+from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
 from monitoring.search.labeled_documents import labeled_documents
 from monitoring.search.parquet_source import first_label
 from monitoring.search.results import Event, Group, Totals, Window
@@ -30,7 +30,6 @@ Document = Mapping[str, Any]
 MOST_LABELS = 10_000
 _MOST_LINES = 500
 _AT_ONCE = 1_000  # values of one `terms` query, and documents of one page
-_CLOCKS_APART = timedelta(days=1)
 _STATUS = "http.response.status_code"
 _NEWEST = [{"@timestamp": "desc"}]
 _FAILED = {"term": {"event.outcome": "failure"}}
@@ -66,15 +65,17 @@ class ElasticsearchSource:
         self._config = config
         self._client = connect(config)
 
-    def find(self, text: str, usecase: str | None, since: datetime) -> list[Event]:
-        conditions = [_since(since), _any_of([{"term": {name: text}} for name in SEARCHED]), *_of(usecase)]
+    def find(
+        self, text: str, fields: Sequence[str], usecase: str | None, since: datetime, until: datetime | None = None
+    ) -> list[Event]:
+        conditions = [_within((since, until)), _any_of([{"term": {name: text}} for name in fields]), *_of(usecase)]
         return [of_document(found) for found in self._newest(PREDICTION, conditions, MOST_EVENTS)]
 
     def label(self, event: Event) -> dict[str, Any] | None:
         names = [{"term": {"slipway.row_id": event["id"]}}]
         if event["key"] is not None:
             names.append({"term": {"slipway.key": event["key"]}})
-        since = parse(event["at"]) - _CLOCKS_APART
+        since = parse(event["at"]) - CLOCKS_APART
         of_it = [_since(since), _any_of(names), *_of(event["usecase"])]
         feedback = self._newest(FEEDBACK, of_it, _AT_ONCE)
         # A key means the latest prediction with it: the others are needed to know
@@ -123,7 +124,7 @@ class ElasticsearchSource:
 
     def labelled(self, usecase: str, since: datetime) -> DuckDBPyRelation | None:
         """Join the newest MOST_LABELS labels with the predictions that they name."""
-        feedback = self._newest(FEEDBACK, [_since(since - _CLOCKS_APART), *_of(usecase)], MOST_LABELS)
+        feedback = self._newest(FEEDBACK, [_since(since - CLOCKS_APART), *_of(usecase)], MOST_LABELS)
         answered = [
             document
             for name in ("slipway.row_id", "slipway.key")
@@ -173,13 +174,13 @@ def _refused(bucket: Query) -> Group:
     return Group(bucket["key"], bucket["doc_count"], bucket["doc_count"], errors)
 
 
-def _within(window: Window) -> Query:
+def _within(window: tuple[datetime, datetime | None]) -> Query:
     since, until = window
-    return {"range": {"@timestamp": {"gte": iso(since), "lt": iso(until)}}}
+    return {"range": {"@timestamp": {"gte": iso(since)} | ({"lt": iso(until)} if until else {})}}
 
 
 def _since(since: datetime) -> Query:
-    return {"range": {"@timestamp": {"gte": iso(since)}}}
+    return _within((since, None))
 
 
 def _any_of(conditions: list[Query]) -> Query:

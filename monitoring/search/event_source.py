@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from monitoring.search.results import Event, Group, Totals, Window
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Choice = Literal["auto", "elasticsearch", "parquet"]
+CLOCKS_APART = timedelta(days=1)  # of the machines that make an id, its event and its label
 MOST_EVENTS = 1_000
 MOST_GROUPS = 100
 
@@ -26,8 +27,10 @@ class EventSource(Protocol):
     name: str
     has_log_lines: bool
 
-    def find(self, text: str, usecase: str | None, since: datetime) -> list[Event]:
-        """Find at most MOST_EVENTS events that have the text in one of the fields that are searched, newest first."""
+    def find(
+        self, text: str, fields: Sequence[str], usecase: str | None, since: datetime, until: datetime | None = None
+    ) -> list[Event]:
+        """Find at most MOST_EVENTS events that have the text in one of the fields, newest first."""
 
     def label(self, event: Event) -> dict[str, Any] | None:
         """Find the label that counts for the prediction, by the rule of `slipway.prediction_log.label_join`."""

@@ -7,9 +7,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from monitoring.search.event_source import MOST_EVENTS, EventSource
+from monitoring.search.event_fields import IDS, SEARCHED
+from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, EventSource
 from monitoring.search.results import Event, FoundPredictions, Prediction
 from slipway.errors import NotFound, RegistryError, ServiceError
+from slipway.ids import made_ms
+from slipway.timestamps import from_ms
 
 if TYPE_CHECKING:
     from monitoring.governance.trace import Trace
@@ -27,7 +30,7 @@ def find_predictions(
         NotFound: no event has it.
         ServiceError, OSError: the source does not respond.
     """
-    events = source.find(text, usecase, since)
+    events = find_events(source, text, usecase, since)
     if not events:
         where = f"of {usecase} " if usecase else ""
         raise NotFound(
@@ -40,6 +43,15 @@ def find_predictions(
         shown = [_prediction(each) for each in rows[:MOST_SHOWN]]
         return FoundPredictions(text, shown, len(rows) > MOST_SHOWN or len(events) == MOST_EVENTS)
     return FoundPredictions(text, [_whole(source, rows[0], config)])
+
+
+def find_events(source: EventSource, text: str, usecase: str | None, since: datetime) -> list[Event]:
+    """Find the events of a text: by an id at the time with which it begins, however long ago, else in every field."""
+    if milliseconds := made_ms(text.partition(":")[0]):  # an event's id is that of its row, its role and version
+        made = from_ms(milliseconds)
+        if found := source.find(text, IDS, usecase, made - CLOCKS_APART, made + CLOCKS_APART):
+            return found
+    return source.find(text, SEARCHED, usecase, since)
 
 
 def _by_row(events: Sequence[Event]) -> list[list[Event]]:

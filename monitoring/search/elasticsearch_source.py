@@ -91,6 +91,11 @@ class ElasticsearchSource:
         found = self._newest(SERVICE, conditions, _MOST_LINES)
         return [{short: value(line, name) for short, name in _LOG_LINE.items()} for line in reversed(found)]
 
+    def usecases(self) -> list[str]:
+        names = {"names": {"terms": {"field": "slipway.usecase", "size": _AT_ONCE}}}
+        found = self._search(PREDICTION, size=0, aggs=names)
+        return sorted(bucket["key"] for bucket in found["aggregations"]["names"]["buckets"])
+
     def totals(self, usecase: str, window: Window) -> Totals:
         means = {name: {"avg": {"field": name}} for name in ("event.duration", "slipway.model_ms", "slipway.score")}
         aggregations = {"failed": {"filter": _FAILED}, "succeeded": {"filter": _SUCCEEDED, "aggs": means}}
@@ -146,20 +151,27 @@ class ElasticsearchSource:
 
     def _aggregate(self, usecase: str, window: Window, aggregations: Query) -> Query:
         chosen = {"bool": {"filter": [_within(window), _REQUESTED, *_of(usecase)], "must_not": [_IS_TEST]}}
-        found = self._search(PREDICTION, query=chosen, size=0, aggs=aggregations)
-        if "aggregations" not in found:  # of no index at all
+        aggregated: Query = self._search(PREDICTION, query=chosen, size=0, aggs=aggregations).get("aggregations", {})
+        if not aggregated:  # there is no stream
             name = stream(PREDICTION, self._config)
             raise ServiceError(
                 f"{self.name} has no data stream {name}: `slipway elk setup` prepares it, `slipway ship` fills it."
             )
-        aggregated: Query = found["aggregations"]
         return aggregated
 
     def _search(self, dataset: str, **search: Any) -> Query:
-        """Search a stream; one that is not there yet has no documents."""
+        """Search a stream; one that is not there yet has no documents. Part of a stream is none: "not found" is known
+        of the whole only."""
+        from elasticsearch import NotFoundError
+
+        name = stream(dataset, self._config)
         with explained(self._config):
-            options = {"ignore_unavailable": True, "allow_no_indices": True}
-            found: Query = self._client.search(index=stream(dataset, self._config), **search, **options).body
+            try:
+                found: Query = self._client.search(index=name, **search, allow_partial_search_results=False).body
+            except NotFoundError as error:
+                if error.error != "index_not_found_exception":  # but a proxy's
+                    raise
+                return {"hits": {"hits": []}}
         return found
 
 

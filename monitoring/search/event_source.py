@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from monitoring.search.results import Event, Group, Totals, Window
-from slipway.errors import ServiceError, SettingsError
+from slipway.errors import NotFound, ServiceError, SettingsError, suggestion
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -37,6 +37,10 @@ class EventSource(Protocol):
 
     def log_lines(self, traces: Collection[str]) -> list[Event]:
         """Find the log lines of requests, the oldest first."""
+
+    def usecases(self) -> list[str]:
+        """List the use cases that have predictions."""
+        ...
 
     def totals(self, usecase: str, window: Window) -> Totals:
         """Count the rows that callers asked for."""
@@ -78,6 +82,20 @@ def ask(question: Callable[[EventSource], T], config: Settings, choice: Choice =
             notes = [f"{error} The prediction log was read instead."]
     source = ParquetSource(config)
     return question(source), source.name, notes
+
+
+def require_usecase(source: EventSource, usecase: str) -> None:
+    """Refuse a use case that has no predictions.
+
+    Raises:
+        NotFound: the source has none of it; the message names those that it has.
+    """
+    known = source.usecases()
+    if usecase not in known:
+        raise NotFound(
+            f"{source.name} has no predictions of {usecase!r}.{suggestion(usecase, known)} It has those of: "
+            f"{', '.join(known) or 'no use case'}."
+        )
 
 
 def _has_elasticsearch(config: Settings, choice: Choice) -> bool:

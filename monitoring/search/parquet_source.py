@@ -50,7 +50,7 @@ class ParquetSource:
         names = ", ".join(quoted(name) for name in FIELDS.values())
         rows = [
             row
-            for name in ([usecase] if usecase else self._usecases())
+            for name in ([usecase] if usecase else self.usecases())
             for row in Log(self._config)
             .having(name, dict.fromkeys(fields, text), since, until)
             .order('"@timestamp" DESC')
@@ -83,7 +83,7 @@ class ParquetSource:
     def labelled(self, usecase: str, since: datetime) -> DuckDBPyRelation | None:
         return Log(self._config).labelled(usecase, since)
 
-    def _usecases(self) -> list[str]:
+    def usecases(self) -> list[str]:
         known = shipped(object_store(self._config), self._config)
         here = (name for name in spooled(self._config.spool) if not name.startswith("_"))  # those are no use cases
         return sorted({*known, *here})

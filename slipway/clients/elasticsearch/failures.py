@@ -48,8 +48,10 @@ def reason(body: Any) -> str:
     """The reason that an error response of Elasticsearch gives, on one line."""
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
-        causes = error.get("root_cause") or [error]
-        return one_line(str(causes[0].get("reason") or error.get("reason") or error.get("type")))
+        cause = (error.get("root_cause") or [error])[0]
+        found = one_line(str(cause.get("reason") or error.get("reason") or error.get("type")))
+        index = str(cause.get("index", ""))
+        return found if index in found else f"{found} ({one_line(index)})"
     return one_line(str(error or body or "no reason is given"))
 
 

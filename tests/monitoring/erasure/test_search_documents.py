@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monitoring.erasure.search_streams import erase_documents
+from monitoring.erasure.search_documents import erase_documents
 from monitoring.erasure.subject import Traces
 from slipway.clients.elasticsearch import streams
 from slipway.clients.elasticsearch.connection import connect

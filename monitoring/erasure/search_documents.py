@@ -15,7 +15,7 @@ from monitoring.log_shipping import refused_documents
 from monitoring.log_shipping.shipper import LOCK
 from slipway.clients.elasticsearch import streams
 from slipway.clients.elasticsearch.connection import connect, is_configured
-from slipway.clients.elasticsearch.failures import explained
+from slipway.clients.elasticsearch.failures import explained, reason
 from slipway.errors import ServiceError
 from slipway.prediction_log.layout import STREAMS
 from slipway.settings import Settings
@@ -109,7 +109,7 @@ def _delete(client: Elasticsearch, places: Iterable[_Place]) -> None:
         [refused] = error.errors[0].values()
         raise ServiceError(
             f"Elasticsearch did not delete {len(error.errors)} documents of the subject from {refused['_index']} "
-            f"({one_line(str(refused.get('error')))}). Remove its write block, if it has one, and run the same "
+            f"({reason(refused)}). Remove its write block, if it has one, and run the same "
             "command again."
         ) from None
 

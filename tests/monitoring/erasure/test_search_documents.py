@@ -1,4 +1,4 @@
-"""Erasure in Elasticsearch: a subject's documents leave every backing index of the streams."""
+"""Erasure in Elasticsearch: a subject's documents leave every backing index of the streams, and the refused ones."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monitoring.erasure.search_documents import erase_documents
+from monitoring.elk.setup import apply, plan
+from monitoring.erasure.erasure import forget
+from monitoring.erasure.search_documents import erase_documents, erase_refused
 from monitoring.erasure.subject import Traces
+from monitoring.log_shipping import refused_documents
+from monitoring.log_shipping.bulk import Refusal
+from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
+from monitoring.log_shipping.event_lines import parse
+from monitoring.log_shipping.shipper import Shipper
+from monitoring.log_shipping.sinks import ParquetSink, Totals
 from slipway.clients.elasticsearch import streams
 from slipway.clients.elasticsearch.connection import connect
 from slipway.errors import ServiceError
+from slipway.prediction_log import segments
 from slipway.settings import Settings
-from tests.support.prediction_log.sample_events import label, prediction
-from tests.support.prediction_log.subjects import BY_KEY, BY_ROW_KEY, KEY, OTHER, ROW_KEY
+from slipway.storage import object_store
+from tests.support.prediction_log.sample_events import USECASE, label, prediction
+from tests.support.prediction_log.subjects import BY_KEY, BY_ROW_KEY, KEY, OTHER, OTHERS, ROW_KEY, left_of, write_events
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
-
-FIELDS = ("key", "row_id", "row_key", "usecase")
 
 
 @pytest.fixture
 def client(elk: Settings) -> Elasticsearch:
     """Provide the client of an environment whose streams have rolled over between two events of the subject."""
     client = connect(elk)
-    properties = {"slipway": {"properties": {name: {"type": "keyword"} for name in FIELDS}}}
-    client.indices.put_index_template(
-        name=f"erasure-{elk.environment}",
-        index_patterns=[f"logs-*-{elk.environment}"],
-        priority=900,
-        data_stream={},
-        template={"mappings": {"dynamic": False, "properties": {"@timestamp": {"type": "date"}, **properties}}},
-    )
+    apply(client, elk, plan(client, elk), lambda done: None)
     put = _putter(client, elk)
     put(streams.PREDICTION, prediction("a", key=KEY, row_key=ROW_KEY), prediction("b", key=OTHER))
     client.indices.rollover(alias=streams.stream(streams.PREDICTION, elk))
@@ -81,7 +82,7 @@ def test_a_stream_that_is_not_there_has_nothing_to_delete(elk: Settings) -> None
 
 def test_an_index_that_is_read_only_is_an_error_that_says_what_to_do(elk: Settings, client: Elasticsearch) -> None:
     client.indices.put_settings(index=streams.stream(streams.FEEDBACK, elk), settings={"index.blocks.write": True})
-    with pytest.raises(ServiceError, match="Run the same command again"):
+    with pytest.raises(ServiceError, match="Remove its write block, .* run the same command again"):
         erase_documents(elk, BY_KEY, Traces(rows={"a"}, keys={KEY}))
     client.indices.put_settings(index=streams.stream(streams.FEEDBACK, elk), settings={"index.blocks.write": False})
     assert erase_documents(elk, BY_KEY, Traces(rows={"a"}, keys={KEY})) > 0
@@ -89,5 +90,43 @@ def test_an_index_that_is_read_only_is_an_error_that_says_what_to_do(elk: Settin
 
 
 def test_an_elasticsearch_that_does_not_respond_is_an_error(elk: Settings) -> None:
-    with pytest.raises(ServiceError, match="did not delete"):
+    with pytest.raises(ServiceError, match="cannot be reached"):
         erase_documents(elk.model_copy(update={"elasticsearch_url": "http://127.0.0.1:9"}), BY_KEY, Traces())
+
+
+def test_a_segment_that_elasticsearch_has_in_part_is_not_sent_twice(elk: Settings, write: Callable[..., None]) -> None:
+    """The shipper was killed after it sent the spool, and the stream rolls over before it goes on."""
+    client, name = connect(elk), streams.stream(streams.PREDICTION, elk)
+    apply(client, elk, plan(client, elk), lambda done: None)
+    write_events(write)
+    for segment in segments(elk.spool, USECASE):
+        ElasticsearchSink(elk, Totals()).take(USECASE, segment)
+    client.indices.rollover(alias=name)
+    done = forget(BY_KEY, elk)
+    assert (done.predictions, done.labels, done.documents) == (1, 2, 4)
+    assert not Shipper(elk, [ParquetSink(elk), ElasticsearchSink(elk, Totals())]).ship().failed
+    assert rows_left(client, elk, streams.PREDICTION) == OTHERS
+    assert segments(elk.spool, USECASE) == []
+    assert left_of(elk, KEY, ROW_KEY) == []
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["in the spool", "in the object store"])
+def test_refused_documents_of_the_subject_are_removed(
+    config: Settings, write: Callable[..., None], moved: bool
+) -> None:
+    mixed, own = [prediction("a", key=KEY), prediction("b", key=OTHER)], [prediction("a", 3, key=KEY)]
+    store = object_store(config)
+    write(*mixed)
+    [segment] = segments(config.spool, USECASE)
+    for byte, lines in enumerate((mixed, own)):
+        documents = [document for line in lines if (document := parse(line))]
+        refused_documents.keep(segment, byte, [Refusal(each, 400, "mapping", "not a date") for each in documents])
+    for path in refused_documents.waiting(config.spool, USECASE) if moved else ():
+        refused_documents.move(path, USECASE, config, store)
+    assert erase_refused(config, BY_KEY, Traces(rows={"a"}), dry_run=True) == 2
+    assert forget(BY_KEY, config).documents == 2
+    waiting = refused_documents.waiting(config.spool, USECASE)
+    left = [path.read_bytes() for path in waiting]
+    left += [store.read(name) for name in refused_documents.names(config, store, USECASE)]
+    [(_, document)] = refused_documents.read(left[0])
+    assert (len(left), document.line) == (1, mixed[1].strip())

@@ -94,20 +94,23 @@ def test_an_elasticsearch_that_does_not_respond_is_an_error(elk: Settings) -> No
         erase_documents(elk.model_copy(update={"elasticsearch_url": "http://127.0.0.1:9"}), BY_KEY, Traces())
 
 
-def test_a_segment_that_elasticsearch_has_in_part_is_not_sent_twice(elk: Settings, write: Callable[..., None]) -> None:
+@pytest.mark.usefixtures("elk")
+def test_a_segment_that_elasticsearch_has_in_part_is_not_sent_twice(
+    config: Settings, write: Callable[..., None]
+) -> None:
     """The shipper was killed after it sent the spool, and the stream rolls over before it goes on."""
-    client, name = connect(elk), streams.stream(streams.PREDICTION, elk)
-    apply(client, elk, plan(client, elk), lambda done: None)
+    client, name = connect(config), streams.stream(streams.PREDICTION, config)
+    apply(client, config, plan(client, config), lambda done: None)
     write_events(write)
-    for segment in segments(elk.spool, USECASE):
-        ElasticsearchSink(elk, Totals()).take(USECASE, segment)
+    for segment in segments(config.spool, USECASE):
+        ElasticsearchSink(config, Totals()).take(USECASE, segment)
     client.indices.rollover(alias=name)
-    done = forget(BY_KEY, elk)
+    done = forget(BY_KEY, config)
     assert (done.predictions, done.labels, done.documents) == (1, 2, 4)
-    assert not Shipper(elk, [ParquetSink(elk), ElasticsearchSink(elk, Totals())]).ship().failed
-    assert rows_left(client, elk, streams.PREDICTION) == OTHERS
-    assert segments(elk.spool, USECASE) == []
-    assert left_of(elk, KEY, ROW_KEY) == []
+    assert not Shipper(config, [ParquetSink(config), ElasticsearchSink(config, Totals())]).ship().failed
+    assert rows_left(client, config, streams.PREDICTION) == OTHERS
+    assert segments(config.spool, USECASE) == []
+    assert left_of(config, KEY, ROW_KEY) == []
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["in the spool", "in the object store"])

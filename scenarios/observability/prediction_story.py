@@ -19,7 +19,7 @@ from scenarios.harness.waiting import until
 from scenarios.observability.report import StoryStep
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.http import HttpClient, Response
-from slipway.errors import NotFound
+from slipway.errors import NotFound, ServiceError
 from slipway.settings import settings
 
 SHIPPED_SECONDS = 40.0
@@ -91,7 +91,7 @@ class PredictionStory:
             found, *_ = ask(
                 lambda source: find_predictions(source, text, settings(), since, self._usecase), settings(), choice
             )
-        except NotFound:
+        except (NotFound, ServiceError):  # such as a stream whose first shard is just being made
             return None
         newest = found.predictions[0]
         return newest if newest.id == self._id and newest.label else None

@@ -39,7 +39,7 @@ class ServiceDouble(HttpDouble):
         self._loses_labels = loses_labels
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
-        trace, document = read_traceparent(self.headers["traceparent"].encode()) or "", json.loads(body)
+        trace, document = read_traceparent(self.request_headers["traceparent"].encode()) or "", json.loads(body)
         if path.endswith("/feedback"):
             return self._take_labels(trace, document["feedback"])
         [row] = document["instances"]

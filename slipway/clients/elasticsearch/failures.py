@@ -54,6 +54,8 @@ def reason(body: Any) -> str:
 
 def _refused(error: Any) -> str:
     status, body = error.status_code, error.body
+    if 300 <= status < 400:
+        return f"{status}: it leads elsewhere, as a proxy's login does. Set ELASTICSEARCH_URL to the server itself."
     if isinstance(body, str) and body.lstrip().startswith("<"):
         return f"{status}, and HTML in place of JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself."
     if status == _UNAUTHORIZED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 from elasticsearch.helpers import bulk
@@ -14,22 +15,27 @@ from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
+from slipway.settings import Settings
 from tests.support.prediction_log.sample_events import prediction
 
 NAMES, AT_ONCE = 10_000, 20
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
 
 
-@pytest.fixture
-def client(elk):
-    return connect(elk)
+@pytest.fixture(scope="module")
+def client(elasticsearch):
+    return connect(Settings(ELASTICSEARCH_URL=elasticsearch))
 
 
-@pytest.fixture
-def predictions(client, elk):
-    """Return the name of the stream of predictions, with its templates and one event."""
-    apply(client, elk, plan(client, elk), lambda line: None)
-    name = stream(PREDICTION, elk)
+@pytest.fixture(scope="module")
+def predictions(client, elasticsearch):
+    """Return the name of a stream of predictions, with its templates and one event, for tests that read its mapping."""
+    return set_up(client, Settings(ELASTICSEARCH_URL=elasticsearch, environment=f"test-{uuid.uuid4().hex[:8]}"))
+
+
+def set_up(client, config):
+    apply(client, config, plan(client, config), lambda line: None)
+    name = stream(PREDICTION, config)
     client.index(index=name, document=document(0), op_type="create", refresh=True)
     return name
 
@@ -130,7 +136,8 @@ def test_an_index_of_the_streams_name_is_named(client, elk):
         plan(client, elk)
 
 
-def test_the_status_of_a_stream(client, elk, predictions, cli):
+def test_the_status_of_a_stream_and_of_a_disk_that_is_almost_full(client, elk, cli):
+    predictions = set_up(client, elk)
     found = {each.stream: each for each in status(client, elk).streams}
     one = found[predictions]
     assert (one.documents, one.indices, one.refused, one.advice) == (1, 1, 0, [])
@@ -141,13 +148,10 @@ def test_the_status_of_a_stream(client, elk, predictions, cli):
     lines = cli("elk", "status").out.splitlines()
     assert lines[0].startswith(f"{predictions}: 1 document, 0.0 MB in 1 index, {one.oldest} to {one.newest}")
     assert f"logs-slipway.audit-{elk.environment}: not there yet, 0 refused" in lines
+    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
+    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
+    assert "a disk is almost full" in one.advice[0]
 
 
 def test_the_status_before_the_setup_says_what_to_run(client, elk):
     assert all("slipway elk setup" in each.advice[0] for each in status(client, elk).streams)
-
-
-def test_the_status_names_a_disk_that_is_almost_full(client, elk, predictions):
-    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
-    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
-    assert "a disk is almost full" in one.advice[0]

@@ -94,7 +94,12 @@ def message(config):
             "302: it redirects to 'https://login.example.com/?to=",
         ),
         (404, b"", PRODUCT, "404: no reason is given"),
-        (200, OPENSEARCH, {"Content-Type": "application/json"}, "this is OpenSearch 3.8.0, which lacks Elasticsearch's `flattened`"),
+        (
+            200,
+            OPENSEARCH,
+            {"Content-Type": "application/json"},
+            "this is OpenSearch 3.8.0, which lacks Elasticsearch's",
+        ),
     ],
 )
 def test_a_response_is_explained(answering, status, content, headers, expected):

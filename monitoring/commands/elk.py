@@ -64,6 +64,9 @@ def _setup(
 
     planned = plan(client, config, keys, space)
     _name_lacks(planned.server)
+    if planned.server.lifecycle:
+        kept = ", ".join(f"{dataset} {_days(days)}" for dataset, days in planned.days.items())
+        say(f"Events are kept: {kept}.")
     if as_json:
         print_json(_as_document(planned))
     elif dry_run:
@@ -83,6 +86,10 @@ def _name_lacks(server: Capabilities) -> None:
         say(f"It lacks {lack.feature}: {lack.consequence}.")
 
 
+def _days(number: int | None) -> str:
+    return "for ever" if number is None else f"{number} day{_s(number)}"
+
+
 def _show(planned: Plan) -> None:
     for change in planned.pending:
         typer.echo(str(change))
@@ -98,6 +105,7 @@ def _as_document(planned: Plan) -> dict[str, Any]:
     return {
         "server": asdict(planned.server),
         "lacks": [asdict(lack) for lack in planned.server.lacks],
+        "retention_days": dict(planned.days),
         "changes": [
             {
                 "action": change.action,

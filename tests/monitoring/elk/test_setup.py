@@ -185,8 +185,11 @@ def test_the_diff_of_a_dry_run_changes_nothing(cli, double):
     assert double.writes == []
 
 
-def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double):
+def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double, declare):
+    declare(loans=90, cars=30)
     first, again = cli("elk", "setup"), cli("elk", "setup")
+    assert "Events are kept: slipway.prediction 90 days, slipway.feedback 90 days, " in first.err
+    assert "slipway.audit for ever." in first.err
     assert "create role slipway-staging-shipper" in first.err
     assert "22 resources changed, 0 unchanged" in first.err
     assert "It lacks document- and field-level security (licence: basic)" in first.err

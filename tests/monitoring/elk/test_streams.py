@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from elasticsearch.helpers import bulk
 
 from monitoring.elk.definitions import PRIORITY
+from monitoring.elk.expiry import expired
 from monitoring.elk.setup import apply, plan
 from monitoring.elk.status import status
 from slipway.clients.elasticsearch.connection import connect
@@ -16,7 +18,8 @@ from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
 from slipway.settings import Settings
-from tests.support.prediction_log.sample_events import prediction
+from slipway.timestamps import iso
+from tests.support.prediction_log.sample_events import START, prediction
 
 NAMES, AT_ONCE = 10_000, 20
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
@@ -101,6 +104,16 @@ def test_texts_are_found_up_to_the_longest_that_callers_may_send_and_longer_ones
     found = client.search(index=predictions, query={"term": {"slipway.row_id": document(2)["slipway"]["row_id"]}})
     assert found["hits"]["hits"][0]["_source"]["slipway"]["features"] == too_long
     assert client.count(index=predictions, query={"exists": {"field": "slipway.features.essay"}})["count"] == 0
+
+
+def test_expired_are_the_events_of_one_use_case_from_before_the_time(client, predictions):
+    first = START - timedelta(days=30)
+    sent = [document(f"old-{n}", usecase=usecase) for n, usecase in enumerate(["loans", "loans", "loans-2", "cars"])]
+    for each, days in zip(sent, (0, 1, 0, 0), strict=True):
+        each["@timestamp"] = iso(first + timedelta(days=days))
+    bulk(client, [{"_op_type": "create", "_index": predictions, "_source": each} for each in sent], refresh=True)
+    found = client.search(index=predictions, query=expired("loans", first + timedelta(days=1)))["hits"]["hits"]
+    assert [hit["_source"]["slipway"]["row_id"] for hit in found] == [sent[0]["slipway"]["row_id"]]
 
 
 def test_a_wrong_type_is_refused_and_not_guessed(client, predictions):

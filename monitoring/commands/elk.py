@@ -141,8 +141,10 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
     found = status(client, config)
     if as_json:
         streams = [asdict(stream) for stream in found.streams]
-        return print_json({"server": asdict(found.server), "streams": streams})
+        return print_json({"server": asdict(found.server), "streams": streams, "problems": found.problems})
     _name_lacks(found.server)
+    for problem in found.problems:
+        say(problem)
     for stream in found.streams:
         typer.echo(_line(stream))
         for advice in stream.advice:
@@ -151,13 +153,14 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
 
 
 def _line(stream: StreamStatus) -> str:
-    late = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping += "" if stream.refused is None else f", {stream.refused} refused"
     if not stream.indices:
-        return f"{stream.stream}: not there yet{late}, {stream.refused} refused"
+        return f"{stream.stream}: not there yet{shipping}"
     times = f", {stream.oldest} to {stream.newest}" if stream.oldest else ""
     size = f"{stream.documents} document{_s(stream.documents)}, {stream.bytes / 1e6:.1f} MB"
     indices = "1 index" if stream.indices == 1 else f"{stream.indices} indices"
-    return f"{stream.stream}: {size} in {indices}{times}{late}, {stream.refused} refused"
+    return f"{stream.stream}: {size} in {indices}{times}{shipping}"
 
 
 def _s(number: int) -> str:

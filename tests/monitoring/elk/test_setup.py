@@ -10,6 +10,7 @@ import pytest
 from monitoring.elk import access_keys
 from monitoring.elk.definitions import PRIORITY, ROLES
 from monitoring.elk.setup import apply, plan
+from monitoring.log_shipping import refused_documents
 from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
@@ -210,6 +211,17 @@ def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
     assert ran.code == 1
     assert "Elasticsearch 7.17.0 is too old: 8.15 or later is needed" in ran.err
     assert old.writes == []
+
+
+def test_the_status_without_the_object_store_says_what_it_does_not_know(cli, double, monkeypatch):
+    def unreachable(*_):
+        raise ServiceError("the bucket does not respond")
+
+    monkeypatch.setattr(refused_documents, "usecases", unreachable)
+    ran = cli("elk", "status")
+    assert ran.code == 0
+    assert "refused documents cannot be counted: the bucket does not respond" in ran.err
+    assert ran.out.startswith(f"{STREAM}: not there yet\n")
 
 
 @pytest.mark.parametrize("action", ["setup", "status"])

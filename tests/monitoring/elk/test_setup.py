@@ -203,14 +203,21 @@ def test_json_has_every_resource(cli, double):
     assert found["server"]["licence"] == "basic"
 
 
-def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
-    with ElasticsearchAdminDouble(version="7.17.0") as old:
-        monkeypatch.setenv("ELASTICSEARCH_URL", old.uri)
+@pytest.mark.parametrize(
+    ("version", "flavor", "expected"),
+    [
+        ("7.17.0", "default", "Elasticsearch 7.17.0 is too old: 8.15 or later is needed"),
+        ("8.11.0", "serverless", "this is Elasticsearch Serverless, which lacks index lifecycle policies"),
+    ],
+)
+def test_a_server_that_lacks_too_much_is_refused_before_anything_changes(cli, monkeypatch, version, flavor, expected):
+    with ElasticsearchAdminDouble(version=version, flavor=flavor) as server:
+        monkeypatch.setenv("ELASTICSEARCH_URL", server.uri)
         settings.cache_clear()
         ran = cli("elk", "setup")
     assert ran.code == 1
-    assert "Elasticsearch 7.17.0 is too old: 8.15 or later is needed" in ran.err
-    assert old.writes == []
+    assert expected in ran.err and "Nothing was changed" in ran.err
+    assert server.writes == []
 
 
 def test_the_status_without_the_object_store_says_what_it_does_not_know(cli, double, monkeypatch):

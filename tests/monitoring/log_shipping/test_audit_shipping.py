@@ -51,7 +51,8 @@ def test_marked_lines_are_copied_once_byte_for_byte(shipper: AuditShipper, elk: 
     assert shipper.ship() == 3
     assert shipper.ship() == 0
     found = audit_copies.compare(elk, "loans")
-    assert (found.lines, found.pending, found.copy, found.problems) == (3, 0, stream(AUDIT, elk), [])
+    assert (found.lines, found.pending, found.copy, found.compared) == (3, 0, stream(AUDIT, elk), True)
+    assert found.problems == []
 
 
 def test_a_copy_can_be_searched_by_its_parts(shipper: AuditShipper, elk: Settings, client: Elasticsearch) -> None:
@@ -176,7 +177,7 @@ def test_while_elasticsearch_is_away_lines_wait_and_history_says_that_nothing_wa
         AuditShipper(away, connect(away)).ship()
     assert len(audit_store.pending(elk, "loans")) == 2
     found = audit_copies.compare(away, "loans")
-    assert (found.pending, found.problems) == (2, [])
+    assert (found.pending, found.compared, found.problems) == (2, False, [])
     assert "the audit was not compared" in found.warnings[0]
 
 

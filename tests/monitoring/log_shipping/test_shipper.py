@@ -49,6 +49,22 @@ def test_segments_become_partitions_by_environment_use_case_and_date(config, wri
     assert segments(config.spool, USECASE) == []
 
 
+def test_a_copy_of_the_audit_that_takes_long_and_fails_holds_up_no_event(config, log, write, monkeypatch):
+    monkeypatch.setattr(ship_module, "PAUSE_SECONDS", 0.01)
+
+    def copy() -> int:
+        write(prediction("later"))
+        deadline = time.monotonic() + 20
+        while segments(config.spool, USECASE) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyError("cut off")
+
+    shipped = Shipper(config, [ParquetSink(config)], copy_audit=copy).ship()
+    assert (shipped.events, shipped.audit_lines) == (1, 0)
+    assert shipped.failed == ["the audit was not copied: 'cut off'"]
+    assert rows(log) == ["later"]
+
+
 def test_an_open_segment_stays(config, shipper):
     writer = Writer(config.spool, USECASE, "prediction")
     writer.write(prediction("a"))
@@ -198,7 +214,7 @@ def test_the_command_ships_once_and_prints_what_it_did(config, log, write, cli):
     ran = cli("ship", "--once")
     assert (ran.code, ran.out) == (0, f"2 events of 1 segments are in {config.log_root}\n")
     ran = cli("ship", "--once", "--json")
-    assert (ran.code, json.loads(ran.out)) == (0, {"segments": 0, "events": 0, "failed": []})
+    assert (ran.code, json.loads(ran.out)) == (0, {"segments": 0, "events": 0, "audit_lines": 0, "failed": []})
     assert rows(log) == ["a", "b"]
 
 

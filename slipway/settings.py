@@ -310,6 +310,12 @@ class Settings(BaseSettings):
     def _without_last_slash(cls, value: object) -> object:
         return value.rstrip("/") if isinstance(value, str) else value
 
+    @field_validator("elasticsearch_api_key_file", "elasticsearch_ca_certs", mode="before")
+    @classmethod
+    def _no_file(cls, value: object) -> object:
+        """An empty variable names no file; as a path it would be the current folder."""
+        return value or None
+
     @field_validator("root_path")
     @classmethod
     def _no_own_path(cls, value: str) -> str:

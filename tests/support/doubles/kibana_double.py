@@ -30,9 +30,9 @@ class KibanaDouble(HttpDouble):
         found = _PATH.fullmatch(path)
         if method != "POST" or not found or (found[1] or "default") not in self.spaces:
             raise _refused(404, "Not Found")
-        if self._api_key and self.headers.get("Authorization") != f"ApiKey {self._api_key}":
+        if self._api_key and self.request_headers.get("Authorization") != f"ApiKey {self._api_key}":
             raise _refused(401, "Unauthorized")
-        if "kbn-xsrf" not in self.headers:
+        if "kbn-xsrf" not in self.request_headers:
             raise _refused(400, "Request must contain a kbn-xsrf header.")
         return self._import(self.spaces[found[1] or "default"], _objects(body), query.get("overwrite") == "true")
 

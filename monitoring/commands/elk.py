@@ -40,9 +40,10 @@ def command(
 ) -> None:
     """Set up Elasticsearch: templates, lifecycles, ingest pipelines and roles of this environment's data streams.
 
-    It can be run again: what is as it has to be stays. `status` shows what each stream holds, what is late, unreadable
-    or refused, and what to do. The address and the credentials are ELASTICSEARCH_URL, ELASTICSEARCH_API_KEY or
-    ELASTICSEARCH_API_KEY_FILE, and ELASTICSEARCH_CA_CERTS; keys are made by a user with a password, not by a key.
+    It can be run again at any time, and changes only what differs. `status` shows what each stream holds, what is late,
+    unreadable or refused, and what to do. The address and the credentials are ELASTICSEARCH_URL, ELASTICSEARCH_API_KEY
+    or ELASTICSEARCH_API_KEY_FILE, and ELASTICSEARCH_CA_CERTS. API keys are made by a user with a password, since a key
+    cannot make other keys.
     """
     from slipway.clients.elasticsearch.connection import connect
     from slipway.settings import settings
@@ -68,16 +69,18 @@ def _setup(
     elif dry_run:
         _show(planned)
     if not dry_run:
-        apply(client, config, planned, say, space)
+        apply(client, config, planned, say)
+    if keys and not planned.server.security:
+        say("no API keys: a server without security has none")
     kept = len(planned.changes) - len(planned.pending)
     done = "would be changed" if dry_run else "changed"
-    say(f"{config.environment}: {len(planned.pending)} resources {done}, {kept} are as they have to be")
+    say(f"{config.environment}: {len(planned.pending)} resources {done}, {kept} unchanged")
 
 
 def _name_lacks(server: Capabilities) -> None:
-    say(f"Elasticsearch {server.version}, licence {server.licence}")
+    say(f"Elasticsearch {server.version}, licence: {server.licence}")
     for lack in server.lacks:
-        say(f"it lacks {lack.feature}: {lack.consequence}")
+        say(f"It lacks {lack.feature}: {lack.consequence}.")
 
 
 def _show(planned: Plan) -> None:
@@ -105,7 +108,7 @@ def _as_document(planned: Plan) -> dict[str, Any]:
             for change in planned.changes
         ],
         "rolled_over": planned.rolled_over,
-        "keys": [{"name": key.name, "file": str(key.file), "exists": key.exists} for key in planned.keys],
+        "keys": [{"action": key.action, "name": key.name, "file": str(key.file)} for key in planned.keys],
     }
 
 
@@ -141,6 +144,13 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
 
 def _line(stream: StreamStatus) -> str:
     late = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    if not stream.indices:
+        return f"{stream.stream}: not there yet{late}, {stream.refused} refused"
     times = f", {stream.oldest} to {stream.newest}" if stream.oldest else ""
-    size = f"{stream.documents} documents, {stream.bytes / 1e6:.1f} MB in {stream.indices} indices"
-    return f"{stream.stream}: {size}{times}{late}, {stream.refused} refused"
+    size = f"{stream.documents} document{_s(stream.documents)}, {stream.bytes / 1e6:.1f} MB"
+    indices = "1 index" if stream.indices == 1 else f"{stream.indices} indices"
+    return f"{stream.stream}: {size} in {indices}{times}{late}, {stream.refused} refused"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

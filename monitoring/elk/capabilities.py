@@ -41,13 +41,21 @@ class Capabilities:
     def lacks(self) -> list[Lack]:
         """The missing features, the ones that matter most first."""
         found = [
-            (self.lifecycle, "index lifecycle policies", "no stream rolls over or forgets: delete old ones by hand"),
-            (self.security, "security", "there are no roles and keys: whoever reaches it reads and deletes"),
-            (self.ingest, "ingest processors", "unreadable log lines are refused, and the time of arrival is not kept"),
+            (
+                self.lifecycle,
+                "index lifecycle policies",
+                "streams do not roll over, and old events have to be deleted by hand",
+            ),
+            (
+                self.security,
+                "security",
+                "there are no roles and API keys, and whoever reaches the server reads and deletes",
+            ),
+            (self.ingest, "ingest processors", "log lines stay unparsed, and the time of arrival is not kept"),
             (
                 not self.security or self.licence not in _FREE,
                 f"document- and field-level security (licence: {self.licence})",
-                "whoever may read a stream sees all of its fields; private ones are masked before they are logged",
+                "whoever may read a stream sees all of its fields (private values are masked before they are logged)",
             ),
         ]
         return [Lack(feature, consequence) for there, feature, consequence in found if not there]

@@ -41,12 +41,12 @@ class Plan:
         return [change for change in self.changes if change.action is not Action.keep]
 
     @property
-    def missing_keys(self) -> list[AccessKey]:
-        return [key for key in self.keys if not key.exists]
+    def pending_keys(self) -> list[AccessKey]:
+        return [key for key in self.keys if key.action is not Action.keep]
 
     @property
     def is_done(self) -> bool:
-        return not (self.pending or self.rolled_over or self.missing_keys)
+        return not (self.pending or self.rolled_over or self.pending_keys)
 
 
 def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, space: str = "default") -> Plan:
@@ -72,19 +72,20 @@ def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, spac
             server,
             changes,
             [streams(config)[name] for name, index in there.items() if _is_outdated(config, name, server, index)],
-            access_keys.existing(client, config, keys) if keys and server.security else [],
+            access_keys.existing(client, config, keys, space) if keys and server.security else [],
         )
 
 
-def apply(
-    client: Elasticsearch, config: Settings, planned: Plan, report: Callable[[str], None], space: str = "default"
-) -> None:
+def apply(client: Elasticsearch, config: Settings, planned: Plan, report: Callable[[str], None]) -> None:
     """Write what the plan found to differ, and report each step once it is done.
 
     Raises:
+        SettingsError: the keys' folder cannot be written; nothing was changed.
         ServiceError: the server refuses a step; those before it are done, and another run goes on.
         OSError: the file of a key cannot be written.
     """
+    for folder in {key.file.parent for key in planned.pending_keys if key.action is Action.create}:
+        access_keys.prepare(folder)
     with explained(config):
         for change in planned.pending:
             change.resource.write(client)
@@ -92,8 +93,8 @@ def apply(
         for stream in planned.rolled_over:
             client.indices.rollover(alias=stream)
             report(f"roll over {stream}")
-        for key in planned.missing_keys:
-            access_keys.create(client, config, key, space)
+        for key in planned.pending_keys:
+            access_keys.write(client, key)
             report(str(key))
 
 

@@ -12,7 +12,7 @@ from monitoring.elk.write_index import WriteIndex, write_index
 from monitoring.log_shipping import refused_documents
 from monitoring.log_shipping.shipper import lag, usecases
 from slipway.clients.elasticsearch.failures import explained
-from slipway.clients.elasticsearch.streams import FEEDBACK, PREDICTION, streams
+from slipway.clients.elasticsearch.streams import AUDIT, FEEDBACK, PREDICTION, SERVICE, streams
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system.files import read_regular
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 LATE_SECONDS = 300.0
 _FLOOD = "index.blocks.read_only_allow_delete"
 _UNREADABLE = {"term": {"event.kind": "pipeline_error"}}
-_NOT_THERE = "it is not there yet: run `slipway elk setup` if that was not done, then `slipway ship`"
+_FILLED_BY = {
+    PREDICTION: "`slipway ship`",
+    FEEDBACK: "`slipway ship`",
+    SERVICE: "`slipway ship` with SLIPWAY_SPOOL_LOGS, or Filebeat,",
+    AUDIT: "`slipway ship`",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ def _stream(
     name = streams(config)[dataset]
     index = write_index(client, name)
     if index is None:
-        advice = [_NOT_THERE, *_of_shipping(refused, late)]
+        first = f"run `slipway elk setup` if that has not been done; {_FILLED_BY[dataset]} brings the first event"
+        advice = [first, *_of_shipping(refused, late)]
         return StreamStatus(name, lag_seconds=late, refused=refused, advice=advice)
     is_current = index.digest == mark(config, dataset, server)
     found = _held(client, name)
@@ -116,7 +122,7 @@ def _of_index(client: Elasticsearch, index: WriteIndex, *, is_current: bool) -> 
     advice = [] if is_current else ["other templates made its newest index: run `slipway elk setup`"]
     if blocked:
         advice.append(
-            "Elasticsearch made it read-only since a disk is almost full: free or add space, and writes go on by "
+            "Elasticsearch made it read-only because a disk is almost full: free or add space, and writes go on by "
             "themselves; the shipper keeps the events meanwhile"
         )
     return advice
@@ -125,18 +131,21 @@ def _of_index(client: Elasticsearch, index: WriteIndex, *, is_current: bool) -> 
 def _of_lines(unreadable: int) -> list[str]:
     if not unreadable:
         return []
-    return [f"{unreadable} lines could not be read: search for `event.kind: pipeline_error`, `error.message` says why"]
+    return [
+        f"log lines that could not be parsed: {unreadable}; search for `event.kind: pipeline_error`, `error.message` "
+        "says why"
+    ]
 
 
 def _of_shipping(refused: int, late: float | None) -> list[str]:
     advice = []
     if refused:
         advice.append(
-            f"{refused} documents were refused, each is kept with its reason: mend the cause, then run "
+            f"refused documents, each kept with its reason: {refused}; remove the cause, then run "
             "`slipway ship --replay-refused`"
         )
     if late is not None and late > LATE_SECONDS:
-        advice.append(f"the oldest event waits for {late:.0f} s: does `slipway ship` run, and what does it say?")
+        advice.append(f"the oldest event has waited for {late:.0f} s: does `slipway ship` run, and what does it say?")
     return advice
 
 

@@ -15,9 +15,8 @@ from typing import Any
 from monitoring.erasure import captured_images
 from monitoring.erasure.journal import Journal, open_journal
 from monitoring.erasure.log_eraser import LogEraser
-from monitoring.erasure.refused_lines import erase_refused
 from monitoring.erasure.reports import erase_reports
-from monitoring.erasure.search_streams import erase_documents
+from monitoring.erasure.search_documents import erase_documents, erase_refused
 from monitoring.erasure.subject import Subject
 from monitoring.erasure.training_data import TrainedOn, TrainingData
 from monitoring.governance.history import readable_lines

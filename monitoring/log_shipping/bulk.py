@@ -38,6 +38,27 @@ class Refusal:
     reason: str
 
 
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+
+
+class _Result(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+    status: int
+    error: _Error = msgspec.field(default_factory=_Error)
+
+
+class _Item(msgspec.Struct):
+    create: _Result
+
+
+class _Response(msgspec.Struct):
+    """What is read of a bulk's response; one that lacks a part counts for nothing."""
+
+    items: list[_Item]
+
+
 @dataclass
 class Outcome:
     """What became of documents: those that are not named here are in the stream.
@@ -71,7 +92,7 @@ def create(client: Elasticsearch, stream: str, documents: Sequence[Document]) ->
             operations=[part for each in documents for part in (_action(each.id), each.line)],
             require_data_stream=True,
             timeout=SHARD_SECONDS,
-            filter_path=["items.create.status", "items.create.error"],
+            filter_path=["items.create._id", "items.create.status", "items.create.error"],
         )
     except ApiError as error:
         return _of_request(client, stream, documents, error)
@@ -126,32 +147,33 @@ def _of_request(client: Elasticsearch, stream: str, documents: Sequence[Document
     raise SinkUnavailable(failures.explain(error))
 
 
-def _of_items(documents: Sequence[Document], body: Any) -> Outcome:
+def _of_items(documents: Sequence[Document], body: object) -> Outcome:
     """The outcome by the items of a response, one for each document in their order."""
-    if not isinstance(body, dict):
-        raise SinkUnavailable("its response is no JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself.")
-    items = body.get("items")
-    if not isinstance(items, list) or len(items) != len(documents):
-        count = len(items) if isinstance(items, list) else 0
-        raise SinkUnavailable(f"it answered for {count} of {len(documents)} documents: its response was cut short")
+    try:
+        items = msgspec.convert(body, _Response).items
+    except msgspec.ValidationError as error:
+        raise SinkUnavailable(
+            f"its response is not that of a bulk ({error}): a proxy answers. Set ELASTICSEARCH_URL to the server itself."
+        ) from None
+    if [item.create.id for item in items] != [document.id for document in documents]:
+        raise SinkUnavailable(f"it answered for {len(items)} of {len(documents)} documents, or for others than were sent")
     outcome = Outcome()
     for document, item in zip(documents, items, strict=True):
-        _add_item(outcome, document, item.get("create", {}))
+        _add_item(outcome, document, item.create)
     return outcome
 
 
-def _add_item(outcome: Outcome, document: Document, item: dict[str, Any]) -> None:
-    status, error = item.get("status", 0), item.get("error") or {}
-    kind, reason = str(error.get("type", "")), one_line(str(error.get("reason", "")))
-    if status in (_CREATED, _CONFLICT):
+def _add_item(outcome: Outcome, document: Document, item: _Result) -> None:
+    kind, reason = item.error.type, one_line(item.error.reason or "")
+    if item.status in (_CREATED, _CONFLICT):
         return
-    if status == _BUSY:
+    if item.status == _BUSY:
         outcome.rejected.append(document)
         outcome.reason = f"429: {reason}"
-    elif status == _BAD_REQUEST and kind not in _OF_THE_CLUSTER:
-        outcome.refused.append(Refusal(document, status, kind, reason))
+    elif item.status == _BAD_REQUEST and kind not in _OF_THE_CLUSTER:
+        outcome.refused.append(Refusal(document, item.status, kind, reason))
     else:
-        raise SinkUnavailable(f"{status or 'no status'}: {reason or kind}. See `slipway elk status`.")
+        raise SinkUnavailable(f"{item.status}: {reason or kind or 'no reason'}. See `slipway elk status`.")
 
 
 def _type(body: Any) -> str:

@@ -125,8 +125,8 @@ def _named(settings: Settings, client: Elasticsearch, hour: Hour, since: datetim
 
 def _ids(settings: Settings, hour: Hour, since: datetime, until: datetime) -> Iterator[list[str]]:
     relation = events(settings, hour.stream, hour.usecase, since, until).select('"event.id"')
-    while rows := relation.fetchmany(ROWS):
-        yield [id for (id,) in rows]
+    for rows in relation.to_arrow_reader(ROWS):
+        yield rows.column(0).to_pylist()
 
 
 def _instant(hour: int) -> datetime:

@@ -61,7 +61,7 @@ class ElasticsearchSink:
             raise SinkUnavailable(self._reason)
         try:
             events = self._take(usecase, segment)
-        except SlipwayError as error:
+        except (SlipwayError, OSError) as error:  # OSError: the spool's disk is full, say
             self._rest(str(error))
             raise SinkUnavailable(str(error)) from None
         self._backoff.succeeded()
@@ -122,8 +122,12 @@ class ElasticsearchSink:
             return self._client
 
     def _rest(self, reason: str) -> None:
-        """Rest for a while; several segments that fail together count once."""
+        """Rest for a while; several segments that fail together count once.
+
+        Then a new client reads the API key and the certificates again: their files may have been replaced.
+        """
         with self._lock:
+            self._client = None
             if not self._backoff.remaining:
                 self._reason = reason
                 self._backoff.failed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -10,6 +11,7 @@ import msgspec
 from slipway.prediction_log.jsonl import MAX_LINE
 
 MOST_BYTES = 4 << 20
+_MOST_MENDED = 1 << 20  # a line takes many times its size as Python's objects
 MOST_DOCUMENTS = 5_000  # a search for all ids of a batch gets them in one response
 
 
@@ -37,6 +39,7 @@ class _Event(msgspec.Struct):
     timestamp: str = msgspec.field(name="@timestamp")
 
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Event).decode
 
 
@@ -82,8 +85,19 @@ def parse(line: bytes) -> Document | None:
         event = _decode(line)
         line.decode()  # what is skipped is not checked to be UTF-8
     except (ValueError, RecursionError):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
-        return None
+        return _mend(line) if len(line) <= _MOST_MENDED else None
     return Document(event.event.id, line)
+
+
+def _mend(line: bytes) -> Document | None:
+    """Make JSON by the standard of what Parquet takes, too: NaN, a number as the id, a byte order mark."""
+    try:
+        event = json.loads(line)
+        id, time = event["event"]["id"], event["@timestamp"]
+        mended = _encode(event)  # NaN is null, as a server writes it
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    return Document(str(id), mended) if type(id) in (str, int) and isinstance(time, str) else None
 
 
 def _lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int]]:

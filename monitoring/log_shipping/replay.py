@@ -1,14 +1,18 @@
 """Replay: Elasticsearch is filled again, from Parquet or with the documents that it refused before.
 
-Nothing comes twice: each batch asks first which of its ids are in the stream.
+Nothing comes twice: each batch asks first which of its ids are in the stream. Several are under way at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -29,8 +33,29 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
 ROWS = 2_000  # that DuckDB hands over at once
+AT_ONCE = 4  # bulks under way
 _HOUR = timedelta(hours=1)
 _encode = msgspec.json.Encoder().encode
+
+
+class Hour(NamedTuple):
+    """An hour of a stream, or the part of it that is asked for."""
+
+    stream: str
+    usecase: str
+    start: datetime
+    end: datetime
+
+
+class _Part(NamedTuple):
+    hour: Hour
+    number: int
+    documents: list[Document]
+
+
+class _Sent(NamedTuple):
+    part: _Part
+    refused: list[Refusal]
 
 
 @dataclass
@@ -49,15 +74,17 @@ def replay(
     Raises:
         SinkUnavailable: it ended early; the same command goes on.
     """
-    done = Replayed()
-    for stream, usecase, start, end in hours(settings, since, until):
+    parts = (part for hour in hours(settings, since, until) for part in _parts(settings, hour))
+    done, store = Replayed(), object_store(settings)
+    for hour, sent in groupby(_in_parallel(partial(_send, settings, client), parts), lambda each: each.part.hour):
         before = done.documents
-        found = chunked(_documents(events(settings, stream, usecase, start, end), stream))
-        for number, documents in enumerate(found):
-            name = f"replayed-{stream}-{for_name(start)}-{number}.jsonl"
-            _send(settings, client, stream, documents, f"{refused_documents.folder(settings, usecase)}/{name}", done)
+        for part, refused in sent:
+            done.documents += len(part.documents) - len(refused)
+            done.refused += len(refused)
+            if refused:
+                store.put(_kept_as(settings, part), refused_documents.lines(hour.stream, refused))
         if done.documents > before:
-            say(f"{usecase}: {done.documents - before} {stream} events from {iso(start, 'seconds')} on")
+            say(f"{hour.usecase}: {done.documents - before} {hour.stream} events from {iso(hour.start, 'seconds')} on")
     return done
 
 
@@ -70,8 +97,8 @@ def replay_refused(settings: Settings, client: Elasticsearch) -> Replayed:
     return done
 
 
-def hours(settings: Settings, since: datetime, until: datetime) -> Iterator[tuple[str, str, datetime, datetime]]:
-    """Yield stream, use case, begin and end of each hour of the time on whose date Parquet has something."""
+def hours(settings: Settings, since: datetime, until: datetime) -> Iterator[Hour]:
+    """Yield each hour of the time on whose date Parquet has something."""
     store = object_store(settings)
     for usecase in usecases(store, settings):
         for stream in STREAMS:
@@ -79,7 +106,7 @@ def hours(settings: Settings, since: datetime, until: datetime) -> Iterator[tupl
                 day = parse(date)
                 for start in (day + number * _HOUR for number in range(24)):
                     if start < until and start + _HOUR > since:
-                        yield stream, usecase, max(start, since), min(start + _HOUR, until)
+                        yield Hour(stream, usecase, max(start, since), min(start + _HOUR, until))
 
 
 def events(settings: Settings, stream: str, usecase: str, since: datetime, until: datetime) -> DuckDBPyRelation:
@@ -110,22 +137,42 @@ def _value(value: Any, kind: str) -> Any:
     return iso(value, "microseconds") if isinstance(value, datetime) else value
 
 
-def _send(
-    settings: Settings, client: Elasticsearch, stream: str, documents: list[Document], name: str, done: Replayed
-) -> None:
-    """Send documents, and keep what is refused in an object of that name."""
-    refused = deliver(client, streams.stream(f"slipway.{stream}", settings), documents, ask=True).refused
-    done.documents += len(documents) - len(refused)
-    done.refused += len(refused)
-    if refused:
-        object_store(settings).put(name, refused_documents.lines(stream, refused))
+def _parts(settings: Settings, hour: Hour) -> Iterator[_Part]:
+    relation = events(settings, hour.stream, hour.usecase, hour.start, hour.end)
+    relation.aggregate("bit_xor(hash(COLUMNS(*)))").fetchall()  # a file that is damaged inside is left out from now on
+    in_order = relation.order('"event.id"')  # so that a part has the same documents in the next replay
+    for number, documents in enumerate(chunked(_documents(in_order, hour.stream))):
+        yield _Part(hour, number, documents)
 
 
 def _documents(relation: DuckDBPyRelation, stream: str) -> Iterator[Document]:
-    names = relation.columns
-    while rows := relation.fetchmany(ROWS):
-        for row in rows:
-            yield document(dict(zip(names, row, strict=True)), COLUMNS[stream])
+    """Read documents, of which a few are in memory at a time."""
+    for rows in relation.to_arrow_reader(ROWS):
+        for row in rows.to_pylist():
+            yield document(row, COLUMNS[stream])
+
+
+def _send(settings: Settings, client: Elasticsearch, part: _Part) -> _Sent:
+    target = streams.stream(f"slipway.{part.hour.stream}", settings)
+    return _Sent(part, deliver(client, target, part.documents, ask=True).refused)
+
+
+def _kept_as(settings: Settings, part: _Part) -> str:
+    """Name the object that keeps what is refused of a part: the same at each replay of the hour."""
+    stream, usecase, start, _ = part.hour
+    return f"{refused_documents.folder(settings, usecase)}/replayed-{stream}-{for_name(start)}-{part.number}.jsonl"
+
+
+def _in_parallel(send: Callable[[_Part], _Sent], parts: Iterable[_Part]) -> Iterator[_Sent]:
+    """Yield what became of the parts, in their order; a few are under way at a time."""
+    with ThreadPoolExecutor(AT_ONCE, "replay") as threads:
+        under_way: deque[Future[_Sent]] = deque()
+        for part in parts:
+            if len(under_way) == AT_ONCE:
+                yield under_way.popleft().result()
+            under_way.append(threads.submit(send, part))
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _send_again(settings: Settings, client: Elasticsearch, store: ObjectStore, name: str, done: Replayed) -> None:

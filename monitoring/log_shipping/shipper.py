@@ -25,6 +25,8 @@ from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system import locks
 
+LOCK = ".ship.lock"
+"""Name of the lock in a spool, which is held during a pass: whoever holds it finds the spool at rest."""
 PAUSE_SECONDS = 2.0
 _GLANCE_SECONDS = 0.1
 _Waiting = Sequence[tuple[str, Segment]]
@@ -85,7 +87,7 @@ class Shipper:
     def ship(self, enough: Callable[[], bool] = lambda: False) -> Shipped:
         """Ship every complete segment, oldest first, until `enough`; failed ones are retried in the next pass."""
         self.moved = time.monotonic()
-        with locks.exclusive(self._spool / ".ship.lock"):
+        with locks.exclusive(self._spool / LOCK):
             self._forget_removed()
             now = _Pass(enough, {sink.name for sink in self._sinks})
             tasks = [partial(self._move_files, now)]

@@ -50,9 +50,14 @@ class ParquetSink:
 
     def take(self, usecase: str, segment: Segment) -> int:
         """Archive events. Log lines are for people only: with Parquet alone they are removed."""
+        from duckdb import OutOfMemoryException
+
         if segment.stream == STREAM:
             return 0
-        return archive(self._connection, self._settings, usecase, segment)
+        try:
+            return archive(self._connection, self._settings, usecase, segment)
+        except OutOfMemoryException:  # events of megabytes, which no server writes
+            return archive(connect(self._settings), self._settings, usecase, segment)
 
 
 def configured(settings: Settings, totals: Totals) -> list[Sink]:

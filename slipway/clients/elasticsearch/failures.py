@@ -12,6 +12,7 @@ from slipway.settings import Settings
 from slipway.texts import one_line
 
 _UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 429
+_REDIRECTS = range(300, 400)
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def explain(error: Exception) -> str:
         return "it did not answer in time. Is it overloaded, or does a firewall drop the packets?"
     if isinstance(error, SerializationError):
         return f"its response is not JSON ({one_line(str(error), 80)}). Does a proxy answer in its place?"
-    return f"it cannot be reached ({one_line(str(error))}). Is it up, and is ELASTICSEARCH_URL its address?"
+    return f"it cannot be reached ({_cause(error)}). Is it up, and is ELASTICSEARCH_URL its address?"
 
 
 def reason(body: Any) -> str:
@@ -51,11 +52,21 @@ def reason(body: Any) -> str:
         found = one_line(str(cause.get("reason") or error.get("reason") or error.get("type")))
         index = str(cause.get("index", ""))
         return found if index in found else f"{found} ({one_line(index)})"
-    return one_line(str(error or body))
+    return one_line(str(error or body or "no reason is given"))
+
+
+def _cause(error: Exception) -> str:
+    """The error below the client's own, as `[Errno 111] Connection refused` instead of the objects that it passed."""
+    while causes := getattr(error, "errors", ()):
+        error = causes[0]
+    return one_line(str(error).rpartition("): ")[2])
 
 
 def _refused(error: Any) -> str:
     status, body = error.status_code, error.body
+    if status in _REDIRECTS:
+        to = one_line(without_login(str(error.meta.headers.get("location", ""))), 80)
+        return f"{status}: it redirects to {to!r}, as a login page does. Set ELASTICSEARCH_URL to the server itself."
     if isinstance(body, str) and body.lstrip().startswith("<"):
         return f"{status}, and HTML in place of JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself."
     if status == _UNAUTHORIZED:
@@ -77,8 +88,8 @@ def _another_product(body: Any) -> str:
     name, number = version.get("distribution", "another product"), version.get("number", "")
     label = "OpenSearch" if name == "opensearch" else one_line(str(name))
     return (
-        f"this is {label} {one_line(str(number))}, which lacks `flattened` fields, lifecycle policies and API keys "
-        "of Elasticsearch. Nothing was changed. Use Elasticsearch 8.19 or 9."
+        f"this is {label} {one_line(str(number))}, which lacks Elasticsearch's `flattened` fields, index lifecycle "
+        "policies and API keys. Nothing was changed. Use Elasticsearch 8.15 or later."
     )
 
 

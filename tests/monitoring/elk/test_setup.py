@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 
-from monitoring.elk.definitions import PRIORITY
+from monitoring.elk import access_keys
+from monitoring.elk.definitions import PRIORITY, ROLES
 from monitoring.elk.setup import apply, plan
-from slipway.errors import ServiceError
+from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
 
@@ -118,8 +120,52 @@ def test_keys_have_the_rights_of_their_roles_and_only_their_owner_reads_them(cli
 def test_a_key_whose_file_is_elsewhere_is_not_made_again(client, double, tmp_path):
     set_up(client, keys=tmp_path / "keys")
     planned = plan(client, settings(), keys=tmp_path / "others")
-    assert planned.missing_keys == []
+    assert planned.pending_keys == []
     assert "invalidate" in str(planned.keys[0])
+
+
+def test_a_folder_that_cannot_be_written_stops_the_setup_before_there_is_a_key(client, double, tmp_path):
+    (tmp_path / "keys").write_text("a file")
+    with pytest.raises(SettingsError, match=r"--keys .*keys cannot be written there.*Nothing was changed"):
+        set_up(client, keys=tmp_path / "keys")
+    assert double.writes == []
+
+
+def test_a_key_whose_secret_is_lost_is_not_left_valid(client, double, tmp_path, monkeypatch):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(access_keys, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            set_up(client, keys=tmp_path / "keys")
+    assert double.keys == []
+    set_up(client, keys=tmp_path / "keys")
+    assert len(double.keys) == len(ROLES)
+
+
+def test_a_key_of_an_earlier_release_gets_the_rights_of_its_role(client, double, tmp_path):
+    set_up(client, keys=tmp_path / "keys")
+    secret = (tmp_path / "keys" / "shipper").read_text()
+    shipper = next(key for key in double.keys if key["name"] == "slipway-staging-shipper")
+    wanted = shipper["role_descriptors"]
+    shipper.update(role_descriptors={}, metadata={"managed_by": "slipway"})
+    assert set_up(client, keys=tmp_path / "keys") == [
+        f"update API key slipway-staging-shipper, in {tmp_path / 'keys' / 'shipper'}"
+    ]
+    assert shipper["role_descriptors"] == wanted
+    assert (tmp_path / "keys" / "shipper").read_text() == secret
+    assert plan(client, settings(), keys=tmp_path / "keys").is_done
+
+
+def test_a_server_without_security_makes_no_key_and_says_so(cli, monkeypatch, tmp_path):
+    with ElasticsearchAdminDouble(features=()) as plain:
+        monkeypatch.setenv("ELASTICSEARCH_URL", plain.uri)
+        settings.cache_clear()
+        ran = cli("elk", "setup", "--keys", str(tmp_path / "keys"))
+    assert ran.code == 0
+    assert "no API keys: a server without security has none" in ran.err
+    assert not (tmp_path / "keys").exists()
 
 
 def test_no_role_reaches_beyond_its_streams(client, double):
@@ -142,9 +188,9 @@ def test_the_diff_of_a_dry_run_changes_nothing(cli, double):
 def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double):
     first, again = cli("elk", "setup"), cli("elk", "setup")
     assert "create role slipway-staging-shipper" in first.err
-    assert "22 resources changed, 0 are as they have to be" in first.err
-    assert "it lacks document- and field-level security (licence: basic)" in first.err
-    assert "0 resources changed, 22 are as they have to be" in again.err
+    assert "22 resources changed, 0 unchanged" in first.err
+    assert "It lacks document- and field-level security (licence: basic)" in first.err
+    assert "0 resources changed, 22 unchanged" in again.err
 
 
 def test_json_has_every_resource(cli, double):
@@ -163,7 +209,8 @@ def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
     assert old.writes == []
 
 
-def test_without_an_address_the_command_says_what_to_set(cli):
-    ran = cli("elk", "setup")
+@pytest.mark.parametrize("action", ["setup", "status"])
+def test_without_an_address_the_command_says_what_to_set(cli, action):
+    ran = cli("elk", action)
     assert ran.code == 1
     assert "no Elasticsearch is configured: set ELASTICSEARCH_URL" in ran.err

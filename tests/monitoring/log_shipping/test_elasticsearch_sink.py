@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,6 +125,7 @@ FATE_UNKNOWN = [
     doubles.cut_response,
     doubles.lost_response,
     doubles.bad_gateway,
+    doubles.other_order,
 ]
 TAKES_NOTHING = [
     doubles.no_connection,
@@ -131,6 +134,11 @@ TAKES_NOTHING = [
     doubles.too_many_shards,
     doubles.wrong_key,
     doubles.html,
+    doubles.login_page,
+    doubles.other_documents,
+    doubles.no_status,
+    doubles.status_200,
+    doubles.no_items,
 ]
 
 
@@ -157,12 +165,39 @@ def test_whatever_a_bulk_comes_to_each_event_is_there_once(config, thirteen, ser
         (doubles.no_template, "slipway elk status"),
         (doubles.read_only, "FORBIDDEN/8/index write"),
         (doubles.half_response, "it answered for 1 of 2 documents"),
+        (doubles.login_page, "302: it redirects to"),
+        (doubles.no_status, "required field `status`"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_failure_says_what_to_do(config, thirteen, server, fault: Fault, advice: str):
     server.faults = [fault]
     assert advice in shipper(config, server).ship().failed[0]
+
+
+def test_a_key_that_is_replaced_in_its_file_is_used_without_a_restart(config, write, server, tmp_path):
+    write(prediction("a"))
+    file = tmp_path / "key"
+    file.write_text("old")
+    server.key = "new"
+    config = config.model_copy(update={"elasticsearch_api_key_file": file})
+    shipping = shipper(config, server)
+    for _ in range(2):
+        assert "401: the credentials are missing, wrong or expired" in shipping.ship().failed[0]
+    file.write_text("new")
+    assert shipping.ship().failed == []
+    assert once(server, {"a:champion:1"})
+
+
+def test_two_machines_with_the_same_events_write_them_once(config, write, server, tmp_path):
+    write(*map(prediction, ROWS))
+    other = config.model_copy(update={"var": tmp_path / "other"})
+    shutil.copytree(config.spool, other.spool)
+    shippers = [Shipper(each, [sink(each, server)]) for each in (config, other)]
+    with ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(each.ship) for each in shippers]
+    assert [result.result().failed for result in results] == [[], []]
+    assert once(server)
 
 
 def test_what_there_is_no_room_for_is_sent_again_later_and_nothing_else(config, thirteen, server, paused):
@@ -255,6 +290,24 @@ def test_lines_that_are_no_events_go_nowhere_but_to_parquet(config, write, serve
     assert once(server, {"a:champion:1", "b:champion:1"})
     log.predictions(USECASE)
     assert log.bad_lines == len(broken)
+
+
+@pytest.mark.parametrize(
+    ("id", "lines"),
+    [
+        ("a", b'{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z","slipway":{"score":NaN}}\n'),
+        ("a", b'{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z","slipway":{"features":{"x":[-Infinity]}}}\n'),
+        ("5", b'{"event":{"id":5},"@timestamp":"2026-03-01T00:00:00Z"}\n'),
+        ("a", b'\xef\xbb\xbf{"event":{"id":"a"},"@timestamp":"2026-03-01T00:00:00Z"}\n'),
+    ],
+)
+def test_what_is_an_event_for_parquet_is_one_for_elasticsearch(config, write, server, log, id, lines):
+    write(lines)
+    assert shipper(config, server).ship().failed == []
+    assert once(server, {id})
+    [[document]] = [list(index.values()) for index in server.streams[STREAM]]
+    assert b"NaN" not in document and b"Infinity" not in document
+    assert log.predictions(USECASE, answered=False, tests=True).select('"event.id"').fetchall() == [(id,)]
 
 
 def test_a_segment_cut_in_a_line_gives_what_is_whole(config, write, server):

@@ -88,7 +88,7 @@ def test_without_a_template_nothing_is_created(elk, target):
 def test_a_document_that_does_not_fit_is_kept_and_taken_when_the_mapping_fits(elk, client, target):
     wrong = json.loads(prediction("wrong"))
     wrong["slipway"]["score"] = "no number"
-    write(elk, prediction("a"), json.dumps(wrong).encode(), prediction("b"))
+    write(elk, prediction("a"), json.dumps(wrong).encode() + b"\n", prediction("b"))
     shipping = shipper(elk)
     assert shipping.ship().failed == shipping.ship().failed == []
     assert shipping.totals.refused == {USECASE: 1}

@@ -24,6 +24,9 @@ from elastic_transport import (
 from elastic_transport._node import NodeApiResponse
 from elasticsearch import Elasticsearch
 
+from slipway.clients.elasticsearch.connection import api_key
+from slipway.settings import Settings
+
 JSON = {"content-type": "application/json", "x-elastic-product": "Elasticsearch"}
 
 
@@ -46,19 +49,21 @@ class ElasticsearchDouble:
         self.faults: list[Fault] = []
         self.refuses: set[str] = set()
         self.most_bytes = 100 << 20
+        self.key: str | None = None  # the only one that is accepted
         self.bulks: list[list[str]] = []
         self.questions: list[set[str]] = []
         self.on_request: Callable[[str], None] = lambda when: None
         self._one_at_a_time = threading.Lock()
 
-    def client(self, _: object = None) -> Elasticsearch:
-        double = self
+    def client(self, settings: Settings | None = None) -> Elasticsearch:
+        double, key = self, api_key(settings) if settings else ""
 
         class Node(BaseNode):
             def perform_request(self, method: str, target: str, body: bytes | None = None, *_: Any, **__: Any) -> Any:
                 with double._one_at_a_time:
                     double.on_request("before")
-                    response = double._respond(target, body or b"")
+                    is_known = double.key in (None, key)
+                    response = double._respond(target, body or b"") if is_known else wrong_key(double, "", [])
                     double.on_request("after")
                 meta = ApiResponseMeta(response.status, "1.1", HttpHeaders(response.headers), 0.0, self.config)
                 return NodeApiResponse(meta, response.content)
@@ -83,12 +88,12 @@ class ElasticsearchDouble:
         items = []
         for id, line in documents:
             if id in self.refuses:
-                items.append(item(400, "document_parsing_exception", "failed to parse field [slipway.score]"))
+                items.append(item(id, 400, "document_parsing_exception", "failed to parse field [slipway.score]"))
             elif id in newest:
-                items.append(item(409, "version_conflict_engine_exception", "document already exists"))
+                items.append(item(id, 409, "version_conflict_engine_exception", "document already exists"))
             else:
                 newest[id] = line
-                items.append(item(201))
+                items.append(item(id, 201))
         return items
 
     def _respond(self, target: str, body: bytes) -> Response:
@@ -120,8 +125,12 @@ class ElasticsearchDouble:
         return json_response({"timed_out": False, **({"hits": {"hits": hits}} if hits else {})})
 
 
-def item(status: int, kind: str = "", reason: str = "") -> dict[str, Any]:
-    return {"create": {"status": status, **({"error": {"type": kind, "reason": reason}} if kind else {})}}
+def item(id: str, status: int, kind: str = "", reason: str = "") -> dict[str, Any]:
+    return {"create": {"_id": id, "status": status, **({"error": {"type": kind, "reason": reason}} if kind else {})}}
+
+
+def all_answered(documents: Documents, status: int, kind: str, reason: str) -> list[dict[str, Any]]:
+    return [item(id, status, kind, reason) for id, _ in documents]
 
 
 def json_response(body: dict[str, Any], status: int = 200, **headers: str) -> Response:
@@ -135,6 +144,37 @@ def no_fault(double: ElasticsearchDouble, stream: str, documents: Documents) -> 
 def half_response(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
     """Everything is written, and half of it is answered for."""
     return json_response({"items": double.store(stream, documents)[: len(documents) // 2]})
+
+
+def other_order(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """The first document is refused, and the items are turned around: by position, the last one would be refused."""
+    written = double.store(stream, documents[1:])
+    refused = all_answered(documents[:1], 400, "document_parsing_exception", "failed to parse")
+    return json_response({"items": [*refused, *written][::-1]})
+
+
+def other_documents(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """A cache answers: with the items of another bulk, and nothing is written."""
+    return json_response({"items": [item(f"other-{number}", 201) for number, _ in enumerate(documents)]})
+
+
+def no_status(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """Nothing is written, and the items say nothing about it."""
+    return json_response({"items": [{"create": {"_id": id}} for id, _ in documents]})
+
+
+def status_200(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    """Nothing is written; what is created has 201."""
+    return json_response({"items": [item(id, 200) for id, _ in documents]})
+
+
+def no_items(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    return json_response({"items": ["created"] * len(documents)})
+
+
+def login_page(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
+    headers = {"content-type": "text/html", "location": "https://login.test/?next=/_bulk"}
+    return Response(302, b"<html>Found</html>", headers)
 
 
 def cut_response(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
@@ -154,8 +194,8 @@ def no_connection(double: ElasticsearchDouble, stream: str, documents: Documents
 def half_busy(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
     """The first half is written; there is no room for the second."""
     middle = len(documents) // 2
-    busy = [item(429, "es_rejected_execution_exception", "rejected execution of primary operation")]
-    return json_response({"items": double.store(stream, documents[:middle]) + busy * (len(documents) - middle)})
+    busy = all_answered(documents[middle:], 429, "es_rejected_execution_exception", "rejected execution")
+    return json_response({"items": double.store(stream, documents[:middle]) + busy})
 
 
 def busy(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
@@ -164,18 +204,18 @@ def busy(double: ElasticsearchDouble, stream: str, documents: Documents) -> Resp
 
 
 def read_only(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
-    blocked = item(403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)]")
-    return json_response({"items": [blocked] * len(documents)})
+    reason = "index [x] blocked by: [FORBIDDEN/8/index write (api)]"
+    return json_response({"items": all_answered(documents, 403, "cluster_block_exception", reason)})
 
 
 def no_template(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
-    missing = item(404, "index_not_found_exception", "no such index and [require_data_stream] request is [true]")
-    return json_response({"items": [missing] * len(documents)})
+    reason = "no such index and [require_data_stream] request is [true]"
+    return json_response({"items": all_answered(documents, 404, "index_not_found_exception", reason)})
 
 
 def too_many_shards(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:
-    full = item(400, "validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000]")
-    return json_response({"items": [full] * len(documents)})
+    reason = "this action would add [2] shards, but this cluster has [1000]/[1000]"
+    return json_response({"items": all_answered(documents, 400, "validation_exception", reason)})
 
 
 def wrong_key(double: ElasticsearchDouble, stream: str, documents: Documents) -> Response:

@@ -86,6 +86,13 @@ def message(config):
         (401, PAGE, HTML, "401, and HTML in place of JSON: a proxy answers"),
         (200, PAGE, PRODUCT, "its response is not JSON"),
         (200, b"{}", {"Content-Type": "application/json"}, "something else answers"),
+        (
+            302,
+            b"",
+            {"Location": "https://login.example.com/?to=/"},
+            "302: it redirects to 'https://login.example.com/?to=",
+        ),
+        (404, b"", PRODUCT, "404: no reason is given"),
         (200, OPENSEARCH, {"Content-Type": "application/json"}, "this is OpenSearch 3.8.0, which lacks `flattened`"),
     ],
 )
@@ -97,7 +104,8 @@ def test_a_server_that_is_down_is_named_without_its_login(monkeypatch):
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://ann:secret@127.0.0.1:9")
     settings.cache_clear()
     found = message(settings())
-    assert "Elasticsearch at http://127.0.0.1:9: it cannot be reached" in found
+    cause = "Failed to establish a new connection: [Errno 111] Connection refused"
+    assert f"Elasticsearch at http://127.0.0.1:9: it cannot be reached ({cause})." in found
     assert "secret" not in found
 
 

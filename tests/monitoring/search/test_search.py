@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitoring.commands.find import parse_around, parse_moment
+from monitoring.search import parquet_source
 from monitoring.search.caller_errors import caller_errors
 from monitoring.search.change_comparison import compare_around
 from monitoring.search.event_fields import value
@@ -114,6 +115,15 @@ def test_the_callers_who_get_errors_come_with_the_types(story: Story, config: Se
     assert (failing.value, failing.failed, failing.errors) == (FAILING, ROWS // 6, {"ModelFailed": ROWS // 6})
     assert found.unknown.rows == 0
     assert SOUND not in "\n".join(render(found))
+
+
+def test_groups_that_are_left_out_are_the_smallest_or_those_with_fewest_failures(
+    story: Story, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_source, "_GROUPS", parquet_source._GROUPS.replace("LIMIT 100", "LIMIT 1"))
+    source, window = ParquetSource(config), (since_start(story), story.at + timedelta(hours=3))
+    assert [each.value for each in source.groups(USECASE, window, "slipway.caller")] == [SOUND]
+    assert [each.value for each in source.groups(USECASE, window, "slipway.caller", by_failures=True)] == [FAILING]
 
 
 def test_the_worst_slice_is_the_one_whose_labels_are_wrong(story: Story, config: Settings) -> None:

@@ -121,18 +121,17 @@ def _as_document(planned: Plan) -> dict[str, Any]:
 
 
 def _import(config: Settings, kibana: str, space: str, *, dry_run: bool) -> None:
-    from monitoring.elk.kibana_api import import_objects
+    from monitoring.elk.kibana_api import import_objects, plan_import
     from monitoring.elk.sources import saved_objects
     from slipway.clients.elasticsearch.connection import api_key
 
-    if dry_run:
-        return say(f"the saved objects of elk/kibana would be imported into the space {space} of {kibana}")
+    run = plan_import if dry_run else import_objects
+    verbs = ("would create", "would overwrite") if dry_run else ("created", "overwrote")
     named = "" if space == "default" else space
-    found = import_objects(kibana, saved_objects(), space=named, api_key=api_key(config))
-    for verb, names in {"created": found.created, "overwrote": found.overwritten}.items():
+    found = run(kibana, saved_objects(), space=named, api_key=api_key(config))
+    for verb, names in zip(verbs, (found.created, found.overwritten), strict=True):
         for name in names:
             say(f"{verb} {name} in the space {space} of Kibana")
-    return None
 
 
 def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,7 +105,11 @@ def _audit_copy(settings: Settings) -> Callable[[], int] | None:
     from monitoring.log_shipping.audit_shipping import AuditShipper
     from monitoring.log_shipping.delivery import client_for_delivery
 
-    return AuditShipper(settings, client_for_delivery(settings)).ship_if_due
+    @cache
+    def shipper() -> AuditShipper:
+        return AuditShipper(settings, client_for_delivery(settings))
+
+    return lambda: shipper().ship_if_due()  # a key that cannot be read, as yet, holds up no other copy
 
 
 def _replay(since: str, until: str | None, as_json: bool) -> None:

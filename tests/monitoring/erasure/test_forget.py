@@ -212,12 +212,13 @@ def test_an_unfinished_erasure_comes_before_another_one_and_is_finished_without_
     write_events(write)
     ship(config)
     with killing(monkeypatch, 2):
-        forget(BY_KEY, config)
+        forget(BY_KEY, config, why="request 4711")
     with pytest.raises(ServiceError, match="--resume"):
         forget(Subject(USECASE, "key", "customer-8"), config)
     assert journal.resume(config, USECASE) == BY_KEY
     forget(journal.resume(config, USECASE), config)
     assert rows(log) == OTHERS
+    assert [line.why for line in audit.lines(USECASE, config)] == ["request 4711"]
     with pytest.raises(NotFound, match="--key or --row-key"):
         journal.resume(config, USECASE)
 

@@ -17,6 +17,7 @@ from monitoring.log_shipping import shipper as ship_module
 from monitoring.log_shipping.shipper import Shipper, lag
 from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Log, Writer, segments
+from slipway.settings import settings
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 
@@ -224,6 +225,18 @@ def test_the_command_fails_when_segments_stay(config, write, cli):
     ran = cli("ship", "--once")
     assert ran.code == 1
     assert "did not reach Parquet" in ran.err and "run it again" in ran.err
+    assert len(segments(config.spool, USECASE)) == 1
+
+
+def test_a_key_file_that_is_not_there_yet_holds_up_elasticsearch_alone(config, log, write, cli, monkeypatch, tmp_path):
+    write(prediction("a"))
+    monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ELASTICSEARCH_API_KEY_FILE", str(tmp_path / "shipper"))
+    settings.cache_clear()
+    ran = cli("ship", "--once")
+    assert ran.code == 1
+    assert f"ELASTICSEARCH_API_KEY_FILE='{tmp_path}/shipper' cannot be read (No such file or directory)" in ran.err
+    assert rows(log) == ["a"]
     assert len(segments(config.spool, USECASE)) == 1
 
 

@@ -18,7 +18,7 @@ def caller_errors(source: EventSource, usecase: str, since: datetime) -> CallerE
     """
     window = since, datetime.now(UTC)
     totals = source.totals(usecase, window)
-    callers = source.groups(usecase, window, "slipway.caller")
+    callers = source.groups(usecase, window, "slipway.caller", by_failures=True)
     rest = Group(
         "",
         totals.rows - sum(caller.rows for caller in callers),

@@ -29,6 +29,7 @@ Query = dict[str, Any]
 Document = Mapping[str, Any]
 MOST_LABELS = 10_000
 _MOST_LINES = 500
+_OF_A_SHARD = 1_000  # groups, of which the first ones over all shards are chosen
 _AT_ONCE = 1_000  # values of one `terms` query, and documents of one page
 _STATUS = "http.response.status_code"
 _NEWEST = [{"@timestamp": "desc"}]
@@ -110,10 +111,10 @@ class ElasticsearchSource:
             succeeded["slipway.score"]["value"],
         )
 
-    def groups(self, usecase: str, window: Window, field: str) -> list[Group]:
+    def groups(self, usecase: str, window: Window, field: str, by_failures: bool = False) -> list[Group]:
         types = {"types": {"terms": {"field": "error.type"}}}
-        order = [{"failed": "desc"}, {"_count": "desc"}, {"_key": "asc"}]
-        terms = {"field": field, "size": MOST_GROUPS, "order": order}
+        order = [*([{"failed": "desc"}] if by_failures else []), {"_count": "desc"}, {"_key": "asc"}]
+        terms = {"field": field, "size": MOST_GROUPS, "shard_size": _OF_A_SHARD, "order": order}
         failed = {"failed": {"filter": _FAILED, "aggs": types}}
         found = self._aggregate(usecase, window, {"groups": {"terms": terms, "aggs": failed}})
         return [_group(bucket) for bucket in found["groups"]["buckets"]]

@@ -46,8 +46,12 @@ class EventSource(Protocol):
         """Count the rows that callers asked for."""
         ...
 
-    def groups(self, usecase: str, window: Window, field: str) -> list[Group]:
-        """Group these rows by a field, those without a value apart; at most MOST_GROUPS, most failures first."""
+    def groups(self, usecase: str, window: Window, field: str, by_failures: bool = False) -> list[Group]:
+        """Group these rows by a field, without those that have no value; at most MOST_GROUPS, most rows first.
+
+        `by_failures` has those with most failures first.
+        """
+        ...
 
     def refused(self, usecase: str, window: Window) -> list[Group] | None:
         """Group the requests that the service refused by caller, "" if unknown; None without log lines."""

@@ -32,7 +32,7 @@ _GROUPS = f"""
 SELECT {{field}} AS value, count(*) AS number, count(*) FILTER ({_FAILED}) AS failed,
     list("error.type") FILTER ({_FAILED} AND "error.type" IS NOT NULL) AS errors
 FROM requested WHERE {{field}} IS NOT NULL
-GROUP BY ALL ORDER BY failed DESC, number DESC, value LIMIT {MOST_GROUPS}"""
+GROUP BY ALL ORDER BY {{first}} number DESC, value LIMIT {MOST_GROUPS}"""
 
 
 class ParquetSource:
@@ -72,8 +72,8 @@ class ParquetSource:
         [row] = self._requested(usecase, window).query("requested", _TOTALS).fetchall()
         return Totals(*row)
 
-    def groups(self, usecase: str, window: Window, field: str) -> list[Group]:
-        query = _GROUPS.format(field=_expression(field))
+    def groups(self, usecase: str, window: Window, field: str, by_failures: bool = False) -> list[Group]:
+        query = _GROUPS.format(field=_expression(field), first="failed DESC," if by_failures else "")
         rows = self._requested(usecase, window).query("requested", query).fetchall()
         return [Group(value, number, failed, _counted(errors or [])) for value, number, failed, errors in rows]
 

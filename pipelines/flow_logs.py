@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 
 from slipway import ecs_logging
 from slipway.settings import settings
-from slipway.trace_context import TAG, current_trace_id, new_trace_id, traced
+from slipway.trace_context import TAG, current_trace_id, is_trace_id, new_trace_id, traced
 
 _OWN_PROCESS = "PREFECT__FLOW_RUN_ID"  # set by a runner or a worker for the process that it starts
 _SENT_TO_SERVER = ("prefect.flow_runs", "prefect.task_runs")
@@ -44,7 +44,8 @@ def errors_redacted() -> Iterator[None]:
 
 
 def _requested_trace() -> str | None:
-    return next((tag.removeprefix(TAG) for tag in flow_run.tags or () if tag.startswith(TAG)), None)
+    named = (tag.removeprefix(TAG) for tag in flow_run.tags or () if tag.startswith(TAG))
+    return next(filter(is_trace_id, named), None)
 
 
 def _redact_what_is_sent() -> None:

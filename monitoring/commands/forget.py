@@ -75,6 +75,7 @@ def _require_known(name: str, config: Settings) -> None:
     """Raise UseCaseError for a name that neither the log nor this machine knows: a mistyped one would find nothing."""
     from monitoring.erasure import journal
     from slipway import config as usecases
+    from slipway.ecs_logging.spool_handler import FOLDER
     from slipway.errors import UseCaseError, suggestion
     from slipway.prediction_log import layout
     from slipway.storage import object_store
@@ -82,7 +83,7 @@ def _require_known(name: str, config: Settings) -> None:
     store = object_store(config)
     known = {*usecases.names(), *layout.usecases(store, config), *journal.usecases(config)}
     if config.spool.is_dir():
-        known |= {path.name for path in config.spool.iterdir() if path.is_dir()}
+        known |= {path.name for path in config.spool.iterdir() if path.is_dir() and path.name != FOLDER}
     if name not in known:
         raise UseCaseError(
             f"{config.environment} has no log of a use case {name!r}.{suggestion(name, sorted(known))} "

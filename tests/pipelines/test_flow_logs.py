@@ -63,7 +63,7 @@ def run(prefect: str, *tags: str, fail: bool = False) -> tuple[str | None, list[
 
 def test_a_run_is_in_the_trace_that_its_tag_names(prefect: str) -> None:
     with traced("f" * 32):
-        trace_id, log = run(prefect, f"{TAG}{ID}", "drift")
+        trace_id, log = run(prefect, f"{TAG}what somebody typed", f"{TAG}{ID}", "drift")
     assert trace_id == ID
     assert any(f"trace.id {ID}" in line for line in log)
 

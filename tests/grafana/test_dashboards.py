@@ -55,6 +55,7 @@ UNBOUNDED = {
     "its significance decides": {"Size of the drift"},
     "every row is bad": {"Firing alerts"},
     "a figure beside it has thresholds": {"Events lost", "Segments shipped"},
+    "one of its lines is bad whenever it is there, and has an alert": {"Documents refused and sent again"},
 }
 EVERY = [
     pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")

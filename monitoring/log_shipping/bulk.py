@@ -153,7 +153,8 @@ def _of_items(documents: Sequence[Document], body: object) -> Outcome:
         items = msgspec.convert(body, _Response).items
     except msgspec.ValidationError as error:
         raise SinkUnavailable(
-            f"its response is none of a bulk ({error}): a proxy answers. Set ELASTICSEARCH_URL to the server itself."
+            f"its response is not that of a bulk ({error}): a proxy answers. Set ELASTICSEARCH_URL to the server "
+            "itself."
         ) from None
     if [item.create.id for item in items] != [document.id for document in documents]:
         raise SinkUnavailable(

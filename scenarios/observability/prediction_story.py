@@ -19,10 +19,9 @@ from scenarios.harness.waiting import until
 from scenarios.observability.report import StoryStep
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.http import HttpClient, Response
-from slipway.errors import NotFound
+from slipway.errors import NotFound, ServiceError
 from slipway.settings import settings
 
-KEY = "application-17"
 SHIPPED_SECONDS = 40.0
 _SEARCH = next(search for search in SEARCHES if search.view is EVERYTHING)
 _SINCE = timedelta(hours=1)
@@ -33,7 +32,7 @@ class PredictionStory:
     """The story of a row of a use case that is served at `url`, whose true label is known afterwards."""
 
     def __init__(self, usecase: str, url: str, row: Features, label: str) -> None:
-        self.trace = secrets.token_hex(16)
+        self.trace, self.key = secrets.token_hex(16), f"application-{secrets.token_hex(4)}"
         self._usecase, self._row, self._label = usecase, row, label
         headers = {"traceparent": f"00-{self.trace}-{secrets.token_hex(8)}-01", **settings().authorization}
         self._service = HttpClient(url, headers=headers, use_proxy=False)
@@ -51,7 +50,7 @@ class PredictionStory:
         return steps
 
     def _predict(self) -> StoryStep:
-        response = self._post("predict", {"instances": [self._row], "keys": [KEY]})
+        response = self._post("predict", {"instances": [self._row], "keys": [self.key]})
         found = response.read(dict)["predictions"][0] if response.ok else {}
         self._id = str(found.get("id", ""))
         observed = f"the response has the id `{self._id}` and the label `{found.get('label')}`"
@@ -72,7 +71,7 @@ class PredictionStory:
         return self._found(f"`slipway find {self._id}`", self._id, "elasticsearch")
 
     def _find_in_parquet(self) -> StoryStep:
-        return self._found(f"`slipway find {KEY} --from parquet`", KEY, "parquet")
+        return self._found(f"`slipway find {self.key} --from parquet`", self.key, "parquet")
 
     def _found(self, what: str, text: str, choice: Choice) -> StoryStep:
         found = _eventually(lambda: self._search(text, choice))
@@ -92,7 +91,7 @@ class PredictionStory:
             found, *_ = ask(
                 lambda source: find_predictions(source, text, settings(), since, self._usecase), settings(), choice
             )
-        except NotFound:
+        except (NotFound, ServiceError):  # such as a stream whose first shard is just being made
             return None
         newest = found.predictions[0]
         return newest if newest.id == self._id and newest.label else None

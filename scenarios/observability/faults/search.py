@@ -22,8 +22,10 @@ _LONG = 600  # bytes; an id of Elasticsearch has at most 512
 def search_read_only(deployment: Deployment) -> Iterator[None]:
     deployment.set_thresholds(slipway_search_lag_seconds=10)
     _set_full(True)
-    yield
-    _set_full(None)
+    try:
+        yield
+    finally:
+        _set_full(None)  # the server may be one that goes on
     deployment.set_thresholds()
 
 

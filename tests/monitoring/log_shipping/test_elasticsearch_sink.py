@@ -167,7 +167,7 @@ def test_whatever_a_bulk_comes_to_each_event_is_there_once(config, thirteen, ser
         (doubles.no_template, "slipway elk status"),
         (doubles.read_only, "FORBIDDEN/8/index write"),
         (doubles.half_response, "it answered for 1 of 2 documents"),
-        (doubles.login_page, "302: it leads elsewhere"),
+        (doubles.login_page, "302: it redirects to"),
         (doubles.no_status, "required field `status`"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -19,6 +19,7 @@ from monitoring.log_shipping import delivery, refused_documents
 from monitoring.log_shipping.shipper import Shipped, Shipper
 from monitoring.log_shipping.sinks import Totals, configured
 from monitoring.search.event_source import ask
+from monitoring.search.prediction import find_events
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.prediction_log import Log, Writer, segments
@@ -153,7 +154,7 @@ def test_texts_of_callers_are_found_as_they_are_and_mean_nothing_else(elk: Setti
     client.indices.refresh(index=target)
     since = START - timedelta(days=1)
     for number, text in enumerate(HOSTILE):
-        found, *_ = ask(lambda source, text=text: source.find(text, USECASE, since), elk, "elasticsearch")
+        found, *_ = ask(lambda source, text=text: find_events(source, text, USECASE, since), elk, "elasticsearch")
         assert [event["id"] for event in found] == [f"r{number}"], text
 
 

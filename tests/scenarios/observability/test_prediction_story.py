@@ -14,7 +14,7 @@ from monitoring.elk.setup import apply, plan
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import Totals, configured
 from scenarios.observability import kibana_panels
-from scenarios.observability.prediction_story import KEY, PredictionStory
+from scenarios.observability.prediction_story import PredictionStory
 from slipway.clients.elasticsearch.connection import connect
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.feedback_event import feedback_line
@@ -39,7 +39,7 @@ class ServiceDouble(HttpDouble):
         self._loses_labels = loses_labels
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
-        trace, document = read_traceparent(self.headers["traceparent"].encode()) or "", json.loads(body)
+        trace, document = read_traceparent(self.request_headers["traceparent"].encode()) or "", json.loads(body)
         if path.endswith("/feedback"):
             return self._take_labels(trace, document["feedback"])
         [row] = document["instances"]
@@ -102,7 +102,7 @@ def test_a_prediction_is_followed_to_kibana_under_the_trace_of_its_caller(elk: S
     assert [step.held for step in steps] == [True] * 6, steps
     assert f"trace `{story.trace}`" in steps[0].what
     assert "version 3 responded `good`" in steps[3].observed and "its label is `bad`" in steps[3].observed
-    assert KEY in steps[4].what
+    assert story.key in steps[4].what
     streams = [f"`logs-slipway.{kind}-{elk.environment}`" for kind in ("feedback", "prediction")]
     assert steps[5].observed == f"2 documents of {', '.join(streams)}"
     assert [step.seconds for step in steps] == sorted(step.seconds for step in steps)

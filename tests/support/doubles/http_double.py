@@ -27,7 +27,7 @@ class HttpDouble:
     headers: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
-        self.headers: Message = Message()  # of the request that is answered
+        self.request_headers: Message = Message()  # of the one that is answered
         self._one_at_a_time = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -51,7 +51,7 @@ class HttpDouble:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
                     with double._one_at_a_time:
-                        double.headers = self.headers
+                        double.request_headers = self.headers
                         answer, status = (
                             double.answer(self.command, url.path, dict(parse_qsl(url.query)), body),
                             200,

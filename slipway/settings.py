@@ -215,7 +215,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Days that finished runs, verdicts, refusals to retrain and unused bundles are kept; 0: for ever.",
     )
-    segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
+    segment_bytes: int = Field(16 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
     log_format: str = Field(
         "auto",

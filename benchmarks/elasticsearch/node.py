@@ -13,9 +13,10 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from benchmarks.monitoring.child_process import measure
+from monitoring.elk.setup import apply, plan
 from slipway.clients.elasticsearch import streams
 from slipway.clients.http import is_healthy
+from slipway.settings import Settings
 from slipway.system.ports import free_port
 from slipway.system.processes import Process, RunningProcess
 
@@ -46,8 +47,9 @@ class Node:
 
     def set_up(self, environment: Mapping[str, str]) -> str:
         """Write the templates of an environment, as `slipway elk setup` does; returns its stream of predictions."""
-        measure(["-m", "slipway.cli", "elk", "setup"], environment)
-        return f"logs-{streams.PREDICTION}-{environment['SLIPWAY_ENVIRONMENT']}"
+        config = Settings(environment=environment["SLIPWAY_ENVIRONMENT"], ELASTICSEARCH_URL=self.url)
+        apply(self.client, config, plan(self.client, config), lambda _: None)
+        return streams.stream(streams.PREDICTION, config)
 
     def count(self, stream: str) -> int:
         """Count the documents of a stream that are there now."""

@@ -38,23 +38,25 @@ class CatchingUp:
         return self.documents / self.seconds
 
 
-def outage(node: OwnNode, seconds: float = OUTAGE_SECONDS, bulk_events: int = _BULK_EVENTS) -> Iterator[Figure]:
+def outage(
+    node: OwnNode, seconds: float = OUTAGE_SECONDS, bulk_events: int = _BULK_EVENTS, arriving: int = RATE
+) -> Iterator[Figure]:
     """Measure the bulk rate of the node, then the rate after an outage."""
     theirs = median(bulk_rate(node, bulk_events) for _ in range(_BULK_RUNS))
-    found = caught_up(node, seconds)
+    found = caught_up(node, seconds, arriving)
     ratio = found.rate / theirs
-    name = f"catching up, after an outage of {seconds:.0f} s with {RATE:,} events/s arriving"
+    name = f"catching up, after an outage of {seconds:.0f} s with {arriving:,} events/s arriving"
     measured = f"{ratio:.2f} × of the bulk rate ({found.rate:,.0f}/s of {theirs:,.0f}/s), in {found.seconds:.0f} s"
     yield Figure(name, measured, f"≥ {LEAST:g} ×", ratio >= LEAST)
 
 
-def caught_up(node: OwnNode, seconds: float) -> CatchingUp:
+def caught_up(node: OwnNode, seconds: float, rate: int) -> CatchingUp:
     """Stop the node for so many seconds while a shipper runs and events arrive, and wait until it has caught up."""
     with TemporaryDirectory() as temporary:
         home, name = Path(temporary), new_environment()
         environment = node.environment(home, name)
         stream = node.set_up(environment)
-        with shipping(environment), events.arriving(home / "var" / "spool", name, RATE, most=10**9):
+        with shipping(environment), events.arriving(home / "var" / "spool", name, rate, most=10**9):
             time.sleep(_BEFORE_SECONDS)
             before = node.count(stream)
             node.stop()

@@ -64,6 +64,9 @@ def _setup(
 
     planned = plan(client, config, keys, space)
     _name_lacks(planned.server)
+    if planned.server.lifecycle:
+        kept = ", ".join(f"{dataset} {_days(days)}" for dataset, days in planned.days.items())
+        say(f"Events are kept: {kept}.")
     if as_json:
         print_json(_as_document(planned))
     elif dry_run:
@@ -83,6 +86,10 @@ def _name_lacks(server: Capabilities) -> None:
         say(f"It lacks {lack.feature}: {lack.consequence}.")
 
 
+def _days(number: int | None) -> str:
+    return "for ever" if number is None else f"{number} day{_s(number)}"
+
+
 def _show(planned: Plan) -> None:
     for change in planned.pending:
         typer.echo(str(change))
@@ -98,6 +105,7 @@ def _as_document(planned: Plan) -> dict[str, Any]:
     return {
         "server": asdict(planned.server),
         "lacks": [asdict(lack) for lack in planned.server.lacks],
+        "retention_days": dict(planned.days),
         "changes": [
             {
                 "action": change.action,
@@ -132,8 +140,10 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
     found = status(client, config)
     if as_json:
         streams = [asdict(stream) for stream in found.streams]
-        return print_json({"server": asdict(found.server), "streams": streams})
+        return print_json({"server": asdict(found.server), "streams": streams, "problems": found.problems})
     _name_lacks(found.server)
+    for problem in found.problems:
+        say(problem)
     for stream in found.streams:
         typer.echo(_line(stream))
         for advice in stream.advice:
@@ -142,13 +152,14 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
 
 
 def _line(stream: StreamStatus) -> str:
-    late = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping += "" if stream.refused is None else f", {stream.refused} refused"
     if not stream.indices:
-        return f"{stream.stream}: not there yet{late}, {stream.refused} refused"
+        return f"{stream.stream}: not there yet{shipping}"
     times = f", {stream.oldest} to {stream.newest}" if stream.oldest else ""
     size = f"{stream.documents} document{_s(stream.documents)}, {stream.bytes / 1e6:.1f} MB"
     indices = "1 index" if stream.indices == 1 else f"{stream.indices} indices"
-    return f"{stream.stream}: {size} in {indices}{times}{late}, {stream.refused} refused"
+    return f"{stream.stream}: {size} in {indices}{times}{shipping}"
 
 
 def _s(number: int) -> str:

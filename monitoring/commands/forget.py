@@ -91,7 +91,6 @@ def _require_known(name: str, config: Settings) -> None:
 
 
 def _lines(done: Erasure) -> list[str]:
-    verb = "would be removed" if done.dry_run else "removed"
     counts = {
         "predictions": done.predictions,
         "labels": done.labels,
@@ -101,8 +100,9 @@ def _lines(done: Erasure) -> list[str]:
         "report pages": len(done.reports),
     }
     found = [f"  {number:>7,}  {what}" for what, number in counts.items() if number]
-    head = f"{done.usecase} in {done.environment}, subject {done.subject}: {verb}"
-    return [head, *(found or ["  nothing: no event has this key"]), *_unreached(done)]
+    verb = "would be removed" if done.dry_run else "removed"
+    head = f"{done.usecase} in {done.environment}, subject {done.subject}: {verb if found else 'nothing was found'}"
+    return [head, *(found or ["  No event has this key: is it written as in the events?"]), *_unreached(done)]
 
 
 def _unreached(done: Erasure) -> list[str]:

@@ -6,7 +6,7 @@ interrupted is finished by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a setup does: changes of resources, streams whose next index is to be made by them, and keys."""
+    """What a setup does: changes of resources, streams whose next index is to be made by them, and keys.
+
+    `days` are those that each dataset is kept, None for ever.
+    """
 
     server: Capabilities
+    days: Mapping[str, int | None]
     changes: list[Change]
     rolled_over: list[str]
     keys: list[AccessKey] = field(default_factory=list)
@@ -70,6 +74,7 @@ def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, spac
             raise ServiceError(f"{'; '.join(obstacles)}. Nothing was changed.")
         return Plan(
             server,
+            days,
             changes,
             [streams(config)[name] for name, index in there.items() if _is_outdated(config, name, server, index)],
             access_keys.existing(client, config, keys, space) if keys and server.security else [],

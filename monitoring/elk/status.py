@@ -12,7 +12,9 @@ from monitoring.elk.write_index import WriteIndex, write_index
 from monitoring.log_shipping import refused_documents
 from monitoring.log_shipping.shipper import lag, usecases
 from slipway.clients.elasticsearch.failures import explained
-from slipway.clients.elasticsearch.streams import AUDIT, FEEDBACK, PREDICTION, SERVICE, streams
+from slipway.clients.elasticsearch.streams import AUDIT, DATASETS, FEEDBACK, PREDICTION, SERVICE, streams
+from slipway.ecs_logging.spool_handler import FOLDER as LOG_LINES
+from slipway.errors import SlipwayError
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system.files import read_regular
@@ -35,7 +37,8 @@ _FILLED_BY = {
 class StreamStatus:
     """A stream: `lag_seconds` is the age of the oldest line of this machine's spool, None where it has no spool.
 
-    `unreadable` are documents whose line could not be parsed, `refused` those that Elasticsearch did not take.
+    `unreadable` are documents whose line could not be parsed, `refused` those that Elasticsearch did not take, None
+    where their number is not known.
     """
 
     stream: str
@@ -46,38 +49,41 @@ class StreamStatus:
     newest: str | None = None
     lag_seconds: float | None = None
     unreadable: int = 0
-    refused: int = 0
+    refused: int | None = 0
     advice: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Status:
-    """A server with its streams."""
+    """A server with its streams, and what of them could not be read."""
 
     server: Capabilities
     streams: list[StreamStatus]
+    problems: list[str] = field(default_factory=list)
 
 
 def status(client: Elasticsearch, config: Settings) -> Status:
     """Read the status of every stream.
 
     Raises:
-        ServiceError: Elasticsearch or the object store does not answer, or refuses to.
+        ServiceError: Elasticsearch does not answer, or refuses to.
     """
     server = detect(client, config)
-    refused, late = _refused(config), _lag(config)
+    late, refused, problems = _lag(config), dict[str, int](), list[str]()
+    try:
+        refused = _refused(config)
+    except (SlipwayError, OSError) as error:
+        problems.append(f"refused documents cannot be counted: {error}")
     with explained(config):
-        return Status(
-            server,
-            [
-                _stream(client, config, server, dataset, refused[short(dataset)], late.get(dataset))
-                for dataset in streams(config)
-            ],
-        )
+        found = [
+            _stream(client, config, server, dataset, refused.get(dataset), late.get(dataset))
+            for dataset in streams(config)
+        ]
+    return Status(server, found, problems)
 
 
 def _stream(
-    client: Elasticsearch, config: Settings, server: Capabilities, dataset: str, refused: int, late: float | None
+    client: Elasticsearch, config: Settings, server: Capabilities, dataset: str, refused: int | None, late: float | None
 ) -> StreamStatus:
     name = streams(config)[dataset]
     index = write_index(client, name)
@@ -137,7 +143,7 @@ def _of_lines(unreadable: int) -> list[str]:
     ]
 
 
-def _of_shipping(refused: int, late: float | None) -> list[str]:
+def _of_shipping(refused: int | None, late: float | None) -> list[str]:
     advice = []
     if refused:
         advice.append(
@@ -151,12 +157,17 @@ def _of_shipping(refused: int, late: float | None) -> list[str]:
 
 def _lag(config: Settings) -> dict[str, float]:
     """The lag of the streams that are shipped from the spool, if this machine has one."""
-    found = lag(config)
-    return dict.fromkeys((PREDICTION, FEEDBACK), max(found.values())) if found else {}
+    by_folder = lag(config)
+    found = {SERVICE: by_folder.pop(LOG_LINES)} if LOG_LINES in by_folder else {}
+    return found | (dict.fromkeys((PREDICTION, FEEDBACK), max(by_folder.values())) if by_folder else {})
 
 
-def _refused(config: Settings) -> Counter[str]:
-    """Count refused documents by stream, in the object store and in this machine's spool."""
+def _refused(config: Settings) -> dict[str, int]:
+    """Count refused documents by dataset, in the object store and in this machine's spool.
+
+    Raises:
+        SlipwayError, OSError: one of the two cannot be read.
+    """
     store, found = object_store(config), Counter[str]()
     for usecase in refused_documents.usecases(config, store):
         for name in refused_documents.names(config, store, usecase):
@@ -164,4 +175,4 @@ def _refused(config: Settings) -> Counter[str]:
     for usecase in usecases(config.spool):
         for path in refused_documents.waiting(config.spool, usecase):
             found.update(stream for stream, _ in refused_documents.read(read_regular(path)))
-    return found
+    return {dataset: found[short(dataset)] for dataset in DATASETS}

@@ -17,12 +17,13 @@ from slipway.storage import object_store
 class Comparison:
     """Result: `pending` lines wait for the shipper, `problems` for a person; `warnings` say what was not compared.
 
-    `copy` is the stream, None where no Elasticsearch is configured.
+    `copy` is the stream, None where no Elasticsearch is configured; `compared` whether it could be read.
     """
 
     lines: int
     pending: int
     copy: str | None = None
+    compared: bool = False
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -47,7 +48,7 @@ def compare(config: Settings, usecase: str) -> Comparison:
     lacking = ours.keys() - copies.keys()
     pending = lacking & marked if copies else lacking  # where the stream has no copy at all, the shipper makes them
     problems = [*_altered(ours, pending, copies, index), *_extra(config, usecase, ours, copies)]
-    return Comparison(len(ours), len(pending), index, problems)
+    return Comparison(len(ours), len(pending), index, True, problems)
 
 
 def _copies(config: Settings, usecase: str) -> dict[str, bytes]:

@@ -52,15 +52,16 @@ class EcsFormatter(ecs_logging.StdlibFormatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a record for a person, with the trace that it belongs to, if any."""
+    """Writes a record for a person, with the step of a flow run and the trace that it belongs to, if any."""
 
     def __init__(self, process: str, redaction: Redaction) -> None:
-        super().__init__(f"%(asctime)s %(levelname)s {process}: %(message)s")
+        super().__init__(f"%(asctime)s %(levelname)s {process}: ")
         self._redaction = redaction
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        trace_id = _trace_id(record)
-        return super().formatMessage(record) + (f" (trace {trace_id})" if trace_id else "")
+        step, trace_id = getattr(record, "task_run_name", None), _trace_id(record)
+        text = super().formatMessage(record) + (f"{step}: " if step else "") + record.message
+        return f"{text} (trace {trace_id})" if trace_id and trace_id not in text else text
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redaction(super().format(record))

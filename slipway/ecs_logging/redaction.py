@@ -49,7 +49,7 @@ class Redaction:
     @classmethod
     def of(cls, config: Settings, environment: Mapping[str, str]) -> Redaction:
         """Make the redaction of a process, with the secrets of its settings and of its environment."""
-        return cls([*_of_settings(config), *_of_environment(environment)])
+        return cls(known_secrets(config, environment))
 
     def __call__(self, text: str) -> str:
         if len(text) <= _FIRST + _LAST:
@@ -70,6 +70,12 @@ class Redaction:
 
     def _hide(self, text: str) -> str:
         return _LOOKS_SECRET.sub(rf"\g<kept>{HIDDEN}", self._known.sub(HIDDEN, text))
+
+
+def known_secrets(config: Settings, environment: Mapping[str, str]) -> list[str]:
+    """List the secrets of the settings and of the environment that are too long to be an ordinary word."""
+    found = {*_of_settings(config), *_of_environment(environment)}
+    return sorted(secret for secret in found if len(secret) >= _LEAST)
 
 
 def _of_settings(config: Settings) -> Iterator[str]:

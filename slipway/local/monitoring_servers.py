@@ -102,7 +102,7 @@ class MonitoringServers:
             if server in READ_BY_WATCH and not getattr(config, f"{server}_url"):
                 variables[f"SLIPWAY_{server.upper()}_URL"] = self.url(server)
             if server == "elasticsearch" and not config.elasticsearch_url:
-                variables["ELASTICSEARCH_URL"] = self.url(server)
+                variables |= {"ELASTICSEARCH_URL": self.url(server), "SLIPWAY_SPOOL_LOGS": "true"}
         return variables
 
     def page_links(self) -> list[str]:

@@ -47,7 +47,7 @@ def invalid_requests(deployment: Deployment) -> Iterator[None]:
         yield
 
 
-@fault("clients send requests of 2,000 rows", "SlipwayLatencyBudgetBurn")
+@fault("clients send requests of 1,000 rows", "SlipwayLatencyBudgetBurn")
 def heavy_requests(deployment: Deployment) -> Iterator[None]:
     with deployment.load.heavy():
         yield

@@ -13,6 +13,7 @@ from slipway.texts import one_line
 
 _UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 429
 _REDIRECTS = range(300, 400)
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "record layer failure")  # of OpenSSL, to a response in plain HTTP
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ApiError):
         return _refused(error)
     if isinstance(error, SSLError):
-        return _tls(one_line(str(error)))
+        return _tls(_cause(error))
     if isinstance(error, ConnectionTimeout):
         return "it did not answer in time. Is it overloaded, or does a firewall drop the packets?"
     if isinstance(error, SerializationError):
@@ -94,8 +95,12 @@ def _another_product(body: Any) -> str:
 
 
 def _tls(text: str) -> str:
-    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
+    if any(sign in text for sign in _NO_TLS):
         return "it does not speak TLS: write http:// in ELASTICSEARCH_URL, or switch TLS on there."
+    if "expired" in text:
+        return f"its certificate is not valid any more ({text}). Renew it there."
+    if "mismatch" in text:
+        return f"its certificate is for other names ({text}). Write one of these in ELASTICSEARCH_URL."
     return (
         f"its certificate is not trusted ({text}). Set ELASTICSEARCH_CA_CERTS to the PEM file of the authority that "
         "signed it, such as Elasticsearch's own config/certs/http_ca.crt."

@@ -66,30 +66,30 @@ class Views:
     def _listed(
         self, stream: str, folder: str, window: Window, spooled: str, believed: bool
     ) -> tuple[list[str], EventSets]:
-        """List the files and divide them, again if one that cannot be read is gone by then: an erasure has written what
-        is left of it under another name."""
+        """List the files and divide them, again if one of them is gone by then: an erasure has written what is left of
+        it under another name."""
         store = object_store(self._settings)
         names = between(store, folder, *window)
         while True:
-            sets, left_out = self._sets(stream, names, None if believed else spooled)
-            listed = between(store, folder, *window) if left_out else names
+            files, bad = self._local(names, PARQUET), self._local(names, BAD)
+            sets = self._sets(stream, files, None if believed else spooled)
+            left_out, paths = [*sets.left_out, *kept_lines(bad)], files | bad
+            is_there = all(paths[each.file].exists() for each in left_out)
+            listed = names if is_there else between(store, folder, *window)
             if {each.file for each in left_out} <= set(listed):
                 self.left_out += left_out
                 return names, sets
             names = listed
 
-    def _sets(self, stream: str, names: Sequence[str], spooled: str | None) -> tuple[EventSets, list[LeftOut]]:
+    def _sets(self, stream: str, files: Mapping[str, Path], spooled: str | None) -> EventSets:
         """Divide the files by the events that they share with each other and the spool; without it, not at all."""
-        files = self._local(names, PARQUET)
         self._files[stream] = [*files.values()]
         if spooled is None:
             rest, broken = check(self._connect, files, COLUMNS[stream], believed=True)
-            sets = EventSets({}, rest, {}, broken)
-        else:
-            query = f'SELECT min("event.id"), max("event.id") FROM {spooled}'
-            [(first, last)] = self.connection.execute(query).fetchall()
-            sets = event_sets(self._connect, files, COLUMNS[stream], None if first is None else (first, last))
-        return sets, [*sets.left_out, *kept_lines(self._local(names, BAD))]
+            return EventSets({}, rest, {}, broken)
+        query = f'SELECT min("event.id"), max("event.id") FROM {spooled}'
+        [(first, last)] = self.connection.execute(query).fetchall()
+        return event_sets(self._connect, files, COLUMNS[stream], None if first is None else (first, last))
 
     def _with_samples(self, stream: str, names: Sequence[str], sets: EventSets, window: Window) -> list[Path]:
         """Replace each file that is wholly in the window by its sample, if that can be read."""

@@ -31,7 +31,7 @@ def test_a_dry_run_and_an_erasure_print_their_counts(cli: Callable[..., Any], co
     found = json.loads(done.out)
     assert (found["predictions"], found["labels"], found["versions"]) == (1, 2, [])
     assert left_of(config, KEY) == []
-    assert "nothing: no event has this key" in cli("forget", USECASE, "--key", KEY).out
+    assert "nothing was found" in cli("forget", USECASE, "--key", KEY).out
 
 
 def test_a_key_may_come_from_standard_input(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

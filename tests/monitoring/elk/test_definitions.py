@@ -53,6 +53,12 @@ def test_no_mapping_grows(server):
     assert all(each["dynamic"] is False for each in mappings)
 
 
+def test_documents_stay_as_they_were_sent_on_elasticsearch_9_too():
+    found = resources(settings(), EVERYTHING, stream_days(settings(), {}))
+    modes = [body["index.mode"] for each in found if (body := each.body.get("template", {}).get("settings"))]
+    assert modes == ["standard"] * len(DATASETS)
+
+
 def test_no_field_is_the_parent_of_another():
     for name in ("prediction", "feedback", "service", "audit"):
         mapped = fields(name)

@@ -60,7 +60,9 @@ def test_a_line_without_a_time_gets_that_of_its_arrival(run):
 
 
 def test_a_time_that_cannot_be_read_does_not_lose_the_line(run):
-    found = run("service", {"message": json.dumps({"@timestamp": "yesterday", "message": "hello", "ecs.version": "1.6.0"})})
+    found = run(
+        "service", {"message": json.dumps({"@timestamp": "yesterday", "message": "hello", "ecs.version": "1.6.0"})}
+    )
     assert found["message"] == "hello"
     assert found["event"]["kind"] == "pipeline_error"
     assert found["@timestamp"] == found["event"]["ingested"]

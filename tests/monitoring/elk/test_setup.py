@@ -10,6 +10,7 @@ import pytest
 from monitoring.elk import access_keys
 from monitoring.elk.definitions import PRIORITY, ROLES
 from monitoring.elk.setup import apply, plan
+from monitoring.log_shipping import refused_documents
 from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
@@ -185,8 +186,11 @@ def test_the_diff_of_a_dry_run_changes_nothing(cli, double):
     assert double.writes == []
 
 
-def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double):
+def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double, declare):
+    declare(loans=90, cars=30)
     first, again = cli("elk", "setup"), cli("elk", "setup")
+    assert "Events are kept: slipway.prediction 90 days, slipway.feedback 90 days, " in first.err
+    assert "slipway.audit for ever." in first.err
     assert "create role slipway-staging-shipper" in first.err
     assert "22 resources changed, 0 unchanged" in first.err
     assert "It lacks document- and field-level security (licence: basic)" in first.err
@@ -199,14 +203,32 @@ def test_json_has_every_resource(cli, double):
     assert found["server"]["licence"] == "basic"
 
 
-def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
-    with ElasticsearchAdminDouble(version="7.17.0") as old:
-        monkeypatch.setenv("ELASTICSEARCH_URL", old.uri)
+@pytest.mark.parametrize(
+    ("version", "flavor", "expected"),
+    [
+        ("7.17.0", "default", "Elasticsearch 7.17.0 is too old: 8.15 or later is needed"),
+        ("8.11.0", "serverless", "this is Elasticsearch Serverless, which lacks index lifecycle policies"),
+    ],
+)
+def test_a_server_that_lacks_too_much_is_refused_before_anything_changes(cli, monkeypatch, version, flavor, expected):
+    with ElasticsearchAdminDouble(version=version, flavor=flavor) as server:
+        monkeypatch.setenv("ELASTICSEARCH_URL", server.uri)
         settings.cache_clear()
         ran = cli("elk", "setup")
     assert ran.code == 1
-    assert "Elasticsearch 7.17.0 is too old: 8.15 or later is needed" in ran.err
-    assert old.writes == []
+    assert expected in ran.err and "Nothing was changed" in ran.err
+    assert server.writes == []
+
+
+def test_the_status_without_the_object_store_says_what_it_does_not_know(cli, double, monkeypatch):
+    def unreachable(*_):
+        raise ServiceError("the bucket does not respond")
+
+    monkeypatch.setattr(refused_documents, "usecases", unreachable)
+    ran = cli("elk", "status")
+    assert ran.code == 0
+    assert "refused documents cannot be counted: the bucket does not respond" in ran.err
+    assert ran.out.startswith(f"{STREAM}: not there yet\n")
 
 
 @pytest.mark.parametrize("action", ["setup", "status"])

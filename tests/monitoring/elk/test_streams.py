@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
+import uuid
+from datetime import timedelta
 
 import pytest
 from elasticsearch.helpers import bulk
 
 from monitoring.elk.definitions import PRIORITY
+from monitoring.elk.expiry import expired
 from monitoring.elk.setup import apply, plan
 from monitoring.elk.status import status
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
-from tests.support.prediction_log.sample_events import prediction
+from slipway.settings import Settings
+from slipway.timestamps import iso
+from tests.support.prediction_log.sample_events import START, prediction
 
 NAMES, AT_ONCE = 10_000, 20
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
 
 
-@pytest.fixture
-def client(elk):
-    return connect(elk)
+@pytest.fixture(scope="module")
+def client(elasticsearch):
+    return connect(Settings(ELASTICSEARCH_URL=elasticsearch))
 
 
-@pytest.fixture
-def predictions(client, elk):
-    """Return the name of the stream of predictions, with its templates and one event."""
-    apply(client, elk, plan(client, elk), lambda line: None)
-    name = stream(PREDICTION, elk)
+@pytest.fixture(scope="module")
+def predictions(client, elasticsearch):
+    """Return the name of a stream of predictions, with its templates and one event, for tests that read its mapping."""
+    return set_up(client, Settings(ELASTICSEARCH_URL=elasticsearch, environment=f"test-{uuid.uuid4().hex[:8]}"))
+
+
+def set_up(client, config):
+    apply(client, config, plan(client, config), lambda line: None)
+    name = stream(PREDICTION, config)
     client.index(index=name, document=document(0), op_type="create", refresh=True)
     return name
 
@@ -97,6 +106,16 @@ def test_texts_are_found_up_to_the_longest_that_callers_may_send_and_longer_ones
     assert client.count(index=predictions, query={"exists": {"field": "slipway.features.essay"}})["count"] == 0
 
 
+def test_expired_are_the_events_of_one_use_case_from_before_the_time(client, predictions):
+    first = START - timedelta(days=30)
+    sent = [document(f"old-{n}", usecase=usecase) for n, usecase in enumerate(["loans", "loans", "loans-2", "cars"])]
+    for each, days in zip(sent, (0, 1, 0, 0), strict=True):
+        each["@timestamp"] = iso(first + timedelta(days=days))
+    bulk(client, [{"_op_type": "create", "_index": predictions, "_source": each} for each in sent], refresh=True)
+    found = client.search(index=predictions, query=expired("loans", first + timedelta(days=1)))["hits"]["hits"]
+    assert [hit["_source"]["slipway"]["row_id"] for hit in found] == [sent[0]["slipway"]["row_id"]]
+
+
 def test_a_wrong_type_is_refused_and_not_guessed(client, predictions):
     sent = [{"_op_type": "create", "_index": predictions, "_source": document(1, score="high")}]
     _, errors = bulk(client, sent, raise_on_error=False)
@@ -130,7 +149,8 @@ def test_an_index_of_the_streams_name_is_named(client, elk):
         plan(client, elk)
 
 
-def test_the_status_of_a_stream(client, elk, predictions, cli):
+def test_the_status_of_a_stream_and_of_a_disk_that_is_almost_full(client, elk, cli):
+    predictions = set_up(client, elk)
     found = {each.stream: each for each in status(client, elk).streams}
     one = found[predictions]
     assert (one.documents, one.indices, one.refused, one.advice) == (1, 1, 0, [])
@@ -141,13 +161,10 @@ def test_the_status_of_a_stream(client, elk, predictions, cli):
     lines = cli("elk", "status").out.splitlines()
     assert lines[0].startswith(f"{predictions}: 1 document, 0.0 MB in 1 index, {one.oldest} to {one.newest}")
     assert f"logs-slipway.audit-{elk.environment}: not there yet, 0 refused" in lines
+    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
+    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
+    assert "a disk is almost full" in one.advice[0]
 
 
 def test_the_status_before_the_setup_says_what_to_run(client, elk):
     assert all("slipway elk setup" in each.advice[0] for each in status(client, elk).streams)
-
-
-def test_the_status_names_a_disk_that_is_almost_full(client, elk, predictions):
-    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
-    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
-    assert "a disk is almost full" in one.advice[0]

@@ -28,6 +28,7 @@ from slipway.prediction_log import Compactor, Log, Writer, segments
 from slipway.prediction_log.layout import STREAMS, partitions
 from slipway.settings import Settings
 from slipway.storage import object_store
+from tests.conftest import NOWHERE
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 from tests.support.prediction_log.subjects import (
     BY_KEY,
@@ -212,14 +213,29 @@ def test_an_unfinished_erasure_comes_before_another_one_and_is_finished_without_
     write_events(write)
     ship(config)
     with killing(monkeypatch, 2):
-        forget(BY_KEY, config)
+        forget(BY_KEY, config, why="request 4711")
     with pytest.raises(ServiceError, match="--resume"):
         forget(Subject(USECASE, "key", "customer-8"), config)
     assert journal.resume(config, USECASE) == BY_KEY
     forget(journal.resume(config, USECASE), config)
     assert rows(log) == OTHERS
+    assert [line.why for line in audit.lines(USECASE, config)] == ["request 4711"]
     with pytest.raises(NotFound, match="--key or --row-key"):
         journal.resume(config, USECASE)
+
+
+def test_an_outage_of_elasticsearch_ends_the_erasure_and_it_goes_on_later(
+    config: Settings, log: Log, write: Callable[..., None]
+) -> None:
+    write_events(write)
+    with pytest.raises(ServiceError, match="cannot be reached"):
+        forget(BY_KEY, config.model_copy(update={"elasticsearch_url": NOWHERE}))
+    assert rows(log) == OTHERS
+    assert audit.lines(USECASE, config) == []
+    done = forget(journal.resume(config, USECASE), config)
+    assert (done.predictions, done.labels) == (1, 2)
+    [line] = audit.lines(USECASE, config)
+    assert line.evidence["predictions"] == 1
 
 
 def test_a_segment_that_a_server_writes_is_rewritten_when_it_is_complete(config: Settings, log: Log) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from elasticsearch import Elasticsearch
 
@@ -15,8 +17,9 @@ from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import AUDIT, DATASETS, stream
 from slipway.errors import ServiceError
 from slipway.settings import Settings, settings
-from tests.conftest import NOWHERE
+from tests.conftest import NOWHERE, Ran
 from tests.support.damages import DAMAGES
+from tests.support.doubles.mlflow_double import MlflowDouble
 
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
 
@@ -51,7 +54,8 @@ def test_marked_lines_are_copied_once_byte_for_byte(shipper: AuditShipper, elk: 
     assert shipper.ship() == 3
     assert shipper.ship() == 0
     found = audit_copies.compare(elk, "loans")
-    assert (found.lines, found.pending, found.copy, found.problems) == (3, 0, stream(AUDIT, elk), [])
+    assert (found.lines, found.pending, found.copy, found.compared) == (3, 0, stream(AUDIT, elk), True)
+    assert found.problems == []
 
 
 def test_a_copy_can_be_searched_by_its_parts(shipper: AuditShipper, elk: Settings, client: Elasticsearch) -> None:
@@ -176,7 +180,7 @@ def test_while_elasticsearch_is_away_lines_wait_and_history_says_that_nothing_wa
         AuditShipper(away, connect(away)).ship()
     assert len(audit_store.pending(elk, "loans")) == 2
     found = audit_copies.compare(away, "loans")
-    assert (found.pending, found.problems) == (2, [])
+    assert (found.pending, found.compared, found.problems) == (2, False, [])
     assert "the audit was not compared" in found.warnings[0]
 
 
@@ -184,3 +188,29 @@ def test_without_elasticsearch_there_is_one_copy_and_no_complaint(var) -> None:
     audit.append("loans", "promoted", who="ann@laptop")
     found = audit_copies.compare(settings(), "loans")
     assert (found.lines, found.copy, found.problems, found.warnings) == (1, None, [], [])
+
+
+def test_the_commands_copy_compare_and_name_an_altered_copy(
+    elk: Settings, client: Elasticsearch, cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MlflowDouble() as mlflow:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.uri)
+        settings.cache_clear()
+        line = audit.append("loans", "retraining.paused", who="ann@laptop")
+        assert "; 1 are not copied yet." in cli("history", "loans").out
+        assert "1 audit lines were copied to Elasticsearch" in cli("ship", "--once").out
+        ran = cli("history", "loans")
+        assert (ran.code, f"1 audit lines, in the log and in {stream(AUDIT, elk)}." in ran.out) == (0, True)
+        alter(client, stream(AUDIT, elk), line.id)
+        ran = cli("history", "loans")
+        named = f"the audit line {line.id} is not the same in {stream(AUDIT, elk)}: one of the two was changed."
+        assert (ran.code, named in ran.out) == (1, True)
+
+
+def alter(client: Elasticsearch, index: str, id: str) -> None:
+    found = client.search(index=index, query={"ids": {"values": [id]}}, seq_no_primary_term=True)
+    [hit] = found["hits"]["hits"]
+    document = hit["_source"]
+    document["event"]["original"] = document["event"]["original"].replace("ann", "bob")
+    seen = {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+    client.index(index=hit["_index"], id=id, document=document, refresh=True, **seen)

@@ -237,3 +237,15 @@ def test_an_elasticsearch_whose_configuration_cannot_be_read_is_reported_and_lef
     assert found.start(Stack(said.append), said.append) == {}
     assert "jvm.options of Elasticsearch cannot be used (No such file or directory)" in said[0]
     assert "it goes on without elasticsearch" in said[0]
+
+
+@pytest.mark.parametrize("own", ["", "https://search.example.com:9200"])
+def test_events_and_log_lines_go_to_the_elasticsearch_that_started_unless_another_is_set(
+    local, programs, monkeypatch, own
+):
+    monkeypatch.setenv("ELASTICSEARCH_URL", own)
+    settings.cache_clear()
+    found = servers(local, programs, "elasticsearch")
+    monkeypatch.setattr(type(found), "elasticsearch", lambda self: Process("elasticsearch", ("elasticsearch",), None))
+    expected = {} if own else {"ELASTICSEARCH_URL": found.url("elasticsearch"), "SLIPWAY_SPOOL_LOGS": "true"}
+    assert found.start(Mock(), pytest.fail) == expected

@@ -33,8 +33,15 @@ class ElasticsearchAdminDouble(HttpDouble):
 
     headers: ClassVar[dict[str, str]] = {"X-Elastic-Product": "Elasticsearch"}
 
-    def __init__(self, licence: str = "basic", features: tuple[str, ...] = FEATURES, version: str = "8.19.3") -> None:
+    def __init__(
+        self,
+        licence: str = "basic",
+        features: tuple[str, ...] = FEATURES,
+        version: str = "8.19.3",
+        flavor: str = "default",
+    ) -> None:
         super().__init__()
+        self.flavor = flavor
         self.licence = licence
         self.features = features
         self.version = version
@@ -49,7 +56,7 @@ class ElasticsearchAdminDouble(HttpDouble):
         if method in ("PUT", "POST", "DELETE"):
             return self._write(method, path, json.loads(body or b"{}"))
         if path == "/":
-            return {"version": {"number": self.version}}
+            return {"version": {"number": self.version, "build_flavor": self.flavor}}
         if path == "/_xpack":
             on = {name: {"available": True, "enabled": name in self.features} for name in FEATURES}
             return {"license": {"type": self.licence}, "features": on}

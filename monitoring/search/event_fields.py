@@ -39,7 +39,8 @@ FIELDS = {
 }
 IDS = ("slipway.row_id", "event.id", "http.request.id")
 """Fields whose texts the service made, as a rule, so that they begin with the time."""
-SEARCHED = (*IDS, "trace.id", "slipway.key")
+TRACE = ("trace.id",)
+SEARCHED = (*IDS, *TRACE, "slipway.key")
 """Fields that a text is looked for in."""
 FEATURES = "slipway.features."
 _AS_JSON = ("probabilities", "features", "warnings")

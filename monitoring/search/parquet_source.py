@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from monitoring.log_shipping.shipper import usecases as spooled
 from monitoring.search.event_fields import FEATURES, FIELDS, of_row
@@ -89,8 +89,7 @@ class ParquetSource:
         return sorted({*known, *here})
 
     def _requested(self, usecase: str, window: Window) -> DuckDBPyRelation:
-        events = Log(self._config).predictions(usecase, *window, answered=False).filter(_REQUESTED)
-        return cast("DuckDBPyRelation", events)
+        return Log(self._config).predictions(usecase, *window, answered=False).filter(_REQUESTED)
 
 
 def first_label(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:

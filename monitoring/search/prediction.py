@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from monitoring.search.event_fields import IDS, SEARCHED
+from monitoring.search.event_fields import IDS, SEARCHED, TRACE
 from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, EventSource
 from monitoring.search.results import Event, FoundPredictions, Prediction
 from slipway.contracts.events.prediction_event import MAX_TEXT
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from slipway.settings import Settings
 
 MOST_SHOWN = 50
+_TRACE = re.compile(r"[0-9a-f]{32}")
 
 
 def find_predictions(
@@ -60,9 +63,12 @@ def _check(text: str) -> None:
 
 def find_events(source: EventSource, text: str, usecase: str | None, since: datetime) -> list[Event]:
     """Find the events of a text: by an id at the time with which it begins, however long ago, else in every field."""
-    if milliseconds := made_ms(text.partition(":")[0]):  # an event's id is that of its row, its role and version
-        made = from_ms(milliseconds)
-        if found := source.find(text, IDS, usecase, made - CLOCKS_APART, made + CLOCKS_APART):
+    is_trace = _TRACE.fullmatch(text) is not None
+    # The service's own trace.id is a request's id without its dashes; an event's id is its row's, role and version
+    id = str(uuid.UUID(text)) if is_trace else text.partition(":")[0]
+    if milliseconds := made_ms(id):
+        made, fields = from_ms(milliseconds), TRACE if is_trace else IDS
+        if found := source.find(text, fields, usecase, made - CLOCKS_APART, made + CLOCKS_APART):
             return found
     return source.find(text, SEARCHED, usecase, since)
 

@@ -119,15 +119,17 @@ def test_a_text_that_can_be_no_id_is_not_looked_for(text: str, reason: str, conf
 def test_an_id_is_looked_for_at_its_own_time_and_a_key_of_its_form_at_any(config: Settings) -> None:
     request, key = uuid7(), uuid7()
     now, row = datetime.now(UTC), row_id(request, 0)
+    trace = request.replace("-", "")  # as the service makes one for a request without
     write(
         config,
-        prediction(row, (now - START).total_seconds(), key="a"),
+        prediction(row, (now - START).total_seconds(), key="a").replace(b"t" * 32, trace.encode()),
         prediction("r2", (now - START).total_seconds(), key=row),  # of a model that is called with another's id
         prediction("r3", key=key),  # long before its key was made
     )
     source = ParquetSource(config)
     assert [event["id"] for event in find_events(source, row, USECASE, now + timedelta(days=1))] == [row]
-    assert [event["id"] for event in find_events(source, f"{row}:champion:1", USECASE, now)] == [row]
+    for text in (f"{row}:champion:1", trace):
+        assert [event["id"] for event in find_events(source, text, USECASE, now + timedelta(days=1))] == [row]
     assert [event["id"] for event in find_events(source, key, USECASE, SINCE)] == ["r3"]
 
 

@@ -15,24 +15,23 @@ from slipway.console import say
 if TYPE_CHECKING:
     from scenarios.observability.scenario import ObservabilityResult
 
-NAME = "observe"  # of the state folder, and of the environment
-
 
 def command(as_json: Json = False) -> None:
     """Provoke every fault of a deployment, await each alert, and read every panel of the dashboards.
 
     Where ELASTICSEARCH_URL is set, or Elasticsearch is installed, it tells the story of one prediction, too: from its
     request to what Kibana asks for. It uses a state folder of its own, `observe` in the usual one, which it empties
-    first, and in Elasticsearch the streams of the environment `observe`. Exits with 0 only if every check held; then
+    first, and in Elasticsearch the streams of the environment `local`. Exits with 0 only if every check held; then
     it writes its tables into the docs.
     """
     from scenarios.observability.scenario import Observability
     from slipway.cli.environment import move
     from slipway.settings import settings
 
-    original, var, search = settings().usecases.resolve(), settings().var.resolve() / NAME, settings().elasticsearch_url
+    original, var = settings().usecases.resolve(), settings().var.resolve() / "observe"
+    search = settings().elasticsearch_url
     move(var, var / "usecases")
-    os.environ |= {"SLIPWAY_ENVIRONMENT": NAME, "ELASTICSEARCH_URL": search}
+    os.environ["ELASTICSEARCH_URL"] = search
     settings.cache_clear()
     say("This takes about ten minutes on two cores. Durations of rules are shortened: see the table's head.")
     run_and_report(Observability(original, say), _print_result, as_json)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from elk.kibana.conditions import query
@@ -42,7 +43,14 @@ class PredictionStory:
         """Take the steps; those after one that did not hold are left out."""
         steps: list[StoryStep] = []
         began = time.monotonic()
-        for take in (self._predict, self._label_it, self._fail, self._find, self._find_in_parquet, self._ask_as_kibana):
+        for take in (
+            self._predict,
+            self._label_it,
+            self._mistype,
+            self._find,
+            self._find_in_parquet,
+            self._ask_as_kibana,
+        ):
             step = replace(take(), seconds=time.monotonic() - began)
             steps.append(step)
             if not step.held:
@@ -61,11 +69,11 @@ class PredictionStory:
         response = self._post("feedback", {"feedback": [{"id": self._id, "label": self._label}]})
         return StoryStep("The caller sends the label of that id", f"status {response.status}", response.ok)
 
-    def _fail(self) -> StoryStep:
-        response = self._post("predict", {"instances": [{"no_feature": 1}]})
-        detail = response.read(dict) if response.status == 422 else {}
-        observed = f"status {response.status}: {detail.get('detail', '')}, with the same `trace_id`"
-        return StoryStep("The caller names an unknown feature", observed, detail.get("trace_id") == self.trace)
+    def _mistype(self) -> StoryStep:
+        response = self._post("predict", {"instances": [self._row]}, {"Authorization": "Bearer mistyped"})
+        problem = response.read(dict) if response.status == HTTPStatus.UNAUTHORIZED else {}
+        observed = f"status {response.status}: {problem.get('detail', '')}, with the same `trace_id`"
+        return StoryStep("The caller mistypes its key", observed, problem.get("trace_id") == self.trace)
 
     def _find(self) -> StoryStep:
         return self._found(f"`slipway find {self._id}`", self._id, "elasticsearch")
@@ -76,16 +84,16 @@ class PredictionStory:
     def _found(self, what: str, text: str, choice: Choice) -> StoryStep:
         found = _eventually(lambda: self._search(text, choice))
         if found is None:
-            return StoryStep(what, f"not found with its label within {SHIPPED_SECONDS:.0f} s", False)
+            return StoryStep(what, f"not found with its label and log line within {SHIPPED_SECONDS:.0f} s", False)
         event, label = found.events[0], found.label or {}
         observed = (
             f"version {event['version']} responded `{event['label']}` in {event['duration_ns'] / 1e6:.1f} ms, "
-            f"its label is `{label.get('label')}`; {_lines(found)}"
+            f"its label is `{label.get('label')}`" + "".join(f"; logged: {line['message']}" for line in found.log_lines)
         )
         return StoryStep(what, observed, event["trace"] == self.trace and label.get("label") == self._label)
 
     def _search(self, text: str, choice: Choice) -> Prediction | None:
-        """Find the prediction with its label; None while it, or its label, is not there yet."""
+        """Find the prediction with its label and log line; None while one of them is not there yet."""
         since = datetime.now(UTC) - _SINCE
         try:
             found, *_ = ask(
@@ -94,7 +102,8 @@ class PredictionStory:
         except (NotFound, ServiceError):  # such as a stream whose first shard is just being made
             return None
         newest = found.predictions[0]
-        return newest if newest.id == self._id and newest.label else None
+        logged = newest.log_lines or choice == "parquet"  # which has none
+        return newest if newest.id == self._id and newest.label and logged else None
 
     def _ask_as_kibana(self) -> StoryStep:
         """Send what Discover sends for the saved search, where somebody typed the id in quotation marks."""
@@ -110,8 +119,9 @@ class PredictionStory:
         both = all(any(kind in name for name in streams) for kind in ("prediction", "feedback"))
         return StoryStep(f'In Kibana, the id in the saved search "{_SEARCH.title}"', observed, both)
 
-    def _post(self, route: str, document: Mapping[str, Any]) -> Response:
-        return self._service.request("POST", f"/v1/models/{self._usecase}/{route}", document=document)
+    def _post(self, route: str, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+        path = f"/v1/models/{self._usecase}/{route}"
+        return self._service.request("POST", path, document=document, headers=headers)
 
 
 def _eventually(probe: Callable[[], Prediction | None]) -> Prediction | None:
@@ -122,7 +132,3 @@ def _eventually(probe: Callable[[], Prediction | None]) -> Prediction | None:
         return bool(found)
 
     return found[0] if until(is_there, SHIPPED_SECONDS) else None
-
-
-def _lines(found: Prediction) -> str:
-    return f"{len(found.log_lines) or 'no'} log lines have its `trace.id`"

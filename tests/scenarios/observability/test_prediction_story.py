@@ -19,6 +19,7 @@ from slipway.clients.elasticsearch.connection import connect
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.feedback_event import feedback_line
 from slipway.contracts.events.prediction_event import EventRequest
+from slipway.ecs_logging.spool_handler import FOLDER, STREAM
 from slipway.ids import row_id, uuid7
 from slipway.prediction_log import Writer
 from slipway.settings import Settings
@@ -28,10 +29,11 @@ from tests.support.doubles.http_double import Answer, HttpDouble, Refused
 
 USECASE = "credit_risk"
 ROW = {"age": 40, "purpose": "car"}
+REFUSAL = "the key is unknown."
 
 
 class ServiceDouble(HttpDouble):
-    """A service that responds to everything with `good`, and logs it; it forgets labels where it `loses_labels`."""
+    """A service that responds with `good`, and logs it; it knows no key, and forgets labels where it `loses_labels`."""
 
     def __init__(self, config: Settings, loses_labels: bool = False) -> None:
         super().__init__()
@@ -40,11 +42,11 @@ class ServiceDouble(HttpDouble):
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
         trace, document = read_traceparent(self.request_headers["traceparent"].encode()) or "", json.loads(body)
+        if "Authorization" in self.request_headers:
+            raise self._unknown_key(trace)
         if path.endswith("/feedback"):
             return self._take_labels(trace, document["feedback"])
         [row] = document["instances"]
-        if set(row) != set(ROW):
-            raise _unknown_feature(trace)
         request = uuid7()
         encoder = EventEncoder(
             environment=self._config.environment,
@@ -69,8 +71,16 @@ class ServiceDouble(HttpDouble):
             self._log("feedback", feedback_line(**about, **sent)[1])
         return {"accepted": len(labels)}
 
-    def _log(self, stream: str, line: bytes) -> None:
-        writer = Writer(self._config.spool, USECASE, stream)
+    def _unknown_key(self, trace: str) -> Refused:
+        event = {"id": uuid7(), "dataset": "slipway.service"}
+        line = {"@timestamp": _now(), "message": REFUSAL, "event": event, "trace": {"id": trace}}
+        self._log(STREAM, json.dumps(line).encode() + b"\n", FOLDER)
+        found = Refused(401, "", REFUSAL)
+        found.content = {"title": "Unauthorized", "detail": REFUSAL, "trace_id": trace}
+        return found
+
+    def _log(self, stream: str, line: bytes, folder: str = USECASE) -> None:
+        writer = Writer(self._config.spool, folder, stream)
         assert writer.write(line)
         writer.close()
 
@@ -103,6 +113,7 @@ def test_a_prediction_is_followed_to_kibana_under_the_trace_of_its_caller(elk: S
     assert f"trace `{story.trace}`" in steps[0].what
     assert "version 3 responded `good`" in steps[3].observed and "its label is `bad`" in steps[3].observed
     assert story.key in steps[4].what
+    assert steps[3].observed.endswith(f"; logged: {REFUSAL}") and "logged" not in steps[4].observed
     streams = [f"`logs-slipway.{kind}-{elk.environment}`" for kind in ("feedback", "prediction")]
     assert steps[5].observed == f"2 documents of {', '.join(streams)}"
     assert [step.seconds for step in steps] == sorted(step.seconds for step in steps)
@@ -117,13 +128,7 @@ def test_a_step_that_does_not_hold_is_the_last(elk: Settings, shipping: None, mo
     with ServiceDouble(elk, loses_labels=True) as service:
         steps = PredictionStory(USECASE, service.uri, ROW, "bad").tell()
     assert [step.held for step in steps] == [True, True, True, False]
-    assert steps[-1].observed == "not found with its label within 1 s"
-
-
-def _unknown_feature(trace: str) -> Refused:
-    found = Refused(422, "", "no feature of this name")
-    found.content = {"title": "Unprocessable Entity", "detail": "no_feature is no feature", "trace_id": trace}
-    return found
+    assert steps[-1].observed == "not found with its label and log line within 1 s"
 
 
 def _now() -> str:

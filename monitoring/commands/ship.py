@@ -17,7 +17,7 @@ from slipway.errors import SlipwayError
 
 if TYPE_CHECKING:
     from monitoring.log_shipping.comparison import Comparison
-    from monitoring.log_shipping.replay import Replayed
+    from monitoring.log_shipping.refill import Replayed
     from monitoring.log_shipping.shipper import Shipper
     from slipway.settings import Settings
 
@@ -114,7 +114,7 @@ def _audit_copy(settings: Settings) -> Callable[[], int] | None:
 
 def _replay(since: str, until: str | None, as_json: bool) -> None:
     from monitoring.log_shipping.delivery import client_for_delivery
-    from monitoring.log_shipping.replay import replay
+    from monitoring.log_shipping.refill import replay
     from slipway.settings import settings
 
     start, end = _window(since, until)
@@ -125,7 +125,7 @@ def _replay(since: str, until: str | None, as_json: bool) -> None:
 
 def _replay_refused(as_json: bool) -> None:
     from monitoring.log_shipping.delivery import client_for_delivery
-    from monitoring.log_shipping.replay import replay_refused
+    from monitoring.log_shipping.refill import replay_refused
     from slipway.settings import settings
 
     with _resumable():

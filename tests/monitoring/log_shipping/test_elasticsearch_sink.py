@@ -16,7 +16,7 @@ import pytest
 
 from monitoring.log_shipping import checkpoints, delivery, elasticsearch_sink, event_lines, refused_documents
 from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
-from monitoring.log_shipping.replay import replay_refused
+from monitoring.log_shipping.refill import replay_refused
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink, SinkUnavailable, Totals
 from slipway.prediction_log import segments

@@ -56,8 +56,8 @@ def command(
 
     Give a TEXT, or one of --at, --errors and --slices with --usecase.
     """
-    from monitoring.search.event_source import ask
     from monitoring.search.rendering import render
+    from monitoring.search.source_choice import ask
     from slipway.config import NAME
     from slipway.settings import settings
 

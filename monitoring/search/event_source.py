@@ -1,21 +1,17 @@
-"""Sources of events that searches read: Elasticsearch where it is configured, else the prediction log."""
+"""Sources of events that searches read, Elasticsearch or the prediction log: what they have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitoring.search.results import Event, Group, Totals, Window
-from slipway.errors import NotFound, ServiceError, SettingsError, suggestion
+from slipway.errors import NotFound, suggestion
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-    from slipway.settings import Settings
-
-T = TypeVar("T")
-Choice = Literal["auto", "elasticsearch", "parquet"]
 CLOCKS_APART = timedelta(days=1)  # of the machines that make an id, its event and its label
 MOST_EVENTS = 1_000
 MOST_GROUPS = 100
@@ -62,32 +58,6 @@ class EventSource(Protocol):
         ...
 
 
-def ask(question: Callable[[EventSource], T], config: Settings, choice: Choice = "auto") -> tuple[T, str, list[str]]:
-    """Put a question to the source; returns the result, the source's name, and notes on what was not possible.
-
-    By itself it takes Elasticsearch, and the log if that is not configured or does not respond.
-
-    Raises:
-        SettingsError: Elasticsearch was chosen and is not configured.
-        ServiceError: the source that was chosen does not respond, or neither does.
-    """
-    from monitoring.search.parquet_source import ParquetSource
-
-    notes = []
-    if choice != "parquet" and _has_elasticsearch(config, choice):
-        from monitoring.search.elasticsearch_source import ElasticsearchSource
-
-        try:
-            source: EventSource = ElasticsearchSource(config)
-            return question(source), source.name, []
-        except ServiceError as error:
-            if choice == "elasticsearch":
-                raise
-            notes = [f"{error} The prediction log was read instead."]
-    source = ParquetSource(config)
-    return question(source), source.name, notes
-
-
 def require_usecase(source: EventSource, usecase: str) -> None:
     """Refuse a use case that has no predictions.
 
@@ -100,9 +70,3 @@ def require_usecase(source: EventSource, usecase: str) -> None:
             f"{source.name} has no predictions of {usecase!r}.{suggestion(usecase, known)} It has those of: "
             f"{', '.join(known) or 'no use case'}."
         )
-
-
-def _has_elasticsearch(config: Settings, choice: Choice) -> bool:
-    if not config.elasticsearch_url and choice == "elasticsearch":
-        raise SettingsError("ELASTICSEARCH_URL is not set: set it, or leave out `--from elasticsearch`.")
-    return bool(config.elasticsearch_url)

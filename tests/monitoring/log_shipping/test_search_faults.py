@@ -18,8 +18,8 @@ from monitoring.elk.setup import apply, plan
 from monitoring.log_shipping import delivery
 from monitoring.log_shipping.shipper import Shipped, Shipper
 from monitoring.log_shipping.sinks import Totals, configured
-from monitoring.search.event_source import ask
 from monitoring.search.prediction import find_events
+from monitoring.search.source_choice import ask
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.prediction_log import Log, Writer, segments

@@ -15,11 +15,12 @@ from monitoring.search import parquet_source
 from monitoring.search.caller_errors import caller_errors
 from monitoring.search.change_comparison import compare_around
 from monitoring.search.event_fields import value
-from monitoring.search.event_source import EventSource, ask
+from monitoring.search.event_source import EventSource
 from monitoring.search.parquet_source import ParquetSource
 from monitoring.search.prediction import find_predictions
 from monitoring.search.rendering import render
 from monitoring.search.slice_errors import WRONG, worst_slices
+from monitoring.search.source_choice import ask
 from slipway import audit
 from slipway.errors import NotFound, ServiceError, SettingsError
 from slipway.ids import uuid7

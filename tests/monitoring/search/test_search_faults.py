@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from monitoring.search.elasticsearch_source import ElasticsearchSource
-from monitoring.search.event_source import ask
 from monitoring.search.parquet_source import ParquetSource
 from monitoring.search.prediction import find_events, find_predictions
 from monitoring.search.rendering import render
+from monitoring.search.source_choice import ask
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import DataError, NotFound, ServiceError
 from slipway.ids import row_id, uuid7

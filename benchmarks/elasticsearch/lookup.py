@@ -14,8 +14,8 @@ from benchmarks.elasticsearch.node import Node
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.child_process import measure
 from benchmarks.tables.reader import apart
-from monitoring.search.event_source import Choice, ask
 from monitoring.search.prediction import find_events
+from monitoring.search.source_choice import Choice, ask
 from slipway.prediction_log import connect
 from slipway.settings import Settings
 

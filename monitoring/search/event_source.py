@@ -1,4 +1,4 @@
-"""Source of events that searches read: what it has to find, and how much of it."""
+"""Sources of events that searches read, Elasticsearch or the prediction log: what they have in common."""
 
 from __future__ import annotations
 

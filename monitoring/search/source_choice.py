@@ -1,15 +1,14 @@
-"""Choice of the source that a search reads: Elasticsearch where it is configured, else the prediction log."""
+"""Choice of the source that a search reads: Elasticsearch if it is configured and responds, else the prediction log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from monitoring.search.event_source import EventSource
-from monitoring.search.parquet_source import ParquetSource
 from slipway.errors import ServiceError, SettingsError
 
 if TYPE_CHECKING:
+    from monitoring.search.event_source import EventSource
     from slipway.settings import Settings
 
 T = TypeVar("T")
@@ -25,6 +24,8 @@ def ask(question: Callable[[EventSource], T], config: Settings, choice: Choice =
         SettingsError: Elasticsearch was chosen and is not configured.
         ServiceError: the source that was chosen does not respond, or neither does.
     """
+    from monitoring.search.parquet_source import ParquetSource
+
     notes = []
     if choice != "parquet" and _has_elasticsearch(config, choice):
         from monitoring.search.elasticsearch_source import ElasticsearchSource

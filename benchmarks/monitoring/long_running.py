@@ -53,11 +53,11 @@ def ship() -> Callable[[int], None]:
     from prometheus_client import CollectorRegistry, generate_latest
 
     from monitoring.log_shipping.exporter import ShipperCollector
-    from monitoring.log_shipping.shipper import Shipper
-    from monitoring.log_shipping.sinks import Totals, configured
+    from monitoring.log_shipping.shipper import Shipper, configured_sinks
+    from monitoring.log_shipping.sinks import Totals
 
     totals, registry = Totals(), CollectorRegistry()
-    shipper = Shipper(settings(), configured(settings(), totals), totals)
+    shipper = Shipper(settings(), configured_sinks(settings(), totals), totals)
     registry.register(ShipperCollector(settings(), shipper))
 
     def take_pass(number: int) -> None:

@@ -90,11 +90,11 @@ def _follow() -> None:
 
 
 def _shipper(settings: Settings) -> Shipper:
-    from monitoring.log_shipping.shipper import Shipper
-    from monitoring.log_shipping.sinks import Totals, configured
+    from monitoring.log_shipping.shipper import Shipper, configured_sinks
+    from monitoring.log_shipping.sinks import Totals
 
     totals = Totals()
-    return Shipper(settings, configured(settings, totals), totals, _audit_copy(settings))
+    return Shipper(settings, configured_sinks(settings, totals), totals, _audit_copy(settings))
 
 
 def _audit_copy(settings: Settings) -> Callable[[], int] | None:

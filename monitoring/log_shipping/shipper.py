@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from monitoring.log_shipping import checkpoints, refused_documents
-from monitoring.log_shipping.sinks import Sink, SinkUnavailable, Totals
+from monitoring.log_shipping.sinks import ParquetSink, Sink, SinkUnavailable, Totals
+from slipway.clients.elasticsearch.connection import is_configured
 from slipway.ecs_logging.spool_handler import FOLDER
 from slipway.prediction_log import Segment, adopt_orphans, captured, lines_in, move_image, segments
 from slipway.settings import Settings
@@ -233,6 +234,16 @@ class Shipper:
                     reason = f"{usecase}'s file {move.args[0].name} did not reach the log: {error}"
                     self._record_failure(usecase, now.shipped, reason)
                     break
+
+
+def configured_sinks(settings: Settings, totals: Totals) -> list[Sink]:
+    """Make the sinks that the settings name."""
+    sinks: list[Sink] = [ParquetSink(settings)]
+    if is_configured(settings):
+        from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
+
+        sinks.append(ElasticsearchSink(settings, totals))
+    return sinks
 
 
 def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> int:

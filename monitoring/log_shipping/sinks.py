@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from slipway.clients.elasticsearch.connection import is_configured
 from slipway.ecs_logging.spool_handler import STREAM
 from slipway.errors import ServiceError
 from slipway.prediction_log import Segment, archive, connect
@@ -62,13 +61,3 @@ class ParquetSink:
             return archive(self._connection, self._settings, usecase, segment)
         except OutOfMemoryException:  # events of megabytes, which no server writes
             return archive(connect(self._settings), self._settings, usecase, segment)
-
-
-def configured(settings: Settings, totals: Totals) -> list[Sink]:
-    """Make the sinks that the settings name."""
-    sinks: list[Sink] = [ParquetSink(settings)]
-    if is_configured(settings):
-        from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
-
-        sinks.append(ElasticsearchSink(settings, totals))
-    return sinks

@@ -16,8 +16,8 @@ from elasticsearch import Elasticsearch
 from benchmarks.monitoring.child_process import measure
 from monitoring.elk.setup import apply, plan
 from monitoring.log_shipping import delivery, refused_documents
-from monitoring.log_shipping.shipper import Shipped, Shipper
-from monitoring.log_shipping.sinks import Totals, configured
+from monitoring.log_shipping.shipper import Shipped, Shipper, configured_sinks
+from monitoring.log_shipping.sinks import Totals
 from monitoring.search.prediction import find_events
 from monitoring.search.source_choice import ask
 from slipway.clients.elasticsearch.connection import connect
@@ -67,7 +67,7 @@ def write(config: Settings, *lines: bytes) -> None:
 
 def ship(config: Settings) -> Shipped:
     totals = Totals()
-    return Shipper(config, configured(config, totals), totals).ship()
+    return Shipper(config, configured_sinks(config, totals), totals).ship()
 
 
 def ids(client: Elasticsearch, target: str) -> Counter[str]:
@@ -115,7 +115,7 @@ def test_what_elasticsearch_cannot_take_is_kept_with_its_reason_and_stops_nothin
         lines = prediction(f"r{number}"), line.replace("x:", f"x{number}:").encode()
         write(elk, *lines)
     totals = Totals()
-    shipping = Shipper(elk, configured(elk, totals), totals)
+    shipping = Shipper(elk, configured_sinks(elk, totals), totals)
     assert shipping.ship().failed == shipping.ship().failed == []
     assert ids(client, target) == {f"r{number}": 1 for number in range(len(wrong))}
     store = object_store(elk)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from monitoring.elk.setup import apply, plan
-from monitoring.log_shipping.shipper import Shipper
-from monitoring.log_shipping.sinks import Totals, configured
+from monitoring.log_shipping.shipper import Shipper, configured_sinks
+from monitoring.log_shipping.sinks import Totals
 from scenarios.observability import kibana_panels
 from scenarios.observability.prediction_story import PredictionStory
 from slipway.clients.elasticsearch.connection import connect
@@ -91,7 +91,7 @@ def shipping(elk: Settings) -> Iterator[None]:
     client = connect(elk)
     apply(client, elk, plan(client, elk), lambda _: None)
     totals, ended = Totals(), threading.Event()
-    shipper = Shipper(elk, configured(elk, totals), totals)
+    shipper = Shipper(elk, configured_sinks(elk, totals), totals)
 
     def ship() -> None:
         while not ended.wait(0.1):

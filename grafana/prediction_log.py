@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from elk.kibana.data_views import EVERYTHING
 from grafana import links, thresholds, variables
 from grafana.addresses import Addresses
 from grafana.base import base
@@ -26,7 +27,7 @@ def dashboard(addresses: Addresses) -> Dashboard:
     )
     for variable in (variables.namespace(), variables.usecases(), variables.trace()):
         found.with_variable(variable)
-    found.link(links.named("This trace in Kibana", links.kibana('trace.id : "${trace}"')))
+    found.link(links.named("This trace in Kibana", links.kibana('trace.id : "${trace}"', EVERYTHING)))
     for panel in (*_figures(), *_flows()):
         found.with_panel(panel)
     return found

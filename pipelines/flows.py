@@ -19,7 +19,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.tasks import Task
 
-from pipelines.flow_logs import flow_run_logs
+from pipelines.flow_logs import errors_redacted, flow_run_logs
 from pipelines.runs.run import Run, open_run
 from pipelines.training import StepRunner, training
 from slipway.config import load
@@ -73,7 +73,7 @@ def prefect_logs_flushed() -> Iterator[None]:
 def _as_task(run: Run) -> StepRunner:
     def do(name: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> Path:
         step = task(
-            lambda: run.step(name, function, *args, **kwargs),
+            errors_redacted()(lambda: run.step(name, function, *args, **kwargs)),
             name=name,
             cache_policy=NO_CACHE,
             retries=len(_DELAYS_SECONDS),

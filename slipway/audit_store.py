@@ -24,9 +24,8 @@ def write(config: Settings, usecase: str, id: str, date: str, content: bytes) ->
     Raises:
         ServiceError, OSError: the object store does not take it.
     """
-    store, name = object_store(config), f"{folder(config, usecase)}/{date}/{id}{_ENDING}"
-    store.put(_mark(config, usecase, id), name.encode())
-    store.put(name, content)
+    mark(config, usecase, id)
+    object_store(config).put(f"{folder(config, usecase)}/{date}/{id}{_ENDING}", content)
 
 
 def stored(config: Settings, usecase: str) -> dict[str, bytes]:
@@ -52,9 +51,14 @@ def names(config: Settings, usecase: str) -> dict[str, str]:
 
 
 def pending(config: Settings, usecase: str) -> list[str]:
-    """List the ids of the lines that are marked. What a mark holds is never read: whoever can write one could lie."""
+    """List the ids of the lines that are marked."""
     found = object_store(config).names(f"{folder(config, usecase)}/{_PENDING}")
     return [name for name in found if not name.startswith(".")]
+
+
+def mark(config: Settings, usecase: str, id: str) -> None:
+    """Mark a line as not copied. A mark counts by its name: whoever can write one may write anything into it."""
+    object_store(config).put(_mark(config, usecase, id), b"")
 
 
 def settle(config: Settings, usecase: str, id: str) -> None:

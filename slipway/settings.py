@@ -215,13 +215,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Days that finished runs, verdicts, refusals to retrain and unused bundles are kept; 0: for ever.",
     )
-    segment_bytes: int = Field(64 << 20, ge=1024, description="Size at which a segment of the log is closed.")
+    segment_bytes: int = Field(16 << 20, ge=1024, description="Size at which a segment of the log is closed.")
     segment_seconds: float = Field(15.0, gt=0, description="Age at which a segment of the log is closed.")
     log_format: str = Field(
         "auto",
         pattern=r"^(auto|ecs|text)$",
         description="Form of log lines: `ecs`, JSON in Elastic Common Schema; `text`, for a person; `auto`: text on a "
-        "terminal.",
+        "terminal and in the log files of `slipway up`, else `ecs`.",
     )
     spool_logs: bool = Field(
         False,
@@ -309,6 +309,12 @@ class Settings(BaseSettings):
     @classmethod
     def _without_last_slash(cls, value: object) -> object:
         return value.rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("elasticsearch_api_key_file", "elasticsearch_ca_certs", mode="before")
+    @classmethod
+    def _no_file(cls, value: object) -> object:
+        """An empty variable names no file; as a path it would be the current folder."""
+        return value or None
 
     @field_validator("root_path")
     @classmethod

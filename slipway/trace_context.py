@@ -17,6 +17,7 @@ HEADER = "traceparent"
 VARIABLE = "TRACEPARENT"  # of a process: opentelemetry.io/docs/specs/otel/context/env-carriers
 TAG = "trace:"  # of a flow run, before the id of the trace that asked for it
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _NO_TRACE = b"0" * 32
 _current: ContextVar[str] = ContextVar("trace_id", default="")
 
@@ -29,6 +30,11 @@ def read_traceparent(value: bytes) -> str | None:
     """
     found = _TRACEPARENT.fullmatch(value)
     return found.group(1).decode() if found and found.group(1) != _NO_TRACE else None
+
+
+def is_trace_id(text: str) -> bool:
+    """Whether it is a trace id, as W3C Trace Context has them."""
+    return bool(_TRACE_ID.fullmatch(text))
 
 
 def new_trace_id() -> str:

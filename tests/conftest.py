@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -111,11 +112,14 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         capsys.readouterr()
         mask = os.umask(0)
         os.umask(mask)
+        root = logging.getLogger()
+        handlers = root.handlers[:]
         try:
             with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:
                 main(list(args))
         finally:
-            os.umask(mask)  # a command changes that of its process
+            os.umask(mask)  # a command changes that of its process, and its log
+            root.handlers[:] = handlers
         written = capsys.readouterr()
         return Ran(int(ended.value.code or 0), written.out, written.err)
 

@@ -14,7 +14,8 @@ from benchmarks.elasticsearch.node import Node
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.child_process import measure
 from benchmarks.tables.reader import apart
-from monitoring.search.event_source import Choice, ask
+from monitoring.search.prediction import find_events
+from monitoring.search.source_choice import Choice, ask
 from slipway.prediction_log import connect
 from slipway.settings import Settings
 
@@ -62,7 +63,7 @@ def _some_ids(settings: Settings, home: Path) -> list[str]:
 def _seconds(settings: Settings, choice: Choice, id_: str) -> float:
     since = datetime.now(UTC) - _DAYS
     started = time.perf_counter()
-    found, *_ = ask(lambda source: source.find(id_, None, since), settings, choice)
+    found, *_ = ask(lambda source: find_events(source, id_, None, since), settings, choice)
     seconds = time.perf_counter() - started
     if [event["id"] for event in found] != [id_]:
         raise RuntimeError(f"{choice} has {len(found)} events of {id_}")

@@ -40,9 +40,10 @@ def command(
 ) -> None:
     """Set up Elasticsearch: templates, lifecycles, ingest pipelines and roles of this environment's data streams.
 
-    It can be run again: what is as it has to be stays. `status` shows what each stream holds, what is late, unreadable
-    or refused, and what to do. The address and the credentials are ELASTICSEARCH_URL, ELASTICSEARCH_API_KEY or
-    ELASTICSEARCH_API_KEY_FILE, and ELASTICSEARCH_CA_CERTS; keys are made by a user with a password, not by a key.
+    It can be run again at any time, and changes only what differs. `status` shows what each stream holds, what is late,
+    unreadable or refused, and what to do. The address and the credentials are ELASTICSEARCH_URL, ELASTICSEARCH_API_KEY
+    or ELASTICSEARCH_API_KEY_FILE, and ELASTICSEARCH_CA_CERTS. API keys are made by a user with a password, since a key
+    cannot make other keys.
     """
     from slipway.clients.elasticsearch.connection import connect
     from slipway.settings import settings
@@ -63,21 +64,30 @@ def _setup(
 
     planned = plan(client, config, keys, space)
     _name_lacks(planned.server)
+    if planned.server.lifecycle:
+        kept = ", ".join(f"{dataset} {_days(days)}" for dataset, days in planned.days.items())
+        say(f"Events are kept: {kept}.")
     if as_json:
         print_json(_as_document(planned))
     elif dry_run:
         _show(planned)
     if not dry_run:
-        apply(client, config, planned, say, space)
+        apply(client, config, planned, say)
+    if keys and not planned.server.security:
+        say("no API keys: a server without security has none")
     kept = len(planned.changes) - len(planned.pending)
     done = "would be changed" if dry_run else "changed"
-    say(f"{config.environment}: {len(planned.pending)} resources {done}, {kept} are as they have to be")
+    say(f"{config.environment}: {len(planned.pending)} resources {done}, {kept} unchanged")
 
 
 def _name_lacks(server: Capabilities) -> None:
-    say(f"Elasticsearch {server.version}, licence {server.licence}")
+    say(f"Elasticsearch {server.version}, licence: {server.licence}")
     for lack in server.lacks:
-        say(f"it lacks {lack.feature}: {lack.consequence}")
+        say(f"It lacks {lack.feature}: {lack.consequence}.")
+
+
+def _days(number: int | None) -> str:
+    return "for ever" if number is None else f"{number} day{_s(number)}"
 
 
 def _show(planned: Plan) -> None:
@@ -95,6 +105,7 @@ def _as_document(planned: Plan) -> dict[str, Any]:
     return {
         "server": asdict(planned.server),
         "lacks": [asdict(lack) for lack in planned.server.lacks],
+        "retention_days": dict(planned.days),
         "changes": [
             {
                 "action": change.action,
@@ -105,23 +116,22 @@ def _as_document(planned: Plan) -> dict[str, Any]:
             for change in planned.changes
         ],
         "rolled_over": planned.rolled_over,
-        "keys": [{"name": key.name, "file": str(key.file), "exists": key.exists} for key in planned.keys],
+        "keys": [{"action": key.action, "name": key.name, "file": str(key.file)} for key in planned.keys],
     }
 
 
 def _import(config: Settings, kibana: str, space: str, *, dry_run: bool) -> None:
-    from monitoring.elk.kibana_api import import_objects
+    from monitoring.elk.kibana_api import import_objects, plan_import
     from monitoring.elk.sources import saved_objects
     from slipway.clients.elasticsearch.connection import api_key
 
-    if dry_run:
-        return say(f"the saved objects of elk/kibana would be imported into the space {space} of {kibana}")
+    run = plan_import if dry_run else import_objects
+    verbs = ("would create", "would overwrite") if dry_run else ("created", "overwrote")
     named = "" if space == "default" else space
-    found = import_objects(kibana, saved_objects(), space=named, api_key=api_key(config))
-    for verb, names in {"created": found.created, "overwrote": found.overwritten}.items():
+    found = run(kibana, saved_objects(), space=named, api_key=api_key(config))
+    for verb, names in zip(verbs, (found.created, found.overwritten), strict=True):
         for name in names:
             say(f"{verb} {name} in the space {space} of Kibana")
-    return None
 
 
 def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
@@ -130,8 +140,10 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
     found = status(client, config)
     if as_json:
         streams = [asdict(stream) for stream in found.streams]
-        return print_json({"server": asdict(found.server), "streams": streams})
+        return print_json({"server": asdict(found.server), "streams": streams, "problems": found.problems})
     _name_lacks(found.server)
+    for problem in found.problems:
+        say(problem)
     for stream in found.streams:
         typer.echo(_line(stream))
         for advice in stream.advice:
@@ -140,7 +152,15 @@ def _status(client: Elasticsearch, config: Settings, as_json: bool) -> None:
 
 
 def _line(stream: StreamStatus) -> str:
-    late = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping = "" if stream.lag_seconds is None else f", {stream.lag_seconds:.0f} s behind"
+    shipping += "" if stream.refused is None else f", {stream.refused} refused"
+    if not stream.indices:
+        return f"{stream.stream}: not there yet{shipping}"
     times = f", {stream.oldest} to {stream.newest}" if stream.oldest else ""
-    size = f"{stream.documents} documents, {stream.bytes / 1e6:.1f} MB in {stream.indices} indices"
-    return f"{stream.stream}: {size}{times}{late}, {stream.refused} refused"
+    size = f"{stream.documents} document{_s(stream.documents)}, {stream.bytes / 1e6:.1f} MB"
+    indices = "1 index" if stream.indices == 1 else f"{stream.indices} indices"
+    return f"{stream.stream}: {size} in {indices}{times}{shipping}"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

@@ -56,13 +56,16 @@ def command(
 
     Give a TEXT, or one of --at, --errors and --slices with --usecase.
     """
-    from monitoring.search.event_source import ask
     from monitoring.search.rendering import render
+    from monitoring.search.source_choice import ask
+    from slipway.config import NAME
     from slipway.settings import settings
 
     given = [name for name, value in (("text", text), ("at", at), ("errors", errors), ("slices", slices)) if value]
     if len(given) != 1:
         raise typer.BadParameter("give a TEXT (an id, trace.id or key), or one of --at, --errors and --slices")
+    if usecase and not re.fullmatch(NAME, usecase):
+        raise typer.BadParameter(f"--usecase {usecase!r} is no name of a use case: small letters, digits and '_'.")
     if source not in _CHOICES:
         raise typer.BadParameter(f"--from {source!r}: give one of {', '.join(_CHOICES)}.")
     question = _question(given[0], text or "", usecase, at or "", around, since, settings())

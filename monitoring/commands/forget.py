@@ -75,6 +75,7 @@ def _require_known(name: str, config: Settings) -> None:
     """Raise UseCaseError for a name that neither the log nor this machine knows: a mistyped one would find nothing."""
     from monitoring.erasure import journal
     from slipway import config as usecases
+    from slipway.ecs_logging.spool_handler import FOLDER
     from slipway.errors import UseCaseError, suggestion
     from slipway.prediction_log import layout
     from slipway.storage import object_store
@@ -82,7 +83,7 @@ def _require_known(name: str, config: Settings) -> None:
     store = object_store(config)
     known = {*usecases.names(), *layout.usecases(store, config), *journal.usecases(config)}
     if config.spool.is_dir():
-        known |= {path.name for path in config.spool.iterdir() if path.is_dir()}
+        known |= {path.name for path in config.spool.iterdir() if path.is_dir() and path.name != FOLDER}
     if name not in known:
         raise UseCaseError(
             f"{config.environment} has no log of a use case {name!r}.{suggestion(name, sorted(known))} "
@@ -91,7 +92,6 @@ def _require_known(name: str, config: Settings) -> None:
 
 
 def _lines(done: Erasure) -> list[str]:
-    verb = "would be removed" if done.dry_run else "removed"
     counts = {
         "predictions": done.predictions,
         "labels": done.labels,
@@ -101,8 +101,9 @@ def _lines(done: Erasure) -> list[str]:
         "report pages": len(done.reports),
     }
     found = [f"  {number:>7,}  {what}" for what, number in counts.items() if number]
-    head = f"{done.usecase} in {done.environment}, subject {done.subject}: {verb}"
-    return [head, *(found or ["  nothing: no event has this key"]), *_unreached(done)]
+    verb = "would be removed" if done.dry_run else "removed"
+    head = f"{done.usecase} in {done.environment}, subject {done.subject}: {verb if found else 'nothing was found'}"
+    return [head, *(found or ["  No event has this key: is it written as in the events?"]), *_unreached(done)]
 
 
 def _unreached(done: Erasure) -> list[str]:

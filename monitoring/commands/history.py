@@ -136,6 +136,8 @@ def _audit(audit: dict[str, Any]) -> str:
     lines = f"{audit['lines']} audit lines, in the log"
     if audit["copy"] is None:
         return f"{lines} only: set ELASTICSEARCH_URL, and `slipway ship` makes a second copy."
+    if not audit["compared"]:
+        return f"{lines}; they were not compared with those in {audit['copy']}."
     waiting = f"; {audit['pending']} are not copied yet." if audit["pending"] else "."
     return f"{lines} and in {audit['copy']}{waiting}"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +17,7 @@ from slipway.errors import SlipwayError
 
 if TYPE_CHECKING:
     from monitoring.log_shipping.comparison import Comparison
-    from monitoring.log_shipping.replay import Replayed
+    from monitoring.log_shipping.refill import Replayed
     from monitoring.log_shipping.shipper import Shipper
     from slipway.settings import Settings
 
@@ -65,13 +67,13 @@ def _once(as_json: bool) -> None:
 
     shipped = _shipper(settings()).ship()
     if as_json:
-        print_json({"segments": shipped.segments, "events": shipped.events, "failed": shipped.failed})
+        print_json(asdict(shipped))
     else:
         typer.echo(f"{shipped.events} events of {shipped.segments} segments are in {settings().log_root}")
+        if shipped.audit_lines:
+            typer.echo(f"{shipped.audit_lines} audit lines were copied to Elasticsearch")
     if shipped.failed:
-        raise SlipwayError(
-            "; ".join(shipped.failed[:3]) + ". They stay in the spool: run it again when the cause is fixed."
-        )
+        raise SlipwayError("; ".join(shipped.failed[:3]) + ". Nothing is lost: run it again when the cause is fixed.")
 
 
 def _follow() -> None:
@@ -95,7 +97,7 @@ def _shipper(settings: Settings) -> Shipper:
     return Shipper(settings, configured(settings, totals), totals, _audit_copy(settings))
 
 
-def _audit_copy(settings: Settings) -> Callable[[], object] | None:
+def _audit_copy(settings: Settings) -> Callable[[], int] | None:
     from slipway.clients.elasticsearch.connection import is_configured
 
     if not is_configured(settings):
@@ -103,12 +105,16 @@ def _audit_copy(settings: Settings) -> Callable[[], object] | None:
     from monitoring.log_shipping.audit_shipping import AuditShipper
     from monitoring.log_shipping.delivery import client_for_delivery
 
-    return AuditShipper(settings, client_for_delivery(settings)).ship_if_due
+    @cache
+    def shipper() -> AuditShipper:
+        return AuditShipper(settings, client_for_delivery(settings))
+
+    return lambda: shipper().ship_if_due()  # a key that cannot be read, as yet, holds up no other copy
 
 
 def _replay(since: str, until: str | None, as_json: bool) -> None:
     from monitoring.log_shipping.delivery import client_for_delivery
-    from monitoring.log_shipping.replay import replay
+    from monitoring.log_shipping.refill import replay
     from slipway.settings import settings
 
     start, end = _window(since, until)
@@ -119,7 +125,7 @@ def _replay(since: str, until: str | None, as_json: bool) -> None:
 
 def _replay_refused(as_json: bool) -> None:
     from monitoring.log_shipping.delivery import client_for_delivery
-    from monitoring.log_shipping.replay import replay_refused
+    from monitoring.log_shipping.refill import replay_refused
     from slipway.settings import settings
 
     with _resumable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
 OLDEST = (8, 15)  # the first whose roles have a description
-_NOT_THERE = (400, 404, 405, 410)  # of an API that this server has not: its form, its licence, or serverless
+_NOT_THERE = (400, 404, 405, 410)  # of an API that this server has not
 _NO_LICENCE = "none"
 _FREE = ("basic", "standard", _NO_LICENCE)
 
@@ -41,13 +42,21 @@ class Capabilities:
     def lacks(self) -> list[Lack]:
         """The missing features, the ones that matter most first."""
         found = [
-            (self.lifecycle, "index lifecycle policies", "no stream rolls over or forgets: delete old ones by hand"),
-            (self.security, "security", "there are no roles and keys: whoever reaches it reads and deletes"),
-            (self.ingest, "ingest processors", "unreadable log lines are refused, and the time of arrival is not kept"),
+            (
+                self.lifecycle,
+                "index lifecycle policies",
+                "streams do not roll over, and old events have to be deleted by hand",
+            ),
+            (
+                self.security,
+                "security",
+                "there are no roles and API keys, and whoever reaches the server reads and deletes",
+            ),
+            (self.ingest, "ingest processors", "log lines stay unparsed, and the time of arrival is not kept"),
             (
                 not self.security or self.licence not in _FREE,
                 f"document- and field-level security (licence: {self.licence})",
-                "whoever may read a stream sees all of its fields; private ones are masked before they are logged",
+                "whoever may read a stream sees all of its fields (private values are masked before they are logged)",
             ),
         ]
         return [Lack(feature, consequence) for there, feature, consequence in found if not there]
@@ -60,11 +69,11 @@ def detect(client: Elasticsearch, config: Settings) -> Capabilities:
         ServiceError: it does not answer, is another product, too old, or the credentials do not suffice.
     """
     with explained(config):
-        version = str(client.info()["version"]["number"])
-        _require(version)
+        found = client.info()["version"]
+        _require(found)
         features = _features(client)
         return Capabilities(
-            version=version,
+            version=str(found["number"]),
             licence=str((features.get("license") or {}).get("type") or _NO_LICENCE),
             ingest=processors() <= _processors(client),
             lifecycle=_is_on(features, "ilm"),
@@ -72,7 +81,13 @@ def detect(client: Elasticsearch, config: Settings) -> Capabilities:
         )
 
 
-def _require(version: str) -> None:
+def _require(found: Mapping[str, Any]) -> None:
+    version = str(found["number"])
+    if found.get("build_flavor") == "serverless":  # its version is always 8.11.0
+        raise ServiceError(
+            "this is Elasticsearch Serverless, which lacks index lifecycle policies. Nothing was changed. "
+            f"Use Elasticsearch {'.'.join(map(str, OLDEST))} or later."
+        )
     numbers = [int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit()]
     if tuple(numbers) < OLDEST:
         raise ServiceError(

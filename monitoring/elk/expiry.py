@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitoring.elk.retention import shorter, stream_days
 from slipway.clients.elasticsearch.failures import explained
@@ -29,13 +29,18 @@ def expire(
     found = {}
     for usecase, days in shorter(by_usecase, stream_days(config, by_usecase)[PREDICTION]).items():
         found[usecase] = now - timedelta(days=days)
-        expired = [{"term": {"slipway.usecase": usecase}}, {"range": {"@timestamp": {"lt": iso(found[usecase])}}}]
         with explained(config):
             client.delete_by_query(
                 index=[stream(PREDICTION, config), stream(FEEDBACK, config)],
-                query={"bool": {"filter": expired}},
+                query=expired(usecase, found[usecase]),
                 conflicts="proceed",
                 ignore_unavailable=True,
                 wait_for_completion=False,
             )
     return found
+
+
+def expired(usecase: str, before: datetime) -> dict[str, Any]:
+    """The query for a use case's events from before that time."""
+    filters = [{"term": {"slipway.usecase": usecase}}, {"range": {"@timestamp": {"lt": iso(before)}}}]
+    return {"bool": {"filter": filters}}

@@ -1,7 +1,7 @@
 """Kibana's saved objects API: imports data views, saved searches and dashboards into a space.
 
-The request and the response are those of Kibana's OpenAPI document, operation `importSavedObjectsDefault`
-(https://www.elastic.co/docs/api/doc/kibana/v8/operation/operation-importsavedobjectsdefault).
+The requests and the responses are those of Kibana's OpenAPI document, operations `importSavedObjectsDefault` and
+`bulkGetSavedObjects` (https://www.elastic.co/docs/api/doc/kibana/v8/group/endpoint-saved-objects).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from slipway.clients.http import HttpClient, Response, without_login
 from slipway.errors import ServiceError, SettingsError
 from slipway.texts import one_line
 
+T = TypeVar("T")
 _SPACE = re.compile(r"[a-z0-9_-]+")  # what Kibana allows as the id of a space
 _SECONDS = 60.0  # Kibana migrates each object to its version
 _FILE = "objects.ndjson"  # Kibana takes no file whose name ends otherwise
@@ -51,12 +53,51 @@ class _ImportResponse(msgspec.Struct, rename="camel"):
     errors: list[_Failed] = []
 
 
+class _Found(msgspec.Struct):
+    type: str
+    id: str
+    error: Any = None
+
+
+class _FoundObjects(msgspec.Struct):
+    saved_objects: list[_Found]
+
+
+class _Attributes(msgspec.Struct):
+    title: str
+
+
+class _Object(msgspec.Struct):
+    type: str
+    id: str
+    attributes: _Attributes
+
+
 @dataclass(frozen=True)
 class KibanaImport:
-    """What an import did: the objects that are new in the space, and those that it overwrote, by type and title."""
+    """What an import does: the objects that are new in the space, and those that it overwrites, by type and title."""
 
     created: list[str]
     overwritten: list[str]
+
+
+def plan_import(url: str, objects: bytes, *, space: str = "", api_key: str = "") -> KibanaImport:
+    """Look up which of the objects are in the space already; nothing is changed.
+
+    Raises:
+        SettingsError: `space` can be no id of a space.
+        ServiceError: Kibana does not respond, or rejects the request.
+    """
+    wanted = msgspec.json.Decoder(_Object).decode_lines(objects)
+    names = [{"type": each.type, "id": each.id, "fields": ["title"]} for each in wanted]
+    kibana = _Kibana(url, space, api_key)
+    response = kibana.post("_bulk_get", msgspec.json.encode(names), "application/json")
+    known = {(each.type, each.id) for each in kibana.read(response, _FoundObjects).saved_objects if not each.error}
+    titles = {(each.type, each.id): f"{each.type} {each.attributes.title}" for each in wanted}
+    return KibanaImport(
+        [title for key, title in titles.items() if key not in known],
+        [title for key, title in titles.items() if key in known],
+    )
 
 
 def import_objects(url: str, objects: bytes, *, space: str = "", api_key: str = "") -> KibanaImport:
@@ -66,23 +107,48 @@ def import_objects(url: str, objects: bytes, *, space: str = "", api_key: str = 
         SettingsError: `space` can be no id of a space.
         ServiceError: Kibana does not respond, rejects the request, or could not import every object.
     """
-    if space and not _SPACE.fullmatch(space):
-        raise SettingsError(
-            f"--space {space!r} is no id of a space in Kibana: give the one in its address, of a-z, 0-9, _ and -."
-        )
-    boundary = f"slipway-{secrets.token_hex(16)}"
-    headers = {"kbn-xsrf": "true", "Content-Type": f"multipart/form-data; boundary={boundary}"}
-    if api_key:
-        headers["Authorization"] = f"ApiKey {api_key}"
-    client, where = HttpClient(url, timeout=_SECONDS), without_login(url)
-    path = f"{f'/s/{space}' if space else ''}/api/saved_objects/_import?overwrite=true"
-    try:
-        response = client.request("POST", path, content=_form(objects, boundary), headers=headers)
-    except ServiceError as error:
-        raise ServiceError(f"Kibana at {where} does not respond: {error}. Check --kibana.") from None
-    finally:
-        client.close()
-    return _result(where, space, _read(where, space, response))
+    boundary, kibana = f"slipway-{secrets.token_hex(16)}", _Kibana(url, space, api_key)
+    form = _form(objects, boundary)
+    response = kibana.post("_import?overwrite=true", form, f"multipart/form-data; boundary={boundary}")
+    return _result(kibana.where, space, kibana.read(response, _ImportResponse))
+
+
+class _Kibana:
+    """Requests to the saved objects of a space."""
+
+    def __init__(self, url: str, space: str, api_key: str) -> None:
+        if space and not _SPACE.fullmatch(space):
+            raise SettingsError(
+                f"--space {space!r} is no id of a space in Kibana: give the one in its address, of a-z, 0-9, _ and -."
+            )
+        self.where = without_login(url)
+        self._url, self._space, self._api_key = url, space, api_key
+
+    def post(self, path: str, content: bytes, kind: str) -> Response:
+        headers = {"kbn-xsrf": "true", "Content-Type": kind}
+        if self._api_key:
+            headers["Authorization"] = f"ApiKey {self._api_key}"
+        client = HttpClient(self._url, timeout=_SECONDS)
+        root = f"/s/{self._space}" if self._space else ""
+        try:
+            return client.request("POST", f"{root}/api/saved_objects/{path}", content=content, headers=headers)
+        except ServiceError as error:
+            raise ServiceError(f"Kibana at {self.where} does not respond: {error}. Check --kibana.") from None
+        finally:
+            client.close()
+
+    def read(self, response: Response, kind: type[T]) -> T:
+        if not response.ok:
+            reason = one_line(response.content.decode(errors="replace")) or response.reason
+            remedy = _remedy(response.status, self._space)
+            raise ServiceError(f"Kibana at {self.where} answered {response.status}: {reason}. {remedy}")
+        try:
+            return response.read(kind)
+        except ServiceError as error:
+            raise ServiceError(
+                f"{self.where} did not answer as Kibana does ({error}): give its address as --kibana, with the path "
+                "under which a proxy publishes it, if any."
+            ) from None
 
 
 def _form(objects: bytes, boundary: str) -> bytes:
@@ -92,19 +158,6 @@ def _form(objects: bytes, boundary: str) -> bytes:
         "Content-Type: application/ndjson\r\n\r\n"
     )
     return head.encode() + objects + f"\r\n--{boundary}--\r\n".encode()
-
-
-def _read(where: str, space: str, response: Response) -> _ImportResponse:
-    if not response.ok:
-        reason = one_line(response.content.decode(errors="replace")) or response.reason
-        raise ServiceError(f"Kibana at {where} answered {response.status}: {reason}. {_remedy(response.status, space)}")
-    try:
-        return response.read(_ImportResponse)
-    except ServiceError as error:
-        raise ServiceError(
-            f"{where} did not answer as Kibana does ({error}): give its address as --kibana, with the path under which "
-            "a proxy publishes it, if any."
-        ) from None
 
 
 def _remedy(status: int, space: str) -> str:

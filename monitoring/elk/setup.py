@@ -6,7 +6,7 @@ interrupted is finished by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a setup does: changes of resources, streams whose next index is to be made by them, and keys."""
+    """What a setup does: changes of resources, streams whose next index is to be made by them, and keys.
+
+    `days` are those that each dataset is kept, None for ever.
+    """
 
     server: Capabilities
+    days: Mapping[str, int | None]
     changes: list[Change]
     rolled_over: list[str]
     keys: list[AccessKey] = field(default_factory=list)
@@ -41,12 +45,12 @@ class Plan:
         return [change for change in self.changes if change.action is not Action.keep]
 
     @property
-    def missing_keys(self) -> list[AccessKey]:
-        return [key for key in self.keys if not key.exists]
+    def pending_keys(self) -> list[AccessKey]:
+        return [key for key in self.keys if key.action is not Action.keep]
 
     @property
     def is_done(self) -> bool:
-        return not (self.pending or self.rolled_over or self.missing_keys)
+        return not (self.pending or self.rolled_over or self.pending_keys)
 
 
 def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, space: str = "default") -> Plan:
@@ -70,21 +74,23 @@ def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, spac
             raise ServiceError(f"{'; '.join(obstacles)}. Nothing was changed.")
         return Plan(
             server,
+            days,
             changes,
             [streams(config)[name] for name, index in there.items() if _is_outdated(config, name, server, index)],
-            access_keys.existing(client, config, keys) if keys and server.security else [],
+            access_keys.existing(client, config, keys, space) if keys and server.security else [],
         )
 
 
-def apply(
-    client: Elasticsearch, config: Settings, planned: Plan, report: Callable[[str], None], space: str = "default"
-) -> None:
+def apply(client: Elasticsearch, config: Settings, planned: Plan, report: Callable[[str], None]) -> None:
     """Write what the plan found to differ, and report each step once it is done.
 
     Raises:
+        SettingsError: the keys' folder cannot be written; nothing was changed.
         ServiceError: the server refuses a step; those before it are done, and another run goes on.
         OSError: the file of a key cannot be written.
     """
+    for folder in {key.file.parent for key in planned.pending_keys if key.action is Action.create}:
+        access_keys.prepare(folder)
     with explained(config):
         for change in planned.pending:
             change.resource.write(client)
@@ -92,8 +98,8 @@ def apply(
         for stream in planned.rolled_over:
             client.indices.rollover(alias=stream)
             report(f"roll over {stream}")
-        for key in planned.missing_keys:
-            access_keys.create(client, config, key, space)
+        for key in planned.pending_keys:
+            access_keys.write(client, key)
             report(str(key))
 
 

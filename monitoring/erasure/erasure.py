@@ -15,9 +15,8 @@ from typing import Any
 from monitoring.erasure import captured_images
 from monitoring.erasure.journal import Journal, open_journal
 from monitoring.erasure.log_eraser import LogEraser
-from monitoring.erasure.refused_lines import erase_refused
 from monitoring.erasure.reports import erase_reports
-from monitoring.erasure.search_streams import erase_documents
+from monitoring.erasure.search_documents import erase_documents, erase_refused
 from monitoring.erasure.subject import Subject
 from monitoring.erasure.training_data import TrainedOn, TrainingData
 from monitoring.governance.history import readable_lines
@@ -75,12 +74,12 @@ def forget(
         DataError: a file of the log cannot be rewritten.
     """
     with _alone(config, subject):
-        journal = open_journal(config, subject, dry_run=dry_run)
+        journal = open_journal(config, subject, why, dry_run=dry_run)
         journal.save()
         done = _erase(config, journal, dry_run=dry_run, say=say)
         if not dry_run:
             if done.has_found:
-                _record(config, journal, done, why)
+                _record(config, journal, done)
             journal.close()
         return done
 
@@ -118,7 +117,7 @@ def _erase(config: Settings, journal: Journal, *, dry_run: bool, say: Callable[[
     )
 
 
-def _record(config: Settings, journal: Journal, done: Erasure, why: str) -> None:
+def _record(config: Settings, journal: Journal, done: Erasure) -> None:
     """Write the audit line, once for each erasure: one that was killed after it has the same id."""
     usecase, id = done.usecase, journal.record.id
     lines, _ = readable_lines(usecase, config)
@@ -134,7 +133,7 @@ def _record(config: Settings, journal: Journal, done: Erasure, why: str) -> None
         "reports": len(done.reports),
         "versions": [each.version for each in done.versions if each.is_certain],
     }
-    audit.append(usecase, ACTION, who=audit.person(), why=why, evidence=evidence, config=config)
+    audit.append(usecase, ACTION, who=audit.person(), why=journal.record.why, evidence=evidence, config=config)
 
 
 @contextmanager

@@ -19,11 +19,12 @@ from slipway.timestamps import now_iso
 
 
 class Record(msgspec.Struct):
-    """What a journal holds. `id` is what the audit line names the erasure by."""
+    """What a journal holds. `id` is what the audit line names the erasure by, `why` is the reason in it."""
 
     id: str
     began: str
     subject: Subject
+    why: str
     traces: Traces
 
 
@@ -49,8 +50,8 @@ class Journal:
             self._store.remove_folder(self._folder)
 
 
-def open_journal(config: Settings, subject: Subject, *, dry_run: bool = False) -> Journal:
-    """Open the journal of an erasure that is under way, or a new one.
+def open_journal(config: Settings, subject: Subject, why: str = "", *, dry_run: bool = False) -> Journal:
+    """Open the journal of an erasure that is under way, whose reason a new one replaces, or a new journal.
 
     Raises:
         ServiceError: an erasure of another subject is under way.
@@ -59,12 +60,13 @@ def open_journal(config: Settings, subject: Subject, *, dry_run: bool = False) -
     """
     found = unfinished(config, subject.usecase)
     if found is None:
-        return Journal(config, Record(uuid7(), now_iso(), subject, Traces()), dry_run=dry_run)
+        return Journal(config, Record(uuid7(), now_iso(), subject, why, Traces()), dry_run=dry_run)
     if found.subject != subject:
         raise ServiceError(
             f"an erasure of another subject of {subject.usecase}, of {found.began}, is unfinished. Finish it first: "
             f"`slipway forget {subject.usecase} --resume`."
         )
+    found.why = why or found.why
     return Journal(config, found, dry_run=dry_run)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from monitoring.erasure.subject import Event, Subject, Traces, images_in, named_by
 
 _encode = msgspec.json.Encoder().encode
-_NOTHING = re.compile(rb"(?!)")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class _Id(msgspec.Struct):
@@ -38,14 +38,17 @@ class LineMatcher:
 
     def __init__(self, stream: str, subject: Subject, traces: Traces) -> None:
         self._named = named_by(stream, subject, traces)
-        texts = [
-            b'"%b":%b' % (name.encode(), _encode(value)) for name, values in self._named.items() for value in values
-        ]
-        self._pattern = re.compile(b"|".join(map(re.escape, texts))) if texts else _NOTHING
+        self._texts = {(name.encode(), _encode(value)) for name, values in self._named.items() for value in values}
+        self._longest = max((len(text) for _, text in self._texts), default=0)
+        self._fields = re.compile(b'"(%b)":' % "|".join(self._named).encode())
 
     def mentions(self, line: bytes) -> bool:
         """Whether a line holds a name of the subject as an event would, wherever it stands."""
-        return self._pattern.search(line) is not None
+        for field in self._fields.finditer(line):
+            text = _STRING.match(line, field.end(), field.end() + self._longest)
+            if text and (field[1], text[0]) in self._texts:
+                return True
+        return False
 
     def event(self, line: bytes) -> Event | None:
         """Read the line's event if it is one of the subject's.

@@ -18,6 +18,7 @@ from monitoring.erasure.spool import Spool
 from monitoring.erasure.subject import FEEDBACK, PREDICTION, Event, images_in, named_by
 from slipway.contracts.events.prediction_event import logged_features
 from slipway.errors import ServiceError
+from slipway.prediction_log.layout import STREAMS
 from slipway.settings import Settings
 
 _MOST_PASSES = 5
@@ -67,9 +68,11 @@ class LogEraser:
         """Take a pass; returns how many events and lines of the subject it found."""
         self._reader.unreadable.clear()
         found, bad = 0, 0
-        for stream in (PREDICTION, FEEDBACK):
+        for stream in STREAMS:
             # The spool first: what the shipper moves meanwhile is found in both, never in neither.
-            found += self._spool.erase(stream, self._matcher(stream), partial(self._note, stream))
+            spooled = self._spool.erase(stream, self._matcher(stream), partial(self._note, stream))
+            bad += sum(not event.id for event in spooled)
+            found += sum(bool(event.id) for event in spooled)
             for at in self._reader.partitions(stream, self._subject.usecase):
                 bad += rewrite_bad_lines(self._reader, at, self._matcher(stream), dry_run=self._dry_run)
                 found += self._erase_partition(at)
@@ -92,7 +95,7 @@ class LogEraser:
 
     def _note(self, stream: str, events: Sequence[Event]) -> None:
         known = len(self._traces)
-        self._traces.add(stream, events)
+        self._traces.add(stream, [event for event in events if event.id])
         if len(self._traces) > known:
             self._journal.save()
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from slipway.contracts.schema import row_key
+from slipway.prediction_log.layout import STREAMS
 
 Field = Literal["key", "row_key"]
-PREDICTION, FEEDBACK = "prediction", "feedback"
+PREDICTION, FEEDBACK = STREAMS
 
 
 class Subject(msgspec.Struct, frozen=True):

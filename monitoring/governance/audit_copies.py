@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from slipway import audit_store
@@ -17,12 +17,13 @@ from slipway.storage import object_store
 class Comparison:
     """Result: `pending` lines wait for the shipper, `problems` for a person; `warnings` say what was not compared.
 
-    `copy` is the stream, None where no Elasticsearch is configured.
+    `copy` is the stream, None where no Elasticsearch is configured; `compared` whether it could be read.
     """
 
     lines: int
     pending: int
     copy: str | None = None
+    compared: bool = False
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -44,8 +45,10 @@ def compare(config: Settings, usecase: str) -> Comparison:
     except ServiceError as error:
         waiting = len(marked & ours.keys())
         return Comparison(len(ours), waiting, index, warnings=[f"the audit was not compared: {error}"])
-    problems = [*_altered(ours, marked, copies, index), *_extra(config, usecase, ours, copies)]
-    return Comparison(len(ours), len(marked & ours.keys() - copies.keys()), index, problems)
+    lacking = ours.keys() - copies.keys()
+    pending = lacking & marked if copies else lacking  # where the stream has no copy at all, the shipper makes them
+    problems = [*_altered(ours, pending, copies, index), *_extra(config, usecase, ours, copies)]
+    return Comparison(len(ours), len(pending), index, True, problems)
 
 
 def _copies(config: Settings, usecase: str) -> dict[str, bytes]:
@@ -54,13 +57,13 @@ def _copies(config: Settings, usecase: str) -> dict[str, bytes]:
     return dict(copies(config, connect(config), usecase))
 
 
-def _altered(ours: Mapping[str, bytes], marked: set[str], copies: Mapping[str, bytes], index: str) -> list[str]:
-    """Describe the lines whose copy differs, or was removed. Where there are no copies at all, none was ever made."""
+def _altered(ours: Mapping[str, bytes], pending: Set[str], copies: Mapping[str, bytes], index: str) -> list[str]:
+    """Describe the lines whose copy differs, or was removed."""
     problems = []
     for id, content in ours.items():
         if copies.get(id, content) != content:
             problems.append(f"the audit line {id} is not the same in {index}: one of the two was changed.")
-        elif id not in copies and id not in marked and copies:
+        elif id not in copies and id not in pending:
             problems.append(f"the audit line {id} has no copy in {index} any more: it was removed there.")
     return problems
 

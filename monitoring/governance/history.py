@@ -99,7 +99,7 @@ def gather(
         {key: value for key, value in tags.items() if key.startswith(registry_names.PREFIX)},
         facts,
         [_server(status) for status in poll(config.server_urls, usecase)],
-        {"lines": copies.lines, "pending": copies.pending, "copy": copies.copy},
+        {"lines": copies.lines, "pending": copies.pending, "copy": copies.copy, "compared": copies.compared},
         [*gone, *problems, *copies.problems],
         [*registry_names.describe_lookalikes(aliases, config.follow_alias), *copies.warnings],
     )

@@ -17,7 +17,6 @@ from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
 from slipway.ids import made_ms
 from slipway.prediction_log import Log, describe
-from slipway.prediction_log.jsonl import literal
 from slipway.settings import Settings
 from slipway.timestamps import from_ms, iso, parse
 
@@ -84,7 +83,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
             "in the response as `id`; the event is in the log within a second, unless it was removed, pruned by "
             "`monitoring.retention_days`, or lost. " + describe(log.left_out)
         )
-    return trace_events(usecase, id, answers, _label(usecase, id, config), config)
+    return trace_events(usecase, id, answers, _label(usecase, id, answers[0]["key"], config), config)
 
 
 def trace_events(
@@ -122,16 +121,15 @@ def trace_events(
 
 def _answers(usecase: str, id: str, log: Log) -> list[dict[str, Any]]:
     names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
-    events = log.predictions(usecase, *_times(id), answered=False, tests=True)
-    found = events.filter(f'"slipway.row_id" = {literal(id)}').select(names).fetchall()
+    found = log.having(usecase, {"slipway.row_id": id}, *_times(id)).select(names).fetchall()
     answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
     for answer in answers:
         answer["at"] = iso(answer["at"], "microseconds")
     return sorted(answers, key=lambda answer: (not answer["answered"], answer["at"]))
 
 
-def _label(usecase: str, id: str, config: Settings) -> dict[str, Any] | None:
-    labelled = Log(config).labelled(usecase, *_times(id)).filter(f'"slipway.row_id" = {literal(id)}')
+def _label(usecase: str, id: str, key: str | None, config: Settings) -> dict[str, Any] | None:
+    labelled = Log(config).labelled_row(usecase, id, key, _times(id)[0])
     found = labelled.select("label_true, value_true, known_at").fetchall()
     if not found:
         return None

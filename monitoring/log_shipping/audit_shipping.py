@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from elasticsearch import Elasticsearch, helpers
+import msgspec
 
+from monitoring.log_shipping.bulk import Refusal
+from monitoring.log_shipping.delivery import deliver
+from monitoring.log_shipping.event_lines import Document
 from slipway import audit, audit_store
 from slipway.audit import AuditLine
 from slipway.clients.elasticsearch.failures import explained
@@ -20,23 +23,25 @@ from slipway.errors import DataError
 from slipway.settings import Settings
 from slipway.storage import object_store
 
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
 SECONDS = 15.0  # between two looks at the marks, which cost a request each where the log is in a bucket
 _AT_ONCE = 500  # lines, of about a kilobyte
-_THERE_ALREADY = 409  # sent by another shipper meanwhile
 _log = logging.getLogger("slipway.ship")
 
 
 class AuditShipper:
-    """Copies marked lines; those of a use case of which the stream has none are all copied, marked or not.
+    """Copies marked lines; those of a use case of which the stream has none are all marked first.
 
-    So the lines of an earlier release, and those of a stream that was lost, are there again without a command.
+    So the lines of an earlier release, and those of a stream that was lost, are there again without a command, and a
+    shipper that is killed meanwhile goes on.
     """
 
     def __init__(self, config: Settings, client: Elasticsearch) -> None:
         self._config = config
         self._client = client
         self._stream = stream(AUDIT, config)
-        self._known: set[str] = set()
         self._refused: set[str] = set()
         self._next = 0.0
 
@@ -56,69 +61,53 @@ class AuditShipper:
         return sum(self._ship(usecase) for usecase in audit_store.usecases(self._config))
 
     def _ship(self, usecase: str) -> int:
-        names = self._waiting(usecase)
-        copied, ids = 0, list(names)
-        for start in range(0, len(ids), _AT_ONCE):
-            lines = self._read({id: names[id] for id in ids[start : start + _AT_ONCE]})
-            with explained(self._config):
-                present = self._present(lines)
-                created = self._create({id: line for id, line in lines.items() if id not in present})
-            for id in present | created:
-                audit_store.settle(self._config, usecase, id)
-            copied += len(created)
-        return copied
-
-    def _waiting(self, usecase: str) -> dict[str, str]:
-        """The names of the lines to copy, by id."""
+        if not self._has_copies(usecase):
+            self._mark_all(usecase)
         marked = set(audit_store.pending(self._config, usecase))
-        is_new = usecase not in self._known and not self._has_copies(usecase)
-        self._known.add(usecase)
-        if not marked and not is_new:
-            return {}
-        names = audit_store.names(self._config, usecase)
-        return names if is_new else {id: name for id, name in names.items() if id in marked}
+        names = audit_store.names(self._config, usecase) if marked else {}
+        waiting = [(id, name) for id, name in names.items() if id in marked]
+        starts = range(0, len(waiting), _AT_ONCE)
+        return sum(self._copy(usecase, waiting[start : start + _AT_ONCE]) for start in starts)
+
+    def _mark_all(self, usecase: str) -> None:
+        marked = set(audit_store.pending(self._config, usecase))
+        for id in audit_store.names(self._config, usecase).keys() - marked:
+            audit_store.mark(self._config, usecase, id)
 
     def _has_copies(self, usecase: str) -> bool:
         with explained(self._config):
-            found = self._client.count(
-                index=self._stream, query={"term": {"slipway.usecase": usecase}}, ignore_unavailable=True
-            )
+            found = self._client.count(index=self._stream, query=_of(usecase), ignore_unavailable=True)
         return bool(found["count"])
 
-    def _read(self, names: Mapping[str, str]) -> dict[str, tuple[AuditLine, bytes]]:
-        store, lines = object_store(self._config), {}
-        for id, name in names.items():
-            try:
-                content = store.read(name)
-                lines[id] = audit.decode_line(name, content), content
-            except (OSError, DataError):  # `slipway history` names it
-                continue
-        return lines
+    def _copy(self, usecase: str, names: Sequence[tuple[str, str]]) -> int:
+        documents = [Document(id, line) for id, name in names if (line := self._document(usecase, id, name))]
+        if not documents:
+            return 0
+        done = deliver(self._client, self._stream, documents, ask=True)
+        with explained(self._config):  # before the mark goes: `slipway history` finds one or the other
+            self._client.indices.refresh(index=self._stream)
+        refused = {refusal.document.id for refusal in done.refused}
+        for document in documents:
+            if document.id not in refused:
+                audit_store.settle(self._config, usecase, document.id)
+        self._report(done.refused)
+        return len(documents) - done.found - len(refused)
 
-    def _create(self, lines: Mapping[str, tuple[AuditLine, bytes]]) -> set[str]:
-        """Add lines; returns the ids of those that the stream has now, and that can be found in it."""
-        actions = (_action(self._stream, id, *line) for id, line in lines.items())
-        created = set()
-        for ok, item in helpers.streaming_bulk(self._client, actions, raise_on_error=False, refresh="wait_for"):
-            result = item["create"]
-            if ok or result["status"] == _THERE_ALREADY:
-                created.add(result["_id"])
-            elif result["_id"] not in self._refused:  # it is tried again, and logged once
-                self._refused.add(result["_id"])
-                _log.error("the audit line %s was refused by %s: %s", result["_id"], self._stream, result["error"])
-        return created
+    def _document(self, usecase: str, id: str, name: str) -> bytes | None:
+        """The document of a line; None for one that cannot be read, which `slipway history` names."""
+        try:
+            content = object_store(self._config).read(name)
+            return _document(usecase, id, audit.decode_line(name, content), content)
+        except (OSError, DataError):
+            return None
 
-    def _present(self, ids: Iterable[str]) -> set[str]:
-        """Ask the whole stream: an id is unique in one index only, and the stream may have rolled over since."""
-        wanted = list(ids)
-        found = self._client.search(
-            index=self._stream,
-            query={"ids": {"values": wanted}},
-            source=False,
-            size=len(wanted),
-            ignore_unavailable=True,
-        )
-        return {hit["_id"] for hit in found["hits"]["hits"]}
+    def _report(self, refused: Sequence[Refusal]) -> None:
+        """Log a refused line once; it keeps its mark, and is tried again."""
+        for refusal in refused:
+            id = refusal.document.id
+            if id not in self._refused:
+                self._refused.add(id)
+                _log.error("the audit line %s was refused by %s: %s", id, self._stream, refusal.reason)
 
 
 def copies(config: Settings, client: Elasticsearch, usecase: str) -> Iterator[tuple[str, bytes]]:
@@ -127,28 +116,34 @@ def copies(config: Settings, client: Elasticsearch, usecase: str) -> Iterator[tu
     Raises:
         ServiceError: Elasticsearch does not respond.
     """
-    query = {"query": {"term": {"slipway.usecase": usecase}}, "_source": ["event.original"]}
+    from elasticsearch import helpers
+
+    query = {"query": _of(usecase), "_source": ["event.original"]}
     with explained(config):
         for hit in helpers.scan(client, query, index=stream(AUDIT, config), ignore_unavailable=True):
             yield hit["_id"], hit["_source"]["event"]["original"].encode()
 
 
-def _action(index: str, id: str, line: AuditLine, content: bytes) -> dict[str, Any]:
+def _of(usecase: str) -> Mapping[str, object]:
+    return {"term": {"slipway.usecase": usecase}}
+
+
+def _document(usecase: str, id: str, line: AuditLine, content: bytes) -> bytes:
     """Make the document of a line: its bytes as they are, and its parts, to be searched for."""
-    return {
-        "_op_type": "create",
-        "_index": index,
-        "_id": id,
-        "@timestamp": line.at,
-        "message": f"{line.usecase}: {line.action} by {line.who}{f': {line.why}' if line.why else ''}",
-        "event": {
-            "id": id,
-            "kind": "event",
-            "action": line.action,
-            "reason": line.why,
-            "original": content.decode(),
-        },
-        "service": {"name": "slipway", "environment": line.environment},
-        "user": {"name": line.who},
-        "slipway": {"usecase": line.usecase, "model_version": line.version, "evidence": line.evidence},
-    }
+    reason = f": {line.why}" if line.why else ""
+    return msgspec.json.encode(
+        {
+            "@timestamp": line.at,
+            "message": f"{usecase}: {line.action} by {line.who}{reason}",
+            "event": {
+                "id": id,
+                "kind": "event",
+                "action": line.action,
+                "reason": line.why,
+                "original": content.decode(),
+            },
+            "service": {"name": "slipway", "environment": line.environment},
+            "user": {"name": line.who},
+            "slipway": {"usecase": usecase, "model_version": line.version, "evidence": line.evidence},
+        }
+    )

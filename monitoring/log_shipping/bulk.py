@@ -153,10 +153,13 @@ def _of_items(documents: Sequence[Document], body: object) -> Outcome:
         items = msgspec.convert(body, _Response).items
     except msgspec.ValidationError as error:
         raise SinkUnavailable(
-            f"its response is not that of a bulk ({error}): a proxy answers. Set ELASTICSEARCH_URL to the server itself."
+            f"its response is not that of a bulk ({error}): a proxy answers. Set ELASTICSEARCH_URL to the server "
+            "itself."
         ) from None
     if [item.create.id for item in items] != [document.id for document in documents]:
-        raise SinkUnavailable(f"it answered for {len(items)} of {len(documents)} documents, or for others than were sent")
+        raise SinkUnavailable(
+            f"it answered for {len(items)} of {len(documents)} documents, or for others than were sent"
+        )
     outcome = Outcome()
     for document, item in zip(documents, items, strict=True):
         _add_item(outcome, document, item.create)

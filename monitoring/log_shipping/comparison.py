@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from monitoring.log_shipping.bulk import present
-from monitoring.log_shipping.replay import ROWS, events
+from monitoring.log_shipping.refill import ROWS, events
 from slipway.clients.elasticsearch import failures, streams
 from slipway.prediction_log.layout import STREAMS, usecases
 from slipway.settings import Settings

@@ -38,7 +38,7 @@ class ElasticsearchSink:
     """Sink in Elasticsearch. When it fails it rests, longer each time, and takes nothing meanwhile."""
 
     name = "Elasticsearch"
-    at_once = 3  # so that bulks of the next segments follow where one ends
+    at_once = 2  # so that bulks of the next segment follow where one ends
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import msgspec
 
 from slipway.prediction_log.jsonl import MAX_LINE
 
-MOST_BYTES = 4 << 20
+MOST_BYTES = 2 << 20
 _MOST_MENDED = 1 << 20  # a line takes many times its size as Python's objects
 MOST_DOCUMENTS = 5_000  # a search for all ids of a batch gets them in one response
 

@@ -98,7 +98,7 @@ def read(content: bytes) -> Iterator[tuple[str, Document]]:
     for line in content.splitlines():
         try:
             refused = _decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
         if document := parse(bytes(refused.document)):
             yield refused.stream, document

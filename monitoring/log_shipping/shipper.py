@@ -19,14 +19,16 @@ from pathlib import Path
 from monitoring.log_shipping import checkpoints, refused_documents
 from monitoring.log_shipping.sinks import Sink, SinkUnavailable, Totals
 from slipway.ecs_logging.spool_handler import FOLDER
-from slipway.errors import SlipwayError
 from slipway.prediction_log import Segment, adopt_orphans, captured, lines_in, move_image, segments
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system import locks
 
+LOCK = ".ship.lock"
+"""Name of the lock in a spool, which is held during a pass: whoever holds it finds the spool at rest."""
 PAUSE_SECONDS = 2.0
 _GLANCE_SECONDS = 0.1
+_AUDIT = "the audit"
 _Waiting = Sequence[tuple[str, Segment]]
 
 
@@ -36,12 +38,13 @@ class Shipped:
 
     segments: int = 0
     events: int = 0
+    audit_lines: int = 0
     failed: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Pass:
-    """A pass: its result so far, when it is enough, and the sinks that lack something of what waited when it began."""
+    """A pass: its result so far, when it is enough, and what is not yet through with what waited when it began."""
 
     enough: Callable[[], bool]
     behind: set[str]
@@ -51,8 +54,8 @@ class _Pass:
     def __post_init__(self) -> None:
         self._look()
 
-    def finish(self, sink: Sink) -> None:
-        self.behind.discard(sink.name)
+    def finish(self, name: str) -> None:
+        self.behind.discard(name)
         self._look()
 
     def _look(self) -> None:
@@ -71,7 +74,7 @@ class Shipper:
         settings: Settings,
         sinks: Sequence[Sink],
         totals: Totals | None = None,
-        copy_audit: Callable[[], object] | None = None,
+        copy_audit: Callable[[], int] | None = None,
     ) -> None:
         self.totals = totals or Totals()
         self.moved = time.monotonic()
@@ -85,9 +88,9 @@ class Shipper:
     def ship(self, enough: Callable[[], bool] = lambda: False) -> Shipped:
         """Ship every complete segment, oldest first, until `enough`; failed ones are retried in the next pass."""
         self.moved = time.monotonic()
-        with locks.exclusive(self._spool / ".ship.lock"):
+        with locks.exclusive(self._spool / LOCK):
             self._forget_removed()
-            now = _Pass(enough, {sink.name for sink in self._sinks})
+            now = _Pass(enough, {sink.name for sink in self._sinks} | ({_AUDIT} if self._copy_audit else set()))
             tasks = [partial(self._move_files, now)]
             tasks += [partial(self._ship_to, sink, self._lacking(sink), now) for sink in self._sinks]
             if self._copy_audit:
@@ -142,7 +145,7 @@ class Shipper:
         try:
             self._ship_all(sink, waiting, now)
         finally:
-            now.finish(sink)
+            now.finish(sink.name)
         while not now.through.wait(PAUSE_SECONDS) and not now.enough():
             self._ship_all(sink, self._lacking(sink), now)
 
@@ -195,13 +198,15 @@ class Shipper:
                 shipped.failed.append(reason)
             self.totals.failures[usecase] += 1
 
-    def _ship_audit(self, copy: Callable[[], object], now: _Pass) -> None:
+    def _ship_audit(self, copy: Callable[[], int], now: _Pass) -> None:
         """Copy audit lines. They wait in the object store, so a failure holds up nothing."""
         try:
-            copy()
-        except (SlipwayError, OSError) as error:
+            now.shipped.audit_lines = copy()
+        except Exception as error:  # as with a sink
             with self._recording:
                 now.shipped.failed.append(f"the audit was not copied: {error}")
+        finally:
+            now.finish(_AUDIT)
 
     def _move_files(self, now: _Pass) -> None:
         """Move captured images and refused documents, and then those that come while a sink is still at it."""
@@ -244,6 +249,8 @@ def follow(settings: Settings, shipper: Shipper, say: Callable[[str], None]) -> 
             shipped = shipper.ship(enough)
             if shipped.segments:
                 say(f"{shipped.events} events of {shipped.segments} segments")
+            if shipped.audit_lines:
+                say(f"{shipped.audit_lines} audit lines copied to Elasticsearch")
             if shipped.failed and shipped.failed != failing:
                 say(f"{len(shipped.failed)} failures, which are retried: {shipped.failed[0]}")
             failing = shipped.failed

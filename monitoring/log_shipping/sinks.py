@@ -27,6 +27,9 @@ class Sink(Protocol):
         """Store the segment's events durably and return their number. Raises if it cannot."""
 
 
+_MEMORY = "128MB"  # enough for a segment of 64 MB
+
+
 @dataclass
 class Totals:
     """Totals since the start, by use case."""
@@ -47,6 +50,7 @@ class ParquetSink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, small=True)
+        self._connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
     def take(self, usecase: str, segment: Segment) -> int:
         """Archive events. Log lines are for people only: with Parquet alone they are removed."""

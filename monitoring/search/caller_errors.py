@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from monitoring.search.event_source import EventSource
+from monitoring.search.event_source import EventSource, require_usecase
 from monitoring.search.results import CallerErrors, Group
 from slipway.timestamps import iso
 
@@ -13,11 +13,12 @@ def caller_errors(source: EventSource, usecase: str, since: datetime) -> CallerE
     """Count the failures of each caller's rows; a caller is the pseudonym of a credential.
 
     Raises:
+        NotFound: the use case has no predictions at all.
         ServiceError, OSError: the source does not respond.
     """
     window = since, datetime.now(UTC)
     totals = source.totals(usecase, window)
-    callers = source.groups(usecase, window, "slipway.caller")
+    callers = source.groups(usecase, window, "slipway.caller", by_failures=True)
     rest = Group(
         "",
         totals.rows - sum(caller.rows for caller in callers),
@@ -25,4 +26,6 @@ def caller_errors(source: EventSource, usecase: str, since: datetime) -> CallerE
     )
     failing = [caller for caller in callers if caller.failed]
     refused = source.refused(usecase, window)
+    if not (totals.rows or refused):
+        require_usecase(source, usecase)
     return CallerErrors(usecase, iso(since), totals.rows, totals.failed, failing, rest, refused)

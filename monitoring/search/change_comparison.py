@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitoring.search.event_fields import FEATURES
-from monitoring.search.event_source import EventSource
+from monitoring.search.event_source import EventSource, require_usecase
 from monitoring.search.results import ChangeComparison, Group, Shift, Totals, Window
 from slipway import config as usecases
 from slipway.errors import ServiceError, UseCaseError
@@ -30,10 +30,13 @@ def compare_around(
     """Compare the rows that callers asked for in the time before `at` with those in as long a time after it.
 
     Raises:
+        NotFound: the use case has no predictions at all.
         ServiceError, OSError: the source does not respond.
     """
     before, after = (at - around, at), (at, at + around)
     totals = source.totals(usecase, before), source.totals(usecase, after)
+    if not any(each.rows for each in totals):
+        require_usecase(source, usecase)
     shifts = [
         shift
         for field in (*_FIELDS, *_feature_fields(usecase))

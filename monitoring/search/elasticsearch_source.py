@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from monitoring.search.event_fields import SEARCHED, of_document, value
-from monitoring.search.event_source import MOST_EVENTS, MOST_GROUPS
+from monitoring.search.event_fields import of_document, value
+from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
 from monitoring.search.labeled_documents import labeled_documents
 from monitoring.search.parquet_source import first_label
 from monitoring.search.results import Event, Group, Totals, Window
@@ -29,8 +29,8 @@ Query = dict[str, Any]
 Document = Mapping[str, Any]
 MOST_LABELS = 10_000
 _MOST_LINES = 500
+_OF_A_SHARD = 1_000  # groups, of which the first ones over all shards are chosen
 _AT_ONCE = 1_000  # values of one `terms` query, and documents of one page
-_CLOCKS_APART = timedelta(days=1)
 _STATUS = "http.response.status_code"
 _NEWEST = [{"@timestamp": "desc"}]
 _FAILED = {"term": {"event.outcome": "failure"}}
@@ -66,15 +66,17 @@ class ElasticsearchSource:
         self._config = config
         self._client = connect(config)
 
-    def find(self, text: str, usecase: str | None, since: datetime) -> list[Event]:
-        conditions = [_since(since), _any_of([{"term": {name: text}} for name in SEARCHED]), *_of(usecase)]
+    def find(
+        self, text: str, fields: Sequence[str], usecase: str | None, since: datetime, until: datetime | None = None
+    ) -> list[Event]:
+        conditions = [_within((since, until)), _any_of([{"term": {name: text}} for name in fields]), *_of(usecase)]
         return [of_document(found) for found in self._newest(PREDICTION, conditions, MOST_EVENTS)]
 
     def label(self, event: Event) -> dict[str, Any] | None:
         names = [{"term": {"slipway.row_id": event["id"]}}]
         if event["key"] is not None:
             names.append({"term": {"slipway.key": event["key"]}})
-        since = parse(event["at"]) - _CLOCKS_APART
+        since = parse(event["at"]) - CLOCKS_APART
         of_it = [_since(since), _any_of(names), *_of(event["usecase"])]
         feedback = self._newest(FEEDBACK, of_it, _AT_ONCE)
         # A key means the latest prediction with it: the others are needed to know
@@ -90,6 +92,11 @@ class ElasticsearchSource:
         found = self._newest(SERVICE, conditions, _MOST_LINES)
         return [{short: value(line, name) for short, name in _LOG_LINE.items()} for line in reversed(found)]
 
+    def usecases(self) -> list[str]:
+        names = {"names": {"terms": {"field": "slipway.usecase", "size": _AT_ONCE}}}
+        found = self._search(PREDICTION, size=0, aggs=names)
+        return sorted(bucket["key"] for bucket in found["aggregations"]["names"]["buckets"])
+
     def totals(self, usecase: str, window: Window) -> Totals:
         means = {name: {"avg": {"field": name}} for name in ("event.duration", "slipway.model_ms", "slipway.score")}
         aggregations = {"failed": {"filter": _FAILED}, "succeeded": {"filter": _SUCCEEDED, "aggs": means}}
@@ -104,10 +111,10 @@ class ElasticsearchSource:
             succeeded["slipway.score"]["value"],
         )
 
-    def groups(self, usecase: str, window: Window, field: str) -> list[Group]:
+    def groups(self, usecase: str, window: Window, field: str, by_failures: bool = False) -> list[Group]:
         types = {"types": {"terms": {"field": "error.type"}}}
-        order = [{"failed": "desc"}, {"_count": "desc"}, {"_key": "asc"}]
-        terms = {"field": field, "size": MOST_GROUPS, "order": order}
+        order = [*([{"failed": "desc"}] if by_failures else []), {"_count": "desc"}, {"_key": "asc"}]
+        terms = {"field": field, "size": MOST_GROUPS, "shard_size": _OF_A_SHARD, "order": order}
         failed = {"failed": {"filter": _FAILED, "aggs": types}}
         found = self._aggregate(usecase, window, {"groups": {"terms": terms, "aggs": failed}})
         return [_group(bucket) for bucket in found["groups"]["buckets"]]
@@ -123,7 +130,7 @@ class ElasticsearchSource:
 
     def labelled(self, usecase: str, since: datetime) -> DuckDBPyRelation | None:
         """Join the newest MOST_LABELS labels with the predictions that they name."""
-        feedback = self._newest(FEEDBACK, [_since(since - _CLOCKS_APART), *_of(usecase)], MOST_LABELS)
+        feedback = self._newest(FEEDBACK, [_since(since - CLOCKS_APART), *_of(usecase)], MOST_LABELS)
         answered = [
             document
             for name in ("slipway.row_id", "slipway.key")
@@ -145,20 +152,27 @@ class ElasticsearchSource:
 
     def _aggregate(self, usecase: str, window: Window, aggregations: Query) -> Query:
         chosen = {"bool": {"filter": [_within(window), _REQUESTED, *_of(usecase)], "must_not": [_IS_TEST]}}
-        found = self._search(PREDICTION, query=chosen, size=0, aggs=aggregations)
-        if "aggregations" not in found:  # of no index at all
+        aggregated: Query = self._search(PREDICTION, query=chosen, size=0, aggs=aggregations).get("aggregations", {})
+        if not aggregated:  # there is no stream
             name = stream(PREDICTION, self._config)
             raise ServiceError(
                 f"{self.name} has no data stream {name}: `slipway elk setup` prepares it, `slipway ship` fills it."
             )
-        aggregated: Query = found["aggregations"]
         return aggregated
 
     def _search(self, dataset: str, **search: Any) -> Query:
-        """Search a stream; one that is not there yet has no documents."""
+        """Search a stream; one that is not there yet has no documents. Part of a stream is none: "not found" is known
+        of the whole only."""
+        from elasticsearch import NotFoundError
+
+        name = stream(dataset, self._config)
         with explained(self._config):
-            options = {"ignore_unavailable": True, "allow_no_indices": True}
-            found: Query = self._client.search(index=stream(dataset, self._config), **search, **options).body
+            try:
+                found: Query = self._client.search(index=name, **search, allow_partial_search_results=False).body
+            except NotFoundError as error:
+                if error.error != "index_not_found_exception":  # but a proxy's
+                    raise
+                return {"hits": {"hits": []}}
         return found
 
 
@@ -173,13 +187,13 @@ def _refused(bucket: Query) -> Group:
     return Group(bucket["key"], bucket["doc_count"], bucket["doc_count"], errors)
 
 
-def _within(window: Window) -> Query:
+def _within(window: tuple[datetime, datetime | None]) -> Query:
     since, until = window
-    return {"range": {"@timestamp": {"gte": iso(since), "lt": iso(until)}}}
+    return {"range": {"@timestamp": {"gte": iso(since)} | ({"lt": iso(until)} if until else {})}}
 
 
 def _since(since: datetime) -> Query:
-    return {"range": {"@timestamp": {"gte": iso(since)}}}
+    return _within((since, None))
 
 
 def _any_of(conditions: list[Query]) -> Query:

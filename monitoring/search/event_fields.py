@@ -37,7 +37,10 @@ FIELDS = {
     "trace": "trace.id",
     "test": "slipway.test",
 }
-SEARCHED = ("slipway.row_id", "event.id", "trace.id", "http.request.id", "slipway.key")
+IDS = ("slipway.row_id", "event.id", "http.request.id")
+"""Fields whose texts the service made, as a rule, so that they begin with the time."""
+TRACE = ("trace.id",)
+SEARCHED = (*IDS, *TRACE, "slipway.key")
 """Fields that a text is looked for in."""
 FEATURES = "slipway.features."
 _AS_JSON = ("probabilities", "features", "warnings")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from monitoring.log_shipping.shipper import usecases as spooled
-from monitoring.search.event_fields import FEATURES, FIELDS, SEARCHED, of_row
-from monitoring.search.event_source import MOST_EVENTS, MOST_GROUPS
+from monitoring.search.event_fields import FEATURES, FIELDS, of_row
+from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
 from monitoring.search.results import Event, Group, Totals, Window
-from slipway.ids import made_ms
 from slipway.prediction_log import Log
-from slipway.prediction_log.jsonl import feature_text, literal, quoted
+from slipway.prediction_log.jsonl import feature_text, quoted
 from slipway.prediction_log.layout import usecases as shipped
 from slipway.storage import object_store
-from slipway.timestamps import from_ms, iso, parse
+from slipway.timestamps import iso, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from slipway.settings import Settings
 
-_AROUND = timedelta(days=1)  # between the clock that made an id, and that of its event
 _FAILED = "\"event.outcome\" = 'failure'"
 # A canary that fails has its rows answered by the champion: its callers got no error
 _REQUESTED = f'"slipway.answered" OR ({_FAILED} AND "slipway.role" = \'champion\')'
@@ -34,7 +32,7 @@ _GROUPS = f"""
 SELECT {{field}} AS value, count(*) AS number, count(*) FILTER ({_FAILED}) AS failed,
     list("error.type") FILTER ({_FAILED} AND "error.type" IS NOT NULL) AS errors
 FROM requested WHERE {{field}} IS NOT NULL
-GROUP BY ALL ORDER BY failed DESC, number DESC, value LIMIT {MOST_GROUPS}"""
+GROUP BY ALL ORDER BY {{first}} number DESC, value LIMIT {MOST_GROUPS}"""
 
 
 class ParquetSource:
@@ -46,15 +44,25 @@ class ParquetSource:
         self.name = f"the prediction log under {config.log_root}"
         self._config = config
 
-    def find(self, text: str, usecase: str | None, since: datetime) -> list[Event]:
-        names = [usecase] if usecase else self._usecases()
-        found = [event for name in names for event in self._find(text, name, since)]
-        return sorted(found, key=lambda event: str(event["at"]), reverse=True)[:MOST_EVENTS]
+    def find(
+        self, text: str, fields: Sequence[str], usecase: str | None, since: datetime, until: datetime | None = None
+    ) -> list[Event]:
+        names = ", ".join(quoted(name) for name in FIELDS.values())
+        rows = [
+            row
+            for name in ([usecase] if usecase else self.usecases())
+            for row in Log(self._config)
+            .having(name, dict.fromkeys(fields, text), since, until)
+            .order('"@timestamp" DESC')
+            .limit(MOST_EVENTS)
+            .select(names)
+            .fetchall()
+        ]
+        return sorted(map(of_row, rows), key=lambda event: str(event["at"]), reverse=True)[:MOST_EVENTS]
 
     def label(self, event: Event) -> dict[str, Any] | None:
-        at = parse(event["at"])
-        labelled = Log(self._config).labelled(event["usecase"], at - _AROUND, at + _AROUND)
-        found = labelled.filter(f'"slipway.row_id" = {literal(event["id"])}')
+        since = parse(event["at"]) - CLOCKS_APART
+        found = Log(self._config).labelled_row(event["usecase"], event["id"], event["key"], since)
         return first_label(found.select("label_true, value_true, known_at").fetchall())
 
     def log_lines(self, traces: Collection[str]) -> list[Event]:
@@ -64,8 +72,8 @@ class ParquetSource:
         [row] = self._requested(usecase, window).query("requested", _TOTALS).fetchall()
         return Totals(*row)
 
-    def groups(self, usecase: str, window: Window, field: str) -> list[Group]:
-        query = _GROUPS.format(field=_expression(field))
+    def groups(self, usecase: str, window: Window, field: str, by_failures: bool = False) -> list[Group]:
+        query = _GROUPS.format(field=_expression(field), first="failed DESC," if by_failures else "")
         rows = self._requested(usecase, window).query("requested", query).fetchall()
         return [Group(value, number, failed, _counted(errors or [])) for value, number, failed, errors in rows]
 
@@ -75,22 +83,13 @@ class ParquetSource:
     def labelled(self, usecase: str, since: datetime) -> DuckDBPyRelation | None:
         return Log(self._config).labelled(usecase, since)
 
-    def _usecases(self) -> list[str]:
+    def usecases(self) -> list[str]:
         known = shipped(object_store(self._config), self._config)
         here = (name for name in spooled(self._config.spool) if not name.startswith("_"))  # those are no use cases
         return sorted({*known, *here})
 
-    def _find(self, text: str, usecase: str, since: datetime) -> list[Event]:
-        window = _window(text, since)
-        has_text = " OR ".join(f"{quoted(name)} = {literal(text)}" for name in SEARCHED)
-        events = Log(self._config).predictions(usecase, *window, answered=False, tests=True).filter(has_text)
-        names = ", ".join(quoted(name) for name in FIELDS.values())
-        rows = events.order('"@timestamp" DESC').limit(MOST_EVENTS).select(names).fetchall()
-        return [of_row(row) for row in rows]
-
     def _requested(self, usecase: str, window: Window) -> DuckDBPyRelation:
-        events = Log(self._config).predictions(usecase, *window, answered=False).filter(_REQUESTED)
-        return cast("DuckDBPyRelation", events)
+        return Log(self._config).predictions(usecase, *window, answered=False).filter(_REQUESTED)
 
 
 def first_label(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
@@ -99,15 +98,6 @@ def first_label(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
         return None
     label, value, known_at = rows[0]
     return {"label": label, "value": value, "known_at": iso(known_at, "microseconds")}
-
-
-def _window(text: str, since: datetime) -> tuple[datetime, datetime | None]:
-    """The days that can hold the text: an id begins with the time when it was made."""
-    milliseconds = made_ms(text)
-    if milliseconds is None:
-        return since, None
-    made = from_ms(milliseconds)
-    return made - _AROUND, made + _AROUND
 
 
 def _expression(field: str) -> str:

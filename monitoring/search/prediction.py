@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from monitoring.search.event_source import MOST_EVENTS, EventSource
+from monitoring.search.event_fields import IDS, SEARCHED, TRACE
+from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, EventSource
 from monitoring.search.results import Event, FoundPredictions, Prediction
-from slipway.errors import NotFound, RegistryError, ServiceError
+from slipway.contracts.events.prediction_event import MAX_TEXT
+from slipway.errors import DataError, NotFound, RegistryError, ServiceError
+from slipway.ids import made_ms
+from slipway.timestamps import from_ms
 
 if TYPE_CHECKING:
     from monitoring.governance.trace import Trace
     from slipway.settings import Settings
 
 MOST_SHOWN = 50
+_TRACE = re.compile(r"[0-9a-f]{32}")
 
 
 def find_predictions(
@@ -24,22 +31,46 @@ def find_predictions(
     """Find the predictions of a text: an id of a response, `trace.id`, `X-Request-Id` or the caller's own key.
 
     Raises:
+        DataError: the text can be no id and no key.
         NotFound: no event has it.
         ServiceError, OSError: the source does not respond.
     """
-    events = source.find(text, usecase, since)
+    _check(text)
+    events = find_events(source, text, usecase, since)
     if not events:
         where = f"of {usecase} " if usecase else ""
+        elsewhere = ", or in the log with --from parquet" if source.has_log_lines else ""
         raise NotFound(
             f"{source.name} has no prediction {where}in {config.environment} since {since:%Y-%m-%d %H:%M} UTC with the "
-            f"id, trace.id, request id or key {text!r}. Look further back with --since 90d, or in the log with --from "
-            "parquet. An event is there some seconds after its response, unless it was removed, pruned, or lost."
+            f"id, trace.id, request id or key {text!r}. Look further back with --since 90d{elsewhere}. An event is "
+            "there some seconds after its response, unless it was removed, pruned, or lost."
         )
     rows = _by_row(events)
     if len(rows) > 1:
         shown = [_prediction(each) for each in rows[:MOST_SHOWN]]
         return FoundPredictions(text, shown, len(rows) > MOST_SHOWN or len(events) == MOST_EVENTS)
     return FoundPredictions(text, [_whole(source, rows[0], config)])
+
+
+def _check(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise DataError(f"the text has {len(text):,} characters: ids and keys have at most {MAX_TEXT:,}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the text {text!r} is not valid UTF-8, as ids and keys are.") from None
+
+
+def find_events(source: EventSource, text: str, usecase: str | None, since: datetime) -> list[Event]:
+    """Find the events of a text: by an id at the time with which it begins, however long ago, else in every field."""
+    is_trace = _TRACE.fullmatch(text) is not None
+    # The service's own trace.id is a request's id without its dashes; an event's id is its row's, role and version
+    id = str(uuid.UUID(text)) if is_trace else text.partition(":")[0]
+    if milliseconds := made_ms(id):
+        made, fields = from_ms(milliseconds), TRACE if is_trace else IDS
+        if found := source.find(text, fields, usecase, made - CLOCKS_APART, made + CLOCKS_APART):
+            return found
+    return source.find(text, SEARCHED, usecase, since)
 
 
 def _by_row(events: Sequence[Event]) -> list[list[Event]]:

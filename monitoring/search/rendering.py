@@ -23,6 +23,7 @@ from slipway.texts import one_line
 from slipway.timestamps import parse
 
 _MOST_FEATURES = 60
+_MOST_CELL = 1_200  # characters: a key has at most 1,024
 Row = tuple[str, ...]
 
 
@@ -36,9 +37,10 @@ def render(result: Result) -> list[str]:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Align columns to their widest cell; the last one is free."""
+    """Align columns to their widest cell; the last one is free. A caller's text stays on its line."""
     if not rows:
         return []
+    rows = [tuple(one_line(cell, _MOST_CELL) for cell in row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[:-1]]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()

@@ -45,5 +45,5 @@ class SearchStatus:
             return OtherServers([MonitoringServer("elasticsearch", url, False)], [problem])
         # A stream that has never had anything needs nothing
         known = [stream for stream in found.streams if stream.indices or stream.refused]
-        problems = [f"{stream.stream}: {advice}" for stream in known for advice in stream.advice]
+        problems = [*found.problems, *(f"{stream.stream}: {each}" for stream in known for each in stream.advice)]
         return OtherServers([MonitoringServer("elasticsearch", url, True)], problems)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scenarios.demo import assertions, traffic
+from scenarios.demo.secrecy import check_secrets
 from scenarios.harness import release_checks, scheduled_monitor
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Job, Jobs
@@ -75,13 +76,14 @@ class Demo:
         features = self._swap(services, jobs, first, second)
         self._say("The scheduled monitors, over the responses of both versions")
         self._drift(first, second, features)
-        self._say("Checking the log, the registry and the pages")
+        self._say("Checking the log, the registry, the pages, and that none shows a secret")
         for usecase in self._usecases:
             for check in assertions.check_log(usecase.name, self._since, self._sent[usecase.name]):
                 self._check(check)
             self._check(assertions.check_reconciled(usecase.name, second[usecase.name]))
             self.result.files |= assertions.model_card(services, usecase.name, second[usecase.name])
         self._check(assertions.check_pages(services))
+        self._check(check_secrets(services, self._since))
 
     def _doctor(self) -> None:
         """Stop before anything is started or written if the doctor finds an error or a missing package."""

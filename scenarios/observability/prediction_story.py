@@ -13,9 +13,9 @@ from typing import Any
 from elk.kibana.conditions import query
 from elk.kibana.data_views import EVERYTHING
 from elk.kibana.searches import SEARCHES
-from monitoring.search.event_source import Choice, ask
 from monitoring.search.prediction import find_predictions
 from monitoring.search.results import Prediction
+from monitoring.search.source_choice import Choice, ask
 from scenarios.harness.waiting import until
 from scenarios.observability.report import StoryStep
 from slipway.clients.elasticsearch.connection import connect

@@ -2,6 +2,6 @@
 
 from slipway.ecs_logging.process_logs import start
 from slipway.ecs_logging.redacting_filter import RedactingFilter
-from slipway.ecs_logging.redaction import Redaction
+from slipway.ecs_logging.redaction import Redaction, known_secrets
 
-__all__ = ["RedactingFilter", "Redaction", "start"]
+__all__ = ["RedactingFilter", "Redaction", "known_secrets", "start"]

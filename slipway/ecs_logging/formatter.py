@@ -22,13 +22,13 @@ PREFECT = {"flow_run_id": "slipway.flow_run", "task_run_name": "slipway.step"}  
 _EVENT_ID, _TRACE_ID = "event.id", "trace.id"
 _RECORD = frozenset(vars(logging.makeLogRecord({})))
 _LEFT_OUT = ("log.original", "process.thread.id")
-_MOST_CHARACTERS = 32_000  # of a text: Lucene takes no longer term, and a person reads no longer line
+_LINE = "ecs.line"
 
 
 class EcsFormatter(ecs_logging.StdlibFormatter):
     """Writes a record as one line of JSON.
 
-    `event.id` is the same in every place where the record is written, so that its line, shipped twice, counts once.
+    The record keeps its line: `event.id` is the same wherever it is written, so that a line shipped twice counts once.
     """
 
     def __init__(self, process: str, environment: str, redaction: Redaction) -> None:
@@ -37,23 +37,31 @@ class EcsFormatter(ecs_logging.StdlibFormatter):
         self._process = process
         self._redaction = redaction
 
+    def format(self, record: logging.LogRecord) -> str:
+        attributes = vars(record)
+        if _LINE not in attributes:
+            attributes[_LINE] = super().format(record)
+        line: str = attributes[_LINE]
+        return line
+
     def format_to_ecs(self, record: logging.LogRecord) -> dict[str, Any]:
         fields = super().format_to_ecs(_with_ids(record))
         fields["process"]["name"] = self._process
-        found: dict[str, Any] = self._redaction.fields(_cut(fields))
+        found: dict[str, Any] = self._redaction.fields(fields)
         return found
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a record for a person, with the trace that it belongs to, if any."""
+    """Writes a record for a person, with the step of a flow run and the trace that it belongs to, if any."""
 
     def __init__(self, process: str, redaction: Redaction) -> None:
-        super().__init__(f"%(asctime)s %(levelname)s {process}: %(message)s")
+        super().__init__(f"%(asctime)s %(levelname)s {process}: ")
         self._redaction = redaction
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        trace_id = _trace_id(record)
-        return super().formatMessage(record) + (f" (trace {trace_id})" if trace_id else "")
+        step, trace_id = getattr(record, "task_run_name", None), _trace_id(record)
+        text = super().formatMessage(record) + (f"{step}: " if step else "") + record.message
+        return f"{text} (trace {trace_id})" if trace_id and trace_id not in text else text
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redaction(super().format(record))
@@ -62,10 +70,9 @@ class TextFormatter(logging.Formatter):
 def _with_ids(record: logging.LogRecord) -> logging.LogRecord:
     """Return the record without what libraries added to it, and with the ids of its event and its trace."""
     attributes = vars(record)
-    attributes.setdefault(_EVENT_ID, uuid7())
     own = {name: value for name, value in attributes.items() if name in _RECORD or _is_group(name, value)}
     own.pop("trace", None)
-    ids = {_EVENT_ID: attributes[_EVENT_ID], _TRACE_ID: _trace_id(record)}
+    ids = {_EVENT_ID: uuid7(), _TRACE_ID: _trace_id(record)}
     of_prefect = {field: str(attributes[name]) for name, field in PREFECT.items() if attributes.get(name)}
     return logging.makeLogRecord(own | ids | of_prefect)
 
@@ -80,11 +87,3 @@ def _trace_id(record: logging.LogRecord) -> str | None:
     if isinstance(named, dict):
         named = named.get("id")
     return named or current_trace_id()
-
-
-def _cut(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= _MOST_CHARACTERS else f"{value[:_MOST_CHARACTERS]}… ({len(value)} characters)"
-    if isinstance(value, dict):
-        return {name: _cut(inner) for name, inner in value.items()}
-    return value

@@ -18,7 +18,7 @@ from slipway.ecs_logging.spool_handler import SpoolHandler
 from slipway.settings import Settings, settings
 
 _HAVE_HANDLERS = ("bentoml", "circus", "uvicorn", "uvicorn.error")  # of their own, with a form of their own
-_CHATTY = ("httpx", "elastic_transport")  # a line for each request
+_CHATTY = {"httpx": logging.WARNING, "elastic_transport": logging.ERROR}  # a line for each request, and each retry
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -68,8 +68,8 @@ def _take_over(handlers: Iterable[logging.Handler]) -> None:
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("slipway").setLevel(logging.INFO)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(level)
     for name in _HAVE_HANDLERS:
         library = logging.getLogger(name)
         library.handlers.clear()

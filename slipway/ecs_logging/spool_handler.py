@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slipway.prediction_log import Writer, segments
@@ -64,8 +64,10 @@ class SpoolHandler(logging.Handler):
 
 
 def _waiting_bytes(spool: Path) -> int:
-    """Sum what waits; 0 where a segment was shipped meanwhile, or the folder is none: the next turn knows more."""
-    try:
-        return sum(segment.path.stat().st_size for segment in segments(spool, FOLDER))
-    except OSError:
-        return 0
+    """Sum what waits, of all processes; 0 where the folder is none."""
+    waiting = 0
+    with suppress(OSError):
+        for segment in segments(spool, FOLDER):
+            with suppress(FileNotFoundError):  # it was completed or shipped meanwhile
+                waiting += segment.path.stat().st_size
+    return waiting

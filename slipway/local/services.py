@@ -23,13 +23,17 @@ PORTS = ("service", "mlflow", "prefect", "status")
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The services of one state folder, each with its port. `spools_logs`: their log lines go where events go."""
+    """The services of one state folder, each with its port.
+
+    `spools_logs`: their log lines go where events go. `log_format` is that of their log files, which people read.
+    """
 
     var: Path
     usecases: Path
     ports: dict[str, int]
     mlflow_login: bool = False
     spools_logs: bool = False
+    log_format: str = "text"
 
     def url(self, service: str) -> str:
         """The address of a service."""
@@ -130,7 +134,7 @@ class LocalServices:
             name,
             (sys.executable, "-u", "-m", *argv),
             self.var / "logs" / f"{name}.log",
-            {**self.env, **(env or {})},
+            {**self.env, "SLIPWAY_LOG_FORMAT": self.log_format, **(env or {})},
             health_url=f"{url or ''}{health}" if health else None,
             url=url,
             port_setting=f"SLIPWAY_{server.upper()}_PORT" if server else "",
@@ -146,8 +150,14 @@ def local_services(config: Settings | None = None, say: Callable[[str], None] = 
         ports[name] = free_port(wanted, ports.values())
         if ports[name] != wanted:
             say(f"port {wanted} is taken: {name} takes {ports[name]}")
-    spools_logs = config.spool_logs or bool(config.elasticsearch_url)
-    return LocalServices(config.var.resolve(), config.usecases.resolve(), ports, config.mlflow_login, spools_logs)
+    return LocalServices(
+        config.var.resolve(),
+        config.usecases.resolve(),
+        ports,
+        mlflow_login=config.mlflow_login,
+        spools_logs=config.spool_logs or bool(config.elasticsearch_url),
+        log_format="text" if config.log_format == "auto" else config.log_format,
+    )
 
 
 def claim_services(stack: Stack, command: str, say: Callable[[str], None]) -> LocalServices:

@@ -5,17 +5,18 @@ DuckDB is imported when the first query runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from slipway.errors import DataError, UseCaseError
+from slipway.prediction_log.jsonl import literal
 from slipway.prediction_log.label_join import label_join
 from slipway.prediction_log.layout import PARQUET, between, partitions
 from slipway.prediction_log.left_out import LeftOut
 from slipway.prediction_log.reading.retried_relation import RetriedRelation
 from slipway.prediction_log.reading.sample import ANSWERED, COUNTS, MOST_ROWS, chosen
-from slipway.prediction_log.reading.views import Views, events, with_copies, within
+from slipway.prediction_log.reading.views import Views, events, having, with_copies, within
 from slipway.storage.factory import object_store
 from slipway.timestamps import as_utc, parse
 
@@ -117,6 +118,39 @@ class Log:
             views.add("prediction", usecase, (since, None))
             views.add("feedback", usecase, sent)
             return f"SELECT DISTINCT ON ({one}) * FROM ({found}) WHERE {within(None, until)}"
+
+        return self._relation(define)
+
+    def having(
+        self, usecase: str, values: Mapping[str, str], since: Time = None, until: Time = None
+    ) -> DuckDBPyRelation:
+        """Read the prediction events that have one of the fields' values; also tests, and those that no client got.
+
+        It is fast for values that few events have.
+        """
+        window = parse_instant(since), parse_instant(until)
+
+        def define(views: Views) -> str:
+            views.add("prediction", usecase, window, believed=True)
+            return f'SELECT DISTINCT ON ("event.id") * FROM ({having("prediction", values)})'
+
+        return self._relation(define)
+
+    def labelled_row(self, usecase: str, row_id: str, key: str | None, since: Time = None) -> DuckDBPyRelation:
+        """Read an answered prediction if it has a label by now, as `labelled` does; it is from `since` on.
+
+        Of the others only those with its key are read: a key means the latest of them.
+        """
+        names = {"slipway.row_id": row_id} | ({} if key is None else {"slipway.key": key})
+        begin = parse_instant(since)
+        found = label_join("answered", "labels", None, any_labeler=has_any_labeler(usecase))
+
+        def define(views: Views) -> str:
+            views.add("prediction", usecase, (begin, None), believed=True)
+            views.add("feedback", usecase, (begin and begin - _CLOCKS_APART, None), believed=True)
+            return f"""WITH answered AS MATERIALIZED ({having("prediction", names, ANSWERED)}),
+                labels AS MATERIALIZED ({having("feedback", names)})
+                SELECT DISTINCT ON ("event.id") * FROM ({found}) WHERE "slipway.row_id" = {literal(row_id)}"""
 
         return self._relation(define)
 

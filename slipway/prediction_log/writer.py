@@ -37,7 +37,7 @@ class Writer:
         spool: Path,
         usecase: str,
         stream: str,
-        segment_bytes: int = 64 * 2**20,
+        segment_bytes: int = 16 * 2**20,
         segment_seconds: float = 15.0,
     ) -> None:
         self.lost = 0

@@ -47,7 +47,7 @@ EXPORTED = {
         "row_key",
         "side",
     ],
-    "slipway.ecs_logging": ["RedactingFilter", "Redaction", "start"],
+    "slipway.ecs_logging": ["RedactingFilter", "Redaction", "known_secrets", "start"],
     "slipway.inference": [
         "FIRST",
         "Encoder",

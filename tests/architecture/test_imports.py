@@ -17,10 +17,12 @@ PACKAGES = {"slipway", "pipelines", "bentos", "monitoring", "scenarios", "usecas
 # A cold import of any of these takes seconds; prefect's is the price of a module that declares flows.
 SCIENCE = {"duckdb", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"}
 HEAVY = SCIENCE | {"evidently", "great_expectations", "keras", "mlflow", "onnx", "prefect", "tensorflow", "tf2onnx"}
+DECLARE_FLOWS = {"training.py", "deployments.py", "flow_logs.py", "flows.py", "prefect_app.py", "work_pool.py"}
 FOLDERS = {  # of slipway, with the libraries that each may import besides
     "inference": {"numpy", "onnxruntime", "PIL"},
     "evaluation": {"numpy", "pandas"},
     "clients": {"httpcore", "httpx"},  # below HttpClient, which imports them with the first request
+    "ecs_logging": {"ecs_logging"},
     "telemetry": {"prometheus_client"},
     "bundle": {"google"},  # protobuf reads an ONNX file before ONNX Runtime does
 }
@@ -76,7 +78,7 @@ def test_a_package_imports_no_other_and_loads_heavy_libraries_only_when_it_uses_
         heavy = set(allowed_heavy)
         if "networks" in path.parts:
             heavy.add("keras")
-        if path.name in {"training.py", "deployments.py", "flows.py", "prefect_app.py", "work_pool.py"}:
+        if path.name in DECLARE_FLOWS:
             heavy.add("prefect")
         if "mlflow_app" in path.parts:
             heavy.add("mlflow")

@@ -76,6 +76,7 @@ def fill(usecase: str, registry: Registry, scratch: Path) -> str:
     the id of that one."""
     for number in (1, 2):
         bundles.write(scratch / f"bundle-{number}", bias=float(number))
+        bundles.rename(scratch / f"bundle-{number}", usecase)
         publish(registry.uri, usecase, scratch / f"bundle-{number}", TAGS)
     registry.set_alias(usecase, "champion", "2")
     evidence = {"alias": "champion", "from": None, "to": "2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,18 @@ LOGSTASH = ROOT / "elk" / "logstash"
 STREAM = "logs-slipway.service-${SLIPWAY_ENVIRONMENT:local}"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)")
 OWN = {"LOGSTASH_PIPELINES", "LOGSTASH_PORT", "POD_NAMESPACE", "NODE_NAME"}  # explained in the files
+# What is set of Filebeat, each looked up in its reference (elastic/beats, docs/reference/filebeat).
+DOCUMENTED = """
+type id paths parsers message_max_bytes file_identity.native prospector.scanner.fingerprint.enabled
+prospector.scanner.symlinks close.on_state_change.removed multiline.type multiline.pattern multiline.negate
+multiline.match multiline.max_lines multiline.timeout container.stream container.format
+drop_event.when.regexp.message drop_fields.fields drop_fields.ignore_missing fingerprint.fields fingerprint.method
+fingerprint.encoding fingerprint.target_field fingerprint.ignore_missing add_kubernetes_metadata.node
+add_kubernetes_metadata.matchers logs_path.logs_path
+queue.disk.max_size output.elasticsearch.hosts output.elasticsearch.api_key output.elasticsearch.index
+output.elasticsearch.ssl.certificate_authorities output.elasticsearch.backoff.init output.elasticsearch.backoff.max
+setup.template.enabled setup.ilm.enabled logging.to_stderr
+"""
 
 
 @pytest.fixture(params=FILEBEATS, ids=lambda path: path.stem)
@@ -30,6 +43,19 @@ def test_a_line_goes_to_the_stream_with_an_id_of_its_own(filebeat: dict[str, Any
     assert fingerprint["target_field"] == "@metadata._id"
     assert {"log.offset", "log.file.path"} <= set(fingerprint["fields"])
     assert filebeat["setup.template.enabled"] is False, "the templates are those of `slipway elk setup`"
+
+
+def test_every_key_is_one_of_filebeats_reference(filebeat: dict[str, Any]) -> None:
+    lists = [*filebeat.pop("filebeat.inputs"), *filebeat.pop("processors")]
+    parsers = [parser for each in lists for parser in each.get("parsers", [])]
+    matchers = [m for each in lists for m in each.get("add_kubernetes_metadata", {}).get("matchers", [])]
+    found = {key for part in (filebeat, *lists, *parsers, *matchers) for key in _keys(part)}
+    assert found - set(DOCUMENTED.split()) == set()
+
+
+def _keys(value: dict[str, Any]) -> Iterator[str]:
+    for name, inner in value.items():
+        yield from (f"{name}.{key}" for key in _keys(inner)) if isinstance(inner, dict) else (name,)
 
 
 def test_records_of_several_lines_stay_together_and_no_other_line_joins_them(filebeat: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ UNBOUNDED = {
     "its significance decides": {"Size of the drift"},
     "every row is bad": {"Firing alerts"},
     "a figure beside it has thresholds": {"Events lost", "Segments shipped"},
+    "its alert has the bound": {"Documents refused and sent again"},
 }
 EVERY = [
     pytest.param(dashboard, panel, id=f"{dashboard}-{panel['title']}")
@@ -169,7 +170,8 @@ def test_links_lead_to_dashboards_runbooks_and_declared_addresses(dashboard):
 
 def test_links_lead_to_kibana_by_trace_and_to_the_version_in_mlflow():
     every = {dashboard: addresses_of(found) for dashboard, found in DASHBOARDS.items()}
-    assert any('trace.id%20:%20"${trace}"' in url for url in every["slipway-prediction-log"])
+    [trace] = [url for url in every["slipway-prediction-log"] if 'trace.id%20:%20"${trace}"' in url]
+    assert "dataViewId:'slipway-all'" in trace
     assert "${mlflow}/#/models/${__data.fields.usecase}/versions/${__value.raw}" in every["slipway-fleet"]
     assert any(url.startswith("/d/slipway-model?") for url in every["slipway-fleet"])
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from slipway.clients.prefect import PrefectClient
+from slipway.errors import ServiceError
 from slipway.trace_context import TAG, current_trace_id, traced
 from tests.support.servers import asking
 
@@ -22,13 +23,14 @@ def prefect(prefect_server: str) -> Iterator[str]:
 
 
 def logs(flow_run_id: str) -> list[str]:
-    """What Prefect's server has of the run's log."""
+    """What Prefect's server has of the run's log, and of its state."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
     with get_client(sync_client=True) as client:
-        return [log.message for log in client.read_logs(chosen)]
+        state = client.read_flow_run(flow_run_id).state
+        return [*(log.message for log in client.read_logs(chosen, limit=200, offset=0)), str(state and state.message)]
 
 
 def run(prefect: str, *tags: str, fail: bool = False) -> tuple[str | None, list[str]]:
@@ -61,7 +63,7 @@ def run(prefect: str, *tags: str, fail: bool = False) -> tuple[str | None, list[
 
 def test_a_run_is_in_the_trace_that_its_tag_names(prefect: str) -> None:
     with traced("f" * 32):
-        trace_id, log = run(prefect, f"{TAG}{ID}", "drift")
+        trace_id, log = run(prefect, f"{TAG}what somebody typed", f"{TAG}{ID}", "drift")
     assert trace_id == ID
     assert any(f"trace.id {ID}" in line for line in log)
 
@@ -78,6 +80,16 @@ def test_prefect_gets_no_secret(prefect: str) -> None:
     _, log = run(prefect, fail=True)
     assert any("the password=[hidden] was used" in line for line in log)
     assert SECRET not in "\n".join(log)
+
+
+def test_a_state_shows_an_error_without_its_secret() -> None:
+    from pipelines.flow_logs import errors_redacted
+
+    with pytest.raises(ServiceError, match=r"^password=\[hidden\] is wrong$"), errors_redacted():
+        raise ServiceError(f"password={SECRET} is wrong")
+    with pytest.raises(OSError, match="No such file") as caught, errors_redacted():
+        raise FileNotFoundError(2, "No such file", "/a")
+    assert caught.value.args[:2] == (2, "No such file")
 
 
 def test_a_process_of_its_own_logs_as_every_process(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:

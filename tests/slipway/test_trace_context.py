@@ -11,6 +11,7 @@ from slipway.trace_context import (
     VARIABLE,
     current_trace_id,
     enter_trace,
+    is_trace_id,
     new_trace_id,
     read_traceparent,
     traced,
@@ -64,3 +65,11 @@ def test_threads_begin_without_a_trace() -> None:
         thread.start()
         thread.join()
     assert found == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(ID, True), ("0" * 32, False), (ID.upper(), False), (ID[:31], False), (ID + "\n", False), ("", False)],
+)
+def test_only_a_trace_id_is_one(text: str, expected: bool) -> None:
+    assert is_trace_id(text) is expected

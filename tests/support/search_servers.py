@@ -5,6 +5,8 @@ def test_something(elk): connect(elk).search(...)
 
 from __future__ import annotations
 
+import random
+import socket
 import subprocess
 import time
 import urllib.request
@@ -20,6 +22,7 @@ from tests.support import sharing
 from tests.support.servers import free_port
 
 START_SECONDS = 180  # measured 6 alone, and 20 more where the program fetches its jars first
+OPENSEARCH_PORTS = range(9251, 9300)  # the program starts on no other one
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +40,7 @@ def opensearch(needs: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
     Elasticsearch's client refuses it, so tests send plain HTTP.
     """
-    return _shared("opensearch", needs, tmp_path_factory)
+    return _shared("opensearch", needs, tmp_path_factory, _free_port_of(OPENSEARCH_PORTS))
 
 
 @pytest.fixture
@@ -49,9 +52,9 @@ def elk(elasticsearch: str, var: Path, monkeypatch: pytest.MonkeyPatch) -> Setti
     return settings()
 
 
-def start(program: Path, log: Path, *options: str) -> sharing.Started:
+def start(program: Path, log: Path, *options: str, port: int | None = None) -> sharing.Started:
     """Start the program on a free port; returns the pid of its session's leader, and its address once it responds."""
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -70,9 +73,17 @@ def start(program: Path, log: Path, *options: str) -> sharing.Started:
     return process.pid, url
 
 
-def _shared(name: str, needs: Callable[[str], Path], factory: pytest.TempPathFactory) -> str:
+def _shared(name: str, needs: Callable[[str], Path], factory: pytest.TempPathFactory, port: int | None = None) -> str:
     program = needs(name)
-    return sharing.started(factory, name, lambda folder: start(program, folder / "server.log"), gently=True)
+    return sharing.started(factory, name, lambda folder: start(program, folder / "server.log", port=port), gently=True)
+
+
+def _free_port_of(ports: range) -> int:
+    """Return a port of the range that is free now; at random, since several runs may choose at the same moment."""
+    for port in random.sample(ports, len(ports)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError(f"every port from {ports.start} to {ports.stop - 1} is in use")
 
 
 def _is_ready(url: str) -> bool:

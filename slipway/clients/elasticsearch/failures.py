@@ -12,6 +12,8 @@ from slipway.settings import Settings
 from slipway.texts import one_line
 
 _UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 429
+_REDIRECTS = range(300, 400)
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "record layer failure")  # of OpenSSL, to a response in plain HTTP
 
 
 @contextmanager
@@ -35,27 +37,37 @@ def explain(error: Exception) -> str:
     if isinstance(error, ApiError):
         return _refused(error)
     if isinstance(error, SSLError):
-        return _tls(one_line(str(error)))
+        return _tls(_cause(error))
     if isinstance(error, ConnectionTimeout):
         return "it did not answer in time. Is it overloaded, or does a firewall drop the packets?"
     if isinstance(error, SerializationError):
         return f"its response is not JSON ({one_line(str(error), 80)}). Does a proxy answer in its place?"
-    return f"it cannot be reached ({one_line(str(error))}). Is it up, and is ELASTICSEARCH_URL its address?"
+    return f"it cannot be reached ({_cause(error)}). Is it up, and is ELASTICSEARCH_URL its address?"
 
 
 def reason(body: Any) -> str:
     """The reason that an error response of Elasticsearch gives, on one line."""
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
-        causes = error.get("root_cause") or [error]
-        return one_line(str(causes[0].get("reason") or error.get("reason") or error.get("type")))
-    return one_line(str(error or body))
+        cause = (error.get("root_cause") or [error])[0]
+        found = one_line(str(cause.get("reason") or error.get("reason") or error.get("type")))
+        index = str(cause.get("index", ""))
+        return found if index in found else f"{found} ({one_line(index)})"
+    return one_line(str(error or body or "no reason is given"))
+
+
+def _cause(error: Exception) -> str:
+    """The error below the client's own, as `[Errno 111] Connection refused` instead of the objects that it passed."""
+    while causes := getattr(error, "errors", ()):
+        error = causes[0]
+    return one_line(str(error).rpartition("): ")[2])
 
 
 def _refused(error: Any) -> str:
     status, body = error.status_code, error.body
-    if 300 <= status < 400:
-        return f"{status}: it leads elsewhere, as a proxy's login does. Set ELASTICSEARCH_URL to the server itself."
+    if status in _REDIRECTS:
+        to = one_line(without_login(str(error.meta.headers.get("location", ""))), 80)
+        return f"{status}: it redirects to {to!r}, as a login page does. Set ELASTICSEARCH_URL to the server itself."
     if isinstance(body, str) and body.lstrip().startswith("<"):
         return f"{status}, and HTML in place of JSON: a proxy answers. Set ELASTICSEARCH_URL to the server itself."
     if status == _UNAUTHORIZED:
@@ -77,14 +89,18 @@ def _another_product(body: Any) -> str:
     name, number = version.get("distribution", "another product"), version.get("number", "")
     label = "OpenSearch" if name == "opensearch" else one_line(str(name))
     return (
-        f"this is {label} {one_line(str(number))}, which lacks `flattened` fields, lifecycle policies and API keys "
-        "of Elasticsearch. Nothing was changed. Use Elasticsearch 8.19 or 9."
+        f"this is {label} {one_line(str(number))}, which lacks Elasticsearch's `flattened` fields, index lifecycle "
+        "policies and API keys. Nothing was changed. Use Elasticsearch 8.15 or later."
     )
 
 
 def _tls(text: str) -> str:
-    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
+    if any(sign in text for sign in _NO_TLS):
         return "it does not speak TLS: write http:// in ELASTICSEARCH_URL, or switch TLS on there."
+    if "expired" in text:
+        return f"its certificate is not valid any more ({text}). Renew it there."
+    if "mismatch" in text:
+        return f"its certificate is for other names ({text}). Write one of these in ELASTICSEARCH_URL."
     return (
         f"its certificate is not trusted ({text}). Set ELASTICSEARCH_CA_CERTS to the PEM file of the authority that "
         "signed it, such as Elasticsearch's own config/certs/http_ca.crt."

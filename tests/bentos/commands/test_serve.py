@@ -147,7 +147,7 @@ def test_a_broken_bundle_is_refused_before_anything_starts(cli, loans) -> None:
 
 
 def test_without_a_champion_it_names_the_promote_command_to_run(cli, mlflow_server, tmp_path, monkeypatch) -> None:
-    setting(monkeypatch, MLFLOW_TRACKING_URI=mlflow_server)
+    setting(monkeypatch, MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_SERVICE_PORT=str(free_port()))
     name = unique_name("loans")
     unknown = cli("serve", name)
     assert unknown.code == 1 and f"slipway train {name}" in unknown.err
@@ -178,7 +178,8 @@ def test_a_champion_that_cannot_be_served_keeps_no_other_from_it_where_it_may_co
         serve_command._fetch_champions(["broken_a"], named)
 
 
-def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
+def test_a_registry_that_does_not_answer_is_reported(cli, monkeypatch) -> None:
+    setting(monkeypatch, SLIPWAY_SERVICE_PORT=str(free_port()))
     ran = cli("serve", "loans")
     assert ran.code == 1 and "does not answer" in ran.err
 

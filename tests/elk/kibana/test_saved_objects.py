@@ -46,6 +46,24 @@ PUBLISHED = {
     "unique_count": {"emptyAsNull"},
     "percentile": {"percentile"},
 }
+# Keys of objects, panels and charts, in dashboards and searches of its packages nginx, aws_bedrock and gcp_vertexai
+SHAPES = {
+    "object": "attributes coreMigrationVersion id managed references type typeMigrationVersion",
+    "dashboard": "controlGroupInput description kibanaSavedObjectMeta optionsJSON panelsJSON refreshInterval timeFrom "
+    "timeRestore timeTo title version",
+    "search": "columns description grid hideChart isTextBasedQuery kibanaSavedObjectMeta sort timeRestore title",
+    "controls": "chainingSystem controlStyle ignoreParentSettingsJSON panelsJSON",
+    "control": "explicitInput grow order type width",
+    "input": "enhancements fieldName id selectedOptions title",
+    "panel": "embeddableConfig gridData panelIndex panelRefName title type",
+    "config": "attributes description enhancements",
+    "lens": "description references state title type visualizationType",
+    "state": "adHocDataViews datasourceStates filters internalReferences query visualization",
+    "lnsMetric": "layerId layerType metricAccessor",
+    "lnsDatatable": "columns layerId layerType",
+    "lnsXY": "axisTitlesVisibilitySettings fittingFunction layers legend preferredSeriesType valueLabels",
+    "layer": "accessors layerId layerType position seriesType showGridlines splitAccessor xAccessor",
+}
 COLUMN_KEYS = {"label", "customLabel", "dataType", "operationType", "sourceField", "isBucketed", "scale", "params"}
 
 
@@ -126,6 +144,30 @@ def test_lens_columns_have_the_published_shape_and_charts_name_those_that_there_
             assert order.get("columnId", "metric0") in layer["columns"]
         named = re.findall(r'"((?:bucket|metric)\d)"', json.dumps(state["visualization"]))
         assert sorted(named) == sorted(layer["columnOrder"]), panel["title"]
+
+
+def shaped(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Refuse keys that published documents of this kind lack."""
+    assert document.keys() <= set(SHAPES[kind].split()), kind
+    return document
+
+
+@pytest.mark.parametrize(
+    "found", [each for each in OBJECTS if each["type"] != "index-pattern"], ids=lambda each: each["id"]
+)
+def test_objects_have_only_keys_of_published_ones(found: dict[str, Any]) -> None:
+    attributes = shaped(found["type"], shaped("object", found)["attributes"])
+    if found["type"] == "search":
+        return
+    for control in json.loads(shaped("controls", attributes["controlGroupInput"])["panelsJSON"]).values():
+        shaped("input", shaped("control", control)["explicitInput"])
+    for panel in panels_of(found):
+        config = shaped("config", shaped("panel", panel)["embeddableConfig"])
+        if panel["type"] == "lens":
+            lens = shaped("lens", config["attributes"])
+            chart = shaped(lens["visualizationType"], shaped("state", lens["state"])["visualization"])
+            for layer in chart.get("layers", []):
+                shaped("layer", layer)
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)

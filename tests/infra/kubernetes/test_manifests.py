@@ -316,6 +316,16 @@ def test_every_component_can_be_added_to_local(with_components, component):
     assert pods(with_components("local", component))
 
 
+def test_log_lines_of_the_service_and_its_follower_are_where_the_shipper_looks(with_components):
+    serving = one(with_components("local", "log-lines"), "Deployment", "serving")["spec"]["template"]["spec"]
+    containers = {each["name"]: each for each in [*serving["initContainers"], *serving["containers"]]}
+    variable = {"name": "SLIPWAY_SPOOL_LOGS", "value": "true"}
+    spooled = {name for name, each in containers.items() if variable in each["env"]}
+    assert spooled == {"service", "follow"}
+    shared = {"name": "var", "mountPath": "/var/lib/slipway"}
+    assert all(shared in containers[name]["volumeMounts"] for name in spooled | {"ship"})
+
+
 def test_the_gpu_component_requests_a_gpu_and_its_image(with_components):
     serving = one(with_components("local", "gpu"), "Deployment", "serving")["spec"]["template"]["spec"]
     (service,) = serving["containers"]

@@ -31,7 +31,7 @@ def test_a_dry_run_and_an_erasure_print_their_counts(cli: Callable[..., Any], co
     found = json.loads(done.out)
     assert (found["predictions"], found["labels"], found["versions"]) == (1, 2, [])
     assert left_of(config, KEY) == []
-    assert "nothing: no event has this key" in cli("forget", USECASE, "--key", KEY).out
+    assert "nothing was found" in cli("forget", USECASE, "--key", KEY).out
 
 
 def test_a_key_may_come_from_standard_input(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,9 @@ def test_options_that_name_no_subject_are_refused(
     assert message in " ".join(ran.err.split())
 
 
-def test_a_mistyped_use_case_is_refused_and_not_found_empty(cli: Callable[..., Any]) -> None:
+def test_a_mistyped_use_case_is_refused_and_not_found_empty(cli: Callable[..., Any], config: Settings) -> None:
+    (config.spool / "_service").mkdir(parents=True)
     ran = cli("forget", "made_ap", "--key", KEY)
     assert ran.code == 1
+    assert "_service" not in ran.err, "log lines are of no use case"
     assert "has no log of a use case 'made_ap'. Did you mean 'made_up'?" in ran.err

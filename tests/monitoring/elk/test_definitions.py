@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import re
+from pathlib import Path
 
 import pytest
 
 from monitoring.elk import definitions, sources
 from monitoring.elk.capabilities import Capabilities
-from monitoring.elk.definitions import mark, nested, resources
+from monitoring.elk.definitions import ROLES, mark, nested, resources
 from monitoring.elk.retention import stream_days
 from slipway.clients.elasticsearch.streams import DATASETS, PREDICTION
 from slipway.contracts.events.feedback_event import FEEDBACK_COLUMNS
@@ -17,6 +19,7 @@ from slipway.settings import settings
 
 EVERYTHING = Capabilities("8.19.3", "basic", ingest=True, lifecycle=True, security=True)
 BARE = Capabilities("8.19.3", "none", ingest=False, lifecycle=False, security=False)
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "elasticsearch.md"
 TYPES = {
     "TIMESTAMPTZ": {"date"},
     "VARCHAR": {"keyword"},
@@ -50,6 +53,12 @@ def test_no_mapping_grows(server):
     assert all(each["dynamic"] is False for each in mappings)
 
 
+def test_documents_stay_as_they_were_sent_on_elasticsearch_9_too():
+    found = resources(settings(), EVERYTHING, stream_days(settings(), {}))
+    modes = [body["index.mode"] for each in found if (body := each.body.get("template", {}).get("settings"))]
+    assert modes == ["standard"] * len(DATASETS)
+
+
 def test_no_field_is_the_parent_of_another():
     for name in ("prediction", "feedback", "service", "audit"):
         mapped = fields(name)
@@ -67,6 +76,15 @@ def test_texts_of_callers_cannot_be_too_long_for_the_index():
 def test_the_mark_changes_with_the_fields_and_the_settings():
     assert mark(settings(), PREDICTION, EVERYTHING) != mark(settings(), PREDICTION, BARE)
     assert mark(settings(), PREDICTION, EVERYTHING) == mark(settings(), PREDICTION, EVERYTHING)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_reference_lists_the_privileges_of_each_role(role):
+    source = sources.read(f"security/{role}.yml")
+    (row,) = re.findall(rf"^\| `{role}` \| ?(.*) \| (.*) \|$", REFERENCE.read_text(), re.MULTILINE)
+    cluster, streams = (re.findall(r"`(\w+)`", cell) for cell in row)
+    assert cluster == source["cluster"]
+    assert streams == [privilege for entry in source["indices"] for privilege in entry["privileges"]]
 
 
 def test_fields_are_nested_by_their_paths():

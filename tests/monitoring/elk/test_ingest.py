@@ -39,13 +39,13 @@ def test_an_event_gets_its_time_of_arrival_and_stays_as_it_is(run):
 
 
 def test_a_json_line_becomes_its_fields(run):
-    line = {"@timestamp": TIME, "message": "started", "trace": {"id": "t" * 32}}
+    line = {"@timestamp": TIME, "message": "started", "ecs": {"version": "1.6.0"}, "trace": {"id": "t" * 32}}
     found = run("service", {"message": json.dumps(line)})
     assert {name: found[name] for name in line} == line
     assert "kind" not in found["event"]
 
 
-@pytest.mark.parametrize("line", ['{"message": "cut', "{}}", '{"a": 1} {"b": 2'])
+@pytest.mark.parametrize("line", ['{"message": "cut', '{"a": 1 "b": 2}', '{"a": nothing}', "{"])
 def test_a_broken_json_line_stays_visible_with_its_error(run, line):
     found = run("service", {"@timestamp": TIME, "message": line})
     assert found["event"]["kind"] == "pipeline_error"
@@ -60,7 +60,9 @@ def test_a_line_without_a_time_gets_that_of_its_arrival(run):
 
 
 def test_a_time_that_cannot_be_read_does_not_lose_the_line(run):
-    found = run("service", {"message": json.dumps({"@timestamp": "yesterday", "message": "hello"})})
+    found = run(
+        "service", {"message": json.dumps({"@timestamp": "yesterday", "message": "hello", "ecs.version": "1.6.0"})}
+    )
     assert found["message"] == "hello"
     assert found["event"]["kind"] == "pipeline_error"
     assert found["@timestamp"] == found["event"]["ingested"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 
-from monitoring.elk.definitions import PRIORITY
+from monitoring.elk import access_keys
+from monitoring.elk.definitions import PRIORITY, ROLES
 from monitoring.elk.setup import apply, plan
-from slipway.errors import ServiceError
+from monitoring.log_shipping import refused_documents
+from slipway.errors import ServiceError, SettingsError
 from slipway.settings import settings
 from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
 
@@ -118,8 +121,52 @@ def test_keys_have_the_rights_of_their_roles_and_only_their_owner_reads_them(cli
 def test_a_key_whose_file_is_elsewhere_is_not_made_again(client, double, tmp_path):
     set_up(client, keys=tmp_path / "keys")
     planned = plan(client, settings(), keys=tmp_path / "others")
-    assert planned.missing_keys == []
+    assert planned.pending_keys == []
     assert "invalidate" in str(planned.keys[0])
+
+
+def test_a_folder_that_cannot_be_written_stops_the_setup_before_there_is_a_key(client, double, tmp_path):
+    (tmp_path / "keys").write_text("a file")
+    with pytest.raises(SettingsError, match=r"--keys .*keys cannot be written there.*Nothing was changed"):
+        set_up(client, keys=tmp_path / "keys")
+    assert double.writes == []
+
+
+def test_a_key_whose_secret_is_lost_is_not_left_valid(client, double, tmp_path, monkeypatch):
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(access_keys, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            set_up(client, keys=tmp_path / "keys")
+    assert double.keys == []
+    set_up(client, keys=tmp_path / "keys")
+    assert len(double.keys) == len(ROLES)
+
+
+def test_a_key_of_an_earlier_release_gets_the_rights_of_its_role(client, double, tmp_path):
+    set_up(client, keys=tmp_path / "keys")
+    secret = (tmp_path / "keys" / "shipper").read_text()
+    shipper = next(key for key in double.keys if key["name"] == "slipway-staging-shipper")
+    wanted = shipper["role_descriptors"]
+    shipper.update(role_descriptors={}, metadata={"managed_by": "slipway"})
+    assert set_up(client, keys=tmp_path / "keys") == [
+        f"update API key slipway-staging-shipper, in {tmp_path / 'keys' / 'shipper'}"
+    ]
+    assert shipper["role_descriptors"] == wanted
+    assert (tmp_path / "keys" / "shipper").read_text() == secret
+    assert plan(client, settings(), keys=tmp_path / "keys").is_done
+
+
+def test_a_server_without_security_makes_no_key_and_says_so(cli, monkeypatch, tmp_path):
+    with ElasticsearchAdminDouble(features=()) as plain:
+        monkeypatch.setenv("ELASTICSEARCH_URL", plain.uri)
+        settings.cache_clear()
+        ran = cli("elk", "setup", "--keys", str(tmp_path / "keys"))
+    assert ran.code == 0
+    assert "no API keys: a server without security has none" in ran.err
+    assert not (tmp_path / "keys").exists()
 
 
 def test_no_role_reaches_beyond_its_streams(client, double):
@@ -139,12 +186,15 @@ def test_the_diff_of_a_dry_run_changes_nothing(cli, double):
     assert double.writes == []
 
 
-def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double):
+def test_the_command_says_what_it_did_and_what_a_basic_licence_lacks(cli, double, declare):
+    declare(loans=90, cars=30)
     first, again = cli("elk", "setup"), cli("elk", "setup")
+    assert "Events are kept: slipway.prediction 90 days, slipway.feedback 90 days, " in first.err
+    assert "slipway.audit for ever." in first.err
     assert "create role slipway-staging-shipper" in first.err
-    assert "22 resources changed, 0 are as they have to be" in first.err
-    assert "it lacks document- and field-level security (licence: basic)" in first.err
-    assert "0 resources changed, 22 are as they have to be" in again.err
+    assert "22 resources changed, 0 unchanged" in first.err
+    assert "It lacks document- and field-level security (licence: basic)" in first.err
+    assert "0 resources changed, 22 unchanged" in again.err
 
 
 def test_json_has_every_resource(cli, double):
@@ -153,17 +203,36 @@ def test_json_has_every_resource(cli, double):
     assert found["server"]["licence"] == "basic"
 
 
-def test_an_old_server_is_refused_before_anything_changes(cli, monkeypatch):
-    with ElasticsearchAdminDouble(version="7.17.0") as old:
-        monkeypatch.setenv("ELASTICSEARCH_URL", old.uri)
+@pytest.mark.parametrize(
+    ("version", "flavor", "expected"),
+    [
+        ("7.17.0", "default", "Elasticsearch 7.17.0 is too old: 8.15 or later is needed"),
+        ("8.11.0", "serverless", "this is Elasticsearch Serverless, which lacks index lifecycle policies"),
+    ],
+)
+def test_a_server_that_lacks_too_much_is_refused_before_anything_changes(cli, monkeypatch, version, flavor, expected):
+    with ElasticsearchAdminDouble(version=version, flavor=flavor) as server:
+        monkeypatch.setenv("ELASTICSEARCH_URL", server.uri)
         settings.cache_clear()
         ran = cli("elk", "setup")
     assert ran.code == 1
-    assert "Elasticsearch 7.17.0 is too old: 8.15 or later is needed" in ran.err
-    assert old.writes == []
+    assert expected in ran.err and "Nothing was changed" in ran.err
+    assert server.writes == []
 
 
-def test_without_an_address_the_command_says_what_to_set(cli):
-    ran = cli("elk", "setup")
+def test_the_status_without_the_object_store_says_what_it_does_not_know(cli, double, monkeypatch):
+    def unreachable(*_):
+        raise ServiceError("the bucket does not respond")
+
+    monkeypatch.setattr(refused_documents, "usecases", unreachable)
+    ran = cli("elk", "status")
+    assert ran.code == 0
+    assert "refused documents cannot be counted: the bucket does not respond" in ran.err
+    assert ran.out.startswith(f"{STREAM}: not there yet\n")
+
+
+@pytest.mark.parametrize("action", ["setup", "status"])
+def test_without_an_address_the_command_says_what_to_set(cli, action):
+    ran = cli("elk", action)
     assert ran.code == 1
     assert "no Elasticsearch is configured: set ELASTICSEARCH_URL" in ran.err

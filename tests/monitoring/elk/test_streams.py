@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import json
+import uuid
+from datetime import timedelta
 
 import pytest
 from elasticsearch.helpers import bulk
 
 from monitoring.elk.definitions import PRIORITY
+from monitoring.elk.expiry import expired
 from monitoring.elk.setup import apply, plan
 from monitoring.elk.status import status
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
+from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import ServiceError
-from tests.support.prediction_log.sample_events import prediction
+from slipway.settings import Settings
+from slipway.timestamps import iso
+from tests.support.prediction_log.sample_events import START, prediction
 
-NAMES = 10_000
+NAMES, AT_ONCE = 10_000, 20
 pytestmark = pytest.mark.timeout(240)  # the first test waits for the server
 
 
-@pytest.fixture
-def client(elk):
-    return connect(elk)
+@pytest.fixture(scope="module")
+def client(elasticsearch):
+    return connect(Settings(ELASTICSEARCH_URL=elasticsearch))
 
 
-@pytest.fixture
-def predictions(client, elk):
-    """Return the name of the stream of predictions, with its templates and one event."""
-    apply(client, elk, plan(client, elk), lambda line: None)
-    name = stream(PREDICTION, elk)
+@pytest.fixture(scope="module")
+def predictions(client, elasticsearch):
+    """Return the name of a stream of predictions, with its templates and one event, for tests that read its mapping."""
+    return set_up(client, Settings(ELASTICSEARCH_URL=elasticsearch, environment=f"test-{uuid.uuid4().hex[:8]}"))
+
+
+def set_up(client, config):
+    apply(client, config, plan(client, config), lambda line: None)
+    name = stream(PREDICTION, config)
     client.index(index=name, document=document(0), op_type="create", refresh=True)
     return name
 
@@ -36,6 +46,10 @@ def predictions(client, elk):
 def document(number, **slipway):
     found = json.loads(prediction(str(number)))
     return {**found, "slipway": {**found["slipway"], **slipway}}
+
+
+def features(first):
+    return {f"feature_{n}": f"value {n}" for n in range(first, first + AT_ONCE)}
 
 
 def mappings(client, name):
@@ -70,14 +84,36 @@ def test_new_names_and_values_of_callers_do_not_grow_the_mapping(client, predict
         {
             "_op_type": "create",
             "_index": predictions,
-            "_source": {**document(n, features={f"feature_{n}": f"value {n}", "in": {f"n{n}": n}}), f"field_{n}": n},
+            "_source": {**document(first, features=features(first)), f"field_{first}": first, "in": {f"n{first}": 1}},
         }
-        for n in range(NAMES)
+        for first in range(0, NAMES, AT_ONCE)
     ]
-    assert bulk(client, sent, refresh=True) == (NAMES, [])
+    assert bulk(client, sent, refresh=True) == (NAMES // AT_ONCE, [])
     assert json.dumps(mappings(client, predictions), sort_keys=True) == before
     one = {"term": {"slipway.features.feature_7777": "value 7777"}}
     assert client.count(index=predictions, query=one)["count"] == 1
+
+
+def test_texts_are_found_up_to_the_longest_that_callers_may_send_and_longer_ones_are_kept(client, predictions):
+    widest = "\N{GRINNING FACE}"  # four bytes, and two of the units that `ignore_above` counts
+    longest, too_long = {widest * 200: widest * MAX_TEXT}, {"essay": widest * 20_000}  # Lucene takes 32,766 bytes
+    for number, features in enumerate([longest, too_long], start=1):
+        client.index(index=predictions, document=document(number, features=features), op_type="create", refresh=True)
+    ((name, text),) = longest.items()
+    assert client.count(index=predictions, query={"term": {f"slipway.features.{name}": text}})["count"] == 1
+    found = client.search(index=predictions, query={"term": {"slipway.row_id": document(2)["slipway"]["row_id"]}})
+    assert found["hits"]["hits"][0]["_source"]["slipway"]["features"] == too_long
+    assert client.count(index=predictions, query={"exists": {"field": "slipway.features.essay"}})["count"] == 0
+
+
+def test_expired_are_the_events_of_one_use_case_from_before_the_time(client, predictions):
+    first = START - timedelta(days=30)
+    sent = [document(f"old-{n}", usecase=usecase) for n, usecase in enumerate(["loans", "loans", "loans-2", "cars"])]
+    for each, days in zip(sent, (0, 1, 0, 0), strict=True):
+        each["@timestamp"] = iso(first + timedelta(days=days))
+    bulk(client, [{"_op_type": "create", "_index": predictions, "_source": each} for each in sent], refresh=True)
+    found = client.search(index=predictions, query=expired("loans", first + timedelta(days=1)))["hits"]["hits"]
+    assert [hit["_source"]["slipway"]["row_id"] for hit in found] == [sent[0]["slipway"]["row_id"]]
 
 
 def test_a_wrong_type_is_refused_and_not_guessed(client, predictions):
@@ -113,22 +149,22 @@ def test_an_index_of_the_streams_name_is_named(client, elk):
         plan(client, elk)
 
 
-def test_the_status_of_a_stream(client, elk, predictions, cli):
+def test_the_status_of_a_stream_and_of_a_disk_that_is_almost_full(client, elk, cli):
+    predictions = set_up(client, elk)
     found = {each.stream: each for each in status(client, elk).streams}
     one = found[predictions]
     assert (one.documents, one.indices, one.refused, one.advice) == (1, 1, 0, [])
     assert one.bytes > 0
     assert one.oldest == one.newest
     (advice,) = found[f"logs-slipway.feedback-{elk.environment}"].advice
-    assert "then `slipway ship`" in advice
-    assert f"{predictions}: 1 documents" in cli("elk", "status").out
+    assert advice.endswith("`slipway ship` brings the first event")
+    lines = cli("elk", "status").out.splitlines()
+    assert lines[0].startswith(f"{predictions}: 1 document, 0.0 MB in 1 index, {one.oldest} to {one.newest}")
+    assert f"logs-slipway.audit-{elk.environment}: not there yet, 0 refused" in lines
+    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
+    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
+    assert "a disk is almost full" in one.advice[0]
 
 
 def test_the_status_before_the_setup_says_what_to_run(client, elk):
     assert all("slipway elk setup" in each.advice[0] for each in status(client, elk).streams)
-
-
-def test_the_status_names_a_disk_that_is_almost_full(client, elk, predictions):
-    client.indices.put_settings(index=predictions, settings={"index.blocks.read_only_allow_delete": True})
-    (one,) = [each for each in status(client, elk).streams if each.stream == predictions]
-    assert "a disk is almost full" in one.advice[0]

@@ -21,12 +21,14 @@ from monitoring.erasure import journal, spool
 from monitoring.erasure.erasure import ACTION, Erasure, forget
 from monitoring.erasure.reports import REMOVED
 from monitoring.erasure.subject import Subject
+from monitoring.log_shipping import checkpoints
 from slipway import audit
 from slipway.errors import NotFound, ServiceError
-from slipway.prediction_log import Compactor, Log, Writer
+from slipway.prediction_log import Compactor, Log, Writer, segments
 from slipway.prediction_log.layout import STREAMS, partitions
 from slipway.settings import Settings
 from slipway.storage import object_store
+from tests.conftest import NOWHERE
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 from tests.support.prediction_log.subjects import (
     BY_KEY,
@@ -211,14 +213,29 @@ def test_an_unfinished_erasure_comes_before_another_one_and_is_finished_without_
     write_events(write)
     ship(config)
     with killing(monkeypatch, 2):
-        forget(BY_KEY, config)
+        forget(BY_KEY, config, why="request 4711")
     with pytest.raises(ServiceError, match="--resume"):
         forget(Subject(USECASE, "key", "customer-8"), config)
     assert journal.resume(config, USECASE) == BY_KEY
     forget(journal.resume(config, USECASE), config)
     assert rows(log) == OTHERS
+    assert [line.why for line in audit.lines(USECASE, config)] == ["request 4711"]
     with pytest.raises(NotFound, match="--key or --row-key"):
         journal.resume(config, USECASE)
+
+
+def test_an_outage_of_elasticsearch_ends_the_erasure_and_it_goes_on_later(
+    config: Settings, log: Log, write: Callable[..., None]
+) -> None:
+    write_events(write)
+    with pytest.raises(ServiceError, match="cannot be reached"):
+        forget(BY_KEY, config.model_copy(update={"elasticsearch_url": NOWHERE}))
+    assert rows(log) == OTHERS
+    assert audit.lines(USECASE, config) == []
+    done = forget(journal.resume(config, USECASE), config)
+    assert (done.predictions, done.labels) == (1, 2)
+    [line] = audit.lines(USECASE, config)
+    assert line.evidence["predictions"] == 1
 
 
 def test_a_segment_that_a_server_writes_is_rewritten_when_it_is_complete(config: Settings, log: Log) -> None:
@@ -231,6 +248,21 @@ def test_a_segment_that_a_server_writes_is_rewritten_when_it_is_complete(config:
     finally:
         timer.join()
     assert rows(log) == ["b"]
+
+
+def test_a_rewritten_segment_is_compared_with_elasticsearch_before_it_is_sent(
+    config: Settings, write: Callable[..., None]
+) -> None:
+    write(prediction("a", key=KEY), prediction("b"))
+    write(prediction("a", 1, key=KEY))
+    write(prediction("c"))
+    before = segments(config.spool, USECASE)
+    for segment in before:
+        checkpoints.write(segment, segment.path.stat().st_size)
+    forget(BY_KEY, config)
+    new, other = sorted(segments(config.spool, USECASE), key=lambda segment: segment.path == before[2].path)
+    assert (checkpoints.read(new), checkpoints.read(other)) == (0, other.path.stat().st_size)
+    assert len([*config.spool.rglob("*.elasticsearch")]) == 2
 
 
 def test_a_segment_that_no_server_completes_is_named(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,13 +296,18 @@ def test_an_image_goes_if_no_other_event_has_it(config: Settings, shipped: bool)
     assert {path.name for path in config.var.rglob("images/*")} == {shared}
 
 
+@pytest.mark.parametrize("shipped", [False, True])
 def test_lines_that_are_no_events_are_removed_if_they_mention_the_subject(
-    config: Settings, write: Callable[..., None]
+    config: Settings, write: Callable[..., None], shipped: bool
 ) -> None:
-    cut = prediction("a", key=KEY)[:-40]
-    write(cut + b"\n", b"garbage\n", prediction("b"))
+    cut = prediction("a", key=KEY)[:-40] + b"\n"
+    write(cut, b"garbage\n", prediction("b"))
+    if shipped:
+        ship(config)
+    assert forget(BY_KEY, config, dry_run=True).bad_lines == 1
+    done = forget(BY_KEY, config)
+    assert (done.predictions, done.bad_lines, done.has_found) == (0, 1, True)
     ship(config)
-    assert forget(BY_KEY, config).bad_lines == 1
     [bad] = Path(config.log_root).rglob("*.bad")
     assert bad.read_bytes() == b"garbage\n"
 

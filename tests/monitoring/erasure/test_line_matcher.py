@@ -71,6 +71,13 @@ def test_a_line_that_is_no_event_is_the_subjects_if_it_mentions_it() -> None:
     assert matcher.event(b"\x00\xff" * 100) is None
 
 
+def test_a_damaged_field_before_hides_no_name_of_the_subject() -> None:
+    matcher = LineMatcher(PREDICTION, BY_KEY, FOUND)
+    assert matcher.mentions(b'{"slipway":{"row_id":"torn\x00\x00{"slipway":{"key":"customer-7","row_id":"b"}}')
+    assert not matcher.mentions(b'{"slipway":{"key":"customer-7')
+    assert not matcher.mentions(b'"key":"' + b"\\" * 10_000_000)
+
+
 def test_without_anything_to_look_for_nothing_is_found() -> None:
     assert named_by(FEEDBACK, BY_ROW_KEY, Traces()) == {}
     assert LineMatcher(FEEDBACK, BY_ROW_KEY, Traces()).event(label(1, 1, key="k", label="bad")) is None

@@ -123,7 +123,7 @@ def test_registration_promotion_and_servers_come_in_the_order_of_time(model: Reg
     assert "data dddddddd, commit cccccccc, gates: " in found.events[0].why
     assert found.aliases == {"champion": "2"}
     assert [worker["version"] for worker in found.servers[0]["workers"]] == ["1", "1"]
-    assert (found.problems, found.audit) == ([], {"lines": 2, "pending": 0, "copy": None})
+    assert (found.problems, found.audit) == ([], {"lines": 2, "pending": 0, "copy": None, "compared": False})
 
 
 def test_what_was_only_noticed_stands_before_what_followed_from_it(model: RegisteredModel) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from monitoring.log_shipping import checkpoints, delivery, elasticsearch_sink, event_lines, refused_documents
 from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
-from monitoring.log_shipping.replay import replay_refused
+from monitoring.log_shipping.refill import replay_refused
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink, SinkUnavailable, Totals
 from slipway.prediction_log import segments
@@ -23,6 +24,7 @@ from slipway.prediction_log.jsonl import MAX_LINE
 from slipway.settings import Settings
 from slipway.storage import object_store
 from slipway.system.backoff import Backoff
+from tests.bentos.images.container import fill, volume
 from tests.support.doubles import elasticsearch_double as doubles
 from tests.support.doubles.elasticsearch_double import ElasticsearchDouble, Fault
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
@@ -165,7 +167,7 @@ def test_whatever_a_bulk_comes_to_each_event_is_there_once(config, thirteen, ser
         (doubles.no_template, "slipway elk status"),
         (doubles.read_only, "FORBIDDEN/8/index write"),
         (doubles.half_response, "it answered for 1 of 2 documents"),
-        (doubles.login_page, "302: it leads elsewhere"),
+        (doubles.login_page, "302: it redirects to"),
         (doubles.no_status, "required field `status`"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -274,6 +276,49 @@ def test_a_refused_document_that_cannot_be_kept_holds_its_segment(config, thirte
     assert once(server, IDS - server.refuses)
     assert shipping.ship().failed == []
     assert len(refused_documents.names(config, object_store(config), USECASE)) == 1
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_holds_a_segment_until_there_is_some(config, server, write, monkeypatch, needs, log):
+    needs("unshare")  # which may mount volumes, as this test does
+    monkeypatch.setattr(event_lines, "MOST_DOCUMENTS", 2)
+    server.refuses = {"r03:champion:1"}
+    with volume(config.spool):
+        write(*map(prediction, ROWS))
+        filler = fill(config.spool)
+        shipping = shipper(config, server)
+        assert "No space left on device" in shipping.ship().failed[0]  # what is refused cannot be kept
+        assert len(segments(config.spool, USECASE)) == 1
+        assert log.predictions(USECASE).count("*").fetchall() == [(len(ROWS),)]
+        server.roll_over()
+        filler.unlink()
+        assert shipping.ship().failed == shipping.ship().failed == []
+        assert segments(config.spool, USECASE) == []
+    assert once(server, IDS - server.refuses)
+    assert len(refused_documents.names(config, object_store(config), USECASE)) == 1
+
+
+@pytest.mark.slow
+def test_a_disk_without_an_inode_for_the_checkpoint_sends_nothing_yet(config, server, write, needs):
+    needs("unshare")
+    with volume(config.spool, "nr_inodes=5"):  # root, folder of the use case, segment, locks
+        write(*map(prediction, ROWS))
+        fillers = list(_without_inodes(config.spool))
+        shipping = shipper(config, server)
+        assert "No space left on device" in shipping.ship().failed[0]
+        assert server.bulks == []
+        for filler in fillers:
+            filler.unlink()
+        assert shipping.ship().failed == []
+    assert once(server)
+
+
+def _without_inodes(folder: Path) -> Iterator[Path]:
+    (folder / ".ship.lock").touch()  # as an earlier pass leaves it
+    for number in range(10):
+        with suppress(OSError):
+            (folder / f"filler-{number}").touch()
+            yield folder / f"filler-{number}"
 
 
 def test_lines_that_are_no_events_go_nowhere_but_to_parquet(config, write, server, log):

@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 
 from monitoring.log_shipping.delivery import client_for_delivery
 from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
-from monitoring.log_shipping.replay import replay_refused
+from monitoring.log_shipping.refill import replay_refused
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink, Totals
 from slipway.clients.elasticsearch import streams

@@ -15,15 +15,17 @@ from elasticsearch import Elasticsearch
 
 from benchmarks.monitoring.child_process import measure
 from monitoring.elk.setup import apply, plan
-from monitoring.log_shipping import delivery
+from monitoring.log_shipping import delivery, refused_documents
 from monitoring.log_shipping.shipper import Shipped, Shipper
 from monitoring.log_shipping.sinks import Totals, configured
-from monitoring.search.event_source import ask
+from monitoring.search.prediction import find_events
+from monitoring.search.source_choice import ask
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
 from slipway.prediction_log import Log, Writer, segments
 from slipway.prediction_log.jsonl import MAX_LINE
 from slipway.settings import Settings, settings
+from slipway.storage import object_store
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 from tests.support.s3 import ClosableProxy
 from tests.support.waiting import until
@@ -96,13 +98,63 @@ def test_the_largest_event_is_there_whole(elk: Settings, client, target) -> None
     assert len(hit["_source"]["slipway"]["features"]["note"]) == MAX_LINE - 4096
 
 
+def test_what_elasticsearch_cannot_take_is_kept_with_its_reason_and_stops_nothing(
+    elk: Settings, client, target
+) -> None:
+    plain = prediction("x").decode()
+    deep = '{"a":' * 30 + "1" + "}" * 30  # a flattened field takes 20 levels
+    wrong = [
+        ("action_request_validation_exception", plain.replace("x:champion:1", "i" * 600)),
+        ("illegal_argument_exception", plain.replace("x:champion:1", "")),
+        *(
+            ("document_parsing_exception", plain.replace('"features":{', f'"features":{{{features},'))
+            for features in ('"a":1,"a":2', '"a\\u0000":1', f'"a":{deep}')
+        ),
+    ]
+    for number, (_, line) in enumerate(wrong):
+        lines = prediction(f"r{number}"), line.replace("x:", f"x{number}:").encode()
+        write(elk, *lines)
+    totals = Totals()
+    shipping = Shipper(elk, configured(elk, totals), totals)
+    assert shipping.ship().failed == shipping.ship().failed == []
+    assert ids(client, target) == {f"r{number}": 1 for number in range(len(wrong))}
+    store = object_store(elk)
+    files = [store.read(name) for name in refused_documents.names(elk, store, USECASE)]
+    kept = [json.loads(line) for file in files for line in file.splitlines()]
+    assert sorted(each["type"] for each in kept) == sorted(kind for kind, _ in wrong)
+    assert all(each["reason"] for each in kept)
+    assert totals.refused == {USECASE: len(wrong)}
+
+
+def test_what_was_shipped_without_elasticsearch_is_named_and_sent_later(
+    elk: Settings, client, target, cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(elk, prediction("first"))
+    assert ship(elk).failed == []
+    write(elk, *(prediction(f"r{number}") for number in range(20)))
+    client.indices.put_settings(index=target, settings={"index.blocks.write": True})
+    assert "did not reach Elasticsearch" in ship(elk).failed[0]  # Parquet has them, and the segment waits
+    client.indices.put_settings(index=target, settings={"index.blocks.write": None})
+    with monkeypatch.context() as patch:
+        patch.delenv("ELASTICSEARCH_URL")
+        settings.cache_clear()
+        assert ship(settings()).failed == [] and segments(elk.spool, USECASE) == []
+    settings.cache_clear()
+    ran = cli("ship", "--compare", "--since", LONG_AGO, "--json")
+    [hour] = json.loads(ran.out)["hours"]
+    assert (ran.code, hour["parquet"], hour["elasticsearch"], len(hour["lacking"])) == (1, 21, 1, 3)
+    assert cli("ship", "--replay", LONG_AGO).code == 0
+    assert ids(client, target) == {"first": 1} | {f"r{number}": 1 for number in range(20)}
+    assert len(Log(elk).predictions(USECASE).fetchall()) == 21
+
+
 def test_texts_of_callers_are_found_as_they_are_and_mean_nothing_else(elk: Settings, client, target) -> None:
     write(elk, *(prediction(f"r{number}", key=text) for number, text in enumerate(HOSTILE)))
     assert ship(elk).failed == []
     client.indices.refresh(index=target)
     since = START - timedelta(days=1)
     for number, text in enumerate(HOSTILE):
-        found, *_ = ask(lambda source, text=text: source.find(text, USECASE, since), elk, "elasticsearch")
+        found, *_ = ask(lambda source, text=text: find_events(source, text, USECASE, since), elk, "elasticsearch")
         assert [event["id"] for event in found] == [f"r{number}"], text
 
 

@@ -17,6 +17,7 @@ from monitoring.log_shipping import shipper as ship_module
 from monitoring.log_shipping.shipper import Shipper, lag
 from monitoring.log_shipping.sinks import ParquetSink
 from slipway.prediction_log import Log, Writer, segments
+from slipway.settings import settings
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 
@@ -46,6 +47,22 @@ def test_segments_become_partitions_by_environment_use_case_and_date(config, wri
         f"predictions/local/made_up/2026-03-02/{stems['prediction']}.parquet",
     ]
     assert segments(config.spool, USECASE) == []
+
+
+def test_a_copy_of_the_audit_that_takes_long_and_fails_holds_up_no_event(config, log, write, monkeypatch):
+    monkeypatch.setattr(ship_module, "PAUSE_SECONDS", 0.01)
+
+    def copy() -> int:
+        write(prediction("later"))
+        deadline = time.monotonic() + 20
+        while segments(config.spool, USECASE) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyError("cut off")
+
+    shipped = Shipper(config, [ParquetSink(config)], copy_audit=copy).ship()
+    assert (shipped.events, shipped.audit_lines) == (1, 0)
+    assert shipped.failed == ["the audit was not copied: 'cut off'"]
+    assert rows(log) == ["later"]
 
 
 def test_an_open_segment_stays(config, shipper):
@@ -197,7 +214,7 @@ def test_the_command_ships_once_and_prints_what_it_did(config, log, write, cli):
     ran = cli("ship", "--once")
     assert (ran.code, ran.out) == (0, f"2 events of 1 segments are in {config.log_root}\n")
     ran = cli("ship", "--once", "--json")
-    assert (ran.code, json.loads(ran.out)) == (0, {"segments": 0, "events": 0, "failed": []})
+    assert (ran.code, json.loads(ran.out)) == (0, {"segments": 0, "events": 0, "audit_lines": 0, "failed": []})
     assert rows(log) == ["a", "b"]
 
 
@@ -208,6 +225,18 @@ def test_the_command_fails_when_segments_stay(config, write, cli):
     ran = cli("ship", "--once")
     assert ran.code == 1
     assert "did not reach Parquet" in ran.err and "run it again" in ran.err
+    assert len(segments(config.spool, USECASE)) == 1
+
+
+def test_a_key_file_that_is_not_there_yet_holds_up_elasticsearch_alone(config, log, write, cli, monkeypatch, tmp_path):
+    write(prediction("a"))
+    monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ELASTICSEARCH_API_KEY_FILE", str(tmp_path / "shipper"))
+    settings.cache_clear()
+    ran = cli("ship", "--once")
+    assert ran.code == 1
+    assert f"ELASTICSEARCH_API_KEY_FILE='{tmp_path}/shipper' cannot be read (No such file or directory)" in ran.err
+    assert rows(log) == ["a"]
     assert len(segments(config.spool, USECASE)) == 1
 
 

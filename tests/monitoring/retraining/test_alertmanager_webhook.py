@@ -16,6 +16,7 @@ from monitoring.retraining import alertmanager_webhook
 from monitoring.retraining.decisions import Decisions
 from slipway.errors import ServiceError, SettingsError, SlipwayError, UseCaseError
 from slipway.settings import settings
+from slipway.trace_context import current_trace_id
 from tests.support import watch_app
 from tests.support.prediction_log import watched_loans as loans
 
@@ -72,6 +73,23 @@ def test_a_firing_alert_requests_retraining_and_receives_the_decision(post, requ
     assert (answer.status_code, requested) == (200, [("loans", "drift", "Drift")])
     [decision] = answer.json()["decisions"]
     assert (decision["outcome"], decision["reason"]) == ("refused", "Retraining is paused.")
+
+
+def test_the_training_that_an_alert_asks_for_is_in_its_callers_trace(post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's run has it as a tag (slipway.clients.prefect)."""
+    traces: list[str | None] = []
+
+    def note(*_: Any) -> Any:
+        traces.append(current_trace_id())
+        raise ServiceError("enough")
+
+    monkeypatch.setattr(alertmanager_webhook, "request_retraining", note)
+    post(message(FIRING), HEADERS | {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    post(message(FIRING))
+    post(message(FIRING), HEADERS | {"traceparent": "none"})
+    assert traces[0] == "a" * 32
+    assert None not in traces and len(set(traces)) == 3, "without a trace of its caller each has its own"
+    assert current_trace_id() is None
 
 
 def test_without_a_registry_the_decision_is_refused_for_that(post) -> None:

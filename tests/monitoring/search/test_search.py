@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitoring.commands.find import parse_around, parse_moment
+from monitoring.search import parquet_source
 from monitoring.search.caller_errors import caller_errors
 from monitoring.search.change_comparison import compare_around
 from monitoring.search.event_fields import value
-from monitoring.search.event_source import EventSource, ask
+from monitoring.search.event_source import EventSource
 from monitoring.search.parquet_source import ParquetSource
 from monitoring.search.prediction import find_predictions
 from monitoring.search.rendering import render
 from monitoring.search.slice_errors import WRONG, worst_slices
+from monitoring.search.source_choice import ask
 from slipway import audit
 from slipway.errors import NotFound, ServiceError, SettingsError
+from slipway.ids import uuid7
 from slipway.settings import Settings, settings
 from tests.conftest import NOWHERE
 from tests.support.prediction_log import search_story
@@ -42,15 +46,23 @@ def story(config: Settings) -> Story:
     return found
 
 
+@pytest.fixture(scope="module")
+def stored(elasticsearch: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Story, Settings]:
+    """Provide the story in both sources, and the settings of these."""
+    environment = f"test-{uuid7()[-8:]}"
+    config = Settings(var=tmp_path_factory.mktemp("var"), ELASTICSEARCH_URL=elasticsearch, ENVIRONMENT=environment)
+    found = search_story.tell(environment)
+    search_story.write(found, config)
+    search_story.index(found, config)
+    return found, config
+
+
 @pytest.fixture
-def both(elk: Settings) -> tuple[Story, Sources]:
-    """Provide the story in both sources, and these."""
+def both(var: Path, stored: tuple[Story, Settings]) -> tuple[Story, Settings, Sources]:
     from monitoring.search.elasticsearch_source import ElasticsearchSource
 
-    found = search_story.tell(elk.environment)
-    search_story.write(found, elk)
-    search_story.index(found, elk)
-    return found, (ParquetSource(elk), ElasticsearchSource(elk))
+    story, config = stored
+    return story, config, (ParquetSource(config), ElasticsearchSource(config))
 
 
 def rounded(result: Any) -> Any:
@@ -116,6 +128,15 @@ def test_the_callers_who_get_errors_come_with_the_types(story: Story, config: Se
     assert SOUND not in "\n".join(render(found))
 
 
+def test_groups_that_are_left_out_are_the_smallest_or_those_with_fewest_failures(
+    story: Story, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_source, "_GROUPS", parquet_source._GROUPS.replace("LIMIT 100", "LIMIT 1"))
+    source, window = ParquetSource(config), (since_start(story), story.at + timedelta(hours=3))
+    assert [each.value for each in source.groups(USECASE, window, "slipway.caller")] == [SOUND]
+    assert [each.value for each in source.groups(USECASE, window, "slipway.caller", by_failures=True)] == [FAILING]
+
+
 def test_the_worst_slice_is_the_one_whose_labels_are_wrong(story: Story, config: Settings) -> None:
     found = worst_slices(ParquetSource(config), USECASE, since_start(story))
     assert (found.measure, found.labelled) == (WRONG, ROWS - ROWS // 6)
@@ -129,12 +150,12 @@ def test_slices_without_labels_say_how_labels_are_sent(config: Settings) -> None
     assert "slipway feedback credit_risk FILE" in found.problems[0]
 
 
-def test_both_sources_give_the_same_results(both: tuple[Story, Sources], elk: Settings) -> None:
-    story, sources = both
-    since = since_start(story)
+def test_both_sources_give_the_same_results(both: tuple[Story, Settings, Sources]) -> None:
+    story, config, sources = both
+    since, texts = since_start(story), (story.id, story.trace, story.key)
     questions: list[Callable[[EventSource], Any]] = [
-        *(lambda source, text=text: find_predictions(source, text, elk, since) for text in (story.id, story.key)),
-        lambda source: compare_around(source, USECASE, story.at, timedelta(hours=1), elk),
+        *(lambda source, text=text: find_predictions(source, text, config, since) for text in texts),
+        lambda source: compare_around(source, USECASE, story.at, timedelta(hours=1), config),
         lambda source: caller_errors(source, USECASE, since),
         lambda source: worst_slices(source, USECASE, since),
     ]
@@ -143,14 +164,14 @@ def test_both_sources_give_the_same_results(both: tuple[Story, Sources], elk: Se
         assert of_log == of_elasticsearch
 
 
-def test_log_lines_of_a_prediction_are_those_with_its_trace(both: tuple[Story, Sources], elk: Settings) -> None:
-    story, (_, source) = both
-    [prediction] = find_predictions(source, story.id, elk, since_start(story)).predictions
+def test_log_lines_of_a_prediction_are_those_with_its_trace(both: tuple[Story, Settings, Sources]) -> None:
+    story, config, (_, source) = both
+    [prediction] = find_predictions(source, story.id, config, since_start(story)).predictions
     assert [line["message"] for line in prediction.log_lines] == ["a line of level info"]
 
 
-def test_refused_requests_are_counted_by_caller_and_status(both: tuple[Story, Sources], elk: Settings) -> None:
-    story, (of_log, of_elasticsearch) = both
+def test_refused_requests_are_counted_by_caller_and_status(both: tuple[Story, Settings, Sources]) -> None:
+    story, _, (of_log, of_elasticsearch) = both
     found = caller_errors(of_elasticsearch, USECASE, since_start(story))
     assert [(group.value, group.errors) for group in found.refused or []] == [(SOUND, {"422": ROWS // 30})]
     assert f"422: {ROWS // 30}" in "\n".join(render(found))

@@ -49,7 +49,7 @@ def test_what_a_stream_needs_is_on_the_page_once_a_minute_at_most(elk: Settings)
     assert search.look().problems == []
     clock.now += SECONDS
     [problem] = search.look().problems
-    assert problem.startswith(f"{name}: Elasticsearch made it read-only since a disk is almost full")
+    assert problem.startswith(f"{name}: Elasticsearch made it read-only because a disk is almost full")
 
 
 def test_the_page_names_the_server_and_the_problems_of_all_use_cases(elk: Settings) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from slipway.clients.http import HttpClient, download, is_healthy, is_loopback, proxy_for, request
 from slipway.errors import ResponseTooLarge, ServiceError
+from slipway.trace_context import read_traceparent, traced
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,6 +65,16 @@ def url(server: ThreadingHTTPServer) -> str:
 def test_a_document_is_sent_as_json(url: str) -> None:
     response = request("POST", f"{url}/echo", document={"name": "Zoë"})
     assert response.ok and response.read(list) == ["application/json", {"name": "Zoë"}]
+
+
+def test_a_request_hands_on_the_trace_that_it_is_made_in(server: ThreadingHTTPServer, url: str) -> None:
+    request("GET", f"{url}/a")
+    with traced("4bf92f3577b34da6a3ce929d0e0e4736"):
+        request("GET", f"{url}/b")
+        request("GET", f"{url}/c", headers={"traceparent": "the caller's own"})
+    sent = [headers.get("traceparent") for _, headers in server.requests]
+    assert (sent[0], sent[2]) == (None, "the caller's own")
+    assert read_traceparent(str(sent[1]).encode()) == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def test_an_error_of_http_is_a_response(url: str) -> None:

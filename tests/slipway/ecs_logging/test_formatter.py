@@ -86,4 +86,6 @@ def test_a_person_reads_a_line_with_its_trace() -> None:
     formatter = TextFormatter("watch", Redaction([SECRET]))
     with traced(ID):
         assert formatter.format(record("no %s", SECRET)).endswith(f"WARNING watch: no [hidden] (trace {ID})")
+        assert formatter.format(record("trace.id %s", ID)).endswith(f"watch: trace.id {ID}"), "once"
+        assert formatter.format(record("x", task_run_name="split-0")).endswith(f"watch: split-0: x (trace {ID})")
     assert formatter.format(record("x")).endswith("WARNING watch: x")

@@ -44,6 +44,7 @@ def test_every_library_logs_in_the_same_form(var: Path, capsys: pytest.CaptureFi
     tell("status page: here")
     logging.getLogger("uvicorn.error").warning("a connection was lost")
     logging.getLogger("httpx").info("HTTP Request: GET …")
+    logging.getLogger("elastic_transport.node_pool").warning("a node has failed for 1 times in a row")
     found = lines(capsys.readouterr().err)
     assert [line["message"] for line in found] == ["status page: here", "a connection was lost"]
     assert {line["process"]["name"] for line in found} == {"watch"}

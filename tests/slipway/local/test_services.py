@@ -13,10 +13,10 @@ from slipway.cli.environment import prepare
 from slipway.clients.http import is_healthy, request
 from slipway.clients.prefect import PrefectClient
 from slipway.errors import SettingsError
-from slipway.local import LocalServices, State, login_file, services, use_running_stack
+from slipway.local import LocalServices, State, local_services, login_file, services, use_running_stack
 from slipway.local.logins import read_login
 from slipway.local.state import StackLock
-from slipway.settings import settings
+from slipway.settings import Settings, settings
 from slipway.system.ports import free_port
 
 
@@ -89,6 +89,19 @@ def test_prefects_origins_are_its_own_address_and_its_process_says_no_password(v
     assert runner.health_headers["Authorization"].startswith("Basic ")
     assert read_login(var, "prefect") not in " ".join(process.argv)
     assert runner.health_headers["Authorization"] not in repr(runner)
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "text"), ("text", "text"), ("ecs", "ecs")])
+def test_log_files_are_for_people_unless_the_setting_says_otherwise(var, asked, used):
+    found = local_services(Settings(var=var, log_format=asked))
+    assert {found.watch().env["SLIPWAY_LOG_FORMAT"], found.service(["digits"]).env["SLIPWAY_LOG_FORMAT"]} == {used}
+    assert "SLIPWAY_LOG_FORMAT" not in found.env, "a command of another terminal has its own"
+
+
+@pytest.mark.parametrize(("url", "spools"), [("", None), ("http://127.0.0.1:9", "true")])
+def test_log_lines_go_to_the_spool_where_there_is_elasticsearch(var, url, spools):
+    found = local_services(Settings(var=var, elasticsearch_url=url))
+    assert found.watch().env.get("SLIPWAY_SPOOL_LOGS") == found.env.get("SLIPWAY_SPOOL_LOGS") == spools
 
 
 @pytest.mark.parametrize(

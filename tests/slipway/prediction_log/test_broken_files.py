@@ -108,6 +108,19 @@ def test_a_broken_parquet_file_is_left_out_counted_and_named(
     ) == 1
 
 
+@pytest.mark.parametrize("what", ["garbage", "its second half", "zeros in its data", "features that are no JSON"])
+def test_a_search_for_one_event_believes_files_and_leaves_out_those_that_fail_it(
+    log: Log, sound: Path, what: str
+) -> None:
+    BROKEN[what][0](sound.with_name("broken.parquet"), sound)
+    names = {"slipway.row_id": "a", "slipway.key": "k"}
+    assert log.having(USECASE, names).select('"slipway.row_id", "slipway.features"').fetchall() == [
+        ("a", '{"age":40,"purpose":"car"}')
+    ]
+    assert log.labelled_row(USECASE, "a", "k").select("label_true").fetchall() == [("bad",)]
+    assert [Path(each.file).name for each in log.left_out] == ["broken.parquet"]
+
+
 def test_a_broken_file_of_feedback_costs_its_labels_only(log: Log, config: Settings, sound: Path) -> None:
     [feedback] = (config.var / "log" / "feedback").rglob("*.parquet")
     feedback.with_name("broken.parquet").write_bytes(b"")

@@ -272,4 +272,7 @@ def test_the_join_is_the_rule_whatever_is_sent_in_whatever_order(log, config, wr
     assert not Shipper(config, [ParquetSink(config)]).ship().failed
     write(*lines[40:])
     write(*feedback[80:], stream="feedback")
-    assert held(log.labelled(USECASE)) == expected(predictions, labels, any_labeler)
+    whole = expected(predictions, labels, any_labeler)
+    assert held(log.labelled(USECASE)) == whole
+    for each in predictions[:8]:
+        assert held(log.labelled_row(USECASE, each["row"], each["key"])).get(each["row"]) == whole.get(each["row"])

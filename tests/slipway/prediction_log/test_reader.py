@@ -90,6 +90,18 @@ def test_only_answers_are_read_unless_all_events_are_wanted(log, write):
     assert rows(log.predictions(USECASE, answered=False)) == ["a", "a", "b"]
 
 
+def test_events_with_a_value_are_found_in_every_role_and_each_once(log, config, write):
+    write(prediction("a", 1, key="k"), prediction("a", 1, role="shadow", answered=False), prediction("b", 2, key="a"))
+    for _ in ("spool", "parquet"):
+        assert rows(log.having(USECASE, {"slipway.row_id": "a", "slipway.key": "a"})) == ["a", "a", "b"]
+        assert rows(log.having(USECASE, {"http.request.id": "b", "slipway.row_id": "b"})) == ["b"]
+        assert rows(log.having(USECASE, {"slipway.row_id": "a"}, since=at(2))) == []
+        ship(config)
+    [file] = (config.var / "log" / "predictions").rglob("*.parquet")
+    file.with_name("copy.parquet").write_bytes(file.read_bytes())
+    assert rows(log.having(USECASE, {"slipway.row_id": "a"})) == ["a", "a"]
+
+
 def test_a_test_of_the_service_is_in_the_log_and_in_no_statistics(log, config, write):
     write(
         prediction("a"),

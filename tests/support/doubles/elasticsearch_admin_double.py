@@ -33,8 +33,15 @@ class ElasticsearchAdminDouble(HttpDouble):
 
     headers: ClassVar[dict[str, str]] = {"X-Elastic-Product": "Elasticsearch"}
 
-    def __init__(self, licence: str = "basic", features: tuple[str, ...] = FEATURES, version: str = "8.19.3") -> None:
+    def __init__(
+        self,
+        licence: str = "basic",
+        features: tuple[str, ...] = FEATURES,
+        version: str = "8.19.3",
+        flavor: str = "default",
+    ) -> None:
         super().__init__()
+        self.flavor = flavor
         self.licence = licence
         self.features = features
         self.version = version
@@ -46,10 +53,10 @@ class ElasticsearchAdminDouble(HttpDouble):
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
         path = path.replace("%40", "@")
-        if method in ("PUT", "POST"):
+        if method in ("PUT", "POST", "DELETE"):
             return self._write(method, path, json.loads(body or b"{}"))
         if path == "/":
-            return {"version": {"number": self.version}}
+            return {"version": {"number": self.version, "build_flavor": self.flavor}}
         if path == "/_xpack":
             on = {name: {"available": True, "enabled": name in self.features} for name in FEATURES}
             return {"license": {"type": self.licence}, "features": on}
@@ -67,9 +74,8 @@ class ElasticsearchAdminDouble(HttpDouble):
             self.fails_at = ""
             raise ElasticsearchError(500, "exception", "the node is shutting down")
         self.writes.append(f"{method} {path}")
-        if path == "/_security/api_key":
-            self.keys.append(body)
-            return {"id": "id", "name": body["name"], "api_key": "secret", "encoded": "aWQ6c2VjcmV0"}
+        if path.startswith("/_security/api_key"):
+            return self._write_key(method, path.removeprefix("/_security/api_key").removeprefix("/"), body)
         if path.endswith("/_rollover"):
             stream = path.split("/")[1]
             mappings = self.stored[f"/_component_template/{self._component(stream)}"]["template"]["mappings"]
@@ -77,6 +83,17 @@ class ElasticsearchAdminDouble(HttpDouble):
             return {"acknowledged": True, "rolled_over": True}
         self.stored[path] = body
         return {"acknowledged": True}
+
+    def _write_key(self, method: str, id: str, body: dict[str, Any]) -> Answer:
+        if method == "DELETE":
+            self.keys = [key for key in self.keys if key["id"] not in body["ids"]]
+            return {"invalidated_api_keys": body["ids"], "previously_invalidated_api_keys": [], "error_count": 0}
+        if id:
+            (key,) = [key for key in self.keys if key["id"] == id]
+            key.update(body)
+            return {"updated": True}
+        self.keys.append({**body, "id": f"id-{len(self.keys)}"})
+        return {"id": self.keys[-1]["id"], "name": body["name"], "api_key": "secret", "encoded": "aWQ6c2VjcmV0"}
 
     def _component(self, stream: str) -> str:
         dataset, environment = stream.removeprefix("logs-slipway.").split("-", 1)

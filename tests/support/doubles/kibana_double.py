@@ -1,4 +1,4 @@
-"""Double of Kibana's saved objects API: imports into spaces, as its OpenAPI document and its source describe.
+"""Double of Kibana's saved objects API: imports into spaces and looks up, as its OpenAPI document and source describe.
 
 It rejects what Kibana rejects: a request without `kbn-xsrf`, a file with another ending, an unknown key, a missing
 space, and objects whose references are neither in the file nor in the space.
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.doubles.http_double import Answer, HttpDouble, Refused
 
-_PATH = re.compile(r"(?:/s/([a-z0-9_-]+))?/api/saved_objects/_import")
+_PATH = re.compile(r"(?:/s/([a-z0-9_-]+))?/api/saved_objects/(_import|_bulk_get)")
 _FILE = re.compile(rb'name="file"; filename="([^"]+)"\r\n(?:[^\r\n]+\r\n)*\r\n(.*)\r\n--', re.DOTALL)
 Key = tuple[str, str]
 
@@ -34,7 +34,10 @@ class KibanaDouble(HttpDouble):
             raise _refused(401, "Unauthorized")
         if "kbn-xsrf" not in self.request_headers:
             raise _refused(400, "Request must contain a kbn-xsrf header.")
-        return self._import(self.spaces[found[1] or "default"], _objects(body), query.get("overwrite") == "true")
+        space = self.spaces[found[1] or "default"]
+        if found[2] == "_bulk_get":
+            return {"saved_objects": [_looked_up(each["type"], each["id"], space) for each in json.loads(body)]}
+        return self._import(space, _objects(body), query.get("overwrite") == "true")
 
     def _import(self, space: dict[Key, dict[str, Any]], objects: list[dict[str, Any]], overwrite: bool) -> Answer:
         known = {*space, *((each["type"], each["id"]) for each in objects)}
@@ -70,6 +73,13 @@ def _success(each: dict[str, Any], space: dict[Key, Any]) -> dict[str, Any]:
     meta = {"title": each["attributes"]["title"], "icon": f"{each['type']}App"}
     overwritten = {"overwrite": True} if (each["type"], each["id"]) in space else {}
     return {"type": each["type"], "id": each["id"], "meta": meta, "managed": False, **overwritten}
+
+
+def _looked_up(kind: str, id: str, space: dict[Key, Any]) -> dict[str, Any]:
+    if (kind, id) in space:
+        return {"type": kind, "id": id, "attributes": {"title": space[kind, id]["attributes"]["title"]}}
+    missing = {"statusCode": 404, "error": "Not Found", "message": f"Saved object [{kind}/{id}] not found"}
+    return {"type": kind, "id": id, "error": missing}
 
 
 def _refused(status: int, message: str) -> Refused:

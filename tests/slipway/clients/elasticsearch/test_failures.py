@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -86,7 +87,19 @@ def message(config):
         (401, PAGE, HTML, "401, and HTML in place of JSON: a proxy answers"),
         (200, PAGE, PRODUCT, "its response is not JSON"),
         (200, b"{}", {"Content-Type": "application/json"}, "something else answers"),
-        (200, OPENSEARCH, {"Content-Type": "application/json"}, "this is OpenSearch 3.8.0, which lacks `flattened`"),
+        (
+            302,
+            b"",
+            {"Location": "https://login.example.com/?to=/"},
+            "302: it redirects to 'https://login.example.com/?to=",
+        ),
+        (404, b"", PRODUCT, "404: no reason is given"),
+        (
+            200,
+            OPENSEARCH,
+            {"Content-Type": "application/json"},
+            "this is OpenSearch 3.8.0, which lacks Elasticsearch's",
+        ),
     ],
 )
 def test_a_response_is_explained(answering, status, content, headers, expected):
@@ -97,23 +110,22 @@ def test_a_server_that_is_down_is_named_without_its_login(monkeypatch):
     monkeypatch.setenv("ELASTICSEARCH_URL", "http://ann:secret@127.0.0.1:9")
     settings.cache_clear()
     found = message(settings())
-    assert "Elasticsearch at http://127.0.0.1:9: it cannot be reached" in found
+    cause = "Failed to establish a new connection: [Errno 111] Connection refused"
+    assert f"Elasticsearch at http://127.0.0.1:9: it cannot be reached ({cause})." in found
     assert "secret" not in found
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Return the files of a certificate that signed itself, and of its key."""
-    folder = tmp_path_factory.mktemp("certificate")
+def make_certificate(folder, *, host="127.0.0.1", days=1):
+    """Return the files of a certificate that signed itself, valid until in so many days, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "elasticsearch")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     (folder / "ca.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -123,15 +135,29 @@ def certificate(tmp_path_factory):
     return folder / "ca.crt", folder / "ca.key"
 
 
-@pytest.fixture
-def tls(certificate):
+def context_of(certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     return context
 
 
-def test_a_self_signed_certificate_is_not_trusted_until_it_is_named(answering, tls, certificate, monkeypatch):
-    config = answering(200, b'{"version": {"number": "8.19.3"}}', PRODUCT, tls)
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"days": -1}, r"is not valid any more \(.*certificate has expired.*\)\. Renew it"),
+        ({"host": "127.0.0.2"}, r"is for other names \(.*not valid for '127\.0\.0\.1'.*ELASTICSEARCH_URL"),
+    ],
+    ids=["expired", "of another host"],
+)
+def test_what_is_wrong_with_a_certificate_is_named(answering, tmp_path, monkeypatch, options, expected):
+    certificate = make_certificate(tmp_path, **options)
+    monkeypatch.setenv("ELASTICSEARCH_CA_CERTS", str(certificate[0]))
+    assert re.search(expected, message(answering(200, b"{}", PRODUCT, context_of(certificate))))
+
+
+def test_a_self_signed_certificate_is_not_trusted_until_it_is_named(answering, tmp_path, monkeypatch):
+    certificate = make_certificate(tmp_path)
+    config = answering(200, b'{"version": {"number": "8.19.3"}}', PRODUCT, context_of(certificate))
     found = message(config)
     assert "its certificate is not trusted" in found
     assert "ELASTICSEARCH_CA_CERTS" in found

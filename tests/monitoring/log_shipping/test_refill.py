@@ -9,7 +9,7 @@ import pytest
 
 from monitoring.log_shipping import delivery, event_lines
 from monitoring.log_shipping.event_lines import parse
-from monitoring.log_shipping.replay import replay
+from monitoring.log_shipping.refill import replay
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink
 from tests.support.doubles import elasticsearch_double as doubles

@@ -24,6 +24,7 @@ EVENTS, KILLS, STOPS = 100_000, 20, 3
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 5.0  # that a shipper lives, from its first pass on
 _START_SECONDS = 3.0
 _STOPPED_SECONDS = 3.0
+_MOST_WAIT = 120.0
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,19 @@ def _disturb(node: OwnNode, stream: str, environment: Mapping[str, str], killed:
             node.stop()
             time.sleep(_STOPPED_SECONDS)
             node.start()
-        if node.client.indices.exists(index=stream):  # the first bulk makes it
-            node.client.indices.rollover(alias=stream)
+        _wait_for(node, stream)
+        node.client.indices.rollover(alias=stream)
         time.sleep(seconds / 2)
         shipper.kill()
+
+
+def _wait_for(node: Node, stream: str) -> None:
+    """Wait until the stream is there: the first bulk makes it."""
+    deadline = time.monotonic() + _MOST_WAIT
+    while not node.client.indices.exists(index=stream):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{stream} is not there {_MOST_WAIT:.0f} s after a shipper began")
+        time.sleep(0.1)
 
 
 def _counts(node: Node, stream: str, settings: Settings) -> Counts:

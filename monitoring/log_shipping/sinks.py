@@ -11,6 +11,8 @@ from slipway.errors import ServiceError
 from slipway.prediction_log import Segment, archive, connect
 from slipway.settings import Settings
 
+_LIMITS = ("128MB", "320MB", "1GB")  # of DuckDB's memory: the first is enough for a segment of 64 MB
+
 
 class SinkUnavailable(ServiceError):
     """The sink takes no segment now: the shipper tries no other one in this pass."""
@@ -24,9 +26,6 @@ class Sink(Protocol):
 
     def take(self, usecase: str, segment: Segment) -> int:
         """Store the segment's events durably and return their number. Raises if it cannot."""
-
-
-_MEMORY = "128MB"  # enough for a segment of 64 MB
 
 
 @dataclass
@@ -49,7 +48,6 @@ class ParquetSink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection = connect(settings, small=True)
-        self._connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
     def take(self, usecase: str, segment: Segment) -> int:
         """Archive events. Log lines are for people only: with Parquet alone they are removed."""
@@ -57,7 +55,13 @@ class ParquetSink:
 
         if segment.stream == STREAM:
             return 0
-        try:
-            return archive(self._connection, self._settings, usecase, segment)
-        except OutOfMemoryException:  # events of megabytes, which no server writes
-            return archive(connect(self._settings), self._settings, usecase, segment)
+        for limit in _LIMITS[:-1]:
+            try:
+                return self._archive(usecase, segment, limit)
+            except OutOfMemoryException:  # lines of megabytes, which no server writes
+                continue
+        return self._archive(usecase, segment, _LIMITS[-1])
+
+    def _archive(self, usecase: str, segment: Segment, limit: str) -> int:
+        self._connection.execute(f"SET memory_limit = '{limit}'")
+        return archive(self._connection, self._settings, usecase, segment)

@@ -72,7 +72,7 @@ class PredictionStory:
     def _mistype(self) -> StoryStep:
         response = self._post("predict", {"instances": [self._row]}, {"Authorization": "Bearer mistyped"})
         problem = response.read(dict) if response.status == HTTPStatus.UNAUTHORIZED else {}
-        observed = f"status {response.status}: {problem.get('detail', '')}, with the same `trace_id`"
+        observed = f"status {response.status} with the same `trace_id`: {problem.get('detail', '').rstrip('.')}"
         return StoryStep("The caller mistypes its key", observed, problem.get("trace_id") == self.trace)
 
     def _find(self) -> StoryStep:

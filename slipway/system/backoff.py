@@ -20,7 +20,7 @@ def pause(attempt: int, first: float, most: float) -> float:
 class Backoff:
     """Back-off between passes: `remaining` is above 0 while the server is to be left alone."""
 
-    def __init__(self, first: float = 1.0, most: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, first: float = 1.0, most: float = 8.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._first, self._most, self._clock = first, most, clock
         self._failures = 0
         self._until = 0.0

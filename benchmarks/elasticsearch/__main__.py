@@ -42,7 +42,7 @@ QUICK: dict[str, dict[str, float]] = {
     "kills": {"number": 2_000, "killed": 3, "stopped": 1},
     "new_names": {"names": 200},
     "lookup": {"files": 1, "file_rows": 500},
-    "memory": {"passes": 20, "backlog": 5_000},
+    "memory": {"passes": 20, "number": 5_000},
 }
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.monitoring.generated_log import NAME
 from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.prediction_event import EventRequest
 from slipway.ids import row_id, uuid7
 from slipway.prediction_log import Writer
 from slipway.timestamps import iso
 
-NAME = "benchmark"
 REQUEST_ROWS = 100
 SEGMENT_SECONDS = 3.0  # of those that arrive; a server's default is 15
 _FEATURES, _DRAWN = 20, 1_000

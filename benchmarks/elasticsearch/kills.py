@@ -16,6 +16,7 @@ from benchmarks.elasticsearch.figure import Figure
 from benchmarks.elasticsearch.node import Node, OwnNode
 from benchmarks.elasticsearch.shipper_process import RunningShipper
 from benchmarks.elasticsearch.throughput import new_environment
+from scenarios.harness.waiting import until
 from slipway.prediction_log import connect
 from slipway.prediction_log.layout import partitions
 from slipway.settings import Settings
@@ -79,19 +80,11 @@ def _disturb(node: OwnNode, stream: str, environment: Mapping[str, str], killed:
             node.stop()
             time.sleep(_STOPPED_SECONDS)
             node.start()
-        _wait_for(node, stream)
+        if not until(lambda: bool(node.client.indices.exists(index=stream)), _MOST_WAIT):  # the first bulk makes it
+            raise RuntimeError(f"{stream} is not there {_MOST_WAIT:.0f} s after a shipper began")
         node.client.indices.rollover(alias=stream)
         time.sleep(seconds / 2)
         shipper.kill()
-
-
-def _wait_for(node: Node, stream: str) -> None:
-    """Wait until the stream is there: the first bulk makes it."""
-    deadline = time.monotonic() + _MOST_WAIT
-    while not node.client.indices.exists(index=stream):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{stream} is not there {_MOST_WAIT:.0f} s after a shipper began")
-        time.sleep(0.1)
 
 
 def _counts(node: Node, stream: str, settings: Settings) -> Counts:

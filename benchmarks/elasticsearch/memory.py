@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.elasticsearch import events
 from benchmarks.elasticsearch.figure import Figure
 from benchmarks.elasticsearch.node import Node
-from benchmarks.elasticsearch.throughput import new_environment
+from benchmarks.elasticsearch.throughput import backlog, new_environment
 from benchmarks.monitoring.child_process import measure
 from benchmarks.monitoring.process_memory import MOST_GROWTH, MOST_MB, SETTLED, passes_of
 
 PASSES, BACKLOG = 10_000, 500_000
 
 
-def memory(node: Node, passes: int = PASSES, backlog: int = BACKLOG) -> Iterator[Figure]:
+def memory(node: Node, passes: int = PASSES, number: int = BACKLOG) -> Iterator[Figure]:
     """Measure the memory after 1,000 passes and after the last one, and the peak of a process with a backlog."""
     with TemporaryDirectory() as temporary:
         environment = node.environment(Path(temporary), new_environment())
@@ -27,18 +26,7 @@ def memory(node: Node, passes: int = PASSES, backlog: int = BACKLOG) -> Iterator
     measured = f"{first:.0f} MB after {min(SETTLED, passes):,}, {last:.0f} MB after the last"
     must = f"≤ {MOST_MB} MB, ≤ {MOST_GROWTH} ×"
     yield Figure(f"memory of the shipper in {passes:,} passes", measured, must, met)
-    peak = _peak_of_backlog(node, backlog)
-    name = f"the same, with a backlog of {backlog:,} events"
+    with backlog(node, number) as environment:
+        peak = measure(["-m", "slipway.cli", "ship", "--once"], environment).peak_mb
+    name = f"the same, with a backlog of {number:,} events"
     yield Figure(name, f"{peak:.0f} MB at the peak", f"≤ {MOST_MB} MB", peak <= MOST_MB)
-
-
-def _peak_of_backlog(node: Node, number: int) -> float:
-    with TemporaryDirectory() as temporary:
-        home, name = Path(temporary), new_environment()
-        environment = node.environment(home, name)
-        stream = node.set_up(environment)
-        events.spool(home / "var" / "spool", events.requests(name, number))
-        found = measure(["-m", "slipway.cli", "ship", "--once"], environment)
-        if (documents := node.count(stream)) != number:
-            raise RuntimeError(f"of {number} events, {documents} are there")
-    return found.peak_mb

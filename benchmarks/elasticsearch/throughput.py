@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -34,15 +35,22 @@ def throughput(node: Node, number: int = EVENTS, pairs: int = PAIRS) -> Iterator
 
 def shipped(node: Node, number: int) -> float:
     """Ship so many events of a new spool into a new stream; returns events a second, without the start."""
+    with backlog(node, number) as environment:
+        seconds = pass_seconds(environment)
+    return number / seconds
+
+
+@contextmanager
+def backlog(node: Node, number: int) -> Iterator[dict[str, str]]:
+    """Provide the environment of a shipper with so many events to ship; in the end all of them have to be there."""
     with TemporaryDirectory() as temporary:
         home, name = Path(temporary), new_environment()
         environment = node.environment(home, name)
         stream = node.set_up(environment)
         events.spool(home / "var" / "spool", events.requests(name, number))
-        seconds = pass_seconds(environment)
+        yield environment
     if (documents := node.count(stream)) != number:
         raise RuntimeError(f"of {number} events, {documents} are there")
-    return number / seconds
 
 
 def bulk_rate(node: Node, number: int) -> float:

@@ -9,7 +9,6 @@ import asyncio
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.monitoring.generated_log import NAME
@@ -52,6 +51,7 @@ def ship() -> Callable[[int], None]:
     """Make the shipper's pass, with its metrics and the sinks of the settings; some find a segment."""
     from prometheus_client import CollectorRegistry, generate_latest
 
+    from benchmarks.elasticsearch import events
     from monitoring.log_shipping.exporter import ShipperCollector
     from monitoring.log_shipping.shipper import Shipper, configured_sinks
     from monitoring.log_shipping.sinks import Totals
@@ -62,7 +62,7 @@ def ship() -> Callable[[int], None]:
 
     def take_pass(number: int) -> None:
         if number % SEGMENT_EVERY == 0:
-            _write_segment(settings().spool)
+            events.spool(settings().spool, [events.request(settings().environment, _EVENTS)])
         assert not shipper.ship().failed
         if number % SEGMENT_EVERY == 0:
             generate_latest(registry)
@@ -82,33 +82,6 @@ def run(take_pass: Callable[[int], None], passes: int) -> Iterator[tuple[int, fl
         take_pass(number)
         if number in marks:
             yield number, resident_mb()
-
-
-def _write_segment(spool: Path) -> None:
-    from slipway.contracts.events.encoder import EventEncoder
-    from slipway.contracts.events.prediction_event import EventRequest
-    from slipway.ids import row_id, uuid7
-    from slipway.prediction_log import Writer
-    from slipway.timestamps import iso
-
-    encode = EventEncoder(
-        environment="local",
-        usecase=NAME,
-        version="1",
-        bundle_sha256="0" * 64,
-        role="champion",
-        answered=True,
-        timestamp=iso(datetime.now(UTC), "microseconds"),
-        model_ms=1.0,
-    ).encode_row
-    features = {f"feature_{n}": n / 7 for n in range(20)}
-    requests = [EventRequest(uuid7().replace("-", ""), uuid7(), 1_000_000) for _ in range(_EVENTS)]
-    lines = [
-        encode(one, row_id(one.request_id, 0), features, answer={"label": "good", "score": 0.1}) for one in requests
-    ]
-    writer = Writer(spool, NAME, "prediction")
-    writer.write(b"".join(lines))
-    writer.close()
 
 
 def main(process: str, passes: int) -> None:

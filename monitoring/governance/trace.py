@@ -12,6 +12,7 @@ import msgspec
 from monitoring.governance.alias_changes import SLACK, AliasChange, last_change, occurred_at, proven_actor
 from monitoring.governance.history import readable_lines, version_facts
 from monitoring.governance.integrity import DELETED, IntegrityReport, check_versions, describe_deleted
+from monitoring.governance.traced_event import TRACED_FIELDS, first_label
 from slipway.audit import AuditLine
 from slipway.clients.mlflow.registry import ModelVersion, Registry
 from slipway.errors import NotFound
@@ -21,23 +22,6 @@ from slipway.settings import Settings
 from slipway.timestamps import from_ms, iso, parse
 
 _AROUND = timedelta(days=1)
-_COLUMNS = {
-    "at": "@timestamp",
-    "role": "slipway.role",
-    "version": "slipway.model_version",
-    "digest": "slipway.bundle_sha256",
-    "answered": "slipway.answered",
-    "outcome": "event.outcome",
-    "error": "error.type",
-    "label": "slipway.label",
-    "value": "slipway.value",
-    "score": "slipway.score",
-    "model_ms": "slipway.model_ms",
-    "caller": "slipway.caller",
-    "key": "slipway.key",
-    "request": "http.request.id",
-    "trace": "trace.id",
-}
 
 
 @dataclass(frozen=True)
@@ -120,21 +104,16 @@ def trace_events(
 
 
 def _answers(usecase: str, id: str, log: Log) -> list[dict[str, Any]]:
-    names = ", ".join(f'"{name}"' for name in _COLUMNS.values())
+    names = ", ".join(f'"{name}"' for name in TRACED_FIELDS.values())
     found = log.having(usecase, {"slipway.row_id": id}, *_times(id)).select(names).fetchall()
-    answers = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+    answers = [dict(zip(TRACED_FIELDS, row, strict=True)) for row in found]
     for answer in answers:
         answer["at"] = iso(answer["at"], "microseconds")
     return sorted(answers, key=lambda answer: (not answer["answered"], answer["at"]))
 
 
 def _label(usecase: str, id: str, key: str | None, config: Settings) -> dict[str, Any] | None:
-    labelled = Log(config).labelled_row(usecase, id, key, _times(id)[0])
-    found = labelled.select("label_true, value_true, known_at").fetchall()
-    if not found:
-        return None
-    [(label, value, known_at)] = found
-    return {"label": label, "value": value, "known_at": iso(known_at, "microseconds")}
+    return first_label(Log(config).labelled_row(usecase, id, key, _times(id)[0]))
 
 
 def _times(id: str) -> tuple[datetime | None, datetime | None]:

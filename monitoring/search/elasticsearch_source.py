@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from monitoring.governance.traced_event import first_label
 from monitoring.search.event_fields import of_document, value
 from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
 from monitoring.search.labeled_documents import labeled_documents
-from monitoring.search.parquet_source import first_label
 from monitoring.search.results import Event, Group, Totals, Window
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.failures import explained
@@ -85,7 +85,7 @@ class ElasticsearchSource:
         if joined is None:
             return None
         found = joined.filter(f'"slipway.row_id" = {literal(event["id"])}')
-        return first_label(found.select("label_true, value_true, known_at").fetchall())
+        return first_label(found)
 
     def log_lines(self, traces: Collection[str]) -> list[Event]:
         conditions = [{"terms": {"trace.id": sorted(traces)}}]

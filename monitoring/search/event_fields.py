@@ -8,33 +8,20 @@ from typing import Any
 
 import msgspec
 
+from monitoring.governance.traced_event import TRACED_FIELDS
 from monitoring.search.results import Event
 from slipway.timestamps import iso, parse
 
 FIELDS = {
-    "at": "@timestamp",
     "id": "slipway.row_id",
     "event": "event.id",
     "usecase": "slipway.usecase",
-    "role": "slipway.role",
-    "version": "slipway.model_version",
-    "digest": "slipway.bundle_sha256",
-    "answered": "slipway.answered",
-    "outcome": "event.outcome",
-    "error": "error.type",
-    "label": "slipway.label",
-    "value": "slipway.value",
-    "score": "slipway.score",
+    **TRACED_FIELDS,
     "probabilities": "slipway.probabilities",
     "features": "slipway.features",
     "warnings": "slipway.warnings",
     "cached": "slipway.cached",
-    "model_ms": "slipway.model_ms",
     "duration_ns": "event.duration",
-    "caller": "slipway.caller",
-    "key": "slipway.key",
-    "request": "http.request.id",
-    "trace": "trace.id",
     "test": "slipway.test",
 }
 IDS = ("slipway.row_id", "event.id", "http.request.id")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from monitoring.governance.traced_event import first_label
 from monitoring.log_shipping.shipper import usecases as spooled
 from monitoring.search.event_fields import FEATURES, FIELDS, of_row
 from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
@@ -14,7 +15,7 @@ from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import feature_text, quoted
 from slipway.prediction_log.layout import usecases as shipped
 from slipway.storage import object_store
-from slipway.timestamps import iso, parse
+from slipway.timestamps import parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -62,8 +63,7 @@ class ParquetSource:
 
     def label(self, event: Event) -> dict[str, Any] | None:
         since = parse(event["at"]) - CLOCKS_APART
-        found = Log(self._config).labelled_row(event["usecase"], event["id"], event["key"], since)
-        return first_label(found.select("label_true, value_true, known_at").fetchall())
+        return first_label(Log(self._config).labelled_row(event["usecase"], event["id"], event["key"], since))
 
     def log_lines(self, traces: Collection[str]) -> list[Event]:
         return []
@@ -90,14 +90,6 @@ class ParquetSource:
 
     def _requested(self, usecase: str, window: Window) -> DuckDBPyRelation:
         return Log(self._config).predictions(usecase, *window, answered=False).filter(_REQUESTED)
-
-
-def first_label(rows: list[tuple[Any, ...]]) -> dict[str, Any] | None:
-    """Read the label of a row from `label_true, value_true, known_at`; None without a row."""
-    if not rows:
-        return None
-    label, value, known_at = rows[0]
-    return {"label": label, "value": value, "known_at": iso(known_at, "microseconds")}
 
 
 def _expression(field: str) -> str:

@@ -11,16 +11,7 @@ from elasticsearch import Elasticsearch
 from slipway.clients.elasticsearch.connection import connect
 from slipway.settings import settings
 from tests.support.doubles.elasticsearch_admin_double import ElasticsearchAdminDouble
-
-USECASE = """
-name: {name}
-owner: tests
-task: regression
-source: {{generator: "data:load"}}
-features: [{{name: age, kind: number}}]
-target: {{name: risk}}
-monitoring: {monitoring}
-"""
+from tests.support.minimal_usecase import write_usecase
 
 
 @pytest.fixture
@@ -45,9 +36,7 @@ def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     def write(**days: int | None) -> None:
         folder = tmp_path / "usecases"
         for name, number in days.items():
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            kept = f"{{retention_days: {number}}}" if number else "{}"
-            (folder / name / "usecase.yaml").write_text(USECASE.format(name=name, monitoring=kept))
+            write_usecase(folder, name, f"{{retention_days: {number}}}" if number else "{}")
         monkeypatch.setenv("SLIPWAY_USECASES", str(folder))
         settings.cache_clear()
 

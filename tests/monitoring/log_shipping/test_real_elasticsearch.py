@@ -21,6 +21,7 @@ from monitoring.log_shipping.sinks import ParquetSink, Totals
 from slipway.clients.elasticsearch import streams
 from slipway.prediction_log import Log, Writer, segments
 from slipway.settings import Settings
+from tests.support.prediction_log.log_fixtures import write_segment
 from tests.support.prediction_log.sample_events import USECASE, label, prediction
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,13 +34,7 @@ def client(elk: Settings) -> Elasticsearch:
     client = client_for_delivery(elk)
     properties = {"@timestamp": {"type": "date"}, "slipway.score": {"type": "double"}}
     properties |= {name: {"type": "keyword"} for name in KEYWORDS}
-    client.indices.put_index_template(
-        name=f"sink-{elk.environment}",
-        index_patterns=[f"logs-slipway.*-{elk.environment}"],
-        data_stream={},
-        priority=600,
-        template={"mappings": {"dynamic": False, "properties": properties}},
-    )
+    put_template(client, elk, properties)
     return client
 
 
@@ -48,10 +43,14 @@ def target(elk: Settings) -> str:
     return streams.stream(streams.PREDICTION, elk)
 
 
-def write(config: Settings, *lines: bytes, stream: str = "prediction") -> None:
-    writer = Writer(config.spool, USECASE, stream)
-    assert writer.write(b"".join(lines))
-    writer.close()
+def put_template(client: Elasticsearch, config: Settings, properties: dict[str, dict[str, str]]) -> None:
+    client.indices.put_index_template(
+        name=f"sink-{config.environment}",
+        index_patterns=[f"logs-slipway.*-{config.environment}"],
+        data_stream={},
+        priority=600,
+        template={"mappings": {"dynamic": False, "properties": properties}},
+    )
 
 
 def shipper(config: Settings) -> Shipper:
@@ -67,10 +66,10 @@ def ids(client: Elasticsearch, target: str) -> list[str]:
 
 def test_events_are_found_and_a_second_shipper_writes_none_twice_after_a_roll_over(elk, client, target):
     lines = [prediction(f"r{number:03}") for number in range(100)]
-    write(elk, *lines)
+    write_segment(elk, *lines)
     assert shipper(elk).ship().failed == []
     client.indices.rollover(alias=target)
-    write(elk, *lines[50:], prediction("new"))
+    write_segment(elk, *lines[50:], prediction("new"))
     (segment,) = segments(elk.spool, USECASE)
     segment.path.with_name(f"{segment.stem}.elasticsearch").touch()  # as a killed shipper leaves it
     assert shipper(elk).ship().failed == []
@@ -78,7 +77,7 @@ def test_events_are_found_and_a_second_shipper_writes_none_twice_after_a_roll_ov
 
 
 def test_without_a_template_nothing_is_created(elk, target):
-    write(elk, prediction("a"))
+    write_segment(elk, prediction("a"))
     [reason] = shipper(elk).ship().failed
     assert "did not reach Elasticsearch: 404" in reason
     assert not client_for_delivery(elk).indices.exists(index=target)
@@ -88,30 +87,24 @@ def test_without_a_template_nothing_is_created(elk, target):
 def test_a_document_that_does_not_fit_is_kept_and_taken_when_the_mapping_fits(elk, client, target):
     wrong = json.loads(prediction("wrong"))
     wrong["slipway"]["score"] = "no number"
-    write(elk, prediction("a"), json.dumps(wrong).encode() + b"\n", prediction("b"))
+    write_segment(elk, prediction("a"), json.dumps(wrong).encode() + b"\n", prediction("b"))
     shipping = shipper(elk)
     assert shipping.ship().failed == shipping.ship().failed == []
     assert shipping.totals.refused == {USECASE: 1}
     assert ids(client, target) == ["a:champion:1", "b:champion:1"]
     assert replay_refused(elk, client).refused == 1
-    client.indices.put_index_template(
-        name=f"sink-{elk.environment}",
-        index_patterns=[f"logs-slipway.*-{elk.environment}"],
-        data_stream={},
-        priority=600,
-        template={"mappings": {"dynamic": False, "properties": {"@timestamp": {"type": "date"}}}},
-    )
+    put_template(client, elk, {"@timestamp": {"type": "date"}})
     client.indices.rollover(alias=target)
     assert replay_refused(elk, client).documents == 1
     assert ids(client, target) == ["a:champion:1", "b:champion:1", "wrong:champion:1"]
 
 
 def test_a_read_only_index_holds_its_events_until_it_takes_them(elk, client, target):
-    write(elk, prediction("a"))
+    write_segment(elk, prediction("a"))
     shipping = shipper(elk)
     assert shipping.ship().failed == []
     client.indices.put_settings(index=target, settings={"index.blocks.write": True})
-    write(elk, prediction("b"))
+    write_segment(elk, prediction("b"))
     assert "did not reach Elasticsearch: 403" in shipping.ship().failed[0]
     client.indices.put_settings(index=target, settings={"index.blocks.write": None})
     _until(lambda: not shipping.ship().failed)
@@ -119,8 +112,8 @@ def test_a_read_only_index_holds_its_events_until_it_takes_them(elk, client, tar
 
 
 def test_both_sides_are_compared_and_what_lacks_is_named_and_sent(elk, client, target, cli):
-    write(elk, *(prediction(f"r{number}", 1800 * number) for number in range(6)))
-    write(elk, label(5, 4, row="r1", label="good"), stream="feedback")
+    write_segment(elk, *(prediction(f"r{number}", 1800 * number) for number in range(6)))
+    write_segment(elk, label(5, 4, row="r1", label="good"), stream="feedback")
     assert shipper(elk).ship().failed == []
     window = ("--since", "2026-03-01", "2026-03-02")
     ran = cli("ship", "--compare", *window)

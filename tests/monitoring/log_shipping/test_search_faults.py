@@ -23,10 +23,11 @@ from monitoring.search.prediction import find_events
 from monitoring.search.source_choice import ask
 from slipway.clients.elasticsearch.connection import connect
 from slipway.clients.elasticsearch.streams import PREDICTION, stream
-from slipway.prediction_log import Log, Writer, segments
+from slipway.prediction_log import Log, segments
 from slipway.prediction_log.jsonl import MAX_LINE
 from slipway.settings import Settings, settings
 from slipway.storage import object_store
+from tests.support.prediction_log.log_fixtures import write_segment
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 from tests.support.s3 import ClosableProxy
 from tests.support.waiting import until
@@ -59,13 +60,6 @@ def proxy(elk: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClosablePr
     between.close()
 
 
-def write(config: Settings, *lines: bytes) -> None:
-    writer = Writer(config.spool, USECASE, "prediction")
-    for line in lines:
-        assert writer.write(line)
-    writer.close()
-
-
 def ship(config: Settings) -> Shipped:
     totals = Totals()
     return Shipper(config, configured_sinks(config, totals), totals).ship()
@@ -80,7 +74,7 @@ def ids(client: Elasticsearch, target: str) -> Counter[str]:
 
 def test_a_line_of_50_mb_between_events_costs_neither_them_nor_memory(elk: Settings, client, target) -> None:
     long = b'{"event":{"id":"long"},"@timestamp":"2026-03-01T00:00:00Z","a":"' + b"x" * (50 << 20) + b'"}\n'
-    write(elk, prediction("a"), long, prediction("b"))
+    write_segment(elk, prediction("a"), long, prediction("b"))
     environment = {"SLIPWAY_VAR": str(elk.var), "SLIPWAY_USECASES": str(elk.usecases)}
     environment |= {"SLIPWAY_ENVIRONMENT": elk.environment, "ELASTICSEARCH_URL": elk.elasticsearch_url}
     found = apart(measure, ["-m", "slipway.cli", "ship", "--once"], environment)
@@ -92,7 +86,7 @@ def test_a_line_of_50_mb_between_events_costs_neither_them_nor_memory(elk: Setti
 def test_the_largest_event_is_there_whole(elk: Settings, client, target) -> None:
     event = json.loads(prediction("large"))
     event["slipway"]["features"] = {"note": "x" * (MAX_LINE - 4096)}
-    write(elk, json.dumps(event).encode())
+    write_segment(elk, json.dumps(event).encode())
     assert ship(elk).failed == []
     assert ids(client, target) == {"large": 1}
     [hit] = client.search(index=target)["hits"]["hits"]
@@ -114,7 +108,7 @@ def test_what_elasticsearch_cannot_take_is_kept_with_its_reason_and_stops_nothin
     ]
     for number, (_, line) in enumerate(wrong):
         lines = prediction(f"r{number}"), line.replace("x:", f"x{number}:").encode()
-        write(elk, *lines)
+        write_segment(elk, *lines)
     totals = Totals()
     shipping = Shipper(elk, configured_sinks(elk, totals), totals)
     assert shipping.ship().failed == shipping.ship().failed == []
@@ -130,9 +124,9 @@ def test_what_elasticsearch_cannot_take_is_kept_with_its_reason_and_stops_nothin
 def test_what_was_shipped_without_elasticsearch_is_named_and_sent_later(
     elk: Settings, client, target, cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(elk, prediction("first"))
+    write_segment(elk, prediction("first"))
     assert ship(elk).failed == []
-    write(elk, *(prediction(f"r{number}") for number in range(20)))
+    write_segment(elk, *(prediction(f"r{number}") for number in range(20)))
     client.indices.put_settings(index=target, settings={"index.blocks.write": True})
     assert "did not reach Elasticsearch" in ship(elk).failed[0]  # Parquet has them, and the segment waits
     client.indices.put_settings(index=target, settings={"index.blocks.write": None})
@@ -150,7 +144,7 @@ def test_what_was_shipped_without_elasticsearch_is_named_and_sent_later(
 
 
 def test_texts_of_callers_are_found_as_they_are_and_mean_nothing_else(elk: Settings, client, target) -> None:
-    write(elk, *(prediction(f"r{number}", key=text) for number, text in enumerate(HOSTILE)))
+    write_segment(elk, *(prediction(f"r{number}", key=text) for number, text in enumerate(HOSTILE)))
     assert ship(elk).failed == []
     client.indices.refresh(index=target)
     since = START - timedelta(days=1)
@@ -160,12 +154,12 @@ def test_texts_of_callers_are_found_as_they_are_and_mean_nothing_else(elk: Setti
 
 
 def test_an_index_that_somebody_deleted_is_filled_again_from_parquet(elk: Settings, client, target, cli) -> None:
-    write(elk, prediction("a"))
+    write_segment(elk, prediction("a"))
     assert ship(elk).failed == []
     [first] = client.indices.get(index=target)
     client.indices.rollover(alias=target)
     client.indices.delete(index=first)
-    write(elk, prediction("b"))
+    write_segment(elk, prediction("b"))
     assert ship(elk).failed == []
     assert ids(client, target) == {"b": 1}
     assert cli("ship", "--compare", "--since", LONG_AGO).code == 1
@@ -180,7 +174,7 @@ def test_a_bulk_whose_response_does_not_come_is_not_written_again_after_a_roll_o
 ) -> None:
     monkeypatch.setattr(delivery, "REQUEST_SECONDS", 0.5)
     lines = [prediction(f"r{number}") for number in range(50)]
-    write(settings(), *lines)
+    write_segment(settings(), *lines)
     proxy.held = 1.5
     [failed] = ship(settings()).failed
     assert "did not reach Elasticsearch" in failed and len(segments(elk.spool, USECASE)) == 1
@@ -193,7 +187,7 @@ def test_a_bulk_whose_response_does_not_come_is_not_written_again_after_a_roll_o
 
 
 def test_a_connection_that_is_cut_in_a_bulk_costs_nothing(elk: Settings, client, target, proxy: ClosableProxy) -> None:
-    write(settings(), *(prediction(f"r{number}") for number in range(50)))
+    write_segment(settings(), *(prediction(f"r{number}") for number in range(50)))
     proxy.open = False
     assert "did not reach Elasticsearch" in ship(settings()).failed[0]
     assert len(Log(elk).predictions(USECASE).fetchall()) == 50
@@ -208,7 +202,7 @@ def test_a_plain_index_in_place_of_the_stream_gets_nothing_and_costs_nothing(
 ) -> None:
     client = connect(elk)
     client.indices.create(index=target)  # before any template could make it a stream
-    write(elk, prediction("a"))
+    write_segment(elk, prediction("a"))
     ship(elk)
     client.indices.refresh(index=target)
     assert client.count(index=target)["count"] == 0
@@ -222,7 +216,7 @@ def test_a_plain_index_in_place_of_the_stream_gets_nothing_and_costs_nothing(
 def test_a_full_disk_under_the_checkpoint_stops_nothing_for_good(
     elk: Settings, client, target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(elk, prediction("a"))
+    write_segment(elk, prediction("a"))
     truncate = os.truncate
 
     def full(path: object, size: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,24 +15,11 @@ from slipway.prediction_log import Log
 from slipway.settings import settings
 from slipway.storage import object_store
 from slipway.timestamps import for_name
+from tests.support.minimal_usecase import write_usecase
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 
 DAY = timedelta(days=1)
-USECASE_YAML = """
-name: {name}
-owner: tests
-task: regression
-source: {{generator: "data:load"}}
-features: [{{name: age, kind: number}}]
-target: {{name: risk}}
-monitoring: {monitoring}
-"""
 NOW = START + 40 * DAY
-
-
-def write_usecase(folder: Path, name: str, monitoring: str) -> None:
-    (folder / name).mkdir(parents=True)
-    (folder / name / "usecase.yaml").write_text(USECASE_YAML.format(name=name, monitoring=monitoring))
 
 
 def test_a_pass_prunes_compacts_and_removes_old_results_and_a_failure_costs_itself(

@@ -16,9 +16,9 @@ from monitoring.search.source_choice import ask
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import DataError, NotFound, ServiceError
 from slipway.ids import row_id, uuid7
-from slipway.prediction_log import Writer
 from slipway.settings import Settings, settings
 from tests.support.doubles.http_double import Answer, HttpDouble, Refused
+from tests.support.prediction_log.log_fixtures import write_segment
 from tests.support.prediction_log.sample_events import START, USECASE, prediction
 
 SINCE = START - timedelta(days=1)
@@ -28,13 +28,6 @@ HOSTILE = ['"', "'", "*", "loan-*", "a OR b", "\\", "'; --", "%s", "{}", "\x1b[3
 @pytest.fixture
 def config(var) -> Settings:
     return settings()
-
-
-def write(config: Settings, *lines: bytes) -> None:
-    writer = Writer(config.spool, USECASE, "prediction")
-    for line in lines:
-        assert writer.write(line)
-    writer.close()
 
 
 class TroubledElasticsearch(HttpDouble):
@@ -72,7 +65,7 @@ ELSEWHERE = 404, {"type": "no_such_page", "reason": "nothing here"}
 
 @pytest.mark.parametrize("troubled", [SHARD, CLOSED], ids=["shard", "closed"], indirect=True)
 def test_a_part_of_a_stream_is_not_taken_for_the_whole(var, troubled: TroubledElasticsearch) -> None:
-    write(settings(), prediction("r1", key="loan-1"))
+    write_segment(settings(), prediction("r1", key="loan-1"))
     found, name, notes = ask(lambda source: find_events(source, "loan-1", USECASE, SINCE), settings())
     assert ([event["id"] for event in found], name.startswith("the prediction log")) == (["r1"], True)
     assert ".ds-logs-1" in notes[0] and notes[0].endswith("The prediction log was read instead.")
@@ -97,7 +90,7 @@ def test_a_page_that_is_not_there_is_no_empty_stream(var, troubled: TroubledElas
 
 
 def test_texts_of_callers_are_found_as_they_are_and_stay_on_their_line(config: Settings) -> None:
-    write(config, *(prediction(f"r{number}", key=text) for number, text in enumerate(HOSTILE)))
+    write_segment(config, *(prediction(f"r{number}", key=text) for number, text in enumerate(HOSTILE)))
     for number, text in enumerate(HOSTILE):
         found = find_predictions(ParquetSource(config), text, config, SINCE)
         assert [each.id for each in found.predictions] == [f"r{number}"], text
@@ -120,7 +113,7 @@ def test_an_id_is_looked_for_at_its_own_time_and_a_key_of_its_form_at_any(config
     request, key = uuid7(), uuid7()
     now, row = datetime.now(UTC), row_id(request, 0)
     trace = request.replace("-", "")  # as the service makes one for a request without
-    write(
+    write_segment(
         config,
         prediction(row, (now - START).total_seconds(), key="a").replace(b"t" * 32, trace.encode()),
         prediction("r2", (now - START).total_seconds(), key=row),  # of a model that is called with another's id
@@ -137,7 +130,7 @@ def test_an_id_is_looked_for_at_its_own_time_and_a_key_of_its_form_at_any(config
 def test_a_use_case_without_predictions_is_named_with_those_that_have_some(
     options: tuple[str, ...], config: Settings, cli
 ) -> None:
-    write(config, prediction("r1"))
+    write_segment(config, prediction("r1"))
     ran = cli("find", *options, "--usecase", "made_down")
     assert ran.code == 1
     assert "no predictions of 'made_down'. Did you mean 'made_up'? It has those of: made_up." in ran.err

@@ -27,9 +27,14 @@ def write(config: Settings) -> Callable[..., None]:
     """Provide `write(*lines)`, which makes one complete segment of them."""
 
     def write(*lines: bytes, stream: str = "prediction") -> None:
-        writer = Writer(config.spool, USECASE, stream)
-        for line in lines:
-            assert writer.write(line)
-        writer.close()
+        write_segment(config, *lines, stream=stream)
 
     return write
+
+
+def write_segment(config: Settings, *lines: bytes, usecase: str = USECASE, stream: str = "prediction") -> None:
+    """Write one complete segment of the lines."""
+    writer = Writer(config.spool, usecase, stream)
+    for line in lines:
+        assert writer.write(line)
+    writer.close()

@@ -18,9 +18,9 @@ from slipway.contracts.events.encoder import EventEncoder
 from slipway.contracts.events.feedback_event import feedback_line
 from slipway.contracts.events.prediction_event import EventRequest
 from slipway.ids import row_id, uuid7
-from slipway.prediction_log import Writer
 from slipway.settings import Settings
 from slipway.timestamps import iso
+from tests.support.prediction_log.log_fixtures import write_segment
 
 USECASE = "credit_risk"
 ROWS = 240  # half of them before, half after
@@ -59,10 +59,7 @@ def tell(environment: str) -> Story:
 def write(story: Story, config: Settings) -> None:
     """Write the events into the spool, as servers do."""
     for name, lines in (("prediction", story.predictions), ("feedback", story.feedback)):
-        writer = Writer(config.spool, USECASE, name)
-        for line in lines:
-            assert writer.write(line)
-        writer.close()
+        write_segment(config, *lines, usecase=USECASE, stream=name)
 
 
 def index(story: Story, config: Settings) -> None:

@@ -59,6 +59,10 @@ class _Response(msgspec.Struct):
     items: list[_Item]
 
 
+# msgspec prepares a type at its first use, and the process crashes if several threads do so at once
+msgspec.json.Decoder(_Response)
+
+
 @dataclass
 class Outcome:
     """What became of documents: those that are not named here are in the stream.

@@ -16,11 +16,12 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
+_preparing = threading.Lock()
 MAX_BYTES = 16 << 20
 MAX_ERROR_BYTES = 64 << 10  # of a response that is no success; the rest is not read
 # The whole of an exchange may take so many times the wait for its next bytes.
@@ -74,11 +76,19 @@ class Response:
 def decode(content: bytes, kind: type[T]) -> T:
     """Parse JSON of this kind. Raises ValueError, with one short line on what is wrong, and where."""
     try:
-        return msgspec.json.decode(content, type=kind)
+        found: T = _decoder(cast(Hashable, kind)).decode(content)
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(one_line(str(error))) from None
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
+
+
+@cache
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    """Make a decoder, one at a time: msgspec prepares a type at its first use, and crashes if several threads do so."""
+    with _preparing:
+        return msgspec.json.Decoder(kind)
 
 
 class HttpClient:

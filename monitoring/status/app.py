@@ -135,7 +135,8 @@ class _Pages:
         self._decisions_page = templates.get_template("retraining.html.j2")
         self._board = board
         self._is_alive = is_alive
-        self._collectors = [*exporter.collectors(config, self._rollouts), *collectors]
+        # In this order: a scrape during the first pass says that it ended only if its use cases are in the scrape, too
+        self._collectors = [*collectors, *exporter.collectors(config, self._rollouts)]
         self._metrics = SharedResults(self._exposition, SECONDS)
         self._reports = SharedResults(lambda key: read_report(config, *key), SECONDS, most=8)
         self._decisions = SharedResults(lambda usecase: Decisions(config, usecase).recent(), SECONDS)

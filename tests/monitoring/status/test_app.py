@@ -3,13 +3,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 
 from monitoring.analysis import verdict
@@ -20,6 +22,7 @@ from monitoring.rollout import RolloutView
 from monitoring.rollout.decision import EvidenceResult
 from monitoring.status import dashboard
 from monitoring.status.app import application, read_report
+from monitoring.status.pass_metrics import PassMetrics
 from slipway.local.state import ServiceStatus, StackLock, State
 from slipway.prediction_log import Writer
 from slipway.settings import settings
@@ -351,6 +354,25 @@ def test_a_rollout_is_in_the_metrics() -> None:
     assert 'slipway_rollout_rolled_back_timestamp_seconds{usecase="loans"} 1.7698608e+09' in lines
     lines = client(serving()).get("/metrics").text.splitlines()
     assert 'slipway_rollout_rolled_back_total{usecase="loans"} 0.0' in lines
+
+
+def test_a_scrape_that_says_that_the_first_pass_ended_has_its_use_cases() -> None:
+    board = dashboard.gather(settings(), [])
+    passes = PassMetrics()
+
+    class EndingPass(Collector):
+        """A pass that ends while `/metrics` is collected."""
+
+        def collect(self) -> Iterator[Metric]:
+            nonlocal board
+            with passes.measured():
+                board = dashboard.gather(settings(), [serving()], {"loans": RUNNING})
+            yield from passes.collect()
+
+    app = application(settings(), lambda: board, lambda: True, collectors=[EndingPass()])
+    text = Client(app).get("/metrics").text
+    assert "\nslipway_watch_pass_timestamp_seconds " in text
+    assert 'slipway_rollout_rolled_back_total{usecase="loans"}' in text
 
 
 @pytest.mark.parametrize("path", ["/", "/api/status", "/metrics", "/livez", "/shadow/loans", "/static/page.css", "/no"])

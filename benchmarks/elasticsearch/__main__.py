@@ -38,7 +38,7 @@ GROUPS: dict[str, Callable[..., Iterator[Figure]]] = {  # in the table's order
 QUICK: dict[str, dict[str, float]] = {
     "throughput": {"number": 2_000, "pairs": 1},
     "server_cost": {"pairs": 1, "seconds": 2.0},
-    "outage": {"seconds": 5.0, "bulk_events": 5_000, "arriving": 100},
+    "outage": {"seconds": 5.0, "arriving": 100},
     "kills": {"number": 2_000, "killed": 3, "stopped": 1},
     "new_names": {"names": 200},
     "lookup": {"files": 1, "file_rows": 500},

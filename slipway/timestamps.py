@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
+CLOCKS_APART = timedelta(days=1)
+"""Most that the clocks of the machines differ that make an id, its event and its label."""
 _IN_NAMES = "%Y%m%dT%H%M%S%fZ"
 
 

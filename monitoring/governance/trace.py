@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,9 +19,7 @@ from slipway.errors import NotFound
 from slipway.ids import made_ms
 from slipway.prediction_log import Log, describe
 from slipway.settings import Settings
-from slipway.timestamps import from_ms, iso, parse
-
-_AROUND = timedelta(days=1)
+from slipway.timestamps import CLOCKS_APART, from_ms, iso, parse
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _times(id: str) -> tuple[datetime | None, datetime | None]:
     if milliseconds is None:
         return None, None
     made = from_ms(milliseconds)
-    return made - _AROUND, made + _AROUND
+    return made - CLOCKS_APART, made + CLOCKS_APART
 
 
 def _lines_about(

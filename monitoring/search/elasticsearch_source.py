@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitoring.governance.traced_event import first_label
 from monitoring.search.event_fields import of_document, value
-from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
+from monitoring.search.event_source import MOST_EVENTS, MOST_GROUPS
 from monitoring.search.labeled_documents import labeled_documents
 from monitoring.search.results import Event, Group, Totals, Window
 from slipway.clients.elasticsearch.connection import connect
@@ -18,7 +18,7 @@ from slipway.clients.elasticsearch.streams import FEEDBACK, PREDICTION, SERVICE,
 from slipway.clients.http import without_login
 from slipway.errors import ServiceError
 from slipway.prediction_log.jsonl import literal
-from slipway.timestamps import iso, parse
+from slipway.timestamps import CLOCKS_APART, iso, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation

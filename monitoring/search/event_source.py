@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from monitoring.search.results import Event, Group, Totals, Window
@@ -12,7 +12,6 @@ from slipway.errors import NotFound, suggestion
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-CLOCKS_APART = timedelta(days=1)  # of the machines that make an id, its event and its label
 MOST_EVENTS = 1_000
 MOST_GROUPS = 100
 

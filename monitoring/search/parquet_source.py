@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from monitoring.governance.traced_event import first_label
 from monitoring.log_shipping.shipper import usecases as spooled
 from monitoring.search.event_fields import FEATURES, FIELDS, of_row
-from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, MOST_GROUPS
+from monitoring.search.event_source import MOST_EVENTS, MOST_GROUPS
 from monitoring.search.results import Event, Group, Totals, Window
 from slipway.prediction_log import Log
 from slipway.prediction_log.jsonl import feature_text, quoted
 from slipway.prediction_log.layout import usecases as shipped
 from slipway.storage import object_store
-from slipway.timestamps import parse
+from slipway.timestamps import CLOCKS_APART, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation

@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from monitoring.search.event_fields import IDS, SEARCHED, TRACE
-from monitoring.search.event_source import CLOCKS_APART, MOST_EVENTS, EventSource
+from monitoring.search.event_source import MOST_EVENTS, EventSource
 from monitoring.search.results import Event, FoundPredictions, Prediction
 from slipway.contracts.events.prediction_event import MAX_TEXT
 from slipway.errors import DataError, NotFound, RegistryError, ServiceError
 from slipway.ids import made_ms
-from slipway.timestamps import from_ms
+from slipway.timestamps import CLOCKS_APART, from_ms
 
 if TYPE_CHECKING:
     from monitoring.governance.trace import Trace

@@ -6,7 +6,7 @@ DuckDB is imported when the first query runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from slipway.errors import DataError, UseCaseError
@@ -18,7 +18,7 @@ from slipway.prediction_log.reading.retried_relation import RetriedRelation
 from slipway.prediction_log.reading.sample import ANSWERED, COUNTS, MOST_ROWS, chosen
 from slipway.prediction_log.reading.views import Views, events, having, with_copies, within
 from slipway.storage.factory import object_store
-from slipway.timestamps import as_utc, parse
+from slipway.timestamps import CLOCKS_APART, as_utc, parse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from slipway.settings import Settings
 
 Time = datetime | str | None
-_CLOCKS_APART = timedelta(days=1)
 
 
 class Log:
@@ -108,7 +107,7 @@ class Log:
         callers `without`. With `each_caller` a prediction has a row for each caller's vote.
         """
         since, until = parse_instant(since), parse_instant(until)
-        sent = since and since - _CLOCKS_APART, parse_instant(sent_until)
+        sent = since and since - CLOCKS_APART, parse_instant(sent_until)
         tables = f"({with_copies('prediction', ANSWERED)})", f"({with_copies('feedback')})"
         found = label_join(*tables, labels, without, each_caller, has_any_labeler(usecase))
         one = '"event.id", label_caller' if each_caller else '"event.id"'
@@ -147,7 +146,7 @@ class Log:
 
         def define(views: Views) -> str:
             views.add("prediction", usecase, (begin, None), believed=True)
-            views.add("feedback", usecase, (begin and begin - _CLOCKS_APART, None), believed=True)
+            views.add("feedback", usecase, (begin and begin - CLOCKS_APART, None), believed=True)
             return f"""WITH answered AS MATERIALIZED ({having("prediction", names, ANSWERED)}),
                 labels AS MATERIALIZED ({having("feedback", names)})
                 SELECT DISTINCT ON ("event.id") * FROM ({found}) WHERE "slipway.row_id" = {literal(row_id)}"""

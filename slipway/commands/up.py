@@ -66,10 +66,10 @@ def _run(names: list[str], beside: list[Server]) -> None:
         scheduled = known()
         ship = local.ship(monitoring.ship_port)
         stack.start(ship, local.runner(scheduled), *server, local.watch())  # what starts first ends last
-        stack.ready()
-        typer.echo("\n".join([*page_links(local, served), *monitoring.page_links()]))
-        say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
         try:
+            stack.ready()
+            typer.echo("\n".join([*page_links(local, served), *monitoring.page_links()]))
+            say("Ctrl-C, or `slipway down` in another terminal, ends all of it.")
             stack.keep(look=Newcomers(stack, local, names, served, scheduled, say).look)
         except (KeyboardInterrupt, SystemExit):  # a person asked for it, here or with `down`: that is no failure
             say("ending all of it")

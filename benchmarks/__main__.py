@@ -5,6 +5,7 @@ import sys
 from benchmarks.dashboards import query_times
 from benchmarks.elasticsearch import __main__ as elasticsearch
 from benchmarks.fuzz import command as fuzz
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.models import credit_risk, public_tables
 from benchmarks.monitoring import drift_verdict, process_memory
 from benchmarks.prediction_log import compaction
@@ -23,4 +24,5 @@ drift_verdict.main()
 process_memory.main()
 elasticsearch.main()
 serving.main()
+gpu.main()
 sys.exit(credit_risk.main() or public_tables.main() or fuzz.main())

@@ -27,7 +27,7 @@ import yaml
 
 from benchmarks.dashboards import recorded_day
 from benchmarks.dashboards.recorded_day import BLOCK, DAY, MODELS, NAMESPACE, ROLES, SCRAPE, SERVERS, USECASES
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from grafana.interpolation import DASHBOARDS, Query, filled, intervals, queries, variables
 from scenarios.harness.prometheus_client import Prometheus
 from slipway.clients.http import is_healthy

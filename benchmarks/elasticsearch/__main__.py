@@ -22,7 +22,7 @@ from benchmarks.elasticsearch.node import INSTALLATION, find_program, started
 from benchmarks.elasticsearch.outage import outage
 from benchmarks.elasticsearch.server_cost import server_cost
 from benchmarks.elasticsearch.throughput import throughput
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "explanation"
 PAGE, RECORD = "search-performance.md", "search.json"

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.child_process import Measured, measure
 from benchmarks.monitoring.monitor_run import run_monitor
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from benchmarks.tables.reader import apart
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "monitoring-performance.md"

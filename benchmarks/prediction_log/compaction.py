@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from benchmarks.tables.reader import apart
 from monitoring.analysis import windows
 from slipway.contracts.events.prediction_event import PREDICTION_COLUMNS

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import write
 from benchmarks.serving import chart
 from benchmarks.serving.figures import latency, throughput
 from benchmarks.serving.figures.batching import batching
@@ -28,7 +29,6 @@ from benchmarks.serving.figures.overload import overload
 from benchmarks.serving.figures.scrape import scrape
 from benchmarks.serving.measurement import Effort, Figure
 from benchmarks.serving.targets.servers import LOAD_CORE, ROOT, SERVER_CORE
-from benchmarks.statistics.drift import write
 
 FOLDER = ROOT / "docs" / "explanation"
 PAGE = "serving-performance.md"

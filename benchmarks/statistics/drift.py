@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
+from benchmarks.pages import write
 from monitoring.analysis.drift import Column, DriftResult, Thresholds, compare
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "drift.md"
-BEGIN, END = "<!-- benchmark: begin (make bench writes this part) -->", "<!-- benchmark: end -->"
 REFERENCES = (800, 50_000)
 WINDOWS = (200, 1_000, 10_000)
 DETECTION_ROWS = 1_000
@@ -159,20 +159,6 @@ def tables(pool: ProcessPoolExecutor, runs: int, detection_runs: int) -> Iterato
     yield "| what moved | reference rows | found and named | no other named |"
     yield "| --- | ---: | ---: | ---: |"
     yield from detection_rows(pool, detection_runs)
-
-
-def write(lines: list[str], page: Path, part: str = "") -> None:
-    """Put the tables between the two markers of the page, or of one of its parts."""
-    begin, end = markers(part)
-    before, rest = page.read_text().split(begin)
-    _, after = rest.split(end)
-    page.write_text("\n".join([before + begin, *lines, end + after]))
-
-
-def markers(part: str = "") -> tuple[str, str]:
-    """The lines around the tables of a page, or of the part that has this name."""
-    begin, end = (marker.replace("benchmark", f"benchmark {part}".rstrip(), 1) for marker in (BEGIN, END))
-    return begin, end
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from benchmarks.statistics.drift import BEGIN, END, Rate
+from benchmarks.pages import write
+from benchmarks.statistics.drift import Rate
 from monitoring.rollout import sequential_tests
 from monitoring.rollout.decision import HARMFUL, OPEN, Progress, allowance, choose_action, is_required, verdict
 from monitoring.rollout.policy import Policy, PolicySlice
@@ -251,9 +252,7 @@ def main() -> None:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
             lines.append(line)
-    before, rest = options.page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    options.page.write_text("\n".join([before + BEGIN, *lines, END + after]))
+    write(lines, options.page)
     sys.stdout.write(f"\n{time.monotonic() - started:.0f} s; written to {options.page}\n")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from monitoring.rollout import RolloutView
 from monitoring.rollout.decision import EvidenceResult
 from monitoring.status.app import application

@@ -7,7 +7,7 @@ import re
 from benchmarks.dashboards import recorded_day
 from benchmarks.dashboards.query_times import CHOICES, MOST_SECONDS, PAGE, filled_query
 from benchmarks.dashboards.recorded_day import BLOCK, DAY, SCRAPE, USECASES
-from benchmarks.statistics.drift import BEGIN, END
+from benchmarks.pages import BEGIN, END
 from grafana.interpolation import queries
 
 ONE = f'usecase="{USECASES[0]}",instance="10.0.0.0:3000",version="1"'

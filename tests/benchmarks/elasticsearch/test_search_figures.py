@@ -18,7 +18,7 @@ from benchmarks.elasticsearch.lookup import lookup
 from benchmarks.elasticsearch.new_names import new_names
 from benchmarks.elasticsearch.node import Node, started
 from benchmarks.elasticsearch.throughput import bulk_rate, shipped
-from benchmarks.statistics.drift import BEGIN, END
+from benchmarks.pages import BEGIN, END
 from slipway.prediction_log import segments
 from slipway.settings import Settings
 from tests.support import search_servers

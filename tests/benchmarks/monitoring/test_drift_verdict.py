@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.monitoring import generated_log
 from benchmarks.monitoring.drift_verdict import PAGE, PART, Evidently, Verdict, table
-from benchmarks.statistics.drift import markers
+from benchmarks.pages import markers
 from monitoring.analysis import windows
 from monitoring.analysis.windows import Period
 from slipway.contracts.schema import Schema

@@ -6,7 +6,7 @@ from benchmarks.monitoring import long_running
 from benchmarks.monitoring.generated_log import NAME
 from benchmarks.monitoring.process_memory import PAGE, PART, table
 from benchmarks.monitoring.stub_servers import StubRegistry, served
-from benchmarks.statistics.drift import markers
+from benchmarks.pages import markers
 from slipway.clients.mlflow.registry import Registry
 
 

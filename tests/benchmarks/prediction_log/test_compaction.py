@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.pages import BEGIN, END
 from benchmarks.prediction_log import compaction
 from benchmarks.prediction_log.compaction import BUSY_READERS, PAGE, READERS, Busy
-from benchmarks.statistics.drift import BEGIN, END
 from slipway.prediction_log import Log
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.statistics.drift import BEGIN, END, PAGE, SHIFTS, Rate, alarms, names_the_shifted, write
+from benchmarks.pages import BEGIN, END, write
+from benchmarks.statistics.drift import PAGE, SHIFTS, Rate, alarms, names_the_shifted
 
 pytestmark = pytest.mark.slow
 

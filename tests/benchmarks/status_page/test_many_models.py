@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from benchmarks.statistics.drift import BEGIN, END
+from benchmarks.pages import BEGIN, END
 from benchmarks.status_page.many_models import MODELS, MOST_BYTES, PAGE, board, requested, table
 
 

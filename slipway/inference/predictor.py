@@ -25,6 +25,9 @@ from slipway.inference.network_size import check_size
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
+# TensorFloat-32, its default since Ampere, rounds products to 10 bits: outputs of a row would differ from its own in a
+# batch, and by up to 1e-3 from the CPU's (https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html).
+_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 _INPUT_TYPES = {"numbers": "tensor(float)", "codes": "tensor(int64)", "images": "tensor(uint8)"}
 
 
@@ -113,7 +116,7 @@ def _session(network: bytes, path: Path, device: str) -> onnxruntime.InferenceSe
             f"a GPU was asked for (SLIPWAY_DEVICE=gpu), and {missing} Or set SLIPWAY_DEVICE: auto takes a GPU where "
             "there is one, cpu never does."
         )
-    cuda = ["CUDAExecutionProvider"] if device != "cpu" and not missing else []
+    cuda = [_CUDA] if device != "cpu" and not missing else []
     try:
         session = onnxruntime.InferenceSession(network, options, providers=[*cuda, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base

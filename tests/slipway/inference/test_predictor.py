@@ -22,6 +22,7 @@ from slipway.inference import (
     pixels_sha256,
     rows_from_frame,
 )
+from slipway.inference import predictor as predictor_module
 from tests.support import bundles, graphs
 
 GREY = Feature("image", "image", size=(8, 8), channels=1)
@@ -112,6 +113,21 @@ def test_a_required_gpu_that_is_missing_stops_the_start(tmp_path: Path) -> None:
     bundles.write(tmp_path, bundles.TABULAR)
     with pytest.raises(SettingsError, match="a GPU was asked for"):
         Predictor(tmp_path, device="gpu")
+
+
+def test_a_gpu_computes_products_in_full_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles.write(tmp_path, bundles.TABULAR)
+    made = predictor_module.onnxruntime.InferenceSession
+    asked = []
+
+    def session(network: bytes, options: object, providers: list[object]) -> object:
+        asked.extend(providers)
+        return made(network, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(predictor_module, "_missing_for_cuda", lambda: None)
+    monkeypatch.setattr(predictor_module.onnxruntime, "InferenceSession", session)
+    Predictor(tmp_path)
+    assert asked == [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
 
 
 def test_a_frame_gives_the_rows_that_callers_send() -> None:

@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 FOLDER = Path(__file__).resolve().parents[3] / "infra" / "kubernetes"
 OVERLAYS = ("local", "staging", "production")
 COMPONENTS = tuple(sorted(path.name for path in (FOLDER / "components").iterdir()))
-ON_THEIR_OWN = ("smoke", "device-plugin")
+ON_THEIR_OWN = ("smoke", "databases", "device-plugin")
 POD_TEMPLATES = {"Deployment", "Job", "DaemonSet"}
 
 

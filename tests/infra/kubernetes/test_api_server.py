@@ -34,8 +34,9 @@ def test_the_api_server_accepts_everything_that_is_applied(namespaces, rendered,
     assert_accepted(namespaces, rendered(name))
 
 
-def test_the_api_server_accepts_the_smoke_job(namespaces, rendered):
-    assert_accepted(namespaces, of_kind(rendered("local"), "Namespace") + rendered("smoke"))
+@pytest.mark.parametrize("job", ["smoke", "databases"])
+def test_the_api_server_accepts_a_job_of_the_namespace(namespaces, rendered, job):
+    assert_accepted(namespaces, of_kind(rendered("local"), "Namespace") + rendered(job))
 
 
 def test_the_api_server_accepts_a_second_service(namespaces, rendered, second):

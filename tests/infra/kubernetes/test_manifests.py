@@ -16,6 +16,7 @@ SECRETS = {  # by name, the keys that docs/how-to/deploy-on-kubernetes.md create
     "slipway": {"mask-key", "api-key", "keys.json", "prefect-login", "alert-secret"},
     "slipway-mlflow": {"admin", "serving", "watch", "flow-run"},
     "slipway-databases": {"mlflow", "prefect"},
+    "slipway-database-admin": {"login.json"},
     "slipway-signing": {"signing.pem"},
     "slipway-trusted": {"signing.pub.pem"},
     "serving-tls": {"tls.crt"},
@@ -89,8 +90,10 @@ def test_nobody_but_who_mounts_a_folder_of_the_node_is_root(manifests):
 def test_only_the_worker_of_prefect_has_a_token_and_rights(manifests):
     for pod in pods(manifests):
         assert pod.spec["automountServiceAccountToken"] is (pod.name == "prefect-worker"), pod.name
-    bound = [subject["name"] for binding in of_kind(manifests, "RoleBinding") for subject in binding["subjects"]]
-    assert set(bound) <= {"prefect-worker"}
+    bound = [subject for binding in of_kind(manifests, "RoleBinding") for subject in binding["subjects"]]
+    people = [subject["name"] for subject in bound if subject["kind"] == "Group"]
+    assert {subject["name"] for subject in bound if subject["kind"] != "Group"} <= {"prefect-worker"}
+    assert set(people) <= {"slipway-deployers"}
     assert not of_kind(manifests, "ClusterRole", "ClusterRoleBinding")
     assert not any("*" in str(role["rules"]) for role in of_kind(manifests, "Role"))
 

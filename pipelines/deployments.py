@@ -26,6 +26,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines import flows, work_pool
+from pipelines.runs.fingerprint import code_digest
 from slipway.clients.http import is_healthy, without_login
 from slipway.config import UseCase, load, names
 from slipway.console import say
@@ -100,6 +101,7 @@ def _to_deployment(flow: Flow, usecase: UseCase, cron: str | None, limit: int | 
         concurrency_limit=limit,
         description=usecase.description,
         tags=[usecase.name],
+        version=code_digest(usecase),  # by which a delivery sees whether this code would be trained
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 

@@ -22,8 +22,9 @@ from bentos.smoke.responses import Examples, Model, Models, Predictions
 from monitoring.labels import upload
 from monitoring.release.server_status import server_status
 from scenarios.traffic import pacing
+from slipway.clients.github import GitHubClient
 from slipway.clients.mlflow.registry import ModelVersion, Registry
-from slipway.clients.prefect import PrefectClient, _Deployment
+from slipway.clients.prefect import Deployment, PrefectClient
 from slipway.clients.service import ServiceClient
 from slipway.errors import BundleError, RegistryError, ServiceError
 
@@ -45,6 +46,13 @@ FLOW_RUN = {
     "tags": ["drift"],
     "parameters": {"usecase": "loans"},
     "state": STATE,
+}
+WORKFLOW_RUN = {
+    "id": 7,
+    "display_title": "train loans (drift) 0123456789abcdef",
+    "created_at": "2026-01-01T00:00:00Z",
+    "status": "queued",
+    "conclusion": None,
 }
 TASK = {"name": "train-0", "total_run_time": 2.0, "state_type": "RUNNING"}
 WORKER = {
@@ -105,6 +113,10 @@ def _jwks(url: str) -> Any:
     return list(keys.keys)
 
 
+def _github(url: str) -> GitHubClient:
+    return GitHubClient("example/slipway", "a token", url)
+
+
 def _paced(url: str) -> Any:
     outcome = pacing._request(ServiceClient(url), "/", 0, {})
     if outcome.reason:
@@ -129,7 +141,7 @@ READS = {
     ),
     "a change": Read(lambda url: Registry(url).set_alias("loans", "champion", "3"), {}),
     "a deployment": Read(
-        lambda url: PrefectClient(url)._call(_Deployment, "GET", "deployments/name/train"),
+        lambda url: PrefectClient(url)._call(Deployment, "GET", "deployments/name/train"),
         {"id": "d1", "parameters": {"a": 1}},
     ),
     "a flow run": Read(lambda url: PrefectClient(url).flow_run("r1"), FLOW_RUN),
@@ -137,6 +149,8 @@ READS = {
     "flow runs under way": Read(lambda url: PrefectClient(url).under_way("train", "loans"), [FLOW_RUN]),
     "flow runs since then": Read(lambda url: PrefectClient(url).begun("train", "loans", SINCE), [FLOW_RUN]),
     "tasks": Read(lambda url: list(PrefectClient(url).tasks("r1")), [TASK]),
+    "a workflow's run": Read(lambda url: _github(url).flow_run("7"), WORKFLOW_RUN),
+    "a workflow's runs": Read(lambda url: _github(url).under_way("train", "loans"), {"workflow_runs": [WORKFLOW_RUN]}),
     "a server's state": Read(_status, SERVED),
     "a server's schema": Read(lambda url: upload.served_schema(TABLE.usecase, url), msgspec.to_builtins(TABLE)),
     "a prediction": Read(_paced, PREDICTIONS),

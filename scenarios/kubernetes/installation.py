@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -10,19 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scenarios.kubernetes.cluster import Cluster, names, ready, wait_until
+from infra.delivery.deployment import smoke_job
+from scenarios.kubernetes.cluster import Cluster, names, ready
+from scenarios.kubernetes.credentials import secret
 from scenarios.kubernetes.images import Images
 from scenarios.kubernetes.mlflow_users import MlflowUsers
 from slipway import api_keys
 from slipway.clients.prefect import AUTH_STRING
-from slipway.errors import ServiceError
 from slipway.settings import settings
 
 KUBERNETES = Path(__file__).resolve().parents[2] / "infra" / "kubernetes"
 OVERLAY, SMOKE = KUBERNETES / "overlays" / "local", KUBERNETES / "smoke"
 NAMESPACE = KUBERNETES / "base" / "namespace.yaml"
 USECASE = "credit_risk"  # the one that the overlay serves
-SMOKE_SECONDS = 200
 SERVING, SERVICE_PORT = "serving", 3000
 
 
@@ -41,8 +40,9 @@ class Installation:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.cluster.run("apply", "--filename", str(NAMESPACE))
-        self.cluster.apply(self._secret("slipway", self._credentials()), self._mlflow_secret())
-        self._apply(OVERLAY)
+        logins = {user: password.encode() for user, password in self.mlflow_users.secret.items()}
+        self.cluster.apply(secret("slipway", self._credentials()), secret("slipway-mlflow", logins))
+        self.cluster.apply_kustomization(self._kustomized(OVERLAY))
 
     def smoke(self) -> str:
         """Run the smoke test as a Job and return the last line of its log.
@@ -50,19 +50,7 @@ class Installation:
         Raises:
             ServiceError: a check of it failed.
         """
-        self._apply(SMOKE)
-        log: list[str] = []
-
-        def ended() -> bool:
-            status = self.cluster.get("job", "smoke")["status"]
-            if status.get("succeeded") or status.get("failed"):
-                log[:] = self.cluster.run("logs", "job/smoke").strip().splitlines()
-            return bool(log)
-
-        wait_until("the smoke test ends", ended, SMOKE_SECONDS)
-        if not self.cluster.get("job", "smoke")["status"].get("succeeded"):
-            raise ServiceError("the smoke test failed: " + " ".join(log[-5:]))
-        return log[-1]
+        return smoke_job.run(self.cluster, self._kustomized(SMOKE))
 
     def serving_pods(self) -> list[dict[str, Any]]:
         """List the ready pods of the service."""
@@ -89,25 +77,12 @@ class Installation:
             "prefect-login": login.encode(),
         }
 
-    def _mlflow_secret(self) -> dict[str, Any]:
-        passwords = self.mlflow_users.secret
-        return self._secret("slipway-mlflow", {name: password.encode() for name, password in passwords.items()})
-
-    def _secret(self, name: str, values: dict[str, bytes]) -> dict[str, Any]:
-        data = {key: base64.b64encode(value).decode() for key, value in values.items()}
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "namespace": self.cluster.namespace},
-            "data": data,
-        }
-
-    def _apply(self, base: Path) -> None:
-        """Apply a kustomization with the scenario's images, by an overlay of its own."""
+    def _kustomized(self, base: Path) -> Path:
+        """Write a kustomization with the scenario's images, and return its folder."""
         folder = self.folder / base.name
         folder.mkdir()
         (folder / "kustomization.yaml").write_text(json.dumps(self._kustomization(base, folder), indent=2))
-        self.cluster.apply_kustomization(folder)
+        return folder
 
     def _kustomization(self, base: Path, folder: Path) -> dict[str, Any]:
         named = (image.partition(":") for image in self.images.all())

@@ -36,9 +36,13 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
-class _Deployment(Struct, frozen=True):
+class Deployment(Struct, frozen=True):
+    """A deployment; without a work pool, a process serves it. `version` is that of its code."""
+
     id: Id
     parameters: dict[str, Any]
+    version: str | None = None
+    work_pool_name: str | None = None
 
 
 class _Created(Struct, frozen=True):
@@ -104,7 +108,7 @@ class PrefectClient:
 
         If a run was started with the same `key` before, by anybody, it is that run's id, and nothing is started.
         """
-        found = self._call(_Deployment, "GET", f"deployments/name/{urllib.parse.quote(deployment)}")
+        found = self._call(Deployment, "GET", f"deployments/name/{urllib.parse.quote(deployment)}")
         body = {
             "parameters": {**found.parameters, **parameters},
             "state": {"type": "SCHEDULED"},
@@ -112,6 +116,12 @@ class PrefectClient:
             "tags": [*tags, *_trace_tags()],
         }
         return self._call(_Created, "POST", f"deployments/{found.id}/create_flow_run", body).id
+
+    def deployment(self, flow: str, name: str) -> Deployment | None:
+        """Find a flow's deployment by its name."""
+        body = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
+        found = self._call(list[Deployment], "POST", "deployments/filter", body)
+        return found[0] if found else None
 
     def flow_run(self, run_id: str) -> FlowRun:
         return _flow_run(self._call(_Run, "GET", f"flow_runs/{run_id}"))

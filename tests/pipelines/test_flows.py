@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from pipelines.runs.fingerprint import code_digest
 from slipway.errors import DataError, NotFound, RegistryError, ServiceError, UseCaseError
 from tests.support.servers import asking
 
@@ -98,6 +99,11 @@ def test_deployments_are_named_after_the_use_case_and_follow_its_schedule(deploy
     assert train.parameters == {"usecase": "orders"}
     assert [schedule.schedule.cron for schedule in train.schedules] == ["0 3 * * 1"]
     assert not monitor.schedules
+
+
+def test_the_version_of_a_deployment_is_that_of_its_code(deployments, usecase, orders):
+    found = usecase(orders)
+    assert {d.version for d in deployments.deployments_for(found)} == {code_digest(found)}
 
 
 @pytest.mark.parametrize("line", ["every day", "0 25 * * 1", "* * *", ""])

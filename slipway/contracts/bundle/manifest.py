@@ -16,18 +16,19 @@ from slipway.system.files import file_sha256
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
+CARD = "card.md"
 SIGNATURE = "manifest.sig"
 SERVE_FILES = ("serve/model.onnx", "serve/schema.json", "serve/serving.json", "serve/probe.json")
 MONITOR_FILES = ("monitor/reference.parquet", "monitor/thresholds.json")
 SERVER_FILES = (METRICS, *SERVE_FILES)
-FILES = (*SERVER_FILES, *MONITOR_FILES, "card.md")
+FILES = (*SERVER_FILES, *MONITOR_FILES, CARD)
 PROBE_TOLERANCE = 1e-3  # a GPU sums in another order; a wrong network is off by far more
 # The most bytes that a file may have: far more than ours have, and nothing that fills a server's disk or memory.
 LIMITS = {
     MANIFEST: 1 << 20,
     SIGNATURE: 1 << 10,
     METRICS: 16 << 20,
-    "card.md": 16 << 20,
+    CARD: 16 << 20,
     "serve/model.onnx": 1 << 30,
     "serve/schema.json": 16 << 20,
     "serve/serving.json": 1 << 20,

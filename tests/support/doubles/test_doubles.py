@@ -124,6 +124,11 @@ def prefect(request: pytest.FixtureRequest) -> Iterator[Callable[[str], PrefectC
         yield deployed
 
 
+def test_a_deployment_is_found_by_its_flow_and_name(prefect: Callable[[str], PrefectClient]) -> None:
+    found = prefect("loans").deployment("train", "loans")
+    assert found and (found.parameters, found.version, found.work_pool_name) == ({"usecase": "loans"}, None, None)
+
+
 def test_a_key_starts_one_flow_run_which_is_found_by_it_and_is_under_way(
     prefect: Callable[[str], PrefectClient],
 ) -> None:

@@ -1,0 +1,1 @@
+"""Verbs of `python -m infra.delivery`: one module each, with one function `command`."""

@@ -1,0 +1,1 @@
+"""Signatures and attestations of images, made and verified by cosign."""

@@ -35,6 +35,7 @@ _SECRETS = (
     "alert_secret",
     "mlflow_webhook_secret",
     "elasticsearch_api_key",
+    "github_token",
 )
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 _URL = r"^(https?://\S+)?$"
@@ -245,6 +246,18 @@ class Settings(BaseSettings):
     prefect_api_url: str = Field(
         "", validation_alias=AliasChoices("PREFECT_API_URL"), description="Prefect's API; empty: the local server."
     )
+    retraining_repository: str = Field(
+        "",
+        pattern=r"^([\w.-]+/[\w.-]+)?$",
+        description="GitHub repository, `OWNER/NAME`, whose workflow `train` retrains; empty: Prefect does.",
+    )
+    github_token: SecretStr | None = Field(
+        None,
+        description="Token for this repository, with the permissions `contents: write` and `actions: read`.",
+    )
+    github_api: str = Field(
+        "https://api.github.com", pattern=r"^https?://\S+$", description="GitHub's API, another one on your own server."
+    )
     elasticsearch_url: str = Field(
         "",
         pattern=_URL,
@@ -336,6 +349,12 @@ class Settings(BaseSettings):
         missing = [PREFIX + name for name, value in given.items() if not value]
         if len(missing) not in (0, len(given)):
             raise ValueError(f"bearer tokens need all of issuer, audience and JWKS: set {', '.join(missing)}, too")
+        return self
+
+    @model_validator(mode="after")
+    def _repository_with_token(self) -> Settings:
+        if self.retraining_repository and not (self.github_token and self.github_token.get_secret_value()):
+            raise ValueError("SLIPWAY_RETRAINING_REPOSITORY needs a token: set SLIPWAY_GITHUB_TOKEN, too")
         return self
 
     @property

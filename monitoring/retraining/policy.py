@@ -4,8 +4,8 @@
     decision.outcome, decision.reason
 
 Every decision is recorded (`monitoring.retraining.decisions`). The rules, in order: the use case lists the reason; the
-registry responds and retraining is not paused; Prefect responds and no training is running; the cooldown since the last
-start is over; the runs of the week are not used up; there are enough new labels.
+registry responds and retraining is not paused; Prefect (or GitHub, if a repository trains) responds and no training is
+running; the cooldown since the last start is over; the runs of the week are not used up; there are enough new labels.
 
 One run is started for any number of requests, from any process, even if it is killed: the flow run's idempotency key is
 derived from the recorded starts. Equal recorded starts lead to the same run, and the next request finds a start that
@@ -23,6 +23,7 @@ from typing import Any, get_args
 from monitoring.retraining.decisions import Decision, Decisions
 from monitoring.retraining.freshness import ChampionFreshness, champion_freshness, count_new_labels
 from slipway import config as usecases
+from slipway.clients.github import GitHubClient
 from slipway.clients.mlflow.registry import Registry
 from slipway.clients.prefect import FlowRun, PrefectClient
 from slipway.config import Reason, UseCase
@@ -81,7 +82,8 @@ class _Request:
         self._config = config
         self._now = now
         self._decisions = Decisions(config, usecase.name)
-        self._prefect = PrefectClient(config.prefect_uri, _SECONDS)
+        self._runner = "github" if config.retraining_repository else "prefect"
+        self._trainings = _trainings(config)
         self._facts: dict[str, Any] = {"asked_for": reason, "asked_by": source, "evidence": evidence}
 
     def decide(self) -> Decision:
@@ -145,12 +147,12 @@ class _Request:
     def _unrecorded(self) -> FlowRun | None:
         """Find the flow run that was created under the key of the next start, which the record does not have yet."""
         key = _key(self._config, self._usecase.name, self._decisions.starts())
-        with _refusing("prefect", ServiceError):
-            return self._prefect.with_key(key)
+        with _refusing(self._runner, ServiceError):
+            return self._trainings.with_key(key)
 
     def _require_none_under_way(self) -> None:
-        with _refusing("prefect", ServiceError):
-            found = self._prefect.under_way(FLOW, self._usecase.name)
+        with _refusing(self._runner, ServiceError):
+            found = self._trainings.under_way(FLOW, self._usecase.name)
         if found:
             run = found[0]
             raise RetrainingRefused("under_way", f"A training is running: flow run {run.id} is {run.state.lower()}.")
@@ -194,10 +196,18 @@ class _Request:
 
     def _begin(self, key: str) -> FlowRun:
         reason, source = self._facts["asked_for"], self._facts["asked_by"]
-        with _refusing("prefect", ServiceError):
+        with _refusing(self._runner, ServiceError):
             name = f"{FLOW}/{self._usecase.name}"
-            run = self._prefect.start(name, {}, key, [self._usecase.name, reason, _BY + source])
-            return self._prefect.flow_run(run)
+            run = self._trainings.start(name, {}, key, [self._usecase.name, reason, _BY + source])
+            return self._trainings.flow_run(run)
+
+
+def _trainings(config: Settings) -> PrefectClient | GitHubClient:
+    """Make the client of what runs trainings."""
+    if not config.retraining_repository:
+        return PrefectClient(config.prefect_uri, _SECONDS)
+    token = config.github_token.get_secret_value() if config.github_token else ""
+    return GitHubClient(config.retraining_repository, token, config.github_api, _SECONDS)
 
 
 def _key(config: Settings, usecase: str, starts: Iterable[str]) -> str:

@@ -205,7 +205,10 @@ def _decision(config: Settings, usecase: str) -> dict[str, Any] | None:
 
 
 def flow_runs(config: Settings) -> str:
-    """Address of Prefect's page of a flow run, without the id."""
+    """Address of Prefect's page of a flow run, or GitHub's of a workflow's, without the id."""
+    if config.retraining_repository:
+        server = config.github_api.replace("://api.", "://").removesuffix("/api/v3")
+        return f"{server}/{config.retraining_repository}/actions/runs"
     return f"{config.prefect_uri.removesuffix('/api')}/runs/flow-run"
 
 

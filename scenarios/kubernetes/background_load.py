@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from scenarios.kubernetes import pods
-from scenarios.kubernetes.cluster import wait_until
-from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE, Installation
+from scenarios.kubernetes.cluster import Cluster, wait_until
+from scenarios.kubernetes.installation import SERVICE_PORT, SERVING, USECASE
 
 RATE = 50  # requests/s
 STOP = "/tmp/stop"
@@ -43,12 +43,15 @@ class BackgroundLoad:
 
 
 @contextmanager
-def under_load(installation: Installation, prefix: str) -> Iterator[BackgroundLoad]:
-    """Send requests during the `with` block and FLOW_SECONDS around it, and fill in their outcome at the end."""
-    cluster, name = installation.cluster, f"trial-load-{prefix}"
+def under_load(cluster: Cluster, image: str, prefix: str, rate: int = RATE) -> Iterator[BackgroundLoad]:
+    """Send requests during the `with` block and FLOW_SECONDS around it, and fill in their outcome at the end.
+
+    The pod that sends them runs the serving image `image`.
+    """
+    name = f"trial-load-{prefix}"
     url = f"http://{SERVING}:{SERVICE_PORT}"
-    argv = ["/trial/load_generator.py", url, USECASE, prefix, str(RATE), STOP]
-    cluster.apply(pods.scripts(), pods.pod(name, "smoke", installation.images.serving, argv, {}))
+    argv = ["/trial/load_generator.py", url, USECASE, prefix, str(rate), STOP]
+    cluster.apply(pods.scripts(), pods.pod(name, "smoke", image, argv, {}))
     load = BackgroundLoad(prefix)
     try:
         wait_until(f"the pod {name} runs", lambda: pods.phase(cluster, name) == "Running", START_SECONDS)

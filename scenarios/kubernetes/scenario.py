@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from scenarios.harness.checks import Check
@@ -153,7 +153,7 @@ class ClusterScenario:
 
     def _promote(self, installation: Installation, version: str) -> None:
         with (
-            under_load(installation, f"promotion-{self._id}") as load,
+            self._under_load(installation, "promotion") as load,
             self._registry(installation, PROMOTER) as registry,
             ExitStack() as stack,
         ):
@@ -184,9 +184,12 @@ class ClusterScenario:
         allowed: tuple[str, ...],
     ) -> None:
         wait_until("every pod is ready", lambda: disruptions.all_ready(installation), START_SECONDS)
-        with under_load(installation, f"{what.replace(' ', '-')}-{self._id}") as load:
+        with self._under_load(installation, what.replace(" ", "-")) as load:
             self._say(f"  {disruption(installation)}")
         self._check_load(load, what, allowed)
+
+    def _under_load(self, installation: Installation, prefix: str) -> AbstractContextManager[BackgroundLoad]:
+        return under_load(self._cluster, installation.images.serving, f"{prefix}-{self._id}")
 
     def _check_load(self, load: BackgroundLoad, what: str, allowed: tuple[str, ...]) -> None:
         """Check that no request failed in another way than is allowed."""

@@ -9,8 +9,10 @@ RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' slipway/__init__.py)
 DEVICE ?= cpu
 # Three more than the cores, for many tests wait; eight at most, for each may hold TensorFlow
 WORKERS ?= $(shell nproc | awk '{ print ($$1 < 5) ? $$1 + 3 : 8 }')
+# TESTS: folders or files of tests, say tests/infra
+TESTS ?= tests
 # Only their files, since collecting all takes seconds
-ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' tests)
+ALONE = $(shell grep -rl --include='*.py' 'mark\.alone' $(TESTS))
 WORKERS_SHARE = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # BASE: another base image than the one in the Dockerfiles, say from a mirror
 IMAGE = docker build --file infra/images/Dockerfile $(BASE:%=--build-arg=BASE=%) \
@@ -24,7 +26,7 @@ SHIP := slipway-ship:$(RELEASE)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo loop observe up down cluster test test-quick lint bench ci images sbom audit lock clean
+.PHONY: help demo loop observe up down cluster rehearse test test-quick lint bench ci images sbom audit lock clean
 
 help: ## List the verbs.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +49,11 @@ down: $(INSTALLED) ## End what `make up` started.
 cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFIG: make cluster LOAD='kind load docker-image'
 	@$(BIN)/python -m scenarios.kubernetes --base '$(BASE)' --load '$(LOAD)'
 
-test: $(INSTALLED) ## Set up and run all tests: in WORKERS processes, then those that measure time, on their own.
-	@status=0; $(WORKERS_SHARE) -m 'not alone' || status=1; $(BIN)/pytest -m alone $(ALONE) || status=1; exit $$status
+rehearse: $(INSTALLED) ## Push to a repository of this machine and follow it into the cluster of KUBECONFIG, in act; SHORT=1 for the short form.
+	@$(BIN)/python -m scenarios.delivery --base '$(BASE)' $(if $(SHORT),--short)
+
+test: $(INSTALLED) ## Set up and run all tests, or TESTS: in WORKERS processes, then those that measure time, on their own.
+	@status=0; $(WORKERS_SHARE) -m 'not alone' $(TESTS) || status=1; $(if $(ALONE),$(BIN)/pytest -m alone $(ALONE) || status=1;) exit $$status
 
 test-quick: $(INSTALLED) ## Run the tests that start no process, train nothing, build no image and take less than a second: two minutes.
 	@$(WORKERS_SHARE) -m 'not slow and not alone'

@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.support.servers",
     "tests.support.s3",
     "tests.support.search_servers",
+    "tests.support.step_summary",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]

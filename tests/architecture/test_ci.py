@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ APT = {
     "chromium",
     "curl",
     "default-jdk-headless",
+    "docker-registry",
+    "jq",
     "npm",
+    "postgresql",
     "prometheus",
     "prometheus-alertmanager",
     "redis-server",
@@ -30,6 +34,8 @@ LACKING = """case $2 in infra.audit) exit "${AUDIT:-0}";; esac
 [ -n "$LACKS" ] || exit 0
 [ $# != 2 ] || { echo "$LACKS"; exit 0; }
 case " ${*:3} " in *" ${LACKS%%:*} "*) echo "$LACKS"; exit 1;; esac"""
+REHEARSE = "make rehearse SHORT=1 BASE="
+GO = {"v5@v5.7.1", "kubeconform@v0.8.0", "actionlint@v1.7.12", "act@v0.2.89", "cosign@v2.6.1", "tflint@v0.64.0"}
 PARTS = ["make .venv/.installed", "make lint", "make -C grafana types", "make test", "make demo", "make loop"]
 
 
@@ -59,7 +65,7 @@ class Machine:
         for program in (*REAL, "basename"):
             (self.bin / program).symlink_to(shutil.which(program))
         self.stub("id", "echo 0")
-        for program in ("make", "mkdir", "rm", "ln", "iptables", "pkill", "apt-get"):
+        for program in ("make", "mkdir", "rm", "ln", "iptables", "pkill", "apt-get", "kubectl"):
             self.stub(program)
         shutil.copytree(ROOT / ".ci", self.clone / ".ci")
         self.stub("python", LACKING, self.clone / ".venv" / "bin")
@@ -73,17 +79,18 @@ class Machine:
     def tools(self, folder: Path) -> Path:
         for name in ("docker-engine", "aws", "elasticsearch", "opensearch"):
             self.stub(name, folder=folder)
-        self.stub("curl")  # by which Elasticsearch is ready
+        # By it Elasticsearch is ready: not before it has begun
+        self.stub("curl", 'until [[ $(<"$RECORD") == *"elasticsearch --port"* ]]; do :; done')
         self.stub("kubernetes", '[ "$1" != env ] || echo "export KUBECONFIG=/a/kubeconfig"', folder)
         self.stub("go-tools", "echo /go/bin", folder)
         return folder
 
-    def run(self, **environment: str) -> Ran:
+    def run(self, *parts: str, **environment: str) -> Ran:
         record = self.folder / "record"
         record.write_text("")
         given = {"PATH": str(self.bin), "HOME": str(self.folder), "RECORD": str(record), "LACKS": "", **environment}
         ran = subprocess.run(
-            [self.clone / ".ci" / "run"], env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [self.clone / ".ci" / "run", *parts], env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         return Ran(ran.returncode, ran.stdout, record.read_text().splitlines())
 
@@ -111,18 +118,27 @@ def test_in_ci_what_is_missing_is_installed(machine):
     ran = machine.run(CI="true")
     installed = {call.split()[-1] for call in ran.calls if call.startswith("apt-get install")}
     assert (ran.code, installed) == (0, APT)
-    assert {call.split("/")[-1] for call in ran.calls if call.startswith("go ")} == {"v5@v5.7.1", "kubeconform@v0.8.0"}
-    assert any(call.startswith("python3 -m venv ") for call in ran.calls)
+    go = {call.split("/")[-1] for call in ran.calls if call.startswith("go ")}
+    assert go == GO
+    venvs = {call.split("/")[-1] for call in ran.calls if call.startswith("python3 -m venv ")}
+    assert venvs == {"moto_server", "zizmor", "checkov"}
 
 
 def test_in_ci_what_is_there_is_not_installed(machine):
     for program in (
-        *APT - {"prometheus", "default-jdk-headless"},
+        *APT - {"prometheus", "default-jdk-headless", "postgresql"},
+        "checkov",
         "java",
         "promtool",
         "kustomize",
         "kubeconform",
+        "act",
+        "cosign",
+        "actionlint",
         "moto_server",
+        "pg_ctlcluster",
+        "tflint",
+        "zizmor",
     ):
         machine.stub(program)
     ran = machine.run(CI="true")
@@ -166,13 +182,26 @@ def test_where_there_are_an_engine_and_a_cluster_the_cluster_trial_runs(machine)
     assert ran.left_out == ""
 
 
+def test_the_rehearsal_makes_room_for_itself_after_the_cluster_trial(machine):
+    ran = machine.run("cluster", "rehearse")
+    assert ran.makes[-2:] == ["make cluster BASE= LOAD=", REHEARSE]
+    assert "kubectl delete namespace slipway --ignore-not-found" in ran.calls
+
+
+def test_the_rehearsal_alone_removes_nothing_from_the_cluster(machine):
+    ran = machine.run("rehearse")
+    assert ran.makes == ["make .venv/.installed", REHEARSE]
+    assert not [call for call in ran.calls if call.startswith("kubectl")]
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_with_a_folder_of_tools_everything_runs_and_nothing_may_be_skipped(machine, named):
     tools = machine.tools(machine.clone.parent / "shared" / "tools" if not named else machine.folder / "elsewhere")
     machine.stub("make", 'echo "NO_SKIP=$SLIPWAY_TEST_NO_SKIP CI=$CI AWS=$SLIPWAY_TEST_AWS"')
     ran = machine.run(**({"SLIPWAY_TEST_TOOLS": str(tools)} if named else {}))
     assert ran.code == 0
-    assert ran.makes[-1] == f"make cluster BASE=python:3.11-slim-bookworm LOAD={tools}/kubernetes load"
+    base = "python:3.11-slim-bookworm"
+    assert ran.makes[-1] == f"make cluster BASE={base} LOAD={tools}/kubernetes load"
     assert "elasticsearch --port 9290" in ran.calls
     assert ran.output.count(f"NO_SKIP=1 CI=true AWS={tools}/aws") == len(ran.makes)
     started = ran.calls.index("docker-engine "), ran.calls.index("kubernetes start"), ran.calls.index("make lint")
@@ -186,6 +215,32 @@ def test_a_failed_part_ends_the_run_and_what_was_started_is_stopped(machine):
     ran = machine.run()
     assert (ran.code, ran.makes[-1]) == (1, "make test")
     assert {"kubernetes stop", "pkill -x dockerd"} <= set(ran.calls)
+
+
+def test_parts_that_are_named_run_alone_and_only_what_they_use_is_provided(machine):
+    machine.tools(machine.clone.parent / "shared" / "tools")
+    ran = machine.run("lint", "demo", LACKS="docker: install Docker")
+    assert (ran.code, ran.makes, ran.left_out) == (0, ["make .venv/.installed", "make lint", "make demo"], "")
+    assert not [call for call in ran.calls if call.startswith(("apt-get", "docker-engine", "kubernetes"))]
+    assert {"apt-get", "kubernetes"} <= {call.split()[0] for call in machine.run("cluster").calls}
+
+
+def test_a_part_that_there_is_not_is_an_error_that_names_those_that_there_are(machine):
+    ran = machine.run("lint", "tests_of_mine")
+    assert (ran.code, ran.makes) == (2, [])
+    assert ran.output.startswith("error: .ci/run has no part tests_of_mine. Its parts are: lint grafana tests ")
+
+
+@pytest.mark.parametrize(("stub", "result"), [("", "passed"), ('[ "$1" != demo ]', "**failed in demo**")])
+def test_the_page_of_a_run_says_how_each_part_ended_and_what_was_left_out(machine, stub, result):
+    machine.stub("make", stub)
+    page = machine.folder / "summary.md"
+    lacks = "prometheus: install Debian's package prometheus"
+    ran = machine.run("loop", "demo", LACKS=lacks, GITHUB_STEP_SUMMARY=str(page))
+    assert (ran.code == 0) is (result == "passed")
+    table = "| part | min:s |\n| --- | ---: |\n| prepare | 0:00 |\n| loop | 0:00 |\n| demo | 0:00 |\n"
+    left_out = f"\nLeft out, and why:\n\n- what dashboards show of make loop: {lacks}\n"
+    assert re.sub(r"\d+:\d\d", "0:00", page.read_text()) == f"### loop, demo: {result}\n\n{table}{left_out}"
 
 
 def test_an_engine_that_ran_before_is_left_alone(machine):

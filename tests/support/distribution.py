@@ -51,6 +51,7 @@ SLOW = {
 # Files that import a library for which a worker needs seconds
 LIBRARIES = {
     "TensorFlow": (
+        "benchmarks/gpu/test_gpu.py",
         "benchmarks/models/test_credit_risk.py",
         "pipelines/commands/test_train.py",
         "pipelines/labels/test_retraining_data.py",

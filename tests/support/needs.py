@@ -46,6 +46,12 @@ def _docker() -> str | None:
     return path if answered and answered.returncode == 0 else None
 
 
+def _postgres() -> str | None:
+    """Return the path of `initdb`, beside which is `postgres`; Debian keeps both outside of PATH."""
+    of_debian = Path("/usr/lib/postgresql").glob("*/bin/initdb") if shutil.which("pg_ctlcluster") else ()
+    return shutil.which("initdb") or max(map(str, of_debian), default=None)
+
+
 def _npm() -> str | None:
     """Return the path of `npm`, if its registry answers."""
     path = shutil.which("npm")
@@ -56,7 +62,7 @@ def _npm() -> str | None:
 NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     "aws": (
         _program("SLIPWAY_TEST_AWS"),
-        "set SLIPWAY_TEST_AWS to a program whose `start --port PORT` answers as S3, such as moto's server",
+        "set SLIPWAY_TEST_AWS to a program that answers as AWS, such as .ci/aws, which starts moto and MiniStack",
     ),
     "elasticsearch": (
         _program("SLIPWAY_TEST_ELASTICSEARCH"),
@@ -77,6 +83,18 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
         lambda: shutil.which("go"),
         "install Go 1.24 (go.dev/doc/install), whose module proxy has the Prometheus Operator's definitions",
     ),
+    "terraform": (
+        lambda: shutil.which("terraform"),
+        "install Terraform 1.11 (developer.hashicorp.com/terraform/install)",
+    ),
+    "tflint": (lambda: shutil.which("tflint"), "put tflint on PATH (github.com/terraform-linters/tflint)"),
+    "checkov": (lambda: shutil.which("checkov"), "install checkov in an environment of its own: pipx install checkov"),
+    "act": (lambda: shutil.which("act"), "put act 0.2.80 or newer on PATH (nektosact.com/installation)"),
+    "cosign": (
+        lambda: shutil.which("cosign"),
+        "put cosign 2.6 on PATH (docs.sigstore.dev/cosign/system_config/installation)",
+    ),
+    "docker-registry": (lambda: shutil.which("docker-registry"), "install Debian's package docker-registry"),
     "promtool": (lambda: shutil.which("promtool"), "install Debian's package prometheus"),
     "prometheus": (lambda: shutil.which("prometheus"), "install Debian's package prometheus"),
     "prometheus-alertmanager": (
@@ -89,7 +107,11 @@ NEEDS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "curl": (lambda: shutil.which("curl"), "install curl"),
     "java": (lambda: shutil.which("java"), "install a JDK of Java 17 or newer, such as Debian's default-jdk-headless"),
+    "postgres": (_postgres, "install Debian's package postgresql"),
     "redis-server": (lambda: shutil.which("redis-server"), "install Debian's package redis-server"),
+    "actionlint": (lambda: shutil.which("actionlint"), "put actionlint on PATH (github.com/rhysd/actionlint)"),
+    "zizmor": (lambda: shutil.which("zizmor"), "install zizmor, for example with `uv tool install zizmor`"),
+    "jq": (lambda: shutil.which("jq"), "install jq"),
     "shellcheck": (lambda: shutil.which("shellcheck"), "install Debian's package shellcheck"),
     "unshare": (_namespaces, "run the tests as root, with namespaces: for containers next to each other"),
     "docker": (_docker, "install Docker (docs.docker.com/engine/install) and start its engine"),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.models.pipeline_steps import train_and_evaluate
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from pipelines.artifacts import EvaluationReport, TrainingReport
 from slipway.config import load
 from slipway.settings import settings

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.models.pipeline_steps import train_and_evaluate
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from pipelines.artifacts import GatedReport
 from pipelines.packaging.score_words import format_score
 from pipelines.steps.export import export

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.statistics.drift import write
+from benchmarks.pages import write
 from pipelines.data import column_types, sources
 from slipway.config import UseCase
 

@@ -162,7 +162,7 @@ def test_a_database_that_is_protected_refuses_to_be_deleted_and_shared_leaves_no
     root = "environments/shared"
     assert "deletion protection" in shared.refused(root, "destroy").lower()
     shared.set(root, **SHARED, protected=False, database_keep_backups=False)
-    # These alone: the refused destruction took what is not protected, and the name of a deleted secret is kept for weeks
+    # These alone: the refused destruction took what is not protected, and a deleted secret keeps its name for weeks
     shared.apply(root, "-target=module.database", "-target=module.storage")
     shared.destroy(root)
     assert shared.resources(root) == []

@@ -23,7 +23,7 @@ from scenarios.closed_loop import (
 )
 from scenarios.closed_loop.observer import REFUSED, SERVED, STAGE, Observer
 from scenarios.closed_loop.simulated_callers import RATE, SimulatedCallers
-from scenarios.harness import release_checks, scheduled_monitor
+from scenarios.harness import release_checks, scheduled_monitor, state_folder
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from scenarios.harness.prometheus_client import Prometheus
@@ -84,7 +84,7 @@ class ClosedLoop:
             SlipwayError: a process did not start, or a transition took too long; the checks until then are in `result`.
         """
         var = settings().var.resolve()
-        workspace.empty(var)
+        state_folder.empty(var, "a closed loop")
         workspace.write(self._original, settings().usecases)
         self._usecase = usecases.load(self._name)
         os.environ["SLIPWAY_ALERT_SECRET"] = self._secret

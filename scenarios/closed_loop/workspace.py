@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from scenarios.closed_loop.shifted_world import has_concept_drift
-from slipway.errors import ServiceError, UseCaseError
-from slipway.local import running_stack
+from slipway.errors import UseCaseError
 
 ROWS = 2000
 WINDOW = 800
@@ -29,19 +28,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gates": {"directions": {}, "invariant": []},
     "canary": {"stages": list(STAGES), "min_predictions": MIN_PREDICTIONS, "min_minutes": 0.05, "max_score_shift": 1.0},
 }
-
-
-def empty(var: Path) -> None:
-    """Remove the state folder of an earlier loop.
-
-    Raises:
-        ServiceError: that loop still runs.
-    """
-    if running_stack(var):
-        raise ServiceError(
-            f"a closed loop runs from {var} already: it ends by itself, or by Ctrl-C where it was started."
-        )
-    shutil.rmtree(var, ignore_errors=True)
 
 
 def original(usecases: Path) -> Path:

@@ -27,11 +27,12 @@ def command(
     check held; then, unless it is the short form, it writes its report into the docs.
     """
     from scenarios.delivery import scenario
+    from scenarios.harness import state_folder
     from slipway.cli.environment import move
     from slipway.settings import settings
 
     var = settings().var.resolve() / "delivery"
-    scenario.empty(var)
+    state_folder.empty(var, "a rehearsal")
     move(var, var / "checkout" / "usecases")
     rehearsal = scenario.Rehearsal(base, short, say)
     run_and_report(rehearsal, lambda result: _report(result, short), as_json)

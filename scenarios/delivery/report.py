@@ -10,6 +10,7 @@ from scenarios.delivery import stand_ins
 from scenarios.delivery.act_log import FAILURE, JobRun
 from scenarios.delivery.runner import WorkflowRun
 from scenarios.harness.checks import Check
+from scenarios.harness.pages import write_between
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "delivery.md"
 BEGIN, END = "<!-- rehearsed: begin (make rehearse writes this part) -->", "<!-- rehearsed: end -->"
@@ -57,9 +58,7 @@ def stand_in_lines(meanings: Mapping[str, str]) -> list[str]:
 
 def write(lines: Sequence[str], page: Path = PAGE) -> None:
     """Put the lines between the two markers of the page."""
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+    write_between(page, BEGIN, END, lines)
 
 
 def _row(run: WorkflowRun, job: JobRun) -> str:

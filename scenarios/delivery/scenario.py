@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from scenarios.kubernetes.background_load import BackgroundLoad
 from slipway.clients.mlflow.registry import Registry as ModelRegistry
 from slipway.clients.prefect import AUTH_STRING
 from slipway.errors import ServiceError
-from slipway.local import Stack, claim_services, running_stack
+from slipway.local import Stack, claim_services
 from slipway.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,16 +239,3 @@ class Rehearsal:
 
     def _say(self, line: str) -> None:
         self._write(f"[{time.monotonic() - self._started:4.0f} s] {line}")
-
-
-def empty(var: Path) -> None:
-    """Remove the state folder of an earlier rehearsal; images that were pushed stay beside it.
-
-    Raises:
-        ServiceError: that rehearsal still runs.
-    """
-    if running_stack(var):
-        raise ServiceError(
-            f"a rehearsal runs from {var} already: it ends by itself, or by Ctrl-C where it was started."
-        )
-    shutil.rmtree(var, ignore_errors=True)

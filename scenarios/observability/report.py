@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenarios.harness.checks import Check
+from scenarios.harness.pages import write_between
 from scenarios.harness.shortened_rules import FACTOR
 from scenarios.harness.shortened_servers import SCRAPE_SECONDS
 
@@ -153,9 +154,7 @@ def story_lines(steps: Sequence[StoryStep], searched: Sequence[SearchedPanel]) -
 
 def write(page: Path, lines: Sequence[str]) -> None:
     """Put the lines between the two markers of a page."""
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+    write_between(page, BEGIN, END, lines)
 
 
 def _seconds(value: float | None) -> str:

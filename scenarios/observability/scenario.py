@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scenarios.closed_loop import workspace
-from scenarios.harness import release_checks
+from scenarios.harness import release_checks, state_folder
 from scenarios.harness.checks import Check, Result
 from scenarios.harness.jobs import Jobs
 from scenarios.harness.shortened_rules import pending_seconds
@@ -131,7 +131,7 @@ class Observability:
         Raises:
             SlipwayError: a process did not start, or a program is not installed; the checks until then are in `result`.
         """
-        workspace.empty(settings().var.resolve())
+        state_folder.empty(settings().var.resolve(), "the observation")
         write_usecase(self._original, settings().usecases)
         usecase = usecases.load(self._original.name)
         _require_key()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.closed_loop import scenario, workspace
+from scenarios.harness import state_folder
 from slipway import config as usecases
 from slipway.cli.environment import move
 from slipway.errors import ServiceError, UseCaseError
@@ -62,12 +63,12 @@ def test_a_use_case_without_the_line_of_its_rows_is_an_error(tmp_path: Path) -> 
 
 def test_what_an_earlier_loop_left_is_removed_unless_it_still_runs(tmp_path: Path) -> None:
     (tmp_path / "loop" / "mlflow").mkdir(parents=True)
-    workspace.empty(tmp_path / "loop")
+    state_folder.empty(tmp_path / "loop", "a closed loop")
     assert not (tmp_path / "loop").exists()
     lock = StackLock(tmp_path / "loop")
     lock.write(State(os.getpid(), "loop", {}))
     with pytest.raises(ServiceError, match="a closed loop runs"):
-        workspace.empty(tmp_path / "loop")
+        state_folder.empty(tmp_path / "loop", "a closed loop")
     lock.release()
 
 

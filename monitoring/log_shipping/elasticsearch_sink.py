@@ -2,7 +2,8 @@
 
 `op_type: create` with the event's id keeps an event from being twice in one index. A data stream has several, so an
 event that is sent again after a roll-over would be there twice. Therefore a part of a segment of which it is not known
-whether it was sent (the shipper was killed, the response was lost) is compared with the whole stream first.
+whether it was sent (the shipper was killed, the response was lost) is compared with the whole stream first, and so is a
+segment that waited for long, since a replay may have sent its events from Parquet meanwhile.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Bulks under way at the same time. As many of a segment may be unknown after a kill, and are compared."""
+
+_REPLAYED_AFTER = timedelta(hours=1)
+"""Age from which on a segment is compared: nobody replays what has just come, nor is a stream rolled over so soon."""
 
 _Send = Callable[..., Delivered]
 
@@ -81,9 +86,10 @@ class ElasticsearchSink:
         """Send what follows the checkpoint, several bulks at once, and move it after each in their order.
 
         Of a segment that was begun before, bulks are compared until they are new: as many as were under way, or more
-        where the checkpoint is older than it should be.
+        where the checkpoint is older than it should be. A segment that a replay may have sent is compared alike.
         """
         start = checkpoints.read(segment)
+        may_be_there = start is not None or datetime.now(UTC) - segment.opened > _REPLAYED_AFTER
         if start is None:
             checkpoints.write(segment, 0)
         events, found, sent = 0, False, deque[tuple[Batch, Future[Delivered]]]()
@@ -92,7 +98,7 @@ class ElasticsearchSink:
                 if len(sent) == AT_ONCE:
                     found = self._settle(usecase, segment, *sent[0])
                     sent.popleft()
-                ask = start is not None and (number < AT_ONCE or found)
+                ask = may_be_there and (number < AT_ONCE or found)
                 sent.append((batch, self._threads.submit(send, batch.documents, ask=ask)))
                 events += len(batch.documents)
             while sent:

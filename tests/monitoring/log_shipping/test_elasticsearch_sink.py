@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -462,4 +464,13 @@ def test_a_checkpoint_that_is_older_than_it_should_be_doubles_nothing(config, th
     checkpoints.write(segment, 0)
     server.roll_over()
     assert sink(config, server).take(USECASE, segment) == len(ROWS)
+    assert once(server)
+
+
+def test_a_segment_that_waited_while_a_replay_sent_its_events_doubles_nothing(config, thirteen, server):
+    (segment,) = segments(config.spool, USECASE)
+    server.store(STREAM, [event_lines.parse(prediction(row)) for row in ROWS])
+    server.roll_over()
+    waited = replace(segment, opened=segment.opened - timedelta(hours=2))
+    assert sink(config, server).take(USECASE, waited) == len(ROWS)
     assert once(server)

@@ -105,34 +105,6 @@ def create(client: Elasticsearch, stream: str, documents: Sequence[Document]) ->
     return _of_items(documents, response.body)
 
 
-def present(client: Elasticsearch, stream: str, ids: Sequence[str]) -> set[str]:
-    """Choose the ids that are anywhere in the stream: a conflict is noticed in its current index only.
-
-    Raises:
-        SinkUnavailable: a part of the stream cannot be searched.
-    """
-    from elasticsearch import ApiError, NotFoundError, TransportError
-
-    try:
-        client.indices.refresh(index=stream)  # what was written a moment ago is not found otherwise
-        response = client.search(
-            index=stream,
-            query={"ids": {"values": list(ids)}},
-            size=2 * len(ids),  # where one is there twice, no other may be missing in the response
-            source=False,
-            track_total_hits=False,
-            allow_partial_search_results=False,
-            filter_path=["hits.hits._id", "timed_out"],
-        )
-    except NotFoundError:
-        return set()
-    except (ApiError, TransportError) as error:
-        raise SinkUnavailable(failures.explain(error)) from None
-    if response.body.get("timed_out", True):
-        raise SinkUnavailable("the search for the ids of interrupted bulks was cut short")
-    return {hit["_id"] for hit in response.body.get("hits", {}).get("hits", [])}
-
-
 def _action(id: str) -> bytes:
     return b'{"create":{"_id":%b}}' % _encode(id)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from monitoring.log_shipping.bulk import present
 from monitoring.log_shipping.refill import ROWS, events
+from monitoring.log_shipping.stream_contents import present
 from slipway.clients.elasticsearch import failures, streams
 from slipway.prediction_log.layout import STREAMS, usecases
 from slipway.settings import Settings

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitoring.log_shipping.bulk import Refusal, create, present
+from monitoring.log_shipping.bulk import Refusal, create
 from monitoring.log_shipping.event_lines import Document
 from monitoring.log_shipping.sinks import SinkUnavailable
+from monitoring.log_shipping.stream_contents import present
 from slipway.clients.elasticsearch.connection import connect
 from slipway.system.backoff import pause
 

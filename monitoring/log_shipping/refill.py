@@ -1,6 +1,7 @@
 """Replay: Elasticsearch is filled again, from Parquet or with the documents that it refused before.
 
-Nothing comes twice: each batch asks first which of its ids are in the stream. Several are under way at once.
+Nothing comes twice: each batch asks first which of its ids are in the stream, unless the stream has had nothing of the
+hour and still writes into the same index, in which an id cannot be twice. Several batches are under way at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from monitoring.log_shipping import refused_documents
 from monitoring.log_shipping.bulk import Refusal
 from monitoring.log_shipping.delivery import deliver
 from monitoring.log_shipping.event_lines import Document, chunked
+from monitoring.log_shipping.stream_contents import holds_any, write_index
 from slipway.clients.elasticsearch import streams
 from slipway.prediction_log import Log
 from slipway.prediction_log.layout import STREAMS, dates, partitions, usecases
@@ -48,9 +50,12 @@ class Hour(NamedTuple):
 
 
 class _Part(NamedTuple):
+    """Some documents of an hour; `free` is the index in which only this replay can have written something of it."""
+
     hour: Hour
     number: int
     documents: list[Document]
+    free: str | None
 
 
 class _Sent(NamedTuple):
@@ -74,7 +79,7 @@ def replay(
     Raises:
         SinkUnavailable: it ended early; the same command goes on.
     """
-    parts = (part for hour in hours(settings, since, until) for part in _parts(settings, hour))
+    parts = (part for hour in hours(settings, since, until) for part in _parts(settings, client, hour))
     done, store = Replayed(), object_store(settings)
     for hour, sent in groupby(_in_parallel(partial(_send, settings, client), parts), lambda each: each.part.hour):
         before = done.documents
@@ -137,12 +142,21 @@ def _value(value: Any, kind: str) -> Any:
     return iso(value, "microseconds") if isinstance(value, datetime) else value
 
 
-def _parts(settings: Settings, hour: Hour) -> Iterator[_Part]:
+def _parts(settings: Settings, client: Elasticsearch, hour: Hour) -> Iterator[_Part]:
     relation = events(settings, hour.stream, hour.usecase, hour.start, hour.end)
     relation.aggregate("bit_xor(hash(COLUMNS(*)))").fetchall()  # a file that is damaged inside is left out from now on
     in_order = relation.order('"event.id"')  # so that a part has the same documents in the next replay
+    free = _free_index(settings, client, hour)
     for number, documents in enumerate(chunked(_documents(in_order, hour.stream))):
-        yield _Part(hour, number, documents)
+        yield _Part(hour, number, documents, free)
+
+
+def _free_index(settings: Settings, client: Elasticsearch, hour: Hour) -> str | None:
+    """Name the index that the stream writes into, if it has nothing of the hour. The name comes first, then the search:
+    what another writes in between is in that index, or is found."""
+    target = _target(settings, hour)
+    index = write_index(client, target)
+    return None if holds_any(client, target, hour.usecase, hour.start, hour.end) else index
 
 
 def _documents(relation: DuckDBPyRelation, stream: str) -> Iterator[Document]:
@@ -153,8 +167,13 @@ def _documents(relation: DuckDBPyRelation, stream: str) -> Iterator[Document]:
 
 
 def _send(settings: Settings, client: Elasticsearch, part: _Part) -> _Sent:
-    target = streams.stream(f"slipway.{part.hour.stream}", settings)
-    return _Sent(part, deliver(client, target, part.documents, ask=True).refused)
+    target = _target(settings, part.hour)
+    ask = part.free is None or write_index(client, target) != part.free
+    return _Sent(part, deliver(client, target, part.documents, ask=ask).refused)
+
+
+def _target(settings: Settings, hour: Hour) -> str:
+    return streams.stream(f"slipway.{hour.stream}", settings)
 
 
 def _kept_as(settings: Settings, part: _Part) -> str:

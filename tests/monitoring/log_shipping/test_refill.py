@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitoring.log_shipping import delivery, event_lines
+from monitoring.log_shipping import delivery, event_lines, refill
 from monitoring.log_shipping.event_lines import parse
 from monitoring.log_shipping.refill import replay
 from monitoring.log_shipping.shipper import Shipper
@@ -64,7 +64,7 @@ def test_a_replay_sends_what_lacks_in_its_time_and_nothing_twice(config, write, 
     rows = {f"r{number}": number * 3600 for number in range(30)}
     write(*(prediction(row, seconds) for row, seconds in rows.items()))
     Shipper(config, [ParquetSink(config)]).ship()
-    server.store(STREAM, [("r0:champion:1", b"{}"), ("r5:champion:1", b"{}")])
+    server.store(STREAM, [parse(prediction(row, rows[row])) for row in ("r0", "r5")])
     server.roll_over()
     for _ in range(2):
         replay(config, server.client(), SINCE, UNTIL, lambda line: None)
@@ -72,6 +72,36 @@ def test_a_replay_sends_what_lacks_in_its_time_and_nothing_twice(config, write, 
     assert sum(map(len, server.bulks)) == 22
     replay(config, server.client(), SINCE, datetime(2026, 3, 3, tzinfo=UTC), lambda line: None)
     assert len(server.ids(STREAM)) == 30
+
+
+def test_ids_of_an_hour_are_asked_for_only_where_the_stream_has_some_of_it(config, write, server, monkeypatch):
+    monkeypatch.setattr(event_lines, "MOST_DOCUMENTS", 2)
+    lines = [prediction(f"r{number}", number * 600) for number in range(12)]
+    write(*lines)
+    Shipper(config, [ParquetSink(config)]).ship()
+    server.store(STREAM, [parse(lines[7])])
+    replay(config, server.client(), SINCE, UNTIL, lambda line: None)
+    assert server.ids(STREAM) == {f"r{number}:champion:1": 1 for number in range(12)}
+    assert {id for asked in server.questions for id in asked} == {f"r{number}:champion:1" for number in range(6, 12)}
+
+
+def test_a_stream_that_rolls_over_while_another_writes_has_no_event_twice(config, write, server, monkeypatch):
+    monkeypatch.setattr(event_lines, "MOST_DOCUMENTS", 1)
+    monkeypatch.setattr(refill, "AT_ONCE", 1)
+    lines = [prediction(f"r{number}", number * 600) for number in range(5)]
+    write(*lines)
+    Shipper(config, [ParquetSink(config)]).ship()
+    server.store(STREAM, [parse(prediction("other hour", 7200))])
+
+    def another_writes(when: str) -> None:
+        if when == "after" and len(server.bulks) == 2 and len(server.streams[STREAM]) == 1:
+            server.store(STREAM, [parse(line) for line in lines])
+            server.roll_over()
+
+    server.on_request = another_writes
+    replay(config, server.client(), SINCE, UNTIL, lambda line: None)
+    assert len(server.streams[STREAM]) == 2
+    assert set(server.ids(STREAM).values()) == {1}
 
 
 def test_a_replay_that_ends_early_goes_on_with_the_same_command(config, write, server, cli, monkeypatch):

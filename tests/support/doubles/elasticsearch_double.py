@@ -1,7 +1,7 @@
 """Elasticsearch without a network: the real client, whose node is a dictionary, with faults on demand.
 
-It knows what the shipper uses: bulks of `create`, refresh, and searches for ids; a stream has several indices, and an
-id is unique in the newest one only.
+It knows what the shipper uses: bulks of `create`, refresh, a stream's indices, and searches for ids or for a use case's
+events of a time; a stream has several indices, and an id is unique in the newest one only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from elasticsearch import Elasticsearch
 
 from slipway.clients.elasticsearch.connection import api_key
 from slipway.settings import Settings
+from slipway.timestamps import parse
 
 JSON = {"content-type": "application/json", "x-elastic-product": "Elasticsearch"}
 
@@ -98,6 +99,8 @@ class ElasticsearchDouble:
 
     def _respond(self, target: str, body: bytes) -> Response:
         _, stream, endpoint = urlsplit(target).path.split("/")
+        if stream == "_data_stream":
+            return self._data_stream(endpoint)
         if endpoint == "_bulk":
             return self._bulk(stream, body)
         if stream not in self.streams:
@@ -118,11 +121,34 @@ class ElasticsearchDouble:
             return self.faults.pop(0)(self, stream, documents)
         return no_fault(self, stream, documents)
 
+    def _data_stream(self, stream: str) -> Response:
+        if stream not in self.streams:
+            return json_response({"error": {"type": "index_not_found_exception", "reason": "no such index"}}, 404)
+        indices = [{"index_name": f".ds-{stream}-{number:06}"} for number, _ in enumerate(self.streams[stream], 1)]
+        return json_response({"data_streams": [{"indices": indices}]})
+
     def _search(self, stream: str, search: dict[str, Any]) -> Response:
+        if "bool" in search["query"]:
+            return self._search_time(stream, *search["query"]["bool"]["filter"])
         wanted = set(search["query"]["ids"]["values"])
         self.questions.append(wanted)
         hits = [{"_id": id} for index in self.streams[stream] for id in index if id in wanted][: search["size"]]
-        return json_response({"timed_out": False, **({"hits": {"hits": hits}} if hits else {})})
+        return _found(hits)
+
+    def _search_time(self, stream: str, usecase: dict[str, Any], time: dict[str, Any]) -> Response:
+        name, window = usecase["term"]["slipway.usecase"], time["range"]["@timestamp"]
+        hits = [
+            {"_id": id}
+            for index in self.streams[stream]
+            for id, line in index.items()
+            if (event := json.loads(line)).get("slipway", {}).get("usecase") == name
+            and parse(window["gte"]) <= parse(event["@timestamp"]) <= parse(window["lte"])
+        ]
+        return _found(hits)
+
+
+def _found(hits: list[dict[str, str]]) -> Response:
+    return json_response({"timed_out": False, **({"hits": {"hits": hits}} if hits else {})})
 
 
 def item(id: str, status: int, kind: str = "", reason: str = "") -> dict[str, Any]:

@@ -103,7 +103,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_a_clone_alone_runs_all_but_the_cluster_and_says_what_was_left_out(machine):
     ran = machine.run(LACKS="docker: install Docker")
     assert (ran.code, ran.makes) == (0, [*PARTS, "make observe"])
-    parts = ("tests with docker", "make cluster: docker")
+    parts = ("tests with docker", "make cluster: docker", "make rehearse: docker")
     assert ran.left_out == "".join(f"  {part}: install Docker\n" for part in parts)
 
 
@@ -148,7 +148,7 @@ def test_in_ci_what_is_there_is_not_installed(machine):
 def test_what_cannot_be_installed_is_told_and_ends_nothing(machine):
     machine.stub("apt-get", "exit 100")
     ran = machine.run(CI="true", LACKS="chromium: install Debian's package chromium")
-    assert (ran.code, ran.makes) == (0, [*PARTS, "make observe", "make cluster BASE= LOAD="])
+    assert (ran.code, ran.makes) == (0, [*PARTS, "make observe", "make cluster BASE= LOAD=", REHEARSE])
     for program in ("chromium", "promtool", "kustomize", "moto_server"):
         assert f"{program} could not be installed" in ran.output
     assert "tests with chromium: install Debian's package chromium" in ran.left_out
@@ -178,7 +178,7 @@ def test_without_npm_the_types_of_dashboards_are_left_out(machine):
 
 def test_where_there_are_an_engine_and_a_cluster_the_cluster_trial_runs(machine):
     ran = machine.run(SLIPWAY_TEST_LOAD="kind load docker-image")
-    assert ran.makes == [*PARTS, "make observe", "make cluster BASE= LOAD=kind load docker-image"]
+    assert ran.makes == [*PARTS, "make observe", "make cluster BASE= LOAD=kind load docker-image", REHEARSE]
     assert ran.left_out == ""
 
 
@@ -188,10 +188,13 @@ def test_the_rehearsal_makes_room_for_itself_after_the_cluster_trial(machine):
     assert "kubectl delete namespace slipway --ignore-not-found" in ran.calls
 
 
-def test_the_rehearsal_alone_removes_nothing_from_the_cluster(machine):
+def test_the_rehearsal_alone_removes_nothing_from_a_cluster_of_a_person(machine):
     ran = machine.run("rehearse")
     assert ran.makes == ["make .venv/.installed", REHEARSE]
     assert not [call for call in ran.calls if call.startswith("kubectl")]
+    machine.tools(machine.clone.parent / "shared" / "tools")
+    left = "kubectl delete namespace slipway-staging slipway-production --ignore-not-found"
+    assert [call for call in machine.run("rehearse").calls if call.startswith("kubectl")] == [left]
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -201,7 +204,7 @@ def test_with_a_folder_of_tools_everything_runs_and_nothing_may_be_skipped(machi
     ran = machine.run(**({"SLIPWAY_TEST_TOOLS": str(tools)} if named else {}))
     assert ran.code == 0
     base = "python:3.11-slim-bookworm"
-    assert ran.makes[-1] == f"make cluster BASE={base} LOAD={tools}/kubernetes load"
+    assert ran.makes[-2:] == [f"make cluster BASE={base} LOAD={tools}/kubernetes load", f"{REHEARSE}{base}"]
     assert "elasticsearch --port 9290" in ran.calls
     assert ran.output.count(f"NO_SKIP=1 CI=true AWS={tools}/aws") == len(ran.makes)
     started = ran.calls.index("docker-engine "), ran.calls.index("kubernetes start"), ran.calls.index("make lint")

@@ -49,8 +49,9 @@ down: $(INSTALLED) ## End what `make up` started.
 cluster: $(INSTALLED) ## Install, use and disturb it on the cluster of KUBECONFIG: make cluster LOAD='kind load docker-image'
 	@$(BIN)/python -m scenarios.kubernetes --base '$(BASE)' --load '$(LOAD)'
 
-rehearse: $(INSTALLED) ## Push to a repository of this machine and follow it into the cluster of KUBECONFIG, in act; SHORT=1 for the short form.
+rehearse: $(INSTALLED) ## Push to a repository of this machine and follow it into the cluster of KUBECONFIG, in act, then apply and destroy every environment of Terraform; SHORT=1 for fewer pushes alone.
 	@$(BIN)/python -m scenarios.delivery --base '$(BASE)' $(if $(SHORT),--short)
+	@$(if $(SHORT),,SLIPWAY_TEST_ALL_ENVIRONMENTS=1 $(BIN)/pytest tests/infra/terraform/test_environments.py)
 
 test: $(INSTALLED) ## Set up and run all tests, or TESTS: in WORKERS processes, then those that measure time, on their own.
 	@status=0; $(WORKERS_SHARE) -m 'not alone' $(TESTS) || status=1; $(if $(ALONE),$(BIN)/pytest -m alone $(ALONE) || status=1;) exit $$status

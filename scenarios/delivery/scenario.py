@@ -185,7 +185,8 @@ class Rehearsal:
         wrong = [f"{job.id}: {job.reason}" for job in run.jobs if job.result != "success"]
         missing = [name for name, job in found.items() if job is None]
         observed = "; ".join([*wrong, *(f"{name} did not run" for name in missing)])
-        self._check(run.push, "jobs succeeded", held, observed or f"{len(run.jobs)} jobs in {run.seconds:.0f} s")
+        ran = f"{', '.join(job.id for job in run.jobs)} in {run.seconds:.0f} s"
+        self._check(run.push, f"{run.workflow} succeeded", held, observed or ran)
 
     def _check_failed(self, run: WorkflowRun, failed: str, prevented: str) -> None:
         """Check that one job failed and says why, and that a later one did not run."""

@@ -13,10 +13,14 @@ JOB = JobRun("staging", "release/deploy", "failure", 62.0, STEPS, [], ["error: a
 RUN = WorkflowRun("release", Push("0" * 40, "1" * 40, "A change"), [JOB], False, 70.0)
 
 
-def test_a_row_has_the_result_with_its_reason_and_the_steps_that_took_time():
-    assert report.job_lines([RUN])[-1] == (
-        r"| A change | release | staging | failed: error: a\|b is &lt;none> | 62 | Deploy 61 |"
-    )
+def test_a_row_has_the_result_and_the_steps_that_took_time():
+    assert report.job_lines([RUN])[-1] == "| A change | release | staging | failed | 62 | Deploy 61 |"
+
+
+def test_what_was_observed_fits_a_cell_and_names_no_path_of_this_machine():
+    observed = f"{report.ROOT}/var/key: a|b is <none> of x@sha256:{'0123456789ab' + 52 * 'c'}.\nMore"
+    row = report.check_lines([Check("A change", "staging failed", True, observed)])[-1]
+    assert row == r"| A change | staging failed | yes | var/key: a\|b is &lt;none> of x@sha256:0123456789ab…. |"
 
 
 def test_a_check_that_did_not_hold_stands_out():

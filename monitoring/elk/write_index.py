@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slipway.clients.elasticsearch.streams import newest
+
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
 MARK = "slipway_digest"  # in `_meta` of the mappings
-_BACKING, _GENERATION = ".ds-", 6  # .ds-STREAM-yyyy.MM.dd-000001
+_BACKING = ".ds-"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def write_index(client: Elasticsearch, stream: str) -> WriteIndex | None:
         found = client.indices.get_mapping(index=stream)
     except NotFoundError:
         return None
-    name = max(found, key=lambda index: index[-_GENERATION:])
+    name = newest(found)
     marks: dict[str, Any] = found[name]["mappings"].get("_meta") or {}
     return WriteIndex(name, marks.get(MARK), len(found))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from monitoring.log_shipping.sinks import SinkUnavailable
 from slipway.clients.elasticsearch import failures
+from slipway.clients.elasticsearch.streams import newest
 from slipway.timestamps import iso
 
 if TYPE_CHECKING:
@@ -84,10 +85,9 @@ def write_index(client: Elasticsearch, stream: str) -> str | None:
     from elasticsearch import ApiError, NotFoundError, TransportError
 
     try:
-        response = client.indices.get_data_stream(name=stream, filter_path="data_streams.indices.index_name")
+        found = client.indices.get_settings(index=stream, name="index.uuid").body
     except NotFoundError:
         return None
     except (ApiError, TransportError) as error:
         raise SinkUnavailable(failures.explain(error)) from None
-    found = response.body.get("data_streams", [])
-    return str(found[0]["indices"][-1]["index_name"]) if found else None
+    return newest(found) if found else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from slipway.settings import Settings
 
 PREDICTION = "slipway.prediction"
@@ -9,6 +11,7 @@ FEEDBACK = "slipway.feedback"
 SERVICE = "slipway.service"
 AUDIT = "slipway.audit"
 DATASETS = (PREDICTION, FEEDBACK, SERVICE, AUDIT)
+_GENERATION = 6  # digits at the end of an index: .ds-STREAM-yyyy.MM.dd-000001
 
 
 def stream(dataset: str, config: Settings) -> str:
@@ -19,3 +22,12 @@ def stream(dataset: str, config: Settings) -> str:
 def streams(config: Settings) -> dict[str, str]:
     """Name every data stream of this environment, by dataset."""
     return {dataset: stream(dataset, config) for dataset in DATASETS}
+
+
+def newest(indices: Iterable[str]) -> str:
+    """Choose the newest of a stream's indices, which the stream writes into.
+
+    >>> newest([".ds-logs-a-local-2026.01.31-000010", ".ds-logs-a-local-2026.02.01-000009"])
+    '.ds-logs-a-local-2026.01.31-000010'
+    """
+    return max(indices, key=lambda index: index[-_GENERATION:])

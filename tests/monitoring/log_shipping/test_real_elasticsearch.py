@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
 from monitoring.log_shipping.refill import replay_refused
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink, Totals
+from monitoring.log_shipping.stream_contents import holds_any, write_index
 from slipway.clients.elasticsearch import streams
 from slipway.prediction_log import Log, Writer, segments
 from slipway.settings import Settings
@@ -109,6 +112,20 @@ def test_a_read_only_index_holds_its_events_until_it_takes_them(elk, client, tar
     client.indices.put_settings(index=target, settings={"index.blocks.write": None})
     _until(lambda: not shipping.ship().failed)
     assert ids(client, target) == ["a:champion:1", "b:champion:1"]
+
+
+def test_a_stream_names_the_index_that_it_writes_into_and_what_it_holds_in_all_of_them(elk, client, target):
+    at = [datetime(2026, 3, 1, 10, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (0, 15, 30, 45)]
+    assert write_index(client, target) is None
+    assert not holds_any(client, target, USECASE, at[0], at[3])
+    write_segment(elk, prediction("a", 10 * 3600 + 15 * 60))
+    assert shipper(elk).ship().failed == []
+    first = write_index(client, target)
+    client.indices.rollover(alias=target)
+    second = write_index(client, target)
+    assert first and second and first.endswith("-000001") and second.endswith("-000002")
+    assert [holds_any(client, target, USECASE, *times) for times in pairwise(at)] == [True, True, False]
+    assert not holds_any(client, target, "other", at[0], at[3])
 
 
 def test_both_sides_are_compared_and_what_lacks_is_named_and_sent(elk, client, target, cli):

@@ -98,15 +98,16 @@ class ElasticsearchDouble:
         return items
 
     def _respond(self, target: str, body: bytes) -> Response:
-        _, stream, endpoint = urlsplit(target).path.split("/")
-        if stream == "_data_stream":
-            return self._data_stream(endpoint)
+        _, stream, endpoint, *_ = urlsplit(target).path.split("/")
         if endpoint == "_bulk":
             return self._bulk(stream, body)
         if stream not in self.streams:
             return json_response({"error": {"type": "index_not_found_exception", "reason": "no such index"}}, 404)
         if endpoint == "_refresh":
             return json_response({"_shards": {"total": 1, "successful": 1, "failed": 0}})
+        if endpoint == "_settings":
+            indices = (f".ds-{stream}-{number:06}" for number, _ in enumerate(self.streams[stream], 1))
+            return json_response({index: {"settings": {}} for index in indices})
         return self._search(stream, json.loads(body))
 
     def _bulk(self, stream: str, body: bytes) -> Response:
@@ -120,12 +121,6 @@ class ElasticsearchDouble:
         if self.faults:
             return self.faults.pop(0)(self, stream, documents)
         return no_fault(self, stream, documents)
-
-    def _data_stream(self, stream: str) -> Response:
-        if stream not in self.streams:
-            return json_response({"error": {"type": "index_not_found_exception", "reason": "no such index"}}, 404)
-        indices = [{"index_name": f".ds-{stream}-{number:06}"} for number, _ in enumerate(self.streams[stream], 1)]
-        return json_response({"data_streams": [{"indices": indices}]})
 
     def _search(self, stream: str, search: dict[str, Any]) -> Response:
         if "bool" in search["query"]:

@@ -63,12 +63,12 @@ class ModelError(SlipwayError):
 
 
 class Late(ModelError):
-    """A model that did not answer within the deadline, the champion's `serving.deadline_ms`."""
+    """A model that did not respond within the deadline, the champion's `serving.deadline_ms`."""
 
     reason = "late"
 
     def __init__(self, live: Model) -> None:
-        super().__init__(f"{live.usecase} version {live.version} did not answer within {live.deadline * 1000:g} ms")
+        super().__init__(f"{live.usecase} version {live.version} did not respond within {live.deadline * 1000:g} ms")
 
 
 class Abandoned(Late):

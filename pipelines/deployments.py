@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve the deployments until a signal, or register them for the pool that `argv` names.
 
     Raises:
-        SystemExit: a setting is not valid, or Prefect does not answer; the message tells what to do.
+        SystemExit: a setting is not valid, or Prefect does not respond; the message tells what to do.
     """
     options = _options(argv)
     try:
@@ -60,7 +60,7 @@ def register(pool: str, image: str, template: dict[str, Any]) -> None:
     Runs in the pool may have this image only.
 
     Raises:
-        ServiceError: Prefect does not answer.
+        ServiceError: Prefect does not respond.
         SettingsError: the pool is of another type.
     """
     uri = settings().prefect_uri
@@ -131,7 +131,7 @@ def _wait_for(uri: str) -> None:
     while not is_healthy(f"{uri}/health"):
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"Prefect does not answer at {without_login(uri)} (for {_WAIT_SECONDS:.0f} s): is its server up, "
+                f"Prefect does not respond at {without_login(uri)} (for {_WAIT_SECONDS:.0f} s): is its server up, "
                 "and does PREFECT_API_URL name it?"
             )
         time.sleep(1)

@@ -8,10 +8,10 @@ SlipwayError
 ├── BundleError          a bundle whose bytes, contract or content are not as promised
 │   ├── GateRefused      a bundle whose gates failed and which nobody overrode
 │   └── DamagedFile      … on this machine: another machine may have it whole
-├── RegistryError        the registry does not answer, or answers an error
+├── RegistryError        the registry does not respond, or responds with an error
 │   └── NotFound         … that there is no such model, version or alias
 ├── RunLocked            another training of the same use case is under way
-├── ServiceError         a server does not answer, or answers an error
+├── ServiceError         a server does not respond, or responds with an error
 │   └── ResponseTooLarge … with more bytes than its caller takes
 └── PortTaken            a port is in use
 """

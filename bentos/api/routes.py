@@ -28,7 +28,7 @@ from slipway.system.shared_results import SharedResults, TooManyResults
 
 CONTEXT = "slipway.context"  # key of the ASGI scope, where the application puts the request context
 _SAFE = {name.decode(): value.decode() for name, value in SAFE}
-_RESERVED = "is reserved for a later version: this one does not answer it."
+_RESERVED = "is reserved for a later version: this one does not serve it."
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -64,7 +64,7 @@ class TokenVerifier:
 
         Raises:
             InvalidToken: signature or claims are not valid, or the token has expired.
-            Unavailable: the token's key may be new, and the issuer does not answer.
+            Unavailable: the token's key may be new, and the issuer does not respond.
         """
         try:
             return self._verify(token, digest)

@@ -41,7 +41,7 @@ class RedisWindowCounter:
         return count or self._local.charge(limit, rows, now)
 
     async def _asked(self, count: Awaitable[WindowCount], now: float) -> WindowCount | None:
-        """Return what Redis counts; None where it does not answer, which is logged, and is tried again later."""
+        """Return what Redis counts; None where it does not respond, which is logged, and is tried again later."""
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 found = await count
@@ -49,7 +49,7 @@ class RedisWindowCounter:
             self._retry_at = now + RETRY_SECONDS
             reason = getattr(error, "storage_error", None) or error
             _log.warning(
-                "rate limits: Redis does not answer (%s); each worker counts by itself for %.0f s.",
+                "rate limits: Redis does not respond (%s); each worker counts by itself for %.0f s.",
                 one_line(str(reason)) or type(reason).__name__,
                 RETRY_SECONDS,
             )

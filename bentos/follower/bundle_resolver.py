@@ -19,11 +19,11 @@ def resolve_version(name: str, number: str, settings: Settings) -> Path:
     """Return the directory of the version's server files: in this machine's store already, or fetched into it.
 
     The registry says which bundle has the number: it comes again when a version is deleted and another registered.
-    Where it does not answer, what this machine fetched under that number counts, and a message says so.
+    Where it does not respond, what this machine fetched under that number counts, and a message says so.
 
     Raises:
         BundleError: the version must not be served, or the store has several bundles with this number.
-        RegistryError: the registry does not answer and the store has no such version, or the registry has none.
+        RegistryError: the registry does not respond and the store has no such version, or the registry has none.
     """
     registry = Registry(settings.registry_uri)
     try:
@@ -44,7 +44,7 @@ def resolve_champion(name: str, settings: Settings) -> Path:
 
     Raises:
         BundleError: the bundle must not be served.
-        RegistryError: the registry is needed and does not answer, or its alias names no version.
+        RegistryError: the registry is needed and does not respond, or its alias names no version.
     """
     return resolve_local(name, settings) or resolve_alias(name, settings)
 

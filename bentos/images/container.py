@@ -34,7 +34,7 @@ def require_engine() -> None:
     ran = _docker("version", "--format", "{{.Server.Version}}")
     if ran.returncode:
         reason = ran.stderr.strip().splitlines()[-1] if ran.stderr.strip() else "it gave no reason"
-        raise ServiceError(f"Docker's engine does not answer: {reason}. Start it, or package without --containerize.")
+        raise ServiceError(f"Docker's engine does not respond: {reason}. Start it, or package without --containerize.")
 
 
 def build_image(packaged: Packaged, base: str | None) -> Image:

@@ -122,7 +122,7 @@ class Client:
                 received = read_whole(found, _MAX_BYTES)
         except ServiceError as error:
             raise ServiceError(
-                f"{self.url} does not answer: {error}. Are address and port right, and is it up?"
+                f"{self.url} does not respond: {error}. Are address and port right, and is it up?"
             ) from None
         seconds = time.perf_counter() - started
         status, reason, headers = received.status, received.reason, dict(received.headers)

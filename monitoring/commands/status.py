@@ -119,7 +119,7 @@ def _lines(status: dict[str, Any], found: Settings) -> list[str]:
     lines = [f"{found.var.resolve()}: {what}"]
     width = max((len(part["name"]) for part in status["parts"]), default=0)
     for part in status["parts"]:
-        state = {True: "up", False: "does not answer", None: "runs"}[part["answers"]]
+        state = {True: "up", False: "does not respond", None: "runs"}[part["answers"]]
         pid = f"pid {part['pid']}" if part["pid"] else ""
         lines.append(f"  {part['name']:{width}} {state:17}{pid:12}{part['url'] or ''}".rstrip())
     for model in status["models"]:

@@ -66,7 +66,7 @@ def detect(client: Elasticsearch, config: Settings) -> Capabilities:
     """Ask the server for its version, licence and features, before anything is changed.
 
     Raises:
-        ServiceError: it does not answer, is another product, too old, or the credentials do not suffice.
+        ServiceError: it does not respond, is another product, too old, or the credentials do not suffice.
     """
     with explained(config):
         found = client.info()["version"]

@@ -146,7 +146,7 @@ class _Kibana:
             return response.read(kind)
         except ServiceError as error:
             raise ServiceError(
-                f"{self.where} did not answer as Kibana does ({error}): give its address as --kibana, with the path "
+                f"{self.where} did not respond as Kibana does ({error}): give its address as --kibana, with the path "
                 "under which a proxy publishes it, if any."
             ) from None
 

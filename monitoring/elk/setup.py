@@ -61,7 +61,7 @@ def plan(client: Elasticsearch, config: Settings, keys: Path | None = None, spac
         space: the Kibana space whose dashboards the roles are for.
 
     Raises:
-        ServiceError: the server does not answer, is another product, or something of somebody else's is in the way.
+        ServiceError: the server does not respond, is another product, or something of somebody else's is in the way.
         UseCaseError: a use case, whose retention is needed, is not valid.
     """
     server = detect(client, config)

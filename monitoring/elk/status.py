@@ -66,7 +66,7 @@ def status(client: Elasticsearch, config: Settings) -> Status:
     """Read the status of every stream.
 
     Raises:
-        ServiceError: Elasticsearch does not answer, or refuses to.
+        ServiceError: Elasticsearch does not respond, or refuses to.
     """
     server = detect(client, config)
     late, refused, problems = _lag(config), dict[str, int](), list[str]()

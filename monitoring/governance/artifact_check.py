@@ -44,7 +44,7 @@ class ArtifactCheck:
         The file is compared with the digest that the version had when it was first read.
 
         Raises:
-            RegistryError: the registry does not answer.
+            RegistryError: the registry does not respond.
         """
         if not versions:
             return None

@@ -74,7 +74,7 @@ def gather(
 
     Raises:
         NotFound: nothing of that name was ever registered or audited.
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
         ServiceError, OSError: the log cannot be read.
     """
     registry = Registry(config.registry_uri)

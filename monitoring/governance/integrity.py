@@ -36,7 +36,7 @@ def check_versions(
     A deleted version whose number came again has a report of its own, by number and digest.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
     """
     found = {version.version: check_bundle(registry, version) for version in versions}
     remembered = registry_snapshot.read(config, usecase)

@@ -54,7 +54,7 @@ def trace(usecase: str, id: str, config: Settings) -> Trace:
 
     Raises:
         NotFound: the log has no prediction with that id.
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
         ServiceError, OSError: the log cannot be read.
     """
     log = Log(config)
@@ -74,7 +74,7 @@ def trace_events(
     """Trace a prediction whose events and label are known; of those, the first is the one that the caller got.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
         ServiceError, OSError: the audit cannot be read.
     """
     first, registry = answers[0], Registry(config.registry_uri)

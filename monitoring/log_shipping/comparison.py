@@ -67,7 +67,7 @@ def compare(settings: Settings, client: Elasticsearch, since: datetime, until: d
     """Count both sides by hour.
 
     Raises:
-        ServiceError: Elasticsearch does not answer.
+        ServiceError: Elasticsearch does not respond.
     """
     parquet = elasticsearch = 0
     differing: list[Hour] = []

@@ -30,7 +30,7 @@ def require_servable_version(registry: Registry, version: ModelVersion, champion
 
     Raises:
         BundleError: they would refuse it; the message is the reason.
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
         SettingsError: a file that SLIPWAY_TRUSTED_KEYS names is no public key.
     """
     stored = require_admissible(version.name, version.version, version.run_id, version.tags)

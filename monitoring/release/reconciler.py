@@ -192,7 +192,7 @@ def describe_serving(statuses: Sequence[ServerStatus], role: str, version: Model
     if not serving:
         return ""
     state = SERVING if serving == workers and not silent else LOADING
-    unknown = f", {silent} of {len(statuses)} servers do not answer" if silent else ""
+    unknown = f", {silent} of {len(statuses)} servers do not respond" if silent else ""
     return f"{state}{'' if role == 'champion' else f' as {role}'}: {serving} of {workers} workers{unknown}"
 
 

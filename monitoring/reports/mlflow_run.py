@@ -22,7 +22,7 @@ def record(verdict: dict[str, Any], pages: Sequence[Path], name: str) -> str:
         RegistryError: MLflow does not respond, or rejects the run.
     """
     if not Registry().alive():
-        raise RegistryError(f"MLflow at {Registry().uri} does not answer")
+        raise RegistryError(f"MLflow at {Registry().uri} does not respond")
     registry = Registry(timeout=_SECONDS)
     experiment = _experiment(registry, registry_names.monitor_experiment(verdict["usecase"]))
     run = registry.create_run(experiment, name.partition(".")[0], _tags(verdict)).info

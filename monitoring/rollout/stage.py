@@ -55,7 +55,7 @@ class StageRunner:
         """Evaluate the evidence where it is time to, and act on it; else return the last view.
 
         Raises:
-            RegistryError: the registry does not answer.
+            RegistryError: the registry does not respond.
             ServiceError, OSError: the audit cannot be written.
         """
         last = self._views.last(usecase)

@@ -70,7 +70,7 @@ def firing(url: str, namespace: str) -> FiringAlerts:
             raise ServiceError(f"status {response.status} {response.reason}".strip())
         found = [_alert(one) for one in response.read(list[_Alert]) if one.labels.get("severity") != _NO_ALERT]
     except ServiceError as error:
-        return FiringAlerts([], error=f"Alertmanager at {without_login(url)} does not answer: {error}")
+        return FiringAlerts([], error=f"Alertmanager at {without_login(url)} does not respond: {error}")
     finally:
         client.close()
     found.sort(key=lambda alert: (_rank(alert.severity), alert.since, alert.name, alert.usecase))

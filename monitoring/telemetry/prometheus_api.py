@@ -116,7 +116,7 @@ class PrometheusApi:
             response = self._http.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
             answer = response.read(_Answer)
         except ServiceError as error:
-            raise ServiceError(f"{SOURCE} at {self._shown} does not answer: {error}") from None
+            raise ServiceError(f"{SOURCE} at {self._shown} does not respond: {error}") from None
         if not response.ok or answer.data is None:
             raise ServiceError(f"{SOURCE} at {self._shown} answered {response.status} {one_line(answer.error)}".strip())
         return answer.data.result

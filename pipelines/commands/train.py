@@ -68,7 +68,7 @@ def _train_without_servers(usecase: UseCase, changes: dict[str, str], fresh: boo
 
 
 def _train_in_prefect(usecase: UseCase, changes: dict[str, str], fresh: bool) -> dict[str, Any]:
-    """Run the Prefect flow in this process; servers that do not answer are started for its duration."""
+    """Run the Prefect flow in this process; servers that do not respond are started for its duration."""
     from slipway.local import services
 
     _require_named_servers()

@@ -34,7 +34,7 @@ def read(usecase: UseCase) -> RawData:
 
     Raises:
         DataError: no file and no generator, another checksum, or a file that is not what `source` says.
-        ServiceError: the URL does not answer.
+        ServiceError: the URL does not respond.
     """
     source = usecase.source
     if uses_generator(usecase):
@@ -120,7 +120,7 @@ def _fetch(url: str, path: Path) -> None:
 
 
 def _unavailable(url: str, reason: str) -> ServiceError:
-    return ServiceError(f"{url} does not answer as expected: {reason}. Try again, or download it and set source.path.")
+    return ServiceError(f"{url} does not respond as expected: {reason}. Try again, or download it and set source.path.")
 
 
 def _read_table(path: Path, origin: str, usecase: UseCase) -> pd.DataFrame:

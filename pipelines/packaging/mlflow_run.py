@@ -53,7 +53,7 @@ def client(uri: str) -> Iterator[MlflowClient]:
     """Yield MLflow's client, without its minutes of retries.
 
     Raises:
-        RegistryError: the server does not answer, or refuses a request.
+        RegistryError: the server does not respond, or refuses a request.
     """
     for name, value in _CLIENT.items():
         os.environ.setdefault(name, value)

@@ -22,7 +22,7 @@ def observe_baseline(name: str) -> Baseline:
     """Read the present champion and frozen holdout from the registry.
 
     Raises:
-        RegistryError: the registry does not answer.
+        RegistryError: the registry does not respond.
     """
     try:
         model = Registry().model(name)

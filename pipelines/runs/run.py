@@ -103,8 +103,8 @@ def open_run(usecase: UseCase, overrides: dict[str, str], *, register: bool, fre
 
     Raises:
         RunLocked: another training of the use case is running.
-        RegistryError: the registry does not answer, and the run is to be registered.
-        ServiceError: the prediction log does not answer, and the run is to be registered.
+        RegistryError: the registry does not respond, and the run is to be registered.
+        ServiceError: the prediction log does not respond, and the run is to be registered.
     """
     settings().runs.mkdir(parents=True, exist_ok=True)
     with training_lock(usecase.name), _recorded(usecase.name, register) as result:

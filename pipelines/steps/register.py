@@ -27,7 +27,7 @@ def register(usecase: UseCase, run: RunPaths, provenance: Provenance, out: Path)
     """Write `result.json` into `out`: the version of this run, made now or by an earlier call that was killed.
 
     Raises:
-        RegistryError: the registry does not answer; the run is kept, and the same command resumes here.
+        RegistryError: the registry does not respond; the run is kept, and the same command resumes here.
         ServiceError, OSError: the audit log cannot be written; likewise.
     """
     registry = Registry()

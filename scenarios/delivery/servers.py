@@ -52,7 +52,7 @@ class Registry:
         """Name the repositories that have an image.
 
         Raises:
-            ServiceError: it does not answer.
+            ServiceError: it does not respond.
         """
         return list(self._get("_catalog")["repositories"] or ())
 

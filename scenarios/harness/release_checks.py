@@ -43,7 +43,7 @@ def model_metadata(url: str, name: str) -> dict:
     """Fetch the model metadata from the service at `url`.
 
     Raises:
-        ServiceError: the service does not answer, or not with 200.
+        ServiceError: the service does not respond, or not with 200.
     """
     client = ServiceClient(url)
     try:

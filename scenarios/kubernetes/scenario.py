@@ -263,7 +263,7 @@ def _request(installation: Installation, url: str, document: Any = None) -> Any:
     try:
         response = http.request(method, url, document=document, headers=headers)
     except ServiceError as error:
-        raise ServiceError(f"{url} does not answer: {error}") from None
+        raise ServiceError(f"{url} does not respond: {error}") from None
     if response.status != 200:
         raise ServiceError(f"{url} answered {response.status}: {response.content[:300].decode(errors='replace')}")
     return response.read(dict)
@@ -273,4 +273,4 @@ def _metrics(url: str) -> str:
     try:
         return http.request("GET", f"{url}/metrics").content.decode()
     except ServiceError as error:
-        raise ServiceError(f"{url}/metrics does not answer: {error}") from None
+        raise ServiceError(f"{url}/metrics does not respond: {error}") from None

@@ -108,7 +108,7 @@ def send(usecase: str, plan: TrafficPlan, url: str | None = None, track: Track |
     Raises:
         DataError: the kind of drift fits no feature, the holdout has no unsent rows left, or the file is not of rows.
         RegistryError: there is no champion, or its holdout cannot be fetched.
-        ServiceError: the service does not answer at all.
+        ServiceError: the service does not respond at all.
     """
     url = url or settings().server_urls[0]
     _check_service(url, usecase)

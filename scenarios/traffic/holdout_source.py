@@ -48,7 +48,7 @@ def of_champion(usecase: str, registry: Registry | None = None) -> Holdout:
     """Fetch the holdout of the version with the alias `champion`.
 
     Raises:
-        RegistryError: the registry does not answer, there is no champion, or its run has no holdout.
+        RegistryError: the registry does not respond, there is no champion, or its run has no holdout.
         DataError: the file's digest is not the one in its name.
     """
     registry = registry or Registry()

@@ -114,13 +114,13 @@ class GitHubClient:
         try:
             return response.read(kind)
         except ServiceError as error:
-            raise ServiceError(f"{self._http.url} does not answer {path} as GitHub does: {error}") from None
+            raise ServiceError(f"{self._http.url} does not respond to {path} as GitHub does: {error}") from None
 
     def _request(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Response:
         try:
             response = self._http.request(method, f"/repos/{self._repository}/{path}", document=document)
         except ServiceError as error:
-            raise ServiceError(f"GitHub does not answer at {self._http.url}: {error}") from None
+            raise ServiceError(f"GitHub does not respond at {self._http.url}: {error}") from None
         if response.ok:
             return response
         detail = one_line(response.content.decode(errors="replace"))

@@ -199,14 +199,14 @@ class PrefectClient:
             return response.read(kind)
         except ServiceError as error:
             raise ServiceError(
-                f"{self._uri} does not answer {path} as Prefect does ({error}): is another program there?"
+                f"{self._uri} does not respond to {path} as Prefect does ({error}): is another program there?"
             ) from None
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Response:
         try:
             return self._http.request(method, f"/{path}", document=body, headers=authorization(os.environ))
         except ServiceError as error:
-            raise ServiceError(f"Prefect does not answer at {self._uri}: {error}") from None
+            raise ServiceError(f"Prefect does not respond at {self._uri}: {error}") from None
 
 
 def _flow_run(found: _Run) -> FlowRun:

@@ -60,7 +60,7 @@ class ServiceResponse:
             return self.response.read(kind)
         except ServiceError as error:
             raise ServiceError(
-                f"{self.url} does not answer as Slipway does ({error}): is it another server, or another release?"
+                f"{self.url} does not respond as Slipway does ({error}): is it another server, or another release?"
             ) from None
 
 
@@ -92,6 +92,6 @@ class ServiceClient:
             response = self._http.request(method, path, document=document)
         except ServiceError as error:
             raise ServiceError(
-                f"{self.url} does not answer: {error}. Is it up? `slipway status` says what runs."
+                f"{self.url} does not respond: {error}. Is it up? `slipway status` says what runs."
             ) from None
         return ServiceResponse(self.url, response)

@@ -19,7 +19,7 @@ LOOK_SECONDS = 3.0
 
 
 def has_champion(registry: Registry, name: str) -> bool:
-    """Tell whether a use case has a version to serve. Raises RegistryError where the registry does not answer."""
+    """Tell whether a use case has a version to serve. Raises RegistryError where the registry does not respond."""
     return _champion(registry, name) is not None
 
 

@@ -173,7 +173,7 @@ class S3Store:
             )
         if code in _SILENT:
             return (
-                f"S3 at {where} does not answer for the bucket {self._bucket} ({code}). "
+                f"S3 at {where} does not respond for the bucket {self._bucket} ({code}). "
                 "Check the network, AWS_ENDPOINT_URL and AWS_REGION."
             )
         return message

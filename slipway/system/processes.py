@@ -85,7 +85,7 @@ class RunningProcess:
             if url is None or is_healthy(url):
                 return
             if time.monotonic() > deadline:
-                raise ServiceError(self._report(f"did not answer at {url} within {seconds:.0f} s"))
+                raise ServiceError(self._report(f"did not respond at {url} within {seconds:.0f} s"))
             sleep(0.25)
 
     def stop(self, seconds: float = 10.0) -> None:

@@ -177,7 +177,7 @@ def test_the_schema_of_another_version_comes_from_the_registry_and_is_kept(mlflo
     asked = (name, [made, "0" * 64, "../../etc"])
     config = settings().model_copy(update={"mlflow_tracking_uri": mlflow_server})
     assert load_schemas(*asked, config) == {made: bundles.TABULAR}
-    assert load_schemas(*asked, settings()) == {made: bundles.TABULAR}, "the registry does not answer any more"
+    assert load_schemas(*asked, settings()) == {made: bundles.TABULAR}, "the registry does not respond any more"
 
 
 def test_a_feature_that_is_only_described_otherwise_counts_with_all_its_rows(tmp_path: Path, digest: str) -> None:
@@ -254,11 +254,11 @@ def test_drift_asks_for_a_training_and_the_decision_is_in_the_verdict(tmp_path: 
     loans.answer(loans.rows(600, seed=3, age=6), digest)
     found = run(tmp_path)["retraining"]
     assert (found["asked_for"], found["asked_by"], found["outcome"]) == ("drift", "monitor", "refused")
-    assert "does not answer" in found["reason"]
+    assert "does not respond" in found["reason"]
     assert found["evidence"]["reasons"]["drift"].startswith("Drift in age")
     output = cli("monitor", "loans", "--bundle", str(tmp_path / "bundle"), "--no-detailed").out
     assert "Retraining refused (drift, requested by monitor, " in output
-    assert "UTC, 2 times): The registry http://127.0.0.1:9 does not answer" in output
+    assert "UTC, 2 times): The registry http://127.0.0.1:9 does not respond" in output
 
 
 def test_worse_predictions_request_retraining_for_quality_with_the_drift_as_evidence(
@@ -458,7 +458,7 @@ def test_the_verdict_lies_under_the_log_and_latest_is_the_newest(tmp_path: Path,
     folder = var / "log" / "verdicts" / "local" / "loans"
     assert json.loads((folder / "latest.json").read_text()) == found
     assert len(list(folder.glob("2*.json"))) == 2
-    assert "MLflow at http://127.0.0.1:9 does not answer" in found["notes"][-1]
+    assert "MLflow at http://127.0.0.1:9 does not respond" in found["notes"][-1]
     assert found["mlflow_run_id"] is None
 
 
@@ -483,7 +483,7 @@ def test_a_value_from_a_caller_cannot_become_markup(tmp_path: Path, digest: str)
 
 def test_an_unreachable_registry_is_named_if_the_reference_is_missing(digest: str) -> None:
     loans.answer(loans.rows(200, seed=16), digest)
-    with pytest.raises(RegistryError, match="does not answer"):
+    with pytest.raises(RegistryError, match="does not respond"):
         monitor("loans", detailed=False)
 
 

@@ -73,7 +73,7 @@ def test_it_shows_what_is_down_and_ends_well_on_a_signal(watch: Callable[..., Wa
     running = watch("loans")
     running.wait_for("/api/status", "loans")
     page = running.get("/")
-    assert "does not answer" in page
+    assert "does not respond" in page
     assert running.get("/livez") == "ok\n"
     running.process.send_signal(number)
     assert running.process.wait(30) == 0
@@ -128,7 +128,7 @@ def test_it_watches_what_the_registry_has_where_no_folder_says(
     registry.set_alias(name, "champion", publish(mlflow_server, name, tmp_path / "bundle"))
     running = watch(MLFLOW_TRACKING_URI=mlflow_server, SLIPWAY_USECASES=str(tmp_path / "none"))
     running.wait_for("/api/status", name)
-    assert f"{NOWHERE} does not answer" in running.get("/")
+    assert f"{NOWHERE} does not respond" in running.get("/")
 
 
 def test_an_alias_that_somebody_moves_is_written_into_the_audit(

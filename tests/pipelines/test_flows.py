@@ -1,4 +1,4 @@
-"""The flows under Prefect: one task per step, another try only for a server that did not answer, names that stay."""
+"""The flows under Prefect: one task per step, another try only for a server that did not respond, names that stay."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class Browser:
     def _receive(self, seconds: float = 30) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             if not select.select([self._in], [], [], seconds)[0]:
-                raise TimeoutError(f"Chromium did not answer in {seconds} s")
+                raise TimeoutError(f"Chromium did not respond in {seconds} s")
             part = os.read(self._in, 1 << 16)
             if not part:
                 raise RuntimeError("Chromium ended")

@@ -224,7 +224,7 @@ def test_on_aws_the_overlay_and_the_cluster_are_those_that_terraform_made(script
 def test_a_cluster_that_does_not_answer_is_an_error_that_says_what_to_set(script):
     ran = script("cluster-login", "production", kubectl="exit 1")
     assert ran.code == 1
-    assert "the cluster of production does not answer. Set AWS_ACCOUNT_ID, or the secret KUBE_CONFIG" in ran.err
+    assert "the cluster of production does not respond. Set AWS_ACCOUNT_ID, or the secret KUBE_CONFIG" in ran.err
 
 
 @pytest.fixture

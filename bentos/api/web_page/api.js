@@ -16,7 +16,7 @@ async function ask(path, options = {}) {
   try {
     response = await fetch(path, {...options, headers: {...options.headers, ...authorization()}});
   } catch {
-    throw new Problem(0, {title: "No answer", detail: "The server does not answer. Is it still running?"});
+    throw new Problem(0, {title: "No response", detail: "The server does not respond. Is it still running?"});
   }
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Problem(response.status, body);

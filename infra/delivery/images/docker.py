@@ -15,7 +15,7 @@ def pull(reference: str) -> bool:
     """Pull an image by its tag or digest; returns False if the registry has none.
 
     Raises:
-        ServiceError: the registry does not answer, or refuses.
+        ServiceError: the registry does not respond, or refuses.
     """
     try:
         run("docker", "pull", "--quiet", reference, seconds=TRANSFER_SECONDS)

@@ -30,7 +30,7 @@ _ADVICE = (
     ),
     (
         r"connection refused|no such host|i/o timeout|tls handshake|server gave http response",
-        "the registry does not answer: is its name right, and is it reached from here?",
+        "the registry does not respond: is its name right, and is it reached from here?",
     ),
 )
 

@@ -34,7 +34,7 @@ async function renew() {
     if (!answer.ok) throw new Error(answer.statusText);
     update(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    document.querySelector("footer").textContent = "The watch process does not answer; this is what it said last.";
+    document.querySelector("footer").textContent = "The watch process does not respond; this is what it said last.";
   }
 }
 

@@ -39,7 +39,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, SSLError):
         return _tls(_cause(error))
     if isinstance(error, ConnectionTimeout):
-        return "it did not answer in time. Is it overloaded, or does a firewall drop the packets?"
+        return "it did not respond in time. Is it overloaded, or does a firewall drop the packets?"
     if isinstance(error, SerializationError):
         return f"its response is not JSON ({one_line(str(error), 80)}). Does a proxy answer in its place?"
     return f"it cannot be reached ({_cause(error)}). Is it up, and is ELASTICSEARCH_URL its address?"

@@ -100,7 +100,7 @@ class MlflowRest:
             return response.read(kind)
         except ServiceError as error:
             raise RegistryError(
-                f"{self.uri} does not answer as MLflow does ({error}): is another program on that port?"
+                f"{self.uri} does not respond as MLflow does ({error}): is another program on that port?"
             ) from None
 
     def _require_success(self, response: Response) -> None:
@@ -114,7 +114,7 @@ class MlflowRest:
 
     def _unreachable(self, reason: ServiceError) -> RegistryError:
         return RegistryError(
-            f"the registry {self.uri} does not answer ({reason}): "
+            f"the registry {self.uri} does not respond ({reason}): "
             "start it (`slipway up`), or set MLFLOW_TRACKING_URI to one that runs."
         )
 

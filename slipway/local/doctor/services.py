@@ -28,7 +28,7 @@ def servers(settings: Settings) -> Iterator[Diagnosis]:
         if is_healthy(health):
             yield ok(name, f"answers at {without_login(address)}")
         else:
-            yield warning(name, f"does not answer at {without_login(address)}", fix)
+            yield warning(name, f"does not respond at {without_login(address)}", fix)
 
 
 def use_cases() -> Iterator[Diagnosis]:
@@ -53,7 +53,7 @@ def agreement(settings: Settings) -> Iterator[Diagnosis]:
         yield ok("serving", "no pointer yet: nothing was served from this folder")
     elif not registry.alive():
         yield warning(
-            "serving", "the registry does not answer, so nothing to compare the pointers with", "`slipway up`"
+            "serving", "the registry does not respond, so nothing to compare the pointers with", "`slipway up`"
         )
     else:
         for name in served:

@@ -157,7 +157,7 @@ def test_readiness_tells_strangers_that_and_not_why(start_client, key, monkeypat
 
 def test_warnings_of_a_server_that_is_ready_are_not_for_strangers(start_client, key, monkeypatch):
     secret, client = key("ci", "read"), start_client()
-    monkeypatch.setattr(client.worker._health, "machine", ["the registry http://10.0.0.7 does not answer: SELECT 1"])
+    monkeypatch.setattr(client.worker._health, "machine", ["the registry http://10.0.0.7 does not respond: SELECT 1"])
     assert client.get("/readyz").body == b"ready\n"
     assert b"warning: the registry http://10.0.0.7" in client.get("/readyz", **bearer(secret)).body
 

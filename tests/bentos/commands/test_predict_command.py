@@ -267,7 +267,7 @@ def test_many_warnings_are_counted_not_listed(cli, loans) -> None:
 
 def test_a_registry_that_does_not_answer_is_reported(cli) -> None:
     ran = cli("predict", "loans", json.dumps(ROW))
-    assert ran.code == 1 and "does not answer" in ran.err and "MLFLOW_TRACKING_URI" in ran.err
+    assert ran.code == 1 and "does not respond" in ran.err and "MLFLOW_TRACKING_URI" in ran.err
 
 
 def test_a_number_that_comes_again_is_the_registrys_version_and_not_the_stored_one(

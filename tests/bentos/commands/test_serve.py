@@ -181,7 +181,7 @@ def test_a_champion_that_cannot_be_served_keeps_no_other_from_it_where_it_may_co
 def test_a_registry_that_does_not_answer_is_reported(cli, monkeypatch) -> None:
     setting(monkeypatch, SLIPWAY_SERVICE_PORT=str(free_port()))
     ran = cli("serve", "loans")
-    assert ran.code == 1 and "does not answer" in ran.err
+    assert ran.code == 1 and "does not respond" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class MemoryRegistry(Registry):
     def _answer(self, what: str) -> None:
         self.calls.append(what)
         if self.down:
-            raise RegistryError("the registry does not answer.")
+            raise RegistryError("the registry does not respond.")
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_a_registry_that_does_not_answer_keeps_the_desired_state_and_is_logged_o
     for _ in range(3):
         following.poll()
     assert pointed(found).champion == first
-    assert caplog.text.count("does not answer") == 1
+    assert caplog.text.count("does not respond") == 1
     registry.down = False
     registry.aliases["champion"] = "2"
     following.poll()

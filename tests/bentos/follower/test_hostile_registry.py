@@ -93,9 +93,9 @@ def test_only_the_error_of_the_last_poll_is_shown(following, monkeypatch):
         return model
 
     for error, topic in [
-        (RegistryError("it does not answer"), "registry"),
+        (RegistryError("it does not respond"), "registry"),
         (OSError(28, "No space left on device"), "trouble"),
-        (RegistryError("it does not answer"), "registry"),
+        (RegistryError("it does not respond"), "registry"),
         (ValueError("x\n" * 100_000), "trouble"),
     ]:
         monkeypatch.setattr(following.registry, "model", raising(error))

@@ -57,7 +57,7 @@ def test_while_the_registry_is_away_it_waits_then_serves_the_packaged_bundle_and
     uri = f"http://127.0.0.1:{port}"
     env = {"SLIPWAY_PACKAGED": packaged, "MLFLOW_TRACKING_URI": uri, "SLIPWAY_START_WAIT_SECONDS": "15"}
     server = container("loans", **env)
-    assert "MLFLOW_TRACKING_URI" in server.until_waiting(f"the registry {uri} does not answer", "since")
+    assert "MLFLOW_TRACKING_URI" in server.until_waiting(f"the registry {uri} does not respond", "since")
     assert "warning: loans: the registry" in server.until_ready()
     assert source(server) == "packaged" and server.predict("loans", **ROW)[0] == 200
     bundles.write(tmp_path / "newer", bias=0.3)
@@ -68,7 +68,7 @@ def test_while_the_registry_is_away_it_waits_then_serves_the_packaged_bundle_and
         server.wait_for(lambda: server.readiness() == (200, "ready\n"))
     server.wait_for(lambda: "warning" in server.readiness()[1])
     assert server.predict("loans", **ROW)[1]["model"]["version"] == "7"
-    assert server.output.count(f'"message":"loans: the registry {uri} does not answer') == 2, (
+    assert server.output.count(f'"message":"loans: the registry {uri} does not respond') == 2, (
         "once each time that it went away"
     )
     assert server.output.count("the registry answers again") == 1
@@ -173,4 +173,4 @@ class TestFollower:
             ):  # its first poll goes on
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            assert "does not answer" in topics["registry"].message
+            assert "does not respond" in topics["registry"].message

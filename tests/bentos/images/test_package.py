@@ -143,7 +143,7 @@ def test_an_engine_that_does_not_answer_is_named(cli, tmp_path, monkeypatch, nee
     needs("docker")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     ran = cli("package", "loans", "--bundle", str(tmp_path), "--containerize")
-    assert ran.code == 1 and "engine does not answer" in ran.err and "no.sock" in ran.err
+    assert ran.code == 1 and "engine does not respond" in ran.err and "no.sock" in ran.err
 
 
 def _bundle(folder: Path, **options: object) -> Path:

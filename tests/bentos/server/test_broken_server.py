@@ -112,7 +112,7 @@ RENAMED = msgspec.structs.replace(bundles.TABULAR, classes=("yes", "bad"))
 KINDS: dict[str, tuple[Callable[[Path], Any], str]] = {
     **{tamper.__name__: (tamper, "") for tamper in BREAKS},
     "a path that leads out": (manifest(outside), "lists '../../../escaped', which no bundle has"),
-    "a network that does not answer as its probe says": (
+    "a network that does not respond as its probe says": (
         rewritten(probe_shift=0.1),
         "probe rows differ",
     ),

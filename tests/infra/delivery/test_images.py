@@ -218,7 +218,7 @@ def test_an_image_that_the_registry_does_not_have_is_missing(output):
         ("denied: Your authorization token has expired. Reauthenticate and try again.", "docker login"),
         ("name unknown: The repository with name 'a' does not exist in the registry with id '1'", "`repositories`"),
         ("received unexpected HTTP status: 500 Internal Server Error", "its log says why"),
-        ('Get "http://r/v2/": dial tcp 127.0.0.1:5000: connect: connection refused', "does not answer"),
+        ('Get "http://r/v2/": dial tcp 127.0.0.1:5000: connect: connection refused', "does not respond"),
         ('error getting credentials - err: exec: "docker-credential-x": executable file not found in $PATH', ""),
     ],
 )

@@ -123,7 +123,7 @@ def test_what_was_pushed_is_found_by_its_tag_with_the_same_digest(registry):
 
 def test_a_registry_that_does_not_answer_is_told(needs):
     needs("docker")
-    with pytest.raises(ServiceError, match="does not answer|refused"):
+    with pytest.raises(ServiceError, match="does not respond|refused"):
         docker.pull(f"localhost:{free_port(5900)}/slipway-ship:1")
 
 

@@ -199,4 +199,4 @@ def test_a_prefect_that_does_not_answer_is_named(servers, deliver, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     settings.cache_clear()
     code, _, err = deliver("train", USECASE)
-    assert code == 1 and "Prefect does not answer at http://127.0.0.1:9/api" in err
+    assert code == 1 and "Prefect does not respond at http://127.0.0.1:9/api" in err

@@ -211,7 +211,7 @@ def test_a_prefect_that_does_not_answer_is_named(rollout, deployments, monkeypat
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     settings.cache_clear()
     monkeypatch.setattr(deployments, "_WAIT_SECONDS", 0.0)
-    with pytest.raises(SystemExit, match=r"Prefect does not answer at http://127\.0\.0\.1:9/api.*PREFECT_API_URL"):
+    with pytest.raises(SystemExit, match=r"Prefect does not respond at http://127\.0\.0\.1:9/api.*PREFECT_API_URL"):
         rollout()
 
 

@@ -94,7 +94,7 @@ def test_a_space_that_cannot_be_is_refused_before_the_request() -> None:
 
 
 def test_a_proxy_and_silence_are_no_kibana() -> None:
-    with Proxy() as proxy, pytest.raises(ServiceError, match="did not answer as Kibana does"):
+    with Proxy() as proxy, pytest.raises(ServiceError, match="did not respond as Kibana does"):
         import_objects(proxy.uri, b"{}")
     with pytest.raises(ServiceError, match="does not respond"):
         import_objects(NOWHERE, b"{}")

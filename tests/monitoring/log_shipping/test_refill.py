@@ -110,7 +110,7 @@ def test_a_replay_that_ends_early_goes_on_with_the_same_command(config, write, s
     Shipper(config, [ParquetSink(config)]).ship()
     server.faults = [doubles.lost_response]
     ran = cli("ship", "--replay", "2026-03-01", "2026-03-02")
-    assert ran.code == 1 and "did not answer in time" in ran.err
+    assert ran.code == 1 and "did not respond in time" in ran.err
     ran = cli("ship", "--replay", "2026-03-01", "2026-03-02", "--json")
     assert (ran.code, json.loads(ran.out)) == (0, {"documents": 5, "refused": 0})
     assert set(server.ids(STREAM).values()) == {1}

@@ -180,7 +180,7 @@ def test_unknown_names_and_versions_are_distinguished_from_known_ones(registry, 
 
 
 def test_an_unreachable_registry_is_an_error() -> None:
-    with pytest.raises(RegistryError, match="does not answer.*MLFLOW_TRACKING_URI"):
+    with pytest.raises(RegistryError, match="does not respond.*MLFLOW_TRACKING_URI"):
         promote("loans", "1")
 
 
@@ -212,8 +212,8 @@ def test_a_bundle_that_had_the_number_before_is_not_waited_for(promoted: promoti
 
 
 def test_waiting_in_vain_says_what_each_server_says(promoted: promotion.Promotion) -> None:
-    poll = polled([served("http://a", ["1", "0"]), ServerStatus("http://b", error="http://b does not answer")])
-    with pytest.raises(ServiceError, match=r"a serves it in 1 of 2 workers; http://b does not answer"):
+    poll = polled([served("http://a", ["1", "0"]), ServerStatus("http://b", error="http://b does not respond")])
+    with pytest.raises(ServiceError, match=r"a serves it in 1 of 2 workers; http://b does not respond"):
         wait_until_served(promoted, 0.1, poll=poll)
 
 

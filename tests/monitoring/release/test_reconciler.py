@@ -22,7 +22,7 @@ from tests.support import bundles
 from tests.support.server_views import digest, refused_by_follower, refused_by_workers, served
 from tests.support.servers import publish, unique_name
 
-DOWN = ServerStatus("http://b", error="http://b does not answer")
+DOWN = ServerStatus("http://b", error="http://b does not respond")
 
 
 class World:
@@ -98,7 +98,7 @@ def test_an_unreachable_server_is_reported_and_keeps_the_last_tag(world: Callabl
     model = world()
     model.alias("champion", "1")
     result = model.once(served("a", ["1"]), DOWN)
-    assert result.tag.startswith("loading: 1 of 1 workers, 1 of 2 servers do not answer since")
+    assert result.tag.startswith("loading: 1 of 1 workers, 1 of 2 servers do not respond since")
     before = model.tag("1")
     assert model.once(DOWN).tag == before
 
@@ -304,7 +304,7 @@ def test_a_registry_that_is_down_is_in_the_result(world: Callable[..., World]) -
     model = world()
     model.registry.uri = "http://127.0.0.1:9"
     result = model.once(served("a", ["1"]))
-    assert "does not answer" in result.error
+    assert "does not respond" in result.error
     assert result.serving == ["1"]
 
 

@@ -90,15 +90,15 @@ def test_a_pod_that_ends_or_starts_is_reported_as_unreachable(port: int, resolve
     resolves("127.0.0.2", "127.0.0.3", "127.0.0.4")
     statuses = all_server_statuses([f"http://{NAME}:{port}"], "loans")
     assert [status.served is None for status in statuses] == [False, False, True]
-    assert f"http://127.0.0.4:{port} does not answer" in statuses[2].error
+    assert f"http://127.0.0.4:{port} does not respond" in statuses[2].error
     version = ModelVersion("loans", "1", "", "", {BUNDLE_SHA256: "d"})
-    assert describe_serving(statuses, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not answer"
+    assert describe_serving(statuses, "champion", version) == "loading: 2 of 2 workers, 1 of 3 servers do not respond"
 
 
 def test_an_unresolvable_name_is_an_unreachable_server(resolves: Callable[..., None]) -> None:
     resolves()
     (status,) = all_server_statuses([f"http://{NAME}:3000"], "loans")
-    assert status.error.startswith(f"http://{NAME}:3000 does not answer: [Errno -2] Name or service not known")
+    assert status.error.startswith(f"http://{NAME}:3000 does not respond: [Errno -2] Name or service not known")
 
 
 def test_ipv6_addresses_are_polled_if_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

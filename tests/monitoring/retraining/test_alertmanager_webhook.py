@@ -179,11 +179,11 @@ def test_a_malformed_message_is_refused_with_the_reason(
 
 def test_alertmanager_must_retry_if_the_log_fails(post, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
-        raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not answer")
+        raise ServiceError("SLIPWAY_LOG_URL=s3://log: S3 does not respond")
 
     monkeypatch.setattr(alertmanager_webhook, "request_retraining", fails)
     answer = post(message(FIRING))
-    watch_app.check_problem(answer, 503, "S3 does not answer")
+    watch_app.check_problem(answer, 503, "S3 does not respond")
     assert answer.headers["retry-after"] == "30"
 
 
@@ -191,7 +191,7 @@ def test_alertmanager_must_retry_if_the_log_fails(post, monkeypatch: pytest.Monk
     ("error", "status", "alone"),
     [
         (UseCaseError("usecase.yaml: no owner"), 200, 422),
-        (ServiceError("S3 does not answer"), 503, 503),
+        (ServiceError("S3 does not respond"), 503, 503),
         (SlipwayError("an odd fault"), 500, 500),
     ],
 )

@@ -209,7 +209,7 @@ def test_a_server_that_is_gone_refuses_and_the_next_ask_starts(
 ) -> None:
     there = os.environ[variable]
     set_variable(variable, NOWHERE)
-    assert "does not answer" in refused(loans, rule).reason
+    assert "does not respond" in refused(loans, rule).reason
     set_variable(variable, there)
     assert request_retraining(loans, "drift", "monitor").started
 

@@ -338,9 +338,9 @@ def test_an_unreadable_log_is_reported_and_the_rollout_waits(rollout, monkeypatc
 def test_a_registry_that_is_down_leaves_the_last_picture_and_says_so(rollout, monkeypatch) -> None:
     world = rollout(**FAST)
     world.begin()
-    world.registry.model = lambda name: (_ for _ in ()).throw(RegistryError("the registry does not answer"))
+    world.registry.model = lambda name: (_ for _ in ()).throw(RegistryError("the registry does not respond"))
     view = world.once(1)
-    assert (view.version, view.message) == ("2", "waits: the registry does not answer")
+    assert (view.version, view.message) == ("2", "waits: the registry does not respond")
 
 
 def test_a_use_case_whose_file_is_wrong_goes_by_the_default_limits_and_says_so(rollout) -> None:

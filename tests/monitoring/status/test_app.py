@@ -29,7 +29,7 @@ from slipway.settings import settings
 from tests.support import watch_app
 from tests.support.server_views import served
 
-DOWN = ServerStatus("http://a", error="http://a does not answer: refused.")
+DOWN = ServerStatus("http://a", error="http://a does not respond: refused.")
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_the_status_is_available_as_json(leave: Callable[..., Path]) -> None:
 
 
 def test_common_warnings_are_shown_once_and_others_with_their_model() -> None:
-    silent = "the registry does not answer."
+    silent = "the registry does not respond."
     page = client(Reconciled("loans", {}, [DOWN], error=silent), Reconciled("cars", {}, [DOWN], error=silent)).get("/")
     assert page.text.count(silent) == page.text.count(DOWN.error) == 1
     found = client(serving(), Reconciled("cars", {}, [DOWN], error=silent)).get("/api/status").json()

@@ -76,7 +76,7 @@ def test_an_unavailable_bundle_is_reported() -> None:
     log(frame, rows, "b" * 64, "shadow", "8")
     page = client().get("/shadow/loans")
     assert page.status_code == 503
-    assert "does not answer" in page.text
+    assert "does not respond" in page.text
 
 
 @pytest.mark.parametrize("alias", ["shadow", "canary"])

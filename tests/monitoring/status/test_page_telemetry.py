@@ -120,8 +120,8 @@ def test_alerts_are_shown_or_why_they_are_not(alerts: FiringAlerts | None, words
 
 
 def test_problems_of_telemetry_are_shown_once_above_the_models() -> None:
-    text = page(problems=["Prometheus at http://p does not answer: refused."])
-    assert text.count("Prometheus at http://p does not answer") == 1
+    text = page(problems=["Prometheus at http://p does not respond: refused."])
+    assert text.count("Prometheus at http://p does not respond") == 1
 
 
 def test_everything_is_in_the_json_too() -> None:

@@ -83,12 +83,12 @@ def test_what_is_no_alertmanager_is_an_error_and_not_no_alert(alertmanager: Aler
     alertmanager.content = content
     found = firing(alertmanager.uri, "")
     assert (found.shown, found.total) == ([], 0)
-    assert found.error.startswith(f"Alertmanager at {alertmanager.uri} does not answer: ")
+    assert found.error.startswith(f"Alertmanager at {alertmanager.uri} does not respond: ")
 
 
 def test_an_alertmanager_that_is_away_or_elsewhere_is_an_error_without_its_password(alertmanager: Alertmanager) -> None:
     found = firing("http://ann:secret@127.0.0.1:9", "")
-    assert found.error.startswith("Alertmanager at http://127.0.0.1:9 does not answer")
+    assert found.error.startswith("Alertmanager at http://127.0.0.1:9 does not respond")
     assert "status 404" in firing(f"{alertmanager.uri}/elsewhere", "").error
 
 

@@ -67,7 +67,7 @@ def test_a_prometheus_that_is_away_is_reported_and_replaced_by_what_the_watch_re
     settings.cache_clear()
     found = collected()
     [problem] = found.problems
-    assert problem.startswith(f"Prometheus at {NOWHERE} does not answer: ")
+    assert problem.startswith(f"Prometheus at {NOWHERE} does not respond: ")
     assert problem.endswith("Traffic is what this page itself has counted.")
     assert found.alerts and found.alerts.error
     hour = found.usecases["loans"].hour

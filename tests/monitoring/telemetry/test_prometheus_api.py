@@ -90,11 +90,11 @@ def test_prometheus_accepts_the_queries_and_a_namespace_is_in_each(api: Api, nee
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"<html>", "does not answer: JSON is malformed"),
+        (b"<html>", "does not respond: JSON is malformed"),
         (b'{"status": "error", "error": "query timed out"}', "answered 200 query timed out"),
-        (b'{"data": {"result": {}}}', "does not answer: Expected `array`"),
-        (b'{"data": {"result": [1.5, "2"]}}', "does not answer: Expected `object`"),
-        (b"[" * 100_000, "does not answer"),
+        (b'{"data": {"result": {}}}', "does not respond: Expected `array`"),
+        (b'{"data": {"result": [1.5, "2"]}}', "does not respond: Expected `object`"),
+        (b"[" * 100_000, "does not respond"),
     ],
 )
 def test_what_is_no_prometheus_is_an_error(api: Api, content: bytes, words: str) -> None:

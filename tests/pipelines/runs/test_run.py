@@ -85,7 +85,7 @@ def test_an_unfinished_run_and_one_that_is_not_registered_have_no_result(go):
 
 def test_a_failure_is_a_result_and_a_refused_command_is_none(go, monkeypatch):
     def fail(*_: object) -> None:
-        raise RegistryError("it does not answer")
+        raise RegistryError("it does not respond")
 
     monkeypatch.setattr(runs, "observe_baseline", fail)
     with pytest.raises(RegistryError):

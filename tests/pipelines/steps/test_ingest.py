@@ -334,7 +334,7 @@ def test_a_url_is_fetched_once_and_checked(usecase, orders, step, server, var):
     wrong = usecase(source={"url": f"{url}/orders.csv", "sha256": "1" * 64})
     assert "source.sha256" in refused(step, wrong)
     assert [path.name for path in (var / "downloads").iterdir()] == [digest], "a wrong download is not kept"
-    assert "does not answer" in refused(step, usecase(source={"url": f"{url}/gone.csv", "sha256": "1" * 64}))
+    assert "does not respond" in refused(step, usecase(source={"url": f"{url}/gone.csv", "sha256": "1" * 64}))
     with pytest.raises(UseCaseError, match="sha256"):
         usecase(source={"url": f"{url}/orders.csv"})
 

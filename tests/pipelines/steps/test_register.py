@@ -236,7 +236,7 @@ def test_a_newer_version_keeps_the_alias_and_the_first_holdout_stays(registry, r
 
 def test_an_unreachable_registry_is_reported_at_once(name, registered, tmp_path):
     started = time.monotonic()
-    with pytest.raises(RegistryError, match="does not answer"):
+    with pytest.raises(RegistryError, match="does not respond"):
         registered()
     assert time.monotonic() - started < 20
     assert not any(Path(out).name == "result.json" for out in tmp_path.rglob("register-*/*"))

@@ -162,7 +162,7 @@ def test_a_kind_that_does_not_fit_sends_nothing_and_draws_nothing(service: Servi
 
 
 def test_a_service_that_is_not_there_is_one_error_and_uses_up_no_rows(service: Service) -> None:
-    with pytest.raises(ServiceError, match="does not answer"):
+    with pytest.raises(ServiceError, match="does not respond"):
         generator.send("loans", generator.TrafficPlan(), "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match="does not serve cars"):
         generator.send("cars", generator.TrafficPlan(), service.url)

@@ -83,8 +83,8 @@ def test_a_refusal_names_the_permissions_and_not_the_token(server):
 
 
 def test_no_github_and_another_server_are_told_apart(server):
-    with pytest.raises(ServiceError, match="GitHub does not answer at http://127.0.0.1:9"):
+    with pytest.raises(ServiceError, match="GitHub does not respond at http://127.0.0.1:9"):
         GitHubClient(server.repository, server.token, "http://127.0.0.1:9").with_key(KEY)
     server.answer = lambda *_: {"workflow_runs": [{"id": "seven"}]}
-    with pytest.raises(ServiceError, match="does not answer .* as GitHub does"):
+    with pytest.raises(ServiceError, match="does not respond .* as GitHub does"):
         GitHubClient(server.repository, server.token, server.uri).with_key(KEY)

@@ -41,7 +41,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
     "text",
     [
         "The bearer token is missing or is not the one of SLIPWAY_ALERT_SECRET.",
-        "http://127.0.0.1:5000/api does not answer",
+        "http://127.0.0.1:5000/api does not respond",
         "basic-auth has no default password",
         "OAuth 2 bearer credentials are not configured",
         "2026-11-29T16:00:00Z 12:30:00 a:b@c",

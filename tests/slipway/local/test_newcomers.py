@@ -56,7 +56,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
 
     def model(self: Registry, name: str) -> RegisteredModel:
         if "down" in found:
-            raise RegistryError("the registry does not answer")
+            raise RegistryError("the registry does not respond")
         if name not in found:
             raise NotFound(name)
         return RegisteredModel(name, found[name])

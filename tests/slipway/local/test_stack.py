@@ -98,7 +98,7 @@ def test_a_part_that_ends_while_starting_is_reported_with_the_end_of_its_log(tmp
 def test_a_part_that_never_answers_is_reported_and_ended(tmp_path):
     part = python(tmp_path, "import os, time; print(os.getpid()); time.sleep(60)")
     silent = Process(part.name, part.argv, part.log, health_url="http://127.0.0.1:9/")
-    with pytest.raises(ServiceError, match=r"did not answer at http://127.0.0.1:9/ within 1 s"), Stack(print) as stack:
+    with pytest.raises(ServiceError, match=r"did not respond at http://127.0.0.1:9/ within 1 s"), Stack(print) as stack:
         stack.start(silent, seconds=1)
     assert gone(int(part.log.read_text()))
 

@@ -109,7 +109,7 @@ def test_while_s3_does_not_answer_segments_stay_and_then_every_event_is_there_on
     shipper = Shipper(s3.settings, [ParquetSink(s3.settings)])
     s3.proxy.open = False
     (failed,) = shipper.ship().failed
-    assert f"S3 at {s3.proxy.url} does not answer for the bucket {s3.url.split('/')[2]}" in failed
+    assert f"S3 at {s3.proxy.url} does not respond for the bucket {s3.url.split('/')[2]}" in failed
     assert "AWS_ENDPOINT_URL" in failed
     write(s3.settings, prediction("c"))
     assert len(segments(s3.settings.spool, USECASE)) == 2
@@ -142,7 +142,7 @@ def test_an_ended_shipper_tries_until_s3_is_back_and_exits_with_0(s3):
     s3.proxy.open = False
     shipping = _start()
     try:
-        _read_until(shipping, "does not answer")
+        _read_until(shipping, "does not respond")
         shipping.send_signal(signal.SIGTERM)
         _read_until(shipping, "1 events are left")
         assert shipping.poll() is None

@@ -90,7 +90,7 @@ def test_an_unknown_model_is_not_found(registry: Registry) -> None:
 def test_a_registry_that_does_not_answer_says_what_to_do() -> None:
     silent = Registry("http://127.0.0.1:9")
     assert not silent.alive()
-    with pytest.raises(RegistryError, match="does not answer.*MLFLOW_TRACKING_URI"):
+    with pytest.raises(RegistryError, match="does not respond.*MLFLOW_TRACKING_URI"):
         silent.model("loans")
 
 

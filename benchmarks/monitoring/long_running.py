@@ -55,7 +55,9 @@ def ship() -> Callable[[int], None]:
     from monitoring.log_shipping.exporter import ShipperCollector
     from monitoring.log_shipping.shipper import Shipper, configured_sinks
     from monitoring.log_shipping.sinks import Totals
+    from slipway.system.allocator import share_arenas
 
+    share_arenas()  # as the command does
     totals, registry = Totals(), CollectorRegistry()
     shipper = Shipper(settings(), configured_sinks(settings(), totals), totals)
     registry.register(ShipperCollector(settings(), shipper))

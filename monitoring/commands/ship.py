@@ -14,6 +14,7 @@ import typer
 from slipway.cli.options import Json, print_json
 from slipway.console import say
 from slipway.errors import SlipwayError
+from slipway.system.allocator import share_arenas
 
 if TYPE_CHECKING:
     from monitoring.log_shipping.comparison import Comparison
@@ -50,6 +51,7 @@ def command(
         raise typer.BadParameter("--once, --replay, --replay-refused and --compare exclude each other: give one")
     if until is not None and not compare and replay is None:
         raise typer.BadParameter(f"TO={until!r} ends --replay or --compare: give one of them, or leave it out")
+    share_arenas()
     if replay is not None:
         _replay(replay, until, as_json)
     elif replay_refused:

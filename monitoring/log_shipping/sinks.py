@@ -11,7 +11,7 @@ from slipway.errors import ServiceError
 from slipway.prediction_log import Segment, archive, connect
 from slipway.settings import Settings
 
-_LIMITS = ("128MB", "320MB", "1GB")  # of DuckDB's memory: the first is enough for a segment of 64 MB
+_LIMITS = ("80MB", "128MB", "320MB", "1GB")  # of DuckDB's memory, for segments of 16 MB, of 64 MB, and of long lines
 
 
 class SinkUnavailable(ServiceError):

@@ -281,6 +281,20 @@ def test_what_is_applied_is_the_plan_that_was_just_made_under_the_lock(terraform
     assert f"-out={ran.calls[3].split()[-1]}" in ran.calls[1]
 
 
+def test_another_plan_than_the_approved_one_is_not_applied(terraform, checkout):
+    plan, state = "Plan: 1 to add, 0 to change, 0 to destroy.", {"TERRAFORM_BACKEND": "x = 1"}
+    assert terraform("plan", "staging", plan=2, text=plan, **state).code == 0
+    approved = (checkout / "build" / "plans" / "staging.md").rename(checkout / "approved.md")
+    ran = terraform("apply", "staging", str(approved), plan=2, text=plan, **state)
+    assert (ran.code, ran.calls[-1].split()[2]) == (0, "apply")
+    ran = terraform("apply", "staging", str(approved), plan=2, text="Plan: 0 to add, 0 to change, 9 to destroy.", **state)
+    assert (ran.code, ran.calls[-1].split()[2]) == (1, "show")
+    assert "no longer the plan that was approved" in ran.err and "9 to destroy" in ran.out
+    ran = terraform("apply", "staging", str(approved), **state)  # somebody else has applied it
+    assert (ran.code, ran.calls[-1].split()[2]) == (0, "show")
+    assert not list((checkout / "build" / "plans").glob("*.tfplan"))
+
+
 def test_a_plan_that_fails_ends_it_and_nothing_is_applied(terraform):
     ran = terraform("apply", "staging", plan=1, TERRAFORM_BACKEND="x = 1")
     assert (ran.code, [call.split()[2] for call in ran.calls]) == (1, ["init", "plan"])
@@ -290,7 +304,7 @@ def test_a_plan_that_fails_ends_it_and_nothing_is_applied(terraform):
 def test_terraform_is_called_for_an_environment_that_there_is(terraform, arguments):
     ran = terraform(*arguments, TERRAFORM_BACKEND="x = 1")
     assert (ran.code, ran.calls) == (2, [])
-    assert "usage: .ci/terraform plan|apply ENVIRONMENT, one of: staging/" in ran.err
+    assert "usage: .ci/terraform plan|apply ENVIRONMENT [APPROVED], an environment of: staging/" in ran.err
 
 
 def test_without_a_state_terraform_is_not_called(terraform):

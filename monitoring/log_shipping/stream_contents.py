@@ -5,9 +5,9 @@ Elasticsearch notices that an id is taken in the index that is written into, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitoring.log_shipping.sinks import SinkUnavailable
 from slipway.clients.elasticsearch import failures
@@ -24,26 +24,8 @@ def present(client: Elasticsearch, stream: str, ids: Sequence[str]) -> set[str]:
     Raises:
         SinkUnavailable: a part of the stream cannot be searched.
     """
-    from elasticsearch import ApiError, NotFoundError, TransportError
-
-    try:
-        client.indices.refresh(index=stream)  # what was written a moment ago is not found otherwise
-        response = client.search(
-            index=stream,
-            query={"ids": {"values": list(ids)}},
-            size=2 * len(ids),  # where one is there twice, no other may be missing in the response
-            source=False,
-            track_total_hits=False,
-            allow_partial_search_results=False,
-            filter_path=["hits.hits._id", "timed_out"],
-        )
-    except NotFoundError:
-        return set()
-    except (ApiError, TransportError) as error:
-        raise SinkUnavailable(failures.explain(error)) from None
-    if response.body.get("timed_out", True):
-        raise SinkUnavailable("the search for the ids of interrupted bulks was cut short")
-    return {hit["_id"] for hit in response.body.get("hits", {}).get("hits", [])}
+    most = 2 * len(ids)  # where one is there twice, no other may be missing in the response
+    return set(_search(client, stream, {"ids": {"values": list(ids)}}, most))
 
 
 def holds_any(client: Elasticsearch, stream: str, usecase: str, start: datetime, end: datetime) -> bool:
@@ -52,28 +34,9 @@ def holds_any(client: Elasticsearch, stream: str, usecase: str, start: datetime,
     Raises:
         SinkUnavailable: a part of the stream cannot be searched.
     """
-    from elasticsearch import ApiError, NotFoundError, TransportError
-
     window = {"gte": iso(start, "microseconds"), "lte": iso(end, "microseconds")}
     filters = [{"term": {"slipway.usecase": usecase}}, {"range": {"@timestamp": window}}]
-    try:
-        client.indices.refresh(index=stream)  # what was written a moment ago is not found otherwise
-        response = client.search(
-            index=stream,
-            query={"bool": {"filter": filters}},
-            size=1,
-            source=False,
-            track_total_hits=False,
-            allow_partial_search_results=False,
-            filter_path=["hits.hits._id", "timed_out"],
-        )
-    except NotFoundError:
-        return False
-    except (ApiError, TransportError) as error:
-        raise SinkUnavailable(failures.explain(error)) from None
-    if response.body.get("timed_out", True):
-        raise SinkUnavailable("the search for events of an hour was cut short")
-    return bool(response.body.get("hits"))
+    return bool(_search(client, stream, {"bool": {"filter": filters}}, 1))
 
 
 def write_index(client: Elasticsearch, stream: str) -> str | None:
@@ -91,3 +54,27 @@ def write_index(client: Elasticsearch, stream: str) -> str | None:
     except (ApiError, TransportError) as error:
         raise SinkUnavailable(failures.explain(error)) from None
     return newest(found) if found else None
+
+
+def _search(client: Elasticsearch, stream: str, query: Mapping[str, Any], most: int) -> list[str]:
+    """Return ids of documents, those too that were written a moment ago; none where there is no such stream."""
+    from elasticsearch import ApiError, NotFoundError, TransportError
+
+    try:
+        client.indices.refresh(index=stream)
+        response = client.search(
+            index=stream,
+            query=query,
+            size=most,
+            source=False,
+            track_total_hits=False,
+            allow_partial_search_results=False,
+            filter_path=["hits.hits._id", "timed_out"],
+        )
+    except NotFoundError:
+        return []
+    except (ApiError, TransportError) as error:
+        raise SinkUnavailable(failures.explain(error)) from None
+    if response.body.get("timed_out", True):
+        raise SinkUnavailable("the search for what the stream has already was cut short")
+    return [hit["_id"] for hit in response.body.get("hits", {}).get("hits", [])]

@@ -11,6 +11,7 @@ import msgspec
 from slipway.prediction_log.jsonl import MAX_LINE
 
 MOST_BYTES = 2 << 20
+_PIECE = 1 << 20  # that is read at once: a file's readline has what it reads in memory twice
 _MOST_MENDED = 1 << 20  # a line takes many times its size as Python's objects
 MOST_DOCUMENTS = 5_000  # a search for all ids of a batch gets them in one response
 
@@ -101,13 +102,25 @@ def _mend(line: bytes) -> Document | None:
 
 
 def _lines(file: BinaryIO, start: int) -> Iterator[tuple[bytes, int]]:
-    """Yield each line and the byte after it; an overlong one is read by pieces, of which none is kept."""
+    """Yield each line and the byte after it; an overlong one is empty."""
     end = start
-    while piece := file.readline(MAX_LINE + 1):
+    while piece := file.readline(_PIECE):
         end += len(piece)
-        if len(piece) <= MAX_LINE:
+        if len(piece) < _PIECE:
             yield piece, end
-            continue
-        while not piece.endswith(b"\n") and (piece := file.readline(MAX_LINE + 1)):
-            end += len(piece)
-        yield b"", end
+        else:
+            line, more = _long_line(file, piece)
+            end += more
+            yield line, end
+
+
+def _long_line(file: BinaryIO, piece: bytes) -> tuple[bytes, int]:
+    """Read on after the first piece of a line; returns the line, empty if it is overlong, and the bytes read."""
+    pieces, size = [piece], len(piece)
+    while not piece.endswith(b"\n") and (piece := file.readline(_PIECE)):
+        size += len(piece)
+        if size <= MAX_LINE:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+    return b"".join(pieces), size - _PIECE

@@ -13,6 +13,8 @@ from slipway.serving_state.desired import Canary
 from tests.bentos.server.processes import Load, Server, logged, percentile
 from tests.support import bundles
 
+pytestmark = pytest.mark.alone  # beside other tests, requests are refused that would be late
+
 ROW = bundles.ROWS["loans"][0]
 FAULTY = {**ROW, "age": 99.0}  # what the faulty networks fail for
 DEADLINE = 0.3  # seconds

@@ -18,6 +18,7 @@ import pytest
 
 from monitoring.log_shipping import checkpoints, delivery, elasticsearch_sink, event_lines, refused_documents
 from monitoring.log_shipping.elasticsearch_sink import ElasticsearchSink
+from monitoring.log_shipping.event_lines import Document
 from monitoring.log_shipping.refill import replay_refused
 from monitoring.log_shipping.shipper import Shipper
 from monitoring.log_shipping.sinks import ParquetSink, SinkUnavailable, Totals
@@ -434,6 +435,21 @@ def test_bulks_are_limited_by_bytes_and_number(monkeypatch, config, write):
         again = list(event_lines.batches(file, found[1].end))
     assert again == found[2:]
     assert found[-1].end == segment.path.stat().st_size
+
+
+@pytest.mark.parametrize("length", [*range(6, 14), 20, 24, 25, 40, 47, 48, 49, 100])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_long_lines_are_read_by_pieces_and_overlong_ones_left_out(monkeypatch, tmp_path, length, end):
+    monkeypatch.setattr(event_lines, "_PIECE", 8)
+    monkeypatch.setattr(event_lines, "MAX_LINE", 48)
+    monkeypatch.setattr(event_lines, "parse", lambda line: Document("", line) if line else None)
+    long = b"x" * (length - len(end)) + end
+    path = tmp_path / "lines"
+    path.write_bytes(b"a\n" + long)
+    with path.open("rb") as file:
+        [batch] = event_lines.batches(file)
+    assert [line for _, line in batch.documents] == [b"a\n", long][: 1 + (length <= 48)]
+    assert (batch.start, batch.end) == (0, 2 + length)
 
 
 def test_a_stream_that_is_deleted_meanwhile_goes_on_with_what_comes(config, write, server):

@@ -117,6 +117,8 @@ def test_an_environment_is_applied_planned_without_changes_and_destroyed_without
     shared.apply(root)
     assert shared.changes(root) == []
     outputs = shared.environment(root)
+    aws.remove_repeated_workspaces(outputs)
+    assert aws.resources()["amp list_workspaces"] == 1
     assert outputs["cluster"] == f"slipway-{environment}"
     component = overlays.component(environment, overlays.read_outputs(json.dumps(outputs), "the test"))
     assert outputs["log_url"] in component and outputs["artifacts_url"] in component

@@ -144,7 +144,10 @@ def _value(value: Any, kind: str) -> Any:
 
 def _parts(settings: Settings, client: Elasticsearch, hour: Hour) -> Iterator[_Part]:
     relation = events(settings, hour.stream, hour.usecase, hour.start, hour.end)
-    relation.aggregate("bit_xor(hash(COLUMNS(*)))").fetchall()  # a file that is damaged inside is left out from now on
+    # Reads everything: a file that is damaged inside is left out from now on
+    [(found, *_)] = relation.aggregate("count(*), bit_xor(hash(COLUMNS(*)))").fetchall()
+    if not found:
+        return
     in_order = relation.order('"event.id"')  # so that a part has the same documents in the next replay
     free = _free_index(settings, client, hour)
     for number, documents in enumerate(chunked(_documents(in_order, hour.stream))):

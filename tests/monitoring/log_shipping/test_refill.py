@@ -85,6 +85,17 @@ def test_ids_of_an_hour_are_asked_for_only_where_the_stream_has_some_of_it(confi
     assert {id for asked in server.questions for id in asked} == {f"r{number}:champion:1" for number in range(6, 12)}
 
 
+def test_of_an_hour_without_events_nothing_is_asked(config, write, server):
+    write(prediction("a"), prediction("b", 5 * 3600))
+    Shipper(config, [ParquetSink(config)]).ship()
+    requests: list[str] = []
+    server.on_request = requests.append
+    replay(config, server.client(), SINCE, UNTIL, lambda line: None)
+    assert set(server.ids(STREAM)) == {"a:champion:1", "b:champion:1"}
+    # For each of the two hours: at most seven, of which one is the bulk
+    assert requests.count("before") <= 2 * 7
+
+
 def test_a_stream_that_rolls_over_while_another_writes_has_no_event_twice(config, write, server, monkeypatch):
     monkeypatch.setattr(event_lines, "MOST_DOCUMENTS", 1)
     monkeypatch.setattr(refill, "AT_ONCE", 1)
